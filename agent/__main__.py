@@ -1,0 +1,5 @@
+"""`python -m agent` is `sbcwatch`."""
+
+from agent.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,64 @@
+"""Every error sbcwatch raises on purpose.
+
+    SbcwatchError             one clear line for the operator, with the fix; carries the exit status
+    ├── ConfigError           bad usage or configuration (exit 2)
+    ├── CaptureError          frames cannot be read (exit 3)
+    └── SinkError             a sink cannot be started or refused for good (exit 4)
+
+    WireError(reason)         bytes that are not what they should be; never leaves `tracking`
+
+A `WireError` ends nothing but the record in hand: its `reason`, a closed enum, becomes the label of the
+reject counter.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class SbcwatchError(Exception):
+    """Base of what ends a command. The text is one line: what is wrong, then what to do about it."""
+
+    exit_status = 1
+
+
+class ConfigError(SbcwatchError):
+    exit_status = 2
+
+
+class CaptureError(SbcwatchError):
+    exit_status = 3
+
+
+class SinkError(SbcwatchError):
+    exit_status = 4
+
+
+class Reason(enum.StrEnum):
+    """Why a record was rejected. Closed: each value is a label of the reject counter."""
+
+    LINK_TYPE = "link_type"  # a link type nobody here can read
+    LINK_TRUNCATED = "link_truncated"
+    IP_TRUNCATED = "ip_truncated"
+    IP_MALFORMED = "ip_malformed"
+    UDP_TRUNCATED = "udp_truncated"
+    UDP_MALFORMED = "udp_malformed"
+    FRAGMENT = "fragment"  # a fragment whose siblings never came, or overlap
+    TCP_MALFORMED = "tcp_malformed"
+    SIP_START_LINE = "sip_start_line"
+    SIP_HEADER = "sip_header"
+    SIP_TRUNCATED = "sip_truncated"
+    SIP_MISSING_HEADER = "sip_missing_header"  # Call-ID, From, To, CSeq or Via (RFC 3261 8.1.1)
+    SDP_MALFORMED = "sdp_malformed"
+    RTP_MALFORMED = "rtp_malformed"
+    RTCP_TRUNCATED = "rtcp_truncated"
+    RTCP_MALFORMED = "rtcp_malformed"
+    RTCP_ENCRYPTED = "rtcp_encrypted"  # counted as a packet; its contents are unknown
+
+
+class WireError(Exception):
+    """Bytes from the wire that do not parse."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.reason = reason

@@ -1,0 +1,89 @@
+"""Frames as capture hands them over: one buffer, one flat index, no copy per frame.
+
+A `Batch` is a ring block or a chunk of a capture file. Its `index` is a flat `array('q')` of `STRIDE`
+integers a frame, in capture-time order, so that a compiled loop can walk it:
+
+    OFFSET    where the link-layer header starts in `data`
+    CAPTURED  bytes present
+    WIRE      bytes the frame had on the wire (>= CAPTURED)
+    STAMP     capture time, integer nanoseconds since the epoch (UTC)
+    ORIGIN    packed by `origin()`: link type, packet type, interface number
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+STRIDE = 5
+OFFSET, CAPTURED, WIRE, STAMP, ORIGIN = range(STRIDE)
+
+# Packet types as AF_PACKET and Linux cooked captures number them (linux/if_packet.h).
+HOST, BROADCAST, MULTICAST, OTHERHOST, OUTGOING = range(5)
+UNKNOWN_TYPE = 255  # the file does not say
+
+# Link types (https://www.tcpdump.org/linktypes.html) that the decoder reads.
+LINK_NULL, LINK_ETHERNET, LINK_RAW, LINK_LOOP = 0, 1, 101, 108
+LINK_SLL, LINK_IPV4, LINK_IPV6, LINK_SLL2 = 113, 228, 229, 276
+
+
+def origin(link_type: int, interface: int, packet_type: int = UNKNOWN_TYPE) -> int:
+    """Where a frame came from: link type << 32 | packet type << 16 | interface number (0..65535)."""
+    return link_type << 32 | packet_type << 16 | interface
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The capture itself missed `count` frames (None: it cannot say how many) in (start_ns, end_ns)."""
+
+    start_ns: int
+    end_ns: int
+    count: int | None
+
+
+@dataclass(slots=True)
+class Frame:
+    """One frame on its own: what leaves the loop for the slow path."""
+
+    data: bytes
+    stamp_ns: int
+    origin: int
+    wire_length: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """Frames in capture-time order, and what the capture missed since the batch before.
+
+    `data` may be reused by its source once the next batch is asked for: keep no view of it.
+    """
+
+    data: bytes | bytearray | memoryview
+    index: array[int]
+    losses: list[Loss] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.index) // STRIDE
+
+    def frame(self, position: int) -> Frame:
+        """A copy of the frame at `position` (0 is the first)."""
+        at = position * STRIDE
+        offset, captured, wire, stamp_ns, source = self.index[at : at + STRIDE]
+        return Frame(bytes(self.data[offset : offset + captured]), stamp_ns, source, wire)
+
+    def frames(self) -> Iterator[Frame]:
+        return (self.frame(position) for position in range(len(self)))
+
+
+EMPTY = Batch(b"", array("q"))
+
+
+def batch_of(frames: list[Frame]) -> Batch:
+    """A batch that holds copies of `frames`, in their order."""
+    index = array("q")
+    data = bytearray()
+    for frame in frames:
+        index.extend((len(data), len(frame.data), frame.wire_length, frame.stamp_ns, frame.origin))
+        data += frame.data
+    return Batch(bytes(data), index)
