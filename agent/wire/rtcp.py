@@ -144,18 +144,16 @@ def looks_encrypted(data: bytes) -> bool:
 def parse(data: bytes, *, wire_length: int | None = None) -> Compound:
     """Read one datagram (the UDP payload).
 
-    `wire_length` is its length on the wire, where the capture cut it short: the last packet is then read as far
-    as it goes.
+    `wire_length` is its length on the wire, where the capture cut it short: the last packet is then read as
+    far as it goes.
 
     Raises:
-        WireError: RTCP_TRUNCATED or RTCP_MALFORMED if not one packet could be read, RTCP_ENCRYPTED if it looks
-            like SRTCP.
+        WireError: RTCP_TRUNCATED or RTCP_MALFORMED if not one packet could be read, RTCP_ENCRYPTED if it
+            looks like SRTCP.
     """
     size = len(data)
     cut = wire_length is not None and wire_length > size
-    if (
-        cut and wire_length is not None and wire_length % 4 == 2
-    ):  # see looks_encrypted; the trailer is not here
+    if cut and wire_length is not None and wire_length % 4 == 2:  # as in looks_encrypted
         raise WireError(Reason.RTCP_ENCRYPTED)
     compound = Compound()
     rejects = compound.rejects
@@ -170,10 +168,8 @@ def parse(data: bytes, *, wire_length: int | None = None) -> Compound:
             rejects.append(Reason.RTCP_MALFORMED)
             at = stop
             continue
-        end = stop
-        if stop >= size:
-            end = size if cut else size - _padding(data, at, first)
-        if kind == SR or kind == RR:
+        end = min(stop, size)
+        if kind in (SR, RR):  # the count of blocks says where they end, with or without padding
             blocks_at = at + (28 if kind == SR else 8)
             blocks_end = blocks_at + 24 * (first & 0x1F)
             if blocks_end > end:
@@ -194,13 +190,15 @@ def parse(data: bytes, *, wire_length: int | None = None) -> Compound:
             read = _READERS.get(kind)
             if read is None:
                 compound.unknown += 1
-            elif not read(compound, data, at, end):
+            elif not read(compound, data, at, end if stop > size else end - _padding(data, at, end)):
                 rejects.append(Reason.RTCP_TRUNCATED if stop > size else Reason.RTCP_MALFORMED)
         at = stop
     if at < size:
+        short = size - at < 4 or (count < PACKETS_MAX and is_rtcp_type(data[at : at + 4]))
         if not cut and looks_encrypted(data):
             raise WireError(Reason.RTCP_ENCRYPTED)
-        short = size - at < 4 or (count < PACKETS_MAX and is_rtcp_type(data[at : at + 4]))
+        if cut and not short:  # damage or ciphertext? The trailer that would tell was not captured
+            raise WireError(Reason.RTCP_MALFORMED)
         rejects.append(Reason.RTCP_TRUNCATED if short else Reason.RTCP_MALFORMED)
     if not size or (rejects and not _anything(compound)):
         raise WireError(rejects[0] if rejects else Reason.RTCP_TRUNCATED)
@@ -230,12 +228,12 @@ def _walk(data: bytes) -> int:
     return at
 
 
-def _padding(data: bytes, at: int, first: int) -> int:
-    """Padding bytes of the last packet (6.4.1): a count in words, itself included; anything else is content."""
-    if not first & 0x20:
+def _padding(data: bytes, at: int, end: int) -> int:
+    """Padding bytes (6.4.1): in the last packet only, whole words counted by the last byte."""
+    if not data[at] & 0x20 or end < len(data):
         return 0
     count = data[-1]
-    return count if count and count % 4 == 0 and count <= len(data) - at - 4 else 0
+    return count if count and count % 4 == 0 and count <= end - at - 4 else 0
 
 
 def _blocks(data: bytes, at: int, end: int) -> list[Block]:

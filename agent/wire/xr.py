@@ -211,8 +211,8 @@ _READERS: dict[int, tuple[int, Callable[[bytes, int], list[Block]]]] = {
 def parse(data: bytes, at: int, end: int) -> tuple[ExtendedReport, int]:
     """Read the XR packet whose SSRC is at `at` and which ends before `end` (at least 4 bytes apart).
 
-    Returns the report and how many blocks in it were bad: too short for their type, or longer than the packet,
-    after which nothing more of it can be found. Raises nothing.
+    Returns the report and how many blocks in it were bad: too short for their type, or longer than the
+    packet, after which nothing more of it can be found. Raises nothing.
     """
     report = ExtendedReport(_WORD.unpack_from(data, at)[0], [])
     at += 4
