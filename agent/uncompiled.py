@@ -1,0 +1,57 @@
+"""What `*_cy.py` files need of the `cython` package when they run as plain Python, and who runs how.
+
+The files are Cython in pure-Python mode: each begins with `import cython` and falls back to this module
+where that package is absent. Their annotations are never evaluated, so a handful of names suffices.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+
+compiled = False
+nogil = nullcontext()
+
+_ROOT = Path(__file__).parent
+
+
+def modules() -> list[str]:
+    """The full names of all `*_cy.py` modules."""
+    paths = sorted(path.relative_to(_ROOT.parent) for path in _ROOT.glob("**/*_cy.py"))
+    return [".".join(path.with_suffix("").parts) for path in paths]
+
+
+def status() -> dict[str, bool]:
+    """Each `*_cy` module: does it run compiled?"""
+    return {name: not str(importlib.import_module(name).__file__).endswith(".py") for name in modules()}
+
+
+class _SourceFirst:
+    """A finder that takes the `.py` of a `*_cy` module even where an extension lies beside it."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if not (name.startswith("agent.") and name.endswith("_cy")):
+            return None
+        for folder in path or ():
+            source = os.path.join(folder, name.rpartition(".")[2] + ".py")
+            if os.path.exists(source):
+                loader = SourceFileLoader(name, source)
+                return importlib.util.spec_from_file_location(name, source, loader=loader)
+        return None
+
+
+def force_source() -> None:
+    """From here on every `*_cy` module is imported uncompiled. Call before the first such import."""
+    if _SourceFirst not in sys.meta_path:
+        sys.meta_path.insert(0, _SourceFirst)

@@ -1,0 +1,57 @@
+cimport cython
+
+cdef enum:
+    NOT_IP = 0
+    UDP = 1
+    FRAGMENT = 2
+    TCP = 3
+    OTHER_IP = 4
+    BAD_LINK_TYPE = -1
+    SHORT_LINK = -2
+    SHORT_IP = -3
+    BAD_IP = -4
+    SHORT_UDP = -5
+    BAD_UDP = -6
+    BAD_TCP = -7
+
+    PAYLOAD_OTHER = 0
+    PAYLOAD_RTP = 1
+    PAYLOAD_RTCP = 2
+    PAYLOAD_SIP = 3
+    PAYLOAD_STUN = 4
+    PAYLOAD_ZRTP = 5
+    PAYLOAD_DTLS = 6
+    PAYLOAD_SHORT = 7
+
+    MAX_LAYERS = 16
+
+cdef extern from *:
+    """
+    #define SBCWATCH_V4_MAPPED 0xFFFF00000000ULL
+    """
+    const unsigned long long V4_MAPPED "SBCWATCH_V4_MAPPED"
+
+@cython.final
+cdef class Decoder:
+    cdef const unsigned char[::1] view
+    cdef readonly unsigned long long src_hi, src_lo, dst_hi, dst_lo
+    cdef readonly long long src_port, dst_port, ip_version, path, protocol
+    cdef readonly long long payload_offset, payload_length, payload_captured
+    cdef readonly long long identification, fragment_offset, more_fragments
+    cdef readonly long long tcp_seq, tcp_flags
+    cdef long long at, end, ether_type, layers
+
+    cdef int frame(self, long long offset, long long captured, long long origin) except -100 nogil
+    cdef int link(self, long long link_type) except -100 nogil
+    cdef int ethernet(self) except -100 nogil
+    cdef int network(self) except -100 nogil
+    cdef int ipv4(self) except -100 nogil
+    cdef int ipv6(self) except -100 nogil
+    cdef int transport(self) except -100 nogil
+    cdef int fragment(self) except -100 nogil
+    cdef int vxlan(self) except -100 nogil
+    cdef int tunnel(self) except -100 nogil
+    cdef int classify(self) except -100 nogil
+    cdef int be16(self, long long at) except -1 nogil
+    cdef unsigned long long be32(self, long long at) except? 0 nogil
+    cdef unsigned long long be64(self, long long at) except? 0 nogil

@@ -1,0 +1,459 @@
+# cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
+"""The one frame decoder: link layer, IP and UDP of a frame, in place, without a copy.
+
+`Decoder` serves the compiled loop; `packet()` wraps it for everything that leaves the loop. Every length
+comes from the IP and UDP headers, never from the bytes captured: frames may be snapped or padded.
+Addresses are 128 bits in two halves, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2).
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from functools import lru_cache
+
+from agent.errors import Reason, WireError
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+if not cython.compiled:  # packet_cy.pxd holds the same values for the compiler
+    NOT_IP, UDP, FRAGMENT, TCP, OTHER_IP = range(5)
+    BAD_LINK_TYPE, SHORT_LINK, SHORT_IP, BAD_IP, SHORT_UDP, BAD_UDP, BAD_TCP = range(-1, -8, -1)
+    PAYLOAD_OTHER, PAYLOAD_RTP, PAYLOAD_RTCP, PAYLOAD_SIP = range(4)
+    PAYLOAD_STUN, PAYLOAD_ZRTP, PAYLOAD_DTLS, PAYLOAD_SHORT = range(4, 8)
+    MAX_LAYERS = 16  # tags, tunnels and extension headers of one frame
+    V4_MAPPED = 0xFFFF_0000_0000
+
+# Kinds of frame and of UDP payload as the rest of Python reads them.
+KIND_NOT_IP, KIND_UDP, KIND_FRAGMENT, KIND_TCP, KIND_OTHER_IP = range(5)
+REASONS = {
+    -1: Reason.LINK_TYPE,
+    -2: Reason.LINK_TRUNCATED,
+    -3: Reason.IP_TRUNCATED,
+    -4: Reason.IP_MALFORMED,
+    -5: Reason.UDP_TRUNCATED,
+    -6: Reason.UDP_MALFORMED,
+    -7: Reason.TCP_MALFORMED,
+    -8: Reason.RTP_MALFORMED,
+}
+
+
+class Decoder:
+    """Reads one frame after another of the buffer last given to `attach`.
+
+    After a frame: `src_hi`..`dst_port`, `ip_version`, `path` for anything IP; `payload_*` for UDP, TCP and
+    fragments (`payload_offset` counts from the start of the buffer, `payload_length` is the length on the
+    wire, `payload_captured` what of it is present); `identification`, `fragment_offset`, `more_fragments`
+    and `protocol` for fragments; `tcp_seq`, `tcp_flags` for TCP.
+
+    `path` tells one way through the host from another: interface, packet type and VLAN tags.
+    """
+
+    def __init__(self) -> None:
+        self.attach(b"")
+        self.path = self.layers = self.ether_type = self.at = self.end = 0
+
+    def attach(self, data: bytes | bytearray | memoryview) -> None:
+        """Read from `data` until the next `attach`; give `b""` to let go of it."""
+        self.view = data
+
+    def decode(self, offset: cython.longlong, captured: cython.longlong, origin: cython.longlong) -> int:
+        """The kind of the frame at `offset`; negative: the key of `REASONS` that says why it is rejected."""
+        kind: int = self.frame(offset, captured, origin)
+        return kind
+
+    def payload_kind(self) -> int:
+        """What the UDP payload of the frame just decoded is: one of PAYLOAD_*."""
+        kind: int = self.classify()
+        return kind
+
+    # --- big-endian reads; each byte is bounds-checked
+
+    def be16(self, at: cython.longlong) -> cython.int:
+        return self.view[at] << 8 | self.view[at + 1]
+
+    def be32(self, at: cython.longlong) -> cython.ulonglong:
+        high: cython.ulonglong = self.view[at] << 8 | self.view[at + 1]
+        return high << 16 | self.view[at + 2] << 8 | self.view[at + 3]
+
+    def be64(self, at: cython.longlong) -> cython.ulonglong:
+        high: cython.ulonglong = self.be32(at)
+        low: cython.ulonglong = self.be32(at + 4)
+        return high << 32 | low
+
+    # --- layers, outermost first
+
+    def frame(
+        self, offset: cython.longlong, captured: cython.longlong, origin: cython.longlong
+    ) -> cython.int:
+        self.at = offset
+        self.end = offset + captured
+        self.layers = 0
+        # interface << 48 | interface index of SLL2 << 32 | packet type << 24 | outer tag << 12 | inner tag
+        self.path = (origin & 0x7FFF) << 48 | ((origin >> 16) & 0xFF) << 24
+        return self.link(origin >> 32)
+
+    def link(self, link_type: cython.longlong) -> cython.int:
+        if link_type == 1:  # Ethernet
+            if self.at + 14 > self.end:
+                return SHORT_LINK
+            self.ether_type = self.be16(self.at + 12)
+            self.at += 14
+            return self.ethernet()
+        if link_type == 113:  # SLL: packet type, ARPHRD, address length, address (8), protocol
+            if self.at + 16 > self.end:
+                return SHORT_LINK
+            self.path = self.path >> 32 << 32 | (self.be16(self.at) & 0xFF) << 24
+            self.ether_type = self.be16(self.at + 14)
+            self.at += 16
+            return self.ethernet()
+        if link_type == 276:  # SLL2: protocol, reserved, interface index, ARPHRD, packet type, ...
+            if self.at + 20 > self.end:
+                return SHORT_LINK
+            self.path = self.path >> 32 << 32 | self.view[self.at + 10] << 24
+            self.path |= (self.be32(self.at + 4) & 0xFFFF) << 32
+            self.ether_type = self.be16(self.at)
+            self.at += 20
+            return self.ethernet()
+        if link_type == 0 or link_type == 108:  # NULL, LOOP: an address family, host or network order
+            if self.at + 4 > self.end:
+                return SHORT_LINK
+            self.at += 4
+        elif link_type != 101 and link_type != 228 and link_type != 229:  # RAW, IPV4, IPV6
+            return BAD_LINK_TYPE
+        return self.network()
+
+    def ethernet(self) -> cython.int:
+        """What follows an EtherType: IP at the end of any tags."""
+        while True:
+            if self.ether_type == 0x0800 or self.ether_type == 0x86DD:
+                return self.network()
+            self.layers += 1
+            if self.layers > MAX_LAYERS:
+                return BAD_IP
+            if self.ether_type == 0x8100 or self.ether_type == 0x88A8 or self.ether_type == 0x9100:
+                if self.at + 4 > self.end:
+                    return SHORT_LINK
+                tags: cython.longlong = (self.path << 12) & 0xFFF000
+                self.path = (self.path & ~0xFFFFFF) | tags | (self.be16(self.at) & 0xFFF)
+                self.ether_type = self.be16(self.at + 2)
+                self.at += 4
+            elif self.ether_type == 0x8864:  # PPPoE session (RFC 2516 4): 6 bytes, then a PPP protocol
+                if self.at + 8 > self.end:
+                    return SHORT_LINK
+                protocol: cython.longlong = self.be16(self.at + 6)
+                self.at += 8
+                if protocol != 0x0021 and protocol != 0x0057:
+                    return NOT_IP
+                return self.network()
+            elif self.ether_type == 0x8847 or self.ether_type == 0x8848:  # MPLS, to the bottom of the stack
+                if self.at + 4 > self.end:
+                    return SHORT_LINK
+                self.at += 4
+                if self.view[self.at - 2] & 1:
+                    if self.at >= self.end:
+                        return SHORT_LINK
+                    if self.view[self.at] >> 4 != 4 and self.view[self.at] >> 4 != 6:
+                        return NOT_IP  # a pseudowire's control word, not IP
+                    return self.network()
+            else:
+                return NOT_IP
+
+    def network(self) -> cython.int:
+        if self.at >= self.end:
+            return SHORT_IP
+        version: cython.longlong = self.view[self.at] >> 4
+        if version == 4:
+            return self.ipv4()
+        if version == 6:
+            return self.ipv6()
+        return BAD_IP
+
+    def ipv4(self) -> cython.int:
+        at: cython.longlong = self.at
+        if at + 20 > self.end:
+            return SHORT_IP
+        header: cython.longlong = (self.view[at] & 15) << 2
+        total: cython.longlong = self.be16(at + 2)
+        if total == 0:  # segmentation offload: the length did not fit
+            total = self.end - at
+        if header < 20 or total < header:
+            return BAD_IP
+        if at + header > self.end:
+            return SHORT_IP
+        self.ip_version = 4
+        self.protocol = self.view[at + 9]
+        self.src_hi = 0
+        self.dst_hi = 0
+        self.src_lo = V4_MAPPED | self.be32(at + 12)
+        self.dst_lo = V4_MAPPED | self.be32(at + 16)
+        self.payload_offset = at + header
+        self.payload_length = total - header
+        fragment: cython.longlong = self.be16(at + 6)
+        if fragment & 0x3FFF:
+            self.identification = self.be16(at + 4)
+            self.fragment_offset = (fragment & 0x1FFF) << 3
+            self.more_fragments = (fragment >> 13) & 1
+            return self.fragment()
+        return self.transport()
+
+    def ipv6(self) -> cython.int:
+        at: cython.longlong = self.at
+        if at + 40 > self.end:
+            return SHORT_IP
+        length: cython.longlong = self.be16(at + 4)
+        following: cython.longlong = self.view[at + 6]
+        self.ip_version = 6
+        self.src_hi = self.be64(at + 8)
+        self.src_lo = self.be64(at + 16)
+        self.dst_hi = self.be64(at + 24)
+        self.dst_lo = self.be64(at + 32)
+        at += 40
+        if length == 0:  # a jumbogram (RFC 2675) or segmentation offload
+            length = self.end - at
+        stop: cython.longlong = at + length
+        size: cython.longlong
+        # RFC 8200 4.1: extension headers in any order, each naming the next.
+        while following in (0, 43, 44, 51, 60, 135, 139, 140):
+            self.layers += 1
+            if self.layers > MAX_LAYERS or at + 8 > stop:
+                return BAD_IP
+            if at + 8 > self.end:
+                return SHORT_IP
+            if following == 44:
+                fragment: cython.longlong = self.be16(at + 2)
+                self.identification = self.be32(at + 4)
+                self.protocol = self.view[at]
+                at += 8
+                if fragment & 0xFFF9:  # not an atomic fragment (RFC 6946)
+                    self.fragment_offset = fragment & 0xFFF8
+                    self.more_fragments = fragment & 1
+                    self.payload_offset = at
+                    self.payload_length = stop - at
+                    return self.fragment()
+                following = self.protocol
+                continue
+            size = (self.view[at + 1] + 2) << 2 if following == 51 else (self.view[at + 1] + 1) << 3
+            following = self.view[at]
+            at += size
+        if at > stop:
+            return BAD_IP
+        self.protocol = following
+        self.payload_offset = at
+        self.payload_length = stop - at
+        return self.transport()
+
+    def fragment(self) -> cython.int:
+        self.src_port = 0
+        self.dst_port = 0
+        self.payload_captured = max(0, min(self.payload_length, self.end - self.payload_offset))
+        return FRAGMENT
+
+    def transport(self) -> cython.int:
+        at: cython.longlong = self.payload_offset
+        length: cython.longlong
+        if self.protocol == 17:
+            if self.payload_length < 8:
+                return BAD_UDP
+            if at + 8 > self.end:
+                return SHORT_UDP
+            length = self.be16(at + 4)
+            if length == 0:  # RFC 2675 4
+                length = self.payload_length
+            if length < 8 or length > self.payload_length:
+                return BAD_UDP
+            self.src_port = self.be16(at)
+            self.dst_port = self.be16(at + 2)
+            self.payload_offset = at + 8
+            self.payload_length = length - 8
+            self.payload_captured = min(length - 8, self.end - at - 8)
+            if self.dst_port == 4789:
+                return self.vxlan()
+            return UDP
+        if self.protocol == 6:
+            if self.payload_length < 20:
+                return BAD_TCP
+            if at + 20 > self.end:
+                return SHORT_IP
+            length = (self.view[at + 12] >> 4) << 2
+            if length < 20 or length > self.payload_length:
+                return BAD_TCP
+            self.src_port = self.be16(at)
+            self.dst_port = self.be16(at + 2)
+            self.tcp_seq = self.be32(at + 4)
+            self.tcp_flags = self.view[at + 13]
+            self.payload_offset = at + length
+            self.payload_length -= length
+            self.payload_captured = max(0, min(self.payload_length, self.end - self.payload_offset))
+            return TCP
+        if self.protocol == 4 or self.protocol == 41 or self.protocol == 47:
+            return self.tunnel()
+        return OTHER_IP
+
+    def tunnel(self) -> cython.int:
+        """IP in IP (RFC 2003, 4213) and GRE (RFC 2784, 2890) with IP, Ethernet or ERSPAN inside."""
+        self.layers += 4
+        if self.layers > MAX_LAYERS:
+            return BAD_IP
+        self.end = min(self.end, self.payload_offset + self.payload_length)
+        self.at = self.payload_offset
+        if self.protocol != 47:
+            return self.network()
+        if self.at + 4 > self.end:
+            return SHORT_IP
+        flags: cython.longlong = self.be16(self.at)
+        inner: cython.longlong = self.be16(self.at + 2)
+        if flags & 0x4007:  # source routing, or not version 0
+            return OTHER_IP
+        self.at += 4 + ((flags >> 13) & 4) + ((flags >> 11) & 4) + ((flags >> 10) & 4)
+        if inner == 0x88BE:  # ERSPAN: type I has no sequence number and no header, type II has 8 bytes
+            self.at += 8 if flags & 0x1000 else 0
+            return self.link(1)
+        if inner == 0x6558:
+            return self.link(1)
+        self.ether_type = inner
+        return self.ethernet()
+
+    def vxlan(self) -> cython.int:
+        """RFC 7348 5: a flag, the network identifier, an Ethernet frame. Anything else is just UDP."""
+        at: cython.longlong = self.payload_offset
+        if self.payload_captured < 22 or self.view[at] != 8 or self.layers + 4 > MAX_LAYERS:
+            return UDP
+        self.layers += 4
+        self.end = at + self.payload_captured
+        self.at = at + 8
+        return self.link(1)
+
+    def classify(self) -> cython.int:
+        """What the UDP payload is, by its first bytes: RFC 7983 7, RFC 5761 4; never by port."""
+        at: cython.longlong = self.payload_offset
+        left: cython.longlong = self.payload_captured
+        if left < 2:
+            return PAYLOAD_OTHER
+        first: cython.longlong = self.view[at]
+        if first >= 128:
+            if first > 191:
+                return PAYLOAD_OTHER
+            second: cython.longlong = self.view[at + 1]
+            if second >= 192 and second <= 223:
+                return PAYLOAD_RTCP
+            if left < 12:
+                return PAYLOAD_SHORT
+            return PAYLOAD_RTP
+        if first <= 3:
+            return PAYLOAD_STUN
+        if first >= 16 and first <= 19:
+            return PAYLOAD_ZRTP
+        if first >= 20 and first <= 63:
+            return PAYLOAD_DTLS
+        while left > 4 and (self.view[at] == 13 or self.view[at] == 10):  # RFC 3261 7.5: leading CRLF
+            at += 1
+            left -= 1
+        if left < 4:
+            return PAYLOAD_OTHER
+        word: cython.longlong = self.be32(at)
+        if (
+            word == 0x5349502F  # SIP/
+            or word == 0x494E5649  # INVI(TE)
+            or word == 0x41434B20  # ACK
+            or word == 0x42594520  # BYE
+            or word == 0x4F505449  # OPTI(ONS)
+            or word == 0x52454749  # REGI(STER)
+            or word == 0x43414E43  # CANC(EL)
+            or word == 0x50524143  # PRAC(K)
+            or word == 0x55504441  # UPDA(TE)
+            or word == 0x494E464F  # INFO
+            or word == 0x53554253  # SUBS(CRIBE)
+            or word == 0x4E4F5449  # NOTI(FY)
+            or word == 0x5055424C  # PUBL(ISH)
+            or word == 0x52454645  # REFE(R)
+            or word == 0x4D455353  # MESS(AGE)
+        ):
+            return PAYLOAD_SIP
+        return PAYLOAD_OTHER
+
+
+@dataclass(slots=True)
+class Packet:
+    """One frame, decoded, on its own: what the slow path works on.
+
+    `payload` may be shorter than `length`, its length on the wire: the capture snapped it. For a fragment it
+    is the IP payload; for TCP the segment's data; empty for anything else than UDP, TCP and fragments.
+    """
+
+    kind: int
+    src: str
+    src_port: int
+    dst: str
+    dst_port: int
+    payload: bytes
+    length: int
+    stamp_ns: int
+    path: int
+    protocol: int = 0
+    identification: int = 0
+    fragment_offset: int = 0
+    more_fragments: bool = False
+    seq: int = 0
+    flags: int = 0
+
+
+@lru_cache(maxsize=65536)
+def address(high: int, low: int) -> str:
+    """The canonical text of an address: dotted for IPv4 (and v4-mapped), RFC 5952 for IPv6."""
+    if high == 0 and low >> 32 == 0xFFFF:
+        return socket.inet_ntop(socket.AF_INET, (low & 0xFFFFFFFF).to_bytes(4, "big"))
+    return socket.inet_ntop(socket.AF_INET6, high.to_bytes(8, "big") + low.to_bytes(8, "big"))
+
+
+def halves(text: str) -> tuple[int, int]:
+    """`address` reversed."""
+    if ":" in text:
+        packed = socket.inet_pton(socket.AF_INET6, text)
+        return int.from_bytes(packed[:8], "big"), int.from_bytes(packed[8:], "big")
+    return 0, 0xFFFF << 32 | int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big")
+
+
+def packet(
+    data: bytes | bytearray | memoryview, offset: int, captured: int, stamp_ns: int, origin: int
+) -> Packet:
+    """Decode the frame of `captured` bytes at `data[offset:]`.
+
+    Raises:
+        WireError: the frame is no readable link layer, IP, UDP or TCP.
+    """
+    decoder = Decoder()
+    decoder.attach(data)
+    kind: int = decoder.decode(offset, captured, origin)
+    if kind < 0:
+        raise WireError(REASONS[kind])
+    if kind == KIND_NOT_IP:
+        return Packet(kind, "", 0, "", 0, b"", 0, stamp_ns, decoder.path)
+    src = address(decoder.src_hi, decoder.src_lo)
+    dst = address(decoder.dst_hi, decoder.dst_lo)
+    if kind == KIND_OTHER_IP:
+        return Packet(kind, src, 0, dst, 0, b"", 0, stamp_ns, decoder.path, decoder.protocol)
+    start = decoder.payload_offset
+    result = Packet(
+        kind,
+        src,
+        decoder.src_port,
+        dst,
+        decoder.dst_port,
+        bytes(data[start : start + decoder.payload_captured]),
+        decoder.payload_length,
+        stamp_ns,
+        decoder.path,
+        decoder.protocol,
+    )
+    if kind == KIND_FRAGMENT:
+        result.identification = decoder.identification
+        result.fragment_offset = decoder.fragment_offset
+        result.more_fragments = bool(decoder.more_fragments)
+    elif kind == KIND_TCP:
+        result.seq = decoder.tcp_seq
+        result.flags = decoder.tcp_flags
+    return result
