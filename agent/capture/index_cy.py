@@ -1,0 +1,331 @@
+# cython: language_level=3, boundscheck=True, wraparound=False, initializedcheck=False
+# mypy: disable-error-code="valid-type, untyped-decorator, no-any-return"
+"""Finds the records in a chunk of a capture file: no copy, one index row a frame.
+
+Both walkers read `data[registers[POSITION]:end]` and append rows to `index`, until they stop and say why:
+
+    MORE     the next record is not whole in the chunk
+    FULL     the index has no room left
+    FAULT    registers[FAULT_CODE] tells what the record at POSITION has wrong
+    BLOCK    pcapng: a section, interface or statistics block at POSITION, or one too large for the chunk
+
+POSITION is always the first byte that was not taken.
+"""
+
+from __future__ import annotations
+
+try:
+    import cython
+except ModuleNotFoundError:  # no Cython here: the same source, uncompiled
+    from agent import uncompiled as cython
+
+MORE, FULL, FAULT, BLOCK = range(4)
+
+# Registers: what a walk leaves behind for the next call, in an array('q').
+POSITION, ROWS, NEWEST, BYTES, DISORDER, FAULT_CODE, FAULT_VALUE, LOSSES, REGISTERS = range(9)
+
+# What is wrong with a record.
+TOO_LONG, BAD_LENGTH, BAD_TRAILER, NO_INTERFACE, BAD_TIME = range(1, 6)
+
+# A row of the interface table of a pcapng section.
+ORIGIN, UNIT, FACTOR, SHIFT_NS, SNAP, LAST, SEEN, INTERFACE_STRIDE = range(8)
+MULTIPLY, DIVIDE, BINARY = range(3)
+
+LOSS_STRIDE = 3  # start_ns, end_ns, count (-1: unknown)
+
+# libpcap and Wireshark call more than this corrupt (MAXIMUM_SNAPLEN, WTAP_MAX_PACKET_SIZE_STANDARD).
+MAX_CAPTURED = 262144
+
+# Typed twins for compiled code: a module's own names are Python objects there, as are literals above 31 bits.
+_MULTIPLY = cython.declare(cython.longlong, 0)
+_DIVIDE = cython.declare(cython.longlong, 1)
+_MAX_CAPTURED = cython.declare(cython.longlong, 262144)
+_TIME_LIMIT = cython.declare(cython.longlong, 1 << 62)  # ns: the year 2116; leaves room for an offset
+_SECONDS_LIMIT = cython.declare(cython.longlong, (1 << 62) // 1_000_000_000)
+_INTERFACE_MASK = cython.declare(cython.longlong, 0xFFFF)
+_TYPE_MASK = cython.declare(cython.longlong, 0xFF0000)
+_SECTION_TYPE = cython.declare(cython.longlong, 0x0A0D0D0A)
+
+
+@cython.cfunc
+@cython.inline
+def _u16(data: cython.const[cython.uchar][::1], at: cython.Py_ssize_t, big: cython.bint) -> cython.longlong:
+    first: cython.longlong = data[at]
+    second: cython.longlong = data[at + 1]
+    return first << 8 | second if big else second << 8 | first
+
+
+@cython.cfunc
+@cython.inline
+def _u32(data: cython.const[cython.uchar][::1], at: cython.Py_ssize_t, big: cython.bint) -> cython.longlong:
+    a: cython.longlong = data[at]
+    b: cython.longlong = data[at + 1]
+    c: cython.longlong = data[at + 2]
+    d: cython.longlong = data[at + 3]
+    return a << 24 | b << 16 | c << 8 | d if big else d << 24 | c << 16 | b << 8 | a
+
+
+def walk_pcap(
+    data: cython.const[cython.uchar][::1],
+    end: cython.Py_ssize_t,
+    index: cython.longlong[::1],
+    registers: cython.longlong[::1],
+    big: cython.bint,
+    nanoseconds: cython.bint,
+    modified: cython.bint,
+    origin: cython.longlong,
+) -> int:
+    """Index the records of a classic pcap. `modified` is Kuznetzov's, with 8 more bytes a record header."""
+    position: cython.Py_ssize_t = registers[0]
+    row: cython.Py_ssize_t = registers[1] * 5
+    newest: cython.longlong = registers[2]
+    total: cython.longlong = registers[3]
+    header: cython.Py_ssize_t = 24 if modified else 16
+    unit: cython.longlong = 1 if nanoseconds else 1000
+    room: cython.Py_ssize_t = len(index) - 5
+    status: cython.int = 0
+    captured: cython.longlong
+    wire: cython.longlong
+    stamp: cython.longlong
+    while True:
+        if row > room:
+            status = 1
+            break
+        if position + header > end:
+            break
+        captured = _u32(data, position + 8, big)
+        if captured > _MAX_CAPTURED:
+            registers[5] = TOO_LONG
+            registers[6] = captured
+            status = 2
+            break
+        if position + header + captured > end:
+            break
+        wire = _u32(data, position + 12, big)
+        stamp = _u32(data, position, big) * 1000000000 + _u32(data, position + 4, big) * unit
+        if modified:
+            origin = (
+                origin & ~(_INTERFACE_MASK | _TYPE_MASK)
+                | _u32(data, position + 16, big) & _INTERFACE_MASK
+                | (data[position + 22] & 7) << 16
+            )
+        if stamp < newest:
+            registers[4] = 1
+        else:
+            newest = stamp
+        index[row] = position + header
+        index[row + 1] = captured
+        index[row + 2] = wire if wire > captured else captured
+        index[row + 3] = stamp
+        index[row + 4] = origin
+        row += 5
+        total += captured
+        position += header + captured
+    registers[0] = position
+    registers[1] = row // 5
+    registers[2] = newest
+    registers[3] = total
+    return status
+
+
+@cython.cfunc
+def _stamp(
+    high: cython.longlong, low: cython.longlong, unit: cython.longlong, factor: cython.longlong
+) -> cython.longlong:
+    """pcapng time to nanoseconds, or -1 where it would be past 2116."""
+    raw: cython.ulonglong = cython.cast(cython.ulonglong, high) << 32 | cython.cast(cython.ulonglong, low)
+    shift: cython.int
+    if unit == _MULTIPLY:
+        if raw > cython.cast(cython.ulonglong, _TIME_LIMIT // factor):
+            return -1
+        return cython.cast(cython.longlong, raw) * factor
+    if unit == _DIVIDE:
+        return cython.cast(cython.longlong, raw // cython.cast(cython.ulonglong, factor))
+    # Units of 2**-factor s: whole seconds, then at most 32 bits of fraction so that * 10**9 fits.
+    seconds: cython.ulonglong = 0
+    fraction: cython.ulonglong = raw
+    shift = cython.cast(cython.int, factor)
+    if shift < 64:
+        seconds = raw >> shift
+        fraction = raw - (seconds << shift)
+    if shift >= 96:
+        fraction = 0
+    elif shift > 32:
+        fraction = fraction >> (shift - 32)
+        shift = 32
+    if seconds >= cython.cast(cython.ulonglong, _SECONDS_LIMIT):
+        return -1
+    if shift > 32:
+        shift = 32
+    return cython.cast(cython.longlong, seconds * 1000000000 + ((fraction * 1000000000) >> shift))
+
+
+def walk_pcapng(
+    data: cython.const[cython.uchar][::1],
+    end: cython.Py_ssize_t,
+    index: cython.longlong[::1],
+    registers: cython.longlong[::1],
+    big: cython.bint,
+    interfaces: cython.longlong[::1],
+    losses: cython.longlong[::1],
+) -> int:
+    """Index the packet blocks of a pcapng section; blocks of no interest are stepped over."""
+    position: cython.Py_ssize_t = registers[0]
+    row: cython.Py_ssize_t = registers[1] * 5
+    newest: cython.longlong = registers[2]
+    total: cython.longlong = registers[3]
+    lost: cython.Py_ssize_t = registers[7] * 3
+    room: cython.Py_ssize_t = len(index) - 5
+    loss_room: cython.Py_ssize_t = len(losses) - 3
+    known: cython.Py_ssize_t = len(interfaces) // 7
+    size: cython.Py_ssize_t = len(data)
+    status: cython.int = 0
+    fault: cython.int = 0
+    kind: cython.longlong
+    length: cython.longlong
+    number: cython.longlong
+    captured: cython.longlong
+    wire: cython.longlong
+    stamp: cython.longlong
+    packet_type: cython.longlong
+    dropped: cython.longlong
+    options: cython.Py_ssize_t
+    stop: cython.Py_ssize_t
+    code: cython.longlong
+    width: cython.longlong
+    start: cython.Py_ssize_t
+    entry: cython.Py_ssize_t
+    while True:
+        if row > room or lost > loss_room:
+            status = 1
+            break
+        if position + 12 > end:
+            break
+        kind = _u32(data, position, big)
+        if kind == _SECTION_TYPE or kind == 1 or kind == 5:
+            status = 3
+            break
+        length = _u32(data, position + 4, big)
+        if length < 12 or length & 3:
+            fault = BAD_LENGTH
+            registers[6] = length
+            break
+        if kind != 6 and kind != 3 and kind != 2:
+            if length > size:
+                status = 3
+                break
+            if position + length > end:
+                break
+            if _u32(data, position + length - 4, big) != length:
+                fault = BAD_TRAILER
+                break
+            position += length
+            continue
+        if length > size:
+            fault = TOO_LONG
+            registers[6] = length
+            break
+        if position + length > end:
+            break
+        if _u32(data, position + length - 4, big) != length:
+            fault = BAD_TRAILER
+            break
+        start = position + (12 if kind == 3 else 28)
+        stop = position + length - 4
+        if start > stop:
+            fault = BAD_LENGTH
+            registers[6] = length
+            break
+        number = 0
+        if kind == 6:
+            number = _u32(data, position + 8, big)
+        elif kind == 2:
+            number = _u16(data, position + 8, big)
+        if number >= known:
+            fault = NO_INTERFACE
+            registers[6] = number
+            break
+        entry = cython.cast(cython.Py_ssize_t, number) * 7
+        dropped = 0
+        packet_type = 255
+        if kind == 3:
+            wire = _u32(data, position + 8, big)
+            captured = stop - start
+            if wire < captured:
+                captured = wire
+            if interfaces[entry + 4] and interfaces[entry + 4] < captured:
+                captured = interfaces[entry + 4]
+            stamp = newest  # a simple packet block has no time: that of the frame before it
+        else:
+            captured = _u32(data, position + 20, big)
+            wire = _u32(data, position + 24, big)
+            if captured > stop - start:
+                fault = TOO_LONG
+                registers[6] = captured
+                break
+            if captured > _MAX_CAPTURED:
+                fault = TOO_LONG
+                registers[6] = captured
+                break
+            stamp = _stamp(
+                _u32(data, position + 12, big),
+                _u32(data, position + 16, big),
+                interfaces[entry + 1],
+                interfaces[entry + 2],
+            )
+            if stamp < 0:
+                fault = BAD_TIME
+                break
+            stamp += interfaces[entry + 3]
+            if kind == 2:
+                dropped = _u16(data, position + 10, big)
+                if dropped == 0xFFFF:  # "not known", which says nothing about a loss either
+                    dropped = 0
+            options = start + ((captured + 3) & ~3)
+            while options + 4 <= stop:
+                code = _u16(data, options, big)
+                width = _u16(data, options + 2, big)
+                if code == 0 or options + 4 + width > stop:
+                    break
+                if code == 2 and width == 4:  # epb_flags: 1 is inbound, 2 outbound; then how it was addressed
+                    code = _u32(data, options + 4, big)
+                    if code & 3 == 2:
+                        packet_type = 4
+                    elif code & 3 == 1:
+                        packet_type = code >> 2 & 7
+                        # epb_flags: 1 unicast, 2 multicast, 3 broadcast, 4 promiscuous; ours: wire.frame
+                        packet_type = (
+                            2 if packet_type == 2 else 1 if packet_type == 3 else 3 if packet_type == 4 else 0
+                        )
+                elif code == 4 and width == 8:  # epb_dropcount
+                    dropped = _u32(data, options + (8 if big else 4), big)
+                    dropped |= (_u32(data, options + (4 if big else 8), big) & 0x7FFFFFFF) << 32
+                options += 4 + ((width + 3) & ~3)
+        if dropped:
+            losses[lost] = interfaces[entry + 5] if interfaces[entry + 6] else stamp
+            losses[lost + 1] = stamp
+            losses[lost + 2] = dropped
+            lost += 3
+        interfaces[entry + 5] = stamp
+        interfaces[entry + 6] += 1
+        if stamp < newest:
+            registers[4] = 1
+        else:
+            newest = stamp
+        index[row] = start
+        index[row + 1] = captured
+        index[row + 2] = wire if wire > captured else captured
+        index[row + 3] = stamp
+        index[row + 4] = interfaces[entry] | packet_type << 16
+        row += 5
+        total += captured
+        position += length
+    if fault:
+        registers[5] = fault
+        status = 2
+    registers[0] = position
+    registers[1] = row // 5
+    registers[2] = newest
+    registers[3] = total
+    registers[7] = lost // 3
+    return status
