@@ -1,0 +1,181 @@
+"""Namespaces, links and addresses.
+
+    customer ---- [delay] ---- sbc ---- remote
+
+No interface is ever made in the namespace we run in, so two labs, or a lab and the machine's own network,
+cannot meet: all labs use the same addresses.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import re
+import socket
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .processes import LabError, alive, end_all, run
+
+Side = Literal["customer", "remote"]
+SIDES: tuple[Side, Side] = ("customer", "remote")
+
+PREFIX = "sbclab"
+INTERFACES: dict[Side, str] = {"customer": "cust0", "remote": "rem0"}
+NET4: dict[Side, str] = {"customer": "10.10.0.", "remote": "10.20.0."}
+NET6: dict[Side, str] = {"customer": "fd00:10::", "remote": "fd00:20::"}
+FIRST_HOST, LAST_HOST = 10, 99  # two decimal digits: the end of a called number
+
+_FIRST_UID = 5000
+_CLONE_NEWNET = 0x40000000
+_numbers = itertools.count()
+
+
+def vc_address(side: Side, version: int = 4) -> str:
+    """The sbc's address towards `side`."""
+    return (NET4 if version == 4 else NET6)[side] + "1"
+
+
+def host_address(side: Side, host: int, version: int = 4) -> str:
+    """The address of endpoint number `host` on `side`; in IPv6 the decimal digits are written as hex."""
+    return (NET4 if version == 4 else NET6)[side] + str(host)
+
+
+@dataclass(frozen=True)
+class Delay:
+    """What the delay box does to every frame, each way: a constant plus a uniform random part."""
+
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    keep_order: bool = True
+    duplicate_ratio: float = 0.0
+    seed: int = 1
+
+
+class Network:
+    """The namespaces of one lab. Made by `up`, removed by `down`, together with all that runs in them."""
+
+    def __init__(self, delayed: bool = False) -> None:
+        stem = f"{PREFIX}-{os.getpid()}-{next(_numbers)}"
+        self.namespaces: dict[str, str] = {side: f"{stem}-{side}" for side in ("customer", "sbc", "remote")}
+        self._pinned: set[tuple[Side, int]] = set()
+        if delayed:
+            self.namespaces["delay"] = f"{stem}-delay"
+
+    def __getitem__(self, name: str) -> str:
+        return self.namespaces[name]
+
+    def up(self) -> None:
+        for name in self.namespaces.values():
+            run("ip", "netns", "add", name)
+            run("ip", "-n", name, "link", "set", "lo", "up")
+        if "delay" in self.namespaces:
+            self._link("customer", "net0", "delay", "outer")
+            self._link("delay", "inner", "sbc", INTERFACES["customer"])
+        else:
+            self._link("customer", "net0", "sbc", INTERFACES["customer"])
+        self._link("remote", "net0", "sbc", INTERFACES["remote"])
+        for side in SIDES:
+            self._address("sbc", INTERFACES[side], [1], side)
+            self._address(side, "net0", list(range(FIRST_HOST, LAST_HOST + 1)), side)
+
+    def down(self) -> None:
+        for name in self.namespaces.values():
+            remove(name)
+
+    def pin(self, side: Side, host: int) -> int:
+        """The user id whose programs the kernel gives this host's address, where they do not bind to one.
+
+        baresip asks the kernel for its media address, and the kernel would always name the first.
+        """
+        uid = _FIRST_UID + host
+        if (side, host) not in self._pinned:
+            self._pinned.add((side, host))
+            for version, prefix in ((4, "/24"), (6, "/64")):
+                net = (NET4 if version == 4 else NET6)[side] + ("0" if version == 4 else "") + prefix
+                source = host_address(side, host, version)
+                ip = ("ip", f"-{version}", "-n", self[side])
+                run(*ip, "rule", "add", "uidrange", f"{uid}-{uid}", "lookup", str(uid))
+                run(*ip, "route", "add", net, "dev", "net0", "src", source, "table", str(uid))
+        return uid
+
+    def _link(self, a: str, a_if: str, b: str, b_if: str) -> None:
+        run("ip", "-n", self[a], "link", "add", a_if, "type", "veth", "peer", "name", b_if, "netns", self[b])
+        for name, interface in ((a, a_if), (b, b_if)):
+            # Without this, frames that a delay box or a capture sees carry unfinished checksums.
+            run(
+                "ip",
+                "netns",
+                "exec",
+                self[name],
+                "ethtool",
+                "-K",
+                interface,
+                "tx",
+                "off",
+                "rx",
+                "off",
+                "gro",
+                "off",
+            )
+            run("ip", "-n", self[name], "link", "set", interface, "up")
+
+    def _address(self, name: str, interface: str, hosts: list[int], side: Side) -> None:
+        lines = []
+        for host in hosts:
+            lines.append(f"address add {host_address(side, host)}/24 dev {interface}")
+            # nodad: duplicate address detection would hold the address back for two seconds.
+            lines.append(f"address add {host_address(side, host, 6)}/64 dev {interface} nodad")
+        run("ip", "-n", self[name], "-batch", "-", stdin="\n".join(lines))
+
+
+def remove(namespace: str) -> None:
+    """End whatever runs in `namespace` and delete it; nothing happens when it is not there."""
+    if not Path("/run/netns", namespace).exists():
+        return
+    end_all(int(pid) for pid in run("ip", "netns", "pids", namespace).split())
+    run("ip", "netns", "del", namespace)
+
+
+def sweep() -> None:
+    """Remove namespaces whose lab was killed before it could."""
+    for path in Path("/run/netns").glob(f"{PREFIX}-*"):
+        match = re.match(rf"{PREFIX}-(\d+)-", path.name)
+        if match and not alive(int(match[1])):
+            remove(path.name)
+
+
+def connect_in(namespace: str, address: tuple[str, int], timeout_s: float = 2.0) -> socket.socket:
+    """A TCP connection made inside `namespace`: setns() moves one thread, the socket stays where it was made.
+
+    Raises:
+        OSError: refused, or no such namespace.
+    """
+    made: list[socket.socket] = []
+    failed: list[OSError] = []
+
+    def inside() -> None:
+        try:
+            with Path("/run/netns", namespace).open("rb") as handle:
+                libc = ctypes.CDLL(None, use_errno=True)
+                if libc.setns(handle.fileno(), _CLONE_NEWNET):
+                    raise OSError(ctypes.get_errno(), f"setns {namespace}")
+            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+            connection = socket.socket(family, socket.SOCK_STREAM)
+            connection.settimeout(timeout_s)
+            connection.connect(address)
+            made.append(connection)
+        except OSError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    if not made:
+        raise LabError(f"no socket in {namespace}")
+    return made[0]

@@ -1,0 +1,237 @@
+"""What one scenario has to play with: its own endpoints on both sides, its own counters, its own losses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from . import counters, sipp, truth
+from .baresip import Baresip, tone
+from .network import FIRST_HOST, Network, Side, host_address, vc_address
+from .processes import LabError, Process, wait_until
+from .sbc import Sbc
+
+if TYPE_CHECKING:
+    from .scenarios import Scenario
+
+_LOSS_AFTER_S = 1.0  # from a stream's first packet: a receiver's baseline is then set
+_LOSS_BEFORE_END_S = 6.0  # RTCP comes every 5 s: one more report follows the last drop
+_REFUSED_GRACE_S = 0.3  # sipp prints no line when it listens
+
+# E.164 numbers for fiction: 555-0xxx in the USA for the customer, 020 7946 0xxx in London for the remote.
+_NUMBERS: dict[Side, str] = {"customer": "+12065550", "remote": "+442079460"}
+
+
+class Stage:
+    """Two hosts on each side, numbered by the scenario's slot."""
+
+    def __init__(
+        self, network: Network, sbc: Sbc, folder: Path, slot: int, use: int, scenario: Scenario
+    ) -> None:
+        self._network = network
+        self._sbc = sbc
+        self._folder = folder
+        self._scenario = scenario
+        first = FIRST_HOST + 2 * slot
+        self.hosts = (first, first + 1)
+        self.version = scenario.version
+        self._parties = counters.Parties(
+            use, scenario.version, {"customer": self.hosts, "remote": self.hosts}
+        )
+        self._started: list[tuple[Side, Process]] = []
+        self._phones: list[tuple[Side, Baresip]] = []
+        self._losses: list[counters.Loss] = []
+        self._began = 0.0
+        self._gone_at: float | None = None
+        self.commands: list[str] = []
+
+    def __enter__(self) -> Stage:
+        self._folder.mkdir()
+        self._folder.chmod(0o755)
+        counters.count(self._network, self._parties)
+        self._began = time.time()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for _, process in self._started:
+            process.stop()
+
+    @property
+    def caller(self) -> Side:
+        return "customer" if self._scenario.direction == "outbound" else "remote"
+
+    @property
+    def callee(self) -> Side:
+        return "remote" if self._scenario.direction == "outbound" else "customer"
+
+    def number(self, side: Side, host: int | None = None, service: int | None = None) -> str:
+        """A host's number; as a called number it carries the class of service (kamailio.cfg)."""
+        digit = self._scenario.service if service is None else service
+        return f"{_NUMBERS[side]}{digit}{host or self.hosts[0]:02d}"
+
+    # sipp
+
+    def answering(self, steps: Sequence[str], calls: int = 1, host: int | None = None) -> Process:
+        """A sipp callee; started before the call."""
+        host = host or self.hosts[0]
+        process = self._sipp(self.callee, host, steps, f"uas-{host}", calls=calls)
+        time.sleep(_REFUSED_GRACE_S)
+        return process
+
+    def calling(
+        self, steps: Sequence[str], calls: int = 1, rate: int = 10, user: str | None = None
+    ) -> Process:
+        """A sipp caller of the first host on the other side."""
+        target = (self.number(self.callee), vc_address(self.caller, self.version))
+        name = user or self.number(self.caller, service=1)
+        return self._sipp(
+            self.caller, self.hosts[0], steps, "uac", calls=calls, rate=rate, user=name, target=target
+        )
+
+    def finish(self, *processes: Process, timeout_s: float = 60, wanted: int = 0) -> None:
+        """Wait for sipps to end with status `wanted`: 0 when all calls went as written.
+
+        Raises:
+            LabError: one was not; its error file is in the message.
+        """
+        for process in processes:
+            status = process.wait(timeout_s)
+            if status != wanted:
+                errors = "".join(
+                    path.read_text(errors="replace")[-800:] for path in self._folder.glob("*.err")
+                )
+                raise LabError(f"{self._scenario.name}: sipp ended with {status}: {errors}")
+
+    def _sipp(
+        self,
+        side: Side,
+        host: int,
+        steps: Sequence[str],
+        name: str,
+        *,
+        calls: int,
+        rate: int = 10,
+        user: str | None = None,
+        target: tuple[str, str] | None = None,
+    ) -> Process:
+        local = host_address(side, host, self.version)
+        user = user or self.number(side, host, service=1)
+        process = sipp.start(
+            self._network[side],
+            local,
+            steps,
+            self._folder,
+            name,
+            user=user,
+            target=target,
+            calls=calls,
+            rate=rate,
+        )
+        return self._note(side, process)
+
+    # baresip
+
+    def phone(self, side: Side, seconds: int, codecs: str = "PCMA/8000/1") -> Baresip:
+        """A baresip on the side's first host with audio for `seconds` of call and then some."""
+        audio = self._folder / f"tone-{side}.wav"
+        tone(audio, seconds + 30)
+        host = self.hosts[0]
+        phone = Baresip(
+            self._network[side],
+            host_address(side, host, self.version),
+            self._network.pin(side, host),
+            self.number(side, service=1),
+            self._folder / f"baresip-{side}",
+            audio,
+            codecs,
+        )
+        self._note(side, phone.process)
+        self._phones.append((side, phone))
+        return phone
+
+    def dial(self, phone: Baresip) -> None:
+        address = vc_address(self.caller, self.version)
+        phone.command(
+            "dial", f"sip:{self.number(self.callee)}@{f'[{address}]' if ':' in address else address}"
+        )
+
+    def converse(
+        self,
+        seconds: float,
+        lossy: Sequence[str] = (),
+        percent: int = 2,
+        meanwhile: Callable[[Baresip, Baresip], None] | None = None,
+        hang_up: bool = True,
+        callee_codecs: str = "PCMA/8000/1",
+    ) -> None:
+        """A call between two baresips. `lossy` directions lose RTP from 1 s on until 6 s before the end.
+
+        `meanwhile` is called with caller and callee once media flows, and its time is part of `seconds`.
+        """
+        losses = [counters.Loss(self._network, self._parties, way, percent) for way in lossy]
+        self._losses += losses
+        callee = self.phone(self.callee, int(seconds), callee_codecs)
+        caller = self.phone(self.caller, int(seconds))
+        self.dial(caller)
+        ways = ("cust2vc_rtp", "rem2vc_rtp")
+        wait_until(lambda: all(self._counted()[way].packets for way in ways), "media", 10)
+        began = time.monotonic()
+        if losses:
+            time.sleep(_LOSS_AFTER_S)
+            for loss in losses:
+                loss.on()
+            time.sleep(max(0.0, seconds - _LOSS_AFTER_S - _LOSS_BEFORE_END_S))
+            for loss in losses:
+                loss.off()
+        if meanwhile:
+            meanwhile(caller, callee)
+        time.sleep(max(0.0, began + seconds - time.monotonic()))
+        if hang_up:
+            caller.command("hangup")
+            wait_until(lambda: all(phone.summaries() for phone in (caller, callee)), "both summaries", 5)
+
+    def power_cut(self) -> None:
+        """Kill every endpoint at once: no BYE, no RTCP BYE."""
+        for _, process in self._started:
+            process.kill()
+        self._gone_at = time.time()
+
+    # the end
+
+    def truth(self) -> truth.Truth:
+        hosts = {
+            host_address(side, host, self.version) for side in ("customer", "remote") for host in self.hosts
+        }
+        ids = {line.call_id for line in self._sbc.log() if line.peer in hosts and line.at >= self._began}
+        told = truth.tell(
+            self._scenario.direction,
+            self._scenario.expect,
+            [line for line in self._sbc.log() if line.call_id in ids],
+            self._counted(),
+            self.version,
+            {loss.direction: loss.dropped() for loss in self._losses},
+            {side: phone.summaries() for side, phone in self._phones},
+        )
+        if self._scenario.delay:
+            told["network"] = {
+                "between": "customer and sbc, each way",
+                "delay_ms": self._scenario.delay.delay_ms,
+                "jitter_ms": self._scenario.delay.jitter_ms,
+                "keeps_order": self._scenario.delay.keep_order,
+                "duplicate_ratio": self._scenario.delay.duplicate_ratio,
+            }
+        told["active_until"] = self._gone_at
+        return told
+
+    def _counted(self) -> dict[str, counters.Count]:
+        return counters.counted(self._network, self._parties)
+
+    def _note(self, side: Side, process: Process) -> Process:
+        self._started.append((side, process))
+        self.commands.append(f"{side}: {' '.join(process.command)}")
+        return process
