@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, initializedcheck=False
-# mypy: disable-error-code="valid-type, untyped-decorator, no-any-return"
+# mypy: disable-error-code="valid-type, no-any-return"
 """Finds the records in a chunk of a capture file: no copy, one index row a frame.
 
 Both walkers read `data[registers[POSITION]:end]` and append rows to `index`, until they stop and say why:
@@ -36,27 +36,22 @@ LOSS_STRIDE = 3  # start_ns, end_ns, count (-1: unknown)
 # libpcap and Wireshark call more than this corrupt (MAXIMUM_SNAPLEN, WTAP_MAX_PACKET_SIZE_STANDARD).
 MAX_CAPTURED = 262144
 
-# Typed twins for compiled code: a module's own names are Python objects there, as are literals above 31 bits.
-_MULTIPLY = cython.declare(cython.longlong, 0)
-_DIVIDE = cython.declare(cython.longlong, 1)
-_MAX_CAPTURED = cython.declare(cython.longlong, 262144)
-_TIME_LIMIT = cython.declare(cython.longlong, 1 << 62)  # ns: the year 2116; leaves room for an offset
-_SECONDS_LIMIT = cython.declare(cython.longlong, (1 << 62) // 1_000_000_000)
-_INTERFACE_MASK = cython.declare(cython.longlong, 0xFFFF)
-_TYPE_MASK = cython.declare(cython.longlong, 0xFF0000)
-_SECTION_TYPE = cython.declare(cython.longlong, 0x0A0D0D0A)
+if not cython.compiled:  # index_cy.pxd has these, typed: a module's own names are Python objects there
+    _MULTIPLY, _DIVIDE = MULTIPLY, DIVIDE
+    _MAX_CAPTURED = MAX_CAPTURED
+    _SECTION_TYPE = 0x0A0D0D0A
+    _INTERFACE_BITS = 0xFFFF
+    _TYPE_BITS = 0xFF0000
+    TIME_LIMIT = 1 << 62  # ns: the year 2116; leaves room for an offset
+    SECONDS_LIMIT = (1 << 62) // 1_000_000_000
 
 
-@cython.cfunc
-@cython.inline
 def _u16(data: cython.const[cython.uchar][::1], at: cython.Py_ssize_t, big: cython.bint) -> cython.longlong:
     first: cython.longlong = data[at]
     second: cython.longlong = data[at + 1]
     return first << 8 | second if big else second << 8 | first
 
 
-@cython.cfunc
-@cython.inline
 def _u32(data: cython.const[cython.uchar][::1], at: cython.Py_ssize_t, big: cython.bint) -> cython.longlong:
     a: cython.longlong = data[at]
     b: cython.longlong = data[at + 1]
@@ -105,8 +100,8 @@ def walk_pcap(
         stamp = _u32(data, position, big) * 1000000000 + _u32(data, position + 4, big) * unit
         if modified:
             origin = (
-                origin & ~(_INTERFACE_MASK | _TYPE_MASK)
-                | _u32(data, position + 16, big) & _INTERFACE_MASK
+                origin & ~(_INTERFACE_BITS | _TYPE_BITS)
+                | _u32(data, position + 16, big) & _INTERFACE_BITS
                 | (data[position + 22] & 7) << 16
             )
         if stamp < newest:
@@ -128,36 +123,38 @@ def walk_pcap(
     return status
 
 
-@cython.cfunc
 def _stamp(
     high: cython.longlong, low: cython.longlong, unit: cython.longlong, factor: cython.longlong
 ) -> cython.longlong:
     """pcapng time to nanoseconds, or -1 where it would be past 2116."""
-    raw: cython.ulonglong = cython.cast(cython.ulonglong, high) << 32 | cython.cast(cython.ulonglong, low)
-    shift: cython.int
+    raw: cython.ulonglong = high
+    divisor: cython.ulonglong = factor
+    limit: cython.ulonglong
+    seconds: cython.ulonglong
+    fraction: cython.ulonglong
+    raw = raw << 32 | low
     if unit == _MULTIPLY:
-        if raw > cython.cast(cython.ulonglong, _TIME_LIMIT // factor):
+        limit = TIME_LIMIT
+        if raw > limit // divisor:
             return -1
-        return cython.cast(cython.longlong, raw) * factor
+        return raw * divisor
     if unit == _DIVIDE:
-        return cython.cast(cython.longlong, raw // cython.cast(cython.ulonglong, factor))
+        return raw // divisor
     # Units of 2**-factor s: whole seconds, then at most 32 bits of fraction so that * 10**9 fits.
-    seconds: cython.ulonglong = 0
-    fraction: cython.ulonglong = raw
-    shift = cython.cast(cython.int, factor)
-    if shift < 64:
-        seconds = raw >> shift
-        fraction = raw - (seconds << shift)
-    if shift >= 96:
-        fraction = 0
-    elif shift > 32:
-        fraction = fraction >> (shift - 32)
-        shift = 32
-    if seconds >= cython.cast(cython.ulonglong, _SECONDS_LIMIT):
+    seconds = 0
+    fraction = raw
+    limit = SECONDS_LIMIT
+    if factor < 64:
+        seconds = raw >> factor
+        fraction = raw - (seconds << factor)
+    if seconds >= limit:
         return -1
-    if shift > 32:
-        shift = 32
-    return cython.cast(cython.longlong, seconds * 1000000000 + ((fraction * 1000000000) >> shift))
+    if factor >= 96:
+        return 0
+    if factor > 32:
+        fraction = fraction >> (factor - 32)
+        factor = 32
+    return seconds * 1000000000 + ((fraction * 1000000000) >> factor)
 
 
 def walk_pcapng(

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, initializedcheck=False
-# mypy: disable-error-code="valid-type, untyped-decorator, no-any-return"
+# mypy: disable-error-code="valid-type, no-any-return"
 """Index rows by capture time: sort a chunk, merge two, find a time. Rows are those of `agent.wire.frame`."""
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ try:
 except ModuleNotFoundError:  # no Cython here: the same source, uncompiled
     from agent import uncompiled as cython
 
-_INTERFACE_MASK = cython.declare(cython.longlong, 0xFFFF)
+if not cython.compiled:  # order_cy.pxd has it, typed
+    _INTERFACE_BITS = 0xFFFF
 
 
 def sort_rows(index: array[int]) -> None:
@@ -109,12 +110,12 @@ def move_rows(
     to: cython.Py_ssize_t = 0
     number: cython.longlong
     while at < last * 5:
-        number = (rows[at + 4] & _INTERFACE_MASK) % room + base
+        number = (rows[at + 4] & _INTERFACE_BITS) % room + base
         into[to] = rows[at] + shift
         into[to + 1] = rows[at + 1]
         into[to + 2] = rows[at + 2]
         into[to + 3] = rows[at + 3]
-        into[to + 4] = rows[at + 4] & ~_INTERFACE_MASK | number
+        into[to + 4] = rows[at + 4] & ~_INTERFACE_BITS | number
         at += 5
         to += 5
 
