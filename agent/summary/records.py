@@ -106,3 +106,4 @@ class Summary(msgspec.Struct):
     calls: list[dict[str, Any]]
     sip: list[dict[str, Any]]
     gap: str | None = None
+    extras: dict[str, Any] = {}  # the host's: calls_active_unknown, legs_unjoined ...

@@ -1,0 +1,298 @@
+"""Intervals: events in, one-minute summaries out.
+
+A leg's connector may be decided as late as the close of its minute, so counts are kept by leg until then and
+added up by connector at the close.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.summary.catalog import DIRECTIONS, METRICS, SIDES
+from agent.summary.media import CallMinute, Identity
+from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value, binned
+from agent.tracking.call import Call
+from agent.tracking.dialog import Leg
+from agent.tracking.events import (
+    Attempted,
+    CallOver,
+    CallsUp,
+    Concluded,
+    Event,
+    MessageSeen,
+    MinuteClosed,
+    ReportsMinute,
+    RoundTrip,
+    StreamMinute,
+    Throttled,
+)
+from agent.tracking.sides import UNASSIGNED, Connector, Sides
+from agent.wire.sip import redacted
+
+Owner = Leg | Connector
+
+
+@dataclass(slots=True)
+class Minute:
+    """What happened in one open minute."""
+
+    counts: Counter[tuple[Owner, str]] = field(default_factory=Counter)
+    calls: dict[Call, CallMinute] = field(default_factory=dict)
+    over: list[dict[str, Any]] = field(default_factory=list)
+    up: CallsUp | None = None
+
+
+class Intervals:
+    """`record` every event; `closed` gives the minutes that are complete since it was last asked."""
+
+    def __init__(
+        self,
+        sides: Sides,
+        *,
+        identity: Identity,
+        observer: str = "vc",
+        redact: tuple[str, ...] = ("authorization", "proxy-authorization"),
+        on_stream: Callable[[StreamMinute], None] | None = None,
+    ) -> None:
+        """`redact`: headers whose values are removed from logged messages. `on_stream` sees every stream
+        minute, orphans too."""
+        self._sides = sides
+        self._identity = identity
+        self._observer = observer
+        self._redact = redact
+        self._on_stream = on_stream
+        self._minutes: defaultdict[int, Minute] = defaultdict(Minute)
+        self._oldest_ns = 0
+        self._messages: list[MessageSeen] = []
+        self._closed: list[Summary] = []
+        self._record = {
+            MessageSeen: self._message,
+            Attempted: self._attempted,
+            Concluded: self._concluded,
+            Throttled: self._throttled,
+            StreamMinute: self._stream,
+            ReportsMinute: self._reports,
+            RoundTrip: self._round_trip,
+            CallsUp: self._up,
+            CallOver: self._over,
+            MinuteClosed: self._close,
+        }
+
+    def record(self, event: Event) -> None:
+        self._record[type(event)](event)  # type: ignore[operator]
+
+    def closed(self) -> list[Summary]:
+        """Minutes closed since the last call, in order."""
+        summaries, self._closed = self._closed, []
+        return summaries
+
+    def messages(self) -> list[dict[str, Any]]:
+        """SIP log rows whose connector is decided, drained; the others wait for their minute's close."""
+        ready, waiting = [], []
+        for seen in self._messages:
+            owner = seen.connector or (seen.leg.connector if seen.leg else None)
+            if owner is None:
+                waiting.append(seen)
+            else:
+                ready.append(self._sip_row(seen, owner))
+        self._messages = waiting
+        return ready
+
+    def _minute(self, stamp_ns: int) -> Minute:
+        return self._minutes[max(self._oldest_ns, stamp_ns // MINUTE_NS * MINUTE_NS)]
+
+    # -- events
+
+    def _message(self, event: MessageSeen) -> None:
+        self._messages.append(event)
+        if 100 <= event.status < 700:
+            owner = event.leg or event.connector or UNASSIGNED
+            self._minute(event.stamp_ns).counts[owner, f"Sip{event.status // 100}xxCodes"] += 1
+
+    def _attempted(self, event: Attempted) -> None:
+        self._call_count(event, "CallAttempts")
+
+    def _concluded(self, event: Concluded) -> None:
+        if event.outcome == "answered":
+            self._call_count(event, "CallsAnswered")
+        elif event.outcome == "failed" and event.failure:
+            self._call_count(event, "CallFailures")
+
+    def _call_count(self, event: Attempted | Concluded, what: str) -> None:
+        direction = event.account.direction
+        if direction is not None:
+            self._minute(event.stamp_ns).counts[event.account.leg, direction.capitalize() + what] += 1
+
+    def _throttled(self, event: Throttled) -> None:
+        self._minute(event.stamp_ns).counts[event.account.leg, "Throttles"] += 1
+
+    def _stream(self, event: StreamMinute) -> None:
+        if self._on_stream is not None:
+            self._on_stream(event)
+        if event.leg is not None and event.towards is not None:
+            self._call(event.leg, event.stamp_ns).streams.append(event)
+
+    def _reports(self, event: ReportsMinute) -> None:
+        if event.leg is not None and event.towards is not None:
+            self._call(event.leg, event.stamp_ns).reports.append(event)
+
+    def _round_trip(self, event: RoundTrip) -> None:
+        self._call(event.leg, event.stamp_ns).rtts.append(event)
+
+    def _call(self, leg: Leg, stamp_ns: int) -> CallMinute:
+        calls = self._minute(stamp_ns).calls
+        found = calls.get(leg.call)
+        if found is None:
+            found = calls[leg.call] = CallMinute(leg.call)
+        return found
+
+    def _up(self, event: CallsUp) -> None:
+        self._minute(event.stamp_ns).up = event
+
+    def _over(self, event: CallOver) -> None:
+        self._minute(event.stamp_ns).over.append(call_row(event.call, self._sides.fallback))
+
+    # -- closing
+
+    def _close(self, event: MinuteClosed) -> None:
+        start_ns = event.stamp_ns
+        minute = self._minutes.pop(start_ns, None) or Minute()
+        self._oldest_ns = start_ns + MINUTE_NS
+        counts: dict[Connector, Counter[str]] = defaultdict(Counter)
+        for (owner, name), count in minute.counts.items():
+            connector = owner if isinstance(owner, Connector) else owner.connector or self._sides.fallback
+            counts[connector][name] += count
+        media: dict[Connector, _Media] = defaultdict(_Media)
+        rows: list[dict[str, Any]] = []
+        for call_minute in minute.calls.values():
+            for view in call_minute.views():
+                connector = view.owner.connector or self._sides.fallback
+                media[connector].add(view)
+                row = view.row(connector, start_ns + MINUTE_NS, self._identity)
+                if row is not None:
+                    rows.append(row)
+        gauges: Counter[tuple[Connector, str]] = Counter()
+        for account in minute.up.accounts if minute.up else ():
+            if account.direction is not None:
+                connector = account.leg.connector or self._sides.fallback
+                gauges[connector, account.direction.capitalize() + "CallsActive"] += 1
+        connectors = list(self._sides.connectors)
+        for connector in (*counts, *media, *(c for c, _ in gauges)):
+            if connector not in connectors:
+                connectors.append(connector)
+        complete = event.complete and minute.up is not None
+        self._closed.append(
+            Summary(
+                start_ns,
+                0,
+                complete,
+                [
+                    self._connector(connector, counts[connector], media[connector], gauges, complete)
+                    for connector in connectors
+                ],
+                rows,
+                minute.over,
+                self.messages(),
+                extras={"calls_active_unknown": minute.up.unknown} if minute.up else {},
+            )
+        )
+
+    def _connector(
+        self,
+        connector: Connector,
+        counts: Counter[str],
+        media: _Media,
+        gauges: Counter[tuple[Connector, str]],
+        complete: bool,
+    ) -> ConnectorMinute:
+        values: dict[str, Value] = {}
+        for metric in METRICS:
+            if metric.name.startswith("Sip"):
+                values[metric.name] = counts[metric.name]
+            elif not self._sides.known or ("Remote" in metric.name and self._observer == "customer"):
+                values[metric.name] = None
+            elif metric.kind == "gauge":
+                values[metric.name] = gauges[connector, metric.name] if complete else None
+            elif metric.name in media.values:
+                values[metric.name] = media.values[metric.name]
+            elif metric.kind == "samples":
+                values[metric.name] = binned(media.samples[metric.name])
+            else:
+                values[metric.name] = counts[metric.name]
+        coverage = {
+            direction: media.known[direction] / packets if (packets := media.packets[direction]) else None
+            for direction in DIRECTIONS
+        }
+        return ConnectorMinute(connector.id, connector.region, values, coverage)
+
+    def _sip_row(self, seen: MessageSeen, connector: Connector) -> dict[str, Any]:
+        return {
+            "voice_connector_id": connector.id,
+            "aws_region": connector.region,
+            "event_timestamp": seen.stamp_ns // 1_000_000,
+            "call_id": seen.call_id,
+            "sip_message": redacted(seen.data, self._redact),
+        }
+
+
+class _Media:
+    """The media metrics of one connector in one minute."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, int | None] = {}
+        self.samples: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        self.packets: Counter[str] = Counter()
+        self.known: Counter[str] = Counter()
+
+    def add(self, view: Any) -> None:
+        for direction, (prefix, _) in DIRECTIONS.items():
+            figures = view.directions[direction]
+            for suffix, count in (
+                ("RtpPackets", figures.packets),
+                ("RtpBytes", figures.bytes),
+                ("RtcpPackets", figures.rtcp_packets),
+                ("RtcpBytes", figures.rtcp_bytes),
+            ):
+                self.values[prefix + suffix] = (self.values.get(prefix + suffix) or 0) + count
+            self.packets[direction] += figures.packets
+            self.known[direction] += figures.known_packets
+            self._add_lost(prefix + "PacketsLost", figures.lost, direction)
+            self.samples[prefix + "Jitter"] += [(value, 1.0) for value in figures.jitters_us]
+        for side, (suffix, _, _) in SIDES.items():
+            rtt_us, mos = view.rtt_us[side], view.scores[side]
+            if rtt_us is not None:
+                self.samples[f"RTTBetweenVcAnd{suffix}"].append((rtt_us, 1.0))
+            if mos is not None:
+                self.samples[f"MOSBetweenVcAnd{suffix}"].append((mos.mos, 1.0))
+
+    def _add_lost(self, name: str, lost: int | None, direction: str) -> None:
+        """A sum over what is known: 0 without a stream, None where streams ran and none is known."""
+        if self.known[direction] or not self.packets[direction]:
+            self.values[name] = (self.values.get(name) or 0) + (lost or 0)
+        else:
+            self.values[name] = None
+
+
+def call_row(call: Call, fallback: Connector) -> dict[str, Any]:
+    """The `call` record of JSON output and the store. Nanoseconds, None where it did not happen."""
+    lead, counted = call.lead, call.counted
+    attempt = counted.attempt
+    direction = call.accounts[0].direction if call.accounts else None
+    return {
+        "call_id": lead.call_id,
+        "call_ids": list(dict.fromkeys(leg.call_id for leg in (lead, *call.legs))),
+        "voice_connector_id": (counted.connector or lead.connector or fallback).id,
+        "direction": direction,
+        "from_sip_user": lead.from_user,
+        "to_sip_user": lead.to_user,
+        "invite_ns": lead.invite_ns if lead.whole else None,
+        "answer_ns": call.answer_ns if lead.whole else None,
+        "end_ns": call.end_ns,
+        "status": attempt.status if attempt else None,
+        "outcome": call.outcome,
+        "end_reason": call.end_reason,
+        "flags": sorted(call.flags),
+    }

@@ -1,0 +1,118 @@
+"""Dialogs and legs (RFC 3261 12): what a tap knows of one side of a call.
+
+A *leg* is keyed by Call-ID, the From tag of its initial INVITE and its way: `incoming` when that INVITE
+reaches the vc, `outgoing` when the vc sends it, `internal` when the vc is at both ends (or nobody knows who
+the vc is). A proxy so has an incoming and an outgoing leg with the same Call-ID. Forks make several dialogs
+in one leg, told apart by the callee's tag.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from agent.tracking.sides import Connector, Side
+from agent.tracking.transaction import Attempt
+
+if TYPE_CHECKING:
+    from agent.tracking.call import Call
+    from agent.tracking.stream import Stream
+
+Way = Literal["incoming", "outgoing", "internal"]
+Direction = Literal["inbound", "outbound"]
+# How one message crosses the vc's edge.
+Passage = Literal["towards", "away", "internal"]
+
+_WAY: dict[tuple[Passage, bool], Way] = {
+    # (passage, sent by the caller)
+    ("towards", True): "incoming",
+    ("away", True): "outgoing",
+    ("towards", False): "outgoing",
+    ("away", False): "incoming",
+    ("internal", True): "internal",
+    ("internal", False): "internal",
+}
+
+
+def way_of(passage: Passage, from_caller: bool) -> Way:
+    """The leg on which a message travels: who sent it, and how it crosses the vc's edge, decide."""
+    return _WAY[passage, from_caller]
+
+
+@dataclass(slots=True)
+class Dialog:
+    """One callee tag of a leg."""
+
+    confirmed: bool = False
+    ended: bool = False
+
+    @property
+    def up(self) -> bool:
+        return self.confirmed and not self.ended
+
+
+@dataclass(slots=True, eq=False)
+class Leg:
+    """One side of a call. Times are capture time in ns; `side` is the far end's, None when unknown."""
+
+    call_id: str
+    from_tag: str
+    way: Way
+    peer: str
+    side: Side | None
+    invite_ns: int
+    cseq: int
+    from_user: str = ""
+    to_user: str = ""
+    uri_user: str = ""
+    whole: bool = True  # its initial INVITE was seen
+    connector: Connector | None = None
+    attempt: Attempt | None = None
+    dialogs: dict[str, Dialog] = field(default_factory=dict)
+    reports: dict[tuple[int, bool], list[int]] = field(default_factory=dict)  # (minute, towards): packets, bytes
+    joined: bool = False
+    last_ns: int = 0
+    session_ns: int | None = None  # when the session timer runs out (RFC 4028)
+    held: bool = False
+    final_ns: int | None = None  # last non-2xx final: hunting starts from here
+    ptime_ms: float | None = None
+    streams: set[Stream] = field(default_factory=set)
+    replaced_by: Leg | None = None
+    call: Call = field(init=False)
+
+    @property
+    def up(self) -> bool:
+        return any(dialog.up for dialog in self.dialogs.values())
+
+    @property
+    def was_up(self) -> bool:
+        return any(dialog.confirmed for dialog in self.dialogs.values())
+
+    @property
+    def direction(self) -> Direction | None:
+        """Inbound: remote to customer. Outbound: customer to remote. None when the side is unknown."""
+        if self.side not in ("customer", "remote") or self.way == "internal" or not self.whole:
+            return None
+        from_customer = (self.side == "customer") == (self.way == "incoming")
+        return "outbound" if from_customer else "inbound"
+
+    def dialog(self, tag: str) -> Dialog:
+        """The dialog of a callee's tag, made when it is new. Capped: tags come from the wire."""
+        found = self.dialogs.get(tag)
+        if found is None:
+            if len(self.dialogs) >= MAX_DIALOGS:
+                for old, dialog in self.dialogs.items():
+                    if not dialog.up:
+                        del self.dialogs[old]
+                        break
+                else:
+                    return Dialog()
+            found = self.dialogs[tag] = Dialog()
+        return found
+
+    def callee_tag(self, from_tag: str, to_tag: str) -> str:
+        return to_tag if from_tag == self.from_tag else from_tag
+
+
+# A forking proxy makes a handful of dialogs a leg; thousands are somebody inventing tags.
+MAX_DIALOGS = 32

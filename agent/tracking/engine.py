@@ -1,0 +1,250 @@
+"""The engine: frames and time in, facts out. No socket, clock, thread or logger.
+
+RTP is finished inside the loop; what is not plain RTP (SIP, RTCP, fragments, TCP) comes out of it frame by
+frame, in capture order, and is handled here. Minutes are UTC-aligned: a minute's gauges are taken at its
+end, and it closes when the clock passes its end by `lateness`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from agent.errors import Reason, WireError
+from agent.tracking.events import Event, MinuteClosed
+from agent.tracking.loop_cy import END, SLOW, STREAM, Loop
+from agent.tracking.media import Media
+from agent.tracking.reassembly import Fragments, TcpStreams
+from agent.tracking.report import MINUTE_NS
+from agent.tracking.sides import Sides
+from agent.tracking.signalling import CallRules, Signalling
+from agent.tracking.stream import Observer, QualityRules
+from agent.wire import packet_cy as packets
+from agent.wire import sip
+from agent.wire.frame import STAMP, STRIDE, Batch
+
+SECOND_NS = 1_000_000_000
+COPY_NS = 20_000_000  # the same bytes between the same sockets within this time are a copy
+MAX_DIGESTS = 65_536  # more than a second of SIP at the rate one core reads
+STREAM_IDLE_NS = 120 * SECOND_NS  # silent streams are forgotten: two minutes, so that none is half counted
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Everything that configuration says about tracking. Nanoseconds unless the name says otherwise."""
+
+    calls: CallRules = field(default_factory=CallRules)
+    quality: QualityRules = field(default_factory=QualityRules)
+    observer: Observer = "vc"
+    lateness_ns: int = 3 * SECOND_NS
+    single_span: bool = False
+    adaptive_buffer: bool = False
+    max_buffer_ms: float = 200.0
+    max_streams: int = 200_000
+
+
+class Engine:
+    """`feed` takes a batch, `advance` a time; both return the facts so far, in order."""
+
+    def __init__(self, sides: Sides, rules: Rules | None = None) -> None:
+        rules = rules or Rules()
+        self.rules = rules
+        self.sides = sides
+        self.loop = Loop(
+            max_streams=rules.max_streams,
+            jitter_buffer_ms=rules.quality.jitter_buffer_ms,
+            adaptive=rules.adaptive_buffer,
+            jitter_buffer_max_ms=rules.max_buffer_ms,
+            single_span=rules.single_span,
+        )
+        self._out: list[Event] = []
+        self.media = Media(
+            self.loop, sides, self._out, quality=rules.quality, observer=rules.observer
+        )
+        self.signalling = Signalling(rules.calls, sides, self.media, self._out)
+        self.rejects: Counter[Reason] = self.media.rejects
+        self.counters: Counter[str] = self.signalling.counters
+        self._fragments = Fragments()
+        self._tcp = TcpStreams()
+        self._digests: OrderedDict[bytes, int] = OrderedDict()
+        self.now_ns = 0
+        self._minute_ns = 0  # the oldest minute not closed; 0 before the first frame
+        self._ended = False  # its gauges are taken
+
+    # -- time
+
+    @property
+    def _due_ns(self) -> int:
+        """When something must happen before another frame is taken."""
+        end_ns = self._minute_ns + MINUTE_NS
+        boundary_ns = end_ns + self.rules.lateness_ns if self._ended else end_ns
+        timer_ns = self.signalling.due_ns
+        return boundary_ns if timer_ns is None else min(boundary_ns, timer_ns)
+
+    def advance(self, now_ns: int) -> list[Event]:
+        """Let time pass up to `now_ns`: timers, gauges, closed minutes."""
+        self._pass(now_ns)
+        return self._taken()
+
+    def _pass(self, now_ns: int) -> None:
+        if not self._minute_ns:
+            return
+        while self._due_ns <= now_ns:
+            due_ns = self._due_ns
+            self.signalling.advance(due_ns)
+            end_ns = self._minute_ns + MINUTE_NS
+            if not self._ended and due_ns >= end_ns:
+                self.signalling.minute_end(self._minute_ns, end_ns)
+                self._ended = True
+            elif self._ended and due_ns >= end_ns + self.rules.lateness_ns:
+                self._close(complete=True)
+        self.now_ns = max(self.now_ns, now_ns)
+
+    def _begin(self, stamp_ns: int) -> None:
+        self._minute_ns = stamp_ns // MINUTE_NS * MINUTE_NS
+        self.loop.closed_ns = self._minute_ns
+        self._open()
+
+    def _open(self) -> None:
+        self.media.open_minutes = [self._minute_ns, self._minute_ns + MINUTE_NS]
+
+    def _close(self, *, complete: bool) -> None:
+        end_ns = self._minute_ns + MINUTE_NS
+        self.signalling.settle(end_ns)
+        self.loop.flush(end_ns)
+        self.media.harvest(self._minute_ns)
+        self._out.append(MinuteClosed(self._minute_ns, complete))
+        self._minute_ns = end_ns
+        self._ended = False
+        self.loop.closed_ns = end_ns
+        self._open()
+        self.media.streams.expire(end_ns - STREAM_IDLE_NS)
+
+    def finish(self) -> list[Event]:
+        """The capture is over. Closes what is open; its last minute is a part without gauges."""
+        if self._minute_ns:
+            self._pass(self.now_ns)
+            self.signalling.finish(self.now_ns)
+            self.loop.finish()
+            while self._minute_ns <= self.now_ns:
+                self._close(complete=self._ended)
+        return self._taken()
+
+    def _taken(self) -> list[Event]:
+        # The list itself is shared with those who fill it, so it is emptied, not replaced.
+        events = self._out[:]
+        self._out.clear()
+        return events
+
+    # -- frames
+
+    def feed(self, batch: Batch) -> list[Event]:
+        """Take frames in capture order."""
+        for loss in batch.losses:
+            self.loop.lose(loss.start_ns, loss.end_ns)
+            self.media.missed_ns = max(self.media.missed_ns, loss.end_ns)
+        count = len(batch)
+        if not count:
+            return self._taken()
+        if not self._minute_ns:
+            self._begin(batch.index[STAMP])
+        loop, position = self.loop, 0
+        while position < count:
+            position = loop.walk(batch.data, batch.index, position, self._due_ns)
+            if loop.stopped == END:
+                break
+            if loop.stopped == STREAM:
+                self.media.streams.fresh(loop.fresh)
+                continue
+            stamp_ns = batch.index[position * STRIDE + STAMP]
+            self._pass(stamp_ns)
+            if loop.stopped == SLOW:
+                self._slow(batch, position)
+                position += 1
+        self.now_ns = max(self.now_ns, loop.newest_ns)
+        return self._taken()
+
+    def _slow(self, batch: Batch, position: int) -> None:
+        offset, captured, _, stamp_ns, origin = batch.index[position * STRIDE : position * STRIDE + STRIDE]
+        self.now_ns = max(self.now_ns, stamp_ns)
+        if stamp_ns < self._minute_ns:
+            self.loop.late_frames += 1
+            stamp_ns = self._minute_ns
+        try:
+            packet = packets.packet(batch.data, offset, captured, stamp_ns, origin)
+        except WireError as error:
+            self.rejects[error.reason] += 1
+            return
+        self.take(packet)
+
+    def take(self, packet: packets.Packet) -> None:
+        """One packet that is not plain RTP."""
+        if packet.kind == packets.UDP:
+            self._datagram(packet)
+        elif packet.kind == packets.FRAGMENT:
+            key = (packet.src, packet.dst, packet.protocol, packet.identification)
+            whole = self._fragments.add(
+                key, packet.fragment_offset, packet.more_fragments, packet.payload, packet.stamp_ns
+            )
+            if whole is not None:
+                rejoined = packets.reassembled(packet, whole)
+                if rejoined is not None:
+                    self.take(rejoined)
+        elif packet.kind == packets.TCP:
+            for data in self._tcp.add(
+                packet.src,
+                packet.src_port,
+                packet.dst,
+                packet.dst_port,
+                packet.sequence,
+                packet.flags,
+                packet.payload,
+                packet.stamp_ns,
+            ):
+                self._sip(packet, data)
+
+    def _datagram(self, packet: packets.Packet) -> None:
+        payload = packet.payload
+        is_rtcp = len(payload) > 1 and payload[0] >> 6 == 2 and 192 <= payload[1] <= 223
+        if self._copy(packet, by_path=is_rtcp and not self.rules.single_span):
+            self.loop.duplicate_frames += 1
+        elif is_rtcp:
+            self.media.rtcp(
+                (packet.src, packet.src_port),
+                (packet.dst, packet.dst_port),
+                payload,
+                packet.length,
+                packet.stamp_ns,
+            )
+        elif sip.looks_like_sip(payload):
+            self._sip(packet, payload)
+
+    def _copy(self, packet: packets.Packet, *, by_path: bool) -> bool:
+        """Whether the same bytes passed between the same sockets within 20 ms.
+
+        SIP through the same path too: its shortest retransmission comes after 500 ms (RFC 3261 T1).
+        """
+        digest = blake2b(
+            b"%s %d %s %d " % (packet.src.encode(), packet.src_port, packet.dst.encode(), packet.dst_port)
+            + packet.payload,
+            digest_size=16,
+        ).digest()
+        seen = self._digests.get(digest)
+        if seen is not None:
+            seen_ns, path = divmod(seen, 1 << 32)
+            if packet.stamp_ns - seen_ns <= COPY_NS and not (by_path and path == packet.path & 0xFFFFFFFF):
+                return True
+        self._digests[digest] = packet.stamp_ns << 32 | packet.path & 0xFFFFFFFF
+        self._digests.move_to_end(digest)
+        if len(self._digests) > MAX_DIGESTS:
+            self._digests.popitem(last=False)
+        return False
+
+    def _sip(self, packet: packets.Packet, data: bytes) -> None:
+        try:
+            message = sip.parse(data)
+        except WireError as error:
+            self.rejects[error.reason] += 1
+            return
+        self.signalling.take(message, packet.src, packet.dst, packet.stamp_ns)

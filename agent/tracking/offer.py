@@ -1,0 +1,140 @@
+"""Offer and answer (RFC 3264): which leg a media socket belongs to.
+
+Media belongs to the leg whose SDP named the vc-side socket; the far end's own socket is the second choice,
+because behind NAT it is not where packets come from. A claim holds until another SDP of the vc names the
+socket, or until the leg is released.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent.tracking.dialog import Leg, Passage
+from agent.tracking.sides import Sides, Socket
+from agent.wire.sdp import Media, Session
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """A socket that an SDP of `leg` named. `rtp` is the RTP socket that it serves (itself, or of its RTCP)."""
+
+    leg: Leg
+    rtp: Socket
+    ours: bool  # named by the vc
+    media: list[Media] = field(default_factory=list)  # several m-lines share it under BUNDLE (RFC 8843)
+
+    @property
+    def encrypted(self) -> bool:
+        return any(media.encrypted for media in self.media)
+
+
+@dataclass(slots=True)
+class Description:
+    """The last SDP of each end of a leg."""
+
+    ours: list[Media] = field(default_factory=list)
+    far: list[Media] = field(default_factory=list)
+
+
+class Offers:
+    """Sockets to claims. Bounded by the legs alive, each with at most `MAX_SOCKETS`."""
+
+    def __init__(self, sides: Sides) -> None:
+        self._sides = sides
+        self._ours: dict[Socket, Claim] = {}
+        self._far: dict[Socket, Claim] = {}
+        self._by_leg: dict[Leg, set[Socket]] = {}
+        self.descriptions: dict[Leg, Description] = {}
+
+    def describe(self, leg: Leg, session: Session, passage: Passage) -> list[Socket]:
+        """An SDP passed on `leg`; the sockets that it claims now."""
+        ours = passage == "away"
+        media = [m for m in session.media if m.is_rtp and m.port != 0]
+        description = self.descriptions.setdefault(leg, Description())
+        if ours:
+            description.ours = media
+        else:
+            description.far = media
+        leg.held = any(m.held for m in (*description.ours, *description.far) if m.kind == "audio")
+        claimed: dict[Socket, Claim] = {}
+        for one in media:
+            for socket, rtp in self._sockets(one):
+                claim = claimed.get(socket)
+                if claim is None:
+                    claim = claimed[socket] = Claim(leg, rtp, ours)
+                claim.media.append(one)
+        table = self._ours if ours else self._far
+        held = self._by_leg.setdefault(leg, set())
+        taken = []
+        for socket, claim in claimed.items():
+            if ours and self._is_far_end_of(socket, leg):
+                continue  # a proxy that left the SDP alone: the socket is an endpoint's, not the vc's
+            if len(held) >= MAX_SOCKETS:
+                break
+            table[socket] = claim
+            held.add(socket)
+            taken.append(socket)
+        return taken
+
+    def _is_far_end_of(self, socket: Socket, leg: Leg) -> bool:
+        claim = self._far.get(socket)
+        return claim is not None and claim.leg is not leg and claim.leg.call is leg.call
+
+    def _sockets(self, media: Media) -> list[tuple[Socket, Socket]]:
+        """(socket, RTP socket that it serves) of an m-line: RTP, RTCP (RFC 3605, 5761), ICE candidates."""
+        address = self._sides.on_wire(media.address)
+        rtp = (address, media.port)
+        rows = [(rtp, rtp)]
+        if not media.rtcp_mux or media.rtcp_port != media.port:
+            rtcp_address = self._sides.on_wire(media.rtcp_address) if media.rtcp_address else address
+            rows.append(((rtcp_address, media.rtcp_port), rtp))
+        for candidate_address, port, component, _ in media.candidates:
+            socket = (self._sides.on_wire(candidate_address), port)
+            if component == 1:
+                rows.append((socket, socket))
+            else:
+                rows.append((socket, rtp))
+        return rows
+
+    def ours(self, socket: Socket) -> Claim | None:
+        return self._ours.get(socket)
+
+    def find(self, src: Socket, dst: Socket) -> tuple[Claim, bool | None] | None:
+        """The claim under which packets from src to dst fall, and whether they go towards the vc.
+
+        None where no SDP named either end, or where the vc stands at both.
+        """
+        to_vc, from_vc = self._ours.get(dst), self._ours.get(src)
+        if to_vc and from_vc:
+            return None
+        if to_vc:
+            return to_vc, True
+        if from_vc:
+            return from_vc, False
+        if self._sides.known:
+            if self._sides.is_vc(src[0]) == self._sides.is_vc(dst[0]):
+                return None  # the vc at both ends, or at neither: counts nowhere
+            towards = self._sides.is_vc(dst[0])
+            claim = self._far.get(src if towards else dst)
+            return (claim, towards) if claim and claim.leg.way != "internal" else None
+        claim = self._far.get(src) or self._far.get(dst)
+        return (claim, None) if claim else None
+
+    def release(self, leg: Leg) -> list[Socket]:
+        """Give up what a leg claimed; the sockets that nobody claims any more."""
+        self.descriptions.pop(leg, None)
+        freed = []
+        for socket in self._by_leg.pop(leg, ()):
+            for table in (self._ours, self._far):
+                claim = table.get(socket)
+                if claim is not None and claim.leg is leg:
+                    del table[socket]
+                    freed.append(socket)
+        return freed
+
+    def __len__(self) -> int:
+        return len(self._ours) + len(self._far)
+
+
+# An offer of a browser names some dozens of ICE candidates; a thousand is an attack.
+MAX_SOCKETS = 256

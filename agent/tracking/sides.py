@@ -1,0 +1,117 @@
+"""Who is who: which addresses are the vc's, the customers', the remote end's; and whose connector.
+
+Where networks overlap `vc` wins, then the longest customer prefix; everything else is `remote`. Without a vc
+address sides are unknown (None): they are never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Literal
+
+Side = Literal["vc", "customer", "remote"]
+Socket = tuple[str, int]  # address, UDP port
+Network = IPv4Network | IPv6Network
+
+MAX_CACHED = 65_536  # addresses come from the wire: a scan must not grow the cache without end
+CLOUD_DOMAIN = ".voiceconnector.chime.aws"
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """One customer trunk. `domains` are SIP hosts that name it; the managed service's is always one."""
+
+    id: str
+    region: str = "local"
+    domains: tuple[str, ...] = ()
+    customer_networks: tuple[str, ...] = ()
+    default: bool = False
+
+
+# Where a leg belongs that no configured connector fits: kept in JSON and the local store only.
+UNASSIGNED = Connector("unassigned")
+# What a host without configured connectors has.
+ONLY = Connector("default", default=True)
+
+
+class Sides:
+    """Address to side, peer or host name to connector. Pure look-ups, cached by address."""
+
+    def __init__(
+        self,
+        vc: Iterable[str] = (),
+        connectors: Iterable[Connector] = (),
+        customer_networks: Iterable[str] = (),
+        public_addresses: Mapping[str, str] | None = None,
+    ) -> None:
+        """`customer_networks` are customers' whose connector only other evidence can name.
+
+        `public_addresses` maps an address that SDP names (an Elastic IP) to the one that frames carry.
+        Raises ValueError where an address or network does not parse.
+        """
+        self.connectors = tuple(connectors) or (ONLY,)
+        self._vc = frozenset(str(ip_address(address)) for address in vc)
+        self._public = {
+            str(ip_address(public)): str(ip_address(private))
+            for public, private in (public_addresses or {}).items()
+        }
+        networks: list[tuple[Network, Connector | None]] = [
+            (ip_network(network, strict=False), connector)
+            for connector in self.connectors
+            for network in connector.customer_networks
+        ]
+        networks += [(ip_network(network, strict=False), None) for network in customer_networks]
+        self._networks = sorted(networks, key=lambda row: -row[0].prefixlen)
+        self._domains = {
+            domain.lower(): connector
+            for connector in self.connectors
+            for domain in (*connector.domains, connector.id + CLOUD_DOMAIN)
+        }
+        self._ids = {connector.id.lower(): connector for connector in self.connectors}
+        self._cache: dict[str, tuple[Side, Connector | None]] = {}
+        self.fallback = next((c for c in self.connectors if c.default), UNASSIGNED)
+
+    @property
+    def known(self) -> bool:
+        """Whether sides can be told at all."""
+        return bool(self._vc)
+
+    def side(self, address: str) -> Side | None:
+        return self._look(address)[0] if self._vc else None
+
+    def is_vc(self, address: str) -> bool:
+        return address in self._vc
+
+    def by_peer(self, address: str) -> Connector | None:
+        """The connector whose customer network holds `address`."""
+        return self._look(address)[1]
+
+    def by_host(self, host: str) -> Connector | None:
+        """The connector that a SIP host (Request-URI, To or From) names."""
+        return self._domains.get(host.lower())
+
+    def by_id(self, connector_id: str) -> Connector | None:
+        return self._ids.get(connector_id.strip().lower())
+
+    def on_wire(self, address: str) -> str:
+        """The address that frames carry where SDP names `address`."""
+        return self._public.get(address, address)
+
+    def _look(self, address: str) -> tuple[Side, Connector | None]:
+        found = self._cache.get(address)
+        if found is None:
+            if len(self._cache) >= MAX_CACHED:
+                self._cache.clear()
+            found = self._cache[address] = self._match(address)
+        return found
+
+    def _match(self, address: str) -> tuple[Side, Connector | None]:
+        if address in self._vc:
+            return "vc", None
+        parsed = ip_address(address)
+        for network, connector in self._networks:
+            if parsed.version == network.version and parsed in network:
+                return "customer", connector
+        return "remote", None
