@@ -115,11 +115,12 @@ def challenged_by_callee(stage: Stage) -> None:
     stage.finish(caller, callee)
 
 
-def refused(stage: Stage, status: int, reason: str, extra: str = "") -> None:
-    """The callee rings and refuses."""
+def refused(stage: Stage, status: int, reason: str, extra: str = "", heard: int | None = None) -> None:
+    """The callee rings and refuses; the caller hears that status, or the one the sbc makes of it."""
     refuse = sipp.reply(status, reason, extra=extra)
+    heard = heard or status
     callee = stage.answering([sipp.request("INVITE"), _RINGING, sipp.pause(300), refuse, sipp.request("ACK")])
-    caller = stage.calling([sipp.invite(), sipp.provisional(), sipp.response(status), sipp.ack_failure()])
+    caller = stage.calling([sipp.invite(), sipp.provisional(), sipp.response(heard), sipp.ack_failure()])
     stage.finish(caller, callee)
 
 

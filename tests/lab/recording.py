@@ -31,6 +31,8 @@ def record(scenario: Scenario, target: Path) -> Path:
         began = datetime.datetime.now(datetime.UTC)
         truth = lab.run(scenario)
         capture.finish()
+        for old in (path for path in target.iterdir() if _belongs(path.name, scenario.name)):
+            old.unlink()
         files = capture.pack(target, scenario.name, scenario.container)
         sidecar = {
             "name": scenario.name,
@@ -65,6 +67,13 @@ def record_all(names: Sequence[str], target: Path) -> int:
             print(f"{name}: {error or 'recorded'}", file=sys.stderr if error else sys.stdout, flush=True)
             failed += error is not None
     return failed
+
+
+def _belongs(file: str, scenario: str) -> bool:
+    """Whether a file is a capture of this scenario, in whatever container it was recorded before."""
+    return (
+        re.fullmatch(rf"{re.escape(scenario)}-(customer|remote|any)\.(pcap|pcapng)(\.gz)?", file) is not None
+    )
 
 
 def _shortened(command: str) -> str:

@@ -56,6 +56,7 @@ def _lossy(way: str, direction: Direction, shows: str, container: Container) -> 
     return Scenario(f"loss-{way}", shows, direction, play, seconds=25, container=container)
 
 
+_RETRY_AFTER = "Retry-After: 30\n"
 _FAILED_503 = Expect("failed", 503)
 
 _ALL: list[Scenario] = [
@@ -212,7 +213,27 @@ _ALL: list[Scenario] = [
     # Not answered.
     *_refused("busy", 486, "Busy Here"),
     *_refused("notfound", 404, "Not Found"),
-    *_refused("carrier-503", 503, "Service Unavailable", "Retry-After: 30\n"),
+    *_both(
+        Scenario(
+            "carrier-503",
+            "{to} answers 503 with Retry-After, and the sbc passes it on as it is.",
+            "outbound",
+            partial(plays.refused, status=503, reason="Service Unavailable", extra=_RETRY_AFTER),
+            _FAILED_503,
+            service=9,
+            seconds=3,
+        )
+    ),
+    *_both(
+        Scenario(
+            "translated-503",
+            "{to} answers 503 with Retry-After, which the sbc turns into a 500 without (RFC 3261 16.7).",
+            "outbound",
+            partial(plays.refused, status=503, reason="Service Unavailable", extra=_RETRY_AFTER, heard=500),
+            Expect("failed", 500),
+            seconds=3,
+        )
+    ),
     *_refused("declined", 603, "Decline"),
     *_both(
         Scenario(

@@ -121,7 +121,8 @@ Content-Length: 0
 
 def response(status: int, optional: bool = False, auth: bool = False) -> str:
     """Expect a response; `auth` keeps its challenge."""
-    flags = ' rrs="true"' if 180 <= status < 300 else ""
+    # sipp keeps the first route set it meets: a 180 from one fork must not decide where the other's ACK goes.
+    flags = ' rrs="true"' if status == 200 else ""
     flags += ' optional="true"' if optional else ""
     flags += ' auth="true"' if auth else ""
     return f'<recv response="{status}"{flags}/>'

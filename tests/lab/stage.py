@@ -145,7 +145,8 @@ class Stage:
             self._network[side],
             host_address(side, host, self.version),
             self._network.pin(side, host),
-            self.number(side, service=1),
+            # The callee is looked up by the number that was called.
+            self.number(side, service=None if side == self.callee else 1),
             self._folder / f"baresip-{side}",
             audio,
             codecs,
