@@ -1,4 +1,4 @@
-"""The RTP header (RFC 3550 5.1), redundant audio (RFC 2198) and telephone events (RFC 4733), one packet at a time.
+"""RTP headers (RFC 3550 5.1), redundant audio (RFC 2198) and telephone events (RFC 4733), one at a time.
 
 The compiled loop has its own reader; this one serves the slow path and tells tests what is right.
 """
@@ -53,8 +53,8 @@ class Event(NamedTuple):
 def parse(data: bytes) -> Header:
     """Read the header of one RTP packet (UDP payload).
 
-    A padding count that cannot be is ignored, as is a missing end of the datagram (the capture cut it): then the
-    payload is what is there.
+    A padding count that cannot be is ignored, as is a missing end of the datagram (the capture cut it): then
+    the payload is what is there.
 
     Raises:
         WireError: RTP_MALFORMED if it is too short, not version 2, or an RTCP packet type (RFC 5761 4).
