@@ -8,12 +8,12 @@ end, and it closes when the clock passes its end by `lateness`.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from agent.errors import Reason, WireError
 from agent.tracking.events import Event, MinuteClosed
-from agent.tracking.loop_cy import END, SLOW, STREAM, Loop
+from agent.tracking.loop_cy import STOP_END, STOP_SLOW, STOP_STREAM, Loop
 from agent.tracking.media import Media
 from agent.tracking.reassembly import Fragments, TcpStreams
 from agent.tracking.report import MINUTE_NS
@@ -27,6 +27,7 @@ from agent.wire.frame import STAMP, STRIDE, Batch
 SECOND_NS = 1_000_000_000
 COPY_NS = 20_000_000  # the same bytes between the same sockets within this time are a copy
 MAX_DIGESTS = 65_536  # more than a second of SIP at the rate one core reads
+UDP_PROTOCOL, UDP_HEADER = 17, 8
 STREAM_IDLE_NS = 120 * SECOND_NS  # silent streams are forgotten: two minutes, so that none is half counted
 
 
@@ -152,14 +153,14 @@ class Engine:
         loop, position = self.loop, 0
         while position < count:
             position = loop.walk(batch.data, batch.index, position, self._due_ns)
-            if loop.stopped == END:
+            if loop.stopped == STOP_END:
                 break
-            if loop.stopped == STREAM:
+            if loop.stopped == STOP_STREAM:
                 self.media.streams.fresh(loop.fresh)
                 continue
             stamp_ns = batch.index[position * STRIDE + STAMP]
             self._pass(stamp_ns)
-            if loop.stopped == SLOW:
+            if loop.stopped == STOP_SLOW:
                 self._slow(batch, position)
                 position += 1
         self.now_ns = max(self.now_ns, loop.newest_ns)
@@ -180,24 +181,24 @@ class Engine:
 
     def take(self, packet: packets.Packet) -> None:
         """One packet that is not plain RTP."""
-        if packet.kind == packets.UDP:
+        if packet.kind == packets.KIND_UDP:
             self._datagram(packet)
-        elif packet.kind == packets.FRAGMENT:
+        elif packet.kind == packets.KIND_FRAGMENT:
             key = (packet.src, packet.dst, packet.protocol, packet.identification)
             whole = self._fragments.add(
                 key, packet.fragment_offset, packet.more_fragments, packet.payload, packet.stamp_ns
             )
             if whole is not None:
-                rejoined = packets.reassembled(packet, whole)
+                rejoined = _rejoined(packet, whole)
                 if rejoined is not None:
                     self.take(rejoined)
-        elif packet.kind == packets.TCP:
+        elif packet.kind == packets.KIND_TCP:
             for data in self._tcp.add(
                 packet.src,
                 packet.src_port,
                 packet.dst,
                 packet.dst_port,
-                packet.sequence,
+                packet.seq,
                 packet.flags,
                 packet.payload,
                 packet.stamp_ns,
@@ -248,3 +249,19 @@ class Engine:
             self.rejects[error.reason] += 1
             return
         self.signalling.take(message, packet.src, packet.dst, packet.stamp_ns)
+
+
+def _rejoined(fragment: packets.Packet, whole: bytes) -> packets.Packet | None:
+    """The UDP datagram of reassembled fragments; None for other protocols and short ones (RFC 768)."""
+    if fragment.protocol != UDP_PROTOCOL or len(whole) < UDP_HEADER:
+        return None
+    src_port, dst_port = int.from_bytes(whole[:2], "big"), int.from_bytes(whole[2:4], "big")
+    payload = whole[UDP_HEADER:]
+    return replace(
+        fragment,
+        kind=packets.KIND_UDP,
+        src_port=src_port,
+        dst_port=dst_port,
+        payload=payload,
+        length=len(payload),
+    )

@@ -73,6 +73,7 @@ class StreamMinute:
     gaps: int
     jitter_us: float | None
     jitter_mean_us: float | None
+    jitter_count: int
     jitter_max_us: float | None
     source: str | None
     score: Score | None

@@ -86,8 +86,7 @@ class Media:
         arriving = found is not None and found[1] is not None and found[1] == (self._observer == "vc")
         for report in compound.reports:
             if isinstance(report, rtcp.SenderReport):
-                middle = rtcp.middle32(report.ntp_sec, report.ntp_frac)
-                self._departures.sent(src, dst[0], report.ssrc, middle, stamp_ns)
+                self._departures.sent(src, dst[0], report.ssrc, report.middle32, stamp_ns)
             for block in report.blocks:
                 self._block(src, dst, block, stamp_ns)
                 if found is not None and arriving:

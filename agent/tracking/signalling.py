@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.errors import Reason, WireError
+from agent.errors import WireError
 from agent.tracking.call import Account, Call, Joiner
 from agent.tracking.dialog import Leg, Passage, Way, way_of
 from agent.tracking.events import (
@@ -49,7 +49,7 @@ class CallRules:
     call_id_suffixes: tuple[str, ...] = ("_b2b-1",)
     not_failures: tuple[int, ...] = ()
     throttle_patterns: tuple[str, ...] = ()  # "STATUS reason", with * and ?
-    max_legs: int = 200_000
+    max_calls: int = 100_000
 
 
 class Signalling:
@@ -57,6 +57,7 @@ class Signalling:
 
     def __init__(self, rules: CallRules, sides: Sides, media: Media, out: list[Event]) -> None:
         self.counters: Counter[str] = Counter()
+        self.suspects: Counter[str] = Counter()  # who may be the vc, where nobody said
         self._rules = rules
         self._sides = sides
         self._media = media
@@ -92,6 +93,8 @@ class Signalling:
             return
         peer = src if passage == "towards" else dst
         leg = self._leg_of(message, passage, peer, now_ns)
+        if leg is not None and not self._sides.known and leg.invite_ns == now_ns:
+            self._suspect(leg, src)
         if leg is not None:
             leg.last_ns = now_ns
             self._follow(leg, message, passage, now_ns)
@@ -136,6 +139,14 @@ class Signalling:
         if _in_dialog(message):
             return self._resume(message, passage, peer, now_ns)
         return None
+
+    def _suspect(self, leg: Leg, src: str) -> None:
+        """The SBC is where the first INVITE of a joined call went, and where the next one came from."""
+        if len(self.suspects) > 1000:
+            return
+        self.suspects[leg.call.legs[0].peer] += 1
+        if leg.joined:
+            self.suspects[src] += 2
 
     # -- legs
 
@@ -194,7 +205,7 @@ class Signalling:
         self._calls[leg.call] = None
         if leg.connector is None:
             self._undecided.append(leg)
-        if len(self._calls) > self._rules.max_legs:
+        if len(self._calls) > self._rules.max_calls:
             self._evict()
 
     def _evict(self) -> None:
@@ -473,5 +484,3 @@ def _in_dialog(message: Message) -> bool:
         return message.method in _DIALOG_METHODS
     return message.method == "INVITE" and 200 <= message.status < 300
 
-
-__all__ = ["CallRules", "Reason", "Signalling"]

@@ -14,21 +14,29 @@ from typing import Literal
 from agent.tracking.codecs import STATIC_TYPES, Codec, codec
 from agent.tracking.dialog import Leg
 from agent.tracking.events import StreamMinute
-from agent.tracking.loop_cy import AUDIO, COMFORT, COUNTERS, EVENT, REDUNDANT, VIDEO_OR_OTHER, Loop
+from agent.tracking.loop_cy import (
+    KIND_AUDIO,
+    KIND_COMFORT,
+    KIND_EVENT,
+    KIND_REDUNDANT,
+    KIND_VIDEO,
+    Loop,
+)
 from agent.tracking.offer import Claim, Offers
 from agent.tracking.quality import Score, burst_ratio, one_way_delay_ms, score
 from agent.tracking.report import Away
 from agent.tracking.sides import Side, Socket
+from agent.tracking.table_cy import COUNTERS
 from agent.wire.sdp import Media
 
 _SPECIAL = {
-    "telephone-event": EVENT,
-    "tone": EVENT,
-    "cn": COMFORT,
-    "red": REDUNDANT,
-    "ulpfec": REDUNDANT,
-    "parityfec": REDUNDANT,
-    "flexfec": REDUNDANT,
+    "telephone-event": KIND_EVENT,
+    "tone": KIND_EVENT,
+    "cn": KIND_COMFORT,
+    "red": KIND_REDUNDANT,
+    "ulpfec": KIND_REDUNDANT,
+    "parityfec": KIND_REDUNDANT,
+    "flexfec": KIND_REDUNDANT,
 }
 Observer = Literal["vc", "customer"]
 Rows = dict[int, tuple[int, int]]  # payload type: clock rate (Hz), kind
@@ -69,14 +77,14 @@ class Stream:
 
 def payload_rows(medias: Iterable[Media]) -> tuple[Rows, dict[int, str]]:
     """Clock rates and kinds by payload type, and encoding names; the first SDP that names a type wins."""
-    rows: Rows = {number: (row.clock_rate, AUDIO) for number, row in STATIC_TYPES.items()}
-    rows[13] = (8000, COMFORT)
+    rows: Rows = {number: (row.clock_rate, KIND_AUDIO) for number, row in STATIC_TYPES.items()}
+    rows[13] = (8000, KIND_COMFORT)
     names: dict[int, str] = {}
     for media in medias:
         for number, (name, rate, _) in media.rtpmap.items():
             if number in names or rate <= 0:
                 continue
-            kind = _SPECIAL.get(name.lower(), AUDIO if media.kind == "audio" else VIDEO_OR_OTHER)
+            kind = _SPECIAL.get(name.lower(), KIND_AUDIO if media.kind == "audio" else KIND_VIDEO)
             rows[number] = (rate, kind)
             names[number] = name
     return rows, names
@@ -257,6 +265,7 @@ class Streams:
             int(c["lost"]),
             figure_us,
             jitter_us,
+            int(c["jitter_count"]),
             c["jitter_max_us"] if c["jitter_count"] else None,
             source,
             self._score(stream, name, rate, ratio, bursts),

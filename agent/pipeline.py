@@ -1,0 +1,127 @@
+"""The main path: frames in, minutes out. The daemon and a replayed file take the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from agent.capture import Source
+from agent.config import Config
+from agent.errors import ConfigError
+from agent.summary.interval import Intervals
+from agent.summary.media import Identity
+from agent.summary.records import Summary
+from agent.tracking.engine import Engine, Rules
+from agent.tracking.events import Event, StreamMinute
+from agent.tracking.sides import Connector, Sides
+from agent.tracking.signalling import CallRules
+from agent.tracking.stream import QualityRules
+
+
+class Keeper(Protocol):
+    """What takes closed minutes and SIP log rows: the store, or what prints them."""
+
+    def commit(self, summary: Summary) -> object: ...
+
+    def messages(self, rows: list[dict[str, Any]]) -> object: ...
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """The sans-IO middle, assembled from a configuration."""
+
+    sides: Sides
+    engine: Engine
+    intervals: Intervals
+
+
+def build(
+    config: Config,
+    *,
+    vc: Iterable[str] = (),
+    customers: Iterable[str] = (),
+    key: bytes = b"",
+    on_stream: Callable[[StreamMinute], None] | None = None,
+) -> Pipeline:
+    """Engine and intervals for `config`; `vc` and `customers` add to what it names.
+
+    `key` makes endpoint ids this host's own. Raises ConfigError where an address does not parse.
+    """
+    try:
+        sides = Sides(
+            (*config.vc.addresses, *vc),
+            (
+                Connector(c.id, c.region, tuple(c.domains), tuple(c.customer_networks), c.default)
+                for c in config.connectors
+            ),
+            (*config.customers.networks, *customers),
+            config.vc.public_addresses,
+        )
+    except ValueError as error:
+        raise ConfigError(f"{error}: give addresses like 192.0.2.1 and networks like 192.0.2.0/24") from None
+    engine = Engine(sides, rules(config))
+    intervals = Intervals(
+        sides,
+        identity=Identity(key, config.privacy.country or None),
+        observer=config.vc.observer,
+        redact=tuple(header.lower() for header in config.privacy.redact_headers),
+        on_stream=on_stream,
+    )
+    return Pipeline(sides, engine, intervals)
+
+
+def rules(config: Config) -> Rules:
+    """Configuration in the engine's units: nanoseconds."""
+    calls = config.calls
+    return Rules(
+        calls=CallRules(
+            count_at=calls.count_at,
+            retry_window_ns=ns(calls.retry_window),
+            join_window_ns=ns(calls.join_window),
+            call_timeout_ns=ns(calls.call_timeout),
+            hold_timeout_ns=ns(calls.hold_timeout),
+            media_linger_ns=ns(config.media.linger),
+            correlation_headers=calls.correlation_headers,
+            call_id_suffixes=calls.call_id_suffixes,
+            not_failures=calls.not_failures,
+            throttle_patterns=calls.throttle_patterns,
+            max_calls=config.limits.max_calls,
+        ),
+        quality=QualityRules(
+            config.quality.jitter_buffer_ms, config.quality.default_rtt_ms, config.quality.plc
+        ),
+        observer=config.vc.observer,
+        lateness_ns=ns(config.capture.lateness),
+        single_span=config.capture.single_span,
+        adaptive_buffer=config.quality.jitter_buffer == "adaptive",
+        max_buffer_ms=config.quality.jitter_buffer_max_ms,
+        max_streams=config.limits.max_streams,
+    )
+
+
+def ns(seconds: float) -> int:
+    return round(seconds * 1e9)
+
+
+def run(source: Source, engine: Engine, intervals: Intervals, keeper: Keeper) -> None:
+    """Everything from `source` to `keeper`.
+
+    Raises CaptureError where the source does, after what was read before the fault is accounted for.
+    """
+    try:
+        for batch, now_ns in source:  # a poll timeout yields an empty batch
+            pass_on(engine.feed(batch) + engine.advance(now_ns), intervals, keeper)
+    finally:
+        pass_on(engine.finish(), intervals, keeper)
+
+
+def pass_on(events: list[Event], intervals: Intervals, keeper: Keeper) -> None:
+    """Events of one batch into minutes; closed minutes and decided SIP rows to the keeper."""
+    for event in events:
+        intervals.record(event)
+    rows = intervals.messages()
+    if rows:
+        keeper.messages(rows)
+    for summary in intervals.closed():
+        keeper.commit(summary)  # once; every sink delivers it from its own cursor

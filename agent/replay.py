@@ -1,0 +1,214 @@
+"""`replay` and `streams`: capture files through the whole pipeline."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.capture import Source
+from agent.capture.merge import merge
+from agent.capture.pcapfile import open_capture
+from agent.config import Config
+from agent.pipeline import Keeper, Pipeline, build, ns, run
+from agent.summary.records import ConnectorMinute, Samples, Summary
+from agent.tracking.events import StreamMinute
+
+Row = dict[str, Any]
+
+
+def open_files(paths: Sequence[str], config: Config) -> Source:
+    """Capture files as one source, merged by capture time. Raises CaptureError."""
+    sources: list[Source] = [open_capture(path) for path in paths]
+    return merge(sources, ns(config.capture.lateness))
+
+
+def prepare(
+    config: Config,
+    *,
+    vc: Sequence[str],
+    customers: Sequence[str],
+    on_stream: Callable[[StreamMinute], None] | None = None,
+) -> Pipeline:
+    """The pipeline for files: no address is this host's. Raises ConfigError."""
+    return build(config, vc=vc, customers=customers, key=host_key(), on_stream=on_stream)
+
+
+def replay(source: Source, pipeline: Pipeline, keeper: Keeper) -> None:
+    """Run `source` through.
+
+    Raises CaptureError where the source does; all that was read before is with the keeper by then.
+    """
+    try:
+        run(source, pipeline.engine, pipeline.intervals, keeper)
+    finally:
+        _say_unknown_sides(pipeline)
+
+
+def host_key() -> bytes:
+    """A key of this host for endpoint ids where no state directory holds one."""
+    try:
+        machine = Path("/etc/machine-id").read_bytes()
+    except OSError:
+        machine = b""
+    return blake2b(machine, person=b"sbcwatch-host").digest()
+
+
+def _say_unknown_sides(pipeline: Pipeline) -> None:
+    if pipeline.sides.known:
+        return
+    likely = [address for address, _ in pipeline.engine.signalling.suspects.most_common(4)]
+    hint = f" ({', '.join(likely)} look like the SBC)" if likely else ""
+    print(
+        "sbcwatch: sides are unknown, so sided metrics are null: name the SBC's addresses"
+        f" with --vc or [vc] addresses{hint}",
+        file=sys.stderr,
+    )
+
+
+def metrics_row(summary: Summary, connector: ConnectorMinute) -> Row:
+    """The `metrics` JSON line of one connector and minute part."""
+    return {
+        "type": "metrics",
+        "timestamp": summary.start_ns // 1_000_000,
+        "voice_connector_id": connector.voice_connector_id,
+        "region": connector.region,
+        "values": {
+            name: value.summary() if isinstance(value, Samples) else value
+            for name, value in connector.values.items()
+        },
+        "coverage": connector.coverage,
+        "part": summary.part,
+        "extras": connector.extras | summary.extras,
+    }
+
+
+def capture_row(source: Source, pipeline: Pipeline) -> Row:
+    """The last JSON line: what was read."""
+    loop = pipeline.engine.loop
+    rejects = Counter({str(reason): count for reason, count in pipeline.engine.rejects.items()})
+    rejects.update({str(reason): count for reason, count in loop.rejects().items()})
+    return {
+        "type": "capture",
+        "frames": source.frames,
+        "bytes": source.bytes,
+        "rejects": {reason: count for reason, count in sorted(rejects.items()) if count},
+        "drops": source.drops,
+        "late_frames": loop.late_frames,
+        "duplicate_frames": loop.duplicate_frames,
+    }
+
+
+class JsonLines:
+    """A keeper that prints JSON lines as minutes close."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+        self._encode = msgspec.json.Encoder().encode
+
+    def line(self, row: Row) -> None:
+        self._write(self._encode(row) + b"\n")
+
+    def messages(self, rows: list[Row]) -> None:
+        for row in rows:
+            self.line({"type": "sip"} | row)
+
+    def commit(self, summary: Summary) -> None:
+        for connector in summary.connectors:
+            self.line(metrics_row(summary, connector))
+        for row in summary.media:
+            self.line({"type": "media"} | row | {"part": summary.part})
+        self.messages(summary.sip)
+        for row in summary.calls:
+            self.line({"type": "call"} | row)
+
+
+class Kept:
+    """A keeper that holds minutes for the tables printed at the end."""
+
+    def __init__(self, store: Any = None) -> None:
+        self.summaries: list[Summary] = []
+        self.sip_messages = 0
+        self._store = store
+
+    def messages(self, rows: list[Row]) -> None:
+        self.sip_messages += len(rows)
+        if self._store is not None:
+            newest_ns = max(row["event_timestamp"] for row in rows) * 1_000_000
+            self._store.save_checkpoint(None, rows, now_ns=newest_ns)
+
+    def commit(self, summary: Summary) -> None:
+        self.sip_messages += len(summary.sip)
+        if self._store is not None:
+            summary.part = self._store.next_part(summary.start_ns)
+            self._store.commit(summary)
+        self.summaries.append(summary)
+
+
+class StreamTotals:
+    """One row per RTP stream, added up over its minutes."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[Any, ...], Row] = {}
+        self._sums: dict[tuple[Any, ...], list[float]] = {}
+
+    def add(self, minute: StreamMinute) -> None:
+        key = (minute.src, minute.dst, minute.ssrc, minute.first_ns)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = _stream_row(minute)
+            self._sums[key] = [0.0, 0.0]
+        for name in ("packets", "bytes", "duplicates", "reordered"):
+            row[name] += getattr(minute, name)
+        row["lost"] += minute.gaps
+        row["last_ns"] = max(row["last_ns"], minute.last_ns)
+        if minute.jitter_mean_us is not None:
+            sums = self._sums[key]
+            sums[0] += minute.jitter_mean_us * minute.jitter_count
+            sums[1] += minute.jitter_count
+            row["jitter_mean_us"] = round(sums[0] / sums[1], 1)
+            row["jitter_max_us"] = max(row["jitter_max_us"] or 0.0, round(minute.jitter_max_us or 0.0, 1))
+        if minute.leg is not None:
+            row["call_id"] = minute.leg.call.lead.call_id
+            row["direction"] = direction_of(minute) or row["direction"]
+        if minute.codec:
+            row["codec"], row["payload_type"] = minute.codec, minute.payload_type
+
+    def rows(self) -> list[Row]:
+        return sorted(self._rows.values(), key=lambda row: (row["first_ns"], row["src"], row["src_port"]))
+
+
+def direction_of(minute: StreamMinute) -> str | None:
+    """cust2vc, vc2cust, rem2vc or vc2rem; None where the side is unknown."""
+    if minute.leg is None or minute.towards is None or minute.leg.side not in ("customer", "remote"):
+        return None
+    end = "cust" if minute.leg.side == "customer" else "rem"
+    return f"{end}2vc" if minute.towards else f"vc2{end}"
+
+
+def _stream_row(minute: StreamMinute) -> Row:
+    return {
+        "src": minute.src[0],
+        "src_port": minute.src[1],
+        "dst": minute.dst[0],
+        "dst_port": minute.dst[1],
+        "ssrc": minute.ssrc,
+        "payload_type": minute.payload_type,
+        "codec": minute.codec or None,
+        "packets": 0,
+        "bytes": 0,
+        "lost": 0,
+        "duplicates": 0,
+        "reordered": 0,
+        "jitter_mean_us": None,
+        "jitter_max_us": None,
+        "first_ns": minute.first_ns,
+        "last_ns": minute.last_ns,
+        "call_id": None,
+        "direction": None,
+    }
