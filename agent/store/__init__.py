@@ -1,0 +1,7 @@
+"""The local store: closed minutes, the checkpoint, and what each sink has yet to deliver."""
+
+from agent.store.gaps import Gap
+from agent.store.outbox import Batch, Draft, Outbox, Row
+from agent.store.store import ALL_CONNECTORS, KINDS, UNASSIGNED, Store
+
+__all__ = ["ALL_CONNECTORS", "KINDS", "UNASSIGNED", "Batch", "Draft", "Gap", "Outbox", "Row", "Store"]

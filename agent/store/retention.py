@@ -1,0 +1,109 @@
+"""The store's bounds: by age, and by size with the least missed first.
+
+By size, rows that no sink waits for go before rows that one does, SIP before media records, and metrics last
+of all: they are a hundredth of the rest and the alarms hang on them. Whatever goes before its time leaves a
+gap record.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from agent.store.database import used_bytes
+from agent.store.gaps import Gap, add_gap
+
+CLOUDWATCH_WINDOW_S = 14 * 86_400  # nothing older is taken by anybody
+# What goes, in this order: (kinds, whether a sink waits for it).
+_ORDER = (
+    (("sip",), False),
+    (("media", "calls"), False),
+    (("sip",), True),
+    (("media", "calls"), True),
+    (("metrics",), False),
+    (("metrics",), True),
+)
+_WAITING = "EXISTS (SELECT 1 FROM due JOIN sinks ON name = sink WHERE row_id = rows.id AND active)"
+_ROW_OVERHEAD = 200  # bytes of a row beside its body: columns and three indexes
+
+
+@dataclass(slots=True)
+class Loss:
+    """What one sweep took of one kind."""
+
+    rows: int = 0
+    records: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+
+    def add(self, minute_ns: int, records: int) -> None:
+        self.first_ns = min(self.first_ns, minute_ns) if self.rows else minute_ns
+        self.last_ns = max(self.last_ns, minute_ns)
+        self.rows += 1
+        self.records += records
+
+
+def make_room(
+    connection: sqlite3.Connection, wanted: int, max_bytes: int, now_ns: int, next_id: Callable[[], int]
+) -> dict[str, int]:
+    """Delete the least missed rows until `wanted` more bytes fit; returns rows deleted by kind."""
+    excess = used_bytes(connection) + wanted - max_bytes
+    deleted: dict[str, int] = {}
+    for kinds, waited_for in _ORDER:
+        if excess <= 0:
+            break
+        losses: dict[str, Loss] = {}
+        ids = []
+        for row_id, kind, minute_ns, records, size in _oldest(connection, kinds, waited_for):
+            ids.append((row_id,))
+            losses.setdefault(kind, Loss()).add(minute_ns, records)
+            excess -= size + _ROW_OVERHEAD
+            if excess <= 0:
+                break
+        delete_rows(connection, ids)
+        for kind, loss in losses.items():
+            deleted[kind] = deleted.get(kind, 0) + loss.rows
+            why = "size, not delivered" if waited_for else "size"
+            gap = Gap(now_ns, kind, loss.first_ns, loss.last_ns, loss.records, why)
+            add_gap(connection, next_id(), gap)
+    return deleted
+
+
+def drop_old(
+    connection: sqlite3.Connection, retention_s: int, now_ns: int, next_id: Callable[[], int]
+) -> None:
+    """Delete rows past their retention that no sink waits for, and whatever no sink may deliver any more."""
+    horizon = now_ns - retention_s * 1_000_000_000
+    old = connection.execute(f"SELECT id FROM rows WHERE minute_ns < ? AND NOT {_WAITING}", (horizon,))
+    delete_rows(connection, old.fetchall())
+    horizon = now_ns - CLOUDWATCH_WINDOW_S * 1_000_000_000
+    losses: dict[str, Loss] = {}
+    ids = []
+    for row_id, kind, minute_ns, records in connection.execute(
+        "SELECT id, kind, minute_ns, records FROM rows WHERE minute_ns < ?", (horizon,)
+    ):
+        ids.append((row_id,))
+        losses.setdefault(kind, Loss()).add(minute_ns, records)
+    delete_rows(connection, ids)
+    for kind, loss in losses.items():
+        gap = Gap(now_ns, kind, loss.first_ns, loss.last_ns, loss.records, "age, not delivered")
+        add_gap(connection, next_id(), gap)
+    connection.execute("DELETE FROM parts WHERE minute_ns < ?", (horizon,))
+
+
+def delete_rows(connection: sqlite3.Connection, ids: list[tuple[int]]) -> None:
+    connection.executemany("DELETE FROM due WHERE row_id=?", ids)
+    connection.executemany("DELETE FROM rows WHERE id=?", ids)
+
+
+def _oldest(
+    connection: sqlite3.Connection, kinds: tuple[str, ...], waited_for: bool
+) -> Iterator[tuple[int, str, int, int, int]]:
+    marks = ",".join("?" * len(kinds))
+    condition = _WAITING if waited_for else f"NOT {_WAITING}"
+    yield from connection.execute(
+        "SELECT id, kind, minute_ns, records, length(body) FROM rows "
+        f"WHERE kind IN ({marks}) AND {condition} ORDER BY minute_ns, id",
+        kinds,
+    )

@@ -1,0 +1,233 @@
+"""The one file in which closed minutes, the checkpoint and every sink's progress live."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.store.codec import pack, unpack, unpack_connectors
+from agent.store.gaps import Gap, add_gap, read_gaps
+from agent.store.outbox import Outbox
+from agent.store.retention import drop_old, make_room
+from agent.store.volume import Volume
+from agent.summary.records import MINUTE_NS, Summary
+
+KINDS = ("metrics", "media", "calls", "sip")
+ALL_CONNECTORS = "*"  # the metrics row of a minute part holds every connector: {Region} is merged over them
+UNASSIGNED = "unassigned"  # the connector of legs that fit none; never sent to AWS
+_PRUNE_EVERY_NS = MINUTE_NS
+# A new row before it has an id: connector, minute_ns, part, kind, key, records, body.
+_NewRow = tuple[str, int, int, str, str, int, bytes]
+
+
+class Store:
+    """One process writes (the engine's thread commits, sinks' threads use `outbox`), any number read.
+
+    Times are arguments in UTC ns. A failing disk raises nothing here: new rows are kept in memory until it
+    recovers (`counters()["degraded"]`), and `take_notices()` has the sentence for the operator.
+
+    Raises: ConfigError at the start only (in use by another process, folder cannot be written, no such file
+    to read).
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        retention_s: int = 86_400,
+        max_bytes: int = 512 << 20,
+        max_memory_bytes: int = 64 << 20,
+        read_only: bool = False,
+    ) -> None:
+        self._volume = Volume(Path(path), read_only=read_only)
+        self.outbox = Outbox(self._volume)
+        self._retention_s = retention_s
+        self._max_bytes = max_bytes
+        self._max_memory_bytes = max_memory_bytes
+        self._evicted = dict.fromkeys(KINDS, 0)
+        self._pruned_ns = 0
+
+    def commit(self, summary: Summary, checkpoint: bytes | None = None, *, now_ns: int | None = None) -> bool:
+        """Keep one closed minute part and, in the same transaction, its mark and a fresh checkpoint.
+
+        `now_ns` ages the store; without it the newest minute's end does. False: this part was committed
+        before, and nothing was changed (a part is closed once, never twice).
+        """
+        end_ns = summary.start_ns + MINUTE_NS
+        now = end_ns if now_ns is None else now_ns
+        rows = list(_rows_of(summary))
+
+        def work(connection: sqlite3.Connection) -> bool:
+            part = (summary.start_ns, summary.part)
+            if connection.execute("SELECT 1 FROM parts WHERE minute_ns=? AND part=?", part).fetchone():
+                return False
+            self._bound(connection, rows, len(checkpoint or b""), now)
+            connection.execute("INSERT INTO parts VALUES (?,?,?,?)", (*part, summary.complete, summary.gap))
+            self._insert(connection, rows)
+            if summary.gap is not None:
+                gap = Gap(now, "capture", summary.start_ns, end_ns, 0, summary.gap)
+                add_gap(connection, self._volume.next_id(), gap)
+            closed_ns = end_ns if summary.complete or summary.gap is not None else summary.start_ns
+            connection.execute(
+                "INSERT INTO marks VALUES ('closed_until_ns', ?) "
+                "ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+                (closed_ns,),
+            )
+            _put_checkpoint(connection, checkpoint)
+            return True
+
+        if self._is_committed(summary.start_ns, summary.part):
+            return False  # asked of the file as well while memory takes the writes
+        return self._volume.write(work)
+
+    def save_checkpoint(
+        self, checkpoint: bytes | None, sip_rows: Sequence[dict[str, Any]] = (), *, now_ns: int
+    ) -> None:
+        """Keep a checkpoint and the SIP messages since the last one, in one transaction."""
+        grouped: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        for record in sip_rows:
+            minute_ns = int(record["event_timestamp"]) * 1_000_000 // MINUTE_NS * MINUTE_NS
+            grouped.setdefault((_connector_of(record), minute_ns), []).append(record)
+        packed = [(key, len(records), pack(records)) for key, records in grouped.items()]
+
+        def work(connection: sqlite3.Connection) -> None:
+            rows: list[_NewRow] = []
+            for (connector, minute_ns), count, body in packed:
+                # The key is drawn from the ids: two checkpoints of one minute never meet.
+                rows.append((connector, minute_ns, 0, "sip", f"c{self._volume.next_id()}", count, body))
+            self._bound(connection, rows, len(checkpoint or b""), now_ns)
+            self._insert(connection, rows)
+            _put_checkpoint(connection, checkpoint)
+
+        self._volume.write(work)
+
+    def load_checkpoint(self) -> bytes | None:
+        """The newest checkpoint. Its maker stamps a version into it and judges what it can read."""
+        found = self._volume.read(lambda c: c.execute("SELECT body FROM checkpoint").fetchone())
+        return next((bytes(row[0]) for row in reversed(found) if row is not None), None)
+
+    def next_part(self, minute_start_ns: int) -> int:
+        """The part that a minute's next piece is; 0 where none was committed."""
+        found = self._volume.read(
+            lambda c: c.execute(
+                "SELECT max(part) FROM parts WHERE minute_ns=?", (minute_start_ns,)
+            ).fetchone()
+        )
+        return max((row[0] + 1 for row in found if row[0] is not None), default=0)
+
+    @property
+    def closed_until_ns(self) -> int | None:
+        """End of the last minute that is closed whole; restored counts before it were published already."""
+        found = self._volume.read(
+            lambda c: c.execute("SELECT value FROM marks WHERE name='closed_until_ns'").fetchone()
+        )
+        return max((int(row[0]) for row in found if row is not None), default=None)
+
+    def add_gap(self, gap: Gap) -> None:
+        self._volume.write(lambda connection: add_gap(connection, self._volume.next_id(), gap))
+
+    def gaps(self, since_ns: int, until_ns: int) -> list[Gap]:
+        found = self._volume.read(lambda connection: read_gaps(connection, since_ns, until_ns))
+        return sorted((gap for gaps in found for gap in gaps), key=lambda gap: gap.first_ns)
+
+    def minutes(
+        self, since_ns: int, until_ns: int, kinds: Sequence[str] = ("metrics", "media", "calls")
+    ) -> Iterator[Summary]:
+        """The minute parts that start in [since, until), by time. Kinds not asked for are left empty.
+
+        SIP messages stand in the first part of their minute, whichever part was open when they came.
+        """
+        for minute_ns, parts in self._parts(since_ns, until_ns):
+            rows = self._rows(minute_ns, kinds)
+            for position, (part, complete, gap) in enumerate(parts):
+                summary = Summary(minute_ns, part, bool(complete), [], [], [], [], gap)
+                for row_part, kind, body in rows:
+                    if kind == "sip" and position == 0:
+                        summary.sip += unpack(body)
+                    elif row_part == part and kind == "metrics":
+                        summary.connectors += unpack_connectors(body)
+                    elif row_part == part and kind == "media":
+                        summary.media += unpack(body)
+                    elif row_part == part and kind == "calls":
+                        summary.calls += unpack(body)
+                summary.sip.sort(key=lambda record: int(record["event_timestamp"]))
+                yield summary
+
+    def counters(self) -> dict[str, int]:
+        """`degraded` (0 or 1), its history, `corrupt_files`, `evicted_<kind>` rows, `bytes` in use."""
+        counts = dict(self._volume.counts)
+        counts["degraded"] = int(self._volume.degraded)
+        counts.update({f"evicted_{kind}": count for kind, count in self._evicted.items()})
+        path = self._volume.path
+        counts["bytes"] = path.stat().st_size if path.exists() else 0
+        return counts
+
+    def take_notices(self) -> list[str]:
+        """Sentences for the operator since the last call."""
+        taken, self._volume.notices = self._volume.notices, []
+        return taken
+
+    def close(self) -> None:
+        """Memory's rows, if any, are written to the file if that is possible now."""
+        self._volume.close()
+
+    def _bound(self, connection: sqlite3.Connection, rows: Sequence[_NewRow], more: int, now_ns: int) -> None:
+        if abs(now_ns - self._pruned_ns) >= _PRUNE_EVERY_NS:
+            drop_old(connection, self._retention_s, now_ns, self._volume.next_id)
+            self._pruned_ns = now_ns
+        limit = self._max_memory_bytes if self._volume.degraded else self._max_bytes
+        wanted = sum(len(row[-1]) for row in rows) + more
+        deleted = make_room(connection, wanted, limit, now_ns, self._volume.next_id)
+        for kind, count in deleted.items():
+            self._evicted[kind] += count
+
+    def _insert(self, connection: sqlite3.Connection, rows: Sequence[_NewRow]) -> None:
+        sinks = connection.execute("SELECT name, kinds FROM sinks").fetchall()
+        for row in rows:
+            row_id = self._volume.next_id()
+            connection.execute("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?)", (row_id, *row))
+            due = [(name, row_id) for name, kinds in sinks if row[3] in kinds.split()]
+            connection.executemany("INSERT INTO due VALUES (?,?)", due)
+
+    def _is_committed(self, minute_ns: int, part: int) -> bool:
+        query = "SELECT 1 FROM parts WHERE minute_ns=? AND part=?"
+        found = self._volume.read(lambda c: c.execute(query, (minute_ns, part)).fetchone())
+        return any(row is not None for row in found)
+
+    def _parts(self, since_ns: int, until_ns: int) -> list[tuple[int, list[tuple[int, int, str | None]]]]:
+        query = "SELECT minute_ns, part, complete, gap FROM parts WHERE minute_ns >= ? AND minute_ns < ?"
+        minutes: dict[int, list[tuple[int, int, str | None]]] = {}
+        for rows in self._volume.read(lambda c: c.execute(query, (since_ns, until_ns)).fetchall()):
+            for minute_ns, *part in rows:
+                minutes.setdefault(minute_ns, []).append((part[0], part[1], part[2]))
+        return [(minute_ns, sorted(minutes[minute_ns])) for minute_ns in sorted(minutes)]
+
+    def _rows(self, minute_ns: int, kinds: Sequence[str]) -> list[tuple[int, str, bytes]]:
+        marks = ",".join("?" * len(kinds))
+        query = f"SELECT part, kind, body FROM rows WHERE kind IN ({marks}) AND minute_ns=? ORDER BY id"
+        found = self._volume.read(lambda c: c.execute(query, (*kinds, minute_ns)).fetchall())
+        return [row for rows in found for row in rows]
+
+
+def _rows_of(summary: Summary) -> Iterator[_NewRow]:
+    start_ns, part = summary.start_ns, summary.part
+    if summary.connectors:
+        count = len(summary.connectors)
+        yield ALL_CONNECTORS, start_ns, part, "metrics", "", count, pack(summary.connectors)
+    for kind, records in (("media", summary.media), ("calls", summary.calls), ("sip", summary.sip)):
+        grouped: dict[str, list[dict[str, Any]]] = {}
+        for record in records:
+            grouped.setdefault(_connector_of(record), []).append(record)
+        for connector, its in grouped.items():
+            yield connector, start_ns, part, kind, "", len(its), pack(its)
+
+
+def _connector_of(record: dict[str, Any]) -> str:
+    return str(record.get("voice_connector_id") or UNASSIGNED)
+
+
+def _put_checkpoint(connection: sqlite3.Connection, checkpoint: bytes | None) -> None:
+    if checkpoint is not None:
+        connection.execute("INSERT OR REPLACE INTO checkpoint VALUES (0, ?)", (checkpoint,))

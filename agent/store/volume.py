@@ -1,0 +1,234 @@
+"""Where a transaction goes: the file, or memory while the file cannot be written.
+
+A full disk must stop neither the capture nor the alarms, so from the first failed write on new rows are
+kept in memory (`degraded`) and delivered from there. As soon as a write to the file works again, everything
+moves back in one transaction. Ids are drawn here, unique over both, so that a sink's batch keeps its identity
+while it moves. A damaged file is renamed to `<name>.corrupt-<stamp>` and a fresh one begun.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TypeVar
+
+from agent.errors import ConfigError
+from agent.store.database import Corrupt, Database, Unwritable
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+_MOVED = ("rows", "parts", "due", "batches", "gaps", "marks", "checkpoint")
+
+
+class Volume:
+    """Raises: ConfigError, where another process has the file or its folder cannot be made."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self.counts = {"degraded_writes": 0, "degraded_times": 0, "recovered_times": 0, "corrupt_files": 0}
+        self.notices: list[str] = []
+        self.memory: Database | None = None
+        self._writer = threading.RLock()
+        self._read_only = read_only
+        self._lock_file: IO[str] | None = None
+        self._last_id = 0
+        if read_only:
+            if not path.exists():
+                raise ConfigError(f"no store at {path}: start `sbcwatch run` first, or name another file")
+            self.disk = Database(path, read_only=True)
+            return
+        self._take_lock()
+        try:
+            self.disk = self._open_disk()
+        except Unwritable as error:
+            self.close()
+            raise ConfigError(f"cannot write the store {path}: {error}; check its folder and space") from None
+        self._last_id = self._greatest_id()
+
+    @property
+    def degraded(self) -> bool:
+        return self.memory is not None
+
+    def next_id(self) -> int:
+        """Called inside `write` only, so never by two threads at once."""
+        self._last_id += 1
+        return self._last_id
+
+    def write(self, work: Work[T]) -> T:
+        """Run `work` as one transaction of new content, which is kept in memory where the file fails."""
+        with self._writer:
+            self.recover()
+            if self.memory is None:
+                try:
+                    return self._on_disk(work)
+                except Unwritable as error:
+                    self._degrade(str(error))
+            self.counts["degraded_writes"] += 1
+            assert self.memory is not None
+            with self.memory.write() as connection:
+                return work(connection)
+
+    def change(self, table: str, row_id: int, work: Work[T]) -> T | None:
+        """Run `work` as one transaction where `table` holds `row_id`; None when it is gone.
+
+        Raises: Unwritable, where that is the file and it cannot be written.
+        """
+        with self._writer:
+            for database in self.databases():
+                with database.read() as connection:
+                    found = connection.execute(f"SELECT 1 FROM {table} WHERE id=?", (row_id,)).fetchone()
+                if found is None:
+                    continue
+                if database is not self.disk:
+                    with database.write() as connection:
+                        return work(connection)
+                try:
+                    return self._on_disk(work)
+                except Unwritable as error:
+                    self._degrade(str(error))
+                    raise
+        return None
+
+    def read(self, work: Work[T], *, newest_only: bool = False) -> list[T]:
+        """`work` on the file and, while degraded, on memory too (`newest_only`: on memory alone)."""
+        databases = self.databases()[-1:] if newest_only else self.databases()
+        answers = []
+        for database in databases:
+            try:
+                with database.read() as connection:
+                    answers.append(work(connection))
+            except Corrupt as error:
+                if self._read_only or database is not self.disk:
+                    raise
+                with self._writer:
+                    self._set_aside(str(error))
+                with self.disk.read() as connection:
+                    answers.append(work(connection))
+        return answers
+
+    def databases(self) -> list[Database]:
+        memory = self.memory
+        return [self.disk] if memory is None else [self.disk, memory]
+
+    def recover(self) -> bool:
+        """Move what memory holds to the file. False while that cannot be done."""
+        with self._writer:
+            memory = self.memory
+            if memory is None:
+                return True
+            with memory.read() as held:
+                tables = {name: held.execute(f"SELECT * FROM {name}").fetchall() for name in _MOVED}
+                totals = held.execute("SELECT sink, name, value FROM totals").fetchall()
+
+            def move(connection: sqlite3.Connection) -> None:
+                for name, rows in tables.items():
+                    if rows:
+                        marks = ",".join("?" * len(rows[0]))
+                        connection.executemany(f"INSERT OR REPLACE INTO {name} VALUES ({marks})", rows)
+                connection.executemany(ADD_TO_TOTAL, totals)
+
+            try:
+                self._on_disk(move)
+            except Unwritable:
+                return False
+            self.memory = None  # not closed: another thread may be reading it
+            self.counts["recovered_times"] += 1
+            self.notices.append("store: the disk takes writes again; what memory held has been written")
+            return True
+
+    def _on_disk(self, work: Work[T]) -> T:
+        try:
+            with self.disk.write() as connection:
+                return work(connection)
+        except Corrupt as error:
+            self._set_aside(str(error))
+            with self.disk.write() as connection:
+                return work(connection)
+
+    def _degrade(self, why: str) -> None:
+        if self.memory is not None:
+            return
+        memory = Database(None)
+        with contextlib.suppress(Unwritable, Corrupt), self.disk.read() as connection:
+            sinks = connection.execute("SELECT * FROM sinks").fetchall()
+            marks = connection.execute("SELECT * FROM marks").fetchall()
+            with memory.write() as held:
+                held.executemany("INSERT INTO sinks VALUES (?,?,?)", sinks)
+                held.executemany("INSERT INTO marks VALUES (?,?)", marks)
+        self.memory = memory
+        self.counts["degraded_times"] += 1
+        self.notices.append(f"store: cannot write {self.path} ({why}); keeping new rows in memory")
+
+    def _open_disk(self) -> Database:
+        unclean = self._unclean()
+        try:
+            database = Database(self.path)
+            if unclean:
+                database.check()
+            return database
+        except Corrupt as error:
+            return self._set_aside(str(error))
+
+    def _unclean(self) -> bool:
+        """A write-ahead log left behind says that the last process was killed."""
+        wal = Path(f"{self.path}-wal")
+        return wal.exists() and wal.stat().st_size > 0
+
+    def _set_aside(self, why: str) -> Database:
+        # Other threads keep their connections to the renamed file until they next ask: harmless.
+        stamp = f"{self.path.stat().st_mtime_ns // 1_000_000_000}" if self.path.exists() else "0"
+        kept = Path(f"{self.path}.corrupt-{stamp}")
+        number = 1
+        while kept.exists():
+            number += 1
+            kept = Path(f"{self.path}.corrupt-{stamp}.{number}")
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(f"{self.path}{suffix}", f"{kept}{suffix}")
+        self.counts["corrupt_files"] += 1
+        self.notices.append(f"store: {self.path} is damaged ({why}); moved to {kept}, a fresh one begun")
+        self.disk = Database(self.path)
+        return self.disk
+
+    def _greatest_id(self) -> int:
+        def greatest(connection: sqlite3.Connection) -> int:
+            tables = ("rows", "batches", "gaps")
+            return max(
+                int(connection.execute(f"SELECT ifnull(max(id), 0) FROM {name}").fetchone()[0])
+                for name in tables
+            )
+
+        return max(self.read(greatest))
+
+    def _take_lock(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock_file = open(f"{self.path}.lock", "a")  # noqa: SIM115 - held as long as the volume
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"the store {self.path} is in use by another sbcwatch: stop it, or set another path"
+            ) from None
+        except OSError as error:
+            raise ConfigError(
+                f"cannot make the store {self.path}: {error.strerror}; set a path that can be written"
+            ) from None
+
+    def close(self) -> None:
+        if self.memory is not None and not self._read_only:
+            self.recover()
+        for database in self.databases() if hasattr(self, "disk") else []:
+            database.close()
+        if self._lock_file is not None:
+            self._lock_file.close()
+            self._lock_file = None
+
+
+ADD_TO_TOTAL = (
+    "INSERT INTO totals VALUES (?,?,?) ON CONFLICT (sink, name) DO UPDATE SET value = value + excluded.value"
+)
