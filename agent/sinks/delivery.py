@@ -1,0 +1,298 @@
+"""Delivery: one sink's way from its due rows to AWS, for as long as AWS would take them.
+
+Sans-thread and sans-clock: `deliver_once(now_ns)` does one step and says how long to wait for the next. What
+an error means is `aws_errors`' table; what a kill leaves behind is the outbox's. Refused items leave a gap
+record, and so do those that grew too old.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from agent.sinks.aws_errors import BACKOFF, WHOLE_SINK, Rule, error_code, rule_of
+from agent.store import Batch, Draft, Gap, Outbox, Row
+from agent.store.codec import to_json
+from agent.store.database import Corrupt, Unwritable
+
+SECOND_NS = 1_000_000_000
+# AWS takes two hours ahead; a media record is stamped with its minute's end, so a little less.
+MAX_AHEAD_NS = (2 * 3_600 - 120) * SECOND_NS
+_STORE_RETRY_S = 1.0
+_UNREADABLE = (zlib.error, ValueError, KeyError, TypeError)  # msgspec's errors are ValueErrors
+
+
+class Sink(Protocol):
+    """What an AWS sink offers. `max_age_s`: what is older is refused for good."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kinds(self) -> tuple[str, ...]: ...
+    @property
+    def max_age_s(self) -> int: ...
+    def encode(self, rows: Sequence[Row]) -> list[Draft]: ...
+    def draft(self, items: list[dict[str, Any]], lane: str, target: str) -> Draft: ...
+    def item_ns(self, item: dict[str, Any]) -> int: ...
+    def send(self, target: str, items: list[dict[str, Any]]) -> dict[str, int]: ...
+    def prepare(self, target: str) -> None: ...
+
+
+class Delivery:
+    """Worked by one thread; `counters` may be read by any.
+
+    `random` draws from [0, 1) and `monotonic` gives seconds (for latency and deadlines only). A host looks
+    for new rows every `interval_s`, at an offset of its own so that a fleet does not hit the same second.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        sink: Sink,
+        *,
+        host: str,
+        random: Callable[[], float],
+        monotonic: Callable[[], float],
+        interval_s: float = 10.0,
+        newest_first: bool = False,
+    ) -> None:
+        self.sink = sink
+        self._outbox = outbox
+        self._random = random
+        self._monotonic = monotonic
+        self._interval_ns = max(1, int(interval_s * SECOND_NS))
+        self._offset_ns = zlib.crc32(host.encode()) * self._interval_ns >> 32
+        self._newest_first = newest_first
+        self._waits: dict[str, tuple[int, int]] = {}  # lane, "" for the sink: (until ns, attempts so far)
+        self._notices: list[str] = []
+        self._last_code = ""
+        self._errors: dict[str, int] = {}
+        self._counts: dict[str, float] = dict.fromkeys(("requests", "sent_items", "latency_seconds_sum"), 0)
+        self._counts["latency_seconds"] = 0.0
+
+    def first_delay(self, now_ns: int) -> float:
+        """Seconds until this host's next turn."""
+        return ((self._offset_ns - now_ns) % self._interval_ns) / SECOND_NS
+
+    def deliver_once(self, now_ns: int) -> float:
+        """Send at most one request; returns the seconds to wait before the next step, 0 if there is more."""
+        blocked = self._blocked(now_ns)
+        if "" in blocked:
+            return (blocked[""] - now_ns) / SECOND_NS
+        try:
+            batch = self._next(now_ns, list(blocked))
+            if batch is None:
+                waits = [(until - now_ns) / SECOND_NS for until in blocked.values()]
+                return min([self.first_delay(now_ns + 1), *waits])
+            return self._deliver(batch, now_ns)
+        except (Unwritable, Corrupt) as error:
+            # Without a mark on the disk nothing may be sent: a kill would send it twice unseen.
+            self._count_error(type(error).__name__, str(error))
+            return _STORE_RETRY_S
+
+    def flush(self, deadline_s: float, now_ns: int, wait: Callable[[float], object]) -> bool:
+        """Deliver everything due, waiting for nobody's turn; True when nothing is left.
+
+        A request under way at the deadline ends by its own time-out. `wait` sleeps for seconds.
+        """
+        started = self._monotonic()
+        while True:
+            elapsed = self._monotonic() - started
+            if elapsed >= deadline_s or self._outbox.depth(self.sink.name)[0] == 0:
+                break
+            delay = self.deliver_once(now_ns + int(elapsed * SECOND_NS))
+            if delay > 0:
+                if not self._blocked(now_ns + int(elapsed * SECOND_NS)):
+                    break  # nothing waits for a retry: what is left, if anything, cannot be sent now
+                wait(min(delay, max(0.0, deadline_s - (self._monotonic() - started))))
+        return self._outbox.depth(self.sink.name)[0] == 0
+
+    def counters(self, now_ns: int) -> dict[str, float]:
+        """Totals of the store's life (`sent_batches`, `maybe_duplicate`, `quarantined`, `dropped`), of this
+        process (`requests`, `sent_items`, `latency_seconds*`), and now (`depth`, `oldest_age_seconds`)."""
+        depth, oldest_ns = self._outbox.depth(self.sink.name)
+        counts: dict[str, float] = dict.fromkeys(
+            ("sent_batches", "maybe_duplicate", "quarantined", "dropped"), 0
+        )
+        counts.update(self._outbox.totals(self.sink.name))
+        counts.update(self._counts)
+        counts["depth"] = depth
+        counts["oldest_age_seconds"] = 0.0 if oldest_ns is None else max(0, now_ns - oldest_ns) / SECOND_NS
+        return counts
+
+    def errors(self) -> Mapping[str, int]:
+        """Failed requests by code, in this process."""
+        return dict(self._errors)
+
+    def take_notices(self) -> list[str]:
+        """Sentences for the operator since the last call: one for each change of error, not each error."""
+        taken, self._notices = self._notices, []
+        return taken
+
+    def _blocked(self, now_ns: int) -> dict[str, int]:
+        """Lanes that wait, and until when. A clock stepped back must not lengthen a wait."""
+        longest = max(backoff.cap_s for backoff in BACKOFF.values()) * SECOND_NS
+        return {lane: until for lane, (until, _) in self._waits.items() if now_ns < until <= now_ns + longest}
+
+    def _next(self, now_ns: int, skip: list[str]) -> Batch | None:
+        name = self.sink.name
+        while True:
+            batch = self._outbox.next_batch(name, newest_first=self._newest_first, skip=skip)
+            if batch is not None and batch.first_ns >= now_ns - self._max_age_ns:
+                return batch
+            if batch is not None:
+                self._drop_old(batch, now_ns)
+                continue
+            # Minutes ahead of AWS's two hours (a clock that was wrong) wait until they are not.
+            rows = self._outbox.due(
+                name, before_ns=now_ns + MAX_AHEAD_NS, newest_first=self._newest_first, skip=skip
+            )
+            if not rows:
+                return None
+            self._plan(rows, now_ns)
+
+    def _plan(self, rows: Sequence[Row], now_ns: int) -> None:
+        try:
+            self._outbox.plan(self.sink.name, rows, self.sink.encode(rows))
+        except _UNREADABLE as error:
+            if len(rows) > 1:
+                for row in rows:  # one bad row spoils neither its neighbours nor the queue
+                    self._plan([row], now_ns)
+                return
+            row = rows[0]
+            gap = Gap(now_ns, row.kind, row.minute_ns, row.minute_ns, row.records, "unreadable in the store")
+            gap = replace(gap, sink=self.sink.name, connector=row.connector, detail=repr(error))
+            self._outbox.plan(self.sink.name, rows, [], [gap], {"quarantined": row.records})
+
+    @property
+    def _max_age_ns(self) -> int:
+        # A minute's grace, so that what leaves in time is not refused on arrival.
+        return (self.sink.max_age_s - 60) * SECOND_NS
+
+    def _drop_old(self, batch: Batch, now_ns: int) -> None:
+        items = batch.items
+        fresh = [item for item in items if self.sink.item_ns(item) >= now_ns - self._max_age_ns]
+        drafts = [self.sink.draft(fresh, batch.lane, batch.target)] if fresh else []
+        dropped = len(items) - len(fresh)
+        gap = self._gap(batch, now_ns, dropped, "too old for CloudWatch")
+        self._outbox.replace(batch, drafts, gaps=[gap], totals={"dropped": dropped}, sent=batch.sent)
+
+    def _deliver(self, batch: Batch, now_ns: int) -> float:
+        if not self._outbox.mark_sent(batch):
+            return 0.0
+        items = batch.items
+        self._counts["requests"] += 1
+        started = self._monotonic()
+        try:
+            try:
+                rejected = self.sink.send(batch.target, items)
+            finally:
+                latency = self._monotonic() - started
+                self._counts["latency_seconds"] = latency
+                self._counts["latency_seconds_sum"] += latency
+        except Exception as error:  # whatever botocore raises: the table decides, unknown keeps the batch
+            return self._failed(batch, items, now_ns, error)
+        self._succeeded(batch)
+        if rejected:
+            return self._partly_rejected(batch, items, rejected, now_ns)
+        self._outbox.mark_done(batch)
+        self._counts["sent_items"] += len(items)
+        return 0.0
+
+    def _succeeded(self, batch: Batch) -> None:
+        self._waits.pop("", None)
+        self._waits.pop(batch.lane, None)
+        if self._last_code:
+            self._notices.append(f"{self.sink.name}: delivering again")
+            self._last_code = ""
+
+    def _failed(self, batch: Batch, items: list[dict[str, Any]], now_ns: int, error: Exception) -> float:
+        code = error_code(error)
+        rule = rule_of(code)
+        self._count_error(code, str(error))
+        if rule is Rule.TAKEN:
+            self._outbox.mark_done(batch)
+            return 0.0
+        if rule is Rule.BISECT:
+            self._bisect(batch, items, now_ns, f"{code}: {error}")
+            return 0.0
+        if rule is not Rule.UNKNOWN:
+            self._outbox.mark_refused(batch)
+        attempts = self._waits.get(batch.lane, (0, 0))[1]
+        if rule is Rule.MISSING:
+            try:
+                self.sink.prepare(batch.target)
+            except Exception as failure:
+                code = error_code(failure)
+                rule = rule_of(code)
+                self._count_error(code, str(failure))
+            else:
+                if attempts == 0:  # again at once; if it is still missing then, after a while
+                    self._waits[batch.lane] = (now_ns, 1)
+                    return 0.0
+        return self._back_off(batch.lane, rule, now_ns)
+
+    def _back_off(self, lane: str, rule: Rule, now_ns: int) -> float:
+        waiter = "" if rule in WHOLE_SINK else lane
+        attempts = self._waits.get(waiter, (0, 0))[1]
+        wait_s = BACKOFF.get(rule, BACKOFF[Rule.UNKNOWN]).wait_s(attempts, self._random())
+        self._waits[waiter] = (now_ns + int(wait_s * SECOND_NS), attempts + 1)
+        return wait_s if waiter == "" else 0.0
+
+    def _bisect(self, batch: Batch, items: list[dict[str, Any]], now_ns: int, why: str) -> None:
+        if len(items) == 1:
+            detail = f"{why}\n{to_json(items[0]).decode()}"
+            gap = self._gap(batch, now_ns, 1, "refused by CloudWatch", detail)
+            self._outbox.replace(batch, [], gaps=[gap], totals={"quarantined": 1})
+            return
+        middle = len(items) // 2
+        halves = [
+            self.sink.draft(half, batch.lane, batch.target) for half in (items[:middle], items[middle:])
+        ]
+        self._outbox.replace(batch, halves)
+
+    def _partly_rejected(
+        self, batch: Batch, items: list[dict[str, Any]], rejected: Mapping[str, int], now_ns: int
+    ) -> float:
+        """HTTP 200 with `rejectedLogEventsInfo`: old ends are exclusive, the new start is inclusive."""
+        old = min(len(items), rejected.get("tooOldLogEventEndIndex", 0))
+        expired = min(len(items), rejected.get("expiredLogEventEndIndex", 0))
+        new = min(len(items), rejected.get("tooNewLogEventStartIndex", len(items)))
+        gone = max(old, expired)
+        gaps = []
+        if gone:
+            why = "older than 14 days" if old >= expired else "older than the group's retention"
+            times = [self.sink.item_ns(item) for item in items[:gone]]
+            gaps.append(
+                Gap(now_ns, self.sink.kinds[0], min(times), max(times), gone, why, self.sink.name, batch.lane)
+            )
+        ahead = items[max(new, gone) :]
+        drafts = [self.sink.draft(ahead, batch.lane, batch.target)] if ahead else []
+        self._outbox.replace(batch, drafts, gaps=gaps, totals={"dropped": gone, "sent_batches": 1})
+        self._counts["sent_items"] += max(0, new - gone)
+        if not ahead:
+            return 0.0
+        # AWS's clock says that ours is ahead: what it called too new is kept and tried again.
+        self._count_error("tooNewLogEvent", "events ahead of AWS's clock by more than two hours")
+        return self._back_off(batch.lane, Rule.CLOCK, now_ns)
+
+    def _gap(self, batch: Batch, now_ns: int, records: int, why: str, detail: str = "") -> Gap:
+        return Gap(
+            now_ns,
+            self.sink.kinds[0],
+            batch.first_ns,
+            batch.last_ns,
+            records,
+            why,
+            self.sink.name,
+            batch.lane,
+            detail,
+        )
+
+    def _count_error(self, code: str, text: str) -> None:
+        self._errors[code] = self._errors.get(code, 0) + 1
+        if code != self._last_code:
+            self._last_code = code
+            self._notices.append(f"{self.sink.name}: {code}: {text} ({rule_of(code).value}, kept)")
