@@ -6,21 +6,26 @@ import os
 import re
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from . import packing
 from .network import INTERFACES, SIDES, Network
 from .processes import LabError, Process, wait_until
 
+Device = Literal["sides", "any-sll", "any-sll2"]
+
 
 class Capture:
-    """Records one lab from `start` to `finish`: a file for each side, or one of the device `any`."""
+    """Records one lab from `start` to `finish`: a file for each side, or one of the device `any`, cooked."""
 
-    def __init__(self, network: Network, folder: Path, everything: bool = False) -> None:
+    def __init__(self, network: Network, folder: Path, device: Device = "sides") -> None:
         self._network = network
         self._folder = folder
         # Suffix of the recorded file -> interface.
-        self._interfaces = {"any": "any"} if everything else {side: INTERFACES[side] for side in SIDES}
+        self._interfaces = {side: INTERFACES[side] for side in SIDES} if device == "sides" else {"any": "any"}
+        self._link = {"any-sll": "LINUX_SLL", "any-sll2": "LINUX_SLL2"}.get(device, "EN10MB")
         self._running: dict[str, Process] = {}
 
     def start(self) -> None:
@@ -30,7 +35,7 @@ class Capture:
             command += ["--immediate-mode"]
             command += ["--time-stamp-precision=nano", "-w", str(self._raw(suffix))]
             if interface == "any":
-                command += ["-y", "LINUX_SLL2", "not host 127.0.0.1"]
+                command += ["-y", self._link, "not host 127.0.0.1"]
             self._running[suffix] = Process(
                 self._network["sbc"], command, self._folder / f"tcpdump-{suffix}.log"
             )
@@ -52,13 +57,21 @@ class Capture:
             if "0 packets dropped by kernel" not in process.text():
                 raise LabError(f"capture {suffix} is not whole: {process.text().strip()}")
 
-    def pack(self, target: Path, name: str, container: packing.Container) -> list[str]:
-        """Write the shortened files `NAME-SUFFIX.EXT` into `target` and return their names."""
+    def pack(
+        self, target: Path, name: str, container: packing.Container, vlans: Mapping[str, int]
+    ) -> list[str]:
+        """Write the shortened files `NAME-SUFFIX.EXT` into `target` and return their names.
+
+        `vlans` puts an 802.1Q tag into the frames of a side: kernels without VLAN devices cannot make them.
+        """
         names = []
         for suffix in self._interfaces:
             link, frames = packing.read(self._raw(suffix))
             packed = f"{name}-{suffix}.{packing.extension(container)}"
-            packing.write(target / packed, link, packing.shortened(frames, link), container)
+            short = packing.shortened(frames, link)
+            if suffix in vlans:
+                short = packing.tagged(short, vlans[suffix])
+            packing.write(target / packed, link, short, container)
             names.append(packed)
         return names
 

@@ -25,8 +25,9 @@ CLASSES = "123456"
 _PORTS = f"{MEDIA_PORTS[0]}-{MEDIA_PORTS[1]}"
 # @th counts bits from the UDP header: version 2 in the first payload bits, then RFC 5761 section 4 tells RTCP
 # by packet type 192-223 in the second byte.
-_RTP = "@th,64,2 2 @th,72,8 != 192-223"
+RTP = "@th,64,2 2 @th,72,8 != 192-223"
 _RTCP = "@th,64,2 2 @th,72,8 192-223"
+ACK = "@th,64,32 0x41434b20"
 _SIP_2_0 = "@th,64,64 0x5349502f322e3020"  # "SIP/2.0 ", the start of every response
 _UDP_HEADER = 8
 _IP_HEADER = {4: 20, 6: 40}
@@ -75,7 +76,7 @@ def count(network: Network, parties: Parties) -> None:
     for direction, (side, incoming) in DIRECTIONS.items():
         chain, peer, vc_port = ("in", "saddr", "dport") if incoming else ("out", "daddr", "sport")
         match = parties.match(side, peer)
-        for kind, payload in (("rtp", _RTP), ("rtcp", _RTCP)):
+        for kind, payload in (("rtp", RTP), ("rtcp", _RTCP)):
             name = f"s{parties.slot}_{direction}_{kind}"
             lines.append(f"add counter inet lab {name}")
             lines.append(
@@ -102,23 +103,27 @@ def payload_octets(measured: Count, version: int) -> int:
 
 
 class Loss:
-    """Random loss of one direction's RTP between `on` and `off`, counted to the packet."""
+    """Random loss of one direction's RTP, or ACKs, between `on` and `off`, counted to the packet."""
 
-    def __init__(self, network: Network, parties: Parties, direction: str, percent: int) -> None:
+    def __init__(
+        self, network: Network, parties: Parties, direction: str, percent: int, what: str = RTP
+    ) -> None:
         side, incoming = DIRECTIONS[direction]
         self.direction = direction
         self._namespace = network[side]
         self._chain = f"s{parties.slot}_{direction}"
         self._counter = f"s{parties.slot}_{direction}_lost"
         hook, peer, vc_port = ("out", "saddr", "dport") if incoming else ("in", "daddr", "sport")
-        select = f"{parties.match(side, peer)} udp {vc_port} {_PORTS} {_RTP}"
+        ports = _PORTS if what == RTP else "5060"
+        select = f"{parties.match(side, peer)} udp {vc_port} {ports} {what}"
         _nft(
             self._namespace,
             f"add counter inet lab {self._counter}",
             f"add chain inet lab {self._chain}",
             f"add rule inet lab {hook} {select} jump {self._chain}",
         )
-        self._rule = f"numgen random mod 100 < {percent} counter name {self._counter} drop"
+        chance = "" if percent == 100 else f"numgen random mod 100 < {percent}"
+        self._rule = f"{chance} counter name {self._counter} drop"
 
     def on(self) -> None:
         _nft(self._namespace, f"add rule inet lab {self._chain} {self._rule}")

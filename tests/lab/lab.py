@@ -7,7 +7,6 @@ import shutil
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +14,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from . import counters
-from .network import FIRST_HOST, INTERFACES, LAST_HOST, NET4, NET6, SIDES, Delay, Network, sweep, vc_address
+from .network import (
+    FIRST_HOST,
+    INTERFACES,
+    LAST_HOST,
+    NET4,
+    NET6,
+    PREFIX,
+    SIDES,
+    Delay,
+    Network,
+    sweep,
+    vc_address,
+)
 from .processes import LabError, Process, run, wait_until
 from .sbc import Sbc
 from .stage import Stage
@@ -64,13 +75,15 @@ class Lab:
         self.interfaces = [INTERFACES[side] for side in SIDES]
         self.vc_addresses = [vc_address(side, version) for side in SIDES for version in (4, 6)]
         self.customer_networks = [NET4["customer"] + "0/24", NET6["customer"] + "/64"]
-        self.folder = keep or Path(tempfile.mkdtemp(prefix="sbclab-"))
+        self.folder = keep or Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-"))
         self._keep = keep is not None
         self._sbc: Sbc | None = None
         self._delay_box: Process | None = None
         self._slots = 0
         self._endpoint_commands: list[str] = []
         self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._ending = threading.Lock()  # close() may come from a second thread
 
     @property
     def sbc_namespace(self) -> str:
@@ -96,10 +109,15 @@ class Lab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything now; scenarios still playing in other threads fail. May be called again."""
+        self._stopping.set()
         self._down()
 
     def start_in_sbc(self, command: Sequence[str], log: Path) -> Process:
-        """A program of the caller's in the sbc namespace; the lab's end ends it too."""
+        """A program of the caller's in the sbc namespace; ends with the lab or with the calling thread."""
         return Process(self.sbc_namespace, command, log)
 
     def run(self, scenario: Scenario | str) -> Truth:
@@ -118,13 +136,15 @@ class Lab:
             slot = self._slots % _SLOTS
             use = self._slots
             self._slots += 1
-        with Stage(self.network, self._sbc, self.folder / f"{use}-{chosen.name}", slot, use, chosen) as stage:
+        with Stage(
+            self.network, self._sbc, self.folder / f"{use}-{chosen.name}", slot, use, chosen, self._stopping
+        ) as stage:
             try:
                 chosen.play(stage)
             finally:
                 self._endpoint_commands += stage.commands
             # The last RTCP packet and the last response follow the end of a call.
-            time.sleep(0.7)
+            stage.sleep(0.7)
             return stage.truth()
 
     def run_all(self, scenarios: Sequence[Scenario | str], at_once: int = 8) -> list[Truth]:
@@ -152,6 +172,10 @@ class Lab:
         return box
 
     def _down(self) -> None:
+        with self._ending:
+            self._end()
+
+    def _end(self) -> None:
         if self._sbc:
             self._sbc.down()
         if self._delay_box:

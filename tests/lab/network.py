@@ -12,7 +12,9 @@ import ctypes
 import itertools
 import os
 import re
+import shutil
 import socket
+import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,11 +143,15 @@ def remove(namespace: str) -> None:
 
 
 def sweep() -> None:
-    """Remove namespaces whose lab was killed before it could."""
-    for path in Path("/run/netns").glob(f"{PREFIX}-*"):
+    """Remove namespaces and folders whose lab was killed before it could."""
+    places = (Path("/run/netns"), Path(tempfile.gettempdir()))
+    for path in (path for place in places for path in place.glob(f"{PREFIX}-*")):
         match = re.match(rf"{PREFIX}-(\d+)-", path.name)
         if match and not alive(int(match[1])):
-            remove(path.name)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                remove(path.name)
 
 
 def connect_in(namespace: str, address: tuple[str, int], timeout_s: float = 2.0) -> socket.socket:

@@ -106,6 +106,12 @@ def shortened(frames: Iterable[Frame], link: int) -> list[Frame]:
     return [Frame(each.at_ns, each.data[: kept_octets(each.data, link)], each.length) for each in frames]
 
 
+def tagged(frames: Iterable[Frame], vlan: int) -> list[Frame]:
+    """Ethernet frames as a trunk carries them: an 802.1Q tag behind the addresses."""
+    tag = struct.pack("!HH", 0x8100, vlan)
+    return [Frame(each.at_ns, each.data[:12] + tag + each.data[12:], each.length + 4) for each in frames]
+
+
 def write(path: Path, link: int, frames: Iterable[Frame], container: Container) -> None:
     """Write a capture file; a container that ends in `.gz` is compressed, without name or date in it."""
     kind, _, compressed = container.partition(".")

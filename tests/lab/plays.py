@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from . import sipp
@@ -36,11 +35,11 @@ def digits(stage: Stage) -> None:
     """The caller presses four keys, the callee one."""
 
     def press(caller: Baresip, callee: Baresip) -> None:
-        time.sleep(2)
+        stage.sleep(2)
         for phone, keys in ((caller, "159#"), (callee, "7")):
             for key in keys:
                 phone.command("sndcode", key)
-                time.sleep(0.5)
+                stage.sleep(0.5)
 
     stage.converse(12, meanwhile=press)
 
@@ -49,9 +48,9 @@ def held(stage: Stage) -> None:
     """The caller holds for 4 s and resumes: two re-INVITEs, RTCP all along."""
 
     def hold(caller: Baresip, callee: Baresip) -> None:
-        time.sleep(5)
+        stage.sleep(5)
         caller.command("hold")
-        time.sleep(4)
+        stage.sleep(4)
         caller.command("resume")
 
     stage.converse(16, meanwhile=hold)
@@ -61,7 +60,7 @@ def gone(stage: Stage) -> None:
     """Both phones lose power in the middle of a word."""
     stage.converse(11, hang_up=False)
     stage.power_cut()
-    time.sleep(1)
+    stage.sleep(1)
 
 
 def held_again(stage: Stage) -> None:
@@ -94,6 +93,14 @@ def short(stage: Stage, calls: int = 1, user: str | None = None) -> None:
     """sipp calls sipp: one clip of audio each way, no RTCP. Several calls start within a second."""
     callee = stage.answering([sipp.request("INVITE"), *_PICK_UP, *_UNTIL_BYE], calls=calls)
     caller = stage.calling([sipp.invite(), *_ANSWERED, *_HANG_UP], calls=calls, rate=20, user=user)
+    stage.finish(caller, callee)
+
+
+def repeated(stage: Stage) -> None:
+    """ACKs are lost behind the SBC: the callee repeats its 200, the SBC each 200 and the caller each ACK."""
+    callee = stage.answering([sipp.request("INVITE"), *_PICK_UP, *_UNTIL_BYE])
+    caller = stage.calling([sipp.invite(), *_ANSWERED, *_HANG_UP])
+    stage.lose_acks(1.8)
     stage.finish(caller, callee)
 
 

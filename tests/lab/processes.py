@@ -59,8 +59,9 @@ class Process:
         self.log = log
         self._written = log.open("wb")
         # setpriv: the program goes down with us even when we are killed outright.
-        identity = [] if uid is None else ["--reuid", str(uid), "--clear-groups"]
-        inside = ["ip", "netns", "exec", namespace, "setpriv", *identity, "--pdeathsig", "TERM", *command]
+        identity = [] if uid is None else ["setpriv", "--reuid", str(uid), "--clear-groups"]
+        # A second setpriv: the kernel forgets the death signal when the user changes.
+        inside = ["ip", "netns", "exec", namespace, *identity, "setpriv", "--pdeathsig", "TERM", *command]
         self._child = subprocess.Popen(
             inside,
             stdin=subprocess.DEVNULL,

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import re
 import sys
 import tempfile
+import weakref
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from .capture import Capture
 from .lab import Lab, versions
+from .network import PREFIX
 from .scenarios import SCENARIOS, Scenario
 
 LICENCE = "CC0-1.0"
+_open: weakref.WeakSet[Lab] = weakref.WeakSet()
 _AT_ONCE = 4  # labs side by side: more would shift each other's packets on a small machine
 
 
@@ -25,15 +29,19 @@ def record(scenario: Scenario, target: Path) -> Path:
     Raises:
         LabError: it did not go as meant, or the capture missed frames; nothing is written.
     """
-    with tempfile.TemporaryDirectory(prefix="sbclab-record-") as folder, Lab(delay=scenario.delay) as lab:
-        capture = Capture(lab.network, Path(folder), scenario.any_device)
+    with (
+        tempfile.TemporaryDirectory(prefix=f"{PREFIX}-{os.getpid()}-") as folder,
+        Lab(delay=scenario.delay) as lab,
+    ):
+        _open.add(lab)
+        capture = Capture(lab.network, Path(folder), scenario.device)
         capture.start()
         began = datetime.datetime.now(datetime.UTC)
         truth = lab.run(scenario)
         capture.finish()
         for old in (path for path in target.iterdir() if _belongs(path.name, scenario.name)):
             old.unlink()
-        files = capture.pack(target, scenario.name, scenario.container)
+        files = capture.pack(target, scenario.name, scenario.container, scenario.vlans)
         sidecar = {
             "name": scenario.name,
             "shows": scenario.shows,
@@ -61,11 +69,19 @@ def record_all(names: Sequence[str], target: Path) -> int:
     chosen = sorted((SCENARIOS[name] for name in names), key=lambda each: -each.seconds)
     failed = 0
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        running = {each.name: pool.submit(record, each, target) for each in chosen}
-        for name, future in running.items():
-            error = future.exception()
-            print(f"{name}: {error or 'recorded'}", file=sys.stderr if error else sys.stdout, flush=True)
-            failed += error is not None
+        running = {pool.submit(record, each, target): each.name for each in chosen}
+        try:
+            for future in as_completed(running):
+                error = future.exception()
+                line = f"{running[future]}: {error or 'recorded'}"
+                print(line, file=sys.stderr if error else sys.stdout, flush=True)
+                failed += error is not None
+        except BaseException:
+            # A signal: the pool would wait for calls that nobody will see the end of.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for lab in list(_open):
+                lab.close()
+            raise
     return failed
 
 

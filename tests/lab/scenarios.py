@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from . import plays
+from .capture import Device
 from .network import Delay
 from .packing import Container
 from .stage import Stage
@@ -27,7 +28,8 @@ class Scenario:
     delay: Delay | None = None
     seconds: int = 10  # roughly, for planning
     container: Container = "pcap-ns"
-    any_device: bool = False
+    device: Device = "sides"
+    vlans: Mapping[str, int] = field(default_factory=dict)  # side -> 802.1Q tag put into the recorded frames
 
 
 def _both(outbound: Scenario, inbound: Container | None = None) -> list[Scenario]:
@@ -120,7 +122,33 @@ _ALL: list[Scenario] = [
         "outbound",
         partial(plays.talk, seconds=12),
         seconds=15,
-        any_device=True,
+        device="any-sll2",
+    ),
+    Scenario(
+        "any-inbound",
+        "An answered inbound call captured on the device `any`: one file, Linux cooked v1.",
+        "inbound",
+        partial(plays.talk, seconds=12),
+        seconds=15,
+        container="pcapng",
+        device="any-sll",
+    ),
+    Scenario(
+        "vlan-outbound",
+        "An answered outbound call; 802.1Q tags 100 and 200 put into the recorded frames of the two sides.",
+        "outbound",
+        partial(plays.talk, seconds=12),
+        seconds=15,
+        vlans={"customer": 100, "remote": 200},
+    ),
+    *_both(
+        Scenario(
+            "repeated",
+            "A call from {from}; first ACKs are lost on the way to {to}, which repeats its 200.",
+            "outbound",
+            plays.repeated,
+            seconds=12,
+        )
     ),
     Scenario(
         "challenged-outbound",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,7 +30,14 @@ class Stage:
     """Two hosts on each side, numbered by the scenario's slot."""
 
     def __init__(
-        self, network: Network, sbc: Sbc, folder: Path, slot: int, use: int, scenario: Scenario
+        self,
+        network: Network,
+        sbc: Sbc,
+        folder: Path,
+        slot: int,
+        use: int,
+        scenario: Scenario,
+        stopping: threading.Event,
     ) -> None:
         self._network = network
         self._sbc = sbc
@@ -46,6 +54,7 @@ class Stage:
         self._losses: list[counters.Loss] = []
         self._began = 0.0
         self._gone_at: float | None = None
+        self._stopping = stopping
         self.commands: list[str] = []
 
     def __enter__(self) -> Stage:
@@ -80,7 +89,7 @@ class Stage:
         """A sipp callee; started before the call."""
         host = host or self.hosts[0]
         process = self._sipp(self.callee, host, steps, f"uas-{host}", calls=calls)
-        time.sleep(_REFUSED_GRACE_S)
+        self.sleep(_REFUSED_GRACE_S)
         return process
 
     def calling(
@@ -183,18 +192,38 @@ class Stage:
         wait_until(lambda: all(self._counted()[way].packets for way in ways), "media", 10)
         began = time.monotonic()
         if losses:
-            time.sleep(_LOSS_AFTER_S)
+            self.sleep(_LOSS_AFTER_S)
             for loss in losses:
                 loss.on()
-            time.sleep(max(0.0, seconds - _LOSS_AFTER_S - _LOSS_BEFORE_END_S))
+            self.sleep(seconds - _LOSS_AFTER_S - _LOSS_BEFORE_END_S)
             for loss in losses:
                 loss.off()
         if meanwhile:
             meanwhile(caller, callee)
-        time.sleep(max(0.0, began + seconds - time.monotonic()))
+        self.sleep(began + seconds - time.monotonic())
         if hang_up:
             caller.command("hangup")
             wait_until(lambda: all(phone.summaries() for phone in (caller, callee)), "both summaries", 5)
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass.
+
+        Raises:
+            LabError: the lab was closed meanwhile.
+        """
+        if self._stopping.wait(max(0.0, seconds)):
+            raise LabError("the lab was closed")
+
+    def lose_acks(self, seconds: float) -> None:
+        """Lose the ACKs between sbc and callee for a while, so that the callee repeats its 200."""
+        # Behind the sbc: sipp takes a send that its own output hook drops for the end of the world.
+        way = "vc2rem" if self.callee == "remote" else "vc2cust"
+        loss = counters.Loss(self._network, self._parties, way, 100, counters.ACK)
+        loss.on()
+        self.sleep(seconds)
+        loss.off()
+        if not loss.dropped():
+            raise LabError("no ACK came to be lost")
 
     def power_cut(self) -> None:
         """Kill every endpoint at once: no BYE, no RTCP BYE."""
