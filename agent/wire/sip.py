@@ -66,10 +66,10 @@ _QUOTE_REST = re.compile(r'(?:[^"\\]|\\.)*+"', re.DOTALL)
 _SENT_BY = re.compile(r"\s*SIP\s*/\s*[\w.]+\s*/\s*[\w-]+\s+([^;,]*)", re.IGNORECASE)
 _URI = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)\s*:(.*)", re.DOTALL)
 _HOST = re.compile(r"\s*(?:\[([^\]]*)\]?|([^\s:;?>]*))\s*(?::\s*(\d{1,5}))?")
-_NUMBER = re.compile(r"\s*\+?[\d().*#A-Fa-f-]+(?=;)")
+_NUMBER = re.compile(r"\s*[+\d*#(%][\d().*#A-Fa-f%-]*(?=;)")
 _DIGITS = re.compile(r"\s*([0-9]{1,10})(?![0-9])")
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]+)"|([^\s;,"]+))', re.IGNORECASE)
-_LOOKS = re.compile(rb"(?:SIP/[0-9]\.[0-9] +[1-6][0-9]{2}(?![0-9])|[A-Za-z0-9.!%*_+`'~-]{1,32} )", re.I)
+_LOOKS = re.compile(rb"(?:SIP/[0-9]\.[0-9] +[1-6][0-9]{2}(?![0-9])|[A-Za-z0-9.!%*_+`'~-]{1,64} )", re.I)
 
 
 class Uri(NamedTuple):

@@ -1,0 +1,53 @@
+"""Any bytes are a SIP message or a WireError, and nothing else.
+
+Of a message every attribute can be read, identifiers are text that any log or JSON takes, bytes beyond
+Content-Length change nothing, and no value of a redacted header is left in the log's text.
+"""
+
+from __future__ import annotations
+
+import json
+
+import atheris
+
+with atheris.instrument_imports(include=["agent.wire"]):
+    from agent.wire import sip, vq
+
+from agent.errors import WireError
+
+READ = (
+    "from_user", "from_host", "to_user", "to_host", "uri_user", "uri_host", "via_sent_by", "contact",
+    "refer_to", "user_agent", "session_expires", "retry_after", "replaces", "content_type", "content_length", "truncated",
+)  # fmt: skip
+
+
+def check(data: bytes) -> None:
+    sip.looks_like_sip(data)
+    text = sip.redacted(data)
+    assert sip.redacted(text.encode()) == text
+    try:
+        message = sip.parse(data)
+    except WireError:
+        return
+    identity = (message.method, message.call_id, message.from_tag, message.to_tag, message.branch)
+    json.dumps([getattr(message, name) for name in READ] + list(identity), ensure_ascii=False).encode()
+    assert message.call_id
+    assert message.is_request == (message.status == 0)
+    assert message.status == 0 or 100 <= message.status <= 699
+    assert 0 <= message.cseq <= 0xFFFF_FFFF
+    assert len(message.body) <= len(data)
+    assert message.sdp is None or len(message.sdp) <= len(message.body)
+    for name in ("via", "contact", "route", "X-RTP-Stat"):
+        message.values(name)
+    for name in vq.HEADERS:
+        vq.rtp_stat(message.header(name) or "")
+    vq.parse(message.body)
+    if message.content_length is not None and not message.truncated:
+        again = sip.parse(data + b"INVITE trailing\r\n\r\n")
+        assert (again.body, again.call_id, again.cseq) == (message.body, message.call_id, message.cseq)
+
+
+if __name__ == "__main__":
+    from tests.fuzz.run import run
+
+    run("sip", check)
