@@ -178,7 +178,8 @@ class Store:
             drop_old(connection, self._retention_s, now_ns, self._volume.next_id)
             self._pruned_ns = now_ns
         limit = self._max_memory_bytes if self._volume.degraded else self._max_bytes
-        wanted = sum(len(row[-1]) for row in rows) + more
+        held = connection.execute("SELECT ifnull(sum(length(body)), 0) FROM checkpoint").fetchone()[0]
+        wanted = sum(len(row[-1]) for row in rows) + max(0, more - held)
         deleted = make_room(connection, wanted, limit, now_ns, self._volume.next_id)
         for kind, count in deleted.items():
             self._evicted[kind] += count
