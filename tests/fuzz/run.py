@@ -9,18 +9,16 @@ from pathlib import Path
 
 import atheris
 
-ARTIFACTS = Path(tempfile.gettempdir(), "sbcwatch-")  # then crash-<hash>, timeout-<hash>
+ARTIFACTS = Path(tempfile.gettempdir(), "sbcwatch-")  # then crash-<hash>, timeout-<hash>, ...
 CORPUS = Path(__file__).parent / "corpus"
 
 
 def run(name: str, check: Callable[[bytes], None]) -> None:
     """Fuzz `check` until -runs or -max_total_time; an exception out of it ends the run with status 77."""
-    given = sys.argv[1:]
-    options = [option for option in given if option.startswith("-")]
-    directories = [option for option in given if not option.startswith("-")]
+    options = [option for option in sys.argv[1:] if option.startswith("-")]
+    directories = [option for option in sys.argv[1:] if not option.startswith("-")]
     with tempfile.TemporaryDirectory(prefix=f"fuzz-{name}-") as found:
-        defaults = ["-max_len=4096", "-timeout=5", "-rss_limit_mb=1024"]
-        atheris.Setup(
-            [sys.argv[0], *defaults, *options, *(directories or [found]), str(CORPUS / name)], check
-        )
+        defaults = ["-max_len=2048", "-timeout=5", "-rss_limit_mb=1024", f"-artifact_prefix={ARTIFACTS}"]
+        places = [*(directories or [found]), str(CORPUS / name)]
+        atheris.Setup([sys.argv[0], *defaults, *options, *places], check)
         atheris.Fuzz()
