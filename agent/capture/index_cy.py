@@ -242,7 +242,7 @@ def walk_pcapng(
             fault = NO_INTERFACE
             registers[6] = number
             break
-        entry = cython.cast(cython.Py_ssize_t, number) * 7
+        entry = number * 7
         dropped = 0
         packet_type = 255
         if kind == 3:

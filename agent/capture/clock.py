@@ -1,0 +1,133 @@
+"""Engine time: a clock that counts on when the host's clock is set.
+
+    engine time = CLOCK_BOOTTIME + offset
+
+The kernel stamps frames with CLOCK_REALTIME, which NTP or an operator may set at any moment. The distance
+between the two ("skew") tells when: stamps are moved back by it, so timers and jitter never see the step.
+When the skew passes a second, engine time is wrong as UTC: the offset is changed once, and `Step` says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from agent.capture import Source
+from agent.capture.order_cy import shift_stamps
+from agent.wire.frame import STAMP, Batch, Loss
+
+STEP_NS = 1_000_000_000
+_LATE_NS = 100_000_000  # a frame may have waited so long before it is looked at
+
+
+def _realtime_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_REALTIME)
+
+
+def _boottime_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Engine time was set: it was `before_ns`, and the same instant is now `after_ns`."""
+
+    before_ns: int
+    after_ns: int
+
+
+class Clock:
+    """Moves CLOCK_REALTIME stamps onto engine time. Pure but for the two functions it is given."""
+
+    def __init__(
+        self,
+        realtime_ns: Callable[[], int] = _realtime_ns,
+        boottime_ns: Callable[[], int] = _boottime_ns,
+    ) -> None:
+        self._realtime_ns = realtime_ns
+        self._boottime_ns = boottime_ns
+        self.offset_ns = realtime_ns() - boottime_ns()
+        self.skew_ns = 0
+        self.steps = 0
+        self._skew_before_ns = 0
+        self._looked_ns = self.now_ns()
+
+    def now_ns(self) -> int:
+        """Engine time, nanoseconds since the epoch."""
+        return self._boottime_ns() + self.offset_ns
+
+    def look(self) -> Step | None:
+        """Compare the clocks; call it before the stamps of a batch are moved. A `Step` sets engine time."""
+        boottime_ns = self._boottime_ns()
+        skew_ns = self._realtime_ns() - boottime_ns - self.offset_ns
+        now_ns = boottime_ns + self.offset_ns
+        if abs(skew_ns) > STEP_NS:
+            self.offset_ns += skew_ns
+            # Frames of before the step, still to be read, are now that far from engine time.
+            self._skew_before_ns, self.skew_ns = self.skew_ns - skew_ns, 0
+            self._looked_ns = now_ns + skew_ns
+            self.steps += 1
+            return Step(now_ns, now_ns + skew_ns)
+        # Two clocks cannot be read at one instant: what is less than a millisecond is that.
+        if abs(skew_ns - self.skew_ns) > 1_000_000:
+            self._skew_before_ns, self.skew_ns = self.skew_ns, skew_ns
+        self._looked_ns = now_ns
+        return None
+
+    def stamp(self, realtime_ns: int) -> int:
+        """A frame's stamp on engine time.
+
+        A frame stamped before the clock was set may be read after it: moved by the present skew it would lie
+        in the future or the past; the skew of before puts it right.
+        """
+        moved_ns = realtime_ns - self.skew_ns
+        if self._skew_before_ns != self.skew_ns:
+            before_ns = realtime_ns - self._skew_before_ns
+            if not self._fits(moved_ns) and self._fits(before_ns):
+                return before_ns
+        return moved_ns
+
+    def _fits(self, stamp_ns: int) -> bool:
+        return self._looked_ns - _LATE_NS <= stamp_ns <= self._looked_ns + _LATE_NS
+
+
+class EngineTime:
+    """A live source on engine time. `step` is the step noticed just before the batch in hand, else None."""
+
+    def __init__(self, source: Source, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+        self._now_ns = 0
+        self.step: Step | None = None
+
+    @property
+    def frames(self) -> int:
+        return self._source.frames
+
+    @property
+    def bytes(self) -> int:
+        return self._source.bytes
+
+    @property
+    def drops(self) -> int | None:
+        return self._source.drops
+
+    def close(self) -> None:
+        self._source.close()
+
+    def __iter__(self) -> Iterator[tuple[Batch, int]]:
+        for batch, now_ns in self._source:
+            self.step = self._clock.look()
+            if self.step:
+                self._now_ns = 0  # the one time that it may go back
+            first_ns = batch.index[STAMP] if batch.index else now_ns
+            shift_ns = self._clock.stamp(first_ns) - first_ns
+            if shift_ns:
+                shift_stamps(batch.index, shift_ns)
+                batch.losses = [
+                    Loss(loss.start_ns + shift_ns, loss.end_ns + shift_ns, loss.count)
+                    for loss in batch.losses
+                ]
+            self._now_ns = max(self._now_ns, now_ns + shift_ns)
+            yield batch, self._now_ns

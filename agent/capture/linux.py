@@ -1,0 +1,71 @@
+"""What the kernel's packet sockets are spoken to with (linux/if_packet.h, linux/filter.h, packet(7))."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+
+ETH_P_ALL = 3
+
+SOL_PACKET = 263
+PACKET_ADD_MEMBERSHIP = 1
+PACKET_RX_RING = 5
+PACKET_STATISTICS = 6
+PACKET_AUXDATA = 8
+PACKET_VERSION = 10
+TPACKET_V3 = 2
+PACKET_MR_PROMISC = 1
+
+SO_ATTACH_FILTER = 26
+SO_RCVBUFFORCE = 33
+SO_TIMESTAMPNS = 35  # SO_TIMESTAMPNS_OLD: two longs
+
+TP_STATUS_VLAN_VALID = 1 << 4
+
+SIOCGIFFLAGS = 0x8913
+IFF_UP = 1
+
+Instruction = tuple[int, int, int, int]  # classic BPF: code, jt, jf, k
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def attach_filter(sock: socket.socket, program: list[Instruction]) -> None:
+    """Attach a classic BPF program; it replaces the one before in one step."""
+    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+    held = ctypes.create_string_buffer(code)
+    sock.setsockopt(
+        socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(held))
+    )
+
+
+def bind(sock: socket.socket, ifindex: int) -> None:
+    """Begin to receive every protocol on one interface (0: on all, which `socket.bind` cannot say)."""
+    address = struct.pack("=HHiHBB8x", socket.AF_PACKET, socket.htons(ETH_P_ALL), ifindex, 0, 0, 0)
+    if _libc.bind(sock.fileno(), address, len(address)):
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+def promiscuous(sock: socket.socket, ifindex: int) -> None:
+    request = struct.pack("=iHH8x", ifindex, PACKET_MR_PROMISC, 0)
+    sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
+
+
+def dropped(sock: socket.socket) -> int:
+    """Frames that found no room since the last call: the kernel's counter is reset by reading it."""
+    # One call fits the ring (three counters) and the plain socket (two).
+    return int(struct.unpack_from("=II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 12))[1])
+
+
+def is_up(sock: socket.socket, interface: str) -> bool:
+    """Whether the interface exists and is up."""
+    request = struct.pack("16sH14x", interface.encode(), 0)
+    try:
+        answer = fcntl.ioctl(sock, SIOCGIFFLAGS, request)
+    except OSError:
+        return False
+    return bool(struct.unpack_from("16xH", answer)[0] & IFF_UP)
