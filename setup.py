@@ -1,7 +1,7 @@
 """Build the `*_cy.py` files with Cython where that works, and go on without where it does not.
 
-    SBCWATCH_REQUIRE_COMPILED=1   any build error is fatal
-    SBCWATCH_NO_COMPILED=1        compile nothing
+SBCWATCH_REQUIRE_COMPILED=1   any build error is fatal
+SBCWATCH_NO_COMPILED=1        compile nothing
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from setuptools.command.build_ext import build_ext
 REQUIRED = os.environ.get("SBCWATCH_REQUIRE_COMPILED") == "1"
 FORBIDDEN = os.environ.get("SBCWATCH_NO_COMPILED") == "1"
 # No fused multiply-add: compiled and uncompiled must give the same doubles on every processor.
-FLAGS = ["-O3", "-ffp-contract=off"]
+FLAGS = ["-O3", "-ffp-contract=off", "-Wno-sign-compare"]
 
 
 def sources() -> list[str]:

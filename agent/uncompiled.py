@@ -55,3 +55,23 @@ def force_source() -> None:
     """From here on every `*_cy` module is imported uncompiled. Call before the first such import."""
     if _SourceFirst not in sys.meta_path:
         sys.meta_path.insert(0, _SourceFirst)
+
+
+def sources(*names: str) -> list[ModuleType]:
+    """Uncompiled twins of the named `*_cy` modules, which stay imported as they are.
+
+    All twins of one call work together; none works with a compiled module.
+    """
+    everyone = modules()
+    kept = {name: sys.modules.pop(name) for name in everyone if name in sys.modules}
+    sys.meta_path.insert(0, _SourceFirst)
+    try:
+        return [importlib.import_module(name) for name in names]
+    finally:
+        sys.meta_path.remove(_SourceFirst)
+        for name in everyone:
+            sys.modules.pop(name, None)
+        for name, module in kept.items():
+            sys.modules[name] = module
+            package, _, leaf = name.rpartition(".")
+            setattr(sys.modules[package], leaf, module)

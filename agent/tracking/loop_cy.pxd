@@ -1,0 +1,66 @@
+cimport cython
+from agent.tracking.loss_cy cimport *
+from agent.tracking.table_cy cimport *
+from agent.wire.packet_cy cimport *
+
+cdef enum:
+    END = 0
+    DUE = 1
+    SLOW = 2
+    STREAM = 3
+
+    OTHER_TYPE = 0
+    AUDIO = 1
+    EVENT = 2
+    COMFORT = 3
+    VIDEO = 4
+    REDUNDANT = 5
+
+    MAX_DROPOUT = 3000
+    MAX_MISORDER = 100
+    TYPES = 128
+    MAX_MAPS = 4096
+    MAX_PATHS = 255
+    N_REASONS = 9
+    BAD_RTP = 8
+    INFER_PACKETS = 10
+    INFER_SPAN_NS = 100000000
+    MAX_VOTES = 4
+
+cdef extern from *:
+    """
+    #define SBCWATCH_TS_HALF 0x80000000LL
+    #define SBCWATCH_TS_WRAP 0x100000000LL
+    """
+    const long long TS_HALF "SBCWATCH_TS_HALF"
+    const long long TS_WRAP "SBCWATCH_TS_WRAP"
+
+@cython.final
+cdef class Loop(Losses):
+    cdef readonly int stopped
+    cdef readonly long long fresh, position, ignored, late_frames, duplicate_frames
+    cdef readonly bint single_span, adaptive
+    cdef Decoder decoder
+    cdef double buffer_us, least_us, most_us
+    cdef long long[::1] maps
+    cdef dict map_ids
+    cdef long long[::1] reasons
+    cdef long long[::1] paths
+    cdef long long known_paths, last_path, last_path_id
+    cdef long long slot_from, slot_to, slot_here
+
+    cdef int frames(self, long long[::1] index, long long position, long long until_ns) except -1
+    cdef int frame(self, long long offset, long long captured, long long stamp_ns, long long origin, long long until_ns) except -1 nogil
+    cdef int rtp(self, long long stamp_ns) except -1 nogil
+    cdef int probe(self, long long word, long long stamp_ns, long long seq, long long ts, long long kind) except -1 nogil
+    cdef int count(self, long long word, long long stamp_ns, long long seq, long long ts, long long second) except -1 nogil
+    cdef int restart(self, long long word, long long slot, long long base) except -1 nogil
+    cdef unsigned int arrival(self, long long word, long long stamp_ns) except? 0 nogil
+    cdef unsigned int tagged(self, long long word, long long stamp_ns) except? 0 nogil
+    cdef int copied(self, long long word, long long stamp_ns, unsigned int cell) except -1 nogil
+    cdef int path_id(self) except -1 nogil
+    cdef long long slot_now(self, long long stamp_ns) noexcept nogil
+    cdef int jitter(self, long long word, long long slot, long long stamp_ns, long long ts, long long second, bint follows) except -1 nogil
+    cdef int use_codec(self, long long word, long long codec, long long payload_type) except -1 nogil
+    cdef int vote(self, long long word, long long step) except -1 nogil
+    cdef int infer(self, long long word, long long stamp_ns, long long ts, bint follows) except -1 nogil
