@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -24,10 +25,11 @@ from .network import (
     SIDES,
     Delay,
     Network,
+    inside,
     sweep,
     vc_address,
 )
-from .processes import LabError, Process, run, wait_until
+from .processes import LabError, Process, run, search_path, wait_until
 from .sbc import Sbc
 from .stage import Stage
 from .truth import Truth
@@ -45,7 +47,7 @@ def why_not() -> str | None:
         return "network namespaces need Linux"
     if os.geteuid() != 0:
         return "network namespaces need root"
-    missing = [name for name in PROGRAMS if shutil.which(name, path=_path()) is None]
+    missing = [name for name in PROGRAMS if shutil.which(name, path=search_path()) is None]
     if missing:
         return f"missing programs: {', '.join(missing)} (packages: tests/lab/packages.txt)"
     probe = Network()
@@ -115,6 +117,10 @@ class Lab:
         """End everything now; scenarios still playing in other threads fail. May be called again."""
         self._stopping.set()
         self._down()
+
+    def inside_sbc(self) -> AbstractContextManager[None]:
+        """Within it the calling thread is in the sbc namespace: its 127.0.0.1 is the sbc's."""
+        return inside(self.sbc_namespace)
 
     def start_in_sbc(self, command: Sequence[str], log: Path) -> Process:
         """A program of the caller's in the sbc namespace; ends with the lab or with the calling thread."""
@@ -191,7 +197,3 @@ def versions() -> dict[str, str]:
     listed = run("dpkg-query", "-W", "-f", "${Package} ${Version}\n", *names)
     found = dict(line.split(" ", 1) for line in listed.splitlines())
     return {**found, "linux": os.uname().release}
-
-
-def _path() -> str:
-    return os.environ.get("PATH", "") + ":/usr/sbin:/sbin"

@@ -8,6 +8,7 @@ cannot meet: all labs use the same addresses.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import itertools
 import os
@@ -15,12 +16,12 @@ import re
 import shutil
 import socket
 import tempfile
-import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .processes import LabError, alive, end_all, run
+from .processes import alive, end_all, run
 
 Side = Literal["customer", "remote"]
 SIDES: tuple[Side, Side] = ("customer", "remote")
@@ -154,34 +155,35 @@ def sweep() -> None:
                 remove(path.name)
 
 
+@contextlib.contextmanager
+def inside(namespace: str) -> Iterator[None]:
+    """Move the calling thread into `namespace`: sockets and programs made meanwhile stay there.
+
+    Raises:
+        OSError: no such namespace, or no right to enter it.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    with (
+        Path("/proc/thread-self/ns/net").open("rb") as home,
+        Path("/run/netns", namespace).open("rb") as there,
+    ):
+        _enter(libc, there.fileno())
+        try:
+            yield
+        finally:
+            _enter(libc, home.fileno())
+
+
+def _enter(libc: ctypes.CDLL, descriptor: int) -> None:
+    if libc.setns(descriptor, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
 def connect_in(namespace: str, address: tuple[str, int], timeout_s: float = 2.0) -> socket.socket:
-    """A TCP connection made inside `namespace`: setns() moves one thread, the socket stays where it was made.
+    """A TCP connection made inside `namespace`.
 
     Raises:
         OSError: refused, or no such namespace.
     """
-    made: list[socket.socket] = []
-    failed: list[OSError] = []
-
-    def inside() -> None:
-        try:
-            with Path("/run/netns", namespace).open("rb") as handle:
-                libc = ctypes.CDLL(None, use_errno=True)
-                if libc.setns(handle.fileno(), _CLONE_NEWNET):
-                    raise OSError(ctypes.get_errno(), f"setns {namespace}")
-            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-            connection = socket.socket(family, socket.SOCK_STREAM)
-            connection.settimeout(timeout_s)
-            connection.connect(address)
-            made.append(connection)
-        except OSError as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=inside)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    if not made:
-        raise LabError(f"no socket in {namespace}")
-    return made[0]
+    with inside(namespace):
+        return socket.create_connection(address, timeout_s)

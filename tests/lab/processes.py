@@ -15,6 +15,15 @@ class LabError(Exception):
     """The lab itself went wrong: whatever it counted is no truth."""
 
 
+def search_path() -> str:
+    """Where programs are looked for: kamailio, nft and ethtool are in sbin, which not every root's PATH has."""
+    return os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PATH": search_path()}
+
+
 def run(*command: str, stdin: str | None = None) -> str:
     """Run a short command to its end and return its stdout.
 
@@ -22,7 +31,9 @@ def run(*command: str, stdin: str | None = None) -> str:
         LabError: it could not start or its status was not 0; the message holds its stderr.
     """
     try:
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, check=False, env=_environment()
+        )
     except OSError as error:
         raise LabError(f"{command[0]}: {error}") from error
     if done.returncode:
@@ -67,7 +78,7 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=self._written,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(env or {})},
+            env={**_environment(), **(env or {})},
             cwd=cwd,
             start_new_session=True,
         )
