@@ -157,6 +157,9 @@ class CloudWatch(_Section):
     dimensions: Annotated[
         tuple[Literal["VoiceConnectorId", "Region"], ...], Meta(description="Dimension sets published; each has a price.")
     ] = ("VoiceConnectorId", "Region")
+    interval: Annotated[
+        Positive, Meta(description="How often this host looks for minutes to send (logs too), s.")
+    ] = 10.0
     newest_first: Annotated[bool, Meta(description="After an outage send the newest minutes first.")] = False
 
 
@@ -164,12 +167,12 @@ class Logs(_Section):
     """Media records and SIP messages to CloudWatch Logs."""
 
     enabled: Annotated[bool, Meta(description="Send both logs to CloudWatch Logs.")] = False
-    media_group: Annotated[str, Meta(description="Group of the media log; {id} is the connector.")] = (
-        "/aws/ChimeVoiceConnectorLogs/{id}"
-    )
-    sip_group: Annotated[str, Meta(description="Group of the SIP log; {id} is the connector.")] = (
-        "/aws/ChimeVoiceConnectorSipMessages/{id}"
-    )
+    media_group_prefix: Annotated[
+        str, Meta(description="What the media log's groups begin with; the connector's id follows.")
+    ] = "/aws/ChimeVoiceConnectorLogs/"
+    sip_group_prefix: Annotated[
+        str, Meta(description="What the SIP log's groups begin with; the connector's id follows.")
+    ] = "/aws/ChimeVoiceConnectorSipMessages/"
     stream: Annotated[str, Meta(description="Log stream name; {host} is this host.")] = "{host}"
     create_groups: Annotated[bool, Meta(description="Create groups that are missing.")] = True
     retention_days: Annotated[int, Meta(description="Retention of groups we create, days.")] = 30

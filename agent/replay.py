@@ -90,8 +90,9 @@ def metrics_row(summary: Summary, connector: ConnectorMinute) -> Row:
 
 def capture_row(source: Source, pipeline: Pipeline) -> Row:
     """The last JSON line: what was read."""
-    loop = pipeline.engine.loop
-    rejects = Counter({str(reason): count for reason, count in pipeline.engine.rejects.items()})
+    engine = pipeline.engine
+    loop = engine.loop
+    rejects = Counter({str(reason): count for reason, count in engine.rejects.items()})
     rejects.update({str(reason): count for reason, count in loop.rejects().items()})
     return {
         "type": "capture",
@@ -99,8 +100,8 @@ def capture_row(source: Source, pipeline: Pipeline) -> Row:
         "bytes": source.bytes,
         "rejects": {reason: count for reason, count in sorted(rejects.items()) if count},
         "drops": source.drops,
-        "late_frames": loop.late_frames,
-        "duplicate_frames": loop.duplicate_frames,
+        "late_frames": loop.late_frames + engine.late_frames,
+        "duplicate_frames": loop.duplicate_frames + engine.duplicate_frames,
     }
 
 

@@ -160,7 +160,8 @@ class Intervals:
     def _close(self, event: MinuteClosed) -> None:
         start_ns = event.stamp_ns
         minute = self._minutes.pop(start_ns, None) or Minute()
-        self._oldest_ns = start_ns + MINUTE_NS
+        # A part that ends inside its minute is followed by another of the same label.
+        self._oldest_ns = start_ns + MINUTE_NS if event.complete else start_ns
         counts: dict[Connector, Counter[str]] = defaultdict(Counter)
         for (owner, name), count in minute.counts.items():
             connector = owner if isinstance(owner, Connector) else owner.connector or self._sides.fallback

@@ -70,6 +70,7 @@ class Engine:
         self._tcp = TcpStreams()
         self._digests: OrderedDict[bytes, int] = OrderedDict()
         self.now_ns = 0
+        self.late_frames = self.duplicate_frames = 0  # of the slow path; the loop has its own
         self._minute_ns = 0  # the oldest minute not closed; 0 before the first frame
         self._ended = False  # its gauges are taken
 
@@ -122,6 +123,31 @@ class Engine:
         self._open()
         self.media.streams.expire(end_ns - STREAM_IDLE_NS)
 
+    def overdue_ns(self, now_ns: int) -> int:
+        """How long the close of the oldest open minute is overdue; at most 0 when it is not."""
+        return now_ns - (self._minute_ns + MINUTE_NS + self.rules.lateness_ns) if self._minute_ns else 0
+
+    def suspend(self) -> list[Event]:
+        """Close what the open minutes hold as parts of them. All that is known of calls stays."""
+        if self._minute_ns:
+            self._pass(self.now_ns)
+            if self._ended:
+                self._close(complete=True)
+            self.media.harvest(self._minute_ns)
+            self._out.append(MinuteClosed(self._minute_ns, complete=False))
+        return self._taken()
+
+    def tables(self) -> dict[str, int]:
+        """Sizes of the tables that the wire fills."""
+        return {
+            "calls": len(self.signalling),
+            "streams": len(self.media.streams),
+            "media_sockets": len(self.media.offers),
+            "fragments": len(self._fragments),
+            "tcp_streams": len(self._tcp),
+            "digests": len(self._digests),
+        }
+
     def finish(self) -> list[Event]:
         """The capture is over. Closes what is open; its last minute is a part without gauges."""
         if self._minute_ns:
@@ -170,7 +196,7 @@ class Engine:
         offset, captured, _, stamp_ns, origin = batch.index[position * STRIDE : position * STRIDE + STRIDE]
         self.now_ns = max(self.now_ns, stamp_ns)
         if stamp_ns < self._minute_ns:
-            self.loop.late_frames += 1
+            self.late_frames += 1
             stamp_ns = self._minute_ns
         try:
             packet = packets.packet(batch.data, offset, captured, stamp_ns, origin)
@@ -209,7 +235,7 @@ class Engine:
         payload = packet.payload
         is_rtcp = len(payload) > 1 and payload[0] >> 6 == 2 and 192 <= payload[1] <= 223
         if self._copy(packet, by_path=is_rtcp and not self.rules.single_span):
-            self.loop.duplicate_frames += 1
+            self.duplicate_frames += 1
         elif is_rtcp:
             self.media.rtcp(
                 (packet.src, packet.src_port),

@@ -74,6 +74,10 @@ class Sides:
         self.fallback = next((c for c in self.connectors if c.default), UNASSIGNED)
 
     @property
+    def vc(self) -> list[str]:
+        return sorted(self._vc)
+
+    @property
     def known(self) -> bool:
         """Whether sides can be told at all."""
         return bool(self._vc)

@@ -1,0 +1,116 @@
+"""The agent's own health and figures: is the ring read, do minutes close, what was dropped and why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from agent import host
+
+if TYPE_CHECKING:
+    from agent.service import Service
+
+SILENT_S = 10.0  # the ring is read several times a second, traffic or not
+OVERDUE_NS = 120_000_000_000  # a minute close may wait behind a stopped machine, not for ever
+Row = tuple[str, Literal["counter", "gauge"], Sequence[tuple[Mapping[str, str], float]]]
+
+
+class Health:
+    """Alive: the ring is read and minutes close. `monotonic` gives seconds."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._passed_at: float | None = None
+        self._overdue_ns = 0
+
+    def passed(self, overdue_ns: int) -> None:
+        """The loop went round; `overdue_ns` is how late a due minute close is."""
+        self._passed_at = self._monotonic()
+        self._overdue_ns = overdue_ns
+
+    def well(self) -> tuple[bool, str]:
+        if self._passed_at is None:
+            return True, "starting"
+        silent = self._monotonic() - self._passed_at
+        if silent > SILENT_S:
+            return False, f"the ring was last read {silent:.0f} s ago"
+        if self._overdue_ns > OVERDUE_NS:
+            return False, f"a minute close is {self._overdue_ns / 1e9:.0f} s overdue"
+        return True, "ok"
+
+    def ready(self) -> tuple[bool, str]:
+        if self._passed_at is None:
+            return False, "not watching yet"
+        return self.well()
+
+
+def self_metrics(service: Service) -> dict[str, Row]:
+    """Name to (help, type, samples), for `/metrics`."""
+    engine, loop = service.pipeline.engine, service.pipeline.engine.loop
+
+    def one(text: str, kind: Literal["counter", "gauge"], value: float) -> Row:
+        return text, kind, [({}, value)]
+
+    rejects: dict[str, float] = {str(reason): count for reason, count in engine.rejects.items()}
+    for reason, count in loop.rejects().items():
+        rejects[reason] = rejects.get(reason, 0) + count
+    rows: dict[str, Row] = {
+        "sbcwatch_agent_frames": one("Frames read", "counter", service.source.frames),
+        "sbcwatch_agent_bytes": one("Captured bytes read", "counter", service.source.bytes),
+        "sbcwatch_agent_drops": one("Frames the capture missed", "counter", service.source.drops or 0),
+        "sbcwatch_agent_late_frames": one(
+            "Frames of a minute already closed", "counter", loop.late_frames + engine.late_frames
+        ),
+        "sbcwatch_agent_duplicate_frames": one(
+            "Copies removed before counting", "counter", loop.duplicate_frames + engine.duplicate_frames
+        ),
+        "sbcwatch_agent_rejects": (
+            "Records that did not parse",
+            "counter",
+            [({"reason": reason}, count) for reason, count in sorted(rejects.items())],
+        ),
+        "sbcwatch_agent_events": (
+            "What tracking noticed",
+            "counter",
+            [({"what": what}, count) for what, count in sorted(engine.counters.items())],
+        ),
+        "sbcwatch_agent_table_size": (
+            "Entries of the tables that the wire fills",
+            "gauge",
+            [({"table": table}, size) for table, size in engine.tables().items()],
+        ),
+        "sbcwatch_agent_clock_steps": one("Times the host's clock was set", "counter", service.clock.steps),
+        "sbcwatch_agent_commit_seconds": one(
+            "Time the last minute took to commit", "gauge", service.writer.close_seconds
+        ),
+        "sbcwatch_agent_writer_queue": one("Writes waiting for the disk", "gauge", service.writer.waiting),
+        "sbcwatch_agent_cpu_seconds": one("CPU time of the process", "counter", time.process_time()),
+        "sbcwatch_agent_resident_bytes": one("Resident memory", "gauge", host.resident_bytes()),
+        "sbcwatch_agent_store": (
+            "State and totals of the local store",
+            "gauge",
+            [({"what": what}, value) for what, value in service.store.counters().items()],
+        ),
+    }
+    if service.deliveries:
+        now_ns = service.clock.now_ns()
+        rows["sbcwatch_agent_sink"] = (
+            "State and totals of each sink",
+            "gauge",
+            [
+                ({"sink": delivery.sink.name, "what": what}, value)
+                for delivery in service.deliveries
+                for what, value in delivery.counters(now_ns).items()
+            ],
+        )
+        rows["sbcwatch_agent_sink_errors"] = (
+            "Failed requests by code",
+            "counter",
+            [
+                ({"sink": delivery.sink.name, "code": code}, count)
+                for delivery in service.deliveries
+                for code, count in delivery.errors().items()
+            ],
+        )
+    return rows

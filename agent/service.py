@@ -1,0 +1,328 @@
+"""The daemon: sole owner of clock, threads and signals.
+
+    main thread     ring -> loop -> engine -> intervals
+    writer thread   closed minutes, SIP rows and checkpoints -> the store, `/metrics` totals
+    a sink thread   each AWS sink reads on from its own cursor
+    http thread     /metrics, /healthz, /readyz
+
+The main thread never waits for a disk or for AWS.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from agent import host
+from agent.capture import Source
+from agent.capture.clock import Clock, EngineTime
+from agent.config import Config, load
+from agent.errors import SbcwatchError
+from agent.notify import Notifier
+from agent.pipeline import Pipeline, build, ns, pass_on
+from agent.selfmetrics import Health, self_metrics
+from agent.sinks.delivery import Delivery
+from agent.sinks.prometheus import Totals
+from agent.store import Store
+from agent.summary.records import Summary
+
+FLUSH_S = 10.0  # how long a stop may wait for AWS; systemd's TimeoutStopSec is longer
+Say = Callable[[str], object]
+
+
+def serve(config_path: str | None, interfaces: list[str]) -> int:
+    """`sbcwatch run`: watch until SIGTERM or SIGINT. Raises SbcwatchError where it cannot start."""
+    config = load(config_path)
+    if interfaces:
+        config.capture.interfaces = tuple(interfaces)
+    return Service(config, config_path).run()
+
+
+class Service:
+    """One running daemon."""
+
+    def __init__(self, config: Config, config_path: str | None = None, say: Say | None = None) -> None:
+        self.config = config
+        self._config_path = config_path
+        self._say = say or _to_stderr
+        self._stop = threading.Event()
+        self._reload = False
+        directory = Path(config.store.directory)
+        self._key = host.key(directory)
+        self.pipeline = self._built(config)
+        self._live = host.listen(config)  # the first thing that may be refused: before threads
+        self.clock = Clock()
+        self.source = EngineTime(self._live, self.clock)
+        self.store = Store(
+            directory / "sbcwatch.sqlite",
+            retention_s=round(config.store.keep_hours * 3600),
+            max_bytes=config.store.max_mb << 20,
+        )
+        self.totals = Totals()
+        self.writer = Writer(self.store, self.totals)
+        self.deliveries = list(self._deliveries())
+        self.health = Health(time.monotonic)
+        self._notifier = Notifier()
+
+    def _built(self, config: Config) -> Pipeline:
+        # Without configured addresses the vc is this host.
+        return build(config, vc=() if config.vc.addresses else host.addresses(), key=self._key)
+
+    def _deliveries(self) -> Iterator[Delivery]:
+        """The AWS sinks that are configured. Clients are made here, in the main thread."""
+        config = self.config
+        name = socket.gethostname()
+        made: list[Any] = []
+        if config.cloudwatch.enabled:
+            from agent.sinks.aws_clients import cloudwatch_client
+            from agent.sinks.cloudwatch import CloudWatchSink
+
+            made.append(
+                CloudWatchSink(
+                    cloudwatch_client(config.cloudwatch.region or None),
+                    namespace=config.cloudwatch.namespace,
+                    dimension_sets=[(dimension,) for dimension in config.cloudwatch.dimensions],
+                )
+            )
+        if config.logs.enabled:
+            from agent.sinks.aws_clients import logs_client
+            from agent.sinks.logs import LogsSink
+
+            client = logs_client(config.cloudwatch.region or None)
+            for kind, prefix in (("media", config.logs.media_group_prefix), ("sip", config.logs.sip_group_prefix)):
+                made.append(
+                    LogsSink(
+                        client,
+                        kind,  # type: ignore[arg-type]
+                        host=name,
+                        group_prefix=prefix,
+                        stream=config.logs.stream,
+                        create=config.logs.create_groups,
+                        retention_days=config.logs.retention_days,
+                    )
+                )
+        self.store.outbox.register({sink.name: sink.kinds for sink in made})
+        for sink in made:
+            yield Delivery(
+                self.store.outbox,
+                sink,
+                host=name,
+                random=random.random,
+                monotonic=time.monotonic,
+                interval_s=config.cloudwatch.interval,
+                newest_first=config.cloudwatch.newest_first,
+            )
+
+    # -- running
+
+    def run(self) -> int:
+        self._catch_signals()
+        endpoint = self._endpoint()
+        threads = [self.writer.start()]
+        threads += [_start(f"sink-{d.sink.name}", self._deliver, d) for d in self.deliveries]
+        self._announce(endpoint)
+        try:
+            self._watch()
+        finally:
+            self._notifier.send("STOPPING=1")
+            self._close(threads)
+            if endpoint is not None:
+                endpoint.stop()
+        return 0
+
+    def _watch(self) -> None:
+        """The main path, live."""
+        checkpoint_ns = ns(self.config.store.checkpoint)
+        saved_ns = 0
+        self._notifier.send("READY=1")
+        for batch, now_ns in self.source:
+            engine, intervals = self.pipeline.engine, self.pipeline.intervals
+            if self.source.step is not None:
+                self._step(self.source.step.after_ns - self.source.step.before_ns)
+                engine, intervals = self.pipeline.engine, self.pipeline.intervals
+            pass_on(engine.feed(batch) + engine.advance(now_ns), intervals, self.writer)
+            self.health.passed(overdue_ns=engine.overdue_ns(now_ns))
+            if now_ns - saved_ns >= checkpoint_ns:
+                saved_ns = now_ns
+                self.writer.save(None, now_ns)
+            if self.health.well()[0]:
+                self._notifier.send("WATCHDOG=1")
+            if self._reload:
+                self._reload = False
+                self._reconfigure()
+            if self._stop.is_set():
+                return
+
+    def _close(self, threads: list[threading.Thread]) -> None:
+        """Commit what the open minute holds as a part of it, then give the sinks a moment."""
+        pass_on(self.pipeline.engine.suspend(), self.pipeline.intervals, self.writer)
+        self._live.close()
+        self._stop.set()
+        self.writer.stop()
+        for thread in threads:
+            thread.join(FLUSH_S)
+        deadline = time.monotonic() + FLUSH_S
+        for delivery in self.deliveries:
+            if not delivery.flush(deadline - time.monotonic(), self.clock.now_ns(), time.sleep):
+                self._say(f"{delivery.sink.name}: not all sent; it stays in the store for the next start")
+        self.store.close()
+
+    def _deliver(self, delivery: Delivery) -> None:
+        delay = delivery.first_delay(self.clock.now_ns())
+        while not self._stop.wait(delay):
+            delay = delivery.deliver_once(self.clock.now_ns())
+            for notice in delivery.take_notices():
+                self._say(notice)
+
+    # -- what changes under way
+
+    def _step(self, shift_ns: int) -> None:
+        """The host's clock was set: the open minute ends as a part, and all that is known moves along."""
+        self._say(f"the clock was set by {shift_ns / 1e9:+.1f} s: the open minute ends here as a part")
+        engine = self.pipeline.engine
+        pass_on(engine.suspend(), self.pipeline.intervals, self.writer)
+        engine.shift(shift_ns)
+        self.pipeline.intervals.shift(shift_ns)
+
+    def _reconfigure(self) -> None:
+        """SIGHUP: all of the new configuration, or none of it."""
+        try:
+            config = load(self._config_path)
+            pipeline = self._built(config)
+        except SbcwatchError as error:
+            self._say(f"configuration not taken, the old one stays: {error}")
+            return
+        config.capture.interfaces = config.capture.interfaces or self.config.capture.interfaces
+        pass_on(self.pipeline.engine.suspend(), self.pipeline.intervals, self.writer)
+        pipeline.engine.restore(self.pipeline.engine.save())
+        self.pipeline, self.config = pipeline, config
+        self._say("configuration taken; capture, store and sink settings change at the next start")
+
+    def _catch_signals(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # a test drives us
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self._stop.set()
+
+        def reload(number: int, frame: FrameType | None) -> None:
+            self._reload = True
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGHUP, reload)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    # -- saying what it does
+
+    def _endpoint(self) -> Any:
+        settings = self.config.prometheus
+        if not settings.enabled:
+            return None
+        from agent.sinks.http_endpoint import HttpEndpoint
+        from agent.sinks.prometheus import Collector
+
+        endpoint = HttpEndpoint(
+            Collector(self.totals, lambda: self_metrics(self)),
+            address=settings.address,
+            port=settings.port,
+            healthy=self.health.well,
+            ready=self.health.ready,
+        )
+        endpoint.start()
+        return endpoint
+
+    def _announce(self, endpoint: Any) -> None:
+        where = ", ".join(self.config.capture.interfaces) or "all interfaces"
+        self._say(f"watching {where}; the vc is {', '.join(self.pipeline.sides.vc)}")
+        if endpoint is not None:
+            self._say(f"/metrics, /healthz and /readyz on {self.config.prometheus.address} port {endpoint.port}")
+        if self.deliveries:
+            self._say(f"sending to {', '.join(delivery.sink.name for delivery in self.deliveries)}")
+        else:
+            self._say(
+                f"no AWS sink is enabled: minutes stay in {self.config.store.directory}"
+                f" for {self.config.store.keep_hours:g} h"
+            )
+
+
+class Writer:
+    """The thread that owns the disk. A `Keeper`: what it is given is committed in order."""
+
+    def __init__(self, store: Store, totals: Totals) -> None:
+        self._store = store
+        self._totals = totals
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._rows: list[dict[str, Any]] = []
+        self.close_seconds = 0.0
+
+    @property
+    def waiting(self) -> int:
+        return self._queue.qsize()
+
+    def start(self) -> threading.Thread:
+        return _start("writer", self._work)
+
+    def messages(self, rows: list[dict[str, Any]]) -> None:
+        self._rows += rows
+
+    def commit(self, summary: Summary) -> None:
+        self._queue.put(lambda: self._commit(summary))
+
+    def save(self, checkpoint: bytes | None, now_ns: int) -> None:
+        """Commit the SIP messages so far, with a checkpoint."""
+        rows, self._rows = self._rows, []
+        if rows or checkpoint:
+            self._queue.put(lambda: self._store.save_checkpoint(checkpoint, rows, now_ns=now_ns))
+
+    def stop(self) -> None:
+        """What is queued is still written; then the thread ends."""
+        self.save(None, time.time_ns())
+        self._queue.put(None)
+
+    def _commit(self, summary: Summary) -> None:
+        begun = time.monotonic()
+        summary.part = self._store.next_part(summary.start_ns)
+        self._store.commit(summary)
+        self._totals.add(summary)
+        self.close_seconds = time.monotonic() - begun
+
+    def _work(self) -> None:
+        while (action := self._queue.get()) is not None:
+            action()
+
+
+def _start(name: str, target: Callable[..., object], *arguments: object) -> threading.Thread:
+    thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def _to_stderr(text: str) -> None:
+    print(f"sbcwatch: {text}", file=sys.stderr, flush=True)
+
+
+def explain(config: Config) -> str:
+    """What a configuration means, in words."""
+    connectors = ", ".join(c.id for c in config.connectors) or "one, named default"
+    sinks = [name for name, on in (("CloudWatch", config.cloudwatch.enabled), ("Logs", config.logs.enabled)) if on]
+    return "\n".join(
+        (
+            f"vc: {', '.join(config.vc.addresses) or 'the addresses of the host'}",
+            f"connectors: {connectors}",
+            f"watching: {', '.join(config.capture.interfaces) or 'all interfaces'}, SIP on ports "
+            f"{', '.join(map(str, config.capture.sip_ports))}, media on {config.capture.media_ports or 'all UDP ports'}",
+            f"sinks: {', '.join(sinks) or 'none, minutes stay in ' + config.store.directory}",
+        )
+    )

@@ -1,0 +1,80 @@
+"""Every bundled capture against its sidecar: the endpoints' own logs, kernel counters and reports."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.replayed import outcomes, scenario, sidecar, sidecars
+
+DIRECTIONS = {
+    "cust2vc": "CustomerToVc",
+    "vc2cust": "VcToCustomer",
+    "rem2vc": "RemoteToVc",
+    "vc2rem": "VcToRemote",
+}
+COUNTS = {"attempts": "CallAttempts", "answered": "CallsAnswered", "failed": "CallFailures"}
+
+captures = pytest.mark.parametrize("name", sidecars())
+
+
+@captures
+def test_calls_are_the_endpoints_own(name: str) -> None:
+    truth, got = sidecar(name)["truth"], scenario(name)
+    for what, metric in COUNTS.items():
+        for direction in ("inbound", "outbound"):
+            assert got.total(direction.capitalize() + metric) == truth[what][direction], (what, direction)
+    assert got.total("Throttles") == sum(truth["throttles"].values())
+    seen = outcomes(got)
+    for what in ("cancelled", "redirected", "answered"):
+        assert seen[what] == sum(truth[what].values()), what
+
+
+@captures
+def test_each_call_has_its_outcome_and_status(name: str) -> None:
+    truth, got = sidecar(name)["truth"], scenario(name)
+    rows = {row["call_id"]: row for row in got.calls}
+    assert len(got.calls) == len(truth["calls"])
+    for call in truth["calls"]:
+        row = rows[call["call_id_incoming"]]
+        assert row["outcome"] == call["outcome"]
+        assert row["status"] == call["status"]
+        assert row["from_sip_user"] == call["from_user"]
+        assert row["to_sip_user"] == call["to_user"]
+        assert row["direction"] == sidecar(name)["direction"]
+
+
+@captures
+def test_responses_per_class_are_those_on_the_wire(name: str) -> None:
+    truth, got = sidecar(name)["truth"], scenario(name)
+    for status, count in truth["responses"].items():
+        assert got.total(f"Sip{status}Codes") == count, status
+
+
+@captures
+def test_rtp_and_rtcp_per_direction_are_the_kernels_count(name: str) -> None:
+    truth, got = sidecar(name)["truth"], scenario(name)
+    for direction, prefix in DIRECTIONS.items():
+        for kind, metric in (("rtp", "Rtp"), ("rtcp", "Rtcp")):
+            expected = truth[kind][direction]
+            assert got.total(f"{prefix}{metric}Packets") == expected["packets"], (direction, kind)
+            assert got.total(f"{prefix}{metric}Bytes") == expected["bytes"], (direction, kind)
+
+
+@captures
+def test_loss_is_what_the_kernel_dropped(name: str) -> None:
+    truth, got = sidecar(name)["truth"], scenario(name)
+    for direction, prefix in DIRECTIONS.items():
+        lost = got.total(f"{prefix}PacketsLost")
+        if lost is None:
+            assert truth["rtp"][direction]["packets"] and direction.startswith("vc2")
+            assert not any(side for side in truth["reports"].values()), f"{direction}: reports told the loss"
+        else:
+            assert lost == truth["rtp"][direction]["dropped"], direction
+
+
+@captures
+def test_nothing_is_rejected_or_late(name: str) -> None:
+    capture = scenario(name).capture
+    assert capture["rejects"] == {}
+    assert capture["late_frames"] == 0
+    assert capture["frames"] > 0
