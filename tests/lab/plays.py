@@ -155,6 +155,9 @@ def unanswered(stage: Stage) -> None:
 def ignored(stage: Stage) -> None:
     """kamailio's class 6 drops every INVITE: the caller repeats it until Timer B; sipp then says failed."""
     stage.finish(stage.calling([sipp.invite(), sipp.response(200)]), wanted=1)
+    # The capture must go on past Timer B: a file that ends before it says nothing about the call.
+    stage.sleep(5)
+    stage.keep_alive()
 
 
 def early_media(stage: Stage) -> None:

@@ -16,7 +16,7 @@ class LabError(Exception):
 
 
 def search_path() -> str:
-    """Where programs are looked for: kamailio, nft and ethtool are in sbin, which not every root's PATH has."""
+    """Where programs are: kamailio, nft and ethtool are in sbin, which not every root's PATH has."""
     return os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
 
 

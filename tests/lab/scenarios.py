@@ -306,12 +306,12 @@ _ALL: list[Scenario] = [
     ),
     Scenario(
         "ignored-outbound",
-        "The sbc drops the INVITE without a word: the caller repeats it until Timer B, 32 s.",
+        "The sbc drops the INVITE without a word: the caller repeats it until Timer B (32 s).",
         "outbound",
         plays.ignored,
         Expect("failed", None),
         service=6,
-        seconds=36,
+        seconds=40,
     ),
     # Networks that lose, delay and shuffle.
     _lossy("cust2vc", "outbound", "2 % of the customer's RTP is lost before it reaches the sbc.", "pcapng"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from . import counters, sipp, truth
 from .baresip import Baresip, tone
-from .network import FIRST_HOST, Network, Side, host_address, vc_address
+from .network import FIRST_HOST, SIDES, Network, Side, host_address, inside, vc_address
 from .processes import LabError, Process, wait_until
 from .sbc import Sbc
 
@@ -224,6 +225,15 @@ class Stage:
         loss.off()
         if not loss.dropped():
             raise LabError("no ACK came to be lost")
+
+    def keep_alive(self) -> None:
+        """An empty line to the vc from a host on each side (RFC 5626 section 4.4.1): time passes, no call."""
+        for side in SIDES:
+            with inside(self._network[side]):
+                family = socket.AF_INET if self.version == 4 else socket.AF_INET6
+                with socket.socket(family, socket.SOCK_DGRAM) as sender:
+                    sender.bind((host_address(side, self.hosts[0], self.version), 5060))
+                    sender.sendto(b"\r\n\r\n", (vc_address(side, self.version), 5060))
 
     def power_cut(self) -> None:
         """Kill every endpoint at once: no BYE, no RTCP BYE."""
