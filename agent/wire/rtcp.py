@@ -218,9 +218,9 @@ def _anything(compound: Compound) -> bool:
 
 
 def _walk(data: bytes) -> int:
-    """How far the lengths lead: the datagram's size where all of it is RTCP."""
+    """How far the lengths lead, over a bad version too: the datagram's size where all of it is RTCP."""
     at = 0
-    while is_rtcp_type(data[at : at + 4]):
+    while len(data) - at >= 4 and FIRST_TYPE <= data[at + 1] <= LAST_TYPE:
         stop = at + 4 * (data[at + 2] << 8 | data[at + 3]) + 4
         if stop > len(data):
             break
