@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent.errors import ConfigError
+
 Instruction = tuple[int, int, int, int]
 
 # Codes of linux/bpf_common.h.
@@ -223,15 +225,17 @@ def compile_expression(expression: str, snap_length: int = WHOLE) -> list[Instru
     """A tcpdump expression, compiled for Ethernet by libpcap through scapy.
 
     Raises:
-        ValueError: libpcap does not take it, or is not here.
+        ConfigError: libpcap does not take it, or is not here.
     """
     try:
         from scapy.arch.common import compile_filter
-    except ImportError as error:
-        raise ValueError(f"scapy is needed for filter expressions ({error})") from None
-    try:
+
         program = compile_filter(expression, linktype=1)
-    except Exception as error:  # scapy's own class, and OSError without libpcap
-        raise ValueError(str(error)) from None
+    except (ImportError, OSError) as error:
+        raise ConfigError(
+            f"a filter expression needs scapy and libpcap ({error}): install them, or leave it empty"
+        ) from None
+    except Exception as error:  # scapy's own class
+        raise ConfigError(f"the filter expression {expression!r} does not compile: {error}") from None
     found = [program.bf_insns[number] for number in range(program.bf_len)]
     return cut([(each.code, each.jt, each.jf, each.k) for each in found], snap_length)
