@@ -161,6 +161,9 @@ class CloudWatch(_Section):
         Positive, Meta(description="How often this host looks for minutes to send (logs too), s.")
     ] = 10.0
     newest_first: Annotated[bool, Meta(description="After an outage send the newest minutes first.")] = False
+    agent_metrics: Annotated[
+        bool, Meta(description="Send the agent's own figures too: namespace sbcwatch/Agent, 8 series a host.")
+    ] = False
 
 
 class Logs(_Section):
@@ -197,6 +200,37 @@ class StoreSettings(_Section):
     ] = 5.0
 
 
+class Cost(_Section):
+    """What AWS will ask for it: `sbcwatch cost`. Prices: us-east-1, read on `prices_of`; without free tier."""
+
+    expected_calls: Annotated[float, Meta(ge=0, description="Calls up at once on this host, mean over a month.")] = 20.0
+    expected_cps: Annotated[
+        float, Meta(ge=0, description="Call attempts a second on this host, mean over a month.")
+    ] = 0.1
+    messages_per_call: Annotated[
+        float, Meta(ge=0, description="SIP messages of a call, both legs: INVITE, 100, 180, 200, ACK, BYE, 200.")
+    ] = 14.0
+    sip_bytes: Annotated[Positive, Meta(description="Mean size of one SIP message in the log, bytes.")] = 1200.0
+    media_bytes: Annotated[Positive, Meta(description="Mean size of one media record in the log, bytes.")] = 1600.0
+    hosts: Annotated[int, Meta(ge=1, description="Hosts that run this configuration.")] = 1
+    other_metrics: Annotated[
+        int, Meta(ge=0, description="Custom metrics that the account has already: the first tier may be used up.")
+    ] = 0
+    max_monthly_cost: Annotated[
+        float, Meta(ge=0, description="Refuse a configuration whose estimate is above this, USD; 0: no bound.")
+    ] = 0.0
+    prices_of: Annotated[str, Meta(description="Date of the prices below.")] = "2025-06-01"
+    metric_tiers: Annotated[
+        tuple[tuple[int, float], ...],
+        Meta(description="Metrics up to this many cost so much each and month, USD; 0: all further ones."),
+    ] = ((10_000, 0.30), (250_000, 0.10), (1_000_000, 0.05), (0, 0.02))
+    request_price: Annotated[float, Meta(ge=0, description="1,000 PutMetricData requests, USD.")] = 0.01
+    log_price: Annotated[float, Meta(ge=0, description="One GB into CloudWatch Logs, USD.")] = 0.50
+    log_storage_price: Annotated[
+        float, Meta(ge=0, description="One GB kept in CloudWatch Logs for a month (compressed), USD.")
+    ] = 0.03
+
+
 class Privacy(_Section):
     """What records say about people."""
 
@@ -231,6 +265,7 @@ class Config(_Section):
     store: StoreSettings = msgspec.field(default_factory=StoreSettings)
     privacy: Privacy = msgspec.field(default_factory=Privacy)
     limits: Limits = msgspec.field(default_factory=Limits)
+    cost: Cost = msgspec.field(default_factory=Cost)
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,3 +183,27 @@ def _media_fields() -> tuple[str, ...]:
 MEDIA_FIELDS = _media_fields()
 SIP_FIELDS = ("voice_connector_id", "aws_region", "event_timestamp", "call_id", "sip_message")
 assert len(MEDIA_FIELDS) == 37
+
+
+@dataclass(frozen=True, slots=True)
+class AgentMetric:
+    """One figure of the agent itself, with dimension `Host`; sent where `cloudwatch.agent_metrics` is on."""
+
+    name: str
+    unit: Literal["Count", "Seconds", "Percent", "Bytes"]
+    help: str
+
+
+# At most eight a host: each is a custom metric at full price.
+AGENT_NAMESPACE = "sbcwatch/Agent"
+AGENT_METRICS: tuple[AgentMetric, ...] = (
+    AgentMetric("Frames", "Count", "Frames read"),
+    AgentMetric("CaptureDrops", "Count", "Frames that the capture missed"),
+    AgentMetric("Rejects", "Count", "Records that did not parse"),
+    AgentMetric("Evictions", "Count", "Entries that a full table gave up"),
+    AgentMetric("SinkErrors", "Count", "Requests to AWS that failed"),
+    AgentMetric("UndeliveredSeconds", "Seconds", "Age of the oldest minute not delivered yet"),
+    AgentMetric("CpuPercent", "Percent", "CPU time of the process, of one core"),
+    AgentMetric("ResidentBytes", "Bytes", "Resident memory of the process"),
+)
+assert len(AGENT_METRICS) <= 8
