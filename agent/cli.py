@@ -48,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("run", run, "Watch this host: the daemon.")
     sub.add_argument("--config", metavar="FILE", help="TOML settings; without it the defaults")
-    sub.add_argument("--interface", metavar="IF", action="append", default=[], help="watch this NIC (repeatable)")
+    sub.add_argument(
+        "--interface", metavar="IF", action="append", default=[], help="watch this NIC (repeatable)"
+    )
 
     sub = command("replay", replay, "Put capture files through the same pipeline, merged by time.")
     _files(sub)

@@ -38,14 +38,18 @@ class Vc(_Section):
     """Whose addresses are the SBC's own side."""
 
     addresses: Annotated[
-        tuple[str, ...], Meta(description="The SBC's addresses. Empty: this host's own (a capture file has none).")
+        tuple[str, ...],
+        Meta(description="The SBC's addresses. Empty: this host's own (a capture file has none)."),
     ] = ()
     public_addresses: Annotated[
-        dict[str, str], Meta(description="Addresses that SDP names, each to the one that frames carry (1:1 NAT).")
+        dict[str, str],
+        Meta(description="Addresses that SDP names, each to the one that frames carry (1:1 NAT)."),
     ] = {}
     observer: Annotated[
         Literal["vc", "customer"],
-        Meta(description='Whose host this is: "customer" watches a connector elsewhere from the customer\'s SBC.'),
+        Meta(
+            description='Whose host this is: "customer" watches a connector elsewhere from the customer\'s SBC.'
+        ),
     ] = "vc"
 
 
@@ -60,7 +64,9 @@ class ConnectorSettings(_Section):
 
     id: Annotated[str, Meta(description="VoiceConnectorId dimension, log group name, X-VoiceConnector-ID.")]
     region: Annotated[str, Meta(description="Region dimension and aws_region of its records.")] = "local"
-    domains: Annotated[tuple[str, ...], Meta(description="SIP hosts that name it in Request-URI, To or From.")] = ()
+    domains: Annotated[
+        tuple[str, ...], Meta(description="SIP hosts that name it in Request-URI, To or From.")
+    ] = ()
     customer_networks: Annotated[tuple[str, ...], Meta(description="Networks (CIDR) of its customer.")] = ()
     default: Annotated[bool, Meta(description="Takes legs that fit no connector.")] = False
     log_media: Annotated[bool, Meta(description="Write its media records.")] = True
@@ -74,11 +80,20 @@ class Capture(_Section):
         Literal["auto", "afpacket", "scapy"], Meta(description="auto: AF_PACKET where the system has it.")
     ] = "auto"
     interfaces: Annotated[
-        tuple[str, ...], Meta(description="NICs to watch together; empty: all. One process must see all legs.")
+        tuple[str, ...],
+        Meta(description="NICs to watch together; empty: all. One process must see all legs."),
     ] = ()
-    sip_ports: Annotated[tuple[Port, ...], Meta(description="Ports of SIP over UDP and TCP.")] = (5060, 5061, 5080)
-    media_ports: Annotated[str, Meta(description="UDP ports of RTP and RTCP, first-last; empty: all UDP.")] = ""
-    filter: Annotated[str, Meta(description="A libpcap expression instead of the filter made from ports.")] = ""
+    sip_ports: Annotated[tuple[Port, ...], Meta(description="Ports of SIP over UDP and TCP.")] = (
+        5060,
+        5061,
+        5080,
+    )
+    media_ports: Annotated[
+        str, Meta(description="UDP ports of RTP and RTCP, first-last; empty: all UDP.")
+    ] = ""
+    filter: Annotated[
+        str, Meta(description="A libpcap expression instead of the filter made from ports.")
+    ] = ""
     snap_length: Annotated[
         int, Meta(ge=256, le=262144, description="Bytes kept of a frame: a SIP message must fit.")
     ] = 65535
@@ -119,10 +134,13 @@ class Calls(_Section):
     ] = ("_b2b-1",)
     not_failures: Annotated[
         tuple[Annotated[int, Meta(ge=300, le=699)], ...],
-        Meta(description="Final statuses that do not count as CallFailures (RFC 6076 SEER: 480, 486, 600, 603)."),
+        Meta(
+            description="Final statuses that do not count as CallFailures (RFC 6076 SEER: 480, 486, 600, 603)."
+        ),
     ] = ()
     throttle_patterns: Annotated[
-        tuple[str, ...], Meta(description='"STATUS reason" (with * and ?) that means Throttles, beside 503 + Retry-After.')
+        tuple[str, ...],
+        Meta(description='"STATUS reason" (with * and ?) that means Throttles, beside 503 + Retry-After.'),
     ] = ()
 
 
@@ -140,8 +158,12 @@ class Quality(_Section):
     jitter_buffer: Annotated[
         Literal["fixed", "adaptive"], Meta(description="The modelled jitter buffer.")
     ] = "fixed"
-    jitter_buffer_ms: Annotated[Positive, Meta(description="Its depth (adaptive: where it starts), ms.")] = 60.0
-    jitter_buffer_max_ms: Annotated[Positive, Meta(description="Greatest depth of an adaptive one, ms.")] = 200.0
+    jitter_buffer_ms: Annotated[Positive, Meta(description="Its depth (adaptive: where it starts), ms.")] = (
+        60.0
+    )
+    jitter_buffer_max_ms: Annotated[Positive, Meta(description="Greatest depth of an adaptive one, ms.")] = (
+        200.0
+    )
     default_rtt_ms: Annotated[
         float, Meta(ge=0, description="RTT for MOS where none is known (the record says assumed), ms.")
     ] = 100.0
@@ -153,9 +175,12 @@ class CloudWatch(_Section):
 
     enabled: Annotated[bool, Meta(description="Send metrics to CloudWatch.")] = False
     region: Annotated[str, Meta(description="AWS region of the endpoint; empty: as boto3 finds it.")] = ""
-    namespace: Annotated[str, Meta(description="Metric namespace; may not begin with AWS/.")] = "ChimeVoiceConnector"
+    namespace: Annotated[str, Meta(description="Metric namespace; may not begin with AWS/.")] = (
+        "ChimeVoiceConnector"
+    )
     dimensions: Annotated[
-        tuple[Literal["VoiceConnectorId", "Region"], ...], Meta(description="Dimension sets published; each has a price.")
+        tuple[Literal["VoiceConnectorId", "Region"], ...],
+        Meta(description="Dimension sets published; each has a price."),
     ] = ("VoiceConnectorId", "Region")
     interval: Annotated[
         Positive, Meta(description="How often this host looks for minutes to send (logs too), s.")
@@ -193,31 +218,40 @@ class StoreSettings(_Section):
     """The local store: one SQLite file that is the outbox too."""
 
     directory: Annotated[str, Meta(description="State directory.")] = "/var/lib/sbcwatch"
-    keep_hours: Annotated[Positive, Meta(description="How long delivered minutes stay readable, hours.")] = 24.0
+    keep_hours: Annotated[Positive, Meta(description="How long delivered minutes stay readable, hours.")] = (
+        24.0
+    )
     max_mb: Annotated[int, Meta(ge=8, description="Greatest size on disk, MB.")] = 512
-    checkpoint: Annotated[
-        Positive, Meta(description="How often open minutes and calls are saved, s.")
-    ] = 5.0
+    checkpoint: Annotated[Positive, Meta(description="How often open minutes and calls are saved, s.")] = 5.0
 
 
 class Cost(_Section):
     """What AWS will ask for it: `sbcwatch cost`. Prices: us-east-1, read on `prices_of`; without free tier."""
 
-    expected_calls: Annotated[float, Meta(ge=0, description="Calls up at once on this host, mean over a month.")] = 20.0
+    expected_calls: Annotated[
+        float, Meta(ge=0, description="Calls up at once on this host, mean over a month.")
+    ] = 20.0
     expected_cps: Annotated[
         float, Meta(ge=0, description="Call attempts a second on this host, mean over a month.")
     ] = 0.1
     messages_per_call: Annotated[
-        float, Meta(ge=0, description="SIP messages of a call, both legs: INVITE, 100, 180, 200, ACK, BYE, 200.")
+        float,
+        Meta(ge=0, description="SIP messages of a call, both legs: INVITE, 100, 180, 200, ACK, BYE, 200."),
     ] = 14.0
-    sip_bytes: Annotated[Positive, Meta(description="Mean size of one SIP message in the log, bytes.")] = 1200.0
-    media_bytes: Annotated[Positive, Meta(description="Mean size of one media record in the log, bytes.")] = 1600.0
+    sip_bytes: Annotated[Positive, Meta(description="Mean size of one SIP message in the log, bytes.")] = (
+        1200.0
+    )
+    media_bytes: Annotated[Positive, Meta(description="Mean size of one media record in the log, bytes.")] = (
+        1600.0
+    )
     hosts: Annotated[int, Meta(ge=1, description="Hosts that run this configuration.")] = 1
     other_metrics: Annotated[
-        int, Meta(ge=0, description="Custom metrics that the account has already: the first tier may be used up.")
+        int,
+        Meta(ge=0, description="Custom metrics that the account has already: the first tier may be used up."),
     ] = 0
     max_monthly_cost: Annotated[
-        float, Meta(ge=0, description="Refuse a configuration whose estimate is above this, USD; 0: no bound.")
+        float,
+        Meta(ge=0, description="Refuse a configuration whose estimate is above this, USD; 0: no bound."),
     ] = 0.0
     prices_of: Annotated[str, Meta(description="Date of the prices below.")] = "2025-06-01"
     metric_tiers: Annotated[
@@ -372,7 +406,9 @@ def _check(config: Config, text: str) -> Iterator[Problem]:
         seen.add(connector.id)
         for network in connector.customer_networks:
             if not _parses(ip_network, network):
-                yield problem(where, "customer_networks", f'"{network}" is no network: write it as 192.0.2.0/24')
+                yield problem(
+                    where, "customer_networks", f'"{network}" is no network: write it as 192.0.2.0/24'
+                )
     if sum(connector.default for connector in config.connectors) > 1:
         yield problem("connectors", "default", "only one connector can be the default")
     if config.capture.media_ports and media_ports(config) is None:
@@ -433,8 +469,10 @@ def _help(field: Any) -> str:
 
 def _unknown(key: str, fields: Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(key, fields, 1)
-    return f"there is no such setting: did you mean {close[0]}?" if close else (
-        f"there is no such setting: there are {', '.join(fields)}"
+    return (
+        f"there is no such setting: did you mean {close[0]}?"
+        if close
+        else (f"there is no such setting: there are {', '.join(fields)}")
     )
 
 

@@ -98,7 +98,10 @@ class Service:
             from agent.sinks.logs import LogsSink
 
             client = logs_client(config.cloudwatch.region or None)
-            for kind, prefix in (("media", config.logs.media_group_prefix), ("sip", config.logs.sip_group_prefix)):
+            for kind, prefix in (
+                ("media", config.logs.media_group_prefix),
+                ("sip", config.logs.sip_group_prefix),
+            ):
                 made.append(
                     LogsSink(
                         client,
@@ -143,6 +146,7 @@ class Service:
         """The main path, live."""
         checkpoint_ns = ns(self.config.store.checkpoint)
         saved_ns = 0
+        self.pipeline.engine.begin(self.clock.now_ns())
         self._notifier.send("READY=1")
         for batch, now_ns in self.source:
             engine, intervals = self.pipeline.engine, self.pipeline.intervals
@@ -247,7 +251,9 @@ class Service:
         where = ", ".join(self.config.capture.interfaces) or "all interfaces"
         self._say(f"watching {where}; the vc is {', '.join(self.pipeline.sides.vc)}")
         if endpoint is not None:
-            self._say(f"/metrics, /healthz and /readyz on {self.config.prometheus.address} port {endpoint.port}")
+            self._say(
+                f"/metrics, /healthz and /readyz on {self.config.prometheus.address} port {endpoint.port}"
+            )
         if self.deliveries:
             self._say(f"sending to {', '.join(delivery.sink.name for delivery in self.deliveries)}")
         else:
@@ -316,7 +322,9 @@ def _to_stderr(text: str) -> None:
 def explain(config: Config) -> str:
     """What a configuration means, in words."""
     connectors = ", ".join(c.id for c in config.connectors) or "one, named default"
-    sinks = [name for name, on in (("CloudWatch", config.cloudwatch.enabled), ("Logs", config.logs.enabled)) if on]
+    sinks = [
+        name for name, on in (("CloudWatch", config.cloudwatch.enabled), ("Logs", config.logs.enabled)) if on
+    ]
     return "\n".join(
         (
             f"vc: {', '.join(config.vc.addresses) or 'the addresses of the host'}",

@@ -20,7 +20,14 @@ def minute_table(summaries: Iterable[Summary]) -> Table:
     table = _table(
         "Minutes",
         ["minute (UTC)", "connector", "calls in/out", "failed", "answered", "active", "SIP 1-6xx"],
-        ["cust→vc pkt/lost", "vc→cust pkt/lost", "rem→vc pkt/lost", "vc→rem pkt/lost", "RTT ms c/r", "MOS c/r"],
+        [
+            "cust→vc pkt/lost",
+            "vc→cust pkt/lost",
+            "rem→vc pkt/lost",
+            "vc→rem pkt/lost",
+            "RTT ms c/r",
+            "MOS c/r",
+        ],
     )
     for summary in summaries:
         for connector in summary.connectors:
@@ -47,7 +54,9 @@ def minute_table(summaries: Iterable[Summary]) -> Table:
 
 def call_table(summaries: Iterable[Summary]) -> Table:
     """One row per call."""
-    table = _table("Calls", ["start (UTC)", "direction", "from", "to", "outcome", "status"], ["seconds", "call id"])
+    table = _table(
+        "Calls", ["start (UTC)", "direction", "from", "to", "outcome", "status"], ["seconds", "call id"]
+    )
     for summary in summaries:
         for row in summary.calls:
             answered, ended = row["answer_ns"], row["end_ns"]

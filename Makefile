@@ -1,0 +1,58 @@
+# sbcwatch. `make demo` shows it, `make test` proves it; neither needs anything installed first but Python.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO := loss-vc2cust
+INSTALLED := $(VENV)/.installed
+TESTED := $(VENV)/.test-installed
+
+.PHONY: demo test check lint lab bench fuzz chaos config clean
+
+# A bundled capture of a real SBC through the whole pipeline into a local store.
+demo: $(INSTALLED)
+	$(BIN)/sbcwatch replay pcaps/$(DEMO)-customer.pcap pcaps/$(DEMO)-remote.pcap \
+	  --vc 10.10.0.1 --vc 10.20.0.1 --customer 10.10.0.0/24 --store .demo
+
+# All tests. As root on Debian the lab's programs are installed when missing and the lab runs live.
+test: $(TESTED) lab
+	$(BIN)/python -m pytest
+
+# What a change must pass before it is committed.
+check: lint
+	$(BIN)/python -m pytest -m "not lab and not slow"
+
+lint: $(TESTED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lab:
+	@tests/lab/install
+
+bench: $(TESTED)
+	$(BIN)/python -m benchmarks
+
+fuzz: $(TESTED)
+	for target in rtcp sip sdp; do $(BIN)/python -m tests.fuzz.$$target -runs=10000000 || exit 1; done
+
+chaos: $(TESTED)
+	$(BIN)/python -m tests.chaos --kills 200
+
+# config/sbcwatch.toml is written from agent/config.py.
+config: $(INSTALLED)
+	$(BIN)/python -c "from agent.config import shipped; print(shipped(), end='')" > config/sbcwatch.toml
+
+$(INSTALLED): pyproject.toml setup.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check .
+	touch $@
+
+# In place, so that tests run the tree's own code with the loop compiled beside its source.
+$(TESTED): pyproject.toml setup.py $(wildcard agent/*/*_cy.py agent/*/*_cy.pxd)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[test]"
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	touch $@
+
+clean:
+	rm -rf $(VENV) build .demo agent/*/*.c agent/*/*.so
