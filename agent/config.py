@@ -1,7 +1,7 @@
-"""Every setting once: type, default, unit, help. The shipped file, `check-config` and the docs come from here.
+"""Every setting once: type, default, unit, help. The shipped file and `check-config` come from here.
 
-A file is TOML. An environment variable `SBCWATCH_<SECTION>_<KEY>` overrides the key of a section (lists: commas
-between). Problems are collected, not raised one by one: an operator fixes a file in one go.
+A file is TOML. An environment variable `SBCWATCH_<SECTION>_<KEY>` overrides the key of a section (lists:
+commas between). Problems are collected, not raised one by one: an operator fixes a file in one go.
 """
 
 from __future__ import annotations
@@ -47,9 +47,7 @@ class Vc(_Section):
     ] = {}
     observer: Annotated[
         Literal["vc", "customer"],
-        Meta(
-            description='Whose host this is: "customer" watches a connector elsewhere from the customer\'s SBC.'
-        ),
+        Meta(description='Whose host this is; "customer": the customer\'s SBC, its connector is elsewhere.'),
     ] = "vc"
 
 
@@ -134,9 +132,7 @@ class Calls(_Section):
     ] = ("_b2b-1",)
     not_failures: Annotated[
         tuple[Annotated[int, Meta(ge=300, le=699)], ...],
-        Meta(
-            description="Final statuses that do not count as CallFailures (RFC 6076 SEER: 480, 486, 600, 603)."
-        ),
+        Meta(description="Final statuses that are no CallFailures (RFC 6076 SEER: 480, 486, 600, 603)."),
     ] = ()
     throttle_patterns: Annotated[
         tuple[str, ...],
@@ -226,7 +222,7 @@ class StoreSettings(_Section):
 
 
 class Cost(_Section):
-    """What AWS will ask for it: `sbcwatch cost`. Prices: us-east-1, read on `prices_of`; without free tier."""
+    """What AWS will ask for it: `sbcwatch cost`. Prices of us-east-1, read on `prices_of`, no free tier."""
 
     expected_calls: Annotated[
         float, Meta(ge=0, description="Calls up at once on this host, mean over a month.")

@@ -48,7 +48,8 @@ def key(directory: Path) -> bytes:
         return made
     except OSError as error:
         raise ConfigError(
-            f"{error.filename or path}: {error.strerror}: set [store] directory to a folder that can be written"
+            f"{error.filename or path}: {error.strerror}: "
+            "set [store] directory to a folder that can be written"
         ) from None
 
 

@@ -23,7 +23,6 @@ from types import FrameType
 from typing import Any
 
 from agent import host
-from agent.capture import Source
 from agent.capture.clock import Clock, EngineTime
 from agent.config import Config, load
 from agent.errors import SbcwatchError
@@ -329,8 +328,9 @@ def explain(config: Config) -> str:
         (
             f"vc: {', '.join(config.vc.addresses) or 'the addresses of the host'}",
             f"connectors: {connectors}",
-            f"watching: {', '.join(config.capture.interfaces) or 'all interfaces'}, SIP on ports "
-            f"{', '.join(map(str, config.capture.sip_ports))}, media on {config.capture.media_ports or 'all UDP ports'}",
+            f"watching: {', '.join(config.capture.interfaces) or 'all interfaces'}",
+            f"SIP ports: {', '.join(map(str, config.capture.sip_ports))}",
+            f"media ports: {config.capture.media_ports or 'all of UDP'}",
             f"sinks: {', '.join(sinks) or 'none, minutes stay in ' + config.store.directory}",
         )
     )

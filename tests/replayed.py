@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def sidecars() -> list[str]:
     return sorted(path.stem for path in PCAPS.glob("*.json"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def sidecar(name: str) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads((PCAPS / f"{name}.json").read_text())
     return loaded

@@ -103,6 +103,11 @@ class Engine:
                 self._close(complete=True)
         self.now_ns = max(self.now_ns, now_ns)
 
+    def begin(self, now_ns: int) -> None:
+        """Live: watching starts now, traffic or not. A file starts with its first frame."""
+        if not self._minute_ns:
+            self._begin(now_ns)
+
     def _begin(self, stamp_ns: int) -> None:
         self._minute_ns = stamp_ns // MINUTE_NS * MINUTE_NS
         self.loop.closed_ns = self._minute_ns
@@ -210,9 +215,13 @@ class Engine:
         if packet.kind == packets.KIND_UDP:
             self._datagram(packet)
         elif packet.kind == packets.KIND_FRAGMENT:
-            key = (packet.src, packet.dst, packet.protocol, packet.identification)
             whole = self._fragments.add(
-                key, packet.fragment_offset, packet.more_fragments, packet.payload, packet.stamp_ns
+                (packet.src, packet.dst, packet.protocol),
+                packet.identification,
+                packet.fragment_offset,
+                packet.more_fragments,
+                packet.payload,
+                packet.stamp_ns,
             )
             if whole is not None:
                 rejoined = _rejoined(packet, whole)
