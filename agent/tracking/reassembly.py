@@ -174,6 +174,7 @@ class _Stream:
     buffer: bytearray = field(default_factory=bytearray)  # in order, from a line start
     scanned: int = 0  # of the buffer, searched for the end of the headers
     need: int = 0  # length of the message at hand, once its headers are whole
+    lost: bool = True  # where messages begin is a guess, until one was whole
     skipping: bool = False  # inside a line too long to be a start line
     ahead: dict[int, bytes] = field(default_factory=dict)  # segments beyond a hole, by sequence number
     ahead_bytes: int = 0
@@ -254,7 +255,7 @@ class TcpStreams:
                 return []
             if len(self._table) >= self._max_streams:
                 self._evict()
-            stream = self._table[name] = _Stream(sequence, sequence, now_ns)
+            stream = self._table[name] = _Stream(sequence, sequence, now_ns, lost=not flags & SYN)
         self._table.move_to_end(name)
         stream.last_ns = now_ns
         before = len(stream.buffer) + stream.ahead_bytes
@@ -342,6 +343,7 @@ class TcpStreams:
         stream.buffer.clear()
         stream.scanned = stream.need = 0
         stream.skipping = False
+        stream.lost = True
         stream.next = sequence
         for at in [at for at in stream.ahead if abs(_distance(at, sequence)) > self.WINDOW]:
             stream.ahead_bytes -= len(stream.ahead.pop(at))
@@ -359,6 +361,7 @@ class TcpStreams:
             messages.append(bytes(buffer[: stream.need]))
             del buffer[: stream.need]
             stream.scanned = stream.need = 0
+            stream.lost = False
         return messages
 
     def _find_end(self, stream: _Stream) -> bool:
@@ -369,14 +372,12 @@ class TcpStreams:
             if blank_line is None:
                 need = stream.scanned = len(buffer)
             else:
-                length = _CONTENT_LENGTH.search(buffer, 0, blank_line.start())
-                # 18.3: over a stream it must be there; without it a body is skipped line by line.
-                need = blank_line.end() + (int(length[1]) if length else 0)
+                need = blank_line.end() + _content_length(buffer, blank_line.start())
             restart = 0
             if need > self._max_bytes_each:
                 self.oversized += 1
                 restart = buffer.find(b"\n") + 1
-            elif blank_line:
+            elif blank_line and stream.lost:
                 # Begun in a body that quotes a start line (message/sipfrag): the last one counts.
                 for again in _START_LINE.finditer(buffer, 0, blank_line.start()):
                     restart = again.start() + 1
@@ -385,6 +386,7 @@ class TcpStreams:
                 return blank_line is not None
             del buffer[:restart]
             stream.scanned = 0
+            stream.lost = True
             self.resyncs += 1
         return False
 
@@ -401,6 +403,7 @@ class TcpStreams:
                     return True
                 del buffer[: line_end + 1]
                 stream.skipping = False
+                stream.lost = True
                 self.resyncs += 1
             elif len(buffer) >= self.LINE_MAX:
                 del buffer[: self.LINE_MAX]
@@ -418,6 +421,17 @@ class TcpStreams:
     def _evict(self) -> None:
         self._forget(next(iter(self._table)))
         self.evicted += 1
+
+
+def _content_length(buffer: bytearray, head_end: int) -> int:
+    """18.3: over a stream it must be there; without it (0) a body will be skipped line by line."""
+    at = buffer.find(b"\nContent-Length: ", 0, head_end)
+    if at >= 0:
+        plain = buffer[at + 17 : at + 27].partition(b"\r\n")[0]
+        if plain.isdigit():
+            return int(plain)
+    found = _CONTENT_LENGTH.search(buffer, 0, head_end)
+    return int(found[1]) if found else 0
 
 
 def _distance(sequence: int, awaited: int) -> int:
