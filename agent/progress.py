@@ -19,6 +19,21 @@ class _Watched:
         self._source = source
         self._advance = advance
 
+    @property
+    def frames(self) -> int:
+        return self._source.frames
+
+    @property
+    def bytes(self) -> int:
+        return self._source.bytes
+
+    @property
+    def drops(self) -> int | None:
+        return self._source.drops
+
+    def close(self) -> None:
+        self._source.close()
+
     def __iter__(self) -> Iterator[tuple[Batch, int]]:
         for step in self._source:
             self._advance(self._source.bytes)

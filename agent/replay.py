@@ -2,24 +2,127 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from agent.capture import Source
 from agent.capture.merge import merge
 from agent.capture.pcapfile import open_capture
-from agent.config import Config
+from agent.config import Config, load
+from agent.errors import CaptureError, ConfigError
 from agent.pipeline import Keeper, Pipeline, build, ns, run
 from agent.summary.records import ConnectorMinute, Samples, Summary
 from agent.tracking.events import StreamMinute
 
+if TYPE_CHECKING:
+    from agent.store import Store
+
 Row = dict[str, Any]
+LARGE_BYTES = 50_000_000  # files from here on get a progress bar at a terminal
+
+
+def replay_command(options: argparse.Namespace) -> int:
+    """`sbcwatch replay`: tables, or JSON lines."""
+    if options.json:
+        lines = JsonLines(sys.stdout.buffer.write)
+        with reading(options) as files:
+            fault = files.through(lines)
+        lines.line(capture_row(files.source, files.pipeline))
+        return ended(fault)
+    store = _store(options.store)
+    kept = Kept(store)
+    with reading(options) as files:
+        fault = files.through(kept)
+    from agent.tables import call_table, minute_table, show
+
+    show([minute_table(kept.summaries), call_table(kept.summaries)])
+    source = files.source
+    print(f"{source.frames} frames, {source.bytes} bytes, {kept.sip_messages} SIP messages")
+    if store is not None:
+        store.close()
+        print(f"stored in {options.store}")
+    return ended(fault)
+
+
+def streams_command(options: argparse.Namespace) -> int:
+    """`sbcwatch streams`: one row per RTP stream."""
+    totals = StreamTotals()
+    with reading(options, totals.add) as files:
+        fault = files.through(Kept())
+    if options.json:
+        lines = JsonLines(sys.stdout.buffer.write)
+        for row in totals.rows():
+            lines.line(row)
+    else:
+        from agent.tables import show, stream_table
+
+        show([stream_table(totals.rows())])
+    return ended(fault)
+
+
+@dataclass
+class Reading:
+    """Files opened, and the pipeline that they go through."""
+
+    source: Source
+    watched: Source
+    pipeline: Pipeline
+
+    def through(self, keeper: Keeper) -> CaptureError | None:
+        """Everything read goes to `keeper`; the fault that ended the reading, if one did."""
+        try:
+            replay(self.watched, self.pipeline, keeper)
+        except CaptureError as error:
+            return error
+        return None
+
+
+@contextmanager
+def reading(
+    options: argparse.Namespace, on_stream: Callable[[StreamMinute], None] | None = None
+) -> Iterator[Reading]:
+    config = load(options.config)
+    pipeline = prepare(config, vc=options.vc, customers=options.customer, on_stream=on_stream)
+    source = open_files(options.files, config)
+    size = sum(os.path.getsize(path) for path in options.files if os.path.isfile(path))
+    if size < LARGE_BYTES or not sys.stderr.isatty():
+        yield Reading(source, source, pipeline)
+        return
+    from agent.progress import bar
+
+    with bar(size) as watched:
+        yield Reading(source, watched(source), pipeline)
+
+
+def ended(fault: CaptureError | None) -> int:
+    """Tell what ended the reading after all that came before it."""
+    if fault is None:
+        return 0
+    sys.stdout.flush()
+    print(f"sbcwatch: {fault}", file=sys.stderr)
+    return fault.exit_status
+
+
+def _store(directory: str | None) -> Store | None:
+    if directory is None:
+        return None
+    from agent.store import Store
+
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{directory}: {error.strerror}: name a folder that can be written") from None
+    return Store(Path(directory) / "sbcwatch.sqlite")
 
 
 def open_files(paths: Sequence[str], config: Config) -> Source:
@@ -132,7 +235,7 @@ class JsonLines:
 class Kept:
     """A keeper that holds minutes for the tables printed at the end."""
 
-    def __init__(self, store: Any = None) -> None:
+    def __init__(self, store: Store | None = None) -> None:
         self.summaries: list[Summary] = []
         self.sip_messages = 0
         self._store = store

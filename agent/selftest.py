@@ -6,6 +6,7 @@ lost, one comes twice and two change places.
 
 from __future__ import annotations
 
+import argparse
 import socket
 import struct
 import sys
@@ -21,6 +22,11 @@ from agent.wire.frame import LINK_IPV4, Batch, Frame, batch_of, origin
 BEGIN_NS = 1_700_000_040_000_000_000  # a minute's start
 VC, CUSTOMER = "192.0.2.1", "198.51.100.7"  # RFC 5737 documentation networks
 LOST = (20, 21, 22, 40, 41)
+
+
+def selftest_command(options: argparse.Namespace) -> int:
+    """`sbcwatch selftest`."""
+    return run_checks(print)
 
 
 def run_checks(say: Callable[[str], object]) -> int:

@@ -10,6 +10,7 @@ The main thread never waits for a disk or for AWS.
 
 from __future__ import annotations
 
+import argparse
 import queue
 import random
 import signal
@@ -38,12 +39,20 @@ FLUSH_S = 10.0  # how long a stop may wait for AWS; systemd's TimeoutStopSec is 
 Say = Callable[[str], object]
 
 
-def serve(config_path: str | None, interfaces: list[str]) -> int:
+def run_command(options: argparse.Namespace) -> int:
     """`sbcwatch run`: watch until SIGTERM or SIGINT. Raises SbcwatchError where it cannot start."""
-    config = load(config_path)
-    if interfaces:
-        config.capture.interfaces = tuple(interfaces)
-    return Service(config, config_path).run()
+    config = load(options.config)
+    if options.interface:
+        config.capture.interfaces = tuple(options.interface)
+    return Service(config, options.config).run()
+
+
+def check_command(options: argparse.Namespace) -> int:
+    """`sbcwatch check-config`: every problem, or what the file means."""
+    config = load(options.file)
+    build(config)
+    print(explain(config))
+    return 0
 
 
 class Service:

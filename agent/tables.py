@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import ConnectorMinute, Samples, Summary, Value
 
 UNKNOWN = "-"  # nobody knows; a 0 is a measured 0
@@ -72,6 +73,39 @@ def call_table(summaries: Iterable[Summary]) -> Table:
                 row["call_id"],
             )
     return table
+
+
+def media_table(summaries: Iterable[Summary]) -> Table:
+    """One row per call and minute, side by side."""
+    table = _table(
+        "Calls by minute",
+        ["minute (UTC)", "call id"],
+        [
+            *(f"{words} pkt/lost/jitter ms" for words in ("cust→vc", "vc→cust", "rem→vc", "vc→rem")),
+            "RTT ms c/r",
+            "MOS c/r",
+            "flags",
+        ],
+    )
+    for summary in summaries:
+        for row in summary.media:
+            table.add_row(
+                clock(summary.start_ns, "%H:%M"),
+                row["call_id"],
+                *(
+                    f"{row[f'{d}_rtp_packets']}/{text(row[f'{d}_packets_lost'])}/"
+                    f"{_scaled(row[f'{d}_jitter'], 1e-3)}"
+                    for d in DIRECTIONS
+                ),
+                "/".join(_scaled(row[f"rtt_btwn_vc_and_{side}"], 1e-3) for side in ("cust", "rem")),
+                "/".join(_scaled(row[f"mos_btwn_vc_and_{side}"], 1.0) for side in ("cust", "rem")),
+                " ".join(row["flags"]),
+            )
+    return table
+
+
+def _scaled(value: float | None, scale: float) -> str:
+    return UNKNOWN if value is None else f"{value * scale:.2f}"
 
 
 def stream_table(rows: Iterable[dict[str, Any]]) -> Table:
