@@ -66,6 +66,7 @@ class Delivery:
         self._offset_ns = zlib.crc32(host.encode()) * self._interval_ns >> 32
         self._newest_first = newest_first
         self._waits: dict[str, tuple[int, int]] = {}  # lane, "" for the sink: (until ns, attempts so far)
+        self._prepared: set[str] = set()  # targets made since something was taken there
         self._notices: list[str] = []
         self._last_code = ""
         self._errors: dict[str, int] = {}
@@ -204,6 +205,7 @@ class Delivery:
     def _succeeded(self, batch: Batch) -> None:
         self._waits.pop("", None)
         self._waits.pop(batch.lane, None)
+        self._prepared.discard(batch.target)
         if self._last_code:
             self._notices.append(f"{self.sink.name}: delivering again")
             self._last_code = ""
@@ -220,7 +222,6 @@ class Delivery:
             return 0.0
         if rule is not Rule.UNKNOWN:
             self._outbox.mark_refused(batch)
-        attempts = self._waits.get(batch.lane, (0, 0))[1]
         if rule is Rule.MISSING:
             try:
                 self.sink.prepare(batch.target)
@@ -229,8 +230,8 @@ class Delivery:
                 rule = rule_of(code)
                 self._count_error(code, str(failure))
             else:
-                if attempts == 0:  # again at once; if it is still missing then, after a while
-                    self._waits[batch.lane] = (now_ns, 1)
+                if batch.target not in self._prepared:  # again at once; if it is missing still, after a while
+                    self._prepared.add(batch.target)
                     return 0.0
         return self._back_off(batch.lane, rule, now_ns)
 

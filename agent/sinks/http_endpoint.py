@@ -79,6 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
     registry: Collector
     checks: dict[str, Check]
     timeout = _IDLE_S
+    disable_nagle_algorithm = True  # head and body are two writes
     server_version = "sbcwatch"
     sys_version = ""
 

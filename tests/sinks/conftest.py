@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.store import Store
+from tests.sinks.clock import Clock
+from tests.strict_aws import StrictAws
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def aws(clock: Clock) -> Iterator[StrictAws]:
+    with StrictAws(now=lambda: clock.now_ns / 1e9) as server:
+        yield server
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "s.sqlite")
+    opened.outbox.register({"cloudwatch": ("metrics",), "logs_media": ("media",), "logs_sip": ("sip",)})
+    yield opened
+    opened.close()
