@@ -75,8 +75,10 @@ class Merge:
 
     @property
     def drops(self) -> int | None:
-        known = [each.source.drops for each in self._inputs if each.source.drops is not None]
-        return sum(known) if known else None
+        """What is known, at least; None where one input cannot say and no other tells of any."""
+        told = [each.source.drops for each in self._inputs]
+        known = sum(drops or 0 for drops in told)
+        return known if known or None not in told else None
 
     def close(self) -> None:
         for each in self._inputs:

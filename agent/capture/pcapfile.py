@@ -180,8 +180,11 @@ class PcapFile:
                 break
             at = following
         self._start = at
-        with open(self._path, "rb") as file:
-            blocks.announce(file, os.fstat(file.fileno()).st_size)
+        try:
+            with open(self._path, "rb") as file:
+                blocks.announce(file, os.fstat(file.fileno()).st_size)
+        except OSError:
+            return  # moved away meanwhile: the totals will be met at the end
 
     def _fill(self) -> bool:
         """Read on behind what is left in the buffer. False: there is no more."""
