@@ -31,7 +31,7 @@ TOO_LONG, BAD_LENGTH, BAD_TRAILER, NO_INTERFACE, BAD_TIME = range(1, 6)
 ORIGIN, UNIT, FACTOR, SHIFT_NS, SNAP, LAST, SEEN, INTERFACE_STRIDE = range(8)
 MULTIPLY, DIVIDE, BINARY = range(3)
 
-LOSS_STRIDE = 3  # start_ns, end_ns, count (-1: unknown)
+LOSS_STRIDE = 3  # start_ns, end_ns, count
 
 # libpcap and Wireshark call more than this corrupt (MAXIMUM_SNAPLEN, WTAP_MAX_PACKET_SIZE_STANDARD).
 MAX_CAPTURED = 262144

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import random
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from agent.capture.merge import merge
 from agent.capture.pcapfile import open_capture
 from agent.errors import CaptureError
 from agent.wire.frame import EMPTY, Batch, Frame, Loss, batch_of, origin
-from tests.capture.files import SECOND, START_NS, pcap, steady
+from tests.capture.files import SECOND, START_NS, Packet, pcap, steady
 
 
 class Listed:
@@ -172,6 +175,30 @@ def test_a_capture_split_anywhere_merges_to_itself(
     found = [each for batch, _ in merge(sources) for each in batch.frames()]
     expected = [each for batch, _ in open_capture(str(where / "whole")) for each in batch.frames()]
     assert found == expected  # interface numbers too
+
+
+def test_three_files_merge_as_mergecap_merges_them(tmp_path: Path) -> None:
+    if not shutil.which("mergecap"):
+        pytest.skip("mergecap is not installed")
+    chance = random.Random(2)
+    paths = []
+    for number in range(3):
+        at = START_NS
+        packets = []
+        for size in range(14, 2000):
+            at += chance.choice([0, 1000, 5000, 2_000_000])
+            packets.append(Packet(at, bytes([number]) * (size % 300 + 14)))
+        paths.append(str(tmp_path / f"{number}"))
+        (tmp_path / f"{number}").write_bytes(pcap(packets))
+    whole = str(tmp_path / "whole")
+    subprocess.run(["mergecap", "-w", whole, *paths], check=True)
+    ours = [each for batch, _ in merge([open_capture(path) for path in paths]) for each in batch.frames()]
+    theirs = [each for batch, _ in open_capture(whole) for each in batch.frames()]
+    assert [each.stamp_ns for each in ours] == [each.stamp_ns for each in theirs]
+    # At equal stamps mergecap has an order of its own.
+    assert sorted((each.stamp_ns, each.data) for each in ours) == sorted(
+        (each.stamp_ns, each.data) for each in theirs
+    )
 
 
 def test_two_large_files_alternate(tmp_path: Path) -> None:
