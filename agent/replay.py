@@ -43,9 +43,9 @@ def replay_command(options: argparse.Namespace) -> int:
     kept = Kept(store)
     with reading(options) as files:
         fault = files.through(kept)
-    from agent.tables import call_table, minute_table, show
+    from agent.tables import call_table, minute_table, show, side_table
 
-    show([minute_table(kept.summaries), call_table(kept.summaries)])
+    show([minute_table(kept.summaries), side_table(kept.summaries), call_table(kept.summaries)])
     source = files.source
     print(f"{source.frames} frames, {source.bytes} bytes, {kept.sip_messages} SIP messages")
     if store is not None:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from agent.errors import ConfigError
 from agent.replay import Kept, StreamTotals, ended, reading
-from agent.tables import call_table, media_table, minute_table, stream_table
+from agent.tables import call_table, media_table, minute_table, side_table, stream_table
 
 WIDTH = 220  # columns: wide enough that no table is folded
 
@@ -24,6 +24,7 @@ def report_command(options: argparse.Namespace) -> int:
     console.print(f"sbcwatch report of {', '.join(options.files)}", style="bold", markup=False)
     tables = (
         minute_table(kept.summaries),
+        side_table(kept.summaries),
         call_table(kept.summaries),
         media_table(kept.summaries),
         stream_table(totals.rows()),

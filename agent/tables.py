@@ -1,4 +1,4 @@
-"""What people read at a terminal: the minute table, the call table, the stream table."""
+"""What people read at a terminal: minutes, sides, calls, streams."""
 
 from __future__ import annotations
 
@@ -10,47 +10,85 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from agent.summary.catalog import DIRECTIONS
-from agent.summary.records import ConnectorMinute, Samples, Summary, Value
+from agent.summary.catalog import DIRECTIONS, SIDES
+from agent.summary.records import Samples, Summary, Value
 
 UNKNOWN = "-"  # nobody knows; a 0 is a measured 0
 
 
 def minute_table(summaries: Iterable[Summary]) -> Table:
-    """One row per connector and minute: calls, SIP classes, and each side's media."""
+    """One row per connector and minute: calls and SIP classes."""
     table = _table(
         "Minutes",
-        ["minute (UTC)", "connector", "calls in/out", "failed", "answered", "active", "SIP 1-6xx"],
+        ["minute (UTC)", "connector"],
         [
-            "cust→vc pkt/lost",
-            "vc→cust pkt/lost",
-            "rem→vc pkt/lost",
-            "vc→rem pkt/lost",
-            "RTT ms c/r",
-            "MOS c/r",
+            "calls in/out",
+            "failed",
+            "answered",
+            "active",
+            "throttled",
+            "1xx",
+            "2xx",
+            "3xx",
+            "4xx",
+            "5xx",
+            "6xx",
         ],
     )
     for summary in summaries:
         for connector in summary.connectors:
             v = connector.values
             table.add_row(
-                clock(summary.start_ns, "%Y-%m-%d %H:%M") + (f" ({summary.part})" if summary.part else ""),
+                _minute(summary),
                 connector.voice_connector_id,
-                _pair(v, "InboundCallAttempts", "OutboundCallAttempts"),
-                _pair(v, "InboundCallFailures", "OutboundCallFailures"),
-                _pair(v, "InboundCallsAnswered", "OutboundCallsAnswered"),
-                _pair(v, "InboundCallsActive", "OutboundCallsActive"),
-                " ".join(text(v[f"Sip{n}xxCodes"]) for n in range(1, 7)),
                 *(
-                    _pair(v, f"{prefix}RtpPackets", f"{prefix}PacketsLost")
-                    for prefix in ("CustomerToVc", "VcToCustomer", "RemoteToVc", "VcToRemote")
+                    f"{text(v['Inbound' + what])}/{text(v['Outbound' + what])}"
+                    for what in ("CallAttempts", "CallFailures", "CallsAnswered", "CallsActive")
                 ),
-                f"{_mean(connector, 'RTTBetweenVcAndCustomer', 1e-3)}/"
-                f"{_mean(connector, 'RTTBetweenVcAndRemote', 1e-3)}",
-                f"{_mean(connector, 'MOSBetweenVcAndCustomer', 1, 2)}/"
-                f"{_mean(connector, 'MOSBetweenVcAndRemote', 1, 2)}",
+                text(v["Throttles"]),
+                *(text(v[f"Sip{n}xxCodes"]) for n in range(1, 7)),
             )
     return table
+
+
+def side_table(summaries: Iterable[Summary]) -> Table:
+    """One row per connector, minute and side: whose network loses packets."""
+    table = _table(
+        "Media by side",
+        ["minute (UTC)", "connector", "side"],
+        ["to vc", "lost", "jitter ms", "from vc", "lost", "jitter ms", "RTT ms", "MOS"],
+    )
+    for summary in summaries:
+        for connector in summary.connectors:
+            v = connector.values
+            for side, (suffix, _, _) in SIDES.items():
+                ways = (f"{suffix}ToVc", f"VcTo{suffix}")
+                table.add_row(
+                    _minute(summary),
+                    connector.voice_connector_id,
+                    side,
+                    *(
+                        cell
+                        for way in ways
+                        for cell in (
+                            text(v[f"{way}RtpPackets"]),
+                            text(v[f"{way}PacketsLost"]),
+                            _mean(v[f"{way}Jitter"], 1e-3),
+                        )
+                    ),
+                    _mean(v[f"RTTBetweenVcAnd{suffix}"], 1e-3),
+                    _mean(v[f"MOSBetweenVcAnd{suffix}"], 1.0),
+                )
+    return table
+
+
+def _minute(summary: Summary) -> str:
+    part = f" part {summary.part}" if summary.part else ""
+    return clock(summary.start_ns, "%Y-%m-%d %H:%M") + part
+
+
+def _mean(value: Value, scale: float) -> str:
+    return f"{value.sum / value.count * scale:.2f}" if isinstance(value, Samples) else UNKNOWN
 
 
 def call_table(summaries: Iterable[Summary]) -> Table:
@@ -158,14 +196,3 @@ def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     for column in right:
         table.add_column(column, justify="right", no_wrap=True)
     return table
-
-
-def _pair(values: dict[str, Value], one: str, other: str) -> str:
-    return f"{text(values[one])}/{text(values[other])}"
-
-
-def _mean(connector: ConnectorMinute, name: str, scale: float, digits: int = 1) -> str:
-    value = connector.values[name]
-    if not isinstance(value, Samples):
-        return UNKNOWN
-    return f"{value.sum / value.count * scale:.{digits}f}"

@@ -13,7 +13,7 @@ from agent.config import Config, load
 from agent.errors import ConfigError
 from agent.store import Store
 from agent.summary.records import MINUTE_NS
-from agent.tables import call_table, minute_table, show
+from agent.tables import call_table, minute_table, show, side_table
 
 MINUTES = 10
 REFRESH_S = 2.0
@@ -44,4 +44,4 @@ def _open(config: Config) -> Store:
 def _tables(store: Store) -> Group:
     now_ns = time.time_ns()
     summaries = list(store.minutes(now_ns - MINUTES * MINUTE_NS, now_ns, ("metrics", "calls")))
-    return Group(minute_table(summaries), call_table(summaries))
+    return Group(minute_table(summaries), side_table(summaries), call_table(summaries))
