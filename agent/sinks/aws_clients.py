@@ -56,6 +56,6 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except NoRegionError:
-        raise SinkError("no AWS region: set `region` in the AWS settings or AWS_REGION") from None
+        raise SinkError("no AWS region: set `region` in the AWS settings or AWS_DEFAULT_REGION") from None
     except (BotoCoreError, ValueError) as error:
         raise SinkError(f"cannot set up AWS: {error}; check profile and endpoint settings") from None

@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS rows (
     UNIQUE (connector, minute_ns, part, kind, key));
 CREATE INDEX IF NOT EXISTS rows_by_age ON rows (kind, minute_ns);
 CREATE TABLE IF NOT EXISTS parts (
-    minute_ns INTEGER, part INTEGER, complete INTEGER NOT NULL, gap TEXT,
+    minute_ns INTEGER, part INTEGER, complete INTEGER NOT NULL, gap TEXT, extras BLOB NOT NULL,
     PRIMARY KEY (minute_ns, part)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sinks (name TEXT PRIMARY KEY, kinds TEXT NOT NULL, active INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS due (

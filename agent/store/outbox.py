@@ -106,6 +106,8 @@ class Outbox:
                         [(name, kind) for kind in kinds],
                     )
 
+        # A file begun afresh under way must owe its new rows to the same sinks.
+        self._volume.on_fresh = work
         self._volume.write(work)
 
     def due(

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.store.codec import pack, unpack, unpack_connectors
+import msgspec
+
+from agent.store.codec import pack, to_json, unpack, unpack_connectors
 from agent.store.gaps import Gap, add_gap, read_gaps
 from agent.store.outbox import Outbox
 from agent.store.retention import drop_old, make_room
@@ -19,6 +21,7 @@ ALL_CONNECTORS = "*"  # the metrics row of a minute part holds every connector: 
 UNASSIGNED = "unassigned"  # the connector of legs that fit none; never sent to AWS
 _PRUNE_EVERY_NS = MINUTE_NS
 # A new row before it has an id: connector, minute_ns, part, kind, key, records, body.
+_Part = tuple[int, int, str | None, bytes]  # part, complete, gap, extras
 _NewRow = tuple[str, int, int, str, str, int, bytes]
 
 
@@ -64,7 +67,8 @@ class Store:
             if connection.execute("SELECT 1 FROM parts WHERE minute_ns=? AND part=?", part).fetchone():
                 return False
             self._bound(connection, rows, len(checkpoint or b""), now)
-            connection.execute("INSERT INTO parts VALUES (?,?,?,?)", (*part, summary.complete, summary.gap))
+            values = (*part, summary.complete, summary.gap, to_json(summary.extras))
+            connection.execute("INSERT INTO parts VALUES (?,?,?,?,?)", values)
             self._insert(connection, rows)
             if summary.gap is not None:
                 gap = Gap(now, "capture", summary.start_ns, end_ns, 0, summary.gap)
@@ -76,6 +80,7 @@ class Store:
                 (closed_ns,),
             )
             _put_checkpoint(connection, checkpoint)
+            self._volume.note_closed(end_ns)
             return True
 
         if self._is_committed(summary.start_ns, summary.part):
@@ -123,7 +128,8 @@ class Store:
         found = self._volume.read(
             lambda c: c.execute("SELECT value FROM marks WHERE name='closed_until_ns'").fetchone()
         )
-        return max((int(row[0]) for row in found if row is not None), default=None)
+        marks = [int(row[0]) for row in found if row is not None]
+        return max([*marks, *self._volume.noted_closed()], default=None)
 
     def add_gap(self, gap: Gap) -> None:
         self._volume.write(lambda connection: add_gap(connection, self._volume.next_id(), gap))
@@ -141,8 +147,10 @@ class Store:
         """
         for minute_ns, parts in self._parts(since_ns, until_ns):
             rows = self._rows(minute_ns, kinds)
-            for position, (part, complete, gap) in enumerate(parts):
-                summary = Summary(minute_ns, part, bool(complete), [], [], [], [], gap)
+            for position, (part, complete, gap, extras) in enumerate(parts):
+                summary = Summary(
+                    minute_ns, part, bool(complete), [], [], [], [], gap, msgspec.json.decode(extras)
+                )
                 for row_part, kind, body in rows:
                     if kind == "sip" and position == 0:
                         summary.sip += unpack(body)
@@ -197,13 +205,17 @@ class Store:
         found = self._volume.read(lambda c: c.execute(query, (minute_ns, part)).fetchone())
         return any(row is not None for row in found)
 
-    def _parts(self, since_ns: int, until_ns: int) -> list[tuple[int, list[tuple[int, int, str | None]]]]:
-        query = "SELECT minute_ns, part, complete, gap FROM parts WHERE minute_ns >= ? AND minute_ns < ?"
-        minutes: dict[int, list[tuple[int, int, str | None]]] = {}
+    def _parts(self, since_ns: int, until_ns: int) -> list[tuple[int, list[_Part]]]:
+        query = (
+            "SELECT minute_ns, part, complete, gap, extras FROM parts WHERE minute_ns >= ? AND minute_ns < ?"
+        )
+        minutes: dict[int, list[_Part]] = {}
         for rows in self._volume.read(lambda c: c.execute(query, (since_ns, until_ns)).fetchall()):
-            for minute_ns, *part in rows:
-                minutes.setdefault(minute_ns, []).append((part[0], part[1], part[2]))
-        return [(minute_ns, sorted(minutes[minute_ns])) for minute_ns in sorted(minutes)]
+            for minute_ns, part, complete, gap, extras in rows:
+                minutes.setdefault(minute_ns, []).append((part, complete, gap, extras))
+        return [
+            (minute_ns, sorted(minutes[minute_ns], key=lambda part: part[0])) for minute_ns in sorted(minutes)
+        ]
 
     def _rows(self, minute_ns: int, kinds: Sequence[str]) -> list[tuple[int, str, bytes]]:
         marks = ",".join("?" * len(kinds))

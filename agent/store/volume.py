@@ -21,6 +21,7 @@ from agent.errors import ConfigError
 from agent.store.database import Corrupt, Database, Unwritable
 
 T = TypeVar("T")
+_NOTE_BYTES = 20  # digits of a time in ns
 Work = Callable[[sqlite3.Connection], T]
 _MOVED = ("rows", "parts", "due", "batches", "gaps", "marks", "checkpoint")
 
@@ -37,6 +38,8 @@ class Volume:
         self._read_only = read_only
         self._lock_file: IO[str] | None = None
         self._last_id = 0
+        self.on_fresh: Work[None] | None = None  # what a fresh file must know before its first row
+        self._note_path = Path(f"{path}.closed")
         if read_only:
             if not path.exists():
                 raise ConfigError(f"no store at {path}: start `sbcwatch run` first, or name another file")
@@ -49,6 +52,7 @@ class Volume:
             self.close()
             raise ConfigError(f"cannot write the store {path}: {error}; check its folder and space") from None
         self._last_id = self._greatest_id()
+        self._make_note()
 
     @property
     def degraded(self) -> bool:
@@ -193,7 +197,36 @@ class Volume:
         self.counts["corrupt_files"] += 1
         self.notices.append(f"store: {self.path} is damaged ({why}); moved to {kept}, a fresh one begun")
         self.disk = Database(self.path)
+        if self.on_fresh is not None:
+            with self.disk.write() as connection:
+                self.on_fresh(connection)
         return self.disk
+
+    # A minute closed into memory may be delivered and then forgotten by a kill, while the file still holds
+    # the checkpoint from before it: after the restart that minute would count twice. So its end is written
+    # over the digits of a small file made beforehand, which a full disk allows.
+
+    def _make_note(self) -> None:
+        with contextlib.suppress(OSError):
+            if not self._note_path.exists():
+                self._note_path.write_bytes(b"0" * _NOTE_BYTES)
+
+    def note_closed(self, until_ns: int) -> None:
+        """Remember beside the file, while it cannot be written, that all before `until_ns` was closed."""
+        if self.memory is None or self._read_only:
+            return
+        with contextlib.suppress(OSError), open(self._note_path, "r+b") as note:
+            note.write(b"%020d" % max([until_ns, *self.noted_closed()]))
+            note.flush()
+            os.fsync(note.fileno())
+
+    def noted_closed(self) -> list[int]:
+        """What `note_closed` last remembered, if anything."""
+        try:
+            noted = int(self._note_path.read_bytes()[:_NOTE_BYTES] or b"0")
+        except (OSError, ValueError):
+            return []
+        return [noted] if noted else []
 
     def _greatest_id(self) -> int:
         def greatest(connection: sqlite3.Connection) -> int:

@@ -108,6 +108,21 @@ def test_answer_that_came_while_the_disk_filled_up_is_not_forgotten(tmp_path: Pa
     assert store.outbox.totals("cloudwatch") == {"sent_batches": 1}
 
 
+def test_minute_closed_into_memory_is_known_to_be_closed_after_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    store = Store(path)
+    store.commit(summary(0), b"minute 1 is open")
+    with no_room(path):
+        store.save_checkpoint(None, big(0), now_ns=T0)
+        store.commit(summary(1), b"minute 2 is open")
+        # The kill: what memory held is gone, and the file's checkpoint is from before minute 1 was closed.
+        store._volume.memory = None
+        store.close()
+    again = Store(path)
+    assert again.load_checkpoint() == b"minute 1 is open"
+    assert again.closed_until_ns == T0 + 2 * MINUTE_NS
+
+
 def test_memory_is_bounded_too(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
     store = Store(path, max_memory_bytes=2_000_000)

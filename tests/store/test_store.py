@@ -15,6 +15,7 @@ from tests.store.minutes import SAMPLES, SECOND_NS, T0, connector, sip_row, summ
 def test_committed_minute_is_read_back_whole_by_another_process(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
     minute = summary(media=2, sip=3, calls=1, connectors=[connector(CustomerToVcJitter=SAMPLES)])
+    minute.extras = {"legs_unjoined": 3}
     store = Store(path)
     assert store.commit(minute, b"checkpoint")
     other = Store(path, read_only=True)
@@ -108,12 +109,14 @@ def test_file_damaged_while_in_use_is_moved_aside_and_the_minute_kept(tmp_path: 
         store.commit(summary(minute, media=20))
     store.close()
     store = Store(path)
+    store.outbox.register({"cloudwatch": ("metrics",)})
     body = bytearray(path.read_bytes())
     body[4096:] = b"\xa5" * (len(body) - 4096)  # page 1, the schema, stays: the damage shows later
     path.write_bytes(body)
     assert store.commit(summary(99, media=1))
     assert [minute.start_ns for minute in store.minutes(0, 2 * T0)] == [T0 + 99 * MINUTE_NS]
     assert len(list(tmp_path.glob("s.sqlite.corrupt-*[0-9]"))) == 1
+    assert len(store.outbox.due("cloudwatch", before_ns=2 * T0)) == 1  # the fresh file knows its sinks
 
 
 def test_file_of_a_newer_version_is_moved_aside(tmp_path: Path) -> None:
@@ -172,4 +175,8 @@ def test_close_leaves_one_file_and_no_log_beside_it(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.sqlite")
     store.commit(summary(), now_ns=T0 + 70 * SECOND_NS)
     store.close()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.sqlite", "s.sqlite.lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "s.sqlite",
+        "s.sqlite.closed",
+        "s.sqlite.lock",
+    ]
