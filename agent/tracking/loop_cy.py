@@ -15,9 +15,11 @@ What every figure means is DESIGN 4; the rules that a packet meets, in order:
 from __future__ import annotations
 
 import mmap
+import struct
 from array import array
 
 from agent.tracking.loss_cy import Losses
+from agent.tracking.snapshot_cy import restore, save
 from agent.tracking.table_cy import COUNTERS
 from agent.wire.packet_cy import REASONS, Decoder
 
@@ -71,6 +73,8 @@ STATIC_TYPES = {
     19: (8000, 3),  # comfort noise before RFC 3389 gave it 13
     **dict.fromkeys((25, 26, 28, 31, 32, 33, 34), (90000, 4)),
 }
+
+_MAP_ROW = struct.Struct("<BIB")  # payload type, clock rate, kind
 
 
 class Loop(Losses):
@@ -148,6 +152,33 @@ class Loop(Losses):
             for number, reason in REASONS.items()
             if self.reasons[-number]
         }
+
+    # --- checkpoints
+
+    def save(self) -> bytes:
+        """The accepted streams with their open minutes, and the payload maps; see `restore`."""
+        maps = [(number, rate, kind) for key in self.map_ids for number, (rate, kind) in key]
+        sizes = [len(key) for key in self.map_ids]
+        tables = struct.pack(f"<H{len(sizes)}H", len(sizes), *sizes)
+        return save(self) + tables + b"".join(_MAP_ROW.pack(*row) for row in maps)
+
+    def restore(self, data: bytes) -> None:
+        """Go on where the loop of `save` was; only into a loop that has walked nothing.
+
+        Raises:
+            ValueError: not a snapshot of this version and these settings.
+        """
+        at = restore(self, data)
+        try:
+            (count,) = struct.unpack_from("<H", data, at)
+            sizes = struct.unpack_from(f"<{count}H", data, at + 2)
+            at += 2 + 2 * count
+            for size in sizes:
+                rows = [_MAP_ROW.unpack_from(data, at + place * _MAP_ROW.size) for place in range(size)]
+                at += size * _MAP_ROW.size
+                self.payload_map({number: (rate, kind) for number, rate, kind in rows})
+        except struct.error as error:
+            raise ValueError("snapshot too short") from error
 
     # --- the walk
 

@@ -164,6 +164,22 @@ class Table:
                 )
         return 0
 
+    def rebuild(self, used: int) -> None:
+        """Take up rows that were filled from outside: the first `used`, where not free."""
+        self.used = used
+        self.spares = self.live = self.streams = 0
+        for row in range(used - 1, -1, -1):
+            if self.rows[row * WORDS + STATE] == FREE:
+                self.spare[self.spares] = row
+                self.spares += 1
+            else:
+                self.live += 1
+                self.streams += 1
+        while (self.live + 1) * 2 > self.mask + 1 and self.mask + 1 < self.widest:
+            self.mask = self.mask * 2 + 1
+        self.mask >>= 1
+        self.grow()
+
     # --- rows come and go
 
     def waits(self, position: cython.longlong) -> cython.int:

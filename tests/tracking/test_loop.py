@@ -483,3 +483,54 @@ class TestWalk:
         loop = make().loop
         with pytest.raises(IndexError):
             loop.walk(bytes(20), array("q", [400, 60, 60, T0, WIRE]), 0, FOREVER)
+
+
+class TestCheckpoint:
+    def test_restored_loop_goes_on_as_if_nothing_happened(self, make: Any) -> None:
+        numbers = [n for n in range(65400, 65700) if n % 17 and n % 29]
+        whole, before, after = make(), make(), make()
+        for tap in (whole, before, after):
+            tap.map = tap.loop.payload_map({96: (16000, loop_cy.KIND_AUDIO), 0: (8000, loop_cy.KIND_AUDIO)})
+        whole.run(numbers)
+        before.run(numbers[:120])
+        after.loop.restore(before.loop.save())
+        after.stream = after.loop.find("192.0.2.1", 40000, "198.51.100.9", 30000, 0x1234)
+        assert after.stream == before.stream
+        after.run(numbers[120:], start_ms=120 * 20)
+        assert after.loop.key(after.stream) == whole.loop.key(whole.stream)
+        assert after.loop.counted(after.stream, 65699) == whole.loop.counted(whole.stream, 65699)
+        assert after.finished() == whole.finished()
+
+    def test_ids_survive_and_free_ones_are_reused(self, make: Any) -> None:
+        before, after = make(), make()
+        for ssrc in range(5):
+            for seq in (1, 2):
+                before.send(ssrc * 40 + seq * 20, rtp(seq, ssrc=ssrc))
+        before.loop.expire(T0 + 100 * MS)  # ends them
+        before.loop.harvest_all(T0)
+        gone = before.loop.expire(T0 + 100 * MS)
+        assert gone == [0, 1]
+        kept = {stream: before.loop.key(stream) for stream in before.loop.live_streams()}
+        after.loop.restore(before.loop.save())
+        assert {stream: after.loop.key(stream) for stream in after.loop.live_streams()} == kept
+        for ssrc in range(100, 100 + len(gone)):
+            after.send(1000, rtp(1, ssrc=ssrc))
+            after.send(1020, rtp(2, ssrc=ssrc))
+        assert after.loop.used == before.loop.used
+
+    def test_many_streams_are_all_found_again(self, make: Any) -> None:
+        before, after = make(), make()
+        for ssrc in range(1500):
+            for seq in (1, 2):
+                before.send(seq * 20, rtp(seq, ssrc=ssrc))
+        after.loop.restore(before.loop.save())
+        for stream in before.loop.live_streams():
+            assert after.loop.find(*before.loop.key(stream)) == stream
+
+    def test_damaged_snapshot_is_refused(self, make: Any) -> None:
+        tap = make()
+        tap.run([1, 2, 3])
+        data = tap.loop.save()
+        for broken in (b"", b"x" * 100, data[:40], data[:-3], b"SBCW\xff" + data[5:]):
+            with pytest.raises(ValueError, match="snapshot"):
+                make().loop.restore(broken)
