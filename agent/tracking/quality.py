@@ -193,8 +193,17 @@ def _at(delay_ms: float) -> Parameters:
 # in delay, loss and codec only. Between two points R is taken as linear, which moves it by less than 0.02 and
 # MOS by less than 0.001; below 1 ms, where Idte jumps, and above the table the formulas are evaluated.
 _TABLE_MS: Final = 1000
-_CLEAR: Final = tuple(rating(_at(ms)) for ms in range(_TABLE_MS + 2))
-_CLEAR_WB: Final = tuple(rating_wb(_at(ms)) for ms in range(_TABLE_MS + 2))
+# Points are worked out when first met: a start should not pay for delays that nobody has.
+
+
+@lru_cache(maxsize=_TABLE_MS + 2)
+def _clear(ms: int) -> float:
+    return rating(_at(ms))
+
+
+@lru_cache(maxsize=_TABLE_MS + 2)
+def _clear_wb(ms: int) -> float:
+    return rating_wb(_at(ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +235,7 @@ def score(
     ms = int(one_way_delay_ms)
     fraction = one_way_delay_ms - ms
     if 0 < ms <= _TABLE_MS:
-        clear = _CLEAR[ms] + fraction * (_CLEAR[ms + 1] - _CLEAR[ms])
+        clear = _clear(ms) + fraction * (_clear(ms + 1) - _clear(ms))
     else:
         clear = rating(_at(one_way_delay_ms))
     ppl = 100.0 * loss_ratio
@@ -240,7 +249,7 @@ def score(
     if codec.ie_wb is None or codec.bpl_wb is None:
         return Score(r, mos(r), None)
     if 0 < ms <= _TABLE_MS:
-        clear = _CLEAR_WB[ms] + fraction * (_CLEAR_WB[ms + 1] - _CLEAR_WB[ms])
+        clear = _clear_wb(ms) + fraction * (_clear_wb(ms + 1) - _clear_wb(ms))
     else:
         clear = rating_wb(_at(one_way_delay_ms))
     return Score(r, mos(r), mos_wb(clear - equipment(codec.ie_wb, codec.bpl_wb, ppl, burst_ratio)))
