@@ -76,6 +76,20 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("healthcheck", "agent.healthcheck:healthcheck_command", "Is the daemon here alive?")
     _config(sub)
+
+    sub = command("init", "agent.initialise:init_command", "Look at this host, write a first configuration.")
+    sub.add_argument("-o", "--output", metavar="FILE", help="write a new FILE instead of stdout")
+    sub.add_argument("--seconds", type=float, default=5.0, help="listen to traffic so long; 0: not at all")
+    sub.add_argument("--no-imds", action="store_true", help="do not ask EC2 what this host is")
+
+    sub = command("cost", "agent.cost:cost_command", "What AWS will ask a month for a configuration.")
+    _config(sub)
+
+    sub = command("aws", "agent.deploy.aws:aws_command", "Dashboards, alarms, policy, queries as code.")
+    texts = ("dashboard", "alarms", "policy", "cloudformation", "terraform", "queries", "grafana")
+    sub.add_argument("text", choices=texts, help="what to print")
+    _config(sub)
+    sub.add_argument("--hosts", metavar="N", type=int, help="how many hosts send; default: cost.hosts")
     return parser
 
 

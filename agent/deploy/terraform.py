@@ -1,0 +1,149 @@
+"""The same resources as the CloudFormation template, as Terraform configuration for the AWS provider."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from agent.config import Config
+from agent.deploy.alarms import alarm_parameters
+from agent.deploy.dashboard import dashboard_body
+from agent.deploy.hcl import Block, Raw, render
+from agent.deploy.policy import policy_document
+from agent.deploy.queries import queries
+from agent.deploy.scope import groups
+
+_MARK = "@REGION@"  # stands for an expression inside of documents that are otherwise text
+
+
+def terraform_text(config: Config, hosts: int = 1) -> str:
+    blocks = [
+        Block(
+            "terraform",
+            (),
+            [Block("required_providers", (), [("aws", {"source": "hashicorp/aws", "version": ">= 4.0"})])],
+        ),
+        Block(
+            "variable",
+            ("alarm_actions",),
+            [
+                ("type", Raw("list(string)")),
+                ("default", []),
+                ("description", "ARNs that alarms tell, an SNS topic for example."),
+            ],
+        ),
+        Block("data", ("aws_region", "current"), []),
+        Block("data", ("aws_caller_identity", "current"), []),
+        Block("data", ("aws_partition", "current"), []),
+    ]
+    names = groups(config)
+    for kind, group_names in names.items():
+        blocks += [_group(kind, number, name, config) for number, name in enumerate(group_names)]
+    blocks += [
+        Block(
+            "resource",
+            ("aws_cloudwatch_query_definition", _label(query.name)),
+            [
+                ("name", f"sbcwatch/{query.name}"),
+                ("log_group_names", names[query.log][:50]),
+                ("query_string", query.text),
+            ],
+        )
+        for query in queries()
+        if names[query.log]
+    ]
+    blocks += [_alarm(parameters) for parameters in alarm_parameters(config, hosts)]
+    blocks.append(
+        Block(
+            "resource",
+            ("aws_cloudwatch_dashboard", "sbcwatch"),
+            [
+                ("dashboard_name", "sbcwatch"),
+                ("dashboard_body", _encoded(dashboard_body(config, _MARK), "data.aws_region.current.name")),
+            ],
+        )
+    )
+    where = {name: f"@{name.upper()}@" for name in ("partition", "account")}
+    document = policy_document(config, region=_MARK, **where)
+    blocks += [
+        Block(
+            "resource",
+            ("aws_iam_policy", "agent"),
+            [
+                ("name_prefix", "sbcwatch-agent-"),
+                ("description", "What sbcwatch needs on an SBC host; attach it to the host's role."),
+                ("policy", _encoded(document, "data.aws_region.current.name")),
+            ],
+        ),
+        Block("output", ("agent_policy_arn",), [("value", Raw("aws_iam_policy.agent.arn"))]),
+    ]
+    return render(blocks)
+
+
+def _group(kind: str, number: int, name: str, config: Config) -> Block:
+    return Block(
+        "resource",
+        ("aws_cloudwatch_log_group", f"{kind}_{number}"),
+        [("name", name), ("retention_in_days", config.logs.retention_days), ("skip_destroy", True)],
+    )
+
+
+def _alarm(parameters: dict[str, Any]) -> Block:
+    body: list[tuple[str, Any] | Block] = [
+        ("alarm_name", parameters["AlarmName"]),
+        ("alarm_description", parameters["AlarmDescription"]),
+        ("comparison_operator", parameters["ComparisonOperator"]),
+        ("threshold", parameters["Threshold"]),
+        ("evaluation_periods", parameters["EvaluationPeriods"]),
+        ("datapoints_to_alarm", parameters["DatapointsToAlarm"]),
+        ("treat_missing_data", parameters["TreatMissingData"]),
+        ("alarm_actions", Raw("var.alarm_actions")),
+        ("ok_actions", Raw("var.alarm_actions")),
+    ]
+    return Block(
+        "resource",
+        ("aws_cloudwatch_metric_alarm", _label(parameters["AlarmName"])),
+        [*body, *map(_query, parameters["Metrics"])],
+    )
+
+
+def _query(query: dict[str, Any]) -> Block:
+    body: list[tuple[str, Any] | Block] = [("id", query["Id"])]
+    if "Expression" in query:
+        body.append(("expression", query["Expression"]))
+        body += [(key.lower(), query[key]) for key in ("Label", "Period") if key in query]
+    body.append(("return_data", query["ReturnData"]))
+    if "MetricStat" in query:
+        stat = query["MetricStat"]
+        metric = stat["Metric"]
+        body.append(
+            Block(
+                "metric",
+                (),
+                [
+                    ("namespace", metric["Namespace"]),
+                    ("metric_name", metric["MetricName"]),
+                    ("dimensions", {one["Name"]: one["Value"] for one in metric["Dimensions"]}),
+                    ("period", stat["Period"]),
+                    ("stat", stat["Stat"]),
+                ],
+            )
+        )
+    return Block("metric_query", (), body)
+
+
+def _encoded(document: Any, region: str) -> Raw:
+    """`jsonencode(...)` of a document, its marks turned into expressions."""
+    text = render([Block("x", (), [("y", document)])])
+    value = "\n".join(text.splitlines()[1:-1]).removeprefix("  y = ")
+    value = value.replace(_MARK, f"${{{region}}}")
+    value = value.replace("@PARTITION@", "${data.aws_partition.current.partition}")
+    return Raw(f"jsonencode({value.replace('@ACCOUNT@', '${data.aws_caller_identity.current.account_id}')})")
+
+
+def _label(name: str) -> str:
+    """A resource's name: letters, digits and underscores, and different for different names."""
+    words = re.sub(r"[^A-Za-z0-9]+", "_", name.removeprefix("sbcwatch "))
+    exotic = re.sub(r"[A-Za-z0-9 _-]", "", name)
+    label = words + ("_x" + exotic.encode().hex() if exotic else "")
+    return label if label[0].isalpha() or label[0] == "_" else f"n{label}"
