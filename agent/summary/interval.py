@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-from agent.summary.catalog import DIRECTIONS, METRICS, SIDES
+from agent.summary.catalog import METRICS
+from agent.summary.direction import MediaTotals
 from agent.summary.media import CallMinute, Identity
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value, binned
 from agent.tracking.call import Call
@@ -22,8 +24,10 @@ from agent.tracking.events import (
     CallsUp,
     Concluded,
     Event,
+    FarEnd,
     MessageSeen,
     MinuteClosed,
+    MinutesSkipped,
     ReportsMinute,
     RoundTrip,
     StreamMinute,
@@ -43,6 +47,7 @@ class Minute:
     calls: dict[Call, CallMinute] = field(default_factory=dict)
     over: list[dict[str, Any]] = field(default_factory=list)
     up: CallsUp | None = None
+    heard_ns: int = 0  # the newest RTP
 
 
 class Intervals:
@@ -76,9 +81,11 @@ class Intervals:
             StreamMinute: self._stream,
             ReportsMinute: self._reports,
             RoundTrip: self._round_trip,
+            FarEnd: self._far_end,
             CallsUp: self._up,
             CallOver: self._over,
             MinuteClosed: self._close,
+            MinutesSkipped: self._skipped,
         }
 
     def record(self, event: Event) -> None:
@@ -133,20 +140,25 @@ class Intervals:
         if self._on_stream is not None:
             self._on_stream(event)
         if event.leg is not None and event.towards is not None:
-            self._call(event.leg, event.stamp_ns).streams.append(event)
+            minute = self._minute(event.stamp_ns)
+            self._call(minute, event.leg).streams.append(event)
+            if event.last_ns > minute.heard_ns:
+                minute.heard_ns = event.last_ns
 
     def _reports(self, event: ReportsMinute) -> None:
         if event.leg is not None and event.towards is not None:
-            self._call(event.leg, event.stamp_ns).reports.append(event)
+            self._call(self._minute(event.stamp_ns), event.leg).reports.append(event)
 
     def _round_trip(self, event: RoundTrip) -> None:
-        self._call(event.leg, event.stamp_ns).rtts.append(event)
+        self._call(self._minute(event.stamp_ns), event.leg).rtts.append(event)
 
-    def _call(self, leg: Leg, stamp_ns: int) -> CallMinute:
-        calls = self._minute(stamp_ns).calls
-        found = calls.get(leg.call)
+    def _far_end(self, event: FarEnd) -> None:
+        self._call(self._minute(event.stamp_ns), event.leg).far_ends.append(event)
+
+    def _call(self, minute: Minute, leg: Leg) -> CallMinute:
+        found = minute.calls.get(leg.call)
         if found is None:
-            found = calls[leg.call] = CallMinute(leg.call)
+            found = minute.calls[leg.call] = CallMinute(leg.call)
         return found
 
     def _up(self, event: CallsUp) -> None:
@@ -166,13 +178,18 @@ class Intervals:
         for (owner, name), count in minute.counts.items():
             connector = owner if isinstance(owner, Connector) else owner.connector or self._sides.fallback
             counts[connector][name] += count
-        media: dict[Connector, _Media] = defaultdict(_Media)
+        media: dict[Connector, MediaTotals] = defaultdict(MediaTotals)
         rows: list[dict[str, Any]] = []
+        # A part that does not reach the minute's end was watched as far as media was heard.
+        until_ns = None if event.complete else minute.heard_ns
+        for account in minute.up.accounts if minute.up else ():
+            if account.leg.call.last_rtp_ns:  # it had media and may have gone silent: its record says so
+                self._call(minute, account.leg)
         for call_minute in minute.calls.values():
-            for view in call_minute.views():
+            for view in call_minute.views(vc_seen=self._observer == "vc"):
                 connector = view.owner.connector or self._sides.fallback
-                media[connector].add(view)
-                row = view.row(connector, start_ns + MINUTE_NS, self._identity)
+                view.add_to(media[connector])
+                row = view.row(connector, start_ns + MINUTE_NS, self._identity, until_ns=until_ns)
                 if row is not None:
                     rows.append(row)
         gauges: Counter[tuple[Connector, str]] = Counter()
@@ -201,15 +218,23 @@ class Intervals:
             )
         )
 
+    def _skipped(self, event: MinutesSkipped) -> None:
+        until = datetime.fromtimestamp(event.until_ns / 1e9, UTC).isoformat()
+        self._oldest_ns = event.until_ns
+        self._closed.append(
+            Summary(event.stamp_ns, 0, False, [], [], [], [], gap=f"not watched until {until}")
+        )
+
     def _connector(
         self,
         connector: Connector,
         counts: Counter[str],
-        media: _Media,
+        media: MediaTotals,
         gauges: Counter[tuple[Connector, str]],
         complete: bool,
     ) -> ConnectorMinute:
         values: dict[str, Value] = {}
+        media_values, samples = media.values, media.samples
         for metric in METRICS:
             if metric.name.startswith("Sip"):
                 values[metric.name] = counts[metric.name]
@@ -217,17 +242,13 @@ class Intervals:
                 values[metric.name] = None
             elif metric.kind == "gauge":
                 values[metric.name] = gauges[connector, metric.name] if complete else None
-            elif metric.name in media.values:
-                values[metric.name] = media.values[metric.name]
+            elif metric.name in media_values:
+                values[metric.name] = media_values[metric.name]
             elif metric.kind == "samples":
-                values[metric.name] = binned(media.samples[metric.name])
+                values[metric.name] = binned(samples[metric.name])
             else:
                 values[metric.name] = counts[metric.name]
-        coverage = {
-            direction: media.known[direction] / packets if (packets := media.packets[direction]) else None
-            for direction in DIRECTIONS
-        }
-        return ConnectorMinute(connector.id, connector.region, values, coverage)
+        return ConnectorMinute(connector.id, connector.region, values, media.coverage)
 
     def _sip_row(self, seen: MessageSeen, connector: Connector) -> dict[str, Any]:
         return {
@@ -237,44 +258,6 @@ class Intervals:
             "call_id": seen.call_id,
             "sip_message": redacted(seen.data, self._redact),
         }
-
-
-class _Media:
-    """The media metrics of one connector in one minute."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, int | None] = {}
-        self.samples: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        self.packets: Counter[str] = Counter()
-        self.known: Counter[str] = Counter()
-
-    def add(self, view: Any) -> None:
-        for direction, (prefix, _) in DIRECTIONS.items():
-            figures = view.directions[direction]
-            for suffix, count in (
-                ("RtpPackets", figures.packets),
-                ("RtpBytes", figures.bytes),
-                ("RtcpPackets", figures.rtcp_packets),
-                ("RtcpBytes", figures.rtcp_bytes),
-            ):
-                self.values[prefix + suffix] = (self.values.get(prefix + suffix) or 0) + count
-            self.packets[direction] += figures.packets
-            self.known[direction] += figures.known_packets
-            self._add_lost(prefix + "PacketsLost", figures.lost, direction)
-            self.samples[prefix + "Jitter"] += [(value, 1.0) for value in figures.jitters_us]
-        for side, (suffix, _, _) in SIDES.items():
-            rtt_us, mos = view.rtt_us[side], view.scores[side]
-            if rtt_us is not None:
-                self.samples[f"RTTBetweenVcAnd{suffix}"].append((rtt_us, 1.0))
-            if mos is not None:
-                self.samples[f"MOSBetweenVcAnd{suffix}"].append((mos.mos, 1.0))
-
-    def _add_lost(self, name: str, lost: int | None, direction: str) -> None:
-        """A sum over what is known: 0 without a stream, None where streams ran and none is known."""
-        if self.known[direction] or not self.packets[direction]:
-            self.values[name] = (self.values.get(name) or 0) + (lost or 0)
-        else:
-            self.values[name] = None
 
 
 def call_row(call: Call, fallback: Connector) -> dict[str, Any]:

@@ -37,7 +37,6 @@ class Call:
     end_reason: EndReason | None = None
     last_rtp_ns: int = 0
     flags: set[str] = field(default_factory=set)
-    media_lost: dict[str, int] = field(default_factory=dict)  # direction: cumulative packets lost
     rtt_us: dict[str, float] = field(default_factory=dict)  # side: the last known
     reported: bool = False  # its `call` record is out
 

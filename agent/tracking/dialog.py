@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from agent.tracking.ledger import Ledger
 from agent.tracking.sides import Connector, Side
 from agent.tracking.transaction import Attempt
 
@@ -22,6 +23,8 @@ Way = Literal["incoming", "outgoing", "internal"]
 Direction = Literal["inbound", "outbound"]
 # How one message crosses the vc's edge.
 Passage = Literal["towards", "away", "internal"]
+# What of an m-line makes its media another: kind, address, port, direction, payload types, RTP or not.
+Section = tuple[str, str, int, str, tuple[int, ...], bool]
 
 _WAY: dict[tuple[Passage, bool], Way] = {
     # (passage, sent by the caller)
@@ -77,6 +80,11 @@ class Leg:
     final_ns: int | None = None  # last non-2xx final: hunting starts from here
     ptime_ms: float | None = None
     streams: set[Stream] = field(default_factory=set)
+    ledger: Ledger = field(default_factory=Ledger)
+    sent: set[int] = field(default_factory=set)  # SSRCs that left on it
+    carried: int = 0  # loss away from the vc that came out negative, waiting to be made up for
+    described_ns: int = 0  # when its media was last described otherwise than before
+    described: dict[Passage, list[Section]] = field(default_factory=dict)  # by the last SDP each way
     replaced_by: Leg | None = None
     call: Call = field(init=False)
 

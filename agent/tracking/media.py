@@ -1,7 +1,8 @@
 """Media of the legs: sockets claimed, streams attached, RTCP read.
 
 RTCP of the far end carries what only it knows: loss and jitter of what left the vc, and the round trip. It is
-found by packet type, on any port (RFC 5761), and belongs to the leg whose socket it uses.
+found by packet type, on any port (RFC 5761), and belongs to the leg whose socket it uses. What may be SRTCP
+(RFC 3711) is counted and never read.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 
 from agent.errors import Reason, WireError
+from agent.tracking import far
 from agent.tracking.call import Call
 from agent.tracking.dialog import Leg, Passage
-from agent.tracking.events import Event, ReportsMinute, RoundTrip
+from agent.tracking.events import Event, FarEnd, ReportsMinute, RoundTrip
 from agent.tracking.loop_cy import Loop
 from agent.tracking.offer import Offers
 from agent.tracking.report import MINUTE_NS, Departures
 from agent.tracking.sides import Sides, Socket
 from agent.tracking.stream import Observer, QualityRules, Streams
-from agent.wire import rtcp, sdp
+from agent.wire import rtcp, sdp, vq, xr
+from agent.wire.rtcp import Block
 
 MAX_EARLY = 10_000  # socket pairs whose RTCP came before any SDP; a flood pushes out the oldest
+DEPARTED_NS = 2 * MINUTE_NS  # a sender report that nobody has answered by then meets no block any more
+Pair = tuple[Socket, Socket]
 
 
 class Media:
@@ -43,107 +48,231 @@ class Media:
         self._out = out
         self._observer = observer
         self._departures = Departures()
+        self._references = Departures()
         self._reporting: set[Leg] = set()
-        self._early: OrderedDict[tuple[Socket, Socket], dict[int, list[int]]] = OrderedDict()
+        self._early: OrderedDict[Pair, dict[int, list[int]]] = OrderedDict()
+        self._early_at: dict[Socket, set[Pair]] = {}
+        self._other: dict[Leg, dict[Passage, list[sdp.Media]]] = {}  # m-lines that are not RTP
+
+    # -- SDP
 
     def describe(self, leg: Leg, session: sdp.Session, passage: Passage) -> None:
         """An SDP passed on `leg`."""
-        was_held = leg.held
+        now_ns = leg.last_ns
         sockets = self.offers.describe(leg, session, passage)
-        if leg.held != was_held:
-            self.streams.rebase(leg)
+        self._replaced(leg, session, passage)
+        sections = [
+            (m.kind, m.address, m.port, m.direction, tuple(m.payload_types), m.is_rtp) for m in session.media
+        ]
+        before = leg.described.get(passage)
+        leg.described[passage] = sections
+        if before != sections:
+            leg.described_ns = now_ns
+            if before is not None:
+                self.streams.rebase(leg.call.legs, now_ns)
         self._out += self.streams.claimed(sockets, self.open_minutes)
-        self._claim_early(set(sockets))
+        self.streams.described(leg)
+        self._claim_early(sockets)
+
+    def _replaced(self, leg: Leg, session: sdp.Session, passage: Passage) -> None:
+        """Once both ends have said that a socket carries T.38 (RFC 3362), nothing there is RTP any more.
+
+        An offer alone changes nothing: it may be refused.
+        """
+        other = [media for media in session.media if media.port and not media.is_rtp]
+        if not other and leg not in self._other:
+            return
+        both = self._other.setdefault(leg, {})
+        both[passage] = other
+        if len(both) == 2 and all(both.values()):
+            in_use = {s for m in session.media if m.is_rtp for s in m.sockets}
+            for media in (media for medias in both.values() for media in medias):
+                if in_use.isdisjoint(media.sockets):
+                    self.offers.withdraw(leg, media)
 
     def release(self, leg: Leg) -> None:
         """The leg is over and its last reports are in."""
         self._out += self.streams.released(leg, self.open_minutes)
         self.offers.release(leg)
+        self._other.pop(leg, None)
 
     def heard_ns(self, call: Call) -> int:
         """When RTP of `call` was last seen, 0 if never."""
-        return max(
-            (self.streams.last_ns(stream) for leg in call.legs for stream in leg.streams), default=0
-        )
+        last_ns, newest_ns = self._loop.last_ns, 0
+        for leg in call.legs:
+            for stream in leg.streams:
+                newest_ns = max(newest_ns, last_ns(stream.id))
+        return newest_ns
+
+    # -- RTCP
 
     def rtcp(self, src: Socket, dst: Socket, payload: bytes, length: int, stamp_ns: int) -> None:
         """An RTCP packet of `length` bytes on the wire, of which `payload` was captured."""
         found = self.offers.find(src, dst)
-        minute = stamp_ns // MINUTE_NS * MINUTE_NS
+        leg: Leg | None = None
+        arriving: bool | None = None
         if found is None:
-            self._keep_early(src, dst, minute, length)
+            self._keep_early(src, dst, stamp_ns // MINUTE_NS * MINUTE_NS, length)
         else:
-            self._count(found[0].leg, found[1], minute, 1, length)
-        if found is not None and found[0].encrypted or rtcp.looks_encrypted(payload):
-            self.rejects[Reason.RTCP_ENCRYPTED] += 1
-            return
+            claim, towards = found
+            leg = claim.leg
+            if towards is not None:
+                self._count(leg, towards, stamp_ns // MINUTE_NS * MINUTE_NS, 1, length)
+                arriving = towards == (self._observer == "vc")
+            if claim.encrypted:
+                self.rejects[Reason.RTCP_ENCRYPTED] += 1
+                return
         try:
-            compound = rtcp.parse(payload)
+            compound = rtcp.parse(payload, wire_length=length)
         except WireError as error:
             self.rejects[error.reason] += 1
             return
-        self.rejects.update(compound.rejects)
-        arriving = found is not None and found[1] is not None and found[1] == (self._observer == "vc")
+        if compound.rejects:
+            self.rejects.update(compound.rejects)
+            if found is not None and any(media.crypto for media in found[0].media):
+                return  # RTP/AVP that offers keys, and a packet that does not add up: ciphertext
         for report in compound.reports:
-            if isinstance(report, rtcp.SenderReport):
+            if arriving is not True and isinstance(report, rtcp.SenderReport):
                 self._departures.sent(src, dst[0], report.ssrc, report.middle32, stamp_ns)
-            for block in report.blocks:
-                self._block(src, dst, block, stamp_ns)
-                if found is not None and arriving:
-                    self._round_trip(found[0].leg, src, dst, block, stamp_ns)
+            if arriving is not False:
+                for block in report.blocks:
+                    self._block(leg, src, dst, report.ssrc, block, stamp_ns)
+        for extended in compound.xr:
+            self._extended(leg, arriving, src, dst, extended, stamp_ns)
 
-    def _block(self, src: Socket, dst: Socket, block: rtcp.Block, stamp_ns: int) -> None:
+    def _block(
+        self, leg: Leg | None, src: Socket, dst: Socket, reporter: int, block: Block, stamp_ns: int
+    ) -> None:
         """The reporter at `src` says how what left `dst` reached it."""
-        claim = self.offers.ours(dst)
-        sockets = [claim.rtp] if claim else []
-        sockets += [dst, (dst[0], dst[1] - 1)]  # RFC 5761: one port; RFC 3550 11: the next higher odd one
-        for socket in sockets:
-            stream = self.streams.leaving(socket, block.ssrc, src[0])
-            if stream is not None:
-                break
-        else:
+        if leg is not None and leg.side is not None and block.lsr:
+            rtt_us = self._departures.round_trip_us(
+                dst, src[0], block.ssrc, block.lsr, block.dlsr, stamp_ns
+            )
+            if rtt_us is not None:
+                self._round_trip(leg, rtt_us, "rtcp", stamp_ns)
+        leaving = self.streams.leaving
+        rtp = self.offers.serving(dst)
+        stream = (
+            (leaving(rtp, block.ssrc, src[0]) if rtp is not None else None)
+            or leaving(dst, block.ssrc, src[0])  # RFC 5761: one port
+            or leaving((dst[0], dst[1] - 1), block.ssrc, src[0])  # RFC 3550 11: the next higher odd one
+        )
+        if stream is None or stream.arriving:
             return
-        leg = stream.leg
-        stream.away.block(
+        its = stream.leg
+        span = stream.away.block(
             stamp_ns,
-            block.cumulative_lost,
-            block.highest,
-            block.jitter,
+            reporter,
+            block,
             self._loop.counted(stream.id, block.highest & 0xFFFF),
-            whole=leg is not None and leg.whole and self.missed_ns < leg.invite_ns,
+            first=stream.first and its is not None and its.whole and self.missed_ns < its.invite_ns,
             missed_ns=self.missed_ns,
         )
+        self.streams.told(stream)
+        if span is not None:
+            lost = span.lost
+            if its is not None:  # what came out below 0 is made up for within the call
+                its.carried += lost
+                lost = max(0, its.carried)
+                its.carried -= lost
+            stream.away.charge(stamp_ns, max(0, lost), span.expected)
 
-    def _round_trip(self, leg: Leg, src: Socket, dst: Socket, block: rtcp.Block, stamp_ns: int) -> None:
-        rtt_us = self._departures.round_trip_us(dst, src[0], block.ssrc, block.lsr, block.dlsr, stamp_ns)
-        if rtt_us is not None and leg.side is not None:
-            leg.call.rtt_us[leg.side] = rtt_us
-            self._out.append(RoundTrip(stamp_ns, leg, rtt_us))
+    def _round_trip(self, leg: Leg, rtt_us: float, source: str, stamp_ns: int) -> None:
+        if leg.side is not None:
+            if source == "rtcp" or leg.side not in leg.call.rtt_us:
+                leg.call.rtt_us[leg.side] = rtt_us
+            self._out.append(RoundTrip(stamp_ns, leg, rtt_us, source))
 
-    def _count(self, leg: Leg, towards: bool | None, minute: int, packets: int, length: int) -> None:
-        if towards is None:
-            return
-        self._reporting.add(leg)
-        counts = leg.reports.setdefault((minute, towards), [0, 0])
+    def _extended(
+        self,
+        leg: Leg | None,
+        arriving: bool | None,
+        src: Socket,
+        dst: Socket,
+        report: xr.ExtendedReport,
+        stamp_ns: int,
+    ) -> None:
+        """RFC 3611: what left the vc is kept to be answered; what comes in answers, or tells the far view."""
+        for block in report.blocks:
+            if isinstance(block, xr.ReceiverReference):
+                if arriving is not True:
+                    self._references.sent(src, dst[0], report.ssrc, block.middle32, stamp_ns)
+            elif leg is None or not arriving:
+                continue
+            elif isinstance(block, xr.Delay):
+                # Paired here, at the capture point, it is this side's round trip whoever asked.
+                rtt_us = self._references.round_trip_us(
+                    dst, src[0], block.ssrc, block.lrr, block.dlrr, stamp_ns
+                )
+                if rtt_us is not None:
+                    self._round_trip(leg, rtt_us, "xr", stamp_ns)
+            elif isinstance(block, xr.VoipMetrics):
+                self._told(leg, far.of_voip_metrics(block), block.ssrc, stamp_ns)
+
+    # -- the far end's view
+
+    def quality_report(self, leg: Leg, report: vq.Report, now_ns: int) -> None:
+        """A PUBLISH or NOTIFY about the call of `leg` (RFC 6035): its sender's own reception."""
+        if report.local is not None:
+            ssrc = report.remote_addr.ssrc if report.remote_addr else None
+            self._told(leg, far.of_metrics(report.local), ssrc, now_ns)
+
+    def statistics(self, leg: Leg, stat: vq.RtpStat, now_ns: int) -> None:
+        """The RTP statistics header of a BYE, or of its 200, that the far end of `leg` sent."""
+        self._told(leg, far.of_rtp_stat(stat), None, now_ns)
+
+    def _told(self, leg: Leg, view: far.View, ssrc: int | None, now_ns: int) -> None:
+        """An endpoint's own round trip is this side's where the SBC makes the stream itself (`ssrc`)."""
+        self._out.append(FarEnd(now_ns, leg, view))
+        if view.round_trip_ms:
+            rtt_us = view.round_trip_ms * 1000.0
+            if self.streams.relayed(leg, ssrc):
+                self._out.append(RoundTrip(now_ns, leg, rtt_us, "xr", end_to_end=True))
+            else:
+                self._round_trip(leg, rtt_us, "xr", now_ns)
+
+    # -- counts
+
+    def _count(self, leg: Leg, towards: bool, minute: int, packets: int, length: int) -> None:
+        counts = leg.reports.get((minute, towards))
+        if counts is None:
+            self._reporting.add(leg)
+            counts = leg.reports[minute, towards] = [0, 0]
         counts[0] += packets
         counts[1] += length
 
     def _keep_early(self, src: Socket, dst: Socket, minute: int, length: int) -> None:
         """RTCP may come before the SDP that explains it: it counts once its socket is claimed."""
-        if len(self._early) >= MAX_EARLY:
-            self._early.popitem(last=False)
-        counts = self._early.setdefault((src, dst), {}).setdefault(minute, [0, 0])
+        pair = src, dst
+        minutes = self._early.get(pair)
+        if minutes is None:
+            if len(self._early) >= MAX_EARLY:
+                self._forget_early(next(iter(self._early)))
+            minutes = self._early[pair] = {}
+            for socket in pair:
+                self._early_at.setdefault(socket, set()).add(pair)
+        counts = minutes.setdefault(minute, [0, 0])
         counts[0] += 1
         counts[1] += length
 
-    def _claim_early(self, sockets: set[Socket]) -> None:
-        for pair in [pair for pair in self._early if not sockets.isdisjoint(pair)]:
-            found = self.offers.find(*pair)
-            if found is None:
-                continue
-            for minute, (packets, length) in self._early.pop(pair).items():
-                if minute in self.open_minutes:
-                    self._count(found[0].leg, found[1], minute, packets, length)
+    def _forget_early(self, pair: Pair) -> dict[int, list[int]]:
+        for socket in pair:
+            pairs = self._early_at.get(socket)
+            if pairs is not None:
+                pairs.discard(pair)
+                if not pairs:
+                    del self._early_at[socket]
+        return self._early.pop(pair)
+
+    def _claim_early(self, sockets: list[Socket]) -> None:
+        for socket in sockets:
+            for pair in tuple(self._early_at.get(socket, ())):
+                found = self.offers.find(*pair)
+                if found is None:
+                    continue
+                for minute, (packets, length) in self._forget_early(pair).items():
+                    if found[1] is not None and minute in self.open_minutes:
+                        self._count(found[0].leg, found[1], minute, packets, length)
 
     def harvest(self, minute_ns: int) -> None:
         """Give out what every stream and leg did in a minute."""
@@ -157,5 +286,7 @@ class Media:
         for pair, minutes in tuple(self._early.items()):
             minutes.pop(minute_ns, None)
             if not minutes:
-                del self._early[pair]
+                self._forget_early(pair)
         self._out += self.streams.harvest(minute_ns)
+        self._departures.forget(minute_ns - DEPARTED_NS)
+        self._references.forget(minute_ns - DEPARTED_NS)

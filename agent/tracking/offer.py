@@ -96,8 +96,25 @@ class Offers:
                 rows.append((socket, rtp))
         return rows
 
-    def ours(self, socket: Socket) -> Claim | None:
-        return self._ours.get(socket)
+    def serving(self, socket: Socket) -> Socket | None:
+        """The RTP socket whose RTCP uses `socket`, whoever named it; None where no SDP says."""
+        claim = self._ours.get(socket) or self._far.get(socket)
+        return claim.rtp if claim else None
+
+    def addresses(self, medias: list[Media]) -> set[str]:
+        """Every address from which media described so may come; none where one of them is held by 0.0.0.0."""
+        named = {self._sides.on_wire(media.address) for media in medias}
+        named.update(self._sides.on_wire(one.address) for media in medias for one in media.candidates)
+        return set() if named & {"0.0.0.0", "::", ""} else named
+
+    def withdraw(self, leg: Leg, media: Media) -> None:
+        """The sockets of `media` carry something else than RTP now (T.38): they are no claim of `leg`'s."""
+        for socket in {socket for row in self._sockets(media) for socket in row}:
+            for table in (self._ours, self._far):
+                claim = table.get(socket)
+                if claim is not None and claim.leg is leg:
+                    del table[socket]
+                    self._by_leg.get(leg, set()).discard(socket)
 
     def find(self, src: Socket, dst: Socket) -> tuple[Claim, bool | None] | None:
         """The claim under which packets from src to dst fall, and whether they go towards the vc.

@@ -4,20 +4,48 @@ Loss away from the vc, between two consecutive blocks about the same stream: the
 loss minus the increase, over the same sequence span, of (expected - received) of that stream as it left the
 vc. This holds where the SBC relays RTP and RTCP end to end (the block covers the whole path) and where it
 makes its own.
+
+What a block may not be compared with:
+
+    repeated    the same highest number, or an older one: ignored
+    reporter    another receiver counts for itself: its first block is a baseline
+    reset       its count began anew, or cannot be one count with the block before: a baseline
+    restart     the stream itself began anew (another epoch of ours): a baseline
+    missed      the capture missed frames since the block before: null, and a baseline
+    saturated   the 24 bits are full (RFC 3550 A.3: the count is clamped, it does not wrap): null
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from agent.tracking.sides import Socket
+from agent.wire.rtcp import Block
 
 MINUTE_NS = 60_000_000_000
 MAX_RTT_NS = 10_000_000_000
 COARSE_NS = 2_000_000  # clocks are coarse: an RTT above -2 ms counts as 0
-MAX_REPORTS_KEPT = 32  # sender reports a socket pair; one comes every few seconds, so minutes of them
-SEQUENCE_BACK = 1 << 16  # an extended highest that falls further back than this is a reset
+MAX_REPORTS_KEPT = 16  # sender reports a socket pair; one comes every few seconds, so a minute of them
+MISORDER = 3000  # a block whose highest lies no further back is an older one (RFC 3550 A.1 MAX_DROPOUT)
+CUMULATIVE_MOST, CUMULATIVE_LEAST = 0x7F_FFFF, -0x80_0000
+MAX_JITTER_US = 10_000_000.0  # as for round trips: what claims more is no measurement
+
+
+class Counted(NamedTuple):
+    """Our own view of a stream up to one number (RFC 3550 A.3); `unknown`: perhaps missed by the capture."""
+
+    epoch: int
+    expected: int
+    received: int
+    unknown: int
+
+
+class Span(NamedTuple):
+    """Loss between two blocks: signed, for duplicates made after the vc lower it; of `expected` numbers."""
+
+    lost: int
+    expected: int
 
 
 @dataclass(slots=True)
@@ -31,27 +59,28 @@ class AwayMinute:
 
     @property
     def ratio(self) -> float | None:
-        if self.lost is None:
+        """Loss over the increase of the highest number; None where no span is known."""
+        if self.lost is None or self.expected <= 0:
             return None
-        return min(1.0, self.lost / self.expected) if self.expected > 0 else 0.0
+        return min(1.0, self.lost / self.expected)
 
     def jitter_us(self, clock_rate: int) -> float | None:
         """The mean of the blocks' jitter, microseconds."""
         if not self.blocks or clock_rate <= 0:
             return None
-        return self.jitter_ticks / self.blocks * 1e6 / clock_rate
+        jitter_us = self.jitter_ticks / self.blocks * 1e6 / clock_rate
+        return jitter_us if jitter_us <= MAX_JITTER_US else None
 
 
 @dataclass(slots=True)
 class Baseline:
-    """The block before: cumulative loss and highest as reported, our own gap up to there."""
+    """The block before: who said it and when, what it said, and our own count up to its number."""
 
     stamp_ns: int
+    reporter: int
     cumulative: int
     highest: int
-    epoch: int
-    gap: int
-    unknown: int
+    counted: Counted
 
 
 @dataclass(slots=True)
@@ -59,67 +88,91 @@ class Away:
     """The far end's view of one stream that leaves the vc."""
 
     base: Baseline | None = None
-    balance: int = 0  # a negative difference waits here; what is published is never below 0
+    met: bool = False  # a block was compared or refused: the stream's start is no baseline any more
     minutes: dict[int, AwayMinute] = field(default_factory=dict)
-    cut_off: bool = False  # a span could not be told: the stream's start is no baseline any more
 
     def block(
         self,
         stamp_ns: int,
-        cumulative: int,
-        highest: int,
-        jitter: int,
+        reporter: int,
+        block: Block,
         counted: tuple[int, int, int, int] | None,
         *,
-        whole: bool,
+        first: bool,
         missed_ns: int,
-    ) -> None:
-        """Take one block about the stream.
+    ) -> Span | None:
+        """Take one block about the stream; the span that it ends, None where that is not known.
 
-        `cumulative` is signed, `highest` the extended highest sequence number, `jitter` in ticks. `counted`
-        is (epoch, expected, received, unknown) of the stream as it left, up to `highest` (RFC 3550 A.3),
-        None where our window has moved on. `whole`: the stream was watched from its first packet. `missed_ns`:
-        when the capture last missed frames (0: never).
+        `counted`: the stream as it left, up to the block's highest number; None where that cannot be told.
+        `first`: the first packet of the stream was seen leaving. `missed_ns`: when the capture last missed
+        frames (0: never).
         """
-        minute = stamp_ns // MINUTE_NS * MINUTE_NS
         base = self.base
-        if base is not None:
-            advance = highest - base.highest
-            if -SEQUENCE_BACK < advance <= 0:
-                return  # repeated, or overtaken by a newer one
-            if advance <= -SEQUENCE_BACK:
-                base = None  # the receiver began again
-                whole = False
-        figures = self.minutes.setdefault(minute, AwayMinute())
-        figures.jitter_ticks += jitter
+        if base is not None and base.reporter == reporter:
+            # Nearest by the low 16 bits: extended cycles are the receiver's own (RFC 3550 A.1).
+            advance = (block.highest - base.highest + 0x8000 & 0xFFFF) - 0x8000
+            if -MISORDER < advance <= 0 and (counted is None or counted[1] <= base.counted.expected):
+                return None  # repeated, or overtaken by a newer one
+        figures = self._minute(stamp_ns)
+        figures.jitter_ticks += block.jitter
         figures.blocks += 1
         if counted is None:
-            self.base = None
-            self.cut_off = True
-            return
-        epoch, expected, received, unknown = counted
-        gap = expected - received
-        now = Baseline(stamp_ns, cumulative, highest, epoch, gap, unknown)
-        if base is None and whole and not self.cut_off and not unknown:
-            lost = cumulative - gap
-            self._charge(figures, max(0, lost), expected)
-        elif base is not None and base.epoch == epoch and base.unknown == unknown and missed_ns < base.stamp_ns:
-            self._charge(figures, (cumulative - base.cumulative) - (gap - base.gap), highest - base.highest)
-        self.base = now
+            return None  # about a number we cannot place; the next block covers its span
+        ours = Counted(*counted)
+        before, self.base = base, Baseline(stamp_ns, reporter, block.cumulative_lost, block.highest, ours)
+        if block.cumulative_lost in (CUMULATIVE_MOST, CUMULATIVE_LEAST):
+            self.base, self.met = None, True
+            return None
+        if before is not None:
+            return None if missed_ns >= before.stamp_ns else _span(before, self.base, block.fraction_lost)
+        was_met, self.met = self.met, True
+        gap = ours.expected - ours.received
+        if was_met or not first or ours.epoch or ours.unknown or block.cumulative_lost > ours.expected:
+            return None
+        # Baseline 0: the first difference is floored, for the receiver may have begun after the first packet.
+        return Span(max(0, block.cumulative_lost - gap), ours.expected)
 
-    def _charge(self, figures: AwayMinute, lost: int, expected: int) -> None:
-        self.balance += lost
-        published = max(0, self.balance)
-        self.balance -= published
-        figures.lost = (figures.lost or 0) + published
+    def charge(self, stamp_ns: int, lost: int, expected: int) -> None:
+        """What a span comes to in the minute in which its block was captured."""
+        figures = self._minute(stamp_ns)
+        figures.lost = (figures.lost or 0) + lost
         figures.expected += expected
+
+    def _minute(self, stamp_ns: int) -> AwayMinute:
+        minute = stamp_ns // MINUTE_NS * MINUTE_NS
+        found = self.minutes.get(minute)
+        if found is None:
+            found = self.minutes[minute] = AwayMinute()
+        return found
+
+
+def _span(base: Baseline, now: Baseline, fraction: int) -> Span | None:
+    """The span between two blocks; None where they are not parts of one count."""
+    ours, before = now.counted, base.counted
+    if base.reporter != now.reporter or ours.epoch != before.epoch or ours.unknown != before.unknown:
+        return None
+    advance = ours.expected - before.expected
+    if now.highest - base.highest != advance:
+        return None  # the receiver's cycles began anew
+    # A receiver that wraps what should be clamped is read modulo 2^24.
+    increase = (now.cumulative - base.cumulative + 0x80_0000 & 0xFF_FFFF) - 0x80_0000
+    if increase > advance or increase < -advance:
+        return None  # more lost, or more received twice, than there was
+    # A count that fell to no more than what this span alone lost (its fraction, rounded down) is a new one.
+    if increase < 0 <= now.cumulative and now.cumulative * 256 <= (fraction + 1) * advance:
+        return None
+    return Span(increase - ((ours.expected - ours.received) - (before.expected - before.received)), advance)
 
 
 class Departures:
-    """Sender reports that left the vc, to be met by their LSR (RFC 3550 6.4.1). Bounded by socket pairs."""
+    """Sender reports that left the vc, to be met by their LSR (RFC 3550 6.4.1).
+
+    Also receiver reference times and their LRR (RFC 3611 4.5), in an object of their own. Bounded by socket
+    pairs, and `forget`.
+    """
 
     def __init__(self, max_pairs: int = 100_000) -> None:
-        self._sent: OrderedDict[tuple[Socket, str], OrderedDict[tuple[int, int], int]] = OrderedDict()
+        self._sent: dict[tuple[Socket, str], dict[int, int]] = {}
         self._max_pairs = max_pairs
 
     def sent(self, local: Socket, peer: str, ssrc: int, middle: int, stamp_ns: int) -> None:
@@ -127,11 +180,11 @@ class Departures:
         pair = self._sent.get((local, peer))
         if pair is None:
             if len(self._sent) >= self._max_pairs:
-                self._sent.popitem(last=False)
-            pair = self._sent[local, peer] = OrderedDict()
-        pair.setdefault((ssrc, middle), stamp_ns)
+                del self._sent[next(iter(self._sent))]
+            pair = self._sent[local, peer] = {}
+        pair.setdefault(ssrc << 32 | middle, stamp_ns)
         if len(pair) > MAX_REPORTS_KEPT:
-            pair.popitem(last=False)
+            del pair[next(iter(pair))]
 
     def round_trip_us(
         self, local: Socket, peer: str, ssrc: int, lsr: int, dlsr: int, stamp_ns: int
@@ -140,12 +193,19 @@ class Departures:
 
         `dlsr` in 1/65536 s. -2 ms < RTT <= 0 counts as 0; other negatives and more than 10 s are dropped.
         """
-        if lsr == 0:
-            return None
-        departed_ns = self._sent.get((local, peer), {}).get((ssrc, lsr))
+        pair = self._sent.get((local, peer)) if lsr else None  # 0: no sender report has come to it yet
+        departed_ns = pair.get(ssrc << 32 | lsr) if pair else None
         if departed_ns is None:
             return None
         rtt_ns = stamp_ns - departed_ns - dlsr * 1_000_000_000 // 65536
         if rtt_ns <= -COARSE_NS or rtt_ns > MAX_RTT_NS:
             return None
         return max(0, rtt_ns) / 1000.0
+
+    def forget(self, before_ns: int) -> None:
+        """Drop the pairs from which nothing has left since."""
+        for key in [key for key, pair in self._sent.items() if next(reversed(pair.values())) < before_ns]:
+            del self._sent[key]
+
+    def __len__(self) -> int:
+        return len(self._sent)

@@ -1,8 +1,8 @@
 """Streams: what the loop counts, joined to the leg whose sockets they use.
 
 A *stream* is one SSRC in one direction between two sockets (RFC 3550 3). The loop owns sequence numbers,
-jitter and the minute's counters; here is who a stream belongs to, what its payload types mean, and what its
-minute adds up to.
+jitter and the minute's counters; here is who a stream belongs to and what its payload types mean. A stream
+that no SDP explains yet waits, and is attached when its SDP comes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agent.tracking.codecs import STATIC_TYPES, Codec, codec
+from agent.tracking.codecs import STATIC_TYPES
 from agent.tracking.dialog import Leg
 from agent.tracking.events import StreamMinute
 from agent.tracking.loop_cy import (
@@ -22,12 +22,14 @@ from agent.tracking.loop_cy import (
     KIND_VIDEO,
     Loop,
 )
-from agent.tracking.offer import Claim, Offers
-from agent.tracking.quality import Score, burst_ratio, one_way_delay_ms, score
+from agent.tracking.measure import Measure, QualityRules
+from agent.tracking.offer import Claim, Description, Offers
 from agent.tracking.report import Away
-from agent.tracking.sides import Side, Socket
+from agent.tracking.sides import Socket
 from agent.tracking.table_cy import COUNTERS
 from agent.wire.sdp import Media
+
+__all__ = ["Observer", "QualityRules", "Stream", "Streams", "payload_rows"]
 
 _SPECIAL = {
     "telephone-event": KIND_EVENT,
@@ -41,14 +43,10 @@ _SPECIAL = {
 Observer = Literal["vc", "customer"]
 Rows = dict[int, tuple[int, int]]  # payload type: clock rate (Hz), kind
 
-
-@dataclass(frozen=True, slots=True)
-class QualityRules:
-    """Settings of the E-model. Milliseconds."""
-
-    jitter_buffer_ms: float = 60.0
-    default_rtt_ms: float = 100.0
-    plc: bool = True
+SILENCE_NS = 2_000_000_000  # after that long without a packet the loop judges what is open
+PAUSE_NS = 500_000_000  # a stream silent for so long when its media is renegotiated may begin anywhere
+MAX_SENT = 1024  # SSRCs remembered a leg: a sender that changes it with every packet stays unknown from there
+_NOTHING: tuple[float, ...] = (0,) * len(COUNTERS)
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +61,10 @@ class Stream:
     leg: Leg | None = None
     towards: bool | None = None
     arriving: bool | None = None  # measured here; what leaves is the far end's to report
+    attached: bool = False  # it has belonged to a leg
+    first: bool = False  # its first packet is the first of its SSRC that leaves on its leg
     audio: bool = True
+    named: bool = True  # it comes from an address that its sender's SDP names
     codecs: dict[int, str] = field(default_factory=dict)  # payload type: encoding name
     away: Away = field(default_factory=Away)
 
@@ -100,10 +101,12 @@ class Streams:
         self._observer = observer
         self._loop = loop
         self._offers = offers
-        self._quality = quality
+        self._measure = Measure(loop, quality)
         self._by_id: dict[int, Stream] = {}
         self._by_source: dict[tuple[Socket, int], list[Stream]] = {}
         self._by_socket: dict[Socket, set[Stream]] = {}
+        self._told: set[Stream] = set()  # the far end spoke of them in a minute that is still open
+        self._judged_ns = 0
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -133,6 +136,24 @@ class Streams:
             return None
         return next((s for s in streams if s.dst[0] == peer), streams[-1])
 
+    def relayed(self, leg: Leg, ssrc: int | None) -> bool:
+        """Whether the SBC passes on what leaves on `leg` (with `ssrc`, or at all) as it comes in elsewhere.
+
+        A relayed stream keeps its SSRC (RFC 3550 7.1); what the SBC makes itself has one of its own.
+        """
+        for stream in leg.streams:
+            if stream.arriving is False and ssrc in (None, stream.ssrc):
+                for other in leg.call.legs:
+                    if other is not leg and any(
+                        s.ssrc == stream.ssrc and s.arriving for s in other.streams
+                    ):
+                        return True
+        return False
+
+    def told(self, stream: Stream) -> None:
+        """A block spoke of `stream`: it has something to say in this minute even if it sends nothing."""
+        self._told.add(stream)
+
     def claimed(self, sockets: Iterable[Socket], minutes: list[int]) -> list[StreamMinute]:
         """An SDP named `sockets`: attach what runs there. What a stream did under another leg is closed."""
         done: list[StreamMinute] = []
@@ -150,24 +171,41 @@ class Streams:
     def cut(self, stream: Stream, minutes: list[int]) -> list[StreamMinute]:
         """Close what `stream` counted so far in the open minutes, and detach it."""
         done = [
-            self._minute(stream, minute, counters)
+            self._measure.minute(stream, minute, counters, stream.away.minutes.pop(minute, None))
             for minute in minutes
             if any(counters := self._loop.harvest(stream.id, minute)) or minute in stream.away.minutes
         ]
+        self._told.discard(stream)
         self._detach(stream)
         return done
 
     def released(self, leg: Leg, minutes: list[int]) -> list[StreamMinute]:
         """The leg's media is over: later packets are orphans."""
+        if leg.streams:
+            # The last 64 numbers wait for latecomers until 2 s of silence; then they are this leg's still.
+            due_ns = max(self._loop.last_ns(stream.id) for stream in leg.streams) + SILENCE_NS
+            if self._judged_ns < due_ns:
+                self._judged_ns = max(due_ns, int(self._loop.newest_ns))
+                self._loop.flush(self._judged_ns)
         return [event for stream in tuple(leg.streams) for event in self.cut(stream, minutes)]
 
     def harvest(self, minute_ns: int) -> list[StreamMinute]:
         """What every stream did in a minute; its counters start again from zero."""
         done = []
+        by_id, minute = self._by_id, self._measure.minute
         for stream_id, counters in self._loop.harvest_all(minute_ns):
-            stream = self._by_id.get(stream_id)
+            stream = by_id.get(stream_id)
             if stream is not None:
-                done.append(self._minute(stream, minute_ns, counters))
+                minutes = stream.away.minutes
+                done.append(
+                    minute(stream, minute_ns, counters, minutes.pop(minute_ns, None) if minutes else None)
+                )
+        for stream in tuple(self._told):
+            # Its last report may come a minute after its last packet.
+            if minute_ns in stream.away.minutes:
+                done.append(minute(stream, minute_ns, _NOTHING, stream.away.minutes.pop(minute_ns)))
+            if not stream.away.minutes:
+                self._told.discard(stream)
         return done
 
     def expire(self, before_ns: int) -> None:
@@ -177,6 +215,7 @@ class Streams:
             if stream is None:
                 continue
             self._detach(stream)
+            self._told.discard(stream)
             same = self._by_source[stream.src, stream.ssrc]
             same.remove(stream)
             if not same:
@@ -191,29 +230,52 @@ class Streams:
     def last_ns(self, stream: Stream) -> int:
         return self._loop.last_ns(stream.id)
 
-    def rebase(self, leg: Leg) -> None:
-        """Media of `leg` was renegotiated: a jump in the next packet of its streams is no loss."""
+    def rebase(self, legs: Iterable[Leg], now_ns: int) -> None:
+        """Media was renegotiated at `now_ns`: what a silent stream goes on with is no loss.
+
+        A stream that flows is left alone: were its next packet to begin a new count, losses around the
+        re-INVITE would be hidden. If its source does start again, RFC 3550 A.1 finds that.
+        """
+        for leg in legs:
+            for stream in leg.streams:
+                if now_ns - self._loop.last_ns(stream.id) >= PAUSE_NS:
+                    self._loop.rebase(stream.id)
+
+    def described(self, leg: Leg) -> None:
+        """An SDP passed on `leg`: which addresses its streams come from may now be explained."""
+        description = self._offers.descriptions.get(leg)
         for stream in leg.streams:
-            self._loop.rebase(stream.id)
+            stream.named = self._is_named(stream, description)
+
+    def _is_named(self, stream: Stream, description: Description | None) -> bool:
+        if description is None or stream.towards is None:
+            return True
+        named = self._offers.addresses(description.far if stream.towards else description.ours)
+        return not named or stream.src[0] in named
 
     def _attach(self, stream: Stream, claim: Claim, towards: bool | None) -> None:
-        if stream.leg is not claim.leg:
+        leg = claim.leg
+        arriving = None if towards is None else towards == (self._observer == "vc")
+        if stream.leg is not leg:
             self._detach(stream)
-            stream.leg = claim.leg
-            claim.leg.streams.add(stream)
-        stream.towards = towards
-        stream.arriving = None if towards is None else towards == (self._observer == "vc")
-        description = self._offers.descriptions.get(claim.leg)
+            stream.leg = leg
+            leg.streams.add(stream)
+            # A receiver counts on over a pause in which we forgot the stream, and over a change of sockets.
+            stream.first = not stream.attached and stream.ssrc not in leg.sent and len(leg.sent) < MAX_SENT
+            if arriving is False and len(leg.sent) < MAX_SENT:
+                leg.sent.add(stream.ssrc)
+            stream.attached = True
+        stream.towards, stream.arriving = towards, arriving
+        description = self._offers.descriptions.get(leg)
+        stream.named = self._is_named(stream, description)
+        section = _section(claim.media, self._loop.payload_type(stream.id), stream.ssrc)
         # Payload types are the receiver's to define (RFC 3264 5.1): its SDP comes first.
         medias = list(claim.media)
         if description:
             first, second = description.ours, description.far
-            medias += [*first, *second] if towards else [*second, *first]
-            if not towards:
-                medias = medias[len(claim.media) :] + list(claim.media)
-        stream.audio = all(media.kind == "audio" for media in claim.media)
-        same_kind = [media for media in medias if media.kind == claim.media[0].kind]
-        rows, stream.codecs = payload_rows(same_kind)
+            medias = [*medias, *first, *second] if towards else [*second, *first, *medias]
+        stream.audio = section.kind == "audio"
+        rows, stream.codecs = payload_rows(media for media in medias if media.kind == section.kind)
         self._loop.set_map(stream.id, self._loop.payload_map(rows))
 
     def _detach(self, stream: Stream) -> None:
@@ -221,73 +283,14 @@ class Streams:
             stream.leg.streams.discard(stream)
             stream.leg = stream.towards = stream.arriving = None
 
-    def _minute(self, stream: Stream, minute_ns: int, counters: tuple[float, ...]) -> StreamMinute:
-        c = dict(zip(COUNTERS, counters, strict=True))
-        payload_type = self._loop.payload_type(stream.id)
-        name = stream.codec_name(payload_type)
-        rate = self._loop.clock_rate(stream.id)
-        jitter_us = c["jitter_sum_us"] / c["jitter_count"] if c["jitter_count"] else None
-        away = stream.away.minutes.pop(minute_ns, None)
-        lost: int | None = int(c["lost"])
-        source: str | None = "rtp"
-        ratio: float | None = None
-        bursts = 1.0
-        figure_us = jitter_us
-        if stream.arriving is False:
-            lost, figure_us, source = None, None, None
-            if away is not None:
-                lost, ratio, source = away.lost, away.ratio, "rtcp"
-                figure_us = away.jitter_us(rate)
-        elif c["judged"]:
-            bad = int(c["lost"] + c["discarded"])
-            ratio = min(1.0, bad / c["judged"])
-            bursts = burst_ratio(bad, int(c["loss_runs"]), int(c["judged"]))
-        elif c["packets"]:
-            ratio = 0.0
-        return StreamMinute(
-            minute_ns,
-            stream.leg,
-            stream.towards,
-            stream.src,
-            stream.dst,
-            stream.ssrc,
-            payload_type,
-            name,
-            stream.first_ns,
-            self._loop.last_ns(stream.id),
-            int(c["packets"]),
-            int(c["bytes"]),
-            lost,
-            int(c["unknown"]),
-            int(c["duplicates"]),
-            int(c["reordered"]),
-            int(c["discarded"]),
-            int(c["lost"]),
-            figure_us,
-            jitter_us,
-            int(c["jitter_count"]),
-            c["jitter_max_us"] if c["jitter_count"] else None,
-            source,
-            self._score(stream, name, rate, ratio, bursts),
-            bursts,
-            self._loop.assumed(stream.id),
-        )
 
-    def _score(
-        self, stream: Stream, name: str, rate: int, ratio: float | None, bursts: float
-    ) -> Score | None:
-        if ratio is None or not stream.audio or stream.leg is None or not name:
-            return None
-        row: Codec = codec(name, rate)
-        side: Side | None = stream.leg.side
-        rtt_us = stream.leg.call.rtt_us.get(side or "", self._quality.default_rtt_ms * 1000.0)
-        ticks = self._loop.packet_ticks(stream.id)
-        delay_ms = one_way_delay_ms(
-            rtt_us / 1000.0,
-            row,
-            packet_ms=ticks * 1000.0 / rate if ticks and rate else row.packet_ms,
-            jitter_buffer_ms=self._quality.jitter_buffer_ms,
-        )
-        return score(
-            row, loss_ratio=ratio, burst_ratio=bursts, one_way_delay_ms=delay_ms, plc=self._quality.plc
-        )
+def _section(medias: list[Media], payload_type: int, ssrc: int) -> Media:
+    """The m-line of a stream where several share a socket (RFC 9143 9.2): by its SSRC, else its type."""
+    if len(medias) > 1:
+        for media in medias:
+            if ssrc in media.ssrcs:
+                return media
+        for media in medias:
+            if payload_type in media.payload_types:
+                return media
+    return medias[0]

@@ -1,0 +1,162 @@
+"""One direction of one call in one minute, and the sum of many calls for a connector."""
+
+from __future__ import annotations
+
+from agent.summary.catalog import DIRECTIONS, SIDES
+from agent.tracking.events import StreamMinute
+
+
+class DirectionFigures:
+    """Streams that share a direction: counts add, jitter is weighted by packets.
+
+    `streams` counts those that ran or of which loss was told; `known` those whose loss is known.
+    """
+
+    __slots__ = (
+        "assumed", "burst_lost", "burst_packets", "bursts", "bytes", "codec", "codec_packets", "discarded",
+        "first_ns", "gap_lost", "gap_packets", "jitter_packets", "jitter_source", "jitter_sum", "jitters_us",
+        "known", "known_lost", "known_packets", "last_ns", "lost_source", "mos_sum", "packet_ms", "packets",
+        "r_sum", "rtcp_bytes", "rtcp_packets", "scored", "streams", "unknown", "unnamed", "wide", "wide_sum",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.packets = self.bytes = self.rtcp_packets = self.rtcp_bytes = 0
+        self.streams = self.known = self.known_lost = self.known_packets = 0
+        self.unknown = self.discarded = 0
+        self.burst_packets = self.burst_lost = self.gap_packets = self.gap_lost = self.bursts = 0
+        self.jitters_us: list[float] = []  # one sample a stream
+        self.jitter_sum = self.jitter_packets = 0.0
+        self.lost_source: str | None = None
+        self.jitter_source: str | None = None
+        self.scored = self.mos_sum = self.r_sum = 0.0  # packets behind the scores; sums weighted by them
+        self.wide = self.wide_sum = 0.0
+        self.first_ns = self.last_ns = 0  # of its streams, not of this minute alone
+        self.codec = ""  # of the audio stream with most packets
+        self.codec_packets = 0
+        self.packet_ms = 0.0
+        self.assumed = self.unnamed = False
+
+    @property
+    def lost(self) -> int | None:
+        """0 where no stream ran; None where streams ran and of none it is known."""
+        return self.known_lost if self.known or not self.streams else None
+
+    @property
+    def jitter_us(self) -> float | None:
+        return self.jitter_sum / self.jitter_packets if self.jitter_packets else None
+
+    @property
+    def mos(self) -> float | None:
+        return self.mos_sum / self.scored if self.scored else None
+
+    @property
+    def r(self) -> float | None:
+        return self.r_sum / self.scored if self.scored else None
+
+    def add(self, stream: StreamMinute) -> None:
+        packets, lost, jitter_us, score = stream.packets, stream.lost, stream.jitter_us, stream.score
+        self.packets += packets
+        self.bytes += stream.bytes
+        if stream.last_ns > self.last_ns:
+            self.last_ns = stream.last_ns
+        if lost is not None:
+            self.streams += 1
+            self.known += 1
+            self.known_lost += lost
+            self.known_packets += packets
+            self.lost_source = stream.lost_source
+        elif packets:
+            self.streams += 1
+        if jitter_us is not None:
+            weight = packets or 1
+            self.jitters_us.append(jitter_us)
+            self.jitter_sum += jitter_us * weight
+            self.jitter_packets += weight
+            self.jitter_source = stream.jitter_source
+        if score is not None:
+            weight = packets or int(stream.weight) or 1
+            self.scored += weight
+            self.mos_sum += score.mos * weight
+            self.r_sum += score.r * weight
+            if score.mos_wb is not None:
+                self.wide += weight
+                self.wide_sum += score.mos_wb * weight
+        if packets:
+            if not self.first_ns or stream.first_ns < self.first_ns:
+                self.first_ns = stream.first_ns
+            if stream.audio and packets > self.codec_packets:
+                self.codec, self.packet_ms, self.codec_packets = stream.codec, stream.packet_ms, packets
+            self.assumed = self.assumed or stream.assumed
+            self.unnamed = self.unnamed or not stream.named
+        self.unknown += stream.unknown
+        self.discarded += stream.discarded
+        if stream.bursts or stream.gap_lost or stream.gap_packets:
+            self.bursts += stream.bursts
+            self.burst_packets += stream.burst_packets
+            self.burst_lost += stream.burst_lost
+            self.gap_packets += stream.gap_packets
+            self.gap_lost += stream.gap_lost
+
+
+_COUNTS = tuple(
+    (direction, *(prefix + suffix for suffix in ("RtpPackets", "RtpBytes", "RtcpPackets", "RtcpBytes")))
+    for direction, (prefix, _) in DIRECTIONS.items()
+)
+
+
+class MediaTotals:
+    """The media metrics of one connector in one minute."""
+
+    def __init__(self) -> None:
+        self._sums = {direction: DirectionFigures() for direction in DIRECTIONS}
+        self._samples: dict[str, list[tuple[float, float]]] = {}
+
+    def add(self, directions: dict[str, DirectionFigures]) -> None:
+        """One call's directions."""
+        for direction, figures in directions.items():
+            total = self._sums[direction]
+            total.packets += figures.packets
+            total.bytes += figures.bytes
+            total.rtcp_packets += figures.rtcp_packets
+            total.rtcp_bytes += figures.rtcp_bytes
+            total.streams += figures.streams
+            total.known += figures.known
+            total.known_lost += figures.known_lost
+            total.known_packets += figures.known_packets
+            total.jitters_us += figures.jitters_us
+
+    def sample(self, metric: str, value: float) -> None:
+        """One call's figure of a side: its RTT or MOS."""
+        self._samples.setdefault(metric, []).append((value, 1.0))
+
+    @property
+    def values(self) -> dict[str, int | None]:
+        """Counts by metric name. Loss: a sum over what is known, None where streams ran and none is."""
+        values: dict[str, int | None] = {}
+        for direction, packets, size, rtcp_packets, rtcp_bytes in _COUNTS:
+            total = self._sums[direction]
+            values[packets], values[size] = total.packets, total.bytes
+            values[rtcp_packets], values[rtcp_bytes] = total.rtcp_packets, total.rtcp_bytes
+            values[DIRECTIONS[direction][0] + "PacketsLost"] = total.lost
+        return values
+
+    @property
+    def samples(self) -> dict[str, list[tuple[float, float]]]:
+        """(value, count) pairs by metric name: jitter one a stream, RTT and MOS one a call."""
+        jitters = {
+            f"{prefix}Jitter": [(value, 1.0) for value in self._sums[direction].jitters_us]
+            for direction, (prefix, _) in DIRECTIONS.items()
+        }
+        return jitters | {
+            f"{name}{suffix}": self._samples.get(f"{name}{suffix}", [])
+            for suffix, _, _ in SIDES.values()
+            for name in ("RTTBetweenVcAnd", "MOSBetweenVcAnd")
+        }
+
+    @property
+    def coverage(self) -> dict[str, float | None]:
+        """By direction: packets of streams whose loss is known / packets; None where there were none."""
+        return {
+            direction: total.known_packets / total.packets if total.packets else None
+            for direction, total in self._sums.items()
+        }

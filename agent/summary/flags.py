@@ -1,0 +1,88 @@
+"""Flags of a media record: what an operator would look at first. Each has its one definition here.
+
+one_way_audio       A side's audio runs one way only: 100 packets or more one way and none the other in 10 s
+                    or more of answered call, with nothing held and since the media was last described.
+dead_air            For 10 s or more of answered call nothing at all came or went on a side, as above.
+late_media          A direction's first packet came more than 500 ms after the answer.
+unexpected_source   Packets came from an address that no SDP of their sender names (NAT, or somebody else).
+codec_asymmetry     A side's two directions used different codecs for speech (50 packets or more each).
+ptime_asymmetry     ... or different packet times.
+assumed_clock_rate  No SDP gave a stream's clock rate: it was inferred, so its jitter is an estimate.
+capture_loss        The capture itself missed frames in gaps of a stream: `*_packets_unknown` counts them.
+late_answer         The call was answered after its failure had been counted (given by tracking).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agent.summary.direction import DirectionFigures
+from agent.tracking.call import Call
+from agent.tracking.dialog import Leg
+
+ONE_WAY_NS = 10_000_000_000
+ONE_WAY_PACKETS = 100
+LATE_NS = 500_000_000
+COMPARED_PACKETS = 50
+
+
+def of_streams(directions: Iterable[DirectionFigures]) -> set[str]:
+    """Flags that single directions give."""
+    found = set()
+    for figures in directions:
+        if figures.unknown:
+            found.add("capture_loss")
+        if figures.assumed:
+            found.add("assumed_clock_rate")
+        if figures.unnamed:
+            found.add("unexpected_source")
+    return found
+
+
+def of_side(
+    call: Call,
+    legs: list[Leg],
+    towards: DirectionFigures,
+    away: DirectionFigures,
+    start_ns: int,
+    until_ns: int,
+) -> set[str]:
+    """Flags of a side. The minute starts at `start_ns` and was watched until `until_ns`."""
+    found = set()
+    if towards.codec_packets >= COMPARED_PACKETS and away.codec_packets >= COMPARED_PACKETS:
+        if towards.codec and away.codec and towards.codec.upper() != away.codec.upper():
+            found.add("codec_asymmetry")
+        if towards.packet_ms and away.packet_ms and abs(towards.packet_ms - away.packet_ms) >= 1.0:
+            found.add("ptime_asymmetry")
+    answer_ns = call.answer_ns
+    for leg in legs:
+        first = leg.ledger.first_ns
+        for is_towards, figures in ((True, towards), (False, away)):
+            if figures.first_ns and is_towards not in first:
+                first[is_towards] = figures.first_ns
+                if answer_ns is not None and call.whole and figures.first_ns - answer_ns > LATE_NS:
+                    found.add("late_media")
+    if answer_ns is None:
+        return found
+    speaking = [leg for leg in legs if leg.was_up and not leg.held and _has_audio(leg)]
+    if not speaking or any(leg.held for leg in call.legs):
+        return found
+    start_ns = max(start_ns, answer_ns, *(leg.described_ns for leg in call.legs))
+    until_ns = until_ns if call.end_ns is None else min(until_ns, call.end_ns)
+    if until_ns - start_ns < ONE_WAY_NS:
+        return found
+    if until_ns - max(start_ns, towards.last_ns, away.last_ns) >= ONE_WAY_NS:
+        found.add("dead_air")
+    for one, other in ((towards, away), (away, towards)):
+        if one.packets >= ONE_WAY_PACKETS and other.last_ns < start_ns:
+            found.add("one_way_audio")
+    return found
+
+
+def _has_audio(leg: Leg) -> bool:
+    """Whether the last SDP of either end has speech to carry: a fax (T.38) does not."""
+    return any(
+        kind == "audio" and port and is_rtp
+        for sections in leg.described.values()
+        for kind, _, port, _, _, is_rtp in sections
+    )
