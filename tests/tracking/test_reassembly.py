@@ -63,6 +63,7 @@ def test_fragments_any_order_give_the_datagram_once(datagram, words, random, dou
     assert [result for result in results if result is not None] == [datagram]
     assert results[-1] == datagram
     assert (len(fragments), fragments.held_bytes, fragments.mismatched) == (0, 0, 0)
+    assert fragments.completed == 1
 
 
 def test_fragments_overlap_with_same_bytes_is_tolerated():
@@ -80,11 +81,28 @@ def test_fragments_overlap_with_other_bytes_drops_the_datagram_and_its_late_piec
     assert (fragments.mismatched, fragments.completed, fragments.held_bytes) == (1, 0, 0)
 
 
-def test_fragments_beyond_the_last_one_drop_the_datagram():
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ((16, True, b"89abcdef"), (8, False, b"x")),  # held bytes after the end
+        ((8, False, b"x"), (16, True, b"89abcdef")),  # bytes after the known end
+        ((8, False, b"x"), (8, False, b"xy")),  # two ends
+        ((8, False, b"xy"), (8, False, b"x")),
+    ],
+)
+def test_fragments_that_contradict_the_end_drop_the_datagram(first, second):
     fragments = Fragments()
-    fragments.add(KEY, 1, 16, True, b"89abcdef", 0)
-    assert fragments.add(KEY, 1, 8, False, b"x", 0) is None
+    assert fragments.add(KEY, 1, *first, 0) is None
+    assert fragments.add(KEY, 1, *second, 0) is None
     assert fragments.mismatched == 1
+
+
+def test_fragments_of_many_datagrams_are_bounded_by_number():
+    fragments = Fragments(max_datagrams=3)
+    for identification in range(4):
+        fragments.add(KEY, identification, 0, True, b"01234567", 0)
+    assert (len(fragments), fragments.evicted) == (3, 1)
+    assert fragments.add(KEY, 0, 8, False, b"x", 0) is None
 
 
 @pytest.mark.parametrize(
@@ -208,7 +226,7 @@ def test_tcp_reorder_duplicates_and_wrap_change_nothing(start, size, random, rep
         segments[at : at + 3] = window
     found = [found for sequence, payload in segments for found in sender.put(payload, sequence)]
     assert found == MESSAGES
-    assert (streams.holes, streams.held_bytes) == (0, 0)
+    assert (streams.holes, streams.held_bytes, streams.messages) == (0, 0, len(MESSAGES))
 
 
 def test_tcp_begun_mid_stream_resyncs_at_the_next_start_line():
@@ -264,6 +282,14 @@ def test_tcp_reset_forgets_the_stream():
     sender.put(message(1)[:100])
     assert sender.put(b"", flags=RST) == []
     assert (len(sender.streams), sender.streams.held_bytes) == (0, 0)
+
+
+def test_tcp_segment_before_its_turn_is_counted_and_waits():
+    sender = Sender(TcpStreams())
+    sender.put(b"\r\n")
+    assert sender.put(message(2), sender.sequence + len(message(1))) == []
+    assert sender.put(message(1)) == [message(1), message(2)]
+    assert (sender.streams.reordered, sender.streams.holes, sender.streams.held_bytes) == (1, 0, 0)
 
 
 def test_tcp_hole_never_filled_is_given_up_after_the_timeout():

@@ -106,9 +106,18 @@ def test_padding_that_cannot_be_is_content(count):
     assert rtcp.parse(report).reports[0].blocks[0].dlsr == 0x700 | count
 
 
+def test_padding_larger_than_its_packet_is_content():
+    assert rtcp.parse(b"\xa0\xcb\x00\x01\x02ab\x08").byes == [rtcp.Bye([], "ab")]
+
+
 def test_padding_bit_in_front_of_other_packets_is_ignored():
-    data = b"\xa1" + packet(0x81, 203, 7)[1:] + packet(0x80, 201, 8)
-    assert rtcp.parse(data).byes == [rtcp.Bye([7], "")]
+    data = packet(0xA2, 203, 7, 8) + packet(0x80, 201, 8)
+    assert rtcp.parse(data).byes == [rtcp.Bye([7, 8], "")]
+
+
+def test_packet_of_a_header_alone_is_read():
+    compound = rtcp.parse(seed("sr-sdes") + b"\x80\xcb\x00\x00")
+    assert (compound.byes, compound.rejects) == ([rtcp.Bye([], "")], [])
 
 
 # One bad packet spoils no other
@@ -241,6 +250,9 @@ def test_plain_rtcp_whose_last_bytes_look_like_a_trailer_is_read():
     report = packet(0x81, 201, 1, 2, 3, 4, 5, 0x80000001, 0x80000001)
     assert not rtcp.looks_encrypted(report)
     assert rtcp.parse(report).reports[0].blocks[0].dlsr == 0x80000001
+    followed = packet(0x81, 201, 1, 2, 3, 4, 5, 6, 0x80000007) + bytes(4)
+    assert not rtcp.looks_encrypted(followed)
+    assert len(rtcp.parse(followed).reports) == 1
     lookalike = seed("bad-inside-trailer-lookalike")
     assert not rtcp.looks_encrypted(lookalike)
     assert rtcp.parse(lookalike).reports == [SENDER]

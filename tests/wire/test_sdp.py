@@ -235,3 +235,41 @@ def test_any_bytes_are_a_session_or_a_wire_error(lines, end):
         assert all(0 < port <= 65535 for _, port in media.sockets)
         assert 0 <= media.rtcp_port <= 65535
         assert media.direction in sdp.DIRECTIONS
+
+
+# RFC 3551 table 4: encoding name and clock rate of the payload types that audio may use without rtpmap.
+AUDIO = """
+0 PCMU 8000
+3 GSM 8000
+4 G723 8000
+5 DVI4 8000
+6 DVI4 16000
+7 LPC 8000
+8 PCMA 8000
+9 G722 8000
+10 L16 44100
+11 L16 44100
+12 QCELP 8000
+13 CN 8000
+14 MPA 90000
+15 G728 8000
+16 DVI4 11025
+17 DVI4 22050
+18 G729 8000
+"""
+
+
+@pytest.mark.parametrize("row", AUDIO.split("\n")[1:-1])
+def test_static_payload_type_has_name_and_rate_of_rfc_3551(row):
+    number, name, rate = row.split()
+    assert one("m=audio 6000 RTP/AVP 0").codec(int(number)) == (name, int(rate), 2 if number == "10" else 1)
+
+
+def test_highest_port_payload_type_and_ssrc_are_in_range():
+    media = one("m=audio 65535 RTP/AVP 127 128", "a=ssrc:4294967295 x", "a=ssrc:4294967296 x")
+    assert (media.port, media.rtcp_port) == (65535, 65535)
+    assert (media.payload_types, media.ssrcs) == ([127], [4294967295])
+
+
+def test_m_line_without_formats_still_names_its_socket():
+    assert one("m=audio 6000 RTP/AVP").sockets == [("192.0.2.1", 6000)]

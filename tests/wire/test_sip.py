@@ -103,7 +103,17 @@ def test_cseq_that_is_none_is_rejected(value):
     assert raised.value.reason is Reason.SIP_HEADER
 
 
+def test_cseq_of_32_bits_is_read():
+    assert sip.parse(with_header("CSeq: 4294967295 INVITE", "CSeq")).cseq == 4294967295
+
+
 # Lenience
+
+
+@pytest.mark.parametrize("version", ["sip/2.0", "SIP/2.0", "SIP/7.0"])
+def test_version_in_any_case_and_of_any_number_is_read(version):
+    assert sip.parse(request(start=f"{version} 200 OK")).status == 200
+    assert sip.parse(request(start=f"INVITE sip:a@b {version}")).uri == "sip:a@b"
 
 
 def test_leading_crlf_is_skipped():
@@ -266,9 +276,15 @@ def test_sdp_without_content_type_is_believed_when_it_looks_like_one():
 def test_multipart_nested_without_end_is_given_up():
     body = b"".join(
         b"--%d\r\nContent-Type: multipart/mixed;boundary=%d\r\n\r\n" % (level, level + 1)
-        for level in range(500)
+        for level in range(1200)
     )
     assert sip.parse(request("Content-Type: multipart/mixed;boundary=0\r\n", body=body)).sdp is None
+
+
+def test_multipart_without_boundary_parameter_is_split_at_its_first_line():
+    body = b"--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b--\r\n"
+    assert sip.parse(request("Content-Type: multipart/mixed\r\n", body=body)).sdp == b"v=0"
+    assert sip.parse(request("Content-Type: multipart/mixed\r\n", body=body[2:])).sdp is None
 
 
 # Cut by the snap length
