@@ -97,6 +97,7 @@ class Decoder:
         return self.link(origin >> 32)
 
     def link(self, link_type: cython.longlong) -> cython.int:
+        packet_type: cython.longlong  # 64 bits: shifted left it would overflow an int
         if link_type == 1:  # Ethernet
             if self.at + 14 > self.end:
                 return SHORT_LINK
@@ -106,14 +107,16 @@ class Decoder:
         if link_type == 113:  # SLL: packet type, ARPHRD, address length, address (8), protocol
             if self.at + 16 > self.end:
                 return SHORT_LINK
-            self.path = self.path >> 32 << 32 | (self.be16(self.at) & 0xFF) << 24
+            packet_type = self.be16(self.at) & 0xFF
+            self.path = self.path >> 32 << 32 | packet_type << 24
             self.ether_type = self.be16(self.at + 14)
             self.at += 16
             return self.ethernet()
         if link_type == 276:  # SLL2: protocol, reserved, interface index, ARPHRD, packet type, ...
             if self.at + 20 > self.end:
                 return SHORT_LINK
-            self.path = self.path >> 32 << 32 | self.view[self.at + 10] << 24
+            packet_type = self.view[self.at + 10]
+            self.path = self.path >> 32 << 32 | packet_type << 24
             self.path |= (self.be32(self.at + 4) & 0xFFFF) << 32
             self.ether_type = self.be16(self.at)
             self.at += 20
