@@ -15,15 +15,18 @@ from agent.store.database import used_bytes
 from agent.store.gaps import Gap, add_gap
 
 CLOUDWATCH_WINDOW_S = 14 * 86_400  # nothing older is taken by anybody
-# What goes, in this order: (kinds, whether a sink waits for it).
+# What goes, in this order: (kind, whether a sink waits for it).
 _ORDER = (
-    (("sip",), False),
-    (("media", "calls"), False),
-    (("sip",), True),
-    (("media", "calls"), True),
-    (("metrics",), False),
-    (("metrics",), True),
+    ("sip", False),
+    ("media", False),
+    ("calls", False),
+    ("sip", True),
+    ("media", True),
+    ("calls", True),
+    ("metrics", False),
+    ("metrics", True),
 )
+_KINDS = ("sip", "media", "calls", "metrics")
 _WAITING = "EXISTS (SELECT 1 FROM due JOIN sinks ON name = sink WHERE row_id = rows.id AND active)"
 _ROW_OVERHEAD = 200  # bytes of a row beside its body: columns and three indexes
 
@@ -50,19 +53,19 @@ def make_room(
     """Delete the least missed rows until `wanted` more bytes fit; returns rows deleted by kind."""
     excess = used_bytes(connection) + wanted - max_bytes
     deleted: dict[str, int] = {}
-    for kinds, waited_for in _ORDER:
+    for kind, waited_for in _ORDER:
         if excess <= 0:
             break
-        losses: dict[str, Loss] = {}
+        loss = Loss()
         ids = []
-        for row_id, kind, minute_ns, records, size in _oldest(connection, kinds, waited_for):
+        for row_id, minute_ns, records, size in _oldest(connection, kind, waited_for):
             ids.append((row_id,))
-            losses.setdefault(kind, Loss()).add(minute_ns, records)
+            loss.add(minute_ns, records)
             excess -= size + _ROW_OVERHEAD
             if excess <= 0:
                 break
         delete_rows(connection, ids)
-        for kind, loss in losses.items():
+        if ids:
             deleted[kind] = deleted.get(kind, 0) + loss.rows
             why = "size, not delivered" if waited_for else "size"
             gap = Gap(now_ns, kind, loss.first_ns, loss.last_ns, loss.records, why)
@@ -74,21 +77,24 @@ def drop_old(
     connection: sqlite3.Connection, retention_s: int, now_ns: int, next_id: Callable[[], int]
 ) -> None:
     """Delete rows past their retention that no sink waits for, and whatever no sink may deliver any more."""
-    horizon = now_ns - retention_s * 1_000_000_000
-    old = connection.execute(f"SELECT id FROM rows WHERE minute_ns < ? AND NOT {_WAITING}", (horizon,))
-    delete_rows(connection, old.fetchall())
+    kept_from = now_ns - retention_s * 1_000_000_000
     horizon = now_ns - CLOUDWATCH_WINDOW_S * 1_000_000_000
-    losses: dict[str, Loss] = {}
-    ids = []
-    for row_id, kind, minute_ns, records in connection.execute(
-        "SELECT id, kind, minute_ns, records FROM rows WHERE minute_ns < ?", (horizon,)
-    ):
-        ids.append((row_id,))
-        losses.setdefault(kind, Loss()).add(minute_ns, records)
-    delete_rows(connection, ids)
-    for kind, loss in losses.items():
-        gap = Gap(now_ns, kind, loss.first_ns, loss.last_ns, loss.records, "age, not delivered")
-        add_gap(connection, next_id(), gap)
+    for kind in _KINDS:  # one by one: the index is by kind, then age
+        old = connection.execute(
+            f"SELECT id FROM rows WHERE kind=? AND minute_ns < ? AND NOT {_WAITING}", (kind, kept_from)
+        )
+        delete_rows(connection, old.fetchall())
+        loss = Loss()
+        ids = []
+        for row_id, minute_ns, records in connection.execute(
+            "SELECT id, minute_ns, records FROM rows WHERE kind=? AND minute_ns < ?", (kind, horizon)
+        ):
+            ids.append((row_id,))
+            loss.add(minute_ns, records)
+        delete_rows(connection, ids)
+        if ids:
+            gap = Gap(now_ns, kind, loss.first_ns, loss.last_ns, loss.records, "age, not delivered")
+            add_gap(connection, next_id(), gap)
     connection.execute("DELETE FROM parts WHERE minute_ns < ?", (horizon,))
 
 
@@ -98,12 +104,11 @@ def delete_rows(connection: sqlite3.Connection, ids: list[tuple[int]]) -> None:
 
 
 def _oldest(
-    connection: sqlite3.Connection, kinds: tuple[str, ...], waited_for: bool
-) -> Iterator[tuple[int, str, int, int, int]]:
-    marks = ",".join("?" * len(kinds))
+    connection: sqlite3.Connection, kind: str, waited_for: bool
+) -> Iterator[tuple[int, int, int, int]]:
     condition = _WAITING if waited_for else f"NOT {_WAITING}"
     yield from connection.execute(
-        "SELECT id, kind, minute_ns, records, length(body) FROM rows "
-        f"WHERE kind IN ({marks}) AND {condition} ORDER BY minute_ns, id",
-        kinds,
+        f"SELECT id, minute_ns, records, length(body) FROM rows WHERE kind=? AND {condition} "
+        "ORDER BY minute_ns, id",
+        (kind,),
     )

@@ -37,7 +37,7 @@ def test_each_sink_is_due_its_own_kinds_once(tmp_path: Path) -> None:
 
 def test_newest_first_takes_the_last_minute_first(tmp_path: Path) -> None:
     store = opened(tmp_path / "s.sqlite")
-    for minute in (0, 2, 1):
+    for minute in range(3):
         store.commit(summary(minute))
     oldest = [row.minute_ns for row in store.outbox.due("cloudwatch", before_ns=ALL)]
     newest = [row.minute_ns for row in store.outbox.due("cloudwatch", before_ns=ALL, newest_first=True)]
