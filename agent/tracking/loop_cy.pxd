@@ -57,6 +57,7 @@ cdef class Loop(Losses):
     cdef int restart(self, long long word, long long slot, long long base) except -1 nogil
     cdef unsigned int arrival(self, long long word, long long stamp_ns) except? 0 nogil
     cdef unsigned int tagged(self, long long word, long long stamp_ns) except? 0 nogil
+    cdef unsigned int again(self, long long word, long long stamp_ns, unsigned int cell) except? 0 nogil
     cdef int copied(self, long long word, long long stamp_ns, unsigned int cell) except -1 nogil
     cdef int path_id(self) except -1 nogil
     cdef long long slot_now(self, long long stamp_ns) noexcept nogil

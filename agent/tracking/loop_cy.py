@@ -311,8 +311,7 @@ class Loop(Losses):
                 self.duplicate_frames += 1
                 return 0
             self.rows[slot + DUPLICATES] += 1
-            if self.cells[at] & CELL_COUNT < CELL_COUNT:
-                self.cells[at] += 1
+            self.cells[at] = self.again(word, stamp_ns, self.cells[at])
         else:
             self.start_sequence(word, seq)
             self.cells[at] = self.tagged(word, stamp_ns) | 1
@@ -367,8 +366,7 @@ class Loop(Losses):
             self.rows[word + RECEIVED] += 1
             if cell & CELL_COUNT:
                 self.rows[slot + DUPLICATES] += 1
-                cell = self.tagged(word, stamp_ns) | (cell & (CELL_COUNT | CELL_DISCARDED))
-                self.cells[at] = cell + (1 if cell & CELL_COUNT < CELL_COUNT else 0)
+                self.cells[at] = self.again(word, stamp_ns, cell)
                 if stamp_ns > last:
                     self.rows[word + LAST] = stamp_ns
                 return 0
@@ -429,6 +427,13 @@ class Loop(Losses):
 
     def tagged(self, word: cython.longlong, stamp_ns: cython.longlong) -> cython.uint:
         return self.arrival(word, stamp_ns) | self.path_id() << PATH_AT
+
+    def again(self, word: cython.longlong, stamp_ns: cython.longlong, cell: cython.uint) -> cython.uint:
+        """A cell after one more reception."""
+        kept: cython.uint = cell & (CELL_COUNT | CELL_DISCARDED)
+        if kept & CELL_COUNT < CELL_COUNT:
+            kept += 1
+        return self.tagged(word, stamp_ns) | kept
 
     def copied(self, word: cython.longlong, stamp_ns: cython.longlong, cell: cython.uint) -> cython.int:
         """Is this the reception in `cell` once more, seen at another point of its way through the host?"""

@@ -1,0 +1,294 @@
+"""The RTP loop's figures by a slow, obvious model that keeps every packet of a stream.
+
+Written from RFC 3550 A.1, A.3 and A.8, RFC 3611 4.7.2 and DESIGN 4, without the loop's data structures: the
+packets are kept in lists, what is lost is found by looking through them. One stream, one minute length.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+MAX_DROPOUT, MAX_MISORDER, WINDOW = 3000, 100, 64
+SILENCE_NS = 2_000_000_000
+COPY_NS = 20_000_000
+GMIN = 16
+LEAK_PER_NS = 0.0005 / 1e3  # us of baseline a ns
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One RTP packet as captured."""
+
+    stamp_ns: int
+    seq: int
+    ts: int
+    payload_type: int = 0
+    marker: bool = False
+    path: int = 0
+    size: int = 172
+
+
+@dataclass
+class Reception:
+    stamp_ns: int
+    path: int
+    late: bool = False
+
+
+@dataclass
+class Sequence:
+    """One count: from its base until a restart. `got` keeps every reception of every number, for good."""
+
+    base: int
+    top: int
+    judged: int
+    got: dict[int, list[Reception]] = field(default_factory=dict)
+    unknown: set[int] = field(default_factory=set)
+    received: int = 0
+
+    def hear(self, number: int, reception: Reception) -> None:
+        self.got.setdefault(number, []).append(reception)
+        self.received += 1
+
+
+@dataclass
+class Model:
+    minute_ns: int
+    rates: dict[int, int]  # payload type -> clock rate of audio
+    silent: frozenset[int] = frozenset()  # payload types that are events or comfort noise
+    buffer_us: float = 60_000.0
+    losses: list[tuple[int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.minutes: dict[int, Counter[str]] = {}
+        self.copies = 0
+        self.accepted = False
+        self.epoch = 0
+        self.sequence: Sequence | None = None
+        self.last_ns = 0
+        self.stray: Heard | None = None
+        self.rebase = False
+        self.verdicts: list[tuple[int, bool]] = []  # (minute, lost or discarded), number by number
+        self.reference: tuple[int, int] | None = None
+        self.heard_type: int | None = None
+        self.codec: tuple[int, int] | None = None
+        self.jitter = self.excess = 0.0
+        self.step, self.votes = 0, 0
+
+    # -- counting
+
+    def add(self, stamp_ns: int, name: str, amount: float = 1) -> None:
+        self.minutes.setdefault(stamp_ns // self.minute_ns, Counter())[name] += amount  # type: ignore[assignment]
+
+    def hear(self, packet: Heard) -> None:
+        here = Reception(packet.stamp_ns, packet.path)
+        if self.sequence is None or not self.accepted:
+            self.probe(packet, here)
+            return
+        sequence = self.sequence
+        delta = (packet.seq - sequence.top) & 0xFFFF
+        old = delta == 0 or delta > 65536 - MAX_MISORDER
+        number = sequence.top - ((sequence.top - packet.seq) & 0xFFFF) if old else sequence.top + delta
+        remembered = number > sequence.top - WINDOW
+        if old and remembered and self.is_copy(here, sequence.got.get(number, [])):
+            self.copies += 1
+            return
+        stray = self.stray
+        if (
+            not old
+            and stray
+            and stray.seq == packet.seq
+            and self.is_copy(here, [Reception(stray.stamp_ns, stray.path)])
+        ):
+            self.copies += 1
+            return
+        if packet.stamp_ns - self.last_ns > SILENCE_NS:
+            self.judge_to(sequence.top, self.last_ns + SILENCE_NS)
+        self.add(packet.stamp_ns, "packets")
+        self.add(packet.stamp_ns, "bytes", packet.size)
+        before_ns, self.last_ns = self.last_ns, packet.stamp_ns
+        if self.rebase:
+            self.restart(packet.seq, packet.stamp_ns)
+            assert self.sequence is not None
+            self.sequence.hear(packet.seq, here)
+        elif old:
+            if remembered and sequence.got.get(number):
+                here.late = sequence.got[number][-1].late
+                sequence.hear(number, here)
+                self.add(packet.stamp_ns, "duplicates")
+                return
+            self.add(packet.stamp_ns, "reordered")
+            if not remembered:
+                sequence.received += 1
+                return
+            sequence.unknown.discard(number)
+            sequence.hear(number, here)
+        elif delta < MAX_DROPOUT:
+            if delta > 1 and any(start <= packet.stamp_ns and end >= before_ns for start, end in self.losses):
+                sequence.unknown.update(range(sequence.top + 1, number))
+            # All that leaves the window is judged before the numbers it skipped can be.
+            sequence.top = number
+            self.judge_to(number - WINDOW, packet.stamp_ns)
+            sequence.hear(number, here)
+            self.stray = None
+        elif stray and packet.seq == (stray.seq + 1) & 0xFFFF:
+            self.restart(stray.seq, packet.stamp_ns)
+            assert self.sequence is not None
+            self.sequence.hear(stray.seq, Reception(stray.stamp_ns, stray.path))
+            self.sequence.top += 1
+            self.sequence.hear(self.sequence.top, here)
+        else:
+            self.stray = packet
+            return
+        here.late = self.time(packet, delta == 1)
+
+    def probe(self, packet: Heard, here: Reception) -> None:
+        sequence = self.sequence
+        if sequence is not None and packet.seq == (sequence.top + 1) & 0xFFFF:
+            self.accepted = True
+            self.hear(packet)
+            return
+        if sequence is not None and packet.seq == sequence.top:
+            if self.is_copy(here, sequence.got[sequence.top]):
+                self.copies += 1
+                return
+            self.add(packet.stamp_ns, "duplicates")
+        else:
+            sequence = self.sequence = Sequence(packet.seq, packet.seq, packet.seq - 1)
+            self.reference = (packet.stamp_ns, packet.ts)
+            self.heard_type = packet.payload_type
+        sequence.hear(packet.seq, here)
+        self.add(packet.stamp_ns, "packets")
+        self.add(packet.stamp_ns, "bytes", packet.size)
+        self.last_ns = packet.stamp_ns
+
+    def is_copy(self, here: Reception, earlier: list[Reception]) -> bool:
+        """Only the newest reception is compared: it is the one within 20 ms if any is."""
+        return bool(earlier) and (
+            here.stamp_ns - earlier[-1].stamp_ns <= COPY_NS and here.path != earlier[-1].path
+        )
+
+    def restart(self, base: int, stamp_ns: int) -> None:
+        assert self.sequence is not None
+        self.judge_to(self.sequence.top, stamp_ns)
+        self.sequence = Sequence(base, base, base - 1)
+        self.epoch += 1
+        self.rebase = False
+        self.stray = None
+        self.reference = None
+        self.excess = 0.0
+
+    # -- loss
+
+    def judge_to(self, number: int, stamp_ns: int) -> None:
+        sequence = self.sequence
+        assert sequence is not None
+        minute = stamp_ns // self.minute_ns
+        for one in range(sequence.judged + 1, number + 1):
+            receptions = sequence.got.get(one, [])
+            if receptions:
+                late = receptions[0].late
+                self.add(stamp_ns, "judged")
+                if late:
+                    self.add(stamp_ns, "discarded")
+                self.verdicts.append((minute, late))
+            elif one in sequence.unknown:
+                self.add(stamp_ns, "unknown")
+            else:
+                self.add(stamp_ns, "judged")
+                self.add(stamp_ns, "lost")
+                self.verdicts.append((minute, True))
+        sequence.judged = max(sequence.judged, number)
+
+    def finish(self) -> None:
+        if self.accepted:
+            assert self.sequence is not None
+            self.judge_to(self.sequence.top, self.last_ns)
+
+    def totals(self) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for counts in self.minutes.values():
+            total.update(counts)
+        return total
+
+    def bursts(self) -> Counter[str]:
+        """RFC 3611 4.7.2 over the whole list of verdicts at once."""
+        lost = [position for position, (_, bad) in enumerate(self.verdicts) if bad]
+        result: Counter[str] = Counter(
+            loss_runs=sum(1 for p in lost if p == 0 or not self.verdicts[p - 1][1])
+        )
+        clusters: list[list[int]] = []
+        for position in lost:
+            # "does not contain any occurrences of Gmin or more consecutively received packets"
+            if clusters and position - clusters[-1][-1] - 1 < GMIN:
+                clusters[-1].append(position)
+            else:
+                clusters.append([position])
+        for cluster in clusters:
+            if len(cluster) == 1:
+                result["gap_lost"] += 1
+            else:
+                result["bursts"] += 1
+                result["burst_lost"] += len(cluster)
+                result["burst_packets"] += cluster[-1] - cluster[0] + 1
+        result["gap_packets"] = len(self.verdicts) - result["burst_packets"]
+        return result
+
+    def counted(self, sequence16: int) -> tuple[int, int, int, int] | None:
+        """RFC 3550 A.3 up to that number: (epoch, expected, received, unknown in this epoch)."""
+        sequence = self.sequence
+        assert sequence is not None
+        number = sequence.top - ((sequence.top - sequence16) & 0xFFFF)
+        if number < sequence.base or number < sequence.top - WINDOW:
+            return None
+        newer = sum(len(got) for one, got in sequence.got.items() if one > number)
+        return (
+            self.epoch,
+            number - sequence.base + 1,
+            sequence.received - newer,
+            sum(1 for one in sequence.unknown if one <= number),
+        )
+
+    # -- jitter (A.8) and the buffer
+
+    def time(self, packet: Heard, follows: bool) -> bool:
+        """True: too late for the jitter buffer."""
+        if packet.payload_type in self.silent:
+            return False
+        codec = (packet.payload_type, self.rates[packet.payload_type])
+        if codec != self.codec:
+            if not (self.codec is None and self.heard_type == packet.payload_type):
+                self.jitter = self.excess = 0.0
+                self.reference = None
+                self.step = 0
+            self.codec = codec
+            self.heard_type = packet.payload_type
+        if self.reference is None:
+            self.reference = (packet.stamp_ns, packet.ts)
+            return False
+        step = (packet.ts - self.reference[1]) & 0xFFFFFFFF
+        if step == 0:
+            return False
+        if step >= 1 << 31:
+            step -= 1 << 32
+        rate = codec[1]
+        elapsed_ns = packet.stamp_ns - self.reference[0]
+        ticks = elapsed_ns * rate / 1e9
+        self.reference = (packet.stamp_ns, packet.ts)
+        if packet.marker and ticks > 2 * (self.step or rate / 50):
+            self.excess = 0.0
+            return False
+        if follows and step > 0:
+            if step == self.step:
+                self.votes = min(self.votes + 1, 4)
+            elif self.votes > 1:
+                self.votes -= 1
+            else:
+                self.step, self.votes = step, 1
+        off = ticks - step
+        self.excess = max(0.0, self.excess + off * (1e6 / rate) - elapsed_ns * LEAK_PER_NS)
+        self.jitter += (abs(off) - self.jitter) / 16
+        self.add(packet.stamp_ns, "jitter_sum_us", self.jitter * 1e6 / rate)
+        self.add(packet.stamp_ns, "jitter_count")
+        return self.excess > self.buffer_us
