@@ -153,9 +153,9 @@ class Media:
         leaving = self.streams.leaving
         rtp = self.offers.serving(dst)
         stream = (
-            (leaving(rtp, block.ssrc, src[0]) if rtp is not None else None)
-            or leaving(dst, block.ssrc, src[0])  # RFC 5761: one port
-            or leaving((dst[0], dst[1] - 1), block.ssrc, src[0])  # RFC 3550 11: the next higher odd one
+            (leaving(rtp, block.ssrc, src) if rtp is not None else None)
+            or leaving(dst, block.ssrc, src)  # RFC 5761: one port
+            or leaving((dst[0], dst[1] - 1), block.ssrc, src)  # RFC 3550 11: the next higher odd one
         )
         if stream is None or stream.arriving:
             return

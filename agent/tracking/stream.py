@@ -129,12 +129,21 @@ class Streams:
             self._attach(stream, *found)
         return stream
 
-    def leaving(self, rtp: Socket, ssrc: int, peer: str) -> Stream | None:
-        """The stream that leaves socket `rtp` with `ssrc`: towards `peer` where several do."""
+    def leaving(self, rtp: Socket, ssrc: int, peer: Socket) -> Stream | None:
+        """The stream that leaves socket `rtp` with `ssrc`.
+
+        Where several do: towards `peer`, from which its RTCP comes; else to its address; else the newest.
+        """
         streams = self._by_source.get((rtp, ssrc))
         if not streams:
             return None
-        return next((s for s in streams if s.dst[0] == peer), streams[-1])
+        if len(streams) == 1:
+            return streams[0]
+        ports = (peer[1], peer[1] - 1)
+        return max(
+            streams,
+            key=lambda s: (s.dst[0] == peer[0], s.dst[1] in ports, self._loop.last_ns(s.id)),
+        )
 
     def relayed(self, leg: Leg, ssrc: int | None) -> bool:
         """Whether the SBC passes on what leaves on `leg` (with `ssrc`, or at all) as it comes in elsewhere.
