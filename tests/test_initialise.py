@@ -167,7 +167,7 @@ def test_imds_is_asked_on_ec2_only_and_not_when_told_so(root: Path, tmp_path: Pa
 class Imds(BaseHTTPRequestHandler):
     """IMDSv2 on loopback: no token, no answer."""
 
-    answers = {"placement/region": "eu-west-1", "local-ipv4": "10.1.0.5"}
+    answers = {"placement/region": "eu-west-1", "local-ipv4": "10.1.0.5"}  # noqa: RUF012
 
     def do_PUT(self) -> None:
         assert self.headers["X-aws-ec2-metadata-token-ttl-seconds"]

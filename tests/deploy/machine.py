@@ -1,0 +1,60 @@
+"""A whole system to try units and images in: a debootstrap root, kept between runs.
+
+`SBCWATCH_BASE` names a root to use instead (a folder with Debian's python3, systemd and iproute2).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SUITE = "bookworm"
+KEPT = Path(os.environ.get("SBCWATCH_BASE", f"/var/tmp/sbcwatch-{SUITE}"))
+PACKAGES = "python3,python3-venv,systemd,systemd-sysv,dbus,iproute2,ca-certificates"
+
+
+def needs(*programs: str) -> None:
+    """Skip, saying why, where this machine lacks something."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it makes namespaces and mounts")
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)} (see tests/deploy/packages.txt)")
+
+
+def base() -> Path:
+    """The kept root, made where it is missing (one to three minutes)."""
+    if (KEPT / "usr/bin/python3").exists():
+        return KEPT
+    needs("debootstrap")
+    making = KEPT.with_name(KEPT.name + f".{os.getpid()}")
+    run = subprocess.run(
+        ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(making)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=480,
+    )
+    if run.returncode:
+        shutil.rmtree(making, ignore_errors=True)
+        pytest.skip(f"debootstrap cannot make a {SUITE} root here: {run.stdout[-300:]}{run.stderr[-300:]}")
+    making.rename(KEPT)
+    return KEPT
+
+
+def same_python(root: Path) -> None:
+    """Skip where the root's Python could not load what this one compiled."""
+    wanted = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    if not (root / "usr/bin" / wanted).exists():
+        pytest.skip(f"{root} has no {wanted}, for which the tests' packages are installed")
+
+
+def site_packages() -> Path:
+    return Path(sysconfig.get_path("purelib"))
