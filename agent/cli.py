@@ -61,6 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     _files(sub)
     sub.add_argument("--json", action="store_true", help="JSON lines instead of a table")
 
+    sub = command("verify", "agent.verify:verify_command", "Hold capture files against tshark.")
+    _files(sub)
+    sub.add_argument("--json", action="store_true", help="JSON lines instead of a table")
+
     sub = command("report", "agent.report:report_command", "A capture file as one HTML page.")
     _files(sub)
     sub.add_argument("-o", "--output", metavar="HTML", required=True, help="the page to write")
