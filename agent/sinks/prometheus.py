@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BUCKETS = {
     "sbcwatch_jitter_seconds": (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5),
     "sbcwatch_rtt_seconds": (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0, 5.0),
-    "sbcwatch_mos": (1.5, 2.0, 2.5, 2.6, 3.1, 3.6, 4.0, 4.03, 4.2, 4.34),
+    "sbcwatch_mos": (1.5, 2.0, 2.58, 3.1, 3.6, 4.03, 4.2, 4.34, 4.4),
 }
 T = TypeVar("T")
 _LABELS = ("voice_connector_id", "region")

@@ -169,13 +169,13 @@ class Outbox:
     def next_batch(self, sink: str, *, newest_first: bool = False, skip: Sequence[str] = ()) -> Batch | None:
         """The batch to send next; those whose lane is in `skip` wait."""
         self._mark_the_unmarked()
-        order = "DESC" if newest_first else "ASC"
+        order = "last_ns DESC, id DESC" if newest_first else "id"
         lanes = ",".join("?" * len(skip))
         known = list(self._done_unmarked)[:_IN_ONE_QUERY]
         ids = ",".join("?" * len(known))
         query = (
             "SELECT id, sink, lane, target, state = 'sent', items, first_ns, last_ns, body FROM batches "
-            f"WHERE sink=? AND lane NOT IN ({lanes}) AND id NOT IN ({ids}) ORDER BY id {order} LIMIT 1"
+            f"WHERE sink=? AND lane NOT IN ({lanes}) AND id NOT IN ({ids}) ORDER BY {order} LIMIT 1"
         )
 
         def work(connection: sqlite3.Connection) -> Batch | None:
