@@ -29,7 +29,7 @@ from agent.tracking.events import (
 from agent.tracking.media import Media
 from agent.tracking.sides import Connector, Sides
 from agent.tracking.transaction import SECOND_NS, Attempt, Outcome
-from agent.wire import sdp
+from agent.wire import sdp, vq
 from agent.wire.sip import Message
 
 CONNECTOR_HEADER = "X-VoiceConnector-ID"
@@ -98,6 +98,8 @@ class Signalling:
         if leg is not None:
             leg.last_ns = now_ns
             self._follow(leg, message, passage, now_ns)
+        if passage == "towards" and message.method in _TELLING:
+            self._far_view(message, leg, src, now_ns)
         if passage != "internal" or not self._sides.known:
             self._out.append(
                 MessageSeen(
@@ -324,6 +326,27 @@ class Signalling:
             for account in call.accounts:
                 self._out.append(Throttled(now_ns, account))
 
+    def _far_view(self, message: Message, leg: Leg | None, src: str, now_ns: int) -> None:
+        """What the far end says of its own reception: statistics in BYE, a report in PUBLISH or NOTIFY."""
+        if message.method == "BYE":
+            if leg is None:
+                return
+            for name in vq.HEADERS:
+                value = message.header(name)
+                stat = vq.rtp_stat(value) if value else None
+                if stat is not None:
+                    self._media.statistics(leg, stat, now_ns)
+                    return
+        elif message.content_type == vq.CONTENT_TYPE:
+            report = vq.parse(message.body)
+            legs = self._legs.get(report.call_id, ()) if report else ()
+            # A proxy's two legs share their Call-ID: the one whose far end speaks is meant.
+            mine = [one for one in legs if one.peer == src] or [
+                one for one in legs if one.side == self._sides.side(src)
+            ]
+            if report is not None and mine:
+                self._media.quality_report(mine[0], report, now_ns)
+
     # -- what a message does to its leg
 
     def _follow(self, leg: Leg, message: Message, passage: Passage, now_ns: int) -> None:
@@ -470,6 +493,7 @@ class Signalling:
         return len(self._calls)
 
 
+_TELLING = frozenset({"BYE", "PUBLISH", "NOTIFY"})
 _DIALOG_METHODS = frozenset({"INVITE", "UPDATE", "INFO", "PRACK"})
 
 
