@@ -18,6 +18,11 @@ from agent.tracking.sides import Connector, Sides
 from agent.tracking.signalling import CallRules
 from agent.tracking.stream import QualityRules
 
+# Without a frame or a word of the clock for so long nobody can say that capture ran. A file of one quiet trunk
+# may be silent for long; a live source speaks several times a second unless the host was suspended.
+FILE_IDLE_NS = 3600 * 10**9
+LIVE_IDLE_NS = 65 * 10**9
+
 
 class Keeper(Protocol):
     """What takes closed minutes and SIP log rows: the store, or what prints them."""
@@ -42,6 +47,7 @@ def build(
     vc: Iterable[str] = (),
     customers: Iterable[str] = (),
     key: bytes = b"",
+    live: bool = False,
     on_stream: Callable[[StreamMinute], None] | None = None,
 ) -> Pipeline:
     """Engine and intervals for `config`; `vc` and `customers` add to what it names.
@@ -60,7 +66,7 @@ def build(
         )
     except ValueError as error:
         raise ConfigError(f"{error}: give addresses like 192.0.2.1 and networks like 192.0.2.0/24") from None
-    engine = Engine(sides, rules(config))
+    engine = Engine(sides, rules(config, live=live))
     intervals = Intervals(
         sides,
         identity=Identity(key, config.privacy.country or None),
@@ -71,7 +77,7 @@ def build(
     return Pipeline(sides, engine, intervals)
 
 
-def rules(config: Config) -> Rules:
+def rules(config: Config, *, live: bool = False) -> Rules:
     """Configuration in the engine's units: nanoseconds."""
     calls = config.calls
     return Rules(
@@ -97,6 +103,7 @@ def rules(config: Config) -> Rules:
         adaptive_buffer=config.quality.jitter_buffer == "adaptive",
         max_buffer_ms=config.quality.jitter_buffer_max_ms,
         max_streams=config.limits.max_streams,
+        idle_ns=LIVE_IDLE_NS if live else FILE_IDLE_NS,
     )
 
 

@@ -83,7 +83,7 @@ class Service:
 
     def _built(self, config: Config) -> Pipeline:
         # Without configured addresses the vc is this host.
-        return build(config, vc=() if config.vc.addresses else host.addresses(), key=self._key)
+        return build(config, vc=() if config.vc.addresses else host.addresses(), key=self._key, live=True)
 
     def _deliveries(self) -> Iterator[Delivery]:
         """The AWS sinks that are configured. Clients are made here, in the main thread."""

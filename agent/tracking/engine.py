@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from agent.errors import Reason, WireError
-from agent.tracking.events import Event, MinuteClosed
+from agent.tracking.events import Event, MinuteClosed, MinutesSkipped
 from agent.tracking.loop_cy import STOP_END, STOP_SLOW, STOP_STREAM, Loop
 from agent.tracking.media import Media
 from agent.tracking.reassembly import Fragments, TcpStreams
@@ -43,6 +43,7 @@ class Rules:
     adaptive_buffer: bool = False
     max_buffer_ms: float = 200.0
     max_streams: int = 200_000
+    idle_ns: int = 3600 * SECOND_NS  # after so long without a frame, or a word of the clock, there is a gap
 
 
 class Engine:
@@ -92,6 +93,8 @@ class Engine:
     def _pass(self, now_ns: int) -> None:
         if not self._minute_ns:
             return
+        if now_ns - max(self.now_ns, self._minute_ns) > self.rules.idle_ns:
+            self._skip(now_ns)
         while self._due_ns <= now_ns:
             due_ns = self._due_ns
             self.signalling.advance(due_ns)
@@ -127,6 +130,20 @@ class Engine:
         self.loop.closed_ns = end_ns
         self._open()
         self.media.streams.expire(end_ns - STREAM_IDLE_NS)
+
+    def _skip(self, now_ns: int) -> None:
+        """Nothing came for minutes (two captures hours apart, a suspended host): they were not watched."""
+        watched_ns = max(self.now_ns, self._minute_ns)
+        while self._minute_ns <= watched_ns:
+            self._close(complete=self._ended)
+        until_ns = now_ns // MINUTE_NS * MINUTE_NS
+        self._out.append(MinutesSkipped(self._minute_ns, until_ns))
+        self.signalling.advance(now_ns)
+        self.loop.lose(watched_ns, now_ns)
+        self.media.missed_ns = now_ns
+        self._minute_ns = self.loop.closed_ns = until_ns
+        self._ended = False
+        self._open()
 
     def overdue_ns(self, now_ns: int) -> int:
         """How long the close of the oldest open minute is overdue; at most 0 when it is not."""
