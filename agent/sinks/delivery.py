@@ -7,6 +7,7 @@ record, and so do those that grew too old.
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -66,6 +67,7 @@ class Delivery:
         self._offset_ns = zlib.crc32(host.encode()) * self._interval_ns >> 32
         self._newest_first = newest_first
         self._waits: dict[str, tuple[int, int]] = {}  # lane, "" for the sink: (until ns, attempts so far)
+        self._busy = threading.Lock()
         self._prepared: set[str] = set()  # targets made since something was taken there
         self._notices: list[str] = []
         self._last_code = ""
@@ -79,6 +81,10 @@ class Delivery:
 
     def deliver_once(self, now_ns: int) -> float:
         """Send at most one request; returns the seconds to wait before the next step, 0 if there is more."""
+        with self._busy:
+            return self._step(now_ns)
+
+    def _step(self, now_ns: int) -> float:
         blocked = self._blocked(now_ns)
         if "" in blocked:
             return (blocked[""] - now_ns) / SECOND_NS
@@ -99,6 +105,10 @@ class Delivery:
         A request under way at the deadline ends by its own time-out. `wait` sleeps for seconds.
         """
         started = self._monotonic()
+        # Where the sink's thread still waits for an answer, its batch must not be sent beside it.
+        if not self._busy.acquire(timeout=max(0.0, deadline_s)):
+            return False
+        self._busy.release()
         while True:
             elapsed = self._monotonic() - started
             if elapsed >= deadline_s or self._outbox.depth(self.sink.name)[0] == 0:

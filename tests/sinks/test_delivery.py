@@ -337,6 +337,23 @@ def test_flush_gives_up_at_its_deadline_and_keeps_the_rest(
     assert loop.counters(clock.now_ns)["depth"] == 1
 
 
+def test_flush_sends_nothing_beside_a_request_under_way(aws: StrictAws, store: Store, clock: Clock) -> None:
+    store.commit(summary())
+    aws.fail("hang")
+    loop = delivery(store, CloudWatchSink(aws.client("cloudwatch")), clock)
+    thread = threading.Thread(target=loop.deliver_once, args=(clock.now_ns,))
+    with aws.asked:
+        thread.start()
+        assert aws.asked.wait_for(lambda: aws.requests == [PUT], timeout=10)
+    assert not loop.flush(0.05, clock.now_ns, clock.advance)
+    assert aws.requests == [PUT]
+    aws.released.set()
+    thread.join(15)
+    clock.advance(100)
+    assert loop.flush(5, clock.now_ns, clock.advance)
+    assert stored(aws) == PER_MINUTE
+
+
 def test_flush_does_not_wait_for_what_cannot_be_sent_yet(aws: StrictAws, store: Store, clock: Clock) -> None:
     store.commit(summary(300))
     assert not cloudwatch(aws, store, clock).flush(1e9, clock.now_ns, clock.advance)
