@@ -179,7 +179,7 @@ class Scene:
         vc2cust: Socket = VC2CUST,
         vc2rem: Socket = VC2REM,
     ) -> None:
-        """An outbound call, answered 100 ms later. SDP of the customer, the remote end, the vc (to either)."""
+        """An outbound call, answered 100 ms later. SDP of the customer, the remote end, the vc (to both)."""
         offer, answer = customer or sdp(cust), remote or sdp(rem)
         to_customer, to_remote = ours or (sdp(vc2cust), sdp(vc2rem))
         invite, ok, ack = (
