@@ -45,6 +45,41 @@ class Health:
         return self.well()
 
 
+class Figures:
+    """The agent's own figures of each minute part: what `AGENT_METRICS` lists, since the part before."""
+
+    def __init__(self, monotonic: Callable[[], float], cpu: Callable[[], float] = time.process_time) -> None:
+        self._monotonic = monotonic
+        self._cpu = cpu
+        self._before: dict[str, float] = {}
+        self._measured_at = monotonic()
+        self._cpu_before = cpu()
+
+    def take(self, service: Service) -> dict[str, float]:
+        """Counts since the last call; gauges as they are."""
+        engine = service.pipeline.engine
+        oldest = [d.counters(service.clock.now_ns())["oldest_age_seconds"] for d in service.deliveries]
+        totals = {
+            "Frames": float(service.source.frames),
+            "CaptureDrops": float(service.source.drops or 0),
+            "Rejects": float(sum(engine.rejects.values()) + sum(engine.loop.rejects().values())),
+            "Evictions": float(
+                sum(count for what, count in engine.counters.items() if what.endswith("_evicted"))
+                + engine.loop.refused
+                + engine.loop.evicted
+            ),
+            "SinkErrors": float(sum(sum(d.errors().values()) for d in service.deliveries)),
+        }
+        figures = {name: total - self._before.get(name, 0.0) for name, total in totals.items()}
+        now, cpu = self._monotonic(), self._cpu()
+        elapsed = now - self._measured_at
+        figures["UndeliveredSeconds"] = max(oldest, default=0.0)
+        figures["CpuPercent"] = (cpu - self._cpu_before) / elapsed * 100.0 if elapsed > 0 else 0.0
+        figures["ResidentBytes"] = float(host.resident_bytes())
+        self._before, self._measured_at, self._cpu_before = totals, now, cpu
+        return figures
+
+
 def self_metrics(service: Service) -> dict[str, Row]:
     """Name to (help, type, samples), for `/metrics`."""
     engine, loop = service.pipeline.engine, service.pipeline.engine.loop

@@ -29,7 +29,7 @@ from agent.config import Config, load
 from agent.errors import SbcwatchError
 from agent.notify import Notifier
 from agent.pipeline import Pipeline, build, ns, pass_on
-from agent.selfmetrics import Health, self_metrics
+from agent.selfmetrics import Figures, Health, self_metrics
 from agent.sinks.delivery import Delivery
 from agent.sinks.prometheus import Totals
 from agent.store import Store
@@ -76,7 +76,8 @@ class Service:
             max_bytes=config.store.max_mb << 20,
         )
         self.totals = Totals()
-        self.writer = Writer(self.store, self.totals)
+        figures = Figures(time.monotonic)
+        self.writer = Writer(self.store, self.totals, lambda: figures.take(self), self._say)
         self.deliveries = list(self._deliveries())
         self.health = Health(time.monotonic)
         self._notifier = Notifier()
@@ -101,6 +102,10 @@ class Service:
                     dimension_sets=[(dimension,) for dimension in config.cloudwatch.dimensions],
                 )
             )
+            if config.cloudwatch.agent_metrics:
+                from agent.sinks.cloudwatch import AgentSink
+
+                made.append(AgentSink(cloudwatch_client(config.cloudwatch.region or None), host=name))
         if config.logs.enabled:
             from agent.sinks.aws_clients import logs_client
             from agent.sinks.logs import LogsSink
@@ -274,9 +279,13 @@ class Service:
 class Writer:
     """The thread that owns the disk. A `Keeper`: what it is given is committed in order."""
 
-    def __init__(self, store: Store, totals: Totals) -> None:
+    def __init__(
+        self, store: Store, totals: Totals, figures: Callable[[], dict[str, float]], say: Say
+    ) -> None:
         self._store = store
         self._totals = totals
+        self._figures = figures
+        self._say = say
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._rows: list[dict[str, Any]] = []
         self.close_seconds = 0.0
@@ -308,6 +317,7 @@ class Writer:
     def _commit(self, summary: Summary) -> None:
         begun = time.monotonic()
         summary.part = self._store.next_part(summary.start_ns)
+        summary.agent = self._figures()
         self._store.commit(summary)
         self._totals.add(summary)
         self.close_seconds = time.monotonic() - begun
@@ -315,6 +325,8 @@ class Writer:
     def _work(self) -> None:
         while (action := self._queue.get()) is not None:
             action()
+            for notice in self._store.take_notices():
+                self._say(notice)
 
 
 def _start(name: str, target: Callable[..., object], *arguments: object) -> threading.Thread:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agent.errors import SinkError
 from agent.store import UNASSIGNED, Draft, Row
-from agent.store.codec import unpack_connectors
-from agent.summary.catalog import METRICS, Metric
+from agent.store.codec import unpack, unpack_connectors
+from agent.summary.catalog import AGENT_METRICS, AGENT_NAMESPACE, METRICS, Metric
 from agent.summary.records import MAX_VALUES, ConnectorMinute, Samples, Value, binned
 
 if TYPE_CHECKING:
@@ -100,6 +100,37 @@ class CloudWatchSink:
 
     def prepare(self, target: str) -> None:
         """Metrics come into being by their first datum."""
+
+
+class AgentSink(CloudWatchSink):
+    """The agent's own figures, in a namespace of their own, with dimension `Host`."""
+
+    name = "agent"
+    kinds = ("agent",)
+
+    def __init__(self, client: CloudWatchClient, *, host: str) -> None:
+        super().__init__(client, namespace=AGENT_NAMESPACE)
+        self._host = host
+
+    def encode(self, rows: Sequence[Row]) -> list[Draft]:
+        """A row is a minute part: at most eight datums, so a hundred parts fit a request."""
+        items = [
+            {
+                "MetricName": metric.name,
+                "Dimensions": [{"Name": "Host", "Value": self._host}],
+                "Timestamp": row.minute_ns // 1_000_000_000,
+                "Unit": metric.unit,
+                "Value": figures[metric.name],
+            }
+            for row in rows
+            for figures in unpack(row.body)
+            for metric in AGENT_METRICS
+            if math.isfinite(figures.get(metric.name, math.nan))
+        ]
+        return [
+            self.draft(items[at : at + MAX_DATUMS], rows[0].connector, AGENT_NAMESPACE)
+            for at in range(0, len(items), MAX_DATUMS)
+        ]
 
 
 def datums(

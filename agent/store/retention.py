@@ -23,10 +23,12 @@ _ORDER = (
     ("sip", True),
     ("media", True),
     ("calls", True),
+    ("agent", False),
     ("metrics", False),
+    ("agent", True),
     ("metrics", True),
 )
-_KINDS = ("sip", "media", "calls", "metrics")
+_KINDS = ("sip", "media", "calls", "agent", "metrics")
 _WAITING = "EXISTS (SELECT 1 FROM due JOIN sinks ON name = sink WHERE row_id = rows.id AND active)"
 _ROW_OVERHEAD = 200  # bytes of a row beside its body: columns and three indexes
 

@@ -16,7 +16,7 @@ from agent.store.retention import drop_old, make_room
 from agent.store.volume import Volume
 from agent.summary.records import MINUTE_NS, Summary
 
-KINDS = ("metrics", "media", "calls", "sip")
+KINDS = ("metrics", "agent", "media", "calls", "sip")
 ALL_CONNECTORS = "*"  # the metrics row of a minute part holds every connector: {Region} is merged over them
 UNASSIGNED = "unassigned"  # the connector of legs that fit none; never sent to AWS
 _PRUNE_EVERY_NS = MINUTE_NS
@@ -229,6 +229,8 @@ def _rows_of(summary: Summary) -> Iterator[_NewRow]:
     if summary.connectors:
         count = len(summary.connectors)
         yield ALL_CONNECTORS, start_ns, part, "metrics", "", count, pack(summary.connectors)
+    if summary.agent:
+        yield ALL_CONNECTORS, start_ns, part, "agent", "", len(summary.agent), pack([summary.agent])
     for kind, records in (("media", summary.media), ("calls", summary.calls), ("sip", summary.sip)):
         grouped: dict[str, list[dict[str, Any]]] = {}
         for record in records:

@@ -107,3 +107,4 @@ class Summary(msgspec.Struct):
     sip: list[dict[str, Any]]
     gap: str | None = None
     extras: dict[str, Any] = {}  # the host's: calls_active_unknown, legs_unjoined ...
+    agent: dict[str, float] = {}  # the agent's own figures in this part, by `AGENT_METRICS` name
