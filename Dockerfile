@@ -1,0 +1,50 @@
+# sbcwatch as a sidecar of an SBC, or one a host.
+#
+#   docker build -t sbcwatch .                        without tshark
+#   docker build -t sbcwatch:tls --target tls .       with tshark, for SIP over TLS with a key log
+#
+# BASE is any Debian or Ubuntu image with Python 3.11 or later in its PATH and pip for the first stage.
+ARG BASE=python:3.13-slim-bookworm
+
+FROM ${BASE} AS build
+ENV DEBIAN_FRONTEND=noninteractive PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN apt-get update && \
+    apt-get install -y --no-install-recommends gcc libc6-dev $(command -v pip3 >/dev/null || echo python3-pip) \
+      $(test -x /usr/local/bin/python3 || echo python3-dev python3-venv)
+WORKDIR /src
+COPY pyproject.toml setup.py README.m[d] ./
+COPY agent agent
+# A slow loop in a container would go unnoticed: no compiler, no image.
+RUN python3 -m venv /opt/sbcwatch && \
+    SBCWATCH_REQUIRE_COMPILED=1 /opt/sbcwatch/bin/pip wheel --no-cache-dir --no-deps -w /wheels . && \
+    /opt/sbcwatch/bin/pip install --no-cache-dir --no-compile /wheels/*.whl
+# Only the services used, and what every client reads, stay of botocore's 400; pyshark goes, as there is no tshark.
+COPY deploy/trim.py /src/deploy/trim.py
+RUN /opt/sbcwatch/bin/pip uninstall -y pyshark lxml termcolor appdirs && \
+    python3 /src/deploy/trim.py /opt/sbcwatch && /opt/sbcwatch/bin/sbcwatch selftest
+
+FROM build AS build-tls
+RUN /opt/sbcwatch/bin/python3 -m ensurepip && /opt/sbcwatch/bin/python3 -m pip install --no-cache-dir --no-compile pyshark && \
+    python3 /src/deploy/trim.py /opt/sbcwatch
+
+FROM ${BASE} AS runtime
+# `docker run --cap-drop ALL --cap-add NET_RAW --read-only --network container:SBC -v state:/var/lib/sbcwatch`.
+# uid 0 with every capability dropped but NET_RAW: a container runtime gives no ambient capabilities to another
+# user. deploy/README.md has the variant with file capabilities (setcap) and what it cannot do.
+ENV PATH=/opt/sbcwatch/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+COPY --from=build /opt/sbcwatch /opt/sbcwatch
+RUN mkdir -p /var/lib/sbcwatch /etc/sbcwatch
+VOLUME /var/lib/sbcwatch
+EXPOSE 9642
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 CMD ["sbcwatch", "healthcheck"]
+ENTRYPOINT ["sbcwatch"]
+CMD ["run"]
+
+FROM runtime AS tls
+ENV DEBIAN_FRONTEND=noninteractive
+RUN apt-get update && apt-get install -y --no-install-recommends tshark && rm -rf /var/lib/apt/lists/*
+COPY --from=build-tls /opt/sbcwatch /opt/sbcwatch
+
+# Without --target this is what is built.
+FROM runtime

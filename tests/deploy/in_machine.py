@@ -1,0 +1,150 @@
+"""Runs as root inside the booted system of test_machine.py: works the units, writes what it saw as JSON.
+
+Plain Python of the root: no package of ours.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import traceback
+import urllib.request
+
+SEEN = {}
+
+
+def show(unit, *names):
+    text = subprocess.run(
+        ["systemctl", "show", unit, "-p", ",".join(names)], capture_output=True, text=True, check=False
+    ).stdout
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def state(unit):
+    return show(
+        unit, "ActiveState", "SubState", "MainPID", "NRestarts", "Result", "ExecMainStatus", "StatusText"
+    )
+
+
+def until(what, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if what():
+            return True
+        time.sleep(0.25)
+    return False
+
+
+def systemctl(*arguments):
+    run = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
+    return [run.returncode, run.stderr.strip()]
+
+
+def frames(port=9642):
+    with contextlib.suppress(OSError):
+        text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=3).read().decode()
+        for line in text.splitlines():
+            if line.startswith("sbcwatch_agent_frames_total "):
+                return float(line.split()[1])
+    return -1.0
+
+
+def call():
+    """SIP-looking datagrams over loopback, which is watched as any NIC."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        for n in range(20):
+            text = f"OPTIONS sip:a@127.0.0.1 SIP/2.0\r\nCall-ID: {n}\r\nCSeq: 1 OPTIONS\r\n\r\n"
+            out.sendto(text.encode(), ("127.0.0.1", 5060))
+
+
+def privileges(pid):
+    wanted = ("Uid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")
+    with open(f"/proc/{pid}/status") as file:
+        lines = file.read().splitlines()
+    return {line.split(":")[0]: line.split(":")[1].split() for line in lines if line.split(":")[0] in wanted}
+
+
+def inside(pid, code):
+    """Whether `code` may do in the unit's mount namespace, as its user, what it tries."""
+    user = privileges(pid)["Uid"][0]
+    run = subprocess.run(
+        ["nsenter", "-t", str(pid), "-m", "setpriv", "--reuid", user, "--clear-groups", "sh", "-c", code],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return run.returncode
+
+
+def frozen(unit):
+    pid = int(state(unit)["MainPID"])
+    assert pid > 1, f"{unit} does not run: {state(unit)}"  # 0 would be ourselves
+    os.kill(pid, signal.SIGSTOP)
+
+
+def main():
+    SEEN["start"] = systemctl("start", "sbcwatch.service")
+    SEEN["started"] = first = state("sbcwatch.service")
+    pid = first["MainPID"]
+    SEEN["privileges"] = privileges(pid)
+    SEEN["files"] = sorted(os.listdir("/var/lib/private/sbcwatch"))
+    SEEN["write_etc"] = inside(pid, "echo x > /etc/sbcwatch/x")
+    SEEN["write_state"] = inside(pid, "echo x > /var/lib/sbcwatch/x && rm /var/lib/sbcwatch/x")
+    SEEN["read_home"] = inside(pid, "ls /root")
+    before = frames()
+    call()
+    until(lambda: frames() > before, 15)
+    SEEN["frames"] = [before, frames()]
+    SEEN["reload"] = systemctl("reload", "sbcwatch.service")
+    time.sleep(1.5)
+    SEEN["reloaded"] = state("sbcwatch.service")
+    SEEN["healthcheck"] = subprocess.run(
+        ["/opt/sbcwatch/bin/sbcwatch", "healthcheck"], check=False
+    ).returncode
+
+    began = time.monotonic()
+    SEEN["stop"] = systemctl("stop", "sbcwatch.service")
+    SEEN["stop_seconds"] = time.monotonic() - began
+    SEEN["stopped"] = state("sbcwatch.service")
+
+    # On to instances: the link that the single unit left is in their way, and nothing else is.
+    SEEN["link"] = os.path.islink("/var/lib/sbcwatch")
+    os.unlink("/var/lib/sbcwatch")
+
+    # A bad configuration ends with 2 and is not tried again.
+    systemctl("start", "--no-block", "sbcwatch@bad.service")
+    until(lambda: state("sbcwatch@bad.service")["ActiveState"] == "failed")
+    SEEN["bad"] = state("sbcwatch@bad.service")
+
+    # An instance, frozen: the watchdog ends it and it comes back.
+    SEEN["two"] = systemctl("start", "sbcwatch@two.service")
+    frozen("sbcwatch@two.service")
+    until(lambda: state("sbcwatch@two.service")["NRestarts"] == "1", 40)
+    until(lambda: state("sbcwatch@two.service")["ActiveState"] == "active", 20)
+    SEEN["thawed"] = state("sbcwatch@two.service")
+    SEEN["instance_files"] = sorted(os.listdir("/var/lib/private/sbcwatch/two"))
+
+    log = subprocess.run(
+        ["journalctl", "-o", "json", "--no-pager", "-u", "sbcwatch*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    entries = [json.loads(line) for line in log.splitlines()]
+    SEEN["journal"] = [
+        [one.get("_SYSTEMD_UNIT", one.get("UNIT", "")), one.get("PRIORITY"), one.get("MESSAGE")]
+        for one in entries
+    ]
+
+
+signal.alarm(150)
+signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError()))
+try:
+    main()
+except Exception:
+    SEEN["failed"] = traceback.format_exc()
+with open("/seen.json.new", "w") as file:
+    json.dump(SEEN, file)
+os.rename("/seen.json.new", "/seen.json")
+subprocess.run(["systemctl", "poweroff", "--force"], check=False)

@@ -1,0 +1,151 @@
+"""The units really started: systemd boots a Debian root in namespaces and works them."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deploy.machine import ROOT, base, needs, same_python, site_packages
+
+pytestmark = pytest.mark.slow
+CAP_NET_RAW = 1 << 13
+PROGRAM = """#!/usr/bin/python3
+import sys
+sys.path[:0] = ["/opt/sbcwatch/lib", "/opt/sbcwatch/packages"]
+from agent.cli import main
+sys.exit(main())
+"""
+CHECK = """[Unit]
+Description=Work the units
+After=multi-user.target
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/python3 /in_machine.py
+StandardOutput=journal+console
+"""
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the script inside saw; boots once."""
+    needs("systemd-nspawn")
+    kept = base()
+    same_python(kept)
+    root = tmp_path_factory.mktemp("machine") / "root"
+    subprocess.run(["cp", "-a", "--reflink=auto", str(kept), str(root)], check=True)
+    try:
+        furnish(root)
+        run = subprocess.run(
+            [
+                # SIGTERM tells the system inside to power off; SIGKILL would leave it running.
+                "timeout", "--kill-after=20", "200", "systemd-nspawn", "--directory", str(root), "--boot", "--quiet", "--register=no", "--keep-unit",
+                "--private-network", "--machine=sbcwatch-test", "--console=pipe",
+                f"--bind-ro={ROOT / 'agent'}:/opt/sbcwatch/lib/agent",
+                f"--bind-ro={site_packages()}:/opt/sbcwatch/packages",
+                "systemd.unit=check.target", "systemd.log_color=no",
+            ],
+            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        if not (root / "seen.json").exists():
+            if "Operation not permitted" in run.stdout + run.stderr:
+                pytest.skip(f"systemd cannot boot in namespaces here: {run.stderr[-400:]}")
+            pytest.fail(f"booted, but said nothing:\n{run.stdout[-3000:]}\n{run.stderr[-1000:]}")
+        found: dict[str, Any] = json.loads((root / "seen.json").read_text())
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    assert "failed" not in found, found["failed"]
+    return found
+
+
+def furnish(root: Path) -> None:
+    """Units, program, configurations, and a target that runs the check."""
+    units = root / "etc/systemd/system"
+    for name in ("sbcwatch.service", "sbcwatch@.service"):
+        shutil.copy(ROOT / "systemd" / name, units / name)
+    # The watchdog's minute would be ours to wait for.
+    quick = units / "sbcwatch@two.service.d"
+    quick.mkdir()
+    (quick / "watchdog.conf").write_text("[Service]\nWatchdogSec=6\n")
+    (units / "check.service").write_text(CHECK)
+    (units / "check.target").write_text("[Unit]\nRequires=multi-user.target\nWants=check.service\n")
+    program = root / "opt/sbcwatch/bin/sbcwatch"
+    program.parent.mkdir(parents=True)
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    (root / "opt/sbcwatch/lib/agent").mkdir(parents=True)
+    (root / "opt/sbcwatch/packages").mkdir()
+    settings = root / "etc/sbcwatch"
+    settings.mkdir()
+    (settings / "sbcwatch.toml").write_text('[vc]\naddresses = ["127.0.0.1"]\n')
+    (settings / "two.toml").write_text('[vc]\naddresses = ["127.0.0.1"]\n[prometheus]\nport = 9643\n')
+    (settings / "bad.toml").write_text("[vc]\nadresses = []\n")
+    shutil.copy(Path(__file__).with_name("in_machine.py"), root / "in_machine.py")
+
+
+def test_unit_starts_when_the_daemon_says_it_is_ready(seen: dict[str, Any]) -> None:
+    assert seen["start"] == [0, ""]
+    assert seen["started"]["ActiveState"] == "active"
+    assert seen["started"]["SubState"] == "running"
+
+
+def test_process_has_net_raw_and_no_other_capability(seen: dict[str, Any]) -> None:
+    held = seen["privileges"]
+    for kind in ("CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(held[kind][0], 16) in (CAP_NET_RAW, 0), kind
+    assert int(held["CapBnd"][0], 16) == CAP_NET_RAW
+    assert held["NoNewPrivs"] == ["1"]
+    assert held["Seccomp"] == ["2"]
+
+
+def test_process_runs_as_a_dynamic_user(seen: dict[str, Any]) -> None:
+    assert all(61184 <= int(uid) <= 65519 for uid in seen["privileges"]["Uid"])
+
+
+def test_process_writes_its_state_and_nothing_else(seen: dict[str, Any]) -> None:
+    assert any(name.startswith("sbcwatch.sqlite") for name in seen["files"])
+    assert seen["write_state"] == 0
+    assert seen["write_etc"] != 0
+    assert seen["read_home"] != 0
+
+
+def test_traffic_is_captured_with_what_the_unit_leaves(seen: dict[str, Any]) -> None:
+    before, after = seen["frames"]
+    assert before >= 0
+    assert after > before
+
+
+def test_reload_keeps_the_process(seen: dict[str, Any]) -> None:
+    assert seen["reload"][0] == 0
+    assert seen["reloaded"]["MainPID"] == seen["started"]["MainPID"]
+    assert seen["reloaded"]["ActiveState"] == "active"
+    assert seen["reloaded"]["NRestarts"] == "0"
+
+
+def test_healthcheck_says_alive(seen: dict[str, Any]) -> None:
+    assert seen["healthcheck"] == 0
+
+
+def test_bad_configuration_is_not_started_again(seen: dict[str, Any]) -> None:
+    assert seen["bad"]["ActiveState"] == "failed"
+    assert seen["bad"]["ExecMainStatus"] == "2"
+    assert seen["bad"]["NRestarts"] == "0"
+    assert any("did you mean addresses" in str(message) for _, _, message in seen["journal"])
+
+
+def test_frozen_instance_is_ended_by_the_watchdog_and_comes_back(seen: dict[str, Any]) -> None:
+    assert seen["two"] == [0, ""]
+    assert seen["thawed"]["NRestarts"] == "1"
+    assert seen["thawed"]["ActiveState"] == "active"
+    assert any(name.startswith("sbcwatch.sqlite") for name in seen["instance_files"])
+    assert any("Watchdog timeout" in str(message) for _, _, message in seen["journal"])
+
+
+def test_stop_is_orderly(seen: dict[str, Any]) -> None:
+    assert seen["stop"] == [0, ""]
+    assert seen["stopped"]["Result"] == "success"
+    assert seen["stopped"]["ExecMainStatus"] == "0"
+    assert seen["stop_seconds"] < 20
+    assert seen["link"], "the unit file says that this link is left"
