@@ -211,12 +211,12 @@ def _take(
     what = ("rtp.ssrc", "rtp.seq", "rtp.timestamp") if is_rtp else ("sip.Status-Code", "sip.msg_hdr")
     identity = (src, dst, ports, *(values[name] for name in what))
     before = seen.get(identity)
-    seen[identity] = (stamp_ns, path)
     # RTP may repeat itself on one path; SIP comes again after 500 ms at the earliest (RFC 3261 T1).
     again = before is not None and (before[1] != path or single_span or not is_rtp)
     if again and before and "udp" in layers and stamp_ns - before[0] <= COPY_NS:
         found.copies += 1
         return
+    seen[identity] = (stamp_ns, path)
     if not is_rtp:
         for name in filter(None, values["sip.Status-Code"].split(",") + values["sip.Method"].split(",")):
             found.sip[src, dst, name] += 1

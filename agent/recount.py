@@ -87,10 +87,11 @@ def jitter_us(packets: Iterable[Packet]) -> tuple[float, float] | None:
         return None
     values: list[float] = []
     j = 0.0
-    for run in runs(speech):
+    for place, run in enumerate(runs(speech)):
         seen: set[int] = set()
         before: Packet | None = None
-        for number, packet in run:
+        # The first packet of a restart was out of range: only the next one made it valid (RFC 3550 A.1).
+        for number, packet in run[1:] if place else run:
             if number in seen or (before is not None and packet.timestamp == before.timestamp):
                 continue
             seen.add(number)
@@ -98,9 +99,9 @@ def jitter_us(packets: Iterable[Packet]) -> tuple[float, float] | None:
                 j, before = 0.0, None
             if before is not None:
                 ticks = (packet.timestamp - before.timestamp + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
-                if not (packet.marker and ticks > 2 * step):
-                    d = (packet.stamp_ns - before.stamp_ns) / 1e3 - ticks * 1e6 / rate
-                    j += (abs(d) - j) / 16
+                elapsed_us = (packet.stamp_ns - before.stamp_ns) / 1e3
+                if not (packet.marker and elapsed_us * rate / 1e6 > 2 * step):
+                    j += (abs(elapsed_us - ticks * 1e6 / rate) - j) / 16
                     values.append(j)
             before = packet
     return (sum(values) / len(values), max(values)) if values else None
