@@ -2,56 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import msgspec
+
 from agent.summary.catalog import DIRECTIONS, SIDES
 from agent.tracking.events import StreamMinute
 
 
-class DirectionFigures:
+class DirectionFigures(msgspec.Struct, gc=False):
     """Streams that share a direction: counts add, jitter is weighted by packets.
 
     `streams` counts those that ran or of which loss was told; `known` those whose loss is known.
     """
 
-    __slots__ = (
-        "assumed", "burst_lost", "burst_packets", "bursts", "bytes", "codec", "codec_packets", "discarded",
-        "first_ns", "gap_lost", "gap_packets", "jitter_packets", "jitter_source", "jitter_sum", "jitters_us",
-        "known", "known_lost", "known_packets", "last_ns", "lost_source", "mos_sum", "packet_ms", "packets",
-        "r_sum", "rtcp_bytes", "rtcp_packets", "scored", "streams", "unknown", "unnamed", "wide", "wide_sum",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.packets = self.bytes = self.rtcp_packets = self.rtcp_bytes = 0
-        self.streams = self.known = self.known_lost = self.known_packets = 0
-        self.unknown = self.discarded = 0
-        self.burst_packets = self.burst_lost = self.gap_packets = self.gap_lost = self.bursts = 0
-        self.jitters_us: list[float] = []  # one sample a stream
-        self.jitter_sum = self.jitter_packets = 0.0
-        self.lost_source: str | None = None
-        self.jitter_source: str | None = None
-        self.scored = self.mos_sum = self.r_sum = 0.0  # packets behind the scores; sums weighted by them
-        self.wide = self.wide_sum = 0.0
-        self.first_ns = self.last_ns = 0  # of its streams, not of this minute alone
-        self.codec = ""  # of the audio stream with most packets
-        self.codec_packets = 0
-        self.packet_ms = 0.0
-        self.assumed = self.unnamed = False
+    packets: int = 0
+    bytes: int = 0
+    rtcp_packets: int = 0
+    rtcp_bytes: int = 0
+    streams: int = 0
+    known: int = 0
+    known_lost: int = 0
+    known_packets: int = 0
+    unknown: int = 0
+    discarded: int = 0
+    burst_packets: int = 0
+    burst_lost: int = 0
+    gap_packets: int = 0
+    gap_lost: int = 0
+    bursts: int = 0
+    jitters_us: list[float] = []  # one sample a stream
+    jitter_sum: float = 0.0
+    jitter_packets: int = 0
+    lost_source: str | None = None
+    jitter_source: str | None = None
+    scored: int = 0  # packets behind the scores; the sums are weighted by them
+    mos_sum: float = 0.0
+    r_sum: float = 0.0
+    wide: int = 0
+    wide_sum: float = 0.0
+    first_ns: int = 0  # of its streams, not of this minute alone
+    last_ns: int = 0
+    codec: str = ""  # of the audio stream with most packets
+    codec_packets: int = 0
+    packet_ms: float = 0.0
+    assumed: bool = False
+    unnamed: bool = False
 
     @property
     def lost(self) -> int | None:
         """0 where no stream ran; None where streams ran and of none it is known."""
         return self.known_lost if self.known or not self.streams else None
 
-    @property
-    def jitter_us(self) -> float | None:
-        return self.jitter_sum / self.jitter_packets if self.jitter_packets else None
+    def fields(self) -> tuple[int | float | None, ...]:
+        """What the media log has of a direction: RTP and RTCP packets and bytes, loss, jitter."""
+        jitter_us = round(self.jitter_sum / self.jitter_packets, 1) if self.jitter_packets else None
+        return self.packets, self.bytes, self.rtcp_packets, self.rtcp_bytes, self.lost, jitter_us
 
-    @property
-    def mos(self) -> float | None:
-        return self.mos_sum / self.scored if self.scored else None
-
-    @property
-    def r(self) -> float | None:
-        return self.r_sum / self.scored if self.scored else None
+    def extras(self, total: int | None) -> tuple[int | float | str | None, ...]:
+        """Sources of loss and jitter, `total`, unknown, discarded, burst and gap density, bursts."""
+        return (
+            self.lost_source,
+            self.jitter_source,
+            total,
+            self.unknown,
+            self.discarded,
+            round(self.burst_lost / self.burst_packets, 4) if self.burst_packets else None,
+            round(self.gap_lost / self.gap_packets, 4) if self.gap_packets else None,
+            self.bursts,
+        )
 
     def add(self, stream: StreamMinute) -> None:
         packets, lost, jitter_us, score = stream.packets, stream.lost, stream.jitter_us, stream.score
@@ -111,9 +130,9 @@ class MediaTotals:
         self._sums = {direction: DirectionFigures() for direction in DIRECTIONS}
         self._samples: dict[str, list[tuple[float, float]]] = {}
 
-    def add(self, directions: dict[str, DirectionFigures]) -> None:
-        """One call's directions."""
-        for direction, figures in directions.items():
+    def add(self, directions: Iterable[tuple[str, DirectionFigures]]) -> None:
+        """One call's directions, those where something happened."""
+        for direction, figures in directions:
             total = self._sums[direction]
             total.packets += figures.packets
             total.bytes += figures.bytes

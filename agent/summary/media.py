@@ -24,8 +24,10 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
+
 from agent.summary import flags
-from agent.summary.catalog import DIRECTIONS, SIDES
+from agent.summary.catalog import DIRECTIONS, MEDIA_FIELDS, SIDES
 from agent.summary.direction import DirectionFigures, MediaTotals
 from agent.tracking.call import Call
 from agent.tracking.dialog import Leg
@@ -116,30 +118,34 @@ _OF_SIDE = {
     ("remote", True): "rem2vc",
     ("remote", False): "vc2rem",
 }
-# Field names, put together once: 5,000 records are made when a minute closes.
-_DIRECTION_KEYS = tuple(
-    (direction, *(f"{direction}_{name}" for name in (
-        "rtp_packets", "rtp_bytes", "rtcp_packets", "rtcp_bytes", "packets_lost", "jitter",
-    )))
-    for direction in DIRECTIONS
-)  # fmt: skip
-_DIRECTION_EXTRAS = tuple(
-    (direction, *(f"{direction}_{name}" for name in (
-        "packets_lost_source", "jitter_source", "packets_lost_total", "packets_unknown", "packets_discarded",
-        "burst_density", "gap_density", "bursts",
-    )))
-    for direction in DIRECTIONS
-)  # fmt: skip
-_SIDE_KEYS = tuple(
-    (side, f"rtt_btwn_vc_and_{short}", f"mos_btwn_vc_and_{short}", f"r_btwn_vc_and_{short}",
-     f"mos_wb_btwn_vc_and_{short}", f"mos_worst_btwn_vc_and_{short}", f"r_worst_btwn_vc_and_{short}",
-     f"rtt_end_to_end_{short}", f"far_end_{short}", f"vc2{short}_relayed")
-    for side, (_, short, _) in SIDES.items()
-)  # fmt: skip
+_NONE = DirectionFigures()  # of a direction where nothing happened
 
 
-@dataclass(slots=True)
-class SideFigures:
+def _keys() -> tuple[str, ...]:
+    """The record's field names, in the order in which `CallView.row` puts its values."""
+    keys = list(MEDIA_FIELDS)
+    keys += ["call_ids", "flags", "vc_lost"]
+    for direction in DIRECTIONS:
+        keys += [
+            f"{direction}_{name}"
+            for name in (
+                "packets_lost_source", "jitter_source", "packets_lost_total", "packets_unknown",
+                "packets_discarded", "burst_density", "gap_density", "bursts",
+            )
+        ]  # fmt: skip
+    for _, short, _ in SIDES.values():
+        pair = f"btwn_vc_and_{short}"
+        keys += [
+            f"rtt_{pair}_source", f"mos_{pair}_source", f"r_{pair}", f"mos_wb_{pair}", f"mos_worst_{pair}",
+            f"r_worst_{pair}", f"rtt_end_to_end_{short}", f"far_end_{short}", f"vc2{short}_relayed",
+        ]  # fmt: skip
+    return tuple(keys)
+
+
+_KEYS = _keys()
+
+
+class SideFigures(msgspec.Struct, gc=False):
     """One side: both directions averaged by packets, over those that are known."""
 
     mos: float | None = None
@@ -154,6 +160,19 @@ class SideFigures:
     far_end: dict[str, Any] | None = None
     relayed: bool | None = None
 
+    def extras(self) -> tuple[Any, ...]:
+        return (
+            self.rtt_source,
+            self.mos_source,
+            _rounded(self.r, 1),
+            _rounded(self.mos_wb, 3),
+            _rounded(self.mos_worst, 3),
+            _rounded(self.r_worst, 1),
+            _rounded(self.end_to_end_us, 1),
+            self.far_end,
+            self.relayed,
+        )
+
 
 class CallView:
     """One call in one minute in the eyes of the connector that owns leg `owner`."""
@@ -165,29 +184,46 @@ class CallView:
         self.call = minute.call
         self.minute = minute
         self.legs = {"customer": customers, "remote": remotes}
-        self.directions = {direction: DirectionFigures() for direction in DIRECTIONS}
-        side_of: dict[Leg | None, str] = {leg: side for side, legs in self.legs.items() for leg in legs}
+        self.directions: dict[str, DirectionFigures] = {}
+        side_of: dict[Leg | None, str] = dict.fromkeys(customers, "customer")
+        side_of.update(dict.fromkeys(remotes, "remote"))
         for stream in minute.streams:
             side = side_of.get(stream.leg)
             if side is not None and stream.towards is not None:
-                self.directions[_OF_SIDE[side, stream.towards]].add(stream)
+                self._direction(side, stream.towards).add(stream)
         for report in minute.reports:
             side = side_of.get(report.leg)
             if side is not None and report.towards is not None:
-                figures = self.directions[_OF_SIDE[side, report.towards]]
+                figures = self._direction(side, report.towards)
                 figures.rtcp_packets += report.packets
                 figures.rtcp_bytes += report.bytes
         self.sides = {side: self._side(side, side_of) for side in SIDES}
 
+    def _direction(self, side: str, towards: bool) -> DirectionFigures:
+        direction = _OF_SIDE[side, towards]
+        found = self.directions.get(direction)
+        if found is None:
+            found = self.directions[direction] = DirectionFigures()
+        return found
+
+    def both(self, side: str) -> tuple[DirectionFigures, DirectionFigures]:
+        """What came from a side, and what went to it."""
+        directions = self.directions
+        return directions.get(_OF_SIDE[side, True], _NONE), directions.get(_OF_SIDE[side, False], _NONE)
+
     def _side(self, side: str, side_of: dict[Leg | None, str]) -> SideFigures:
         figures = SideFigures()
-        towards, away = self.directions[_OF_SIDE[side, True]], self.directions[_OF_SIDE[side, False]]
+        towards, away = self.both(side)
         scored = towards.scored + away.scored
         if scored:
             figures.mos = (towards.mos_sum + away.mos_sum) / scored
             figures.r = (towards.r_sum + away.r_sum) / scored
-            figures.mos_worst = min(d.mos_sum / d.scored for d in (towards, away) if d.scored)
-            figures.r_worst = min(d.r_sum / d.scored for d in (towards, away) if d.scored)
+            worst = towards
+            if not towards.scored or (
+                away.scored and away.r_sum * towards.scored < towards.r_sum * away.scored
+            ):
+                worst = away
+            figures.mos_worst, figures.r_worst = worst.mos_sum / worst.scored, worst.r_sum / worst.scored
             wide = towards.wide + away.wide
             figures.mos_wb = (towards.wide_sum + away.wide_sum) / wide if wide else None
             if side not in self.call.rtt_us:
@@ -234,63 +270,52 @@ class CallView:
         """
         directions, call = self.directions, self.call
         found = flags.of_streams(directions.values()) | call.flags
-        start_ns = end_ns - MINUTE_NS
+        until_ns = end_ns if until_ns is None else until_ns
         for side in SIDES:
-            found |= flags.of_side(
-                call,
-                self.legs[side],
-                directions[_OF_SIDE[side, True]],
-                directions[_OF_SIDE[side, False]],
-                start_ns,
-                end_ns if until_ns is None else until_ns,
-            )
+            legs = self.legs[side]
+            if legs:
+                found |= flags.of_side(call, legs, *self.both(side), end_ns - MINUTE_NS, until_ns)
         totals = self._totals()
         some = any(d.packets or d.rtcp_packets or d.known_lost for d in directions.values())
         if not some and "dead_air" not in found:
             return None
         lead = call.lead
         other = lead.to_user if lead.side == "customer" else lead.from_user
-        row: dict[str, Any] = {
-            "voice_connector_id": connector.id,
-            "event_timestamp": end_ns // 1_000_000,
-            "call_id": lead.call_id,
-            "from_sip_user": lead.from_user,
-            "from_country": identity.country_of(lead.from_user),
-            "to_sip_user": lead.to_user,
-            "to_country": identity.country_of(lead.to_user),
-            "endpoint_id": identity.endpoint(other or lead.peer),
-            "aws_region": connector.region,
-        }
-        for direction, packets, size, rtcp_packets, rtcp_bytes, lost, jitter in _DIRECTION_KEYS:
-            figures = directions[direction]
-            row[packets], row[size] = figures.packets, figures.bytes
-            row[rtcp_packets], row[rtcp_bytes] = figures.rtcp_packets, figures.rtcp_bytes
-            row[lost] = figures.lost
-            row[jitter] = _rounded(figures.jitter_us, 1)
-        row["call_ids"] = list(dict.fromkeys([lead.call_id, *(leg.call_id for leg in call.legs)]))
-        row["flags"] = sorted(found)
-        row["vc_lost"] = self.minute.vc_lost
-        for direction, lost, jitter, total, unknown, discarded, burst, gap, bursts in _DIRECTION_EXTRAS:
-            figures = directions[direction]
-            row[lost], row[jitter] = figures.lost_source, figures.jitter_source
-            row[total] = totals[direction]
-            row[unknown], row[discarded] = figures.unknown, figures.discarded
-            row[burst] = _share(figures.burst_lost, figures.burst_packets)
-            row[gap] = _share(figures.gap_lost, figures.gap_packets)
-            row[bursts] = figures.bursts
-        for side, rtt, mos, r, mos_wb, mos_worst, r_worst, end_to_end, far_end, relayed in _SIDE_KEYS:
-            its = self.sides[side]
-            row[rtt], row[mos] = _rounded(its.rtt_us, 1), _rounded(its.mos, 3)
-            row[rtt + "_source"], row[mos + "_source"] = its.rtt_source, its.mos_source
-            row[r], row[mos_wb] = _rounded(its.r, 1), _rounded(its.mos_wb, 3)
-            row[mos_worst], row[r_worst] = _rounded(its.mos_worst, 3), _rounded(its.r_worst, 1)
-            row[end_to_end] = _rounded(its.end_to_end_us, 1)
-            row[far_end], row[relayed] = its.far_end, its.relayed
-        return row
+        customer, remote = self.sides["customer"], self.sides["remote"]
+        of = directions.get
+        values = (
+            connector.id,
+            end_ns // 1_000_000,
+            lead.call_id,
+            lead.from_user,
+            identity.country_of(lead.from_user),
+            lead.to_user,
+            identity.country_of(lead.to_user),
+            identity.endpoint(other or lead.peer),
+            connector.region,
+            *of("cust2vc", _NONE).fields(),
+            *of("vc2cust", _NONE).fields(),
+            _rounded(customer.rtt_us, 1),
+            _rounded(customer.mos, 3),
+            *of("rem2vc", _NONE).fields(),
+            *of("vc2rem", _NONE).fields(),
+            _rounded(remote.rtt_us, 1),
+            _rounded(remote.mos, 3),
+            list(dict.fromkeys([lead.call_id, *(leg.call_id for leg in call.legs)])),
+            sorted(found),
+            self.minute.vc_lost,
+            *of("cust2vc", _NONE).extras(totals.get("cust2vc", 0)),
+            *of("vc2cust", _NONE).extras(totals.get("vc2cust", 0)),
+            *of("rem2vc", _NONE).extras(totals.get("rem2vc", 0)),
+            *of("vc2rem", _NONE).extras(totals.get("vc2rem", 0)),
+            *customer.extras(),
+            *remote.extras(),
+        )
+        return dict(zip(_KEYS, values, strict=True))
 
     def add_to(self, totals: MediaTotals) -> None:
         """Give the connector's metrics what this call had."""
-        totals.add(self.directions)
+        totals.add(self.directions.items())
         for side, (suffix, _, _) in SIDES.items():
             its = self.sides[side]
             if its.rtt_us is not None:
@@ -306,12 +331,8 @@ class CallView:
                 lost[direction] = (lost.get(direction) or 0) + figures.known_lost
             elif figures.streams:
                 lost.setdefault(direction, None)
-        return {direction: lost.get(direction, 0) for direction in DIRECTIONS}
+        return lost
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
-
-
-def _share(part: int, whole: int) -> float | None:
-    return round(part / whole, 4) if whole else None
