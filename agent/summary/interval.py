@@ -108,6 +108,22 @@ class Intervals:
         self._messages = waiting
         return ready
 
+    def state(self) -> tuple[int, dict[int, Minute], list[MessageSeen]]:
+        """The open minutes, for a checkpoint: what `restore` takes."""
+        return self._oldest_ns, dict(self._minutes), self._messages
+
+    def restore(self, state: tuple[int, dict[int, Minute], list[MessageSeen]]) -> None:
+        self._oldest_ns, minutes, self._messages = state
+        self._minutes = defaultdict(Minute, minutes)
+
+    def discard(self, until_ns: int) -> int:
+        """Drop restored counts of minutes that were committed before; how many minutes had any."""
+        closed = [minute for minute in self._minutes if minute < until_ns]
+        for minute in closed:
+            del self._minutes[minute]
+        self._oldest_ns = max(self._oldest_ns, until_ns)
+        return len(closed)
+
     def _minute(self, stamp_ns: int) -> Minute:
         return self._minutes[max(self._oldest_ns, stamp_ns // MINUTE_NS * MINUTE_NS)]
 

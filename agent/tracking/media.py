@@ -8,6 +8,7 @@ found by packet type, on any port (RFC 5761), and belongs to the leg whose socke
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Iterable
 
 from agent.errors import Reason, WireError
 from agent.tracking import far
@@ -16,7 +17,7 @@ from agent.tracking.dialog import Leg, Passage
 from agent.tracking.events import Event, FarEnd, ReportsMinute, RoundTrip
 from agent.tracking.loop_cy import Loop
 from agent.tracking.offer import Offers
-from agent.tracking.report import MINUTE_NS, Departures
+from agent.tracking.report import MINUTE_NS, Away, Departures
 from agent.tracking.sides import Sides, Socket
 from agent.tracking.stream import Observer, QualityRules, Streams
 from agent.wire import rtcp, sdp, vq, xr
@@ -89,6 +90,24 @@ class Media:
             for media in (media for medias in both.values() for media in medias):
                 if in_use.isdisjoint(media.sockets):
                     self.offers.withdraw(leg, media)
+
+    def restore(self, leg: Leg, session: sdp.Session, passage: Passage) -> None:
+        """An SDP that passed on `leg` before a restart."""
+        self.offers.describe(leg, session, passage)
+        self._replaced(leg, session, passage)
+        if leg.reports:
+            self._reporting.add(leg)
+
+    def attach(self, told: Iterable[tuple[int, bool, Away]]) -> None:
+        """Take over the streams of a restored loop: (id, seen from its first packet, the far end's view)."""
+        for stream_id in self._loop.live_streams():
+            self.streams.fresh(stream_id)
+        for stream_id, first, away in told:
+            stream = self.streams.get(stream_id)
+            if stream is not None:
+                stream.first, stream.away = first, away
+                if away.minutes:
+                    self.streams.told(stream)
 
     def release(self, leg: Leg) -> None:
         """The leg is over and its last reports are in."""

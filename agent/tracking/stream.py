@@ -114,6 +114,9 @@ class Streams:
     def __iter__(self) -> Iterator[Stream]:
         return iter(self._by_id.values())
 
+    def get(self, stream_id: int) -> Stream | None:
+        return self._by_id.get(stream_id)
+
     def fresh(self, stream_id: int) -> Stream:
         """The loop accepted a stream: attach it, and tell the loop its clock rates."""
         src, src_port, dst, dst_port, ssrc = self._loop.key(stream_id)
