@@ -82,7 +82,8 @@ def rules(config: Config, *, live: bool = False) -> Rules:
     calls = config.calls
     return Rules(
         calls=CallRules(
-            count_at=calls.count_at,
+            # A customer's host sees one leg of each call: the one that there is counts.
+            count_at="either" if config.vc.observer == "customer" else calls.count_at,
             retry_window_ns=ns(calls.retry_window),
             join_window_ns=ns(calls.join_window),
             call_timeout_ns=ns(calls.call_timeout),

@@ -25,14 +25,17 @@ from agent.tracking.events import (
     Concluded,
     Event,
     FarEnd,
+    Measured,
     MessageSeen,
     MinuteClosed,
     MinutesSkipped,
     ReportsMinute,
     RoundTrip,
     StreamMinute,
+    Tallied,
     Throttled,
 )
+from agent.tracking.performance import MAX_SAMPLES, extras
 from agent.tracking.sides import UNASSIGNED, Connector, Sides
 from agent.wire.sip import redacted
 
@@ -44,6 +47,8 @@ class Minute:
     """What happened in one open minute."""
 
     counts: Counter[tuple[Owner, str]] = field(default_factory=Counter)
+    tallies: Counter[tuple[Owner, str]] = field(default_factory=Counter)
+    delays: dict[tuple[Owner, str], list[float]] = field(default_factory=dict)
     calls: dict[Call, CallMinute] = field(default_factory=dict)
     over: list[dict[str, Any]] = field(default_factory=list)
     up: CallsUp | None = None
@@ -78,6 +83,8 @@ class Intervals:
             Attempted: self._attempted,
             Concluded: self._concluded,
             Throttled: self._throttled,
+            Tallied: self._tallied,
+            Measured: self._measured,
             StreamMinute: self._stream,
             ReportsMinute: self._reports,
             RoundTrip: self._round_trip,
@@ -132,7 +139,7 @@ class Intervals:
     def _message(self, event: MessageSeen) -> None:
         self._messages.append(event)
         if 100 <= event.status < 700:
-            owner = event.leg or event.connector or UNASSIGNED
+            owner = _owner(event.leg, event.connector)
             self._minute(event.stamp_ns).counts[owner, f"Sip{event.status // 100}xxCodes"] += 1
 
     def _attempted(self, event: Attempted) -> None:
@@ -151,10 +158,20 @@ class Intervals:
     def _call_count(self, event: Attempted | Concluded, what: str) -> None:
         direction = event.account.direction
         if direction is not None:
-            self._minute(event.stamp_ns).counts[event.account.leg, direction.capitalize() + what] += 1
+            owner = _owner(event.account.leg)
+            self._minute(event.stamp_ns).counts[owner, direction.capitalize() + what] += 1
 
     def _throttled(self, event: Throttled) -> None:
-        self._minute(event.stamp_ns).counts[event.account.leg, "Throttles"] += 1
+        self._minute(event.stamp_ns).counts[_owner(event.account.leg), "Throttles"] += 1
+
+    def _tallied(self, event: Tallied) -> None:
+        self._minute(event.stamp_ns).tallies[_owner(event.leg, event.connector), event.name] += 1
+
+    def _measured(self, event: Measured) -> None:
+        key = (_owner(event.leg, event.connector), event.name)
+        samples = self._minute(event.stamp_ns).delays.setdefault(key, [])
+        if len(samples) < MAX_SAMPLES:
+            samples.append(event.value)
 
     def _stream(self, event: StreamMinute) -> None:
         if self._on_stream is not None:
@@ -198,6 +215,7 @@ class Intervals:
         for (owner, name), count in minute.counts.items():
             connector = owner if isinstance(owner, Connector) else owner.connector or self._sides.fallback
             counts[connector][name] += count
+        figures = _figures(minute, self._sides.fallback)
         media: dict[Connector, MediaTotals] = defaultdict(MediaTotals)
         rows: list[dict[str, Any]] = []
         # A part that does not reach the minute's end was watched as far as media was heard.
@@ -218,7 +236,7 @@ class Intervals:
                 connector = account.leg.connector or self._sides.fallback
                 gauges[connector, account.direction.capitalize() + "CallsActive"] += 1
         connectors = list(self._sides.connectors)
-        for connector in (*counts, *media, *(c for c, _ in gauges)):
+        for connector in (*counts, *figures, *media, *(c for c, _ in gauges)):
             if connector not in connectors:
                 connectors.append(connector)
         complete = event.complete and minute.up is not None
@@ -228,7 +246,14 @@ class Intervals:
                 0,
                 complete,
                 [
-                    self._connector(connector, counts[connector], media[connector], gauges, complete)
+                    self._connector(
+                        connector,
+                        counts[connector],
+                        media[connector],
+                        gauges,
+                        complete,
+                        figures.get(connector, {}),
+                    )
                     for connector in connectors
                 ],
                 rows,
@@ -252,6 +277,7 @@ class Intervals:
         media: MediaTotals,
         gauges: Counter[tuple[Connector, str]],
         complete: bool,
+        figures: dict[str, Any],
     ) -> ConnectorMinute:
         values: dict[str, Value] = {}
         media_values, samples = media.values, media.samples
@@ -268,7 +294,7 @@ class Intervals:
                 values[metric.name] = binned(samples[metric.name])
             else:
                 values[metric.name] = counts[metric.name]
-        return ConnectorMinute(connector.id, connector.region, values, media.coverage)
+        return ConnectorMinute(connector.id, connector.region, values, media.coverage, figures)
 
     def _sip_row(self, seen: MessageSeen, connector: Connector) -> dict[str, Any]:
         return {
@@ -278,6 +304,25 @@ class Intervals:
             "call_id": seen.call_id,
             "sip_message": redacted(seen.data, self._redact),
         }
+
+
+def _owner(leg: Leg | None, connector: Connector | None = None) -> Owner:
+    """The connector, once it is decided: a leg that a flood pushed out is not kept alive by its counts."""
+    return (leg.connector or leg) if leg is not None else connector or UNASSIGNED
+
+
+def _figures(minute: Minute, fallback: Connector) -> dict[Connector, dict[str, Any]]:
+    """RFC 6076 and the other extra counts, by connector."""
+    tallies: dict[Connector, Counter[str]] = defaultdict(Counter)
+    delays: dict[Connector, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for (owner, name), count in minute.tallies.items():
+        tallies[owner if isinstance(owner, Connector) else owner.connector or fallback][name] += count
+    for (owner, name), values in minute.delays.items():
+        delays[owner if isinstance(owner, Connector) else owner.connector or fallback][name] += values
+    return {
+        connector: extras(tallies[connector], delays[connector])
+        for connector in dict.fromkeys((*tallies, *delays))
+    }
 
 
 def call_row(call: Call, fallback: Connector) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Dialogs and legs (RFC 3261 12): what a tap knows of one side of a call.
 
-A *leg* is keyed by Call-ID, the From tag of its initial INVITE and its way: `incoming` when that INVITE
-reaches the vc, `outgoing` when the vc sends it, `internal` when the vc is at both ends (or nobody knows who
-the vc is). A proxy so has an incoming and an outgoing leg with the same Call-ID. Forks make several dialogs
-in one leg, told apart by the callee's tag.
+A *leg* is keyed by Call-ID, the From tag of its initial INVITE, its way, and whose peer it has: `incoming`
+when that INVITE reaches the vc, `outgoing` when the vc sends it, `internal` when the vc is at both ends or
+at neither (or nobody knows who the vc is). A proxy so has an incoming and an outgoing leg with the same
+Call-ID; one that forks to a customer and to a carrier has an outgoing leg for each. Forks to the same peer
+make several dialogs in one leg, told apart by the callee's tag.
 """
 
 from __future__ import annotations
@@ -16,18 +17,20 @@ from agent.tracking.sides import Connector, Side
 from agent.tracking.transaction import Attempt
 
 if TYPE_CHECKING:
-    from agent.tracking.call import Call
+    from agent.tracking.call import Account, Call
     from agent.tracking.stream import Stream
 
 Way = Literal["incoming", "outgoing", "internal"]
 Direction = Literal["inbound", "outbound"]
 # How one message crosses the vc's edge.
 Passage = Literal["towards", "away", "internal"]
+# Whose a peer is: its side, and the connector whose network holds it.
+Place = tuple[Side | None, Connector | None]
 # What of an m-line makes its media another: kind, address, port, direction, payload types, RTP or not.
 Section = tuple[str, str, int, str, tuple[int, ...], bool]
 
+# (passage, sent by the caller)
 _WAY: dict[tuple[Passage, bool], Way] = {
-    # (passage, sent by the caller)
     ("towards", True): "incoming",
     ("away", True): "outgoing",
     ("towards", False): "outgoing",
@@ -35,6 +38,9 @@ _WAY: dict[tuple[Passage, bool], Way] = {
     ("internal", True): "internal",
     ("internal", False): "internal",
 }
+
+# A forking proxy makes a handful of dialogs a leg; thousands are somebody inventing tags.
+MAX_DIALOGS = 32
 
 
 def way_of(passage: Passage, from_caller: bool) -> Way:
@@ -44,10 +50,12 @@ def way_of(passage: Passage, from_caller: bool) -> Way:
 
 @dataclass(slots=True)
 class Dialog:
-    """One callee tag of a leg."""
+    """One callee tag of a leg. Times are capture time in ns."""
 
     confirmed: bool = False
     ended: bool = False
+    answer_ns: int = 0
+    bye_ns: int | None = None  # its first BYE, until that is answered
 
     @property
     def up(self) -> bool:
@@ -63,21 +71,26 @@ class Leg:
     way: Way
     peer: str
     side: Side | None
-    invite_ns: int
+    invite_ns: int  # the newest initial INVITE: joining counts from here
     cseq: int
     from_user: str = ""
     to_user: str = ""
     uri_user: str = ""
+    place: Place = (None, None)
     whole: bool = True  # its initial INVITE was seen
     connector: Connector | None = None
     attempt: Attempt | None = None
+    account: Account | None = None
     dialogs: dict[str, Dialog] = field(default_factory=dict)
-    reports: dict[tuple[int, bool], list[int]] = field(default_factory=dict)  # (minute, towards): packets, bytes
+    # (minute, towards): RTCP packets, bytes
+    reports: dict[tuple[int, bool], list[int]] = field(default_factory=dict)
+    sdp: dict[Passage, bytes] = field(default_factory=dict)  # the last SDP each way, as it was written
     joined: bool = False
     last_ns: int = 0
     session_ns: int | None = None  # when the session timer runs out (RFC 4028)
     held: bool = False
     final_ns: int | None = None  # last non-2xx final: hunting starts from here
+    rung: bool = False  # a response told the caller what happens (RFC 6076 4.3)
     ptime_ms: float | None = None
     streams: set[Stream] = field(default_factory=set)
     ledger: Ledger = field(default_factory=Ledger)
@@ -85,7 +98,6 @@ class Leg:
     carried: int = 0  # loss away from the vc that came out negative, waiting to be made up for
     described_ns: int = 0  # when its media was last described otherwise than before
     described: dict[Passage, list[Section]] = field(default_factory=dict)  # by the last SDP each way
-    replaced_by: Leg | None = None
     call: Call = field(init=False)
 
     @property
@@ -120,7 +132,3 @@ class Leg:
 
     def callee_tag(self, from_tag: str, to_tag: str) -> str:
         return to_tag if from_tag == self.from_tag else from_tag
-
-
-# A forking proxy makes a handful of dialogs a leg; thousands are somebody inventing tags.
-MAX_DIALOGS = 32

@@ -48,6 +48,27 @@ class Throttled:
     account: Account
 
 
+@dataclass(slots=True)
+class Tallied:
+    """One more of an extra count, of a leg's connector or, where there is no leg, of `connector`."""
+
+    stamp_ns: int
+    leg: Leg | None
+    connector: Connector | None
+    name: str
+
+
+@dataclass(slots=True)
+class Measured:
+    """One sample of an extra distribution; the unit ends `name`."""
+
+    stamp_ns: int
+    leg: Leg | None
+    connector: Connector | None
+    name: str
+    value: float
+
+
 class StreamMinute(msgspec.Struct, gc=False):
     """One stream in one minute. `lost` and `jitter_us` are None where nobody knows.
 
@@ -168,6 +189,8 @@ Event = (
     | Attempted
     | Concluded
     | Throttled
+    | Tallied
+    | Measured
     | StreamMinute
     | ReportsMinute
     | RoundTrip

@@ -2,7 +2,8 @@
 
 Media belongs to the leg whose SDP named the vc-side socket; the far end's own socket is the second choice,
 because behind NAT it is not where packets come from. A claim holds until another SDP of the vc names the
-socket, or until the leg is released.
+socket, or until the leg is released. An m-line with port 0 (RFC 3264 6) or without RTP claims nothing, nor
+does an SDP between two parts of the vc: what the vc shows outside is what counts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from agent.wire.sdp import Media, Session
 
 @dataclass(slots=True, eq=False)
 class Claim:
-    """A socket that an SDP of `leg` named. `rtp` is the RTP socket that it serves (itself, or of its RTCP)."""
+    """A socket that an SDP of `leg` named; `rtp` is the RTP socket that it serves (itself, or its RTCP's)."""
 
     leg: Leg
     rtp: Socket
@@ -43,7 +44,7 @@ class Offers:
         self._sides = sides
         self._ours: dict[Socket, Claim] = {}
         self._far: dict[Socket, Claim] = {}
-        self._by_leg: dict[Leg, set[Socket]] = {}
+        self._by_leg: dict[Leg, dict[Socket, None]] = {}  # oldest first
         self.descriptions: dict[Leg, Description] = {}
 
     def describe(self, leg: Leg, session: Session, passage: Passage) -> list[Socket]:
@@ -56,35 +57,64 @@ class Offers:
         else:
             description.far = media
         leg.held = any(m.held for m in (*description.ours, *description.far) if m.kind == "audio")
-        claimed: dict[Socket, Claim] = {}
-        for one in media:
-            for socket, rtp in self._sockets(one):
-                claim = claimed.get(socket)
-                if claim is None:
-                    claim = claimed[socket] = Claim(leg, rtp, ours)
-                claim.media.append(one)
+        if passage == "internal" and self._sides.known:
+            return []
         table = self._ours if ours else self._far
-        held = self._by_leg.setdefault(leg, set())
+        held = self._by_leg.setdefault(leg, {})
         taken = []
-        for socket, claim in claimed.items():
+        for socket, claim in self._claims(leg, media, session, ours).items():
             if ours and self._is_far_end_of(socket, leg):
                 continue  # a proxy that left the SDP alone: the socket is an endpoint's, not the vc's
-            if len(held) >= MAX_SOCKETS:
-                break
+            if socket not in held and len(held) >= MAX_SOCKETS:
+                self._withdraw(next(iter(held)), leg)  # a re-INVITE that moves ports leaves the old ones
             table[socket] = claim
-            held.add(socket)
+            held[socket] = None
             taken.append(socket)
         return taken
 
+    def _claims(self, leg: Leg, medias: list[Media], session: Session, ours: bool) -> dict[Socket, Claim]:
+        """Sockets to what they claim. RTP before RTCP: a port that one m-line names is not another's RTCP."""
+        claims: dict[Socket, Claim] = {}
+        for wanted in (True, False):
+            for media in medias:
+                for socket, rtp in self._sockets(media):
+                    if (socket == rtp) != wanted or socket[0] in _NOWHERE:
+                        continue
+                    claim = claims.get(socket)
+                    if claim is None:
+                        claim = claims[socket] = Claim(leg, rtp, ours)
+                    elif claim.rtp != rtp:
+                        continue
+                    if media not in claim.media:
+                        claim.media.append(media)
+        for media in session.media if session.bundles else ():
+            # RFC 8843 6: an m-line of port 0 in a group is bundle-only, its media uses the group's socket.
+            if media.port or not media.is_rtp or not media.mid:
+                continue
+            group = next((mids for mids in session.bundles if media.mid in mids), ())
+            for claim in claims.values():
+                if any(other.mid in group for other in claim.media):
+                    claim.media.append(media)
+        return claims
+
+    def _withdraw(self, socket: Socket, leg: Leg) -> None:
+        self._by_leg.get(leg, {}).pop(socket, None)
+        for table in (self._ours, self._far):
+            claim = table.get(socket)
+            if claim is not None and claim.leg is leg:
+                del table[socket]
+
     def _is_far_end_of(self, socket: Socket, leg: Leg) -> bool:
         claim = self._far.get(socket)
-        return claim is not None and claim.leg is not leg and claim.leg.call is leg.call
+        if claim is None or claim.leg is leg:
+            return False
+        return claim.leg.call is leg.call or not self._sides.is_vc(socket[0])
 
     def _sockets(self, media: Media) -> list[tuple[Socket, Socket]]:
         """(socket, RTP socket that it serves) of an m-line: RTP, RTCP (RFC 3605, 5761), ICE candidates."""
         address = self._sides.on_wire(media.address)
         rtp = (address, media.port)
-        rows = [(rtp, rtp)]
+        rows = [((address, port), (address, port)) for _, port in media.sockets]
         if not media.rtcp_mux or media.rtcp_port != media.port:
             rtcp_address = self._sides.on_wire(media.rtcp_address) if media.rtcp_address else address
             rows.append(((rtcp_address, media.rtcp_port), rtp))
@@ -110,11 +140,7 @@ class Offers:
     def withdraw(self, leg: Leg, media: Media) -> None:
         """The sockets of `media` carry something else than RTP now (T.38): they are no claim of `leg`'s."""
         for socket in {socket for row in self._sockets(media) for socket in row}:
-            for table in (self._ours, self._far):
-                claim = table.get(socket)
-                if claim is not None and claim.leg is leg:
-                    del table[socket]
-                    self._by_leg.get(leg, set()).discard(socket)
+            self._withdraw(socket, leg)
 
     def find(self, src: Socket, dst: Socket) -> tuple[Claim, bool | None] | None:
         """The claim under which packets from src to dst fall, and whether they go towards the vc.
@@ -153,5 +179,6 @@ class Offers:
         return len(self._ours) + len(self._far)
 
 
+_NOWHERE = ("", "0.0.0.0", "::")  # hold as of RFC 2543, or a description without c= line
 # An offer of a browser names some dozens of ICE candidates; a thousand is an attack.
 MAX_SOCKETS = 256

@@ -52,11 +52,13 @@ class Sides:
         Raises ValueError where an address or network does not parse.
         """
         self.connectors = tuple(connectors) or (ONLY,)
-        self._vc = frozenset(str(ip_address(address)) for address in vc)
         self._public = {
             str(ip_address(public)): str(ip_address(private))
             for public, private in (public_addresses or {}).items()
         }
+        # Under 1:1 NAT the public address names the vc as well, wherever frames carry it.
+        named = {str(ip_address(address)) for address in vc}
+        self._vc = frozenset(named | {private for public, private in self._public.items() if public in named})
         networks: list[tuple[Network, Connector | None]] = [
             (ip_network(network, strict=False), connector)
             for connector in self.connectors
@@ -72,6 +74,8 @@ class Sides:
         self._ids = {connector.id.lower(): connector for connector in self.connectors}
         self._cache: dict[str, tuple[Side, Connector | None]] = {}
         self.fallback = next((c for c in self.connectors if c.default), UNASSIGNED)
+        # The one that every leg belongs to, whatever else it says, where there is no other.
+        self.sole = self.fallback if len(self.connectors) == 1 and self.connectors[0].default else None
 
     @property
     def vc(self) -> list[str]:
@@ -84,6 +88,10 @@ class Sides:
 
     def side(self, address: str) -> Side | None:
         return self._look(address)[0] if self._vc else None
+
+    def place(self, address: str) -> tuple[Side | None, Connector | None]:
+        """The side of `address`, and the connector whose customer network holds it."""
+        return self._look(address) if self._vc else (None, None)
 
     def is_vc(self, address: str) -> bool:
         return address in self._vc

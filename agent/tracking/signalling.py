@@ -1,55 +1,51 @@
-"""SIP: messages to legs, attempts and calls.
+"""SIP: messages to legs, legs to calls, and what each message does to them.
 
-A tap sees half-conversations: an unexpected message is a fact, not an error. Calls are counted on the leg
-that `count_at` names and nowhere else.
+A tap sees half-conversations: an unexpected message is a fact, not an error. What counts is in `counting`;
+which legs make a call, in `joining`; whose a leg is, in `belonging`.
 """
 
 from __future__ import annotations
 
-import fnmatch
-import heapq
-import itertools
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections import Counter, OrderedDict
+from typing import NamedTuple, cast
 
 from agent.errors import WireError
-from agent.tracking.call import Account, Call, Joiner
-from agent.tracking.dialog import Leg, Passage, Way, way_of
-from agent.tracking.events import (
-    Attempted,
-    CallOver,
-    CallsUp,
-    Concluded,
-    Event,
-    MessageSeen,
-    Throttled,
-)
+from agent.tracking import hearsay
+from agent.tracking.belonging import Belonging
+from agent.tracking.call import Account, Call
+from agent.tracking.counting import CallRules, Counting, Due
+from agent.tracking.deadlines import Deadlines
+from agent.tracking.dialog import Leg, Passage, Place, Way, way_of
+from agent.tracking.events import CallOver, CallsUp, Event, Measured, MessageSeen, Tallied
+from agent.tracking.joining import Joiner
 from agent.tracking.media import Media
+from agent.tracking.performance import Exchanges, Method
 from agent.tracking.sides import Connector, Sides
-from agent.tracking.transaction import SECOND_NS, Attempt, Outcome
-from agent.wire import sdp, vq
+from agent.tracking.transaction import SECOND_NS, Attempt
+from agent.wire import sdp
 from agent.wire.sip import Message
 
-CONNECTOR_HEADER = "X-VoiceConnector-ID"
+__all__ = ["CallRules", "Signalling"]
+
+RETRANSMITTED_NS = 32 * SECOND_NS  # 64 * T1: how long a message of a finished call may come again
+MIN_SESSION_S = 90  # RFC 4028 5: no session interval is shorter
+MAX_LEGS_A_CALL_ID = 64  # tags come from the wire; a Call-ID is looked through leg by leg
+MAX_ROUTES = 65_536
+MAX_SUSPECTS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class CallRules:
-    """How calls are counted. Nanoseconds."""
+class Route(NamedTuple):
+    """What two addresses make of a message between them. `seen`: it counts as a message of the vc.
 
-    count_at: Literal["incoming", "outgoing"] = "incoming"
-    retry_window_ns: int = 5 * SECOND_NS
-    join_window_ns: int = 2 * SECOND_NS
-    call_timeout_ns: int = 300 * SECOND_NS
-    hold_timeout_ns: int = 7200 * SECOND_NS
-    media_linger_ns: int = 5 * SECOND_NS
-    correlation_headers: tuple[str, ...] = ("Session-ID", "X-Call-ID", "X-CID", "P-Charging-Vector")
-    call_id_suffixes: tuple[str, ...] = ("_b2b-1",)
-    not_failures: tuple[int, ...] = ()
-    throttle_patterns: tuple[str, ...] = ()  # "STATUS reason", with * and ?
-    max_calls: int = 100_000
+    `by_caller` and `by_callee` are the ways of the legs on which the message travels, by who sent it.
+    """
+
+    passage: Passage
+    peer: str
+    place: Place
+    seen: bool
+    by_caller: Way
+    by_callee: Way
 
 
 class Signalling:
@@ -63,379 +59,380 @@ class Signalling:
         self._media = media
         self._out = out
         self._legs: dict[str, list[Leg]] = {}  # by Call-ID
-        self._calls: dict[Call, None] = {}  # oldest first
-        self._undecided: list[Leg] = []
+        # Oldest first. Calls that are not up make room for others first.
+        self._up: OrderedDict[Call, None] = OrderedDict()
+        self._down: OrderedDict[Call, None] = OrderedDict()
+        self._deadlines: Deadlines[Due] = Deadlines()
+        self._belonging = Belonging(sides, self.counters)
         self._joiner = Joiner(rules.join_window_ns, rules.correlation_headers, rules.call_id_suffixes)
-        self._timers: list[tuple[int, int, Callable[[int], None]]] = []
-        self._order = itertools.count()
+        self._counting = Counting(rules, sides, self._deadlines, out, self.counters, self._decided)
+        self._exchanges = Exchanges()
+        self._routes: dict[tuple[str, str], Route] = {}
 
     # -- time
 
     @property
-    def due_ns(self) -> int | None:
-        """When `advance` has something to do next."""
-        return self._timers[0][0] if self._timers else None
+    def due_ns(self) -> int:
+        """When `advance` has something to do next; it may turn out to be nothing."""
+        return self._deadlines.due_ns
 
     def advance(self, now_ns: int) -> None:
-        while self._timers and self._timers[0][0] <= now_ns:
-            due_ns, _, action = heapq.heappop(self._timers)
-            action(due_ns)
-
-    def _at(self, due_ns: int, action: Callable[[int], None]) -> None:
-        heapq.heappush(self._timers, (due_ns, next(self._order), action))
+        while (due := self._deadlines.pop(now_ns)) is not None:
+            what, due_ns = due
+            if isinstance(what, Leg):
+                outcome = what.attempt.due(due_ns) if what.attempt else None
+                if outcome:
+                    self._counting.close(what, outcome, due_ns)
+                else:
+                    self._counting.watch(what)
+            elif isinstance(what, Account):
+                self._counting.give_up(what, due_ns)
+            elif what.released:
+                self._forget(what)
+            else:
+                self._release(what, due_ns)
 
     # -- messages
 
     def take(self, message: Message, src: str, dst: str, now_ns: int) -> None:
-        passage = self._passage(src, dst)
-        if passage is None:
+        route = self._routes.get((src, dst)) or self._route(src, dst)
+        leg = self._leg_of(message, route, src, now_ns)
+        if leg is not None:
+            if now_ns > leg.last_ns:
+                leg.last_ns = now_ns
+            if leg.connector is None:
+                self._belonging.hear(leg, message)
+            if message.is_request:
+                self._request(leg, message, now_ns)
+            else:
+                self._response(leg, message, now_ns)
+            if route.seen:
+                self._describe(leg, message, route.passage)
+        if not route.seen:
             self.counters["messages_elsewhere"] += 1
             return
-        peer = src if passage == "towards" else dst
-        leg = self._leg_of(message, passage, peer, now_ns)
-        if leg is not None and not self._sides.known and leg.invite_ns == now_ns:
-            self._suspect(leg, src)
-        if leg is not None:
-            leg.last_ns = now_ns
-            self._follow(leg, message, passage, now_ns)
-        if passage == "towards" and message.method in _TELLING:
-            self._far_view(message, leg, src, now_ns)
-        if passage != "internal" or not self._sides.known:
-            self._out.append(
-                MessageSeen(
-                    now_ns,
-                    leg,
-                    None if leg else self._connector(message, peer) or self._sides.fallback,
-                    message.call_id,
-                    message.status,
-                    message.data,
-                )
-            )
+        if message.method in hearsay.TELLING and route.passage == "towards":
+            hearsay.take(message, leg, self._legs, route.peer, route.place, self._media, now_ns)
+        connector = None
+        if leg is None:
+            place = route.place
+            customer = route.peer if place[0] == "customer" else None
+            connector = self._belonging.connector(message, customer) or self._sides.fallback
+            if message.method in ("OPTIONS", "REGISTER") and route.passage != "internal":
+                self._exchange(message, connector, now_ns)
+        self._out.append(
+            MessageSeen(now_ns, leg, connector, message.call_id, message.status, message.data)
+        )
 
-    def _passage(self, src: str, dst: str) -> Passage | None:
-        """How a message crosses the vc's edge; None where the vc is at neither end."""
-        if not self._sides.known:
-            return "internal"
-        from_vc, to_vc = self._sides.is_vc(src), self._sides.is_vc(dst)
-        if from_vc and to_vc:
-            return "internal"
-        return "away" if from_vc else "towards" if to_vc else None
-
-    def _leg_of(self, message: Message, passage: Passage, peer: str, now_ns: int) -> Leg | None:
-        """The leg on which a message travels; made where it begins one."""
-        legs = self._legs.get(message.call_id, ())
-        initial = message.is_request and message.method == "INVITE" and not message.to_tag
-        for leg in reversed(legs):
-            if leg.from_tag == message.from_tag:
-                from_caller = message.is_request
-            elif leg.from_tag == message.to_tag:
-                from_caller = not message.is_request
+    def _route(self, src: str, dst: str) -> Route:
+        passage: Passage = "internal"
+        seen, peer = True, dst
+        if self._sides.known:
+            from_vc, to_vc = self._sides.is_vc(src), self._sides.is_vc(dst)
+            if from_vc == to_vc:  # between two parts of the vc, or past it: serves joining only
+                seen = False
+            elif from_vc:
+                passage = "away"
             else:
-                continue
-            if leg.way == way_of(passage, from_caller):
-                if initial and leg.attempt is not None and not leg.attempt.takes(message.cseq):
-                    break  # the same Call-ID and From tag again, after all was decided: another attempt
-                return leg
-        if initial:
-            return self._begin(message, way_of(passage, True), peer, now_ns)
-        if _in_dialog(message):
-            return self._resume(message, passage, peer, now_ns)
-        return None
+                passage, peer = "towards", src
+        place: Place = (None, None) if passage == "internal" else self._sides.place(peer)
+        route = Route(passage, peer, place, seen, way_of(passage, True), way_of(passage, False))
+        if len(self._routes) >= MAX_ROUTES:
+            self._routes.clear()
+        self._routes[src, dst] = route
+        return route
 
-    def _suspect(self, leg: Leg, src: str) -> None:
-        """The SBC is where the first INVITE of a joined call went, and where the next one came from."""
-        if len(self.suspects) > 1000:
-            return
-        self.suspects[leg.call.legs[0].peer] += 1
-        if leg.joined:
-            self.suspects[src] += 2
+    def _leg_of(self, message: Message, route: Route, src: str, now_ns: int) -> Leg | None:
+        """The leg on which a message travels; made where it begins one."""
+        initial = message.is_request and message.method == "INVITE" and not message.to_tag
+        legs = self._legs.get(message.call_id)
+        if legs is not None:
+            from_tag, to_tag, request = message.from_tag, message.to_tag, message.is_request
+            elsewhere: Leg | None = None
+            for leg in reversed(legs):
+                if leg.from_tag == from_tag:
+                    way = route.by_caller if request else route.by_callee
+                elif leg.from_tag == to_tag:
+                    way = route.by_callee if request else route.by_caller
+                else:
+                    continue
+                if leg.way != way:
+                    continue
+                if leg.place != route.place:
+                    if not initial:  # an in-dialog message may take another way (12.2.1.1); a fork to
+                        elsewhere = elsewhere or leg  # somebody else is a leg of its own
+                elif initial and _is_another(leg, message):
+                    break
+                else:
+                    return leg
+            if elsewhere is not None:
+                return elsewhere
+            if len(legs) >= MAX_LEGS_A_CALL_ID:
+                self.counters["legs_refused"] += 1
+                return None
+        if initial:
+            return self._begin(message, route, src, now_ns)
+        if _in_dialog(message):
+            return self._resume(message, route, now_ns)
+        return None
 
     # -- legs
 
-    def _begin(self, message: Message, way: Way, peer: str, now_ns: int) -> Leg:
+    def _begin(self, message: Message, route: Route, src: str, now_ns: int) -> Leg:
         """An initial INVITE."""
-        leg = self._new_leg(message, message.from_tag, way, peer, now_ns)
+        leg = self._new_leg(message, message.from_tag, route.by_caller, route, now_ns)
         replaced = self._replaced(message)
         if replaced is not None:
-            replaced.call.adopt(leg)
-            if replaced.way == leg.way:
-                replaced.replaced_by = leg
+            replaced.call.adopt(leg)  # RFC 3891: it goes on with another party, and is no attempt
+            leg.joined = True
             self._register(leg)
             return leg
-        leg.attempt = Attempt(now_ns, message.cseq)
-        leg.call = self._joiner.join(leg, self._correlations(message))
+        leg.attempt = Attempt(now_ns, message.cseq, message.branch)
+        self._joiner.join(leg, self._joiner.correlations(message))
+        self.counters["joins_ambiguous"] = self._joiner.ambiguous
+        self._counting.begin(leg, now_ns)
         self._register(leg)
-        self._count_attempt(leg, now_ns)
-        self._watch(leg)
+        if not self._sides.known:
+            self._suspect(leg.call.legs[0].peer, 1)
+            if leg.joined:
+                self._suspect(src, 2)
         return leg
 
-    def _resume(self, message: Message, passage: Passage, peer: str, now_ns: int) -> Leg:
+    def _resume(self, message: Message, route: Route, now_ns: int) -> Leg:
         """A dialog whose beginning was not seen: it is up, is no attempt and has no direction."""
         # Which tag is the caller's cannot be told; one choice must hold for both ways of the dialog.
         caller = min(message.from_tag, message.to_tag)
         from_caller = (message.from_tag == caller) == message.is_request
-        way = way_of(passage, from_caller)
-        leg = self._new_leg(message, caller, way, peer, now_ns)
+        way = route.by_caller if from_caller else route.by_callee
+        leg = self._new_leg(message, caller, way, route, now_ns)
         leg.whole = False
-        leg.dialog(max(message.from_tag, message.to_tag)).confirmed = True
-        leg.call = self._joiner.join(leg, ())
-        if leg.call.answer_ns is None:
-            leg.call.answer_ns = now_ns
+        dialog = leg.dialog(max(message.from_tag, message.to_tag))
+        dialog.confirmed, dialog.answer_ns = True, now_ns
+        call = self._joiner.join(leg, ())
+        if call.answer_ns is None and call.lead is leg:
+            call.answer_ns = now_ns
         self._register(leg)
         return leg
 
-    def _new_leg(self, message: Message, from_tag: str, way: Way, peer: str, now_ns: int) -> Leg:
-        side = None if way == "internal" else self._sides.side(peer)
-        leg = Leg(
+    def _new_leg(self, message: Message, from_tag: str, way: Way, route: Route, now_ns: int) -> Leg:
+        side = route.place[0]
+        self.counters["legs"] += 1
+        return Leg(
             message.call_id,
             from_tag,
             way,
-            peer,
+            route.peer,
             side,
             now_ns,
             message.cseq,
             message.from_user,
             message.to_user,
             message.uri_user if message.is_request else "",
-            connector=self._connector(message, peer if side == "customer" else None),
+            route.place,
+            connector=self._belonging.connector(message, route.peer if side == "customer" else None),
+            last_ns=now_ns,
         )
-        self.counters["legs"] += 1
-        return leg
 
     def _register(self, leg: Leg) -> None:
         self._legs.setdefault(leg.call_id, []).append(leg)
-        self._calls[leg.call] = None
-        if leg.connector is None:
-            self._undecided.append(leg)
-        if len(self._calls) > self._rules.max_calls:
-            self._evict()
+        self._belonging.add(leg)
+        self._sort(leg.call)
+        if len(self) > self._rules.max_calls:
+            # Calls come from the wire: 100,000 invented Call-IDs a second push each other out, O(1) each.
+            self.counters["calls_evicted"] += 1
+            self._forget(next(iter(self._down or self._up)))
 
-    def _evict(self) -> None:
-        """The table is full: the oldest call that never came up goes first."""
-        victim = next(
-            (call for call in itertools.islice(self._calls, 64) if call.answer_ns is None),
-            next(iter(self._calls)),
-        )
-        self.counters["calls_evicted"] += 1
-        self._forget(victim)
+    def _sort(self, call: Call) -> None:
+        """Keep a call among those that are up, or among those that go first when room is needed."""
+        here, there = (self._up, self._down) if call.up else (self._down, self._up)
+        there.pop(call, None)
+        if call not in here:
+            here[call] = None
 
     def _replaced(self, message: Message) -> Leg | None:
-        """The leg whose call an INVITE takes over (RFC 3891)."""
+        """The leg whose dialog an INVITE takes over (RFC 3891 3), where its call is up."""
         replaces = message.replaces
         if replaces is None:
             return None
         call_id, to_tag, from_tag = replaces
         for leg in self._legs.get(call_id, ()):
-            if leg.from_tag in (to_tag, from_tag) and leg.call.answer_ns and leg.call.end_ns is None:
-                return leg
+            if leg.from_tag in (to_tag, from_tag) and leg.call.up:
+                dialog = leg.dialogs.get(leg.callee_tag(from_tag, to_tag))
+                if dialog is not None and dialog.up:
+                    return leg
         return None
 
-    def _connector(self, message: Message, peer: str | None) -> Connector | None:
-        named = message.header(CONNECTOR_HEADER)
-        if named is not None:
-            connector = self._sides.by_id(named)
-            if connector is not None:
-                return connector
-            self.counters["unknown_connector_header"] += 1
-        for host in (message.uri_host if message.is_request else "", message.to_host, message.from_host):
-            connector = self._sides.by_host(host) if host else None
-            if connector is not None:
-                return connector
-        return self._sides.by_peer(peer) if peer else None
-
-    def _correlations(self, message: Message) -> list[str]:
-        values = []
-        for name in self._joiner.headers:
-            value = message.header(name)
-            if not value:
-                continue
-            if name.lower() == "p-charging-vector":  # RFC 7315 5.6: only icid-value is the call's
-                parts = (part.strip() for part in value.split(";"))
-                value = next((p[11:].strip('"') for p in parts if p.lower().startswith("icid-value=")), "")
-            elif name.lower() == "session-id":  # RFC 7989: the remote half changes, the local one is the call's
-                value = value.split(";")[0].strip()
-            if value.strip("0"):  # RFC 7989 5: the null identifier is nobody's
-                values.append(value)
-        return values
-
-    # -- attempts
-
-    def _count_attempt(self, leg: Leg, now_ns: int) -> None:
-        """Open the accounts that this leg gives its call."""
-        call = leg.call
-        if not self._sides.known or leg.direction is None:
-            return
-        incoming = call.incoming
-        both_customers = (
-            leg.way == "outgoing"
-            and leg.side == "customer"
-            and incoming is not None
-            and incoming.side == "customer"
-        )
-        if leg.way != self._rules.count_at and not both_customers:
-            if not leg.joined:
-                self.counters["legs_unjoined"] += 1
-            return
-        if any(account.direction == leg.direction for account in call.accounts):
-            return  # a fork: the call counts once in each direction
-        account = Account(leg, leg.direction)
-        call.accounts.append(account)
-        self._out.append(Attempted(now_ns, account))
-
-    def _watch(self, leg: Leg) -> None:
-        """Look again when time alone decides the attempt."""
-        attempt = leg.attempt
-        if attempt is None or attempt.deadline_ns is None:
-            return
-
-        def look(due_ns: int) -> None:
-            if attempt.deadline_ns is None:
-                return
-            outcome = attempt.due(due_ns)
-            if outcome:
-                self._conclude(leg, outcome, due_ns)
-            else:
-                self._at(attempt.deadline_ns, look)
-
-        self._at(attempt.deadline_ns, look)
-
-    def _conclude(self, leg: Leg, outcome: Outcome, now_ns: int) -> None:
-        call = leg.call
-        if call.counted is not leg:
-            return
-        attempt = leg.attempt
-        status = attempt.status if attempt else None
-        failure = outcome == "failed" and (status is None or status not in self._rules.not_failures)
-        for account in call.accounts:
-            self._out.append(Concluded(now_ns, account, outcome, failure))
-        if outcome == "answered":
-            call.answer_ns = now_ns
-            if call.end_ns is not None:  # a BYE crossed the answer
-                self._over(call, now_ns)
-        else:
-            self._over(call, now_ns)
-
-    def _throttled(self, leg: Leg, message: Message, now_ns: int) -> None:
-        """An attempt that the vc itself refused: no INVITE left it (a carrier's 503 is not ours)."""
-        call = leg.call
-        if call.counted is not leg or any(other.way == "outgoing" for other in call.legs):
-            return
-        text = f"{message.status} {message.reason}"
-        refused = message.status == 503 and message.header("Retry-After") is not None
-        if refused or any(fnmatch.fnmatchcase(text, pattern) for pattern in self._rules.throttle_patterns):
-            for account in call.accounts:
-                self._out.append(Throttled(now_ns, account))
-
-    def _far_view(self, message: Message, leg: Leg | None, src: str, now_ns: int) -> None:
-        """What the far end says of its own reception: statistics in BYE, a report in PUBLISH or NOTIFY."""
-        if message.method == "BYE":
-            if leg is None:
-                return
-            for name in vq.HEADERS:
-                value = message.header(name)
-                stat = vq.rtp_stat(value) if value else None
-                if stat is not None:
-                    self._media.statistics(leg, stat, now_ns)
-                    return
-        elif message.content_type == vq.CONTENT_TYPE:
-            report = vq.parse(message.body)
-            legs = self._legs.get(report.call_id, ()) if report else ()
-            # A proxy's two legs share their Call-ID: the one whose far end speaks is meant.
-            mine = [one for one in legs if one.peer == src] or [
-                one for one in legs if one.side == self._sides.side(src)
-            ]
-            if report is not None and mine:
-                self._media.quality_report(mine[0], report, now_ns)
+    def _suspect(self, address: str, weight: int) -> None:
+        """The SBC is where the first INVITE of a call went to, and where the next one came from."""
+        if address in self.suspects or len(self.suspects) < MAX_SUSPECTS:
+            self.suspects[address] += weight
 
     # -- what a message does to its leg
 
-    def _follow(self, leg: Leg, message: Message, passage: Passage, now_ns: int) -> None:
-        if message.is_request:
-            self._request(leg, message, now_ns)
-        else:
-            self._response(leg, message, now_ns)
-        if message.sdp is not None:
-            try:
-                session = sdp.parse(message.sdp)
-            except WireError as error:
-                self._media.rejects[error.reason] += 1
-            else:
-                self._media.describe(leg, session, passage)
-
     def _request(self, leg: Leg, message: Message, now_ns: int) -> None:
-        if message.method == "INVITE" and not message.to_tag:
-            if leg.attempt is not None:
-                leg.attempt.invite(message.cseq, now_ns)
-                leg.cseq = max(leg.cseq, message.cseq)
-        elif message.method == "CANCEL":
-            if leg.attempt is not None:
-                leg.attempt.cancel(message.cseq, now_ns)
-        elif message.method == "BYE":
-            tag = leg.callee_tag(message.from_tag, message.to_tag)
-            leg.dialog(tag).ended = True
-            leg.session_ns = None if not leg.up else leg.session_ns
-            self._ended(leg.call, now_ns)
+        method, attempt = message.method, leg.attempt
+        if method == "INVITE":
+            if message.to_tag:
+                self._proves_answer(leg, message, now_ns)
+            elif attempt is not None and attempt.invite(message.cseq, message.branch, now_ns):
+                leg.invite_ns = now_ns
+                leg.cseq = message.cseq
+                attempt.refused = False
+                self._counting.again(leg)
+        elif method == "ACK":
+            # 17.1.1.3: the ACK of a non-2xx has its INVITE's branch; that of a 2xx has its own (13.2.2.4).
+            if attempt and message.to_tag and message.branch and not attempt.knows(message.branch):
+                self._proves_answer(leg, message, now_ns)
+        elif method == "CANCEL":
+            if attempt is not None:
+                attempt.cancel(message.cseq, now_ns)
+                self._counting.watch(leg)
+        elif method == "BYE":
+            self._bye(leg, message, now_ns)
+
+    def _bye(self, leg: Leg, message: Message, now_ns: int) -> None:
+        dialog = leg.dialog(leg.callee_tag(message.from_tag, message.to_tag))
+        attempt = leg.attempt
+        if attempt is not None and attempt.state == "open":
+            if message.from_tag == leg.from_tag:  # 15: the caller may end an early dialog so
+                attempt.cancel(attempt.cseq, now_ns)
+                self._counting.watch(leg)
+            else:  # 15: the callee may not, so this dialog was answered
+                self._proves_answer(leg, message, now_ns)
+        if dialog.bye_ns is None and not dialog.ended:
+            dialog.bye_ns = now_ns
+        dialog.ended = True
+        if not leg.up:
+            leg.session_ns = None
+        self._check_over(leg.call, now_ns)
+
+    def _proves_answer(self, leg: Leg, message: Message, now_ns: int) -> None:
+        """Only an answered dialog has this request: where the attempt is open its 2xx was not captured."""
+        dialog = leg.dialog(leg.callee_tag(message.from_tag, message.to_tag))
+        if leg.attempt is not None and not dialog.confirmed and leg.attempt.unseen():
+            dialog.confirmed, dialog.answer_ns = True, now_ns
+            self._counting.answer_unseen(leg, now_ns)
+            self._sort(leg.call)
 
     def _response(self, leg: Leg, message: Message, now_ns: int) -> None:
-        status = message.status
-        if message.method in ("INVITE", "UPDATE") and 200 <= status < 300:
-            expires = message.session_expires
-            leg.session_ns = now_ns + expires[0] * SECOND_NS if expires else None
-        if message.method != "INVITE":
+        method, status = message.method, message.status
+        if method == "INVITE":
+            if 200 <= status < 300:
+                dialog = leg.dialog(leg.callee_tag(message.from_tag, message.to_tag))
+                if not dialog.confirmed:
+                    dialog.confirmed, dialog.answer_ns = True, now_ns
+                self._session(leg, message, now_ns)
+            if leg.attempt is not None and message.from_tag == leg.from_tag:
+                self._attempted(leg, leg.attempt, message, now_ns)
+        elif method == "BYE":
+            if status >= 200:
+                dialog = leg.dialog(leg.callee_tag(message.from_tag, message.to_tag))
+                self._counting.disconnected(leg, dialog, status, now_ns)
+        elif method == "UPDATE" and 200 <= status < 300:
+            self._session(leg, message, now_ns)
+
+    def _session(self, leg: Leg, message: Message, now_ns: int) -> None:
+        """RFC 4028 7.2: each 2xx starts the session timer anew, or says that there is none."""
+        expires = message.session_expires
+        leg.session_ns = now_ns + max(expires[0], MIN_SESSION_S) * SECOND_NS if expires else None
+
+    def _attempted(self, leg: Leg, attempt: Attempt, message: Message, now_ns: int) -> None:
+        """A response to an INVITE of the caller's; those to a re-INVITE have a CSeq of their own."""
+        if message.cseq != attempt.cseq:
             return
-        if 200 <= status < 300:
-            leg.dialog(leg.callee_tag(message.from_tag, message.to_tag)).confirmed = True
-        elif status >= 300:
+        status, was_late, deadline = message.status, attempt.late_answer, attempt.deadline
+        if 100 < status < 300 and not leg.rung:
+            self._counting.rung(leg, now_ns)
+        if status >= 300 and attempt.state == "open":
             leg.final_ns = now_ns
-        attempt = leg.attempt
-        if attempt is None:
-            return
-        was_late = attempt.late_answer
-        if status >= 300 and attempt.state == "open" and message.cseq == attempt.cseq:
-            self._throttled(leg, message, now_ns)
-        outcome = attempt.response(status, message.cseq, now_ns, self._rules.retry_window_ns)
+            attempt.refused = self._counting.refused(leg, message)
+        outcome = attempt.response(status, message.cseq, message.branch, now_ns, self._rules.retry_window_ns)
         if outcome:
-            self._conclude(leg, outcome, now_ns)
-        elif attempt.late_answer and not was_late and leg.call.counted is leg:
-            call = leg.call
-            call.flags.add("late_answer")
-            call.answer_ns, call.end_ns, call.end_reason, call.reported = now_ns, None, None, False
+            self._counting.close(leg, outcome, now_ns)
+            if outcome == "answered":
+                self._sort(leg.call)
+                self._check_over(leg.call, now_ns)  # a BYE crossed the answer
+        elif attempt.late_answer and not was_late:
+            if self._counting.late_answer(leg, now_ns):
+                self._deadlines.drop(leg.call)
+                self._sort(leg.call)
+        elif attempt.deadline is not deadline:
+            self._counting.watch(leg)
+
+    def _describe(self, leg: Leg, message: Message, passage: Passage) -> None:
+        """Offers and answers (RFC 3264); what OPTIONS or a 488 describes are capabilities, not media."""
+        if message.method not in _OFFERING or message.status >= 300 or message.data.endswith(_NO_BODY):
+            return
+        body = message.sdp
+        if body is None or leg.sdp.get(passage) == body:
+            return
+        try:
+            session = sdp.parse(body)
+        except WireError as error:
+            self._media.rejects[error.reason] += 1
+            return
+        leg.sdp[passage] = body
+        self._media.describe(leg, session, passage)
+
+    def _exchange(self, message: Message, connector: Connector, now_ns: int) -> None:
+        key = (message.call_id, message.cseq, message.branch)
+        if message.is_request:
+            tally = self._exchanges.request(cast(Method, message.method), key, connector, now_ns)
+            if tally:
+                self._out.append(Tallied(now_ns, None, connector, tally))
+        elif (done := self._exchanges.response(message.status, key, now_ns)) is not None:
+            connector, tally, measured = done
+            self._out.append(Tallied(now_ns, None, connector, tally))
+            if measured is not None:
+                self._out.append(Measured(now_ns, None, connector, *measured))
 
     # -- ends
 
-    def _ended(self, call: Call, now_ns: int) -> None:
-        was = call.end_ns
-        call.check_over(now_ns)
-        if was is None and call.end_ns is not None and call.answer_ns is not None:
+    def _decided(self, call: Call, now_ns: int) -> None:
+        """Every outcome is known; a call that never came up is over."""
+        if call.answer_ns is None:
+            self._over(call, now_ns)
+
+    def _check_over(self, call: Call, now_ns: int) -> None:
+        if call.check_over(now_ns):
+            self._counting.ended(call, now_ns)
+            self._sort(call)
             self._over(call, now_ns)
 
     def _over(self, call: Call, now_ns: int) -> None:
         """Nothing more is expected but late media and retransmissions."""
-        linger_ns = self._rules.media_linger_ns
+        self._heard(call)
+        self._deadlines.set(call, now_ns, self._rules.media_linger_ns)
 
-        def release(due_ns: int) -> None:
-            if call.end_ns is None and call.answer_ns is not None:
-                return  # a late answer brought it up
-            for leg in call.legs:
-                self._media.release(leg)
-            self._report(call, due_ns)
-            self._at(due_ns + 32 * SECOND_NS, lambda _: self._forget(call))
-
-        call.last_rtp_ns = max(call.last_rtp_ns, self._media.heard_ns(call))
-        self._at(now_ns + linger_ns, release)
+    def _release(self, call: Call, now_ns: int) -> None:
+        call.released = True
+        for leg in call.legs:
+            self._media.release(leg)
+            leg.sdp.clear()
+        self._report(call, now_ns)
+        self._deadlines.set(call, now_ns, RETRANSMITTED_NS)
 
     def _report(self, call: Call, now_ns: int) -> None:
         if not call.reported:
             call.reported = True
+            if call.end_reason in ("timer", "silence"):
+                self._counting.ended(call, now_ns)
             self._out.append(CallOver(now_ns, call))
 
     def _forget(self, call: Call) -> None:
-        if call not in self._calls:
-            return
-        del self._calls[call]
-        self._report(call, call.last_sip_ns)
+        self._up.pop(call, None)
+        self._down.pop(call, None)
+        if call.answer_ns is not None or call.decided:
+            self._report(call, call.last_sip_ns)
+        # A call pushed out before it was decided is counted as evicted and has no record: a flood would
+        # fill the minute with them.
+        self._deadlines.drop(call)
+        for account in call.accounts:
+            self._deadlines.drop(account)
         self._joiner.forget(call)
         for leg in call.legs:
+            self._deadlines.drop(leg)
+            self._belonging.drop(leg, self._counting.unjoined)
             self._media.release(leg)
             legs = self._legs.get(leg.call_id)
             if legs is not None:
@@ -446,65 +443,77 @@ class Signalling:
 
     # -- minutes
 
+    def _heard(self, call: Call) -> None:
+        call.last_rtp_ns = max(call.last_rtp_ns, self._media.heard_ns(call))
+
     def minute_end(self, minute_ns: int, end_ns: int) -> None:
         """The gauges: calls up when a minute ends. Ends by silence and timer are found here."""
         up: list[Account] = []
         unknown = 0
-        for call in tuple(self._calls):
-            if call.answer_ns is None:
+        rules = self._rules
+        for call in (*self._up, *self._down):
+            if call.answer_ns is None or call.end_reason == "bye":
                 continue
-            call.last_rtp_ns = max(call.last_rtp_ns, self._media.heard_ns(call))
-            call.check_silence(end_ns, self._rules.call_timeout_ns, self._rules.hold_timeout_ns)
-            if call.end_ns is None:
-                if call.accounts:
-                    up += call.accounts
-                elif not call.whole:
-                    unknown += 1
-            elif call.end_reason != "bye":
-                silent_ns = self._rules.hold_timeout_ns if call.held else self._rules.call_timeout_ns
-                if end_ns - call.end_ns > silent_ns:  # long enough that nothing re-opens it
-                    self._forget(call)
+            was_up = call.up
+            self._heard(call)
+            call.check_silence(end_ns, rules.call_timeout_ns, rules.hold_timeout_ns)
+            if call.up != was_up:
+                self._sort(call)
+            if call.up:
+                answered = [account for account in call.accounts if account.answered]
+                up += [account for account in answered if account.direction is not None]
+                unknown += not answered
+            elif call.end_ns is not None and end_ns - call.end_ns > rules.hold_timeout_ns:
+                self._forget(call)  # long enough that nothing re-opens it
         self._out.append(CallsUp(minute_ns, up, unknown))
+        for connector, tally in self._exchanges.expired(end_ns):
+            self._out.append(Tallied(minute_ns, None, connector, tally))
 
     def settle(self, end_ns: int) -> None:
         """Legs undecided when the minute of their INVITE closes go to the default connector for good."""
-        waiting = []
-        for leg in self._undecided:
-            if leg.connector is None:
-                if leg.invite_ns < end_ns:
-                    leg.connector = self._sides.fallback
-                else:
-                    waiting.append(leg)
-        self._undecided = waiting
+        self._belonging.settle(end_ns, self._counting.unjoined)
 
     def finish(self, now_ns: int) -> None:
         """The capture is over: what waits for a retry is decided; the rest stays pending."""
-        for call in tuple(self._calls):
-            leg = call.counted
-            outcome = leg.attempt.give_up() if leg.attempt else None
-            if outcome:
-                self._conclude(leg, outcome, now_ns)
-            call.last_rtp_ns = max(call.last_rtp_ns, self._media.heard_ns(call))
-            if call.answer_ns is not None:
-                call.check_silence(now_ns, self._rules.call_timeout_ns, self._rules.hold_timeout_ns)
+        for call in (*self._up, *self._down):
+            for account in tuple(call.accounts):
+                for leg in account.legs:
+                    outcome = leg.attempt.give_up() if leg.attempt else None
+                    if outcome:
+                        self._counting.close(leg, outcome, now_ns)
+                if account in self._deadlines:
+                    self._counting.give_up(account, now_ns)
+            self._heard(call)
+            call.check_silence(now_ns, self._rules.call_timeout_ns, self._rules.hold_timeout_ns)
             self._report(call, now_ns)
 
     def __len__(self) -> int:
-        return len(self._calls)
+        return len(self._up) + len(self._down)
 
 
-_TELLING = frozenset({"BYE", "PUBLISH", "NOTIFY"})
-_DIALOG_METHODS = frozenset({"INVITE", "UPDATE", "INFO", "PRACK"})
+_NO_BODY = b"\r\n\r\n"  # most messages end with their headers: no need to look for a description
+_OFFERING = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})  # RFC 3261 13.2.1, RFC 3262 5, RFC 3311
+_DIALOG_METHODS = frozenset({"INVITE", "UPDATE", "INFO"})
+
+
+def _is_another(leg: Leg, message: Message) -> bool:
+    """Whether an initial INVITE with the Call-ID and From tag of a leg is an attempt of its own."""
+    attempt = leg.attempt
+    if attempt is None:
+        return not leg.whole
+    if not attempt.takes(message.cseq):
+        return True  # all was decided before
+    return leg.call.end_reason == "bye" and not attempt.knows(message.branch)
 
 
 def _in_dialog(message: Message) -> bool:
     """Whether a message shows that a dialog is up which we have not seen begin.
 
-    A BYE shows one that is over; an ACK or a response may be the tail of a failed INVITE.
+    A BYE shows one that is over; an ACK or a response may be the tail of a failed INVITE; PRACK belongs to
+    dialogs that are not answered yet (RFC 3262).
     """
     if not (message.from_tag and message.to_tag):
         return False
     if message.is_request:
         return message.method in _DIALOG_METHODS
     return message.method == "INVITE" and 200 <= message.status < 300
-

@@ -1,4 +1,4 @@
-"""The call attempt: an INVITE transaction, and its retries, as a tap sees them.
+"""The call attempt: an INVITE, its forks and its retries, as a tap sees them.
 
 An *attempt* is the Call-ID and From tag of an INVITE without To tag. It has one outcome, in the minute in
 which the outcome becomes known:
@@ -12,19 +12,28 @@ which the outcome becomes known:
     open       any other final response             closed     failed
     open       no response for 32 s (Timer B)       closed     failed
     open       no final 180 s after the last
-               provisional (Timer C)                closed     failed
+               101-199, or after the first 100
+               where none came (Timer C)            closed     failed
     open       no final 32 s after CANCEL           closed     cancelled
+    open       the answer itself was not seen       closed     - (flag answer_unseen)
     waiting    INVITE within the retry window       open       -
+    waiting    2xx                                  closed     answered
     waiting    the retry window passes              closed     redirected, or failed
-    closed     2xx after failed                     closed     - (flag late_answer)
+    closed     INVITE on a further branch, outcome
+               not counted yet                      open       -
+    closed     2xx after anything but answered      closed     - (flag late_answer)
 
-Retransmissions, forks and copies of an INVITE carry a CSeq already seen: they change nothing. An INVITE with
-a higher CSeq that finds the attempt closed is another attempt, which is the caller's to make.
+A forking proxy sends the same INVITE (same CSeq) on several branches, side by side or one after the other:
+an attempt leaves `open` only when no branch is without a final response. A 6xx is final for all of them (RFC
+3261 16.7 step 5), so the cancelled branches that follow it do not make the attempt a cancelled one.
+
+Retransmissions carry a branch already seen and change nothing. An INVITE with a higher CSeq that finds the
+attempt closed is another attempt, which is the caller's to make.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Outcome = Literal["answered", "failed", "cancelled", "redirected"]
@@ -37,67 +46,131 @@ TIMER_C_NS = 180 * SECOND_NS  # RFC 3261 16.6 step 11
 # Finals that a client answers with another INVITE of the same Call-ID and From tag (RFC 3261 8.1.3.5, 22.2;
 # 422: RFC 4028 6; 421, 494: RFC 3329).
 RETRIED = frozenset({401, 407, 413, 415, 416, 420, 421, 422, 484, 488, 494})
+MAX_BRANCHES = 32  # branches are the sender's to invent
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt. `deadline_ns` is when `due` has something to say, None where time changes nothing."""
+    """One attempt. `deadline` is when `due` has something to say: (from, after) in ns, None for never."""
 
     started_ns: int
     cseq: int
+    branch: str = ""
     state: State = "open"
     outcome: Outcome | None = None
-    status: int | None = None
-    cancelled: bool = False
+    status: int | None = None  # of the final response that decided, or would without a retry
+    counted: bool = False  # the outcome is published: nothing re-opens it
     late_answer: bool = False
-    deadline_ns: int | None = None
+    answer_unseen: bool = False
+    refused: bool = False  # the last final was the vc's own refusal (Throttles)
+    cancelled: bool = False  # a CANCEL was the last word of the caller
+    asked_ns: int = 0  # when the INVITE of the highest CSeq came first
+    deadline: tuple[int, int] | None = None
+    _branches: dict[str, int] = field(default_factory=dict)  # branch: its final status, 0 while open
+    _global: int | None = None  # a 6xx
 
     def __post_init__(self) -> None:
-        self.deadline_ns = self.started_ns + TIMER_B_NS
+        self.asked_ns = self.started_ns
+        self.deadline = (self.started_ns, TIMER_B_NS)
+        self._branches[self.branch] = 0
 
     def takes(self, cseq: int) -> bool:
         """Whether an INVITE with this CSeq belongs here, rather than being an attempt of its own."""
         return cseq <= self.cseq or self.state != "closed"
 
-    def invite(self, cseq: int, now_ns: int) -> None:
-        """An INVITE that `takes` accepted."""
+    def invite(self, cseq: int, branch: str, now_ns: int) -> bool:
+        """An INVITE that `takes` accepted. True: a retry or a further branch; False: a retransmission."""
         if cseq > self.cseq:
             self.cseq = cseq
-            self.state = "open"
-            self.cancelled = False
-            self.deadline_ns = now_ns + TIMER_B_NS
+            self.asked_ns = now_ns
+            self._branches = {branch: 0}
+            self._global = None
+        elif cseq < self.cseq or self._final or branch in self._branches or self._full:
+            return False
+        else:
+            self._branches[branch] = 0
+        self.state, self.outcome, self.cancelled = "open", None, False
+        self.deadline = (now_ns, TIMER_B_NS)
+        return True
+
+    @property
+    def _final(self) -> bool:
+        """No further branch changes what was decided."""
+        if self.state != "closed":
+            return False
+        return self.counted or self.answer_unseen or self.outcome == "answered"
+
+    @property
+    def _full(self) -> bool:
+        return len(self._branches) >= MAX_BRANCHES
+
+    def knows(self, branch: str) -> bool:
+        """Whether an INVITE of this attempt had this branch (so has the ACK of its non-2xx, 17.1.1.3)."""
+        return branch in self._branches
 
     def cancel(self, cseq: int, now_ns: int) -> None:
-        """The caller's CANCEL (RFC 3261 9.1: the CSeq number is the INVITE's)."""
+        """The caller gives up: CANCEL (9.1: the CSeq number is the INVITE's), or BYE of an early dialog."""
         if cseq == self.cseq and self.state == "open":
             self.cancelled = True
-            self.deadline_ns = now_ns + TIMER_B_NS
+            self.deadline = (now_ns, TIMER_B_NS)
 
-    def response(self, status: int, cseq: int, now_ns: int, retry_window_ns: int) -> Outcome | None:
+    def response(
+        self, status: int, cseq: int, branch: str, now_ns: int, retry_window_ns: int
+    ) -> Outcome | None:
         """A response to the INVITE; the outcome where it decides one."""
         if cseq != self.cseq:
             return None  # a retransmission of what an earlier INVITE was answered
-        if self.state != "open":
-            if 200 <= status < 300 and self.outcome not in (None, "answered"):
-                self.late_answer = True
-            elif 200 <= status < 300 and self.state == "waiting":
-                return self._close("answered", status)
-            return None
         if status < 200:
-            if not self.cancelled:
-                self.deadline_ns = now_ns + TIMER_C_NS
+            self._provisional(status, now_ns)
             return None
         if status < 300:
-            return self._close("answered", status)
-        if status < 400 or status in RETRIED:
-            self.state, self.status = "waiting", status
-            self.deadline_ns = now_ns + retry_window_ns
+            return self._answered(status)
+        if branch in self._branches and not self._branches[branch]:
+            self._branches[branch] = status
+        if self.state != "open":
             return None
-        return self._close("cancelled" if status == 487 and self.cancelled else "failed", status)
+        if status >= 600:
+            self._global = status
+        self.status = status
+        if len(self._branches) > 1 and branch in self._branches and not all(self._branches.values()):
+            return None  # another branch may still answer
+        if self._global is not None:
+            return self._close("failed", self._global)
+        if status == 487 and self.cancelled:
+            return self._close("cancelled", status)
+        if status < 400 or status in RETRIED:
+            self.state = "waiting"
+            self.deadline = (now_ns, retry_window_ns)
+            return None
+        return self._close("failed", status)
+
+    def _provisional(self, status: int, now_ns: int) -> None:
+        if self.state != "open" or self.cancelled:
+            return
+        # A 100 is a response, so Timer B is over; but only 101-199 start Timer C anew (16.7 step 2).
+        if status > 100 or self.deadline is None or self.deadline[1] != TIMER_C_NS:
+            self.deadline = (now_ns, TIMER_C_NS)
+
+    def _answered(self, status: int) -> Outcome | None:
+        if self.state != "closed":
+            return self._close("answered", status)
+        if self.outcome in (None, "answered"):
+            return None
+        if not self.counted:  # hunting: nobody was told of the failure yet
+            return self._close("answered", status)
+        self.late_answer = True
+        return None
+
+    def unseen(self) -> bool:
+        """Something shows that the attempt was answered, but its 2xx was not captured. True when news."""
+        if self.state == "closed" or self.answer_unseen:
+            return False
+        self.state, self.deadline, self.answer_unseen = "closed", None, True
+        return True
 
     def due(self, now_ns: int) -> Outcome | None:
         """What the passing of time decides."""
-        if self.deadline_ns is None or now_ns < self.deadline_ns:
+        if self.deadline is None or now_ns < sum(self.deadline):
             return None
         if self.state == "waiting":
             return self.give_up()
@@ -110,5 +183,5 @@ class Attempt:
         return self._close("redirected" if self.status < 400 else "failed", self.status)
 
     def _close(self, outcome: Outcome, status: int | None) -> Outcome:
-        self.state, self.outcome, self.status, self.deadline_ns = "closed", outcome, status, None
+        self.state, self.outcome, self.status, self.deadline = "closed", outcome, status, None
         return outcome
