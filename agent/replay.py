@@ -77,14 +77,67 @@ class Reading:
     source: Source
     watched: Source
     pipeline: Pipeline
+    heard: Heard
 
     def through(self, keeper: Keeper) -> CaptureError | None:
         """Everything read goes to `keeper`; the fault that ended the reading, if one did."""
+        fault: CaptureError | None = None
         try:
-            replay(self.watched, self.pipeline, keeper)
+            replay(self.watched, self.pipeline, self.heard.passing_to(keeper))
         except CaptureError as error:
-            return error
-        return None
+            fault = error
+        hint = self._hint(fault)
+        if hint:
+            print(f"sbcwatch: {hint}", file=sys.stderr)
+        return fault
+
+    def _hint(self, fault: CaptureError | None) -> str:
+        """What kept figures from being known, and what to do about it."""
+        heard, sides = self.heard, self.pipeline.sides
+        if (heard.sip or heard.rtp) and not sides.known:
+            return _unknown_sides(self.pipeline)
+        if heard.sip or fault is not None:
+            return ""
+        elsewhere = self.pipeline.engine.counters["messages_elsewhere"]
+        if elsewhere:
+            return (
+                f"{elsewhere} SIP messages, and none to or from {', '.join(sides.vc)}:"
+                " name the SBC's addresses with --vc or [vc] addresses"
+            )
+        if heard.rtp:
+            return ""
+        if not self.source.frames:
+            return "no frames: nothing was captured, so look at the capture's interface and filter"
+        return (
+            f"no SIP and no RTP in {self.source.frames} frames:"
+            " capture where the SBC's SIP and media pass, whole packets"
+        )
+
+
+class Heard:
+    """Whether there was SIP of the vc, and RTP, at all."""
+
+    def __init__(self, on_stream: Callable[[StreamMinute], None] | None) -> None:
+        self.sip = self.rtp = False
+        self._on_stream = on_stream
+        self._keeper: Keeper = Kept()
+
+    def passing_to(self, keeper: Keeper) -> Keeper:
+        self._keeper = keeper
+        return self
+
+    def stream(self, minute: StreamMinute) -> None:
+        self.rtp = True
+        if self._on_stream is not None:
+            self._on_stream(minute)
+
+    def messages(self, rows: list[Row]) -> None:
+        self.sip = True
+        self._keeper.messages(rows)
+
+    def commit(self, summary: Summary) -> None:
+        self.sip = self.sip or bool(summary.sip)
+        self._keeper.commit(summary)
 
 
 @contextmanager
@@ -92,16 +145,17 @@ def reading(
     options: argparse.Namespace, on_stream: Callable[[StreamMinute], None] | None = None
 ) -> Iterator[Reading]:
     config = load(options.config)
-    pipeline = prepare(config, vc=options.vc, customers=options.customer, on_stream=on_stream)
+    heard = Heard(on_stream)
+    pipeline = prepare(config, vc=options.vc, customers=options.customer, on_stream=heard.stream)
     source = open_files(options.files, config)
     size = sum(os.path.getsize(path) for path in options.files if os.path.isfile(path))
     if size < LARGE_BYTES or not sys.stderr.isatty():
-        yield Reading(source, source, pipeline)
+        yield Reading(source, source, pipeline, heard)
         return
     from agent.progress import bar
 
     with bar(size) as watched:
-        yield Reading(source, watched(source), pipeline)
+        yield Reading(source, watched(source), pipeline, heard)
 
 
 def ended(fault: CaptureError | None) -> int:
@@ -147,10 +201,7 @@ def replay(source: Source, pipeline: Pipeline, keeper: Keeper) -> None:
 
     Raises CaptureError where the source does; all that was read before is with the keeper by then.
     """
-    try:
-        run(source, pipeline.engine, pipeline.intervals, keeper)
-    finally:
-        _say_unknown_sides(pipeline)
+    run(source, pipeline.engine, pipeline.intervals, keeper)
 
 
 def host_key() -> bytes:
@@ -162,15 +213,12 @@ def host_key() -> bytes:
     return blake2b(machine, person=b"sbcwatch-host").digest()
 
 
-def _say_unknown_sides(pipeline: Pipeline) -> None:
-    if pipeline.sides.known:
-        return
+def _unknown_sides(pipeline: Pipeline) -> str:
     likely = [address for address, _ in pipeline.engine.signalling.suspects.most_common(4)]
     hint = f" ({', '.join(likely)} look like the SBC)" if likely else ""
-    print(
-        "sbcwatch: sides are unknown, so sided metrics are null: name the SBC's addresses"
-        f" with --vc or [vc] addresses{hint}",
-        file=sys.stderr,
+    return (
+        "sides are unknown, so sided metrics are null: name the SBC's addresses"
+        f" with --vc or [vc] addresses{hint}"
     )
 
 
