@@ -73,48 +73,90 @@ class DirectionFigures(msgspec.Struct, gc=False):
         )
 
     def add(self, stream: StreamMinute) -> None:
-        packets, lost, jitter_us, score = stream.packets, stream.lost, stream.jitter_us, stream.score
-        self.packets += packets
-        self.bytes += stream.bytes
-        if stream.last_ns > self.last_ns:
-            self.last_ns = stream.last_ns
-        if lost is not None:
-            self.streams += 1
-            self.known += 1
-            self.known_lost += lost
-            self.known_packets += packets
-            self.lost_source = stream.lost_source
-        elif packets:
-            self.streams += 1
-        if jitter_us is not None:
-            weight = packets or 1
-            self.jitters_us.append(jitter_us)
-            self.jitter_sum += jitter_us * weight
-            self.jitter_packets += weight
-            self.jitter_source = stream.jitter_source
-        if score is not None:
-            weight = packets or int(stream.weight) or 1
-            self.scored += weight
-            self.mos_sum += score.mos * weight
-            self.r_sum += score.r * weight
-            if score.mos_wb is not None:
-                self.wide += weight
-                self.wide_sum += score.mos_wb * weight
-        if packets:
-            if not self.first_ns or stream.first_ns < self.first_ns:
-                self.first_ns = stream.first_ns
-            if stream.audio and packets > self.codec_packets:
-                self.codec, self.packet_ms, self.codec_packets = stream.codec, stream.packet_ms, packets
-            self.assumed = self.assumed or stream.assumed
-            self.unnamed = self.unnamed or not stream.named
-        self.unknown += stream.unknown
-        self.discarded += stream.discarded
-        if stream.bursts or stream.gap_lost or stream.gap_packets:
-            self.bursts += stream.bursts
-            self.burst_packets += stream.burst_packets
-            self.burst_lost += stream.burst_lost
-            self.gap_packets += stream.gap_packets
-            self.gap_lost += stream.gap_lost
+        """One more stream of the direction."""
+        one = of_stream(stream)
+        self.packets += one.packets
+        self.bytes += one.bytes
+        self.streams += one.streams
+        self.known += one.known
+        self.known_lost += one.known_lost
+        self.known_packets += one.known_packets
+        self.unknown += one.unknown
+        self.discarded += one.discarded
+        self.burst_packets += one.burst_packets
+        self.burst_lost += one.burst_lost
+        self.gap_packets += one.gap_packets
+        self.gap_lost += one.gap_lost
+        self.bursts += one.bursts
+        self.jitters_us += one.jitters_us
+        self.jitter_sum += one.jitter_sum
+        self.jitter_packets += one.jitter_packets
+        self.lost_source = one.lost_source or self.lost_source
+        self.jitter_source = one.jitter_source or self.jitter_source
+        self.scored += one.scored
+        self.mos_sum += one.mos_sum
+        self.r_sum += one.r_sum
+        self.wide += one.wide
+        self.wide_sum += one.wide_sum
+        self.last_ns = max(self.last_ns, one.last_ns)
+        if one.first_ns and (not self.first_ns or one.first_ns < self.first_ns):
+            self.first_ns = one.first_ns
+        if one.codec_packets > self.codec_packets:
+            self.codec, self.packet_ms, self.codec_packets = one.codec, one.packet_ms, one.codec_packets
+        self.assumed = self.assumed or one.assumed
+        self.unnamed = self.unnamed or one.unnamed
+
+
+def of_stream(stream: StreamMinute) -> DirectionFigures:
+    """A direction of one stream, as nearly all are."""
+    packets, lost, jitter_us, score = stream.packets, stream.lost, stream.jitter_us, stream.score
+    spoken = packets if stream.audio else 0
+    scored = jittered = 0
+    mos_sum = r_sum = wide_sum = jitter_sum = 0.0
+    wide = 0
+    if score is not None:
+        scored = packets or int(stream.weight) or 1
+        mos_sum, r_sum = score.mos * scored, score.r * scored
+        if score.mos_wb is not None:
+            wide, wide_sum = scored, score.mos_wb * scored
+    if jitter_us is not None:
+        jittered = packets or 1
+        jitter_sum = jitter_us * jittered
+    known = lost is not None
+    return DirectionFigures(
+        packets,
+        stream.bytes,
+        0,
+        0,
+        1 if packets or known else 0,
+        1 if known else 0,
+        lost or 0,
+        packets if known else 0,
+        stream.unknown,
+        stream.discarded,
+        stream.burst_packets,
+        stream.burst_lost,
+        stream.gap_packets,
+        stream.gap_lost,
+        stream.bursts,
+        [] if jitter_us is None else [jitter_us],
+        jitter_sum,
+        jittered,
+        stream.lost_source,
+        stream.jitter_source,
+        scored,
+        mos_sum,
+        r_sum,
+        wide,
+        wide_sum,
+        stream.first_ns if packets else 0,
+        stream.last_ns,
+        stream.codec if spoken else "",
+        spoken,
+        stream.packet_ms if spoken else 0.0,
+        stream.assumed and packets > 0,
+        packets > 0 and not stream.named,
+    )
 
 
 _COUNTS = tuple(

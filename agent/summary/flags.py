@@ -48,33 +48,38 @@ def of_side(
     until_ns: int,
 ) -> set[str]:
     """Flags of a side. The minute starts at `start_ns` and was watched until `until_ns`."""
-    found = set()
+    found: set[str] = set()
     if towards.codec_packets >= COMPARED_PACKETS and away.codec_packets >= COMPARED_PACKETS:
-        if towards.codec and away.codec and towards.codec.upper() != away.codec.upper():
+        one, other = towards.codec, away.codec
+        if one != other and one and other and one.upper() != other.upper():
             found.add("codec_asymmetry")
         if towards.packet_ms and away.packet_ms and abs(towards.packet_ms - away.packet_ms) >= 1.0:
             found.add("ptime_asymmetry")
     answer_ns = call.answer_ns
     for leg in legs:
         first = leg.ledger.first_ns
-        for is_towards, figures in ((True, towards), (False, away)):
-            if figures.first_ns and is_towards not in first:
-                first[is_towards] = figures.first_ns
-                if answer_ns is not None and call.whole and figures.first_ns - answer_ns > LATE_NS:
-                    found.add("late_media")
+        if len(first) < 2:
+            for is_towards, figures in ((True, towards), (False, away)):
+                if figures.first_ns and is_towards not in first:
+                    first[is_towards] = figures.first_ns
+                    if answer_ns is not None and call.whole and figures.first_ns - answer_ns > LATE_NS:
+                        found.add("late_media")
     if answer_ns is None:
         return found
+    until_ns = until_ns if call.end_ns is None else min(until_ns, call.end_ns)
+    heard_ns = until_ns - ONE_WAY_NS
+    if towards.last_ns > heard_ns and away.last_ns > heard_ns:
+        return found  # as nearly always: both were heard to the end
     speaking = [leg for leg in legs if leg.was_up and not leg.held and _has_audio(leg)]
     if not speaking or any(leg.held for leg in call.legs):
         return found
     start_ns = max(start_ns, answer_ns, *(leg.described_ns for leg in call.legs))
-    until_ns = until_ns if call.end_ns is None else min(until_ns, call.end_ns)
     if until_ns - start_ns < ONE_WAY_NS:
         return found
     if until_ns - max(start_ns, towards.last_ns, away.last_ns) >= ONE_WAY_NS:
         found.add("dead_air")
-    for one, other in ((towards, away), (away, towards)):
-        if one.packets >= ONE_WAY_PACKETS and other.last_ns < start_ns:
+    for heard, silent in ((towards, away), (away, towards)):
+        if heard.packets >= ONE_WAY_PACKETS and silent.last_ns < start_ns:
             found.add("one_way_audio")
     return found
 

@@ -28,7 +28,7 @@ import msgspec
 
 from agent.summary import flags
 from agent.summary.catalog import DIRECTIONS, MEDIA_FIELDS, SIDES
-from agent.summary.direction import DirectionFigures, MediaTotals
+from agent.summary.direction import DirectionFigures, MediaTotals, of_stream
 from agent.tracking.call import Call
 from agent.tracking.dialog import Leg
 from agent.tracking.events import FarEnd, ReportsMinute, RoundTrip, StreamMinute
@@ -92,10 +92,16 @@ class CallMinute:
         SSRC of its own may still be passed on packet by packet, so all that was missing on the other legs is
         taken off. Totals are compared, not minutes: a gap may be judged on either side of a boundary.
         """
+        grown = False  # only where more is missing of what leaves can any of it be new
         for stream in self.streams:
             if stream.leg is not None and stream.towards is not None:
-                stream.leg.ledger.gap(stream.ssrc, stream.gaps, arrived=stream.towards)
+                ledger, gaps = stream.leg.ledger, stream.gaps
+                if gaps or stream.ssrc not in (ledger.arrived if stream.towards else ledger.left):
+                    ledger.gap(stream.ssrc, gaps, arrived=stream.towards)
+                    grown = grown or not stream.towards
         lost = 0
+        if not grown:
+            return lost
         for leg in self.call.legs:
             ledger = leg.ledger
             for ssrc, gaps in ledger.left.items():
@@ -187,24 +193,26 @@ class CallView:
         self.directions: dict[str, DirectionFigures] = {}
         side_of: dict[Leg | None, str] = dict.fromkeys(customers, "customer")
         side_of.update(dict.fromkeys(remotes, "remote"))
+        directions = self.directions
         for stream in minute.streams:
             side = side_of.get(stream.leg)
             if side is not None and stream.towards is not None:
-                self._direction(side, stream.towards).add(stream)
+                direction = _OF_SIDE[side, stream.towards]
+                found = directions.get(direction)
+                if found is None:
+                    directions[direction] = of_stream(stream)
+                else:
+                    found.add(stream)
         for report in minute.reports:
             side = side_of.get(report.leg)
             if side is not None and report.towards is not None:
-                figures = self._direction(side, report.towards)
-                figures.rtcp_packets += report.packets
-                figures.rtcp_bytes += report.bytes
+                direction = _OF_SIDE[side, report.towards]
+                found = directions.get(direction)
+                if found is None:
+                    found = directions[direction] = DirectionFigures()
+                found.rtcp_packets += report.packets
+                found.rtcp_bytes += report.bytes
         self.sides = {side: self._side(side, side_of) for side in SIDES}
-
-    def _direction(self, side: str, towards: bool) -> DirectionFigures:
-        direction = _OF_SIDE[side, towards]
-        found = self.directions.get(direction)
-        if found is None:
-            found = self.directions[direction] = DirectionFigures()
-        return found
 
     def both(self, side: str) -> tuple[DirectionFigures, DirectionFigures]:
         """What came from a side, and what went to it."""
@@ -252,14 +260,13 @@ class CallView:
 
     def _relayed(self, side: str) -> bool:
         """Whether what leaves on this side came in on another leg under the same SSRC."""
-        legs = self.legs[side]
-        return any(
-            ssrc in other.ledger.arrived
-            for leg in legs
-            for ssrc in leg.ledger.left
-            for other in self.call.legs
-            if other is not leg
-        )
+        for other in self.call.legs:
+            arrived = other.ledger.arrived
+            if arrived:
+                for leg in self.legs[side]:
+                    if leg is not other and not arrived.keys().isdisjoint(leg.ledger.left):
+                        return True
+        return False
 
     def row(
         self, connector: Connector, end_ns: int, identity: Identity, *, until_ns: int | None = None

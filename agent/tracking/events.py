@@ -116,8 +116,7 @@ class StreamMinute(msgspec.Struct, gc=False):
     bursts: int
 
 
-@dataclass(slots=True)
-class ReportsMinute:
+class ReportsMinute(msgspec.Struct, gc=False):
     """RTCP of one leg in one minute, one way: UDP packets and their payload bytes."""
 
     stamp_ns: int
