@@ -87,8 +87,9 @@ def signalling(wire: Wire, calls: int) -> None:
             tag = "" if "INVITE" in first else f";tag=t{leg}"
             text = sdp(body)
             head = (
-                f"{first}\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK{call}{leg}\r\n{users}To: <sip:+120655{call:05}@b>{tag}"
-                f"\r\nCall-ID: {call}{leg}\r\nContent-Type: application/sdp\r\nContent-Length: {len(text)}\r\n\r\n"
+                f"{first}\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK{call}{leg}\r\n{users}"
+                f"To: <sip:+120655{call:05}@b>{tag}\r\nCall-ID: {call}{leg}\r\n"
+                f"Content-Type: application/sdp\r\nContent-Length: {len(text)}\r\n\r\n"
             )
             wire.put(at, (src, 5060), (dst, 5060), head.encode() + text)
 
@@ -197,7 +198,8 @@ def main() -> None:
     engine_ms, intervals_ms, records = close(pipeline)
     total = engine_ms + intervals_ms
     print(
-        f"close: {total:.0f} ms CPU (engine {engine_ms:.0f}, intervals {intervals_ms:.0f}), {records:,} records"
+        f"close: {total:.0f} ms CPU (engine {engine_ms:.0f}, intervals {intervals_ms:.0f}),"
+        f" {records:,} records"
     )
 
 
