@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,12 @@ REQUIRED = os.environ.get("SBCWATCH_REQUIRE_COMPILED") == "1"
 FORBIDDEN = os.environ.get("SBCWATCH_NO_COMPILED") == "1"
 # No fused multiply-add: compiled and uncompiled must give the same doubles on every processor.
 FLAGS = ["-O3", "-ffp-contract=off", "-Wno-sign-compare"]
+if "gcc" in (sysconfig.get_config_var("CC") or ""):
+    # Each bounds check counts as code, so that gcc finds the loop's small steps too large to inline: 10 %.
+    FLAGS += [
+        f"--param={name}"
+        for name in ("max-inline-insns-auto=300", "inline-unit-growth=300", "large-function-growth=1000")
+    ]
 
 
 def sources() -> list[str]:
@@ -76,7 +83,9 @@ class BuildOrGoOn(build_ext):
         """No extension rather than some: a compiled module cannot share C state with an uncompiled one."""
         uncompiled(error)
         for extension in self.extensions:
-            Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+            name = self.get_ext_fullname(extension.name)
+            for folder in (self.build_lib, "."):  # an older one beside the source would run old code
+                Path(folder, self.get_ext_filename(name)).unlink(missing_ok=True)
         self.extensions = []
 
     def copy_extensions_to_source(self) -> None:

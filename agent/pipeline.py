@@ -18,8 +18,8 @@ from agent.tracking.sides import Connector, Sides
 from agent.tracking.signalling import CallRules
 from agent.tracking.stream import QualityRules
 
-# Without a frame or a word of the clock for so long nobody can say that capture ran. A file of one quiet trunk
-# may be silent for long; a live source speaks several times a second unless the host was suspended.
+# Without a frame or a word of the clock for so long nobody can say that capture ran. A file of one quiet
+# trunk may be silent for long; a live source speaks several times a second unless the host was suspended.
 FILE_IDLE_NS = 3600 * 10**9
 LIVE_IDLE_NS = 65 * 10**9
 

@@ -117,7 +117,23 @@ def self_metrics(service: Service) -> dict[str, Row]:
         ),
         "sbcwatch_agent_clock_steps": one("Times the host's clock was set", "counter", service.clock.steps),
         "sbcwatch_agent_commit_seconds": one(
-            "Time the last minute took to commit", "gauge", service.writer.close_seconds
+            "Time the last write took", "gauge", service.writer.commit_seconds
+        ),
+        "sbcwatch_agent_checkpoint_seconds": one(
+            "CPU time of the last checkpoint", "gauge", service.checkpoint_seconds
+        ),
+        "sbcwatch_agent_checkpoint_bytes": one(
+            "Size of the last checkpoint", "gauge", service.writer.checkpoint_bytes
+        ),
+        "sbcwatch_agent_checkpoint_age_seconds": one(
+            "Age of the newest checkpoint on disk",
+            "gauge",
+            (service.clock.now_ns() - service.writer.checkpoint_ns) / 1e9
+            if service.writer.checkpoint_ns
+            else 0,
+        ),
+        "sbcwatch_agent_discarded_minutes": one(
+            "Restored minutes that had been committed before", "counter", service.discarded
         ),
         "sbcwatch_agent_writer_queue": one("Writes waiting for the disk", "gauge", service.writer.waiting),
         "sbcwatch_agent_cpu_seconds": one("CPU time of the process", "counter", time.process_time()),

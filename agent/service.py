@@ -11,7 +11,6 @@ The main thread never waits for a disk or for AWS.
 from __future__ import annotations
 
 import argparse
-import queue
 import random
 import signal
 import socket
@@ -23,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from agent import host
+from agent import checkpoint, host
 from agent.capture.clock import Clock, EngineTime
 from agent.config import Config, load
 from agent.errors import SbcwatchError
@@ -33,8 +32,9 @@ from agent.selfmetrics import Figures, Health, self_metrics
 from agent.sinks.delivery import Delivery
 from agent.sinks.prometheus import Totals
 from agent.store import Store
-from agent.summary.records import Summary
+from agent.writer import Writer
 
+CHECKPOINT_SHARE = 50  # a checkpoint may take a fiftieth of the time between two
 FLUSH_S = 10.0  # how long a stop may wait for AWS; systemd's TimeoutStopSec is longer
 Say = Callable[[str], object]
 
@@ -80,6 +80,9 @@ class Service:
         self.writer = Writer(self.store, self.totals, lambda: figures.take(self), self._say)
         self.deliveries = list(self._deliveries())
         self.health = Health(time.monotonic)
+        self.checkpoint_seconds = 0.0
+        self.discarded = 0  # restored minutes that had been committed before
+        self._save_at_ns = 0
         self._notifier = Notifier()
 
     def _built(self, config: Config) -> Pipeline:
@@ -142,9 +145,10 @@ class Service:
 
     def run(self) -> int:
         self._catch_signals()
+        self._take_up()
         endpoint = self._endpoint()
-        threads = [self.writer.start()]
-        threads += [_start(f"sink-{d.sink.name}", self._deliver, d) for d in self.deliveries]
+        self.writer.start()
+        threads = [_start(f"sink-{d.sink.name}", self._deliver, d) for d in self.deliveries]
         self._announce(endpoint)
         try:
             self._watch()
@@ -155,22 +159,35 @@ class Service:
                 endpoint.stop()
         return 0
 
+    def _take_up(self) -> None:
+        """Go on with the calls of the process before, where its checkpoint can be read."""
+        data = self.store.load_checkpoint()
+        now_ns = self.clock.now_ns()
+        if data is not None:
+            try:
+                saved_ns = checkpoint.restore(data, self.pipeline.engine, self.pipeline.intervals)
+            except checkpoint.Unreadable as error:
+                self._say(f"starting clean: {error}")
+                self.pipeline = self._built(self.config)
+            else:
+                closed_ns = self.store.closed_until_ns or 0
+                self.discarded = self.pipeline.intervals.discard(closed_ns)
+                self.pipeline.engine.discard(closed_ns)
+                calls, missed = len(self.pipeline.engine.signalling), (now_ns - saved_ns) / 1e9
+                self._say(f"going on with {calls} calls after {missed:.1f} s without capture")
+        pass_on(self.pipeline.engine.resume(now_ns), self.pipeline.intervals, self.writer)
+
     def _watch(self) -> None:
         """The main path, live."""
-        checkpoint_ns = ns(self.config.store.checkpoint)
-        saved_ns = 0
-        self.pipeline.engine.begin(self.clock.now_ns())
         self._notifier.send("READY=1")
         for batch, now_ns in self.source:
-            engine, intervals = self.pipeline.engine, self.pipeline.intervals
             if self.source.step is not None:
                 self._step(self.source.step.after_ns - self.source.step.before_ns)
-                engine, intervals = self.pipeline.engine, self.pipeline.intervals
+            engine, intervals = self.pipeline.engine, self.pipeline.intervals
             pass_on(engine.feed(batch) + engine.advance(now_ns), intervals, self.writer)
+            if self.writer.has_minutes or now_ns >= self._save_at_ns:
+                self._save(now_ns)
             self.health.passed(overdue_ns=engine.overdue_ns(now_ns))
-            if now_ns - saved_ns >= checkpoint_ns:
-                saved_ns = now_ns
-                self.writer.save(None, now_ns)
             if self.health.well()[0]:
                 self._notifier.send("WATCHDOG=1")
             if self._reload:
@@ -179,9 +196,19 @@ class Service:
             if self._stop.is_set():
                 return
 
+    def _save(self, now_ns: int) -> None:
+        """Hand everything over with a checkpoint. One that costs much comes less often, and says so."""
+        begun = time.process_time()
+        image = checkpoint.save(self.pipeline.engine, self.pipeline.intervals)
+        self.checkpoint_seconds = time.process_time() - begun
+        self.writer.hand_over(image, now_ns)
+        wait = max(self.config.store.checkpoint, self.checkpoint_seconds * CHECKPOINT_SHARE)
+        self._save_at_ns = now_ns + ns(wait)
+
     def _close(self, threads: list[threading.Thread]) -> None:
         """Commit what the open minute holds as a part of it, then give the sinks a moment."""
         pass_on(self.pipeline.engine.suspend(), self.pipeline.intervals, self.writer)
+        self._save(self.clock.now_ns())
         self._live.close()
         self._stop.set()
         self.writer.stop()
@@ -205,10 +232,7 @@ class Service:
     def _step(self, shift_ns: int) -> None:
         """The host's clock was set: the open minute ends as a part, and all that is known moves along."""
         self._say(f"the clock was set by {shift_ns / 1e9:+.1f} s: the open minute ends here as a part")
-        engine = self.pipeline.engine
-        pass_on(engine.suspend(), self.pipeline.intervals, self.writer)
-        engine.shift(shift_ns)
-        self.pipeline.intervals.shift(shift_ns)
+        self._move_into(self._built(self.config), shift_ns)
 
     def _reconfigure(self) -> None:
         """SIGHUP: all of the new configuration, or none of it."""
@@ -219,10 +243,17 @@ class Service:
             self._say(f"configuration not taken, the old one stays: {error}")
             return
         config.capture.interfaces = config.capture.interfaces or self.config.capture.interfaces
-        pass_on(self.pipeline.engine.suspend(), self.pipeline.intervals, self.writer)
-        pipeline.engine.restore(self.pipeline.engine.save())
-        self.pipeline, self.config = pipeline, config
+        self._move_into(pipeline, 0)
+        self.config = config
         self._say("configuration taken; capture, store and sink settings change at the next start")
+
+    def _move_into(self, pipeline: Pipeline, shift_ns: int) -> None:
+        """Go on in another pipeline with all that is known. The open minute ends as a part."""
+        old = self.pipeline
+        pass_on(old.engine.suspend(), old.intervals, self.writer)
+        image = checkpoint.save(old.engine, old.intervals)
+        checkpoint.restore(checkpoint.packed(image), pipeline.engine, pipeline.intervals, shift_ns=shift_ns)
+        self.pipeline = pipeline
 
     def _catch_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -274,59 +305,6 @@ class Service:
                 f"no AWS sink is enabled: minutes stay in {self.config.store.directory}"
                 f" for {self.config.store.keep_hours:g} h"
             )
-
-
-class Writer:
-    """The thread that owns the disk. A `Keeper`: what it is given is committed in order."""
-
-    def __init__(
-        self, store: Store, totals: Totals, figures: Callable[[], dict[str, float]], say: Say
-    ) -> None:
-        self._store = store
-        self._totals = totals
-        self._figures = figures
-        self._say = say
-        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._rows: list[dict[str, Any]] = []
-        self.close_seconds = 0.0
-
-    @property
-    def waiting(self) -> int:
-        return self._queue.qsize()
-
-    def start(self) -> threading.Thread:
-        return _start("writer", self._work)
-
-    def messages(self, rows: list[dict[str, Any]]) -> None:
-        self._rows += rows
-
-    def commit(self, summary: Summary) -> None:
-        self._queue.put(lambda: self._commit(summary))
-
-    def save(self, checkpoint: bytes | None, now_ns: int) -> None:
-        """Commit the SIP messages so far, with a checkpoint."""
-        rows, self._rows = self._rows, []
-        if rows or checkpoint:
-            self._queue.put(lambda: self._store.save_checkpoint(checkpoint, rows, now_ns=now_ns))
-
-    def stop(self) -> None:
-        """What is queued is still written; then the thread ends."""
-        self.save(None, time.time_ns())
-        self._queue.put(None)
-
-    def _commit(self, summary: Summary) -> None:
-        begun = time.monotonic()
-        summary.part = self._store.next_part(summary.start_ns)
-        summary.agent = self._figures()
-        self._store.commit(summary)
-        self._totals.add(summary)
-        self.close_seconds = time.monotonic() - begun
-
-    def _work(self) -> None:
-        while (action := self._queue.get()) is not None:
-            action()
-            for notice in self._store.take_notices():
-                self._say(notice)
 
 
 def _start(name: str, target: Callable[..., object], *arguments: object) -> threading.Thread:

@@ -68,5 +68,8 @@ class Belonging:
                 leg.connector = self._sides.fallback
             settled(leg)
 
+    def __contains__(self, leg: object) -> bool:
+        return leg in self._open
+
     def __len__(self) -> int:
         return len(self._open)

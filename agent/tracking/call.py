@@ -41,6 +41,7 @@ class Call:
     rtt_us: dict[str, float] = field(default_factory=dict)  # side: the last known
     reported: bool = False  # its `call` record is out
     released: bool = False  # its media sockets are given up
+    saved: bytes | None = None  # its form in a checkpoint, until something happens to it
 
     @property
     def incoming(self) -> Leg | None:

@@ -45,6 +45,13 @@ class Deadlines(Generic[T]):
         if queue is not None:
             del queue[what]
 
+    def of(self, what: T) -> tuple[int, int] | None:
+        """(due_ns, after_ns) of `what`: when it is due, and how long after it was set."""
+        queue = self._where.get(what)
+        if queue is None:
+            return None
+        return queue[what], next(after for after, its in self._queues.items() if its is queue)
+
     def pop(self, now_ns: int) -> tuple[T, int] | None:
         """The next that is due by `now_ns`, with its time; None when there is none left."""
         first: OrderedDict[T, int] | None = None

@@ -111,6 +111,51 @@ class Engine:
         if not self._minute_ns:
             self._begin(now_ns)
 
+    @property
+    def minute_ns(self) -> int:
+        """The start of the oldest minute that is not closed; 0 before the first frame."""
+        return self._minute_ns
+
+    def begin_at(self, minute_ns: int, now_ns: int, loop: bytes, shift_ns: int) -> None:
+        """Go on where another engine was at `now_ns`, with its loop's streams. Only before any frame.
+
+        `minute_ns` and the loop's times are still to be moved by `shift_ns`. Raises ValueError where the
+        snapshot is not this loop's.
+        """
+        self.loop.restore(loop)
+        self.now_ns = now_ns
+        if shift_ns:
+            self.loop.shift(shift_ns)
+            minute_ns = now_ns // MINUTE_NS * MINUTE_NS
+        if minute_ns:
+            self._begin(minute_ns)
+
+    def discard(self, until_ns: int) -> None:
+        """Drop restored counts of minutes that were committed before."""
+        while self._minute_ns and self._minute_ns < until_ns:
+            before = len(self._out)
+            self.media.harvest(self._minute_ns)
+            del self._out[before:]
+            self._minute_ns += MINUTE_NS
+            self.loop.closed_ns = self._minute_ns
+            self._ended = False
+            self._open()
+
+    def resume(self, now_ns: int) -> list[Event]:
+        """Frames may have passed since what was restored: gaps of that time are the capture's own.
+
+        A minute that ended meanwhile is closed without its gauges: nobody was alive at its end.
+        """
+        if self._minute_ns and now_ns > self.now_ns:
+            self.loop.lose(self.now_ns, now_ns)
+            self.media.missed_ns = now_ns
+            self.signalling.interrupted()
+            if now_ns >= self._minute_ns + MINUTE_NS:
+                self._skip(now_ns)
+            self.now_ns = now_ns
+        self.begin(now_ns)
+        return self._taken()
+
     def _begin(self, stamp_ns: int) -> None:
         self._minute_ns = stamp_ns // MINUTE_NS * MINUTE_NS
         self.loop.closed_ns = self._minute_ns
@@ -137,7 +182,8 @@ class Engine:
         while self._minute_ns <= watched_ns:
             self._close(complete=self._ended)
         until_ns = now_ns // MINUTE_NS * MINUTE_NS
-        self._out.append(MinutesSkipped(self._minute_ns, until_ns))
+        if until_ns > self._minute_ns:
+            self._out.append(MinutesSkipped(self._minute_ns, until_ns))
         self.signalling.advance(now_ns)
         self.loop.lose(watched_ns, now_ns)
         self.media.missed_ns = now_ns

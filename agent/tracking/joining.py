@@ -69,6 +69,19 @@ class Joiner:
         self._remember(leg, call)
         return call
 
+    def keys(self, leg: Leg) -> list[Key]:
+        """What `leg` was found by, for a checkpoint."""
+        return self._keys_of.get(leg, [])
+
+    def restore(self, leg: Leg, keys: list[Key]) -> None:
+        """A leg that joined its call before a restart."""
+        for key in keys:
+            calls = self._keys.setdefault(key, [])
+            if leg.call not in calls:
+                calls.append(leg.call)
+        self._keys_of[leg] = keys
+        self._remember(leg, leg.call)
+
     def _keys_for(self, leg: Leg, correlations: Iterable[str]) -> list[Key]:
         keys: list[Key] = [("call-id", leg.call_id)]
         if leg.from_tag and leg.whole:  # RFC 2543 endpoints: an absent tag is nobody's mark

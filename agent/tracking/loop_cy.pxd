@@ -26,6 +26,9 @@ cdef enum:
     INFER_PACKETS = 10
     INFER_SPAN_NS = 100000000
     MAX_VOTES = 4
+    LOOK_AHEAD = 12
+    TOUCH_AHEAD = 6
+    MANY_STREAMS = 4096
 
 cdef extern from *:
     """
@@ -34,6 +37,16 @@ cdef extern from *:
     """
     const long long TS_HALF "SBCWATCH_TS_HALF"
     const long long TS_WRAP "SBCWATCH_TS_WRAP"
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define sbcwatch_prefetch(p) __builtin_prefetch(p)
+    #else
+    #define sbcwatch_prefetch(p) ((void)(p))
+    #endif
+    """
+    void prefetch "sbcwatch_prefetch"(const void *at) nogil
 
 @cython.final
 cdef class Loop(Losses):
@@ -47,13 +60,17 @@ cdef class Loop(Losses):
     cdef long long[::1] reasons
     cdef long long[::1] paths
     cdef long long known_paths, last_path, last_path_id
-    cdef long long slot_from, slot_to, slot_here
+    cdef long long slot_from, slot_to, slot_here, headers
 
+    cdef unsigned long long[::1] seen
+    cdef int look(self, long long position, long long offset, long long captured) except -1 nogil
+    cdef int touch(self, long long position) except -1 nogil
     cdef int frames(self, long long[::1] index, long long position, long long until_ns) except -1
     cdef int frame(self, long long offset, long long captured, long long stamp_ns, long long origin, long long until_ns) except -1 nogil
     cdef int rtp(self, long long stamp_ns) except -1 nogil
     cdef int probe(self, long long word, long long stamp_ns, long long seq, long long ts, long long kind) except -1 nogil
     cdef int count(self, long long word, long long stamp_ns, long long seq, long long ts, long long second) except -1 nogil
+    cdef int slide(self, long long word, long long slot, unsigned int leaving) except -1 nogil
     cdef int restart(self, long long word, long long slot, long long base) except -1 nogil
     cdef unsigned int arrival(self, long long word, long long stamp_ns) except? 0 nogil
     cdef unsigned int tagged(self, long long word, long long stamp_ns) except? 0 nogil

@@ -17,7 +17,7 @@ from agent.tracking.counting import CallRules, Counting, Due
 from agent.tracking.deadlines import Deadlines
 from agent.tracking.dialog import Leg, Passage, Place, Way, way_of
 from agent.tracking.events import CallOver, CallsUp, Event, Measured, MessageSeen, Tallied
-from agent.tracking.joining import Joiner
+from agent.tracking.joining import Joiner, Key
 from agent.tracking.media import Media
 from agent.tracking.performance import Exchanges, Method
 from agent.tracking.sides import Connector, Sides
@@ -79,12 +79,10 @@ class Signalling:
     def advance(self, now_ns: int) -> None:
         while (due := self._deadlines.pop(now_ns)) is not None:
             what, due_ns = due
+            call = what if isinstance(what, Call) else what.leg.call if isinstance(what, Account) else what.call
+            call.saved = None
             if isinstance(what, Leg):
-                outcome = what.attempt.due(due_ns) if what.attempt else None
-                if outcome:
-                    self._counting.close(what, outcome, due_ns)
-                else:
-                    self._counting.watch(what)
+                self._waited(what, due_ns)
             elif isinstance(what, Account):
                 self._counting.give_up(what, due_ns)
             elif what.released:
@@ -92,12 +90,23 @@ class Signalling:
             else:
                 self._release(what, due_ns)
 
+    def _waited(self, leg: Leg, now_ns: int) -> None:
+        attempt = leg.attempt
+        outcome = attempt.due(now_ns) if attempt else None
+        if outcome:
+            self._counting.close(leg, outcome, now_ns)
+            return
+        self._counting.watch(leg)
+        if attempt and attempt.interrupted and attempt.state == "closed" and leg.call.answer_ns is None:
+            self._over(leg.call, now_ns)
+
     # -- messages
 
     def take(self, message: Message, src: str, dst: str, now_ns: int) -> None:
         route = self._routes.get((src, dst)) or self._route(src, dst)
         leg = self._leg_of(message, route, src, now_ns)
         if leg is not None:
+            leg.call.saved = None
             if now_ns > leg.last_ns:
                 leg.last_ns = now_ns
             if leg.connector is None:
@@ -454,9 +463,11 @@ class Signalling:
         for call in (*self._up, *self._down):
             if call.answer_ns is None or call.end_reason == "bye":
                 continue
-            was_up = call.up
+            was_up, was_ended = call.up, call.end_ns
             self._heard(call)
             call.check_silence(end_ns, rules.call_timeout_ns, rules.hold_timeout_ns)
+            if call.end_ns != was_ended:
+                call.saved = None
             if call.up != was_up:
                 self._sort(call)
             if call.up:
@@ -487,8 +498,54 @@ class Signalling:
             call.check_silence(now_ns, self._rules.call_timeout_ns, self._rules.hold_timeout_ns)
             self._report(call, now_ns)
 
+    # -- checkpoints
+
+    def calls(self) -> list[Call]:
+        """Every call alive, oldest first, those that are up before the others."""
+        return [*self._up, *self._down]
+
+    def state(self, call: Call) -> tuple[list[tuple[int, int] | None], list[list[Key]], list[bool]]:
+        """What is known of a call beside itself: deadlines, the keys of its legs, which are still open."""
+        deadlines = [self._deadlines.of(what) for what in _waiting(call)]
+        keys = [self._joiner.keys(leg) for leg in call.legs]
+        return deadlines, keys, [leg in self._belonging for leg in call.legs]
+
+    def restore(
+        self, saved: list[tuple[Call, tuple[list[tuple[int, int] | None], list[list[Key]], list[bool]]]]
+    ) -> None:
+        """Take up calls as `calls` and `state` gave them. Only before any message."""
+        due: list[tuple[int, int, Due]] = []
+        for call, (deadlines, keys, undecided) in saved:
+            for leg, its, open_ in zip(call.legs, keys, undecided, strict=True):
+                self._legs.setdefault(leg.call_id, []).append(leg)
+                self._joiner.restore(leg, its)
+                if open_:
+                    self._belonging.add(leg)
+            due += [
+                (*when, what)
+                for what, when in zip(_waiting(call), deadlines, strict=True)
+                if when is not None
+            ]
+            self._sort(call)
+        # Each length of wait has a queue, oldest first.
+        for due_ns, after_ns, what in sorted(due, key=lambda row: row[0]):
+            self._deadlines.set(what, due_ns - after_ns, after_ns)
+
+    def interrupted(self) -> None:
+        """Nobody captured for a while: what was awaited may have come and gone."""
+        for call in self.calls():
+            for leg in call.legs:
+                if leg.attempt is not None and leg.attempt.state != "closed":
+                    leg.attempt.interrupted = True
+                    call.saved = None
+
     def __len__(self) -> int:
         return len(self._up) + len(self._down)
+
+
+def _waiting(call: Call) -> list[Due]:
+    """What of a call may have a deadline."""
+    return [call, *call.accounts, *call.legs]
 
 
 _NO_BODY = b"\r\n\r\n"  # most messages end with their headers: no need to look for a description

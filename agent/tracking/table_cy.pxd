@@ -26,9 +26,9 @@ cdef enum:
     STEP = 20
     VOTES = 21
     MAP = 22
-    BASE = 23
-    EPOCH = 24
-    BAD = 25
+    BAD = 23
+    BASE = 24
+    EPOCH = 25
     BAD_NS = 26
     BAD_PATH = 27
     UNKNOWN = 28
@@ -42,7 +42,6 @@ cdef enum:
     INFER_TS = 53
     INFER_COUNT = 54
     ASSUMED = 55
-    REBASE = 76
 
     FREE = 0
     CANDIDATE = 1

@@ -33,11 +33,10 @@ if not cython.compiled:  # table_cy.pxd holds the same values for the compiler
     JUDGED, RECEIVED, FIRST, REF_NS, REF_TS, CODEC, SINCE, TYPE = range(8, 16)
     # Doubles: jitter J in ticks, delay above the buffer's baseline in us, and the clock rate twice.
     JITTER, EXCESS, RATE, US_PER_TICK = range(16, 20)
-    # Seldom touched.
-    STEP, VOTES, MAP, BASE, EPOCH, BAD, BAD_NS, BAD_PATH = range(20, 28)
+    # BAD is A.1's bad_seq, -1: none, -2: the next packet re-bases. From BASE on seldom touched.
+    STEP, VOTES, MAP, BAD, BASE, EPOCH, BAD_NS, BAD_PATH = range(20, 28)
     UNKNOWN, CLUSTER, CLUSTER_RECEIVED, QUEUE = range(28, 32)
     INFER_NS, INFER_TS, INFER_COUNT, ASSUMED = range(52, 56)
-    REBASE = 76
     # Two minutes are open at once: counters of the even one at SLOT, of the odd one SLOT_STRIDE further.
     SLOT, SLOT_STRIDE, N_COUNTERS = 32, 24, 17
     PACKETS, BYTES, JUDGED_NUMBERS, GAP_PACKETS, JITTER_SUM, JITTER_COUNT, JITTER_MAX, LOST = range(8)
@@ -322,6 +321,20 @@ class Table:
     def packet_ticks(self, stream: int) -> int:
         """The usual step of the timestamp from packet to packet; 0: not known yet."""
         return int(self.rows[self.word(stream) + STEP])
+
+    def shift(self, shift_ns: int) -> None:
+        """Move every time in the table: the clock was set. Minute counters must have been harvested before."""
+        for row in range(self.used):
+            word: int = row * WORDS
+            if self.rows[word + STATE] != FREE:
+                for at in (LAST, FIRST, REF_NS, BAD_NS, INFER_NS):
+                    self.rows[word + at] += shift_ns
+        self.closed_ns += shift_ns
+
+    @property
+    def candidates(self) -> int:
+        """Streams in probation: their first packet was seen, not yet a second in sequence."""
+        return int(self.live - self.streams)
 
     def live_streams(self) -> list[int]:
         """Ids of the accepted streams."""

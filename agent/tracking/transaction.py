@@ -16,6 +16,8 @@ which the outcome becomes known:
                where none came (Timer C)            closed     failed
     open       no final 32 s after CANCEL           closed     cancelled
     open       the answer itself was not seen       closed     - (flag answer_unseen)
+    open,      any of these timers, after time
+    waiting    without capture (restart)            closed     - (the outcome is unknown)
     waiting    INVITE within the retry window       open       -
     waiting    2xx                                  closed     answered
     waiting    the retry window passes              closed     redirected, or failed
@@ -62,6 +64,7 @@ class Attempt:
     counted: bool = False  # the outcome is published: nothing re-opens it
     late_answer: bool = False
     answer_unseen: bool = False
+    interrupted: bool = False  # while it was open nobody captured: silence proves nothing any more
     refused: bool = False  # the last final was the vc's own refusal (Throttles)
     cancelled: bool = False  # a CANCEL was the last word of the caller
     asked_ns: int = 0  # when the INVITE of the highest CSeq came first
@@ -171,6 +174,9 @@ class Attempt:
     def due(self, now_ns: int) -> Outcome | None:
         """What the passing of time decides."""
         if self.deadline is None or now_ns < sum(self.deadline):
+            return None
+        if self.interrupted:
+            self.state, self.deadline = "closed", None
             return None
         if self.state == "waiting":
             return self.give_up()

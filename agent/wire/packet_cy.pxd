@@ -31,6 +31,21 @@ cdef extern from *:
     """
     const unsigned long long V4_MAPPED "SBCWATCH_V4_MAPPED"
 
+# Big-endian loads. The second address is never read: forming both has checked both ends against the buffer.
+cdef extern from *:
+    """
+    static inline unsigned int sbcwatch_load16(const unsigned char *p, const unsigned char *last) {
+        (void)last;
+        return (unsigned int)p[0] << 8 | p[1];
+    }
+    static inline unsigned int sbcwatch_load32(const unsigned char *p, const unsigned char *last) {
+        (void)last;
+        return (unsigned int)p[0] << 24 | (unsigned int)p[1] << 16 | (unsigned int)p[2] << 8 | p[3];
+    }
+    """
+    unsigned int load16 "sbcwatch_load16"(const unsigned char *first, const unsigned char *last) nogil
+    unsigned int load32 "sbcwatch_load32"(const unsigned char *first, const unsigned char *last) nogil
+
 @cython.final
 cdef class Decoder:
     cdef const unsigned char[::1] view
@@ -39,6 +54,8 @@ cdef class Decoder:
     cdef readonly long long payload_offset, payload_length, payload_captured
     cdef readonly long long identification, fragment_offset, more_fragments
     cdef readonly long long tcp_seq, tcp_flags
+    cdef readonly long long rtp_header, rtp_second, rtp_seq, rtp_ts, rtp_ssrc
+    cdef unsigned long long near_src_hi, near_src_lo, near_dst_hi, near_dst_lo, near_sockets
     cdef long long at, end, ether_type, layers
 
     cdef int frame(self, long long offset, long long captured, long long origin) except -100 nogil
@@ -52,6 +69,7 @@ cdef class Decoder:
     cdef int vxlan(self) except -100 nogil
     cdef int tunnel(self) except -100 nogil
     cdef int classify(self) except -100 nogil
+    cdef int glance(self, long long at, long long end) except -1 nogil
     cdef int be16(self, long long at) except -1 nogil
     cdef unsigned long long be32(self, long long at) except? 0 nogil
     cdef unsigned long long be64(self, long long at) except? 0 nogil

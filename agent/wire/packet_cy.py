@@ -66,18 +66,23 @@ class Decoder:
         return kind
 
     def payload_kind(self) -> int:
-        """What the UDP payload of the frame just decoded is: one of PAYLOAD_*."""
+        """What the UDP payload of the frame just decoded is: one of PAYLOAD_*; for RTP sets `rtp_*`."""
         kind: int = self.classify()
         return kind
 
-    # --- big-endian reads; each byte is bounds-checked
+    # --- big-endian reads; the first and the last byte are bounds-checked
 
     def be16(self, at: cython.longlong) -> cython.int:
+        if cython.compiled:
+            first, last = cython.address(self.view[at]), cython.address(self.view[at + 1])
+            return load16(first, last)  # type: ignore[name-defined] # noqa: F821
         return self.view[at] << 8 | self.view[at + 1]
 
     def be32(self, at: cython.longlong) -> cython.ulonglong:
-        high: cython.ulonglong = self.view[at] << 8 | self.view[at + 1]
-        return high << 16 | self.view[at + 2] << 8 | self.view[at + 3]
+        if cython.compiled:
+            first, last = cython.address(self.view[at]), cython.address(self.view[at + 3])
+            return load32(first, last)  # type: ignore[name-defined] # noqa: F821
+        return self.view[at] << 24 | self.view[at + 1] << 16 | self.view[at + 2] << 8 | self.view[at + 3]
 
     def be64(self, at: cython.longlong) -> cython.ulonglong:
         high: cython.ulonglong = self.be32(at)
@@ -345,6 +350,12 @@ class Decoder:
                 return PAYLOAD_RTCP
             if left < 12:
                 return PAYLOAD_SHORT
+            # RFC 3550 5.1: the header up to the CSRCs that the first byte counts.
+            self.rtp_header = 12 + ((first & 15) << 2)
+            self.rtp_second = second
+            self.rtp_seq = self.be16(at + 2)
+            self.rtp_ts = self.be32(at + 4)
+            self.rtp_ssrc = self.be32(at + 8)
             return PAYLOAD_RTP
         if first <= 3:
             return PAYLOAD_STUN
@@ -377,6 +388,24 @@ class Decoder:
         ):
             return PAYLOAD_SIP
         return PAYLOAD_OTHER
+
+    def glance(self, at: cython.longlong, end: cython.longlong) -> cython.int:
+        """A stream's key into `near_*`, were there an RTP packet at `at` behind the headers of the frame just
+        decoded, without options; 1 where the bytes are there. A guess, for prefetching."""
+        if at + 12 > end or at < 62:
+            return 0
+        if self.ip_version == 4:
+            self.near_src_hi = 0
+            self.near_src_lo = V4_MAPPED | self.be32(at - 16)
+            self.near_dst_hi = 0
+            self.near_dst_lo = V4_MAPPED | self.be32(at - 12)
+        else:
+            self.near_src_hi = self.be64(at - 40)
+            self.near_src_lo = self.be64(at - 32)
+            self.near_dst_hi = self.be64(at - 24)
+            self.near_dst_lo = self.be64(at - 16)
+        self.near_sockets = self.be32(at + 8) << 32 | self.be32(at - 8)
+        return 1
 
 
 @dataclass(slots=True)

@@ -64,6 +64,7 @@ class Model:
         self.minutes: dict[int, Counter[str]] = {}
         self.copies = 0
         self.accepted = False
+        self.accepted_ns = 0
         self.epoch = 0
         self.sequence: Sequence | None = None
         self.last_ns = 0
@@ -147,6 +148,7 @@ class Model:
         sequence = self.sequence
         if sequence is not None and packet.seq == (sequence.top + 1) & 0xFFFF:
             self.accepted = True
+            self.accepted_ns = packet.stamp_ns
             self.hear(packet)
             return
         if sequence is not None and packet.seq == sequence.top:
