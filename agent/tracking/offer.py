@@ -150,6 +150,8 @@ class Offers:
         to_vc, from_vc = self._ours.get(dst), self._ours.get(src)
         if to_vc and from_vc:
             return None
+        if (to_vc or from_vc) and self._sides.is_vc(src[0]) and self._sides.is_vc(dst[0]):
+            return None  # from one part of the vc to another, which need not have named its socket
         if to_vc:
             return to_vc, True
         if from_vc:
