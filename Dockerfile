@@ -7,7 +7,7 @@
 ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS build
-ENV DEBIAN_FRONTEND=noninteractive PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV DEBIAN_FRONTEND=noninteractive PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
 RUN apt-get update && \
     apt-get install -y --no-install-recommends gcc libc6-dev $(command -v pip3 >/dev/null || echo python3-pip) \
       $(test -x /usr/local/bin/python3 || echo python3-dev python3-venv)
@@ -16,7 +16,7 @@ COPY pyproject.toml setup.py README.m[d] ./
 COPY agent agent
 # A slow loop in a container would go unnoticed: no compiler, no image.
 RUN python3 -m venv /opt/sbcwatch && \
-    SBCWATCH_REQUIRE_COMPILED=1 /opt/sbcwatch/bin/pip wheel --no-cache-dir --no-deps -w /wheels . && \
+    CFLAGS=-g0 SBCWATCH_REQUIRE_COMPILED=1 /opt/sbcwatch/bin/pip wheel --no-cache-dir --no-deps -w /wheels . && \
     /opt/sbcwatch/bin/pip install --no-cache-dir --no-compile /wheels/*.whl
 # Only the services used, and what every client reads, stay of botocore's 400; pyshark goes, as there is no tshark.
 COPY deploy/trim.py /src/deploy/trim.py

@@ -1,7 +1,7 @@
 """Take out of an installation what the daemon never reads: `python3 trim.py PREFIX`. Prints what it freed.
 
-botocore carries the models of 400 services, of which cloudwatch and logs are used, and sts and the sso pair by
-credential providers; pip and setuptools install nothing any more.
+botocore carries the models of 400 services: cloudwatch and logs are used, sts and the sso pair by credential
+providers. pip and setuptools install nothing any more.
 """
 
 from __future__ import annotations
@@ -11,7 +11,17 @@ import sys
 from pathlib import Path
 
 SERVICES = {"cloudwatch", "logs", "sts", "sso", "sso-oidc", "signin"}
-UNUSED = ("pip", "setuptools", "pip-*.dist-info", "setuptools-*.dist-info", "_distutils_hack", "distutils-precedence.pth")
+UNUSED = (
+    "pip",
+    "setuptools",
+    "pip-*.dist-info",
+    "setuptools-*.dist-info",
+    "_distutils_hack",
+    "pkg_resources",
+    "distutils-precedence.pth",
+)
+# scapy's contributed protocols; boto3's resource layer; tables of words for colouring source code.
+NEVER_IMPORTED = ("scapy/contrib", "boto3/data/*", "boto3/examples", "pygments/lexers/[a-z]*")
 
 
 def trim(site: Path) -> int:
@@ -20,8 +30,7 @@ def trim(site: Path) -> int:
     for path in (site / "botocore/data").glob("*/"):
         if path.name not in SERVICES:
             shutil.rmtree(path)
-    # scapy's exotic layers and its tools are imported by nobody here; boto3's resources and examples neither.
-    for pattern in (*UNUSED, "boto3/data/*", "boto3/examples", "botocore/cacert.pem.bak", "**/__pycache__", "**/tests"):
+    for pattern in (*UNUSED, *NEVER_IMPORTED, "**/__pycache__"):
         for path in list(site.glob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     return before - size(site)

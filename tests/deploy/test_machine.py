@@ -41,7 +41,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         run = subprocess.run(
             [
                 # SIGTERM tells the system inside to power off; SIGKILL would leave it running.
-                "timeout", "--kill-after=20", "200", "systemd-nspawn", "--directory", str(root), "--boot", "--quiet", "--register=no", "--keep-unit",
+                "timeout", "--kill-after=20", "200", "systemd-nspawn", "--directory", str(root), "--boot",
+                "--quiet", "--register=no", "--keep-unit",
                 "--private-network", "--machine=sbcwatch-test", "--console=pipe",
                 f"--bind-ro={ROOT / 'agent'}:/opt/sbcwatch/lib/agent",
                 f"--bind-ro={site_packages()}:/opt/sbcwatch/packages",

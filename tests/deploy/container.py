@@ -1,0 +1,176 @@
+"""Images built by buildah from a local base, run by crun as a sidecar is: no registry and no engine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.deploy.machine import ROOT
+
+# What slim images leave out, so that sizes compare.
+FAT = (
+    "var/cache/apt/*", "var/lib/apt/lists/*", "usr/share/doc/*", "usr/share/man/*", "usr/share/locale/*",
+    "usr/share/info/*", "var/log/*.log",
+)  # fmt: skip
+NOT_IN_IMAGES = ("systemd-sysv", "systemd", "dbus", "iproute2", "python3-venv")
+# crun refuses a machine with both versions of cgroups, though we ask for none: it must not see the second.
+CRUN = (
+    "unshare", "--mount", "sh", "-c", 'umount /sys/fs/cgroup/unified 2>/dev/null; exec crun "$@"', "crun",
+)  # fmt: skip
+# The host's trust, name servers and local package folders, so that a build sees what a shell here sees.
+LENT = ("/etc/ssl/certs", "/etc/resolv.conf", "/opt/wheels", "/etc/pip.conf")
+
+
+class Images:
+    """A store of its own below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._where = [
+            "--root", str(folder / "store"), "--runroot", str(folder / "run"), "--storage-driver", "overlay",
+        ]  # fmt: skip
+
+    def run(self, *arguments: str, timeout: float = 60) -> str:
+        run = subprocess.run(
+            ["buildah", *self._where, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+        if run.returncode:
+            raise RuntimeError(f"buildah {arguments[0]}: {run.stdout[-3000:]}\n{run.stderr[-2000:]}")
+        return run.stdout.strip()
+
+    def base(self, kept: Path, name: str) -> None:
+        """A slim image of a debootstrap root."""
+        container = self.run("from", "scratch")
+        root = Path(self.run("mount", container))
+        subprocess.run(["cp", "-a", f"{kept}/.", str(root)], check=True)
+        subprocess.run(
+            ["chroot", str(root), "apt-get", "purge", "-y", "-qq", "--auto-remove", *NOT_IN_IMAGES],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        for path in [path for pattern in FAT for path in root.glob(pattern)] + list(
+            root.rglob("__pycache__")
+        ):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+        self.run("umount", container)
+        self.run("commit", "-q", container, name)
+        self.run("rm", container)
+
+    def build(self, base: str, name: str, *more: str) -> str:
+        lent = [word for path in LENT if Path(path).exists() for word in ("-v", f"{path}:{path}:ro")]
+        return self.run(
+            "bud", "--format", "docker", "--isolation", "chroot", "--network", "host", "--layers",
+            "--build-arg", f"BASE={base}", *lent, "-t", name, *more, str(ROOT),
+            timeout=580,
+        )  # fmt: skip
+
+    def config(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.run("inspect", "--type", "image", name))["Docker"]["config"]
+        return found
+
+    def size(self, name: str) -> int:
+        """Bytes of all layers, unpacked."""
+        found = json.loads(self.run("images", "--json", name))[0]
+        inspected = json.loads(self.run("inspect", "--type", "image", name))
+        return int(inspected["Docker"].get("Size") or found.get("sizeBytes") or _bytes(found["size"]))
+
+    @contextmanager
+    def started(
+        self, image: str, network: str, arguments: list[str], environment: Mapping[str, str]
+    ) -> Iterator[Container]:
+        """The image's entry point with `arguments`, in the network namespace `network`."""
+        working = self.run("from", "--pull-never", image)
+        try:
+            bundle = self.folder / "bundle"
+            bundle.mkdir(exist_ok=True)
+            config = runtime_config(
+                self.config(image), Path(self.run("mount", working)), network, arguments, environment
+            )
+            (bundle / "config.json").write_text(json.dumps(config))
+            with (bundle / "log").open("w") as log:
+                process = subprocess.Popen(
+                    [*CRUN, "--cgroup-manager=disabled", "run", "--bundle", str(bundle), Container.name],
+                    stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                )  # fmt: skip
+            try:
+                yield Container(process, bundle / "log")
+            finally:
+                subprocess.run([*CRUN, "delete", "--force", Container.name], capture_output=True, check=False)
+                process.wait(20)
+        finally:
+            self.run("rm", working)
+
+    def remove(self) -> None:
+        subprocess.run(["buildah", *self._where, "rmi", "--all", "--force"], capture_output=True, check=False)
+        subprocess.run(["umount", str(self.folder / "store/overlay")], capture_output=True, check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _bytes(text: str) -> float:
+    number, unit = text.split()
+    return float(number) * {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
+
+
+class Container:
+    name = "sbcwatch-test"
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*CRUN, "exec", self.name, *command], capture_output=True, text=True, check=False, timeout=30
+        )
+
+    def kill(self, signal: str) -> None:
+        subprocess.run([*CRUN, "kill", self.name, signal], check=True)
+
+
+def runtime_config(
+    image: Mapping[str, Any], root: Path, network: str, arguments: list[str], environment: Mapping[str, str]
+) -> dict[str, Any]:
+    """An OCI runtime configuration: uid 0, every capability dropped but NET_RAW, read-only root."""
+    only = ["CAP_NET_RAW"]
+    env = dict(one.split("=", 1) for one in image["Env"]) | dict(environment)
+    env["PATH"] = env["PATH"].replace("$PATH", "/usr/bin:/bin")
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "args": [*image["Entrypoint"], *arguments],
+            "env": [f"{name}={value}" for name, value in env.items()],
+            "cwd": "/",
+            "user": {"uid": 0, "gid": 0},
+            "noNewPrivileges": True,
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), only),
+        },
+        "root": {"path": str(root), "readonly": True},
+        "hostname": "sidecar",
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
+            {"destination": "/var/lib/sbcwatch", "type": "tmpfs", "source": "tmpfs", "options": ["size=64m"]},
+            {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"]},
+        ],
+        "linux": {
+            "namespaces": [
+                {"type": "pid"},
+                {"type": "mount"},
+                {"type": "ipc"},
+                {"type": "uts"},
+                {"type": "network", "path": f"/run/netns/{network}"},
+            ]
+        },
+    }

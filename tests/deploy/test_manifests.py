@@ -1,0 +1,200 @@
+"""Sidecar manifests against the schemas of those who read them, and against what sbcwatch needs."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.config import load, read
+from agent.deploy.policy import statements
+
+yaml = pytest.importorskip("yaml", reason="PyYAML is not installed (it comes with moto)")
+DEPLOY = Path(__file__).parents[2] / "deploy"
+KUBERNETES = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+ECS = sorted((DEPLOY / "ecs").glob("*.json"))
+COMPOSE = DEPLOY / "compose/docker-compose.yml"
+
+
+def documents(path: Path) -> Iterator[dict[str, Any]]:
+    yield from yaml.safe_load_all(path.read_text())
+
+
+def pods() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Specifications of pods, wherever a manifest has them."""
+    for path in KUBERNETES:
+        for one in documents(path):
+            if one["kind"] == "Pod":
+                yield path.name, one["spec"]
+            elif "template" in one.get("spec", {}):
+                yield path.name, one["spec"]["template"]["spec"]
+
+
+def container(containers: list[dict[str, Any]]) -> dict[str, Any]:
+    return next(one for one in containers if one["name"] == "sbcwatch")
+
+
+def setting_names(names: Iterator[str]) -> None:
+    """Each SBCWATCH_ variable is a setting that exists."""
+    for name in names:
+        _, problems = read("", {name: "0"})
+        assert not any("no such setting" in problem.text for problem in problems), name
+
+
+@pytest.mark.parametrize("path", KUBERNETES, ids=lambda path: path.name)
+def test_kubernetes_manifest_keeps_the_schema_strictly(path: Path) -> None:
+    validator = pytest.importorskip(
+        "kubernetes_validate", reason="kubernetes-validate is not installed (it ships the schemas)"
+    )
+    for one in documents(path):
+        validator.validate(one, validator.latest_version(), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "pod"), list(pods()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_pod_gives_net_raw_alone_and_keeps_state(name: str, pod: dict[str, Any]) -> None:
+    ours = container(pod["containers"])
+    security = ours["securityContext"]
+    assert security["capabilities"] == {"drop": ["ALL"], "add": ["NET_RAW"]}
+    assert security["readOnlyRootFilesystem"]
+    assert not security["allowPrivilegeEscalation"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in ours["volumeMounts"]}
+    assert mounts["state"] == "/var/lib/sbcwatch"
+    assert set(mounts) <= {volume["name"] for volume in pod["volumes"]}
+    assert "cpu" not in ours["resources"]["limits"], "a throttled capture drops"
+    assert pod["terminationGracePeriodSeconds"] >= 30
+    setting_names(one["name"] for one in ours.get("env", ()))
+
+
+def test_daemonset_is_on_the_hosts_network() -> None:
+    pod = next(pod for name, pod in pods() if name == "daemonset.yaml")
+    assert pod["hostNetwork"]
+    assert pod["dnsPolicy"] == "ClusterFirstWithHostNet"
+
+
+def test_configurations_in_manifests_are_valid(tmp_path: Path) -> None:
+    texts = [
+        one["data"]["sbcwatch.toml"]
+        for path in KUBERNETES
+        for one in documents(path)
+        if one["kind"] == "ConfigMap"
+    ]
+    texts.append((DEPLOY / "compose/sbcwatch.toml").read_text())
+    assert len(texts) == 2
+    for text in texts:
+        path = tmp_path / "sbcwatch.toml"
+        path.write_text(text)
+        load(path, {})
+
+
+@pytest.mark.parametrize("path", ECS, ids=lambda path: path.name)
+def test_task_definition_is_what_the_ecs_api_takes(path: Path) -> None:
+    """botocore's model of RegisterTaskDefinition is the API's own."""
+    import botocore.session
+    from botocore.validate import ParamValidator
+
+    model = botocore.session.get_session().get_service_model("ecs")
+    shape = model.operation_model("RegisterTaskDefinition").input_shape
+    report = ParamValidator().validate(json.loads(path.read_text()), shape)
+    assert not report.has_errors(), report.generate_report()
+
+
+@pytest.mark.parametrize("path", ECS, ids=lambda path: path.name)
+def test_task_definition_passes_cfn_lint_as_a_resource(path: Path, tmp_path: Path) -> None:
+    """The CloudFormation schema knows patterns and combinations that the API's model does not."""
+    pytest.importorskip("cfnlint", reason="cfn-lint is not installed (pip install cfn-lint)")
+    plain = {"options", "Options"}
+
+    def capitalised(node: Any, keep: bool = False) -> Any:
+        if isinstance(node, dict):
+            return {
+                key if keep else key[0].upper() + key[1:]: capitalised(value, key in plain)
+                for key, value in node.items()
+            }
+        return [capitalised(one) for one in node] if isinstance(node, list) else node
+
+    resource = {"Type": "AWS::ECS::TaskDefinition", "Properties": capitalised(json.loads(path.read_text()))}
+    template = tmp_path / "task.json"
+    template.write_text(
+        json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Task": resource}})
+    )
+    lint = [sys.executable, "-c", "from cfnlint.runner import main; main()", "--ignore-checks", "W", "--"]
+    run = subprocess.run(
+        [*lint, str(template)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout
+
+
+def test_task_definitions_settings_exist_and_capabilities_are_narrow() -> None:
+    for path in ECS:
+        task = json.loads(path.read_text())
+        ours = container(task["containerDefinitions"])
+        setting_names(one["name"] for one in ours["environment"] if one["name"].startswith("SBCWATCH_"))
+        assert ours["readonlyRootFilesystem"]
+        capabilities = ours["linuxParameters"]["capabilities"]
+        if task["networkMode"] == "host":
+            assert capabilities == {"drop": ["ALL"], "add": ["NET_RAW"]}
+        else:  # Fargate adds none but SYS_PTRACE: what is not NET_RAW is dropped by name
+            assert "add" not in capabilities
+            assert "NET_RAW" not in capabilities["drop"]
+            assert len(capabilities["drop"]) == 13
+
+
+def test_compose_file_is_taken_by_compose(tmp_path: Path) -> None:
+    program = shutil.which("docker-compose")
+    if program is None:
+        pytest.skip(
+            "docker-compose is not installed (Debian: docker-compose); its structure is checked below"
+        )
+    run = subprocess.run([program, "-f", str(COMPOSE), "config"], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "sbcwatch" in yaml.safe_load(run.stdout)["services"]
+
+
+def test_compose_shares_one_network_and_gives_net_raw_alone() -> None:
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    assert services["sbcwatch"]["network_mode"] == services["rtpengine"]["network_mode"] == "service:kamailio"
+    assert services["sbcwatch"]["cap_drop"] == ["ALL"]
+    assert services["sbcwatch"]["cap_add"] == ["NET_RAW"]
+    for service in services.values():
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            assert not source.startswith("./") or (COMPOSE.parent / source).exists(), source
+
+
+def test_compose_media_ports_agree_between_its_parts() -> None:
+    text = COMPOSE.read_text()
+    first, last = re.search(r"--port-min=(\d+).*--port-max=(\d+)", text).groups()  # type: ignore[union-attr]
+    assert f'media_ports = "{first}-{last}"' in (DEPLOY / "compose/sbcwatch.toml").read_text()
+    assert f"{first}-{last}:{first}-{last}/udp" in text
+
+
+def test_compose_kamailio_reads_its_configuration() -> None:
+    program = shutil.which("kamailio")
+    if program is None:
+        pytest.skip("kamailio is not installed")
+    run = subprocess.run(
+        [program, "-c", "-f", str(COMPOSE.parent / "kamailio.cfg")],
+        capture_output=True, text=True, check=False,
+        env={"CARRIER": "203.0.113.10:5060", "PATH": "/usr/sbin:/usr/bin"},
+    )  # fmt: skip
+    assert "config file ok" in run.stdout + run.stderr, run.stderr
+
+
+def test_readme_names_every_manifest() -> None:
+    text = (DEPLOY / "README.md").read_text()
+    for path in (*KUBERNETES, *ECS, COMPOSE):
+        assert str(path.relative_to(DEPLOY)) in text
+
+
+def test_policy_is_what_the_tasks_role_needs() -> None:
+    config, _ = read("", {})
+    assert config is not None
+    assert {one["Sid"] for one in statements(config)} == {"Metrics", "LogEvents", "LogGroups"}
