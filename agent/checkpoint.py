@@ -11,6 +11,7 @@ Nothing is unpickled but the classes listed here: a checkpoint is data, never co
 from __future__ import annotations
 
 import dataclasses
+import gc
 import io
 import pickle
 import zlib
@@ -59,10 +60,15 @@ _KINDS: tuple[type, ...] = (
     events.Tallied,
 )
 _KIND = {kind: number for number, kind in enumerate(_KINDS)}
-_PLAIN: dict[tuple[str, str], Any] = {("collections", kind.__name__): kind for kind in (Counter, OrderedDict, defaultdict, deque)}
+_PLAIN: dict[tuple[str, str], Any] = {
+    ("collections", kind.__name__): kind for kind in (Counter, OrderedDict, defaultdict, deque)
+}
 _PLAIN |= {("builtins", kind.__name__): kind for kind in (set, list, dict, int)}
 # Streams are attached again; a call's own encoding is not part of itself.
-_LEFT_OUT = {(Leg, "streams"): set, (Call, "saved"): type(None)}
+_LEFT_OUT: dict[tuple[type, str], Callable[[], Any]] = {
+    (Leg, "streams"): set,
+    (Call, "saved"): lambda: None,
+}
 
 
 def _fields_of(kind: type) -> tuple[str, ...]:
@@ -99,7 +105,7 @@ def _blank(number: int) -> Any:
     made = kind.__new__(kind)
     for (owner, name), empty in _LEFT_OUT.items():
         if owner is kind:
-            setattr(made, name, empty() if empty is not type(None) else None)
+            setattr(made, name, empty())
     return made
 
 
@@ -162,6 +168,17 @@ def _dumps(thing: Any, name_of: Callable[[Any], Any] = lambda thing: None) -> by
 
 def save(engine: Engine, intervals: Intervals) -> bytes:
     """Everything that `restore` needs. Compress it with `packed` where nobody waits."""
+    collecting = gc.isenabled()
+    # Tens of thousands of tuples are made here: each full collection that they set off would walk all calls.
+    gc.disable()
+    try:
+        return _save(engine, intervals)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _save(engine: Engine, intervals: Intervals) -> bytes:
     signalling = engine.signalling
     calls = signalling.calls()
     encoded, moving = [], []
@@ -196,7 +213,7 @@ def save(engine: Engine, intervals: Intervals) -> bytes:
         engine.loop.save(),
         _dumps(intervals.state(), name_of),
     )
-    return _dumps(tuple(image))
+    return pickle.dumps(tuple(image), protocol=5)
 
 
 def packed(image: bytes) -> bytes:
