@@ -331,10 +331,10 @@ class Engine:
         ).digest()
         seen = self._digests.get(digest)
         if seen is not None:
-            seen_ns, path = divmod(seen, 1 << 32)
-            if packet.stamp_ns - seen_ns <= COPY_NS and not (by_path and path == packet.path & 0xFFFFFFFF):
+            seen_ns, path = divmod(seen, 1 << 64)
+            if packet.stamp_ns - seen_ns <= COPY_NS and not (by_path and path == packet.path):
                 return True
-        self._digests[digest] = packet.stamp_ns << 32 | packet.path & 0xFFFFFFFF
+        self._digests[digest] = packet.stamp_ns << 64 | packet.path
         self._digests.move_to_end(digest)
         if len(self._digests) > MAX_DIGESTS:
             self._digests.popitem(last=False)

@@ -100,6 +100,38 @@ def test_packets_from_an_address_that_sdp_names_are_expected() -> None:
     assert scene.play().row["flags"] == []
 
 
+def test_an_address_given_as_a_host_name_makes_no_source_unexpected() -> None:
+    scene = answered(customer=sdp(("phone.example", 4000)))
+    scene.rtp(0.2, CUST, VC2CUST, A, range(1, 101))
+    assert scene.play().row["flags"] == []
+
+
+def test_packets_count_on_the_leg_of_the_far_socket_where_the_vc_named_none() -> None:
+    """The second choice: the SBC's SDP names an address that frames do not carry."""
+    scene = answered(ours=(sdp(("203.0.113.50", 5000)), sdp(VC2REM)))
+    scene.rtp(0.2, CUST, VC2CUST, A, range(1, 101))
+    assert scene.play().row["cust2vc_rtp_packets"] == 100
+
+
+def test_early_rtcp_of_a_flood_is_bounded() -> None:
+    from agent.tracking.media import MAX_EARLY
+
+    scene = Scene()
+    for number in range(MAX_EARLY + 100):
+        port = 1024 + number % 60_000
+        scene.send(0.001 + number * 1e-5, ("203.0.113.9", port), (VC_C, 9), receiver_report(number))
+    scene.send(0.9, odd(CUST), odd(VC2CUST), receiver_report(PHONE))
+    scene.call(1.0)
+    assert scene.play().row["cust2vc_rtcp_packets"] == 1
+
+
+def test_the_same_rtcp_on_another_interface_is_one_packet() -> None:
+    scene = answered()
+    for interface in (0, 1):
+        scene.send(5, odd(CUST), odd(VC2CUST), receiver_report(PHONE), interface=interface)
+    assert scene.play().row["cust2vc_rtcp_packets"] == 1
+
+
 def test_orphans_count_in_streams_and_in_no_metric() -> None:
     scene = answered()
     scene.rtp(0.2, ("203.0.113.1", 1), (VC_C, 31_000), A, range(1, 101))
