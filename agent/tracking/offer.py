@@ -132,10 +132,14 @@ class Offers:
         return claim.rtp if claim else None
 
     def addresses(self, medias: list[Media]) -> set[str]:
-        """Every address from which media described so may come; none where one of them is held by 0.0.0.0."""
+        """Every address from which media described so may come.
+
+        None where that cannot be told: one is a host name (RFC 8866 5.7), or 0.0.0.0, which says hold.
+        """
         named = {self._sides.on_wire(media.address) for media in medias}
         named.update(self._sides.on_wire(one.address) for media in medias for one in media.candidates)
-        return set() if named & {"0.0.0.0", "::", ""} else named
+        told = all(":" in one or one.replace(".", "").isdigit() for one in named)
+        return named if told and not named & {"0.0.0.0", "::"} else set()
 
     def withdraw(self, leg: Leg, media: Media) -> None:
         """The sockets of `media` carry something else than RTP now (T.38): they are no claim of `leg`'s."""
