@@ -59,6 +59,12 @@ class Losses(Table):
         self.loss_end[self.losses] = end_ns
         self.losses += 1
 
+    def shift(self, shift_ns: int) -> None:
+        super().shift(shift_ns)
+        for at in range(self.losses):
+            self.loss_start[at] += shift_ns
+            self.loss_end[at] += shift_ns
+
     def missed(self, start_ns: cython.longlong, end_ns: cython.longlong) -> cython.int:
         """Did the capture miss frames at any time from `start_ns` to `end_ns`?"""
         at: cython.longlong

@@ -323,7 +323,7 @@ class Table:
         return int(self.rows[self.word(stream) + STEP])
 
     def shift(self, shift_ns: int) -> None:
-        """Move every time in the table: the clock was set. Minute counters must have been harvested before."""
+        """Move every time in the table: the clock was set. Harvest the open minutes first."""
         for row in range(self.used):
             word: int = row * WORDS
             if self.rows[word + STATE] != FREE:

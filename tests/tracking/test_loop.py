@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from array import array
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -255,6 +257,16 @@ class TestLoss:
         assert tap.loop.counted(tap.stream, 9) == (0, 9, 5, 3)
         counters = tap.finished()
         assert (counters["unknown"], counters["lost"]) == (3, 1)
+
+    def test_clock_set_in_a_capture_loss_leaves_the_gap_unknown(self, tap: Tap) -> None:
+        tap.run([1, 2])
+        tap.loop.lose(T0 + 30 * MS, T0 + 90 * MS)
+        tap.counters()
+        tap.loop.shift(MINUTE)
+        tap.run([6, 7, 8], start_ms=60_100)
+        tap.loop.finish()
+        counters = tap.counters(1)
+        assert (counters["unknown"], counters["lost"], counters["jitter_max_us"]) == (3, 0, 0.0)
 
     def test_runs_and_bursts_follow_rfc_3611(self, tap: Tap) -> None:
         # Alone: 10. A burst: 40, 41 and 50 (8 received between). Everything else is gap.
@@ -534,3 +546,23 @@ class TestCheckpoint:
         for broken in (b"", b"x" * 100, data[:40], data[:-3], b"SBCW\xff" + data[5:]):
             with pytest.raises(ValueError, match="snapshot"):
                 make().loop.restore(broken)
+
+
+class TestLayout:
+    def test_source_and_declarations_give_the_same_constants(self) -> None:
+        root = Path(loop_cy.__file__).parent.parent
+        for name in ("tracking/table_cy", "tracking/loss_cy", "tracking/loop_cy", "tracking/snapshot_cy"):
+            (module,) = uncompiled.sources(f"agent.{name.replace('/', '.')}")
+            declared = re.findall(r"^    (\w+) = (-?\d+)$", (root / f"{name}.pxd").read_text(), re.MULTILINE)
+            assert declared
+            assert {constant: getattr(module, constant) for constant, _ in declared} == {
+                constant: int(number) for constant, number in declared
+            }
+
+    def test_four_thousand_streams_and_more_count_as_few_do(self, make: Any) -> None:
+        tap = make(max_streams=6000)
+        data = [ethernet(rtp(seq, ssrc=ssrc)) for seq in range(3) for ssrc in range(4200)]
+        tap.frames([Frame(one, T0 + at * 1000, WIRE, len(one)) for at, one in enumerate(data)])
+        harvested = tap.loop.harvest_all(T0)
+        assert len(harvested) == 4200
+        assert {counters[0] for _, counters in harvested} == {3}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -296,3 +298,10 @@ def test_addresses_are_canonical_text_both_ways() -> None:
     for text in ("192.0.2.1", "::1", "2001:db8::1:0:0:1", "::", "255.255.255.255"):
         assert packet_cy.address(*packet_cy.halves(text)) == text
     assert packet_cy.address(*packet_cy.halves("::ffff:192.0.2.1")) == "192.0.2.1"
+
+
+def test_source_and_declarations_give_the_same_constants() -> None:
+    text = Path(packet_cy.__file__).with_name("packet_cy.pxd").read_text()
+    declared = re.findall(r"^    (\w+) = (-?\d+)$", text, re.MULTILINE)
+    assert declared
+    assert {name: getattr(SOURCE, name) for name, _ in declared} == {n: int(v) for n, v in declared}
