@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from agent.cli import main
-from agent.config import Config, read
+from agent.config import Config
+from agent.configfile import read
 from agent.deploy.alarms import Rule, alarm_parameters, rules
 from agent.deploy.aws import TEXTS
 from agent.deploy.cloudformation import template

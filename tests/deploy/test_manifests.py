@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.config import load, read
+from agent.configfile import load, read
 from agent.deploy.policy import statements
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed (it comes with moto)")
