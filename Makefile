@@ -40,7 +40,7 @@ chaos: $(TESTED)
 
 # config/sbcwatch.toml is written from agent/config.py.
 config: $(INSTALLED)
-	$(BIN)/python -c "from agent.config import shipped; print(shipped(), end='')" > config/sbcwatch.toml
+	$(BIN)/python -c "from agent.configfile import shipped; print(shipped(), end='')" > config/sbcwatch.toml
 
 $(INSTALLED): pyproject.toml setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -11,7 +11,8 @@ import argparse
 import math
 from dataclasses import dataclass
 
-from agent.config import Config, Cost, load
+from agent.config import Config, Cost
+from agent.configfile import load
 from agent.deploy.scope import connectors, regions
 from agent.errors import ConfigError
 from agent.summary.catalog import AGENT_METRICS, METRICS

@@ -6,7 +6,7 @@ import argparse
 import urllib.error
 import urllib.request
 
-from agent.config import load
+from agent.configfile import load
 
 TIMEOUT_S = 3.0
 

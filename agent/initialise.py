@@ -14,7 +14,8 @@ from pathlib import Path
 
 from agent import host
 from agent.capture import Source
-from agent.config import Config, read
+from agent.config import Config
+from agent.configfile import read
 from agent.errors import ConfigError
 from agent.imds import Instance, ask, is_ec2
 from agent.surroundings import Findings, Traffic, look

@@ -58,7 +58,7 @@ def build(
         sides = Sides(
             (*config.vc.addresses, *vc),
             (
-                Connector(c.id, c.region, tuple(c.domains), tuple(c.customer_networks), c.default)
+                Connector(c.id, c.region, c.domains, c.customer_networks, c.default, c.log_media, c.log_sip)
                 for c in config.connectors
             ),
             (*config.customers.networks, *customers),

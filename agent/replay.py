@@ -18,7 +18,8 @@ import msgspec
 from agent.capture import Source
 from agent.capture.merge import merge
 from agent.capture.pcapfile import open_capture
-from agent.config import Config, load
+from agent.config import Config
+from agent.configfile import load
 from agent.errors import CaptureError, ConfigError
 from agent.pipeline import Keeper, Pipeline, build, ns, run
 from agent.summary.records import ConnectorMinute, Samples, Summary

@@ -14,7 +14,6 @@ import argparse
 import random
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,8 +23,11 @@ from typing import Any
 
 from agent import checkpoint, host
 from agent.capture.clock import Clock, EngineTime
-from agent.config import Config, load
+from agent.config import Config
+from agent.configfile import load
+from agent.cost import check_bound, estimate
 from agent.errors import SbcwatchError
+from agent.journal import Journal
 from agent.notify import Notifier
 from agent.pipeline import Pipeline, build, ns, pass_on
 from agent.selfmetrics import Figures, Health, self_metrics
@@ -36,7 +38,6 @@ from agent.writer import Writer
 
 CHECKPOINT_SHARE = 50  # a checkpoint may take a fiftieth of the time between two
 FLUSH_S = 10.0  # how long a stop may wait for AWS; systemd's TimeoutStopSec is longer
-Say = Callable[[str], object]
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -44,6 +45,7 @@ def run_command(options: argparse.Namespace) -> int:
     config = load(options.config)
     if options.interface:
         config.capture.interfaces = tuple(options.interface)
+    check_bound(config)
     return Service(config, options.config).run()
 
 
@@ -51,6 +53,7 @@ def check_command(options: argparse.Namespace) -> int:
     """`sbcwatch check-config`: every problem, or what the file means."""
     config = load(options.file)
     build(config)
+    check_bound(config)
     print(explain(config))
     return 0
 
@@ -58,10 +61,12 @@ def check_command(options: argparse.Namespace) -> int:
 class Service:
     """One running daemon."""
 
-    def __init__(self, config: Config, config_path: str | None = None, say: Say | None = None) -> None:
+    def __init__(
+        self, config: Config, config_path: str | None = None, journal: Journal | None = None
+    ) -> None:
         self.config = config
         self._config_path = config_path
-        self._say = say or _to_stderr
+        self._journal = journal or Journal()
         self._stop = threading.Event()
         self._reload = False
         directory = Path(config.store.directory)
@@ -77,7 +82,7 @@ class Service:
         )
         self.totals = Totals()
         figures = Figures(time.monotonic)
-        self.writer = Writer(self.store, self.totals, lambda: figures.take(self), self._say)
+        self.writer = Writer(self.store, self.totals, lambda: figures.take(self), self._stored)
         self.deliveries = list(self._deliveries())
         self.health = Health(time.monotonic)
         self.checkpoint_seconds = 0.0
@@ -167,14 +172,16 @@ class Service:
             try:
                 saved_ns = checkpoint.restore(data, self.pipeline.engine, self.pipeline.intervals)
             except checkpoint.Unreadable as error:
-                self._say(f"starting clean: {error}")
+                self._journal.warning("checkpoint", f"starting clean: {error}")
                 self.pipeline = self._built(self.config)
             else:
                 closed_ns = self.store.closed_until_ns or 0
                 self.discarded = self.pipeline.intervals.discard(closed_ns)
                 self.pipeline.engine.discard(closed_ns)
                 calls, missed = len(self.pipeline.engine.signalling), (now_ns - saved_ns) / 1e9
-                self._say(f"going on with {calls} calls after {missed:.1f} s without capture")
+                self._journal.info(
+                    "checkpoint", "going on", calls=calls, seconds_without_capture=round(missed, 1)
+                )
         pass_on(self.pipeline.engine.resume(now_ns), self.pipeline.intervals, self.writer)
 
     def _watch(self) -> None:
@@ -217,7 +224,9 @@ class Service:
         deadline = time.monotonic() + FLUSH_S
         for delivery in self.deliveries:
             if not delivery.flush(deadline - time.monotonic(), self.clock.now_ns(), time.sleep):
-                self._say(f"{delivery.sink.name}: not all sent; it stays in the store for the next start")
+                self._journal.warning(
+                    delivery.sink.name, "not all sent: it stays in the store for the next start"
+                )
         self.store.close()
 
     def _deliver(self, delivery: Delivery) -> None:
@@ -225,13 +234,16 @@ class Service:
         while not self._stop.wait(delay):
             delay = delivery.deliver_once(self.clock.now_ns())
             for notice in delivery.take_notices():
-                self._say(notice)
+                self._journal.warning(delivery.sink.name, notice)
 
     # -- what changes under way
 
     def _step(self, shift_ns: int) -> None:
         """The host's clock was set: the open minute ends as a part, and all that is known moves along."""
-        self._say(f"the clock was set by {shift_ns / 1e9:+.1f} s: the open minute ends here as a part")
+        seconds = round(shift_ns / 1e9, 1)
+        self._journal.warning(
+            "clock", "the clock was set: the open minute ends here as a part", seconds=seconds
+        )
         self._move_into(self._built(self.config), shift_ns)
 
     def _reconfigure(self) -> None:
@@ -240,12 +252,12 @@ class Service:
             config = load(self._config_path)
             pipeline = self._built(config)
         except SbcwatchError as error:
-            self._say(f"configuration not taken, the old one stays: {error}")
+            self._journal.error("reload", f"configuration not taken, the old one stays: {error}")
             return
         config.capture.interfaces = config.capture.interfaces or self.config.capture.interfaces
         self._move_into(pipeline, 0)
         self.config = config
-        self._say("configuration taken; capture, store and sink settings change at the next start")
+        self._journal.info("reload", "taken; capture, store and sink settings change at the next start")
 
     def _move_into(self, pipeline: Pipeline, shift_ns: int) -> None:
         """Go on in another pipeline with all that is known. The open minute ends as a part."""
@@ -291,30 +303,28 @@ class Service:
         endpoint.start()
         return endpoint
 
+    def _stored(self, notice: str) -> None:
+        self._journal.warning("store", notice)
+
     def _announce(self, endpoint: Any) -> None:
-        where = ", ".join(self.config.capture.interfaces) or "all interfaces"
-        self._say(f"watching {where}; the vc is {', '.join(self.pipeline.sides.vc)}")
+        settings, info = self.config, self._journal.info
+        where = ", ".join(settings.capture.interfaces) or "all interfaces"
+        info("start", f"watching {where}; the vc is {', '.join(self.pipeline.sides.vc)}")
         if endpoint is not None:
-            self._say(
-                f"/metrics, /healthz and /readyz on {self.config.prometheus.address} port {endpoint.port}"
+            info(
+                "start", f"/metrics, /healthz, /readyz on {settings.prometheus.address} port {endpoint.port}"
             )
         if self.deliveries:
-            self._say(f"sending to {', '.join(delivery.sink.name for delivery in self.deliveries)}")
+            info("start", f"sending to {', '.join(delivery.sink.name for delivery in self.deliveries)}")
         else:
-            self._say(
-                f"no AWS sink is enabled: minutes stay in {self.config.store.directory}"
-                f" for {self.config.store.keep_hours:g} h"
-            )
+            kept = f"{settings.store.directory} for {settings.store.keep_hours:g} h"
+            info("start", f"no AWS sink is enabled: minutes stay in {kept}")
 
 
 def _start(name: str, target: Callable[..., object], *arguments: object) -> threading.Thread:
     thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
     thread.start()
     return thread
-
-
-def _to_stderr(text: str) -> None:
-    print(f"sbcwatch: {text}", file=sys.stderr, flush=True)
 
 
 def explain(config: Config) -> str:
@@ -331,5 +341,6 @@ def explain(config: Config) -> str:
             f"SIP ports: {', '.join(map(str, config.capture.sip_ports))}",
             f"media ports: {config.capture.media_ports or 'all of UDP'}",
             f"sinks: {', '.join(sinks) or 'none, minutes stay in ' + config.store.directory}",
+            f"cost: about {estimate(config).usd:,.2f} USD a month (sbcwatch cost shows the parts)",
         )
     )

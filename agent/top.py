@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console, Group
 from rich.live import Live
 
-from agent.config import Config, load
+from agent.config import Config
+from agent.configfile import load
 from agent.errors import ConfigError
 from agent.store import Store
 from agent.summary.records import MINUTE_NS

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.config import Config, load
+from agent.config import Config
+from agent.configfile import load
 from agent.dissected import Dissection, RtpStream, StreamKey, dissect
 from agent.errors import CaptureError, ConfigError
 from agent.pipeline import pass_on

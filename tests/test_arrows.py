@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "summary": {"tracking", "wire", "errors"},
     "store": {"summary", "errors"},
     "sinks": {"store", "summary", "errors"},
-    "deploy": {"summary", "errors", "config"},  # what an operator installs: it belongs to the shell
+    "deploy": {"summary", "errors", "config", "configfile"},  # what an operator installs: it belongs to the shell
 }
 SOURCES = {
     "capture": {"afpacket", "pcapfile", "scapy_source", "tshark_source"},

@@ -1,6 +1,7 @@
 import pytest
 
-from agent.config import Config, load, read
+from agent.config import Config
+from agent.configfile import load, read
 from agent.cost import MINUTES, check_bound, estimate, series_of, tiered
 from agent.errors import ConfigError
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent import imds
-from agent.config import Config, load
+from agent.config import Config
+from agent.configfile import load
 from agent.errors import CaptureError, ConfigError
 from agent.imds import Instance
 from agent.initialise import render, write_first

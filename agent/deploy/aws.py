@@ -7,7 +7,8 @@ import json
 import sys
 from collections.abc import Callable
 
-from agent.config import Config, load
+from agent.config import Config
+from agent.configfile import load
 from agent.deploy.alarms import alarm_parameters
 from agent.deploy.cloudformation import template_text
 from agent.deploy.dashboard import dashboard_text

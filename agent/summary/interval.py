@@ -110,7 +110,7 @@ class Intervals:
             owner = seen.connector or (seen.leg.connector if seen.leg else None)
             if owner is None:
                 waiting.append(seen)
-            else:
+            elif owner.log_sip:
                 ready.append(self._sip_row(seen, owner))
         self._messages = waiting
         return ready
@@ -228,7 +228,7 @@ class Intervals:
                 connector = view.owner.connector or self._sides.fallback
                 view.add_to(media[connector])
                 row = view.row(connector, start_ns + MINUTE_NS, self._identity, until_ns=until_ns)
-                if row is not None:
+                if row is not None and connector.log_media:
                     rows.append(row)
         gauges: Counter[tuple[Connector, str]] = Counter()
         for account in minute.up.accounts if minute.up else ():

@@ -28,6 +28,8 @@ class Connector:
     domains: tuple[str, ...] = ()
     customer_networks: tuple[str, ...] = ()
     default: bool = False
+    log_media: bool = True
+    log_sip: bool = True
 
 
 # Where a leg belongs that no configured connector fits: kept in JSON and the local store only.

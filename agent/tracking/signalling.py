@@ -79,8 +79,7 @@ class Signalling:
     def advance(self, now_ns: int) -> None:
         while (due := self._deadlines.pop(now_ns)) is not None:
             what, due_ns = due
-            call = what if isinstance(what, Call) else what.leg.call if isinstance(what, Account) else what.call
-            call.saved = None
+            _call_of(what).saved = None
             if isinstance(what, Leg):
                 self._waited(what, due_ns)
             elif isinstance(what, Account):
@@ -541,6 +540,12 @@ class Signalling:
 
     def __len__(self) -> int:
         return len(self._up) + len(self._down)
+
+
+def _call_of(what: Due) -> Call:
+    if isinstance(what, Call):
+        return what
+    return what.leg.call if isinstance(what, Account) else what.call
 
 
 def _waiting(call: Call) -> list[Due]:

@@ -5,23 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from agent import config
+from agent import config, configfile
 from agent.errors import ConfigError
 
 SHIPPED = Path(__file__).parent.parent / "config" / "sbcwatch.toml"
 
 
 def problems(text: str, **environment: str) -> list[str]:
-    return [str(problem) for problem in config.read(text, environment)[1]]
+    return [str(problem) for problem in configfile.read(text, environment)[1]]
 
 
 def test_shipped_file_is_what_the_settings_say() -> None:
-    assert SHIPPED.read_text() == config.shipped(), "run: make config"
+    assert SHIPPED.read_text() == configfile.shipped(), "run: make config"
 
 
 def test_shipped_file_read_with_every_line_enabled_equals_the_defaults() -> None:
     text = re.sub(r"(?m)^#(\w+ =|\[\[)", r"\1", SHIPPED.read_text())
-    read, wrong = config.read(text, {})
+    read, wrong = configfile.read(text, {})
     assert not wrong
     assert read is not None
     defaults = config.Config()
@@ -66,7 +66,7 @@ def test_bad_value_is_told(text: str, part: str) -> None:
 
 
 def test_environment_overrides_the_file_and_lists_split_at_commas() -> None:
-    read, wrong = config.read(
+    read, wrong = configfile.read(
         "[capture]\nring_mb = 8\n",
         {
             "SBCWATCH_CAPTURE_RING_MB": "16",
@@ -88,4 +88,4 @@ def test_missing_file_is_one_line_with_the_fix() -> None:
     with pytest.raises(
         ConfigError, match=r"no-such\.toml: No such file or directory: name a readable TOML file"
     ):
-        config.load("no-such.toml", {})
+        configfile.load("no-such.toml", {})

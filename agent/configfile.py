@@ -1,0 +1,252 @@
+"""Reading a configuration: TOML and the environment in, settings or every problem out.
+
+An environment variable `SBCWATCH_<SECTION>_<KEY>` overrides the key of a section (lists: commas between).
+Problems are collected, not raised one by one: an operator fixes a file in one go.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+from msgspec import Meta
+
+from agent.config import RETENTION_DAYS, Config, ConnectorSettings, media_ports
+from agent.errors import ConfigError
+
+ENVIRONMENT = "SBCWATCH_"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a configuration. `line` 0: not in the file (environment, or a missing key)."""
+
+    where: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.where}: {self.text}" if self.line else f"{self.where}: {self.text}"
+
+
+def load(path: str | Path | None, environment: Mapping[str, str] = os.environ) -> Config:
+    """The configuration of a file (None: defaults) and the environment.
+
+    Raises ConfigError with every problem found, each on its line.
+    """
+    text = ""
+    if path is not None:
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+            raise ConfigError(f"{path}: {reason}: name a readable TOML file with --config") from None
+    config, problems = read(text, environment)
+    if config is None:
+        name = str(path) if path is not None else "configuration"
+        raise ConfigError("\n".join(f"{name}: {problem}" for problem in problems))
+    return config
+
+
+def read(text: str, environment: Mapping[str, str]) -> tuple[Config | None, list[Problem]]:
+    """Parse and check; either a configuration or every problem."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return None, [Problem("syntax", _line_in(str(error)), f"{error}: mend the TOML")]
+    problems: list[Problem] = []
+    _override(raw, environment, problems)
+    values: dict[str, Any] = {}
+    for section, content in raw.items():
+        field = _fields(Config).get(section)
+        if field is None:
+            problems.append(Problem(section, _line_of(text, section), _unknown(section, _fields(Config))))
+        elif section == "connectors":
+            rows = content if isinstance(content, list) else [content]
+            values[section] = [
+                row
+                for number, one in enumerate(rows)
+                if (row := _section(ConnectorSettings, f"connectors[{number}]", one, text, problems))
+            ]
+        else:
+            values[section] = _section(field.type, section, content, text, problems)
+    if problems:
+        return None, problems
+    config = Config(**values)
+    problems += _check(config, text)
+    return (None, problems) if problems else (config, [])
+
+
+def _section(kind: Any, where: str, content: Any, text: str, problems: list[Problem]) -> Any:
+    """One section converted key by key, so that every bad key is told."""
+    if not isinstance(content, dict):
+        problems.append(Problem(where, _line_of(text, where), f"must be a table: [{where}]"))
+        return None
+    values: dict[str, Any] = {}
+    fields = _fields(kind)
+    for key, value in content.items():
+        field = fields.get(key)
+        line = _line_of(text, where, key)
+        if field is None:
+            problems.append(Problem(f"{where}.{key}", line, _unknown(key, fields)))
+            continue
+        try:
+            values[key] = msgspec.convert(value, field.type)
+        except msgspec.ValidationError as error:
+            problems.append(Problem(f"{where}.{key}", line, f"{error}; it is for: {_help(field)}"))
+    missing = [key for key, field in fields.items() if field.required and key not in content]
+    problems += [Problem(f"{where}.{key}", _line_of(text, where), "is required") for key in missing]
+    return kind(**values) if not missing else None
+
+
+def _check(config: Config, text: str) -> Iterator[Problem]:
+    """What types cannot say."""
+
+    def problem(section: str, key: str, reason: str) -> Problem:
+        return Problem(f"{section}.{key}", _line_of(text, section, key), reason)
+
+    for address in (*config.vc.addresses, *config.vc.public_addresses, *config.vc.public_addresses.values()):
+        if not _parses(ip_address, address):
+            yield problem("vc", "addresses", f'"{address}" is no IP address')
+    for network in config.customers.networks:
+        if not _parses(ip_network, network):
+            yield problem("customers", "networks", f'"{network}" is no network: write it as 192.0.2.0/24')
+    seen: set[str] = set()
+    for number, connector in enumerate(config.connectors):
+        where = f"connectors[{number}]"
+        if not re.fullmatch(r"[A-Za-z0-9._\-/#]{1,256}", connector.id) or connector.id == "unassigned":
+            yield problem(where, "id", f'"{connector.id}" will not do: letters, digits and . _ - / # only')
+        if connector.id in seen:
+            yield problem(where, "id", f'"{connector.id}" is there twice')
+        seen.add(connector.id)
+        for network in connector.customer_networks:
+            if not _parses(ip_network, network):
+                yield problem(
+                    where, "customer_networks", f'"{network}" is no network: write it as 192.0.2.0/24'
+                )
+    if sum(connector.default for connector in config.connectors) > 1:
+        yield problem("connectors", "default", "only one connector can be the default")
+    if config.capture.media_ports and media_ports(config) is None:
+        yield problem("capture", "media_ports", "write it as first-last, for example 10000-20000")
+    if config.capture.lateness <= config.calls.join_window:
+        yield problem("capture", "lateness", "must be more than calls.join_window")
+    if config.cloudwatch.namespace.startswith("AWS/"):
+        yield problem("cloudwatch", "namespace", "AWS/ is reserved: use a name of your own")
+    if config.logs.retention_days not in RETENTION_DAYS:
+        yield problem("logs", "retention_days", f"must be one of {', '.join(map(str, RETENTION_DAYS))}")
+
+
+def _override(raw: dict[str, Any], environment: Mapping[str, str], problems: list[Problem]) -> None:
+    for name, text in sorted(environment.items()):
+        if not name.startswith(ENVIRONMENT):
+            continue
+        section, _, key = name[len(ENVIRONMENT) :].lower().partition("_")
+        field = _fields(Config).get(section)
+        if field is None or not key or section == "connectors":
+            continue  # SBCWATCH_NO_COMPILED and its like are not settings
+        setting = _fields(field.type).get(key)
+        if setting is None:
+            problems.append(Problem(name, 0, _unknown(key, _fields(field.type))))
+            continue
+        raw.setdefault(section, {})[key] = _from_environment(text, setting)
+
+
+def _from_environment(text: str, setting: Any) -> Any:
+    if isinstance(setting.default, tuple):
+        return [_scalar(part.strip()) for part in text.split(",") if part.strip()]
+    return text if isinstance(setting.default, str) else _scalar(text)
+
+
+def _scalar(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    return {field.name: field for field in msgspec.structs.fields(kind)}
+
+
+def _help(field: Any) -> str:
+    metas = [meta for meta in get_args(field.type)[1:] if isinstance(meta, Meta)]
+    return next((meta.description for meta in metas if meta.description), "")
+
+
+def _unknown(key: str, fields: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(key, fields, 1)
+    return (
+        f"there is no such setting: did you mean {close[0]}?"
+        if close
+        else (f"there is no such setting: there are {', '.join(fields)}")
+    )
+
+
+def _parses(parse: Any, text: str) -> bool:
+    try:
+        parse(text, strict=False) if parse is ip_network else parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _line_in(message: str) -> int:
+    found = re.search(r"line (\d+)", message)
+    return int(found[1]) if found else 0
+
+
+def _line_of(text: str, section: str, key: str | None = None) -> int:
+    """The line (from 1) of a section, or of a key in it; 0 where it is not in the text."""
+    name, _, number = section.partition("[")
+    wanted = int(number.rstrip("]")) if number else 0
+    seen, inside = -1, False
+    for line, content in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\[?\s*([\w.]+)\s*\]", content)
+        if header:
+            inside = header[1].split(".")[0] == name
+            seen += inside
+            if inside and seen == wanted and key is None:
+                return line
+        elif inside and key is not None and seen >= wanted and re.match(rf"\s*{re.escape(key)}\s*=", content):
+            return line
+    return 0
+
+
+def shipped() -> str:
+    """`config/sbcwatch.toml`: every setting with its help and default."""
+    lines = [
+        "# sbcwatch: every setting, with its default. Remove the # to change one.",
+        "# Check a file with: sbcwatch check-config FILE",
+    ]
+    for section, field in _fields(Config).items():
+        kind = ConnectorSettings if section == "connectors" else field.type
+        head = f"#[[{section}]]" if section == "connectors" else f"[{section}]"
+        lines += ["", f"# {kind.__doc__}", head]
+        for setting in _fields(kind).values():
+            default = setting.default
+            if setting.default_factory is not msgspec.NODEFAULT:
+                default = setting.default_factory()
+            if default is msgspec.NODEFAULT:
+                default = "trunk-1"
+            lines += [f"# {_help(setting)}", f"#{setting.name} = {_toml(default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f'"{k}" = {_toml(v)}' for k, v in value.items()) + " }" if value else "{}"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return repr(value)
