@@ -46,11 +46,16 @@ class Identity:
 
     def endpoint(self, who: str) -> str:
         """An opaque identifier of `who`: stable on a host, not to be turned back without its key."""
-        return blake2b(who.encode(), key=self.key[:64], digest_size=16).hexdigest()
+        return _endpoint(self.key[:64], who)
 
     def country_of(self, user: str) -> str | None:
         """The ISO country of an E.164 user, None where it cannot be told."""
         return _country(user, self.country)
+
+
+@lru_cache(maxsize=65_536)
+def _endpoint(key: bytes, who: str) -> str:
+    return blake2b(who.encode(), key=key, digest_size=16).hexdigest()
 
 
 @lru_cache(maxsize=65_536)
@@ -170,11 +175,11 @@ class SideFigures(msgspec.Struct, gc=False):
         return (
             self.rtt_source,
             self.mos_source,
-            _rounded(self.r, 1),
-            _rounded(self.mos_wb, 3),
-            _rounded(self.mos_worst, 3),
-            _rounded(self.r_worst, 1),
-            _rounded(self.end_to_end_us, 1),
+            _tenths(self.r),
+            _thousandths(self.mos_wb),
+            _thousandths(self.mos_worst),
+            _tenths(self.r_worst),
+            _tenths(self.end_to_end_us),
             self.far_end,
             self.relayed,
         )
@@ -302,12 +307,12 @@ class CallView:
             connector.region,
             *of("cust2vc", _NONE).fields(),
             *of("vc2cust", _NONE).fields(),
-            _rounded(customer.rtt_us, 1),
-            _rounded(customer.mos, 3),
+            _tenths(customer.rtt_us),
+            _thousandths(customer.mos),
             *of("rem2vc", _NONE).fields(),
             *of("vc2rem", _NONE).fields(),
-            _rounded(remote.rtt_us, 1),
-            _rounded(remote.mos, 3),
+            _tenths(remote.rtt_us),
+            _thousandths(remote.mos),
             list(dict.fromkeys([lead.call_id, *(leg.call_id for leg in call.legs)])),
             sorted(found),
             self.minute.vc_lost,
@@ -341,5 +346,12 @@ class CallView:
         return lost
 
 
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
+# round() is five times as slow, and a minute's close has 70,000 figures; none of them is negative.
+
+
+def _tenths(value: float | None) -> float | None:
+    return None if value is None else int(value * 10 + 0.5) / 10
+
+
+def _thousandths(value: float | None) -> float | None:
+    return None if value is None else int(value * 1000 + 0.5) / 1000
