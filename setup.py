@@ -53,6 +53,8 @@ def extensions() -> list[Extension]:
 def uncompiled(error: BaseException) -> None:
     if REQUIRED:
         raise SystemExit(f"sbcwatch: SBCWATCH_REQUIRE_COMPILED=1, and the build failed: {error!r}") from error
+    for older in Path("agent").glob("**/*_cy.*.so"):  # beside its source it would run old code
+        older.unlink()
     line = "*" * 78
     print(
         f"{line}\n"
@@ -70,30 +72,23 @@ class BuildOrGoOn(build_ext):
     def run(self) -> None:
         try:
             super().run()
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             self.leave(error)
 
-    def build_extension(self, extension: Any) -> None:
+    def build_extensions(self) -> None:
         try:
-            super().build_extension(extension)
-        except (Exception, SystemExit) as error:
+            super().build_extensions()
+        except Exception as error:
             self.leave(error)
 
-    def leave(self, error: BaseException) -> None:
+    def leave(self, error: Exception) -> None:
         """No extension rather than some: a compiled module cannot share C state with an uncompiled one."""
         uncompiled(error)
         for extension in self.extensions:
-            name = self.get_ext_fullname(extension.name)
-            for folder in (self.build_lib, "."):  # an older one beside the source would run old code
-                Path(folder, self.get_ext_filename(name)).unlink(missing_ok=True)
+            Path(self.build_lib, self.get_ext_filename(self.get_ext_fullname(extension.name))).unlink(
+                missing_ok=True
+            )
         self.extensions = []
-
-    def copy_extensions_to_source(self) -> None:
-        self.extensions = [e for e in self.extensions if Path(self.build_lib, *self.path_of(e)).exists()]
-        super().copy_extensions_to_source()
-
-    def path_of(self, extension: Any) -> tuple[str, ...]:
-        return Path(self.get_ext_filename(self.get_ext_fullname(extension.name))).parts
 
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": BuildOrGoOn})
