@@ -224,7 +224,7 @@ class Cost(_Section):
         1200.0
     )
     media_bytes: Annotated[Positive, Meta(description="Mean size of one media record in the log, bytes.")] = (
-        1600.0
+        1700.0
     )
     hosts: Annotated[int, Meta(ge=1, description="Hosts that run this configuration.")] = 1
     other_metrics: Annotated[
