@@ -74,7 +74,7 @@ _LEFT_OUT: dict[tuple[type, str], Callable[[], Any]] = {
 def _fields_of(kind: type) -> tuple[str, ...]:
     if dataclasses.is_dataclass(kind):
         return tuple(f.name for f in dataclasses.fields(kind) if (kind, f.name) not in _LEFT_OUT)
-    return tuple(getattr(kind, "__struct_fields__", None) or kind._fields)  # type: ignore[attr-defined]
+    return tuple(kind.__struct_fields__)  # type: ignore[attr-defined]
 
 
 _FIELDS = {kind: _fields_of(kind) for kind in _KINDS}
@@ -114,11 +114,6 @@ def _fill(made: Any, values: tuple[Any, ...]) -> None:
         object.__setattr__(made, name, value)
 
 
-def _tuple(number: int, values: tuple[Any, ...]) -> Any:
-    kind: Any = _KINDS[number]
-    return kind(*values)
-
-
 class _Pickler(pickle.Pickler):
     """Objects of the listed classes as their fields; connectors, and what lives elsewhere, by name."""
 
@@ -137,8 +132,6 @@ class _Pickler(pickle.Pickler):
         if number is None:
             return NotImplemented
         values = tuple(getattr(thing, name) for name in _FIELDS[kind])
-        if isinstance(thing, tuple):
-            return _tuple, (number, values)
         return _blank, (number,), values, None, None, _fill
 
 
@@ -153,7 +146,7 @@ class _Unpickler(pickle.Unpickler):
         return self._find(pid)
 
     def find_class(self, module: str, name: str) -> Any:
-        if module == __name__ and name in ("_blank", "_fill", "_tuple"):
+        if module == __name__ and name in ("_blank", "_fill"):
             return globals()[name]
         if (module, name) in _PLAIN:
             return _PLAIN[module, name]

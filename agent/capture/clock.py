@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from agent.capture import Source
+from agent.capture import Around, Source
 from agent.capture.order_cy import shift_stamps
 from agent.wire.frame import STAMP, Batch, Loss
 
@@ -92,29 +92,14 @@ class Clock:
         return self._looked_ns - _LATE_NS <= stamp_ns <= self._looked_ns + _LATE_NS
 
 
-class EngineTime:
+class EngineTime(Around):
     """A live source on engine time. `step` is the step noticed just before the batch in hand, else None."""
 
     def __init__(self, source: Source, clock: Clock) -> None:
-        self._source = source
+        super().__init__(source)
         self._clock = clock
         self._now_ns = 0
         self.step: Step | None = None
-
-    @property
-    def frames(self) -> int:
-        return self._source.frames
-
-    @property
-    def bytes(self) -> int:
-        return self._source.bytes
-
-    @property
-    def drops(self) -> int | None:
-        return self._source.drops
-
-    def close(self) -> None:
-        self._source.close()
 
     def __iter__(self) -> Iterator[tuple[Batch, int]]:
         for batch, now_ns in self._source:
