@@ -61,6 +61,7 @@ class Stream:
     leg: Leg | None = None
     towards: bool | None = None
     arriving: bool | None = None  # measured here; what leaves is the far end's to report
+    clean: bool = False  # its second packet followed its first (RFC 3550 A.1 probation dropped nothing)
     attached: bool = False  # it has belonged to a leg
     first: bool = False  # its first packet is the first of its SSRC that leaves on its leg
     audio: bool = True
@@ -123,6 +124,8 @@ class Streams:
         stream = Stream(
             stream_id, (src, src_port), (dst, dst_port), ssrc, self._loop.first_ns(stream_id)
         )
+        # A receiver without probation counts from the very first packet; we, from the first two in sequence.
+        stream.clean = self._loop.last_ns(stream_id) == stream.first_ns
         self._by_id[stream_id] = stream
         self._by_source.setdefault((stream.src, ssrc), []).append(stream)
         for socket in (stream.src, stream.dst):
@@ -273,7 +276,12 @@ class Streams:
             stream.leg = leg
             leg.streams.add(stream)
             # A receiver counts on over a pause in which we forgot the stream, and over a change of sockets.
-            stream.first = not stream.attached and stream.ssrc not in leg.sent and len(leg.sent) < MAX_SENT
+            stream.first = (
+                stream.clean
+                and not stream.attached
+                and stream.ssrc not in leg.sent
+                and len(leg.sent) < MAX_SENT
+            )
             if arriving is False and len(leg.sent) < MAX_SENT:
                 leg.sent.add(stream.ssrc)
             stream.attached = True
