@@ -150,3 +150,14 @@ def test_stop_is_orderly(seen: dict[str, Any]) -> None:
     assert seen["stopped"]["ExecMainStatus"] == "0"
     assert seen["stop_seconds"] < 20
     assert seen["link"], "the unit file says that this link is left"
+
+
+def test_log_reaches_the_journal_as_json_with_its_priority(seen: dict[str, Any]) -> None:
+    ours = [
+        (priority, json.loads(message))
+        for unit, priority, message in seen["journal"]
+        if unit.startswith("sbcwatch") and isinstance(message, str) and message.startswith("{")
+    ]
+    assert ours
+    assert all({"time", "level", "cause", "text"} <= set(record) for _, record in ours)
+    assert {priority for priority, record in ours if record["level"] == "info"} == {"6"}
