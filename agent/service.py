@@ -22,6 +22,7 @@ from types import FrameType
 from typing import Any
 
 from agent import checkpoint, host
+from agent.capture import Source
 from agent.capture.clock import Clock, EngineTime
 from agent.config import Config
 from agent.configfile import load
@@ -62,8 +63,15 @@ class Service:
     """One running daemon."""
 
     def __init__(
-        self, config: Config, config_path: str | None = None, journal: Journal | None = None
+        self,
+        config: Config,
+        config_path: str | None = None,
+        journal: Journal | None = None,
+        *,
+        live: Source | None = None,
+        clock: Clock | None = None,
     ) -> None:
+        """`live` and `clock`: frames from elsewhere than this host's NICs, at another time."""
         self.config = config
         self._config_path = config_path
         self._journal = journal or Journal()
@@ -72,8 +80,8 @@ class Service:
         directory = Path(config.store.directory)
         self._key = host.key(directory)
         self.pipeline = self._built(config)
-        self._live = host.listen(config)  # the first thing that may be refused: before threads
-        self.clock = Clock()
+        self._live = live or host.listen(config)  # the first thing that may be refused: before threads
+        self.clock = clock or Clock()
         self.source = EngineTime(self._live, self.clock)
         self.store = Store(
             directory / "sbcwatch.sqlite",
