@@ -10,7 +10,6 @@ import os
 import sys
 import sysconfig
 from pathlib import Path
-from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
