@@ -14,8 +14,7 @@ from agent.tracking.sides import Connector, Socket
 from agent.tracking.transaction import Outcome
 
 
-@dataclass(slots=True)
-class MessageSeen:
+class MessageSeen(msgspec.Struct, gc=False):
     """A SIP message to or from the vc. `connector` where no leg knows it; `status` 0 for requests."""
 
     stamp_ns: int
@@ -48,8 +47,7 @@ class Throttled:
     account: Account
 
 
-@dataclass(slots=True)
-class Tallied:
+class Tallied(msgspec.Struct, gc=False):
     """One more of an extra count, of a leg's connector or, where there is no leg, of `connector`."""
 
     stamp_ns: int
@@ -58,8 +56,7 @@ class Tallied:
     name: str
 
 
-@dataclass(slots=True)
-class Measured:
+class Measured(msgspec.Struct, gc=False):
     """One sample of an extra distribution; the unit ends `name`."""
 
     stamp_ns: int

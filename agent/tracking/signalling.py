@@ -6,20 +6,17 @@ which legs make a call, in `joining`; whose a leg is, in `belonging`.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from typing import NamedTuple, cast
 
 from agent.errors import WireError
 from agent.tracking import hearsay
-from agent.tracking.belonging import Belonging
-from agent.tracking.call import Account, Call
-from agent.tracking.counting import CallRules, Counting, Due
-from agent.tracking.deadlines import Deadlines
+from agent.tracking.calls import Calls
+from agent.tracking.counting import CallRules
 from agent.tracking.dialog import Leg, Passage, Place, Way, way_of
-from agent.tracking.events import CallOver, CallsUp, Event, Measured, MessageSeen, Tallied
-from agent.tracking.joining import Joiner, Key
+from agent.tracking.events import Event, Measured, MessageSeen, Tallied
 from agent.tracking.media import Media
-from agent.tracking.performance import Exchanges, Method
+from agent.tracking.performance import Method
 from agent.tracking.sides import Connector, Sides
 from agent.tracking.transaction import SECOND_NS, Attempt
 from agent.wire import sdp
@@ -27,7 +24,6 @@ from agent.wire.sip import Message
 
 __all__ = ["CallRules", "Signalling"]
 
-RETRANSMITTED_NS = 32 * SECOND_NS  # 64 * T1: how long a message of a finished call may come again
 MIN_SESSION_S = 90  # RFC 4028 5: no session interval is shorter
 MAX_LEGS_A_CALL_ID = 64  # tags come from the wire; a Call-ID is looked through leg by leg
 MAX_ROUTES = 65_536
@@ -48,56 +44,13 @@ class Route(NamedTuple):
     by_callee: Way
 
 
-class Signalling:
-    """Every leg and call alive. Feeds `out`; time comes with each message and through `advance`."""
+class Signalling(Calls):
+    """Messages on the calls alive: `take` each, in capture order."""
 
     def __init__(self, rules: CallRules, sides: Sides, media: Media, out: list[Event]) -> None:
-        self.counters: Counter[str] = Counter()
+        super().__init__(rules, sides, media, out)
         self.suspects: Counter[str] = Counter()  # who may be the vc, where nobody said
-        self._rules = rules
-        self._sides = sides
-        self._media = media
-        self._out = out
-        self._legs: dict[str, list[Leg]] = {}  # by Call-ID
-        # Oldest first. Calls that are not up make room for others first.
-        self._up: OrderedDict[Call, None] = OrderedDict()
-        self._down: OrderedDict[Call, None] = OrderedDict()
-        self._deadlines: Deadlines[Due] = Deadlines()
-        self._belonging = Belonging(sides, self.counters)
-        self._joiner = Joiner(rules.join_window_ns, rules.correlation_headers, rules.call_id_suffixes)
-        self._counting = Counting(rules, sides, self._deadlines, out, self.counters, self._decided)
-        self._exchanges = Exchanges()
         self._routes: dict[tuple[str, str], Route] = {}
-
-    # -- time
-
-    @property
-    def due_ns(self) -> int:
-        """When `advance` has something to do next; it may turn out to be nothing."""
-        return self._deadlines.due_ns
-
-    def advance(self, now_ns: int) -> None:
-        while (due := self._deadlines.pop(now_ns)) is not None:
-            what, due_ns = due
-            _call_of(what).saved = None
-            if isinstance(what, Leg):
-                self._waited(what, due_ns)
-            elif isinstance(what, Account):
-                self._counting.give_up(what, due_ns)
-            elif what.released:
-                self._forget(what)
-            else:
-                self._release(what, due_ns)
-
-    def _waited(self, leg: Leg, now_ns: int) -> None:
-        attempt = leg.attempt
-        outcome = attempt.due(now_ns) if attempt else None
-        if outcome:
-            self._counting.close(leg, outcome, now_ns)
-            return
-        self._counting.watch(leg)
-        if attempt and attempt.interrupted and attempt.state == "closed" and leg.call.answer_ns is None:
-            self._over(leg.call, now_ns)
 
     # -- messages
 
@@ -241,22 +194,6 @@ class Signalling:
             last_ns=now_ns,
         )
 
-    def _register(self, leg: Leg) -> None:
-        self._legs.setdefault(leg.call_id, []).append(leg)
-        self._belonging.add(leg)
-        self._sort(leg.call)
-        if len(self) > self._rules.max_calls:
-            # Calls come from the wire: 100,000 invented Call-IDs a second push each other out, O(1) each.
-            self.counters["calls_evicted"] += 1
-            self._forget(next(iter(self._down or self._up)))
-
-    def _sort(self, call: Call) -> None:
-        """Keep a call among those that are up, or among those that go first when room is needed."""
-        here, there = (self._up, self._down) if call.up else (self._down, self._up)
-        there.pop(call, None)
-        if call not in here:
-            here[call] = None
-
     def _replaced(self, message: Message) -> Leg | None:
         """The leg whose dialog an INVITE takes over (RFC 3891 3), where its call is up."""
         replaces = message.replaces
@@ -393,165 +330,6 @@ class Signalling:
             self._out.append(Tallied(now_ns, None, connector, tally))
             if measured is not None:
                 self._out.append(Measured(now_ns, None, connector, *measured))
-
-    # -- ends
-
-    def _decided(self, call: Call, now_ns: int) -> None:
-        """Every outcome is known; a call that never came up is over."""
-        if call.answer_ns is None:
-            self._over(call, now_ns)
-
-    def _check_over(self, call: Call, now_ns: int) -> None:
-        if call.check_over(now_ns):
-            self._counting.ended(call, now_ns)
-            self._sort(call)
-            self._over(call, now_ns)
-
-    def _over(self, call: Call, now_ns: int) -> None:
-        """Nothing more is expected but late media and retransmissions."""
-        self._heard(call)
-        self._deadlines.set(call, now_ns, self._rules.media_linger_ns)
-
-    def _release(self, call: Call, now_ns: int) -> None:
-        call.released = True
-        for leg in call.legs:
-            self._media.release(leg)
-            leg.sdp.clear()
-        self._report(call, now_ns)
-        self._deadlines.set(call, now_ns, RETRANSMITTED_NS)
-
-    def _report(self, call: Call, now_ns: int) -> None:
-        if not call.reported:
-            call.reported = True
-            if call.end_reason in ("timer", "silence"):
-                self._counting.ended(call, now_ns)
-            self._out.append(CallOver(now_ns, call))
-
-    def _forget(self, call: Call) -> None:
-        self._up.pop(call, None)
-        self._down.pop(call, None)
-        if call.answer_ns is not None or call.decided:
-            self._report(call, call.last_sip_ns)
-        # A call pushed out before it was decided is counted as evicted and has no record: a flood would
-        # fill the minute with them.
-        self._deadlines.drop(call)
-        for account in call.accounts:
-            self._deadlines.drop(account)
-        self._joiner.forget(call)
-        for leg in call.legs:
-            self._deadlines.drop(leg)
-            self._belonging.drop(leg, self._counting.unjoined)
-            self._media.release(leg)
-            legs = self._legs.get(leg.call_id)
-            if legs is not None:
-                if leg in legs:
-                    legs.remove(leg)
-                if not legs:
-                    del self._legs[leg.call_id]
-
-    # -- minutes
-
-    def _heard(self, call: Call) -> None:
-        call.last_rtp_ns = max(call.last_rtp_ns, self._media.heard_ns(call))
-
-    def minute_end(self, minute_ns: int, end_ns: int) -> None:
-        """The gauges: calls up when a minute ends. Ends by silence and timer are found here."""
-        up: list[Account] = []
-        unknown = 0
-        rules = self._rules
-        for call in (*self._up, *self._down):
-            if call.answer_ns is None or call.end_reason == "bye":
-                continue
-            was_up, was_ended = call.up, call.end_ns
-            self._heard(call)
-            call.check_silence(end_ns, rules.call_timeout_ns, rules.hold_timeout_ns)
-            if call.end_ns != was_ended:
-                call.saved = None
-            if call.up != was_up:
-                self._sort(call)
-            if call.up:
-                answered = [account for account in call.accounts if account.answered]
-                up += [account for account in answered if account.direction is not None]
-                unknown += not answered
-            elif call.end_ns is not None and end_ns - call.end_ns > rules.hold_timeout_ns:
-                self._forget(call)  # long enough that nothing re-opens it
-        self._out.append(CallsUp(minute_ns, up, unknown))
-        for connector, tally in self._exchanges.expired(end_ns):
-            self._out.append(Tallied(minute_ns, None, connector, tally))
-
-    def settle(self, end_ns: int) -> None:
-        """Legs undecided when the minute of their INVITE closes go to the default connector for good."""
-        self._belonging.settle(end_ns, self._counting.unjoined)
-
-    def finish(self, now_ns: int) -> None:
-        """The capture is over: what waits for a retry is decided; the rest stays pending."""
-        for call in (*self._up, *self._down):
-            for account in tuple(call.accounts):
-                for leg in account.legs:
-                    outcome = leg.attempt.give_up() if leg.attempt else None
-                    if outcome:
-                        self._counting.close(leg, outcome, now_ns)
-                if account in self._deadlines:
-                    self._counting.give_up(account, now_ns)
-            self._heard(call)
-            call.check_silence(now_ns, self._rules.call_timeout_ns, self._rules.hold_timeout_ns)
-            self._report(call, now_ns)
-
-    # -- checkpoints
-
-    def calls(self) -> list[Call]:
-        """Every call alive, oldest first, those that are up before the others."""
-        return [*self._up, *self._down]
-
-    def state(self, call: Call) -> tuple[list[tuple[int, int] | None], list[list[Key]], list[bool]]:
-        """What is known of a call beside itself: deadlines, the keys of its legs, which are still open."""
-        deadlines = [self._deadlines.of(what) for what in _waiting(call)]
-        keys = [self._joiner.keys(leg) for leg in call.legs]
-        return deadlines, keys, [leg in self._belonging for leg in call.legs]
-
-    def restore(
-        self, saved: list[tuple[Call, tuple[list[tuple[int, int] | None], list[list[Key]], list[bool]]]]
-    ) -> None:
-        """Take up calls as `calls` and `state` gave them. Only before any message."""
-        due: list[tuple[int, int, Due]] = []
-        for call, (deadlines, keys, undecided) in saved:
-            for leg, its, open_ in zip(call.legs, keys, undecided, strict=True):
-                self._legs.setdefault(leg.call_id, []).append(leg)
-                self._joiner.restore(leg, its)
-                if open_:
-                    self._belonging.add(leg)
-            due += [
-                (*when, what)
-                for what, when in zip(_waiting(call), deadlines, strict=True)
-                if when is not None
-            ]
-            self._sort(call)
-        # Each length of wait has a queue, oldest first.
-        for due_ns, after_ns, what in sorted(due, key=lambda row: row[0]):
-            self._deadlines.set(what, due_ns - after_ns, after_ns)
-
-    def interrupted(self) -> None:
-        """Nobody captured for a while: what was awaited may have come and gone."""
-        for call in self.calls():
-            for leg in call.legs:
-                if leg.attempt is not None and leg.attempt.state != "closed":
-                    leg.attempt.interrupted = True
-                    call.saved = None
-
-    def __len__(self) -> int:
-        return len(self._up) + len(self._down)
-
-
-def _call_of(what: Due) -> Call:
-    if isinstance(what, Call):
-        return what
-    return what.leg.call if isinstance(what, Account) else what.call
-
-
-def _waiting(call: Call) -> list[Due]:
-    """What of a call may have a deadline."""
-    return [call, *call.accounts, *call.legs]
-
 
 _NO_BODY = b"\r\n\r\n"  # most messages end with their headers: no need to look for a description
 _OFFERING = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})  # RFC 3261 13.2.1, RFC 3262 5, RFC 3311
