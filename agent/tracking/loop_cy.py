@@ -40,6 +40,7 @@ if not cython.compiled:  # loop_cy.pxd holds the same values for the compiler
     LOOK_AHEAD, TOUCH_AHEAD, MANY_STREAMS = 12, 6, 4096
     TS_HALF, TS_WRAP = 1 << 31, 1 << 32
     INFER_PACKETS, INFER_SPAN_NS, MAX_VOTES = 10, 100_000_000, 4
+    RESYNC = 10  # late packets in a row after which the jitter buffer starts anew
 
 __all__ = [
     "COUNTERS",
@@ -591,6 +592,14 @@ class Loop(Losses):
                 if allowed > self.most_us:
                     allowed = self.most_us
             late = excess > allowed
+            if not late:
+                self.rows[word + LATE_RUN] = 0
+            elif self.rows[word + LATE_RUN] < RESYNC - 1:
+                self.rows[word + LATE_RUN] += 1
+            else:
+                # The path is longer now, for good: a receiver that plays nothing starts its buffer anew.
+                self.rows[word + LATE_RUN] = 0
+                self.reals[word + EXCESS] = 0.0
         if off < 0.0:
             off = -off
         jitter += (off - jitter) / 16.0

@@ -38,6 +38,7 @@ cdef enum:
     SLOT = 32
     SLOT_STRIDE = 24
     N_COUNTERS = 17
+    LATE_RUN = 51
     INFER_NS = 52
     INFER_TS = 53
     INFER_COUNT = 54

@@ -36,7 +36,8 @@ if not cython.compiled:  # table_cy.pxd holds the same values for the compiler
     # BAD is A.1's bad_seq, -1: none, -2: the next packet re-bases. From BASE on seldom touched.
     STEP, VOTES, MAP, BAD, BASE, EPOCH, BAD_NS, BAD_PATH = range(20, 28)
     UNKNOWN, CLUSTER, CLUSTER_RECEIVED, QUEUE = range(28, 32)
-    INFER_NS, INFER_TS, INFER_COUNT, ASSUMED = range(52, 56)
+    # LATE_RUN: packets in a row that came too late for the modelled jitter buffer.
+    LATE_RUN, INFER_NS, INFER_TS, INFER_COUNT, ASSUMED = range(51, 56)
     # Two minutes are open at once: counters of the even one at SLOT, of the odd one SLOT_STRIDE further.
     SLOT, SLOT_STRIDE, N_COUNTERS = 32, 24, 17
     PACKETS, BYTES, JUDGED_NUMBERS, GAP_PACKETS, JITTER_SUM, JITTER_COUNT, JITTER_MAX, LOST = range(8)

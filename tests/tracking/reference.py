@@ -75,6 +75,7 @@ class Model:
         self.heard_type: int | None = None
         self.codec: tuple[int, int] | None = None
         self.jitter = self.excess = 0.0
+        self.late_run = 0
         self.step, self.votes = 0, 0
 
     # -- counting
@@ -293,4 +294,10 @@ class Model:
         self.jitter += (abs(off) - self.jitter) / 16
         self.add(packet.stamp_ns, "jitter_sum_us", self.jitter * 1e6 / rate)
         self.add(packet.stamp_ns, "jitter_count")
-        return self.excess > self.buffer_us
+        if self.excess <= self.buffer_us:
+            self.late_run = 0
+            return False
+        self.late_run += 1
+        if self.late_run == 10:  # the buffer starts anew
+            self.late_run, self.excess = 0, 0.0
+        return True
