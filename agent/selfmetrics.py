@@ -110,6 +110,11 @@ def self_metrics(service: Service) -> dict[str, Row]:
             "counter",
             [({"what": what}, count) for what, count in sorted(engine.counters.items())],
         ),
+        "sbcwatch_agent_call_rows_dropped": one(
+            "Call records beyond what one minute holds",
+            "counter",
+            service.pipeline.intervals.call_rows_dropped,
+        ),
         "sbcwatch_agent_table_size": (
             "Entries of the tables that the wire fills",
             "gauge",

@@ -40,6 +40,8 @@ from agent.tracking.sides import UNASSIGNED, Connector, Sides
 from agent.wire.sip import redacted
 
 Owner = Leg | Connector
+ASK_AGAIN_NS = 1_000_000_000
+MAX_CALL_ROWS = 100_000  # of one minute: a scan that is answered call by call must not fill the memory
 
 
 @dataclass(slots=True)
@@ -77,6 +79,9 @@ class Intervals:
         self._minutes: defaultdict[int, Minute] = defaultdict(Minute)
         self._oldest_ns = 0
         self._messages: list[MessageSeen] = []
+        self._waiting: list[MessageSeen] = []  # of legs whose connector is not decided
+        self._asked_ns = 0
+        self.call_rows_dropped = 0
         self._closed: list[Summary] = []
         self._record = {
             MessageSeen: self._message,
@@ -104,20 +109,32 @@ class Intervals:
         return summaries
 
     def messages(self) -> list[dict[str, Any]]:
-        """SIP log rows whose connector is decided, drained; the others wait for their minute's close."""
-        ready, waiting = [], []
-        for seen in self._messages:
+        """SIP log rows whose connector is decided, drained; the others are asked again once a second."""
+        newest_ns = self._messages[-1].stamp_ns if self._messages else 0
+        if newest_ns - self._asked_ns >= ASK_AGAIN_NS:
+            return self._decided_messages(newest_ns)
+        fresh, self._messages = self._messages, []
+        return self._rows(fresh)
+
+    def _decided_messages(self, now_ns: int) -> list[dict[str, Any]]:
+        """The same, those that wait included."""
+        self._asked_ns = now_ns
+        seen, self._messages, self._waiting = self._waiting + self._messages, [], []
+        return self._rows(sorted(seen, key=lambda message: message.stamp_ns))
+
+    def _rows(self, messages: list[MessageSeen]) -> list[dict[str, Any]]:
+        rows = []
+        for seen in messages:
             owner = seen.connector or (seen.leg.connector if seen.leg else None)
             if owner is None:
-                waiting.append(seen)
+                self._waiting.append(seen)
             elif owner.log_sip:
-                ready.append(self._sip_row(seen, owner))
-        self._messages = waiting
-        return ready
+                rows.append(self._sip_row(seen, owner))
+        return rows
 
     def state(self) -> tuple[int, dict[int, Minute], list[MessageSeen]]:
         """The open minutes, for a checkpoint: what `restore` takes."""
-        return self._oldest_ns, dict(self._minutes), self._messages
+        return self._oldest_ns, dict(self._minutes), self._waiting + self._messages
 
     def restore(self, state: tuple[int, dict[int, Minute], list[MessageSeen]]) -> None:
         self._oldest_ns, minutes, self._messages = state
@@ -202,7 +219,11 @@ class Intervals:
         self._minute(event.stamp_ns).up = event
 
     def _over(self, event: CallOver) -> None:
-        self._minute(event.stamp_ns).over.append(call_row(event.call, self._sides.fallback))
+        over = self._minute(event.stamp_ns).over
+        if len(over) < MAX_CALL_ROWS:
+            over.append(call_row(event.call, self._sides.fallback))
+        else:
+            self.call_rows_dropped += 1
 
     # -- closing
 
@@ -258,7 +279,7 @@ class Intervals:
                 ],
                 rows,
                 minute.over,
-                self.messages(),
+                self._decided_messages(start_ns),
                 extras={"calls_active_unknown": minute.up.unknown} if minute.up else {},
             )
         )
