@@ -19,6 +19,7 @@ import time
 from array import array
 from collections.abc import Iterator
 
+from agent.cli import COLLECT_AFTER
 from agent.config import Config
 from agent.pipeline import build
 from agent.wire.frame import Batch, origin
@@ -63,6 +64,7 @@ def run(batches: list[Batch]) -> float:
     pipeline = build(Config(), vc=[VC], customers=["192.0.2.0/24"])
     engine, events = pipeline.engine, 0
     gc.collect()
+    gc.set_threshold(*COLLECT_AFTER)  # as every command does
     gc.freeze()  # the batches and the pass before are not this pass's to look through
     start = time.process_time()
     for batch in batches:

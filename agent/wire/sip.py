@@ -32,6 +32,8 @@ _COMPACT = {
     "s": "subject", "t": "to", "u": "allow-events", "v": "via", "x": "session-expires", "y": "identity",
 }  # fmt: skip
 
+_SHORT = {name: short for short, name in _COMPACT.items()}
+
 # What `parse` needs, numbered; 0 is a frequent name that it does not need. Other spellings go the slow way.
 _VIA, _FROM, _TO, _CALL_ID, _CSEQ = range(1, 6)
 _NEEDED: dict[str, int] = {
@@ -171,19 +173,36 @@ class Message:
     # Headers at large
 
     @_Lazy
-    def _index(self) -> dict[str, list[str]]:
-        index: dict[str, list[str]] = {}
-        for line in self._head.split("\n"):
-            name, colon, value = line.partition(":")
-            if colon:
-                name = name.strip().lower()
-                index.setdefault(_COMPACT.get(name, name), []).append(value.strip())
-        return index
+    def _searched(self) -> str:
+        """The head in lower case, character for character, with a line break before it."""
+        lowered = f"\n{self._head}".lower()
+        if len(lowered) != len(self._head) + 1:  # some letters have no single small one
+            lowered = "\n" + "".join(c.lower() if len(c.lower()) == 1 else c for c in self._head)
+        return lowered
 
     def headers(self, name: str) -> list[str]:
         """Each value line of a header, in order, unfolded; `name` in any case, long or compact."""
         name = name.lower()
-        return self._index.get(_COMPACT.get(name, name), [])
+        name = _COMPACT.get(name, name)
+        found = self._lines(name)
+        short = _SHORT.get(name)
+        if short is not None:
+            found = sorted(found + self._lines(short))
+        return [value for _, value in found]
+
+    def _lines(self, name: str) -> list[tuple[int, str]]:
+        """(where, value) of the lines that begin with `name` and a colon. Most that are asked for are absent."""
+        found: list[tuple[int, str]] = []
+        searched = self._searched
+        at = searched.find(f"\n{name}")
+        while at >= 0:
+            end = searched.find("\n", at + 1)
+            line = self._head[at : end - 1 if end >= 0 else None]
+            before, colon, value = line.partition(":")
+            if colon and len(before.rstrip()) == len(name):
+                found.append((at, value.strip()))
+            at = searched.find(f"\n{name}", at + 1)
+        return found
 
     def header(self, name: str) -> str | None:
         """The first value line of a header."""
