@@ -19,6 +19,8 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from agent import __version__
 from agent.errors import WireError
 from agent.summary.interval import Intervals, Minute
@@ -114,6 +116,11 @@ def _fill(made: Any, values: tuple[Any, ...]) -> None:
         object.__setattr__(made, name, value)
 
 
+def _made(number: int, values: tuple[Any, ...]) -> Any:
+    kind: Any = _KINDS[number]
+    return kind(*values)
+
+
 class _Pickler(pickle.Pickler):
     """Objects of the listed classes as their fields; connectors, and what lives elsewhere, by name."""
 
@@ -132,6 +139,8 @@ class _Pickler(pickle.Pickler):
         if number is None:
             return NotImplemented
         values = tuple(getattr(thing, name) for name in _FIELDS[kind])
+        if isinstance(thing, msgspec.Struct):  # cannot be made empty and filled
+            return _made, (number, values)
         return _blank, (number,), values, None, None, _fill
 
 
@@ -146,7 +155,7 @@ class _Unpickler(pickle.Unpickler):
         return self._find(pid)
 
     def find_class(self, module: str, name: str) -> Any:
-        if module == __name__ and name in ("_blank", "_fill"):
+        if module == __name__ and name in ("_blank", "_fill", "_made"):
             return globals()[name]
         if (module, name) in _PLAIN:
             return _PLAIN[module, name]
@@ -214,21 +223,36 @@ def packed(image: bytes) -> bytes:
     return zlib.compress(image, _LEVEL)
 
 
+def taken_ns(data: bytes) -> int:
+    """The capture time of a `packed` image. Raises Unreadable."""
+    return _opened(data).now_ns
+
+
 def restore(data: bytes, engine: Engine, intervals: Intervals, *, shift_ns: int = 0) -> int:
     """Put a `packed` image into an engine and intervals that have seen nothing; its time, ns.
 
     `shift_ns` moves every time in it along (the clock was set). Raises Unreadable.
     """
+    image = _opened(data)
+    try:
+        _restore(image, engine, intervals, shift_ns)
+    except Exception as error:  # whatever a damaged file makes of pickle or our own fields
+        raise _unreadable(error) from None
+    return image.now_ns + shift_ns
+
+
+def _opened(data: bytes) -> _Image:
     try:
         image = _Image(*_Unpickler(zlib.decompress(data), _nothing).load())
-        if image.stamp != STAMP:
-            raise Unreadable("the checkpoint was written by another version")
-        _restore(image, engine, intervals, shift_ns)
-    except Unreadable:
-        raise
-    except Exception as error:  # whatever a damaged file makes of pickle, zlib or our own fields
-        raise Unreadable(f"the checkpoint cannot be read: {type(error).__name__}: {error}") from None
-    return image.now_ns + shift_ns
+    except Exception as error:  # whatever a damaged file makes of pickle or zlib
+        raise _unreadable(error) from None
+    if image.stamp != STAMP:
+        raise Unreadable("the checkpoint was written by another version")
+    return image
+
+
+def _unreadable(error: Exception) -> Unreadable:
+    return Unreadable(f"the checkpoint cannot be read: {type(error).__name__}: {error}")
 
 
 def _restore(image: _Image, engine: Engine, intervals: Intervals, shift_ns: int) -> None:

@@ -186,3 +186,28 @@ def test_another_versions_checkpoint_is_not_read(monkeypatch: pytest.MonkeyPatch
     fresh = pipeline_for("short-outbound")
     with pytest.raises(checkpoint.Unreadable, match="another version"):
         checkpoint.restore(image, fresh.engine, fresh.intervals)
+
+
+def test_streams_whose_minute_waits_for_its_close_are_taken_up() -> None:
+    """A call that ends within the open minute has given out its streams' minutes already."""
+    name, results = "short-outbound", []
+    for interrupted in (False, True):
+        pipeline, kept = pipeline_for(name), Kept()
+        feed(pipeline, batch_of(FRAMES[name]), kept)
+        pass_on(pipeline.engine.advance(FRAMES[name][-1].stamp_ns + 10**10), pipeline.intervals, kept)
+        if interrupted:
+            pipeline = moved(pipeline, name)
+        pass_on(pipeline.engine.finish(), pipeline.intervals, kept)
+        results.append(kept.result())
+    assert results[0] == results[1]
+
+
+def test_gauges_of_a_minute_that_waits_for_its_close_are_those_of_its_end() -> None:
+    """Nineteen of the twenty calls hang up between the minute's end and its close."""
+    name = "twenty-inbound"
+    pipeline, kept = pipeline_for(name), Kept()
+    feed(pipeline, batch_of(FRAMES[name][:18_742]), kept)
+    pipeline = moved(pipeline, name)
+    feed(pipeline, batch_of(FRAMES[name][18_742:]), kept)
+    pass_on(pipeline.engine.finish(), pipeline.intervals, kept)
+    assert kept.result()["minutes"][0][2]["InboundCallsActive"] == 20

@@ -129,6 +129,8 @@ class Engine:
             minute_ns = now_ns // MINUTE_NS * MINUTE_NS
         if minute_ns:
             self._begin(minute_ns)
+            # Time never passes a minute's end without its gauges.
+            self._ended = now_ns >= self._minute_ns + MINUTE_NS
 
     def discard(self, until_ns: int) -> None:
         """Drop restored counts of minutes that were committed before."""
