@@ -138,3 +138,4 @@ def _files(sub: argparse.ArgumentParser) -> None:
     _config(sub)
     sub.add_argument("--vc", metavar="ADDR", action="append", default=[], help="an address of the SBC")
     sub.add_argument("--customer", metavar="CIDR", action="append", default=[], help="a network of customers")
+    sub.add_argument("--keylog", metavar="FILE", help="TLS session keys: reads SIP over TLS, by tshark")

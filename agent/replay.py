@@ -148,7 +148,7 @@ def reading(
     config = load(options.config)
     heard = Heard(on_stream)
     pipeline = prepare(config, vc=options.vc, customers=options.customer, on_stream=heard.stream)
-    source = open_files(options.files, config)
+    source = open_files(options.files, config, options.keylog)
     size = sum(os.path.getsize(path) for path in options.files if os.path.isfile(path))
     if size < LARGE_BYTES or not sys.stderr.isatty():
         yield Reading(source, source, pipeline, heard)
@@ -180,9 +180,16 @@ def _store(directory: str | None) -> Store | None:
     return Store(Path(directory) / "sbcwatch.sqlite")
 
 
-def open_files(paths: Sequence[str], config: Config) -> Source:
-    """Capture files as one source, merged by capture time. Raises CaptureError."""
+def open_files(paths: Sequence[str], config: Config, keylog: str | None = None) -> Source:
+    """Capture files as one source, merged by capture time. Raises CaptureError.
+
+    `keylog`: TLS session keys (NSS format); SIP over TLS is then read out of the files by tshark.
+    """
     sources: list[Source] = [open_capture(path) for path in paths]
+    if keylog is not None:
+        from agent.capture.tshark_source import TsharkSource
+
+        sources += [TsharkSource(path, keylog, tls_ports=config.capture.sip_ports) for path in paths]
     return merge(sources, ns(config.capture.lateness))
 
 

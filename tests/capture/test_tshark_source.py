@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -127,3 +128,26 @@ while len(seen) < 6 and time.monotonic() < end:
 source.close()
 assert [frame.data[28:] for frame in seen] == tls_call.REQUESTS + tls_call.ANSWERS, seen
 """
+
+
+def test_replay_with_a_key_log_counts_what_tls_carried(call: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "agent",
+            "replay",
+            str(call / "tls.pcap"),
+            "--json",
+            "--keylog",
+            str(call / "keys"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sum(row["type"] == "sip" for row in rows) == len(tls_call.REQUESTS) + len(tls_call.ANSWERS)
+    metrics = [row["values"] for row in rows if row["type"] == "metrics"]
+    assert sum(values["Sip2xxCodes"] for values in metrics) == len(tls_call.ANSWERS)
