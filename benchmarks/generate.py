@@ -58,7 +58,9 @@ def media(calls: int, ticks: int, loss: float, chance: random.Random) -> Iterato
     for number in range(streams):
         caller = customer(number // 2)
         out = bool(number % 2)
-        ends = ((VC, port(number // 2)), (caller, 30000)) if out else ((caller, 30000), (VC, port(number // 2)))
+        ends = (
+            ((VC, port(number // 2)), (caller, 30000)) if out else ((caller, 30000), (VC, port(number // 2)))
+        )
         rtp = struct.pack("!BBHII", 0x80, 0, 0, 0, 0x10000 + number) + bytes(PAYLOAD)
         frame = udp(*ends, rtp)
         block += struct.pack("<IIII", 0, 0, len(frame), len(frame)) + frame
@@ -142,7 +144,9 @@ def udp(src: tuple[str, int], dst: tuple[str, int], payload: bytes) -> bytes:
     length = 8 + len(payload)
     addresses = bytes(map(int, (src[0] + "." + dst[0]).split(".")))
     ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, 0, 0, 64, 17, 0) + addresses
-    return b"\2\0\0\0\0\1\2\0\0\0\0\2\x08\x00" + ip + struct.pack("!HHHH", src[1], dst[1], length, 0) + payload
+    return (
+        b"\2\0\0\0\0\1\2\0\0\0\0\2\x08\x00" + ip + struct.pack("!HHHH", src[1], dst[1], length, 0) + payload
+    )
 
 
 def record(stamp_ns: int, frame: bytes) -> bytes:

@@ -125,7 +125,7 @@ def _call(number: int, begin_ns: int) -> Iterator[tuple[int, bytes]]:
         body = _sdp(*media) if media else ""
         start = f"{line} sip:+15550002@example.org:5060 SIP/2.0" if by_caller else f"SIP/2.0 {line}"
         text = (
-            f"{start}\r\n{via}From: \"Alice\" <sip:+15550001@example.org>;tag=from{number}\r\n"
+            f'{start}\r\n{via}From: "Alice" <sip:+15550001@example.org>;tag=from{number}\r\n'
             f"To: <sip:+15550002@example.org>{f';tag=to{number}' if tagged else ''}\r\n"
             f"Call-ID: {number}-8f2a@192.0.2.10\r\nCSeq: {cseq} {method}\r\n{HEADERS}"
             + ("Content-Type: application/sdp\r\n" if body else "")

@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "summary": {"tracking", "wire", "errors"},
     "store": {"summary", "errors"},
     "sinks": {"store", "summary", "errors"},
-    "deploy": {"summary", "errors", "config", "configfile"},  # what an operator installs: it belongs to the shell
+    # What an operator installs: it belongs to the shell.
+    "deploy": {"summary", "errors", "config", "configfile"},
 }
 SOURCES = {
     "capture": {"afpacket", "pcapfile", "scapy_source", "tshark_source"},

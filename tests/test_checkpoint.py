@@ -18,7 +18,14 @@ from agent.summary.records import Samples, Summary
 from agent.wire.frame import STAMP, STRIDE, Batch, Frame, batch_of
 from tests.replayed import PCAPS, sidecar
 
-CAPTURES = ["loss-vc2cust", "loss-cust2vc", "hold-inbound", "hunted-outbound", "twenty-inbound", "short-outbound"]
+CAPTURES = [
+    "loss-vc2cust",
+    "loss-cust2vc",
+    "hold-inbound",
+    "hunted-outbound",
+    "twenty-inbound",
+    "short-outbound",
+]
 
 
 class Kept:
@@ -39,7 +46,9 @@ class Kept:
         for summary in self.summaries:
             for connector in summary.connectors:
                 values = {
-                    name: {k: round(v, 6) for k, v in value.summary().items()} if isinstance(value, Samples) else value
+                    name: {k: round(v, 6) for k, v in value.summary().items()}
+                    if isinstance(value, Samples)
+                    else value
                     for name, value in connector.values.items()
                 }
                 minutes.append((summary.start_ns, connector.voice_connector_id, values))
@@ -47,7 +56,9 @@ class Kept:
             "minutes": minutes,
             "media": [row for s in self.summaries for row in s.media],
             "calls": sorted((row for s in self.summaries for row in s.calls), key=lambda row: row["call_id"]),
-            "sip": sorted(self.sip, key=lambda row: (row["event_timestamp"], row["call_id"], row["sip_message"])),
+            "sip": sorted(
+                self.sip, key=lambda row: (row["event_timestamp"], row["call_id"], row["sip_message"])
+            ),
         }
 
 

@@ -191,7 +191,7 @@ class Message:
         return [value for _, value in found]
 
     def _lines(self, name: str) -> list[tuple[int, str]]:
-        """(where, value) of the lines that begin with `name` and a colon. Most that are asked for are absent."""
+        """(where, value) of the lines that begin with `name` and a colon. Most are asked for in vain."""
         found: list[tuple[int, str]] = []
         searched = self._searched
         at = searched.find(f"\n{name}")

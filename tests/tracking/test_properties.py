@@ -63,8 +63,11 @@ def plain(heard: Heard, minutes: int = 0) -> list[Any]:
 
     def back(row: dict[str, Any]) -> dict[str, Any]:
         return {
-            key: value - moved if key.endswith("_ns") and value is not None else
-            value - moved // 10**6 if key.endswith("_timestamp") else value
+            key: value - moved
+            if key.endswith("_ns") and value is not None
+            else value - moved // 10**6
+            if key.endswith("_timestamp")
+            else value
             for key, value in row.items()
         }
 

@@ -34,8 +34,13 @@ def test_copy_within_20_ms_counts_once_and_retransmission_counts_again() -> None
     leg.respond(1, 486)
     stamp, _, frame = talk.frames[-1]
     for delay_ms in (10, 1000):
-        talk.frames.append((stamp + delay_ms * 10**6, len(talk.frames), frame.__class__(
-            frame.data, stamp + delay_ms * 10**6, frame.origin, frame.wire_length)))
+        talk.frames.append(
+            (
+                stamp + delay_ms * 10**6,
+                len(talk.frames),
+                frame.__class__(frame.data, stamp + delay_ms * 10**6, frame.origin, frame.wire_length),
+            )
+        )
     heard = talk.play()
     assert heard.total("Sip4xxCodes") == 2
     assert heard.pipeline.engine.duplicate_frames == 1
