@@ -25,6 +25,7 @@ from agent import __version__
 from agent.errors import WireError
 from agent.summary.interval import Intervals, Minute
 from agent.summary.media import CallMinute
+from agent.summary.records import MINUTE_NS
 from agent.tracking import events
 from agent.tracking.call import Account, Call
 from agent.tracking.dialog import Dialog, Leg
@@ -289,7 +290,12 @@ def _restore(image: _Image, engine: Engine, intervals: Intervals, shift_ns: int)
                     engine.media.restore(leg, sdp.parse(body), passage)
                 except WireError:
                     continue
+        engine.media.count_on(call.legs)
     engine.media.attach([_heard(row, shift_ns) for row in image.away])
+    if shift_ns:
+        _, minutes, messages = state
+        minutes = {(minute + shift_ns) // MINUTE_NS * MINUTE_NS: its for minute, its in minutes.items()}
+        state = engine.minute_ns, minutes, messages
     intervals.restore(state)
 
 

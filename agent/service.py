@@ -178,15 +178,18 @@ class Service:
         now_ns = self.clock.now_ns()
         if data is not None:
             try:
-                saved_ns = checkpoint.restore(data, self.pipeline.engine, self.pipeline.intervals)
+                saved_ns = checkpoint.taken_ns(data)
+                # A host that comes up with its clock behind: nobody knows how long it was away.
+                shift_ns = min(0, now_ns - saved_ns)
+                checkpoint.restore(data, self.pipeline.engine, self.pipeline.intervals, shift_ns=shift_ns)
             except checkpoint.Unreadable as error:
                 self._journal.warning("checkpoint", f"starting clean: {error}")
                 self.pipeline = self._built(self.config)
             else:
-                closed_ns = self.store.closed_until_ns or 0
+                closed_ns = self.store.closed_unsaved_ns
                 self.discarded = self.pipeline.intervals.discard(closed_ns)
                 self.pipeline.engine.discard(closed_ns)
-                calls, missed = len(self.pipeline.engine.signalling), (now_ns - saved_ns) / 1e9
+                calls, missed = len(self.pipeline.engine.signalling), max(0, now_ns - saved_ns) / 1e9
                 self._journal.info(
                     "checkpoint", "going on", calls=calls, seconds_without_capture=round(missed, 1)
                 )

@@ -79,8 +79,14 @@ class Store:
                 "ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
                 (closed_ns,),
             )
-            _put_checkpoint(connection, checkpoint)
+            if checkpoint is None:
+                connection.execute(
+                    "INSERT INTO marks VALUES ('unsaved_ns', ?) "
+                    "ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+                    (end_ns,),
+                )
             self._volume.note_closed(end_ns)
+            self._put_checkpoint(connection, checkpoint)
             return True
 
         if self._is_committed(summary.start_ns, summary.part):
@@ -104,7 +110,7 @@ class Store:
                 rows.append((connector, minute_ns, 0, "sip", f"c{self._volume.next_id()}", count, body))
             self._bound(connection, rows, len(checkpoint or b""), now_ns)
             self._insert(connection, rows)
-            _put_checkpoint(connection, checkpoint)
+            self._put_checkpoint(connection, checkpoint)
 
         self._volume.write(work)
 
@@ -130,6 +136,15 @@ class Store:
         )
         marks = [int(row[0]) for row in found if row is not None]
         return max([*marks, *self._volume.noted_closed()], default=None)
+
+    @property
+    def closed_unsaved_ns(self) -> int:
+        """End of what was closed after the newest checkpoint was taken, 0 if nothing: that checkpoint's counts
+        of before were published already. A clock that was set back does not matter: a checkpoint comes last.
+        """
+        (*_, marks) = self._volume.read(lambda c: dict(c.execute("SELECT name, value FROM marks").fetchall()))
+        noted = [note for note in self._volume.noted_closed() if note != marks.get("void_note")]
+        return max([marks.get("unsaved_ns", 0), *noted])
 
     def add_gap(self, gap: Gap) -> None:
         self._volume.write(lambda connection: add_gap(connection, self._volume.next_id(), gap))
@@ -192,6 +207,13 @@ class Store:
         for kind, count in deleted.items():
             self._evicted[kind] += count
 
+    def _put_checkpoint(self, connection: sqlite3.Connection, checkpoint: bytes | None) -> None:
+        """It holds no count of anything that was closed before it, so the marks that say so are void."""
+        if checkpoint is not None:
+            connection.execute("INSERT OR REPLACE INTO checkpoint VALUES (0, ?)", (checkpoint,))
+            void = [("unsaved_ns", 0), ("void_note", max(self._volume.noted_closed(), default=0))]
+            connection.executemany("INSERT OR REPLACE INTO marks VALUES (?,?)", void)
+
     def _insert(self, connection: sqlite3.Connection, rows: Sequence[_NewRow]) -> None:
         sinks = connection.execute("SELECT name, kinds FROM sinks").fetchall()
         for row in rows:
@@ -241,8 +263,3 @@ def _rows_of(summary: Summary) -> Iterator[_NewRow]:
 
 def _connector_of(record: dict[str, Any]) -> str:
     return str(record.get("voice_connector_id") or UNASSIGNED)
-
-
-def _put_checkpoint(connection: sqlite3.Connection, checkpoint: bytes | None) -> None:
-    if checkpoint is not None:
-        connection.execute("INSERT OR REPLACE INTO checkpoint VALUES (0, ?)", (checkpoint,))

@@ -215,8 +215,10 @@ class Volume:
         """Remember beside the file, while it cannot be written, that all before `until_ns` was closed."""
         if self.memory is None or self._read_only:
             return
+        if until_ns in self.noted_closed():
+            until_ns -= 1  # a note that a checkpoint made void says something new
         with contextlib.suppress(OSError), open(self._note_path, "r+b") as note:
-            note.write(b"%020d" % max([until_ns, *self.noted_closed()]))
+            note.write(b"%020d" % until_ns)
             note.flush()
             os.fsync(note.fileno())
 

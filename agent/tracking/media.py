@@ -95,8 +95,10 @@ class Media:
         """An SDP that passed on `leg` before a restart."""
         self.offers.describe(leg, session, passage)
         self._replaced(leg, session, passage)
-        if leg.reports:
-            self._reporting.add(leg)
+
+    def count_on(self, legs: Iterable[Leg]) -> None:
+        """Legs of before a restart, over or not: what was counted of their RTCP waits for its minute's close."""
+        self._reporting.update(leg for leg in legs if leg.reports)
 
     def attach(self, told: Iterable[tuple[int, bool, Away]]) -> None:
         """Take over the streams of a restored loop: (id, seen from its first packet, the far end's view)."""
