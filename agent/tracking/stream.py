@@ -7,13 +7,15 @@ that no SDP explains yet waits, and is attached when its SDP comes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from agent.tracking.codecs import STATIC_TYPES
 from agent.tracking.dialog import Leg
 from agent.tracking.events import StreamMinute
+from agent.tracking.found import Found
 from agent.tracking.loop_cy import (
     KIND_AUDIO,
     KIND_COMFORT,
@@ -47,6 +49,8 @@ SILENCE_NS = 2_000_000_000  # after that long without a packet the loop judges w
 PAUSE_NS = 500_000_000  # a stream silent for so long when its media is renegotiated may begin anywhere
 MAX_SENT = 1024  # SSRCs remembered a leg: a sender that changes it with every packet stays unknown from there
 _NOTHING: tuple[float, ...] = (0,) * len(COUNTERS)
+_NO_CODECS: Mapping[int, str] = MappingProxyType({})
+_MAX_CODECS = 1024  # different lists of codecs kept to be shared; the wire makes them
 
 
 @dataclass(slots=True, eq=False)
@@ -66,8 +70,18 @@ class Stream:
     first: bool = False  # its first packet is the first of its SSRC that leaves on its leg
     audio: bool = True
     named: bool = True  # it comes from an address that its sender's SDP names
-    codecs: dict[int, str] = field(default_factory=dict)  # payload type: encoding name
-    away: Away = field(default_factory=Away)
+    codecs: Mapping[int, str] = field(default_factory=lambda: _NO_CODECS)  # payload type: encoding name
+    heard: Away | None = None  # what the far end said of it, if it did: of most streams it never does
+
+    @property
+    def away(self) -> Away:
+        if self.heard is None:
+            self.heard = Away()
+        return self.heard
+
+    @away.setter
+    def away(self, away: Away) -> None:
+        self.heard = away
 
     def codec_name(self, payload_type: int) -> str:
         name = self.codecs.get(payload_type)
@@ -95,41 +109,33 @@ def payload_rows(medias: Iterable[Media]) -> tuple[Rows, dict[int, str]]:
 class Streams:
     """Every stream alive. Their number is the loop's cap."""
 
-    def __init__(
-        self, loop: Loop, offers: Offers, quality: QualityRules, observer: Observer = "vc"
-    ) -> None:
+    def __init__(self, loop: Loop, offers: Offers, quality: QualityRules, observer: Observer = "vc") -> None:
         """`observer`: whose host captures. At the customer's, what goes towards the vc leaves here."""
         self._observer = observer
         self._loop = loop
         self._offers = offers
         self._measure = Measure(loop, quality)
-        self._by_id: dict[int, Stream] = {}
-        self._by_source: dict[tuple[Socket, int], list[Stream]] = {}
-        self._by_socket: dict[Socket, set[Stream]] = {}
+        self._found = Found()
+        self._codecs: dict[tuple[tuple[int, str], ...], dict[int, str]] = {}
         self._told: set[Stream] = set()  # the far end spoke of them in a minute that is still open
         self._judged_ns = 0
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._found)
 
     def __iter__(self) -> Iterator[Stream]:
-        return iter(self._by_id.values())
+        return iter(self._found)
 
     def get(self, stream_id: int) -> Stream | None:
-        return self._by_id.get(stream_id)
+        return self._found.get(stream_id)
 
     def fresh(self, stream_id: int) -> Stream:
         """The loop accepted a stream: attach it, and tell the loop its clock rates."""
         src, src_port, dst, dst_port, ssrc = self._loop.key(stream_id)
-        stream = Stream(
-            stream_id, (src, src_port), (dst, dst_port), ssrc, self._loop.first_ns(stream_id)
-        )
+        stream = Stream(stream_id, (src, src_port), (dst, dst_port), ssrc, self._loop.first_ns(stream_id))
         # A receiver without probation counts from the very first packet; we, from the first two in sequence.
         stream.clean = self._loop.last_ns(stream_id) == stream.first_ns
-        self._by_id[stream_id] = stream
-        self._by_source.setdefault((stream.src, ssrc), []).append(stream)
-        for socket in (stream.src, stream.dst):
-            self._by_socket.setdefault(socket, set()).add(stream)
+        self._found.add(stream)
         found = self._offers.find(stream.src, stream.dst)
         if found:
             self._attach(stream, *found)
@@ -140,11 +146,9 @@ class Streams:
 
         Where several do: towards `peer`, from which its RTCP comes; else to its address; else the newest.
         """
-        streams = self._by_source.get((rtp, ssrc))
-        if not streams:
-            return None
-        if len(streams) == 1:
-            return streams[0]
+        streams = self._found.leaving(rtp, ssrc)
+        if len(streams) < 2:
+            return streams[0] if streams else None
         ports = (peer[1], peer[1] - 1)
         return max(
             streams,
@@ -159,9 +163,7 @@ class Streams:
         for stream in leg.streams:
             if stream.arriving is False and ssrc in (None, stream.ssrc):
                 for other in leg.call.legs:
-                    if other is not leg and any(
-                        s.ssrc == stream.ssrc and s.arriving for s in other.streams
-                    ):
+                    if other is not leg and any(s.ssrc == stream.ssrc and s.arriving for s in other.streams):
                         return True
         return False
 
@@ -173,7 +175,7 @@ class Streams:
         """An SDP named `sockets`: attach what runs there. What a stream did under another leg is closed."""
         done: list[StreamMinute] = []
         for socket in sockets:
-            for stream in tuple(self._by_socket.get(socket, ())):
+            for stream in self._found.at(socket):
                 found = self._offers.find(stream.src, stream.dst)
                 if not found:
                     continue
@@ -185,10 +187,11 @@ class Streams:
 
     def cut(self, stream: Stream, minutes: list[int]) -> list[StreamMinute]:
         """Close what `stream` counted so far in the open minutes, and detach it."""
+        told = stream.heard.minutes if stream.heard is not None else {}
         done = [
-            self._measure.minute(stream, minute, counters, stream.away.minutes.pop(minute, None))
+            self._measure.minute(stream, minute, counters, told.pop(minute, None))
             for minute in minutes
-            if any(counters := self._loop.harvest(stream.id, minute)) or minute in stream.away.minutes
+            if any(counters := self._loop.harvest(stream.id, minute)) or minute in told
         ]
         self._told.discard(stream)
         self._detach(stream)
@@ -207,14 +210,13 @@ class Streams:
     def harvest(self, minute_ns: int) -> list[StreamMinute]:
         """What every stream did in a minute; its counters start again from zero."""
         done = []
-        by_id, minute = self._by_id, self._measure.minute
+        find, minute = self._found.get, self._measure.minute
         for stream_id, counters in self._loop.harvest_all(minute_ns):
-            stream = by_id.get(stream_id)
+            stream = find(stream_id)
             if stream is not None:
-                minutes = stream.away.minutes
-                done.append(
-                    minute(stream, minute_ns, counters, minutes.pop(minute_ns, None) if minutes else None)
-                )
+                heard = stream.heard
+                told = heard.minutes.pop(minute_ns, None) if heard is not None and heard.minutes else None
+                done.append(minute(stream, minute_ns, counters, told))
         for stream in tuple(self._told):
             # Its last report may come a minute after its last packet.
             if minute_ns in stream.away.minutes:
@@ -226,21 +228,10 @@ class Streams:
     def expire(self, before_ns: int) -> None:
         """Forget streams silent since before `before_ns`."""
         for stream_id in self._loop.expire(before_ns):
-            stream = self._by_id.pop(stream_id, None)
-            if stream is None:
-                continue
-            self._detach(stream)
-            self._told.discard(stream)
-            same = self._by_source[stream.src, stream.ssrc]
-            same.remove(stream)
-            if not same:
-                del self._by_source[stream.src, stream.ssrc]
-            for socket in (stream.src, stream.dst):
-                users = self._by_socket.get(socket)
-                if users is not None:
-                    users.discard(stream)
-                    if not users:
-                        del self._by_socket[socket]
+            stream = self._found.pop(stream_id)
+            if stream is not None:
+                self._detach(stream)
+                self._told.discard(stream)
 
     def last_ns(self, stream: Stream) -> int:
         return self._loop.last_ns(stream.id)
@@ -295,7 +286,10 @@ class Streams:
             first, second = description.ours, description.far
             medias = [*medias, *first, *second] if towards else [*second, *first, *medias]
         stream.audio = section.kind == "audio"
-        rows, stream.codecs = payload_rows(media for media in medias if media.kind == section.kind)
+        rows, names = payload_rows(media for media in medias if media.kind == section.kind)
+        stream.codecs = names
+        if len(self._codecs) < _MAX_CODECS:
+            stream.codecs = self._codecs.setdefault(tuple(names.items()), names)
         self._loop.set_map(stream.id, self._loop.payload_map(rows))
 
     def _detach(self, stream: Stream) -> None:
