@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 
 from agent.errors import Reason, WireError
 from agent.tracking.events import Event, MinuteClosed, MinutesSkipped
@@ -26,7 +25,7 @@ from agent.wire.frame import STAMP, STRIDE, Batch
 
 SECOND_NS = 1_000_000_000
 COPY_NS = 20_000_000  # the same bytes between the same sockets within this time are a copy
-MAX_DIGESTS = 65_536  # more than a second of SIP at the rate one core reads
+MAX_COPIES = 8_192  # what passes within that time at 400,000 a second
 UDP_PROTOCOL, UDP_HEADER = 17, 8
 STREAM_IDLE_NS = 120 * SECOND_NS  # silent streams are forgotten: two minutes, so that none is half counted
 
@@ -69,7 +68,8 @@ class Engine:
         self.counters: Counter[str] = self.signalling.counters
         self._fragments = Fragments()
         self._tcp = TcpStreams()
-        self._digests: OrderedDict[bytes, int] = OrderedDict()
+        # (payload, both sockets) to (when, by which path), of the newest 20 ms; oldest first
+        self._recent: OrderedDict[tuple[bytes, str, int, str, int], tuple[int, int]] = OrderedDict()
         self.now_ns = 0
         self.late_frames = self.duplicate_frames = 0  # of the slow path; the loop has its own
         self._minute_ns = 0  # the oldest minute not closed; 0 before the first frame
@@ -83,7 +83,7 @@ class Engine:
         end_ns = self._minute_ns + MINUTE_NS
         boundary_ns = end_ns + self.rules.lateness_ns if self._ended else end_ns
         timer_ns = self.signalling.due_ns
-        return boundary_ns if timer_ns is None else min(boundary_ns, timer_ns)
+        return timer_ns if timer_ns < boundary_ns else boundary_ns
 
     def advance(self, now_ns: int) -> list[Event]:
         """Let time pass up to `now_ns`: timers, gauges, closed minutes."""
@@ -95,8 +95,7 @@ class Engine:
             return
         if now_ns - max(self.now_ns, self._minute_ns) > self.rules.idle_ns:
             self._skip(now_ns)
-        while self._due_ns <= now_ns:
-            due_ns = self._due_ns
+        while (due_ns := self._due_ns) <= now_ns:
             self.signalling.advance(due_ns)
             end_ns = self._minute_ns + MINUTE_NS
             if not self._ended and due_ns >= end_ns:
@@ -215,7 +214,7 @@ class Engine:
             "media_sockets": len(self.media.offers),
             "fragments": len(self._fragments),
             "tcp_streams": len(self._tcp),
-            "digests": len(self._digests),
+            "digests": len(self._recent),
         }
 
     def finish(self) -> list[Event]:
@@ -246,16 +245,18 @@ class Engine:
             return self._taken()
         if not self._minute_ns:
             self._begin(batch.index[STAMP])
-        loop, position = self.loop, 0
+        loop, position, idle_ns = self.loop, 0, self.rules.idle_ns
         while position < count:
-            position = loop.walk(batch.data, batch.index, position, self._due_ns)
+            due_ns = self._due_ns
+            position = loop.walk(batch.data, batch.index, position, due_ns)
             if loop.stopped == STOP_END:
                 break
             if loop.stopped == STOP_STREAM:
                 self.media.streams.fresh(loop.fresh)
                 continue
             stamp_ns = batch.index[position * STRIDE + STAMP]
-            self._pass(stamp_ns)
+            if stamp_ns >= due_ns or stamp_ns - self.now_ns > idle_ns:
+                self._pass(stamp_ns)
             if loop.stopped == STOP_SLOW:
                 self._slow(batch, position)
                 position += 1
@@ -264,7 +265,8 @@ class Engine:
 
     def _slow(self, batch: Batch, position: int) -> None:
         offset, captured, _, stamp_ns, origin = batch.index[position * STRIDE : position * STRIDE + STRIDE]
-        self.now_ns = max(self.now_ns, stamp_ns)
+        if stamp_ns > self.now_ns:
+            self.now_ns = stamp_ns
         if stamp_ns < self._minute_ns:
             self.late_frames += 1
             stamp_ns = self._minute_ns
@@ -326,20 +328,17 @@ class Engine:
 
         SIP through the same path too: its shortest retransmission comes after 500 ms (RFC 3261 T1).
         """
-        digest = blake2b(
-            b"%s %d %s %d " % (packet.src.encode(), packet.src_port, packet.dst.encode(), packet.dst_port)
-            + packet.payload,
-            digest_size=16,
-        ).digest()
-        seen = self._digests.get(digest)
+        recent, now_ns = self._recent, packet.stamp_ns
+        key = (packet.payload, packet.src, packet.src_port, packet.dst, packet.dst_port)
+        seen = recent.get(key)
         if seen is not None:
-            seen_ns, path = divmod(seen, 1 << 64)
-            if packet.stamp_ns - seen_ns <= COPY_NS and not (by_path and path == packet.path):
+            seen_ns, path = seen
+            if now_ns - seen_ns <= COPY_NS and not (by_path and path == packet.path):
                 return True
-        self._digests[digest] = packet.stamp_ns << 64 | packet.path
-        self._digests.move_to_end(digest)
-        if len(self._digests) > MAX_DIGESTS:
-            self._digests.popitem(last=False)
+            recent.move_to_end(key)
+        recent[key] = (now_ns, packet.path)
+        while len(recent) > MAX_COPIES or abs(now_ns - next(iter(recent.values()))[0]) > COPY_NS:
+            recent.popitem(last=False)
         return False
 
     def _sip(self, packet: packets.Packet, data: bytes) -> None:

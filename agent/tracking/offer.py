@@ -56,7 +56,7 @@ class Offers:
             description.ours = media
         else:
             description.far = media
-        leg.held = any(m.held for m in (*description.ours, *description.far) if m.kind == "audio")
+        leg.held = _held(description.ours) or _held(description.far)
         if passage == "internal" and self._sides.known:
             return []
         table = self._ours if ours else self._far
@@ -75,18 +75,15 @@ class Offers:
     def _claims(self, leg: Leg, medias: list[Media], session: Session, ours: bool) -> dict[Socket, Claim]:
         """Sockets to what they claim. RTP before RTCP: a port that one m-line names is not another's RTCP."""
         claims: dict[Socket, Claim] = {}
-        for wanted in (True, False):
-            for media in medias:
-                for socket, rtp in self._sockets(media):
-                    if (socket == rtp) != wanted or socket[0] in _NOWHERE:
-                        continue
-                    claim = claims.get(socket)
-                    if claim is None:
-                        claim = claims[socket] = Claim(leg, rtp, ours)
-                    elif claim.rtp != rtp:
-                        continue
-                    if media not in claim.media:
-                        claim.media.append(media)
+        others: list[tuple[Socket, Socket, Media]] = []
+        for media in medias:
+            for socket, rtp in self._sockets(media):
+                if socket is rtp or socket == rtp:
+                    _claim(claims, leg, socket, rtp, media, ours)
+                else:
+                    others.append((socket, rtp, media))
+        for socket, rtp, media in others:
+            _claim(claims, leg, socket, rtp, media, ours)
         for media in session.media if session.bundles else ():
             # RFC 8843 6: an m-line of port 0 in a group is bundle-only, its media uses the group's socket.
             if media.port or not media.is_rtp or not media.mid:
@@ -114,7 +111,9 @@ class Offers:
         """(socket, RTP socket that it serves) of an m-line: RTP, RTCP (RFC 3605, 5761), ICE candidates."""
         address = self._sides.on_wire(media.address)
         rtp = (address, media.port)
-        rows = [((address, port), (address, port)) for _, port in media.sockets]
+        rows = [(rtp, rtp)]
+        if media.port_count > 1 or not media.port:
+            rows = [((address, port), (address, port)) for _, port in media.sockets]
         if not media.rtcp_mux or media.rtcp_port != media.port:
             rtcp_address = self._sides.on_wire(media.rtcp_address) if media.rtcp_address else address
             rows.append(((rtcp_address, media.rtcp_port), rtp))
@@ -183,6 +182,22 @@ class Offers:
 
     def __len__(self) -> int:
         return len(self._ours) + len(self._far)
+
+
+def _claim(
+    claims: dict[Socket, Claim], leg: Leg, socket: Socket, rtp: Socket, media: Media, ours: bool
+) -> None:
+    if socket[0] in _NOWHERE:
+        return
+    claim = claims.get(socket)
+    if claim is None:
+        claims[socket] = Claim(leg, rtp, ours, [media])
+    elif claim.rtp == rtp and media not in claim.media:
+        claim.media.append(media)
+
+
+def _held(medias: list[Media]) -> bool:
+    return any(media.held for media in medias if media.kind == "audio")
 
 
 _NOWHERE = ("", "0.0.0.0", "::")  # hold as of RFC 2543, or a description without c= line

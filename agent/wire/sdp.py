@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from agent.errors import Reason, WireError
@@ -19,6 +20,7 @@ SOCKETS_MAX = 8  # of one m= line with a port count
 CANDIDATES_MAX = 64
 SSRCS_MAX = 64
 FORMATS_MAX = 128
+KEPT_MAX = 64  # characters of an attribute that may be kept read
 
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _DISCARD_PORT = 9  # RFC 8840 4.1.3: trickled ICE says c=0.0.0.0 and port 9, and holds nothing
@@ -97,6 +99,8 @@ class Media:
         """Where RTP is expected: `m=audio 49170/2` is 49170 and 49172 (RFC 8866 5.14). Empty if port is 0."""
         if not self.port:
             return []
+        if self.port_count == 1:
+            return [(self.address, self.port)]
         ports = range(self.port, min(self.port + 2 * self.port_count, 65536), 2)
         return [(self.address, port) for port in ports]
 
@@ -195,15 +199,17 @@ def _media(value: str, session: Session) -> Media | None:
 
 
 def _media_attribute(media: Media, name: str, value: str) -> None:
-    if name in DIRECTIONS:
-        media.direction = name
-    elif name == "rtpmap":
-        _rtpmap(media, value)
+    if name == "rtpmap":
+        row = _rtpmap(value) if len(value) <= KEPT_MAX else _rtpmap.__wrapped__(value)
+        if row is not None:
+            media.rtpmap[row[0]] = row[1]
     elif name == "fmtp":
         first, _, rest = value.partition(" ")
         payload_type = _number(first, 127)
         if payload_type is not None:
             media.fmtp[payload_type] = rest.strip()
+    elif name in DIRECTIONS:
+        media.direction = name
     elif name == "ptime":
         media.ptime = _milliseconds(value) or media.ptime
     elif name == "maxptime":
@@ -224,15 +230,17 @@ def _media_attribute(media: Media, name: str, value: str) -> None:
         media.crypto = True
 
 
-def _rtpmap(media: Media, value: str) -> None:
+@lru_cache(maxsize=1024)  # a host's codecs are few
+def _rtpmap(value: str) -> tuple[int, tuple[str, int, int]] | None:
     """a=rtpmap:<payload type> <encoding name>/<clock rate>[/<channels>]"""
     first, _, encoding = value.strip().partition(" ")
     payload_type = _number(first, 127)
     name, _, rest = encoding.strip().partition("/")
     clock, _, channels = rest.partition("/")
     rate = _number(clock, 0xFFFF_FFFF)
-    if payload_type is not None and name and rate:  # a clock of 0 would divide jitter by it
-        media.rtpmap[payload_type] = (name.strip(), rate, _number(channels, 255) or 1)
+    if payload_type is None or not name or not rate:  # a clock of 0 would divide jitter by it
+        return None
+    return payload_type, (name.strip(), rate, _number(channels, 255) or 1)
 
 
 def _rtcp(value: str) -> tuple[int, str] | None:
@@ -273,8 +281,9 @@ def _canonical(address: str) -> str:
 
 def _number(text: str, most: int) -> int | None:
     """Decimal digits as an integer of at most `most`."""
-    text = text.strip()
-    if not (text.isascii() and text.isdigit()) or len(text) > 10:
+    if not text.isdigit():
+        text = text.strip()
+    if not text.isdigit() or not text.isascii() or len(text) > 10:
         return None
     value = int(text)
     return value if value <= most else None

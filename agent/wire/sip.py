@@ -32,8 +32,6 @@ _COMPACT = {
     "s": "subject", "t": "to", "u": "allow-events", "v": "via", "x": "session-expires", "y": "identity",
 }  # fmt: skip
 
-_SHORT = {name: short for short, name in _COMPACT.items()}
-
 # What `parse` needs, numbered; 0 is a frequent name that it does not need. Other spellings go the slow way.
 _VIA, _FROM, _TO, _CALL_ID, _CSEQ = range(1, 6)
 _NEEDED: dict[str, int] = {
@@ -53,6 +51,13 @@ X-VoiceConnector-ID
 """
 _NEEDED.update(dict.fromkeys(_FREQUENT.split(), 0))
 
+# As they are usually written, and asked for: to the long name in lower case.
+_LONG = {
+    spelling: _COMPACT.get(name.lower(), name.lower())
+    for name in (*_NEEDED, *_FREQUENT.split(), *_COMPACT)
+    for spelling in (name, name.lower())
+}
+
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _FOLD = re.compile(r"\n[ \t]+")  # 7.3.1: the line break and the blanks after it are one SP
 _TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")  # 25.1 token
@@ -71,7 +76,10 @@ _HOST = re.compile(r"\s*(?:\[([^\]]*)\]?|([^\s:;?>]*))\s*(?::\s*(\d{1,5}))?")
 _NUMBER = re.compile(r"\s*[+\d*#(%][\d().*#A-Fa-f%-]*(?=;)")
 _DIGITS = re.compile(r"\s*([0-9]{1,10})(?![0-9])")
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]+)"|([^\s;,"]+))', re.IGNORECASE)
-_LOOKS = re.compile(rb"(?:SIP/[0-9]\.[0-9] +[1-6][0-9]{2}(?![0-9])|[A-Za-z0-9.!%*_+`'~-]{1,64} )", re.I)
+_LOOKS = re.compile(
+    rb"[\r\n]*+(?:SIP/[0-9]\.[0-9] ++[1-6][0-9]{2}(?![0-9])|[A-Za-z0-9.!%*_+`'~-]{1,64}(?= )[^\n]* SIP/)",
+    re.IGNORECASE,
+)
 
 
 class Uri(NamedTuple):
@@ -112,8 +120,7 @@ def parse_uri(text: str) -> Uri:
 
 def looks_like_sip(data: bytes) -> bool:
     """Whether a datagram or stream position begins with a SIP start line (leading CRLFs allowed, 7.5)."""
-    line = data[:4096].lstrip(b"\r\n").split(b"\n", 1)[0].upper()
-    return _LOOKS.match(line) is not None and (line[:4] == b"SIP/" or b" SIP/" in line)
+    return _LOOKS.match(data, 0, 4096) is not None
 
 
 class _Lazy(Generic[T]):
@@ -142,7 +149,7 @@ class Message:
     """One SIP message. What identifies it is read by `parse`; everything else when first asked for."""
 
     __slots__ = (
-        "__dict__", "_body_at", "_head", "_whole", "branch", "call_id", "cseq", "cseq_method", "data",
+        "__dict__", "_body_at", "_lines", "_whole", "branch", "call_id", "cseq", "cseq_method", "data",
         "from_tag", "from_text", "is_request", "method", "reason", "status", "to_tag", "to_text",
         "top_via", "uri",
     )  # fmt: skip
@@ -162,7 +169,7 @@ class Message:
     cseq_method: str
     top_via: str  # the first Via value
     branch: str  # of the top Via; "" from an RFC 2543 sender
-    _head: str  # header lines, unfolded, LF between them
+    _lines: list[str]  # the headers, unfolded
     _body_at: int
     _whole: bool  # the blank line after the headers was captured
 
@@ -173,40 +180,26 @@ class Message:
     # Headers at large
 
     @_Lazy
-    def _searched(self) -> str:
-        """The head in lower case, character for character, with a line break before it."""
-        lowered = f"\n{self._head}".lower()
-        if len(lowered) != len(self._head) + 1:  # some letters have no single small one
-            lowered = "\n" + "".join(c.lower() if len(c.lower()) == 1 else c for c in self._head)
-        return lowered
+    def _index(self) -> dict[str, list[str]]:
+        """The values of each header in order, by its long name in lower case."""
+        index: dict[str, list[str]] = {}
+        for line in self._lines:
+            name, colon, value = line.partition(":")
+            if colon:
+                long = _LONG.get(name) or _long(name)
+                if long in index:
+                    index[long].append(value.strip())
+                else:
+                    index[long] = [value.strip()]
+        return index
 
     def headers(self, name: str) -> list[str]:
         """Each value line of a header, in order, unfolded; `name` in any case, long or compact."""
-        name = name.lower()
-        name = _COMPACT.get(name, name)
-        found = self._lines(name)
-        short = _SHORT.get(name)
-        if short is not None:
-            found = sorted(found + self._lines(short))
-        return [value for _, value in found]
-
-    def _lines(self, name: str) -> list[tuple[int, str]]:
-        """(where, value) of the lines that begin with `name` and a colon. Most are asked for in vain."""
-        found: list[tuple[int, str]] = []
-        searched = self._searched
-        at = searched.find(f"\n{name}")
-        while at >= 0:
-            end = searched.find("\n", at + 1)
-            line = self._head[at : end - 1 if end >= 0 else None]
-            before, colon, value = line.partition(":")
-            if colon and len(before.rstrip()) == len(name):
-                found.append((at, value.strip()))
-            at = searched.find(f"\n{name}", at + 1)
-        return found
+        return self._index.get(_LONG.get(name) or _long(name), [])
 
     def header(self, name: str) -> str | None:
         """The first value line of a header."""
-        lines = self.headers(name)
+        lines = self._index.get(_LONG.get(name) or _long(name))
         return lines[0] if lines else None
 
     def values(self, name: str) -> list[str]:
@@ -335,6 +328,11 @@ class Message:
         return _find_part(body, self.header("content-type") or "", b"application/sdp", 0)
 
 
+def _long(name: str) -> str:
+    name = name.strip().lower()
+    return _COMPACT.get(name, name)
+
+
 def parse(data: bytes) -> Message:
     """Read one message; bytes beyond its Content-Length are ignored.
 
@@ -358,7 +356,7 @@ def parse(data: bytes) -> Message:
     message.data = data
     _start_line(message, lines[0])
     del lines[0]
-    message._head = "\n".join(lines)
+    message._lines = lines
 
     found = ["", "", "", "", "", ""]
     missing = 5
