@@ -39,7 +39,7 @@ from agent.tracking.stream import Stream
 from agent.tracking.transaction import Attempt
 from agent.wire import sdp
 
-FORMAT = 1
+FORMAT = 2
 _LEVEL = 1  # of compression: a checkpoint is written every few seconds
 # Classes whose objects a checkpoint may hold. Their order is part of the format.
 _KINDS: tuple[type, ...] = (
@@ -100,6 +100,7 @@ class _Image(NamedTuple):
     moving: list[Any]
     away: list[tuple[Any, ...]]
     loop: bytes
+    missed: list[tuple[int, int]]
     intervals: bytes
 
 
@@ -214,6 +215,7 @@ def _save(engine: Engine, intervals: Intervals) -> bytes:
         moving,
         [_told(stream) for stream in engine.media.streams if stream.arriving is False],
         engine.loop.save(),
+        list(engine.missed),
         _dumps(intervals.state(), name_of),
     )
     return pickle.dumps(tuple(image), protocol=5)
@@ -281,7 +283,7 @@ def _restore(image: _Image, engine: Engine, intervals: Intervals, shift_ns: int)
     state = _Unpickler(image.intervals, find_any).load()
     if shift_ns:
         _shift((calls, state), shift_ns)
-    engine.begin_at(image.minute_ns, image.now_ns + shift_ns, image.loop, shift_ns)
+    engine.begin_at(image.minute_ns, image.now_ns + shift_ns, image.loop, image.missed, shift_ns)
     engine.signalling.restore([(call, _moved(its, shift_ns)) for call, its in loaded])
     for call in calls:
         for leg in call.legs:
