@@ -7,7 +7,8 @@ end, and it closes when the clock passes its end by `lateness`.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from agent.errors import Reason, WireError
@@ -26,6 +27,7 @@ from agent.wire.frame import STAMP, STRIDE, Batch
 SECOND_NS = 1_000_000_000
 COPY_NS = 20_000_000  # the same bytes between the same sockets within this time are a copy
 MAX_COPIES = 8_192  # what passes within that time at 400,000 a second
+MAX_MISSED = 64  # spans that the capture missed: what was silent since before them is judged by them
 UDP_PROTOCOL, UDP_HEADER = 17, 8
 STREAM_IDLE_NS = 120 * SECOND_NS  # silent streams are forgotten: two minutes, so that none is half counted
 
@@ -66,6 +68,7 @@ class Engine:
         self.signalling = Signalling(rules.calls, sides, self.media, self._out)
         self.rejects: Counter[Reason] = self.media.rejects
         self.counters: Counter[str] = self.signalling.counters
+        self.missed: deque[tuple[int, int]] = deque(maxlen=MAX_MISSED)
         self._fragments = Fragments()
         self._tcp = TcpStreams()
         # (payload, both sockets) to (when, by which path), of the newest 20 ms; oldest first
@@ -115,10 +118,12 @@ class Engine:
         """The start of the oldest minute that is not closed; 0 before the first frame."""
         return self._minute_ns
 
-    def begin_at(self, minute_ns: int, now_ns: int, loop: bytes, shift_ns: int) -> None:
+    def begin_at(
+        self, minute_ns: int, now_ns: int, loop: bytes, missed: Iterable[tuple[int, int]], shift_ns: int
+    ) -> None:
         """Go on where another engine was at `now_ns`, with its loop's streams. Only before any frame.
 
-        `minute_ns` and the loop's times are still to be moved by `shift_ns`. Raises ValueError where the
+        `minute_ns`, `missed` and the loop's times are still to be moved by `shift_ns`. Raises ValueError where the
         snapshot is not this loop's.
         """
         self.loop.restore(loop)
@@ -126,6 +131,8 @@ class Engine:
         if shift_ns:
             self.loop.shift(shift_ns)
             minute_ns = now_ns // MINUTE_NS * MINUTE_NS
+        for start_ns, end_ns in missed:
+            self._miss(start_ns + shift_ns, end_ns + shift_ns)
         if minute_ns:
             self._begin(minute_ns)
             # Time never passes a minute's end without its gauges.
@@ -148,14 +155,19 @@ class Engine:
         A minute that ended meanwhile is closed without its gauges: nobody was alive at its end.
         """
         if self._minute_ns and now_ns > self.now_ns:
-            self.loop.lose(self.now_ns, now_ns)
-            self.media.missed_ns = now_ns
+            self._miss(self.now_ns, now_ns)
             self.signalling.interrupted()
             if now_ns >= self._minute_ns + MINUTE_NS:
                 self._skip(now_ns)
             self.now_ns = now_ns
         self.begin(now_ns)
         return self._taken()
+
+    def _miss(self, start_ns: int, end_ns: int) -> None:
+        """The capture missed frames between these times."""
+        self.missed.append((start_ns, end_ns))
+        self.loop.lose(start_ns, end_ns)
+        self.media.missed_ns = max(self.media.missed_ns, end_ns)
 
     def _begin(self, stamp_ns: int) -> None:
         self._minute_ns = stamp_ns // MINUTE_NS * MINUTE_NS
@@ -186,8 +198,7 @@ class Engine:
         if until_ns > self._minute_ns:
             self._out.append(MinutesSkipped(self._minute_ns, until_ns))
         self.signalling.advance(now_ns)
-        self.loop.lose(watched_ns, now_ns)
-        self.media.missed_ns = now_ns
+        self._miss(watched_ns, now_ns)
         self._minute_ns = self.loop.closed_ns = until_ns
         self._ended = False
         self._open()
@@ -238,8 +249,7 @@ class Engine:
     def feed(self, batch: Batch) -> list[Event]:
         """Take frames in capture order."""
         for loss in batch.losses:
-            self.loop.lose(loss.start_ns, loss.end_ns)
-            self.media.missed_ns = max(self.media.missed_ns, loss.end_ns)
+            self._miss(loss.start_ns, loss.end_ns)
         count = len(batch)
         if not count:
             return self._taken()
