@@ -258,6 +258,15 @@ class Privacy(_Section):
     ] = ""
 
 
+class Confine(_Section):
+    """What the daemon gives up once it runs: capabilities but NET_RAW, files but its own."""
+
+    enabled: Annotated[
+        bool,
+        Meta(description="Drop privileges and fence files in (Landlock); where that cannot be, it says so."),
+    ] = True
+
+
 class Limits(_Section):
     """Bounds on what the wire can make us hold."""
 
@@ -280,6 +289,7 @@ class Config(_Section):
     prometheus: PrometheusSettings = msgspec.field(default_factory=PrometheusSettings)
     store: StoreSettings = msgspec.field(default_factory=StoreSettings)
     privacy: Privacy = msgspec.field(default_factory=Privacy)
+    confine: Confine = msgspec.field(default_factory=Confine)
     limits: Limits = msgspec.field(default_factory=Limits)
     cost: Cost = msgspec.field(default_factory=Cost)
 

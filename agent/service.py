@@ -47,7 +47,7 @@ def run_command(options: argparse.Namespace) -> int:
     if options.interface:
         config.capture.interfaces = tuple(options.interface)
     check_bound(config)
-    return Service(config, options.config).run()
+    return Service(config, options.config, confine=config.confine.enabled).run()
 
 
 def check_command(options: argparse.Namespace) -> int:
@@ -70,9 +70,12 @@ class Service:
         *,
         live: Source | None = None,
         clock: Clock | None = None,
+        confine: bool = False,
     ) -> None:
-        """`live` and `clock`: frames from elsewhere than this host's NICs, at another time."""
+        """`live` and `clock`: frames from elsewhere than this host's NICs, at another time. `confine`: the
+        process is all ours, so it may lose its privileges for good."""
         self.config = config
+        self._confine = confine
         self._config_path = config_path
         self._journal = journal or Journal()
         self._stop = threading.Event()
@@ -160,6 +163,10 @@ class Service:
         self._catch_signals()
         self._take_up()
         endpoint = self._endpoint()
+        if self._confine:
+            self._lock_in()  # of this thread and what it starts: before there are others
+        if endpoint is not None:
+            endpoint.start()
         self.writer.start()
         threads = [_start(f"sink-{d.sink.name}", self._deliver, d) for d in self.deliveries]
         self._announce(endpoint)
@@ -171,6 +178,16 @@ class Service:
             if endpoint is not None:
                 endpoint.stop()
         return 0
+
+    def _lock_in(self) -> None:
+        from agent.confine import confine
+
+        config_path = Path(self._config_path) if self._config_path else None
+        report = confine(Path(self.config.store.directory), config_path)
+        if report.done:
+            self._journal.info("confine", "; ".join(report.done))
+        for reason in report.left_out:
+            self._journal.info("confine", f"left out: {reason}")
 
     def _take_up(self) -> None:
         """Go on with the calls of the process before, where its checkpoint can be read."""
@@ -304,15 +321,13 @@ class Service:
         from agent.sinks.http_endpoint import HttpEndpoint
         from agent.sinks.prometheus import Collector
 
-        endpoint = HttpEndpoint(
+        return HttpEndpoint(
             Collector(self.totals, lambda: self_metrics(self)),
             address=settings.address,
             port=settings.port,
             healthy=self.health.well,
             ready=self.health.ready,
         )
-        endpoint.start()
-        return endpoint
 
     def _stored(self, notice: str) -> None:
         self._journal.warning("store", notice)

@@ -100,6 +100,7 @@ class Database:
         if not self._read_only:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA temp_store=MEMORY")  # /tmp is not ours to write
             connection.execute("PRAGMA journal_size_limit=8388608")
         return connection
 
