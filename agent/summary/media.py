@@ -58,12 +58,17 @@ def _endpoint(key: bytes, who: str) -> str:
     return blake2b(who.encode(), key=key, digest_size=16).hexdigest()
 
 
-@lru_cache(maxsize=65_536)
 def _country(user: str, default: str | None) -> str | None:
     number = user.split(";")[0]
     digits = number.removeprefix("+")
     if not digits.isdigit() or len(digits) < 7 or (digits == number and default is None):
         return None
+    # Numbers are given out in blocks: what is asked is the country of the thousand that this one is in.
+    return _country_of(number[:-3] + "000", default)
+
+
+@lru_cache(maxsize=65_536)
+def _country_of(number: str, default: str | None) -> str | None:
     import phonenumbers  # heavy: 0.1 s, only where numbers are logged
 
     try:
