@@ -84,7 +84,6 @@ class Run:
         self.ready = False
         self.down = False  # the interface
         self.did: Counter[str] = Counter()
-        self.missed_ns = 0  # simulated time without capture, of which the daemon was told
         self._under_way: list[tuple[int, int, Placed]] = []
         self._next_call_ns = self.sim.boottime_ns()
         self._placed = 0
@@ -225,12 +224,15 @@ class Run:
 
     def _place(self, now_ns: int) -> None:
         while self.placing and self._next_call_ns <= now_ns:
-            self._placed += 1
-            template = calls.template(self.draw.choice(self.templates))
-            call = calls.place(self._placed, template, self._next_call_ns)
-            self.ledger.calls.append(call)
-            heapq.heappush(self._under_way, (call.due_ns, call.number, call))
+            self.call(self.draw.choice(self.templates), self._next_call_ns)
             self._next_call_ns += int(self.draw.expovariate(self.rate) * SECOND_NS)
+
+    def call(self, name: str, begin_ns: int | None = None) -> None:
+        """Place a call of a lab scenario, now if not said otherwise."""
+        self._placed += 1
+        call = calls.place(self._placed, calls.template(name), begin_ns or self.sim.boottime_ns())
+        self.ledger.calls.append(call)
+        heapq.heappush(self._under_way, (call.due_ns, call.number, call))
 
     @property
     def calls_up(self) -> int:
@@ -345,7 +347,7 @@ class Run:
         self.aws.heal()
         if self.daemon is None:
             self.start()
-        self.watch(30.0, until=lambda: not self.calls_up)
+        self.watch(150.0, until=lambda: not self.calls_up)
         assert not self.calls_up
         self.leap(240.0)
         depth = self._depth()
