@@ -250,6 +250,10 @@ class Cost(_Section):
 class Privacy(_Section):
     """What records say about people."""
 
+    mask_numbers: Annotated[
+        bool,
+        Meta(description="Users and numbers in records and logged messages become keyed tokens (n-...)."),
+    ] = False
     redact_headers: Annotated[
         tuple[str, ...], Meta(description="Headers whose values are removed from logged SIP messages.")
     ] = ("Authorization", "Proxy-Authorization")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ from agent.capture import Source
 from agent.config import Config
 from agent.errors import ConfigError
 from agent.summary.interval import Intervals
+from agent.summary.masking import Masking
 from agent.summary.media import Identity
 from agent.summary.records import Summary
 from agent.tracking.engine import Engine, Rules
@@ -67,9 +69,11 @@ def build(
     except ValueError as error:
         raise ConfigError(f"{error}: give addresses like 192.0.2.1 and networks like 192.0.2.0/24") from None
     engine = Engine(sides, rules(config, live=live))
+    # Without a host's key (a capture file) tokens are of this run only: unkeyed ones could be turned back.
+    masking = Masking(key or secrets.token_bytes(32)) if config.privacy.mask_numbers else None
     intervals = Intervals(
         sides,
-        identity=Identity(key, config.privacy.country or None),
+        identity=Identity(key, config.privacy.country or None, masking),
         observer=config.vc.observer,
         redact=tuple(header.lower() for header in config.privacy.redact_headers),
         on_stream=on_stream,

@@ -14,7 +14,7 @@ from typing import Any
 
 from agent.summary.catalog import METRICS
 from agent.summary.direction import MediaTotals
-from agent.summary.media import CallMinute, Identity
+from agent.summary.media import CallMinute, Identity, users_of
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value, binned
 from agent.tracking.call import Call
 from agent.tracking.dialog import Leg
@@ -221,7 +221,7 @@ class Intervals:
     def _over(self, event: CallOver) -> None:
         over = self._minute(event.stamp_ns).over
         if len(over) < MAX_CALL_ROWS:
-            over.append(call_row(event.call, self._sides.fallback))
+            over.append(call_row(event.call, self._sides.fallback, self._identity))
         else:
             self.call_rows_dropped += 1
 
@@ -318,12 +318,16 @@ class Intervals:
         return ConnectorMinute(connector.id, connector.region, values, media.coverage, figures)
 
     def _sip_row(self, seen: MessageSeen, connector: Connector) -> dict[str, Any]:
+        call_id, message = seen.call_id, redacted(seen.data, self._redact)
+        if self._identity.masking is not None:
+            users = users_of(seen.leg.call) if seen.leg is not None else ()
+            message, call_id = self._identity.masking.message(message, call_id, users)
         return {
             "voice_connector_id": connector.id,
             "aws_region": connector.region,
             "event_timestamp": seen.stamp_ns // 1_000_000,
-            "call_id": seen.call_id,
-            "sip_message": redacted(seen.data, self._redact),
+            "call_id": call_id,
+            "sip_message": message,
         }
 
 
@@ -346,18 +350,19 @@ def _figures(minute: Minute, fallback: Connector) -> dict[Connector, dict[str, A
     }
 
 
-def call_row(call: Call, fallback: Connector) -> dict[str, Any]:
+def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, Any]:
     """The `call` record of JSON output and the store. Nanoseconds, None where it did not happen."""
     lead, counted = call.lead, call.counted
     attempt = counted.attempt
     direction = call.accounts[0].direction if call.accounts else None
+    call_ids = identity.call_ids(call)
     return {
-        "call_id": lead.call_id,
-        "call_ids": list(dict.fromkeys(leg.call_id for leg in (lead, *call.legs))),
+        "call_id": call_ids[0],
+        "call_ids": call_ids,
         "voice_connector_id": (counted.connector or lead.connector or fallback).id,
         "direction": direction,
-        "from_sip_user": lead.from_user,
-        "to_sip_user": lead.to_user,
+        "from_sip_user": identity.user(lead.from_user),
+        "to_sip_user": identity.user(lead.to_user),
         "invite_ns": lead.invite_ns if lead.whole else None,
         "answer_ns": call.answer_ns if lead.whole else None,
         "end_ns": call.end_ns,

@@ -29,6 +29,7 @@ import msgspec
 from agent.summary import flags
 from agent.summary.catalog import DIRECTIONS, MEDIA_FIELDS, SIDES
 from agent.summary.direction import DirectionFigures, MediaTotals, of_stream
+from agent.summary.masking import Masking
 from agent.tracking.call import Call
 from agent.tracking.dialog import Leg
 from agent.tracking.events import FarEnd, ReportsMinute, RoundTrip, StreamMinute
@@ -43,14 +44,32 @@ class Identity:
 
     key: bytes = b""
     country: str | None = None  # ISO 3166 alpha-2, for numbers without a country code
+    masking: Masking | None = None  # people by tokens
 
     def endpoint(self, who: str) -> str:
         """An opaque identifier of `who`: stable on a host, not to be turned back without its key."""
         return _endpoint(self.key[:64], who)
 
+    def user(self, user: str) -> str:
+        """A user as records name it."""
+        return user if self.masking is None else self.masking.user(user)
+
+    def call_ids(self, call: Call) -> list[str]:
+        """The Call-IDs of a call, the lead's first, as records name them."""
+        found = list(dict.fromkeys([call.lead.call_id, *(leg.call_id for leg in call.legs)]))
+        if self.masking is None:
+            return found
+        known = users_of(call)
+        return [self.masking.text(call_id, known) for call_id in found]
+
     def country_of(self, user: str) -> str | None:
         """The ISO country of an E.164 user, None where it cannot be told."""
         return _country(user, self.country)
+
+
+def users_of(call: Call) -> list[str]:
+    """Both users of all its legs."""
+    return [user for leg in (call.lead, *call.legs) for user in (leg.from_user, leg.to_user)]
 
 
 @lru_cache(maxsize=65_536)
@@ -300,13 +319,14 @@ class CallView:
         other = lead.to_user if lead.side == "customer" else lead.from_user
         customer, remote = self.sides["customer"], self.sides["remote"]
         of = directions.get
+        call_ids = identity.call_ids(call)
         values = (
             connector.id,
             end_ns // 1_000_000,
-            lead.call_id,
-            lead.from_user,
+            call_ids[0],
+            identity.user(lead.from_user),
             identity.country_of(lead.from_user),
-            lead.to_user,
+            identity.user(lead.to_user),
             identity.country_of(lead.to_user),
             identity.endpoint(other or lead.peer),
             connector.region,
@@ -318,7 +338,7 @@ class CallView:
             *of("vc2rem", _NONE).fields(),
             _tenths(remote.rtt_us),
             _thousandths(remote.mos),
-            list(dict.fromkeys([lead.call_id, *(leg.call_id for leg in call.legs)])),
+            call_ids,
             sorted(found),
             self.minute.vc_lost,
             *of("cust2vc", _NONE).extras(totals.get("cust2vc", 0)),

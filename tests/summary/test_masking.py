@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.summary.masking import Masking
+
+ROOT = Path(__file__).parents[2]
+MASK = Masking(b"a host's key")
+BOB, NUMBER = MASK.user("bob"), MASK.user("+442079460110")
+QUOTED = MASK.user('B, \\"b\\" S')
+X = MASK.user("x")
+ROUTE = "Route: <sip:192.0.2.1;lr>, <sip:example.com:5060;lr>"
+VIA = "Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1234567"
+TOKEN = re.compile(r"n-[0-9a-f]{12}")
+
+
+def test_token_is_keyed_and_stable() -> None:
+    assert TOKEN.fullmatch(BOB)
+    assert MASK.user("bob") == BOB != Masking(b"another").user("bob")
+    assert MASK.user("") == ""
+
+
+@pytest.mark.parametrize("same", ["442079460110", "+44-20-7946-0110", "+44 (20) 7946.0110"])
+def test_number_has_one_token_however_it_is_written(same: str) -> None:
+    assert MASK.user(same) == NUMBER
+
+
+@pytest.mark.parametrize(
+    ("line", "masked"),
+    [
+        ("INVITE sip:+442079460110@h SIP/2.0", f"INVITE sip:{NUMBER}@h SIP/2.0"),
+        ("To: <sips:bob:secret@h:5061;transport=tls>", f"To: <sips:{BOB}@h:5061;transport=tls>"),
+        ("To: <sip:+442079460110;phone-context=+44@h;user=phone>", f"To: <sip:{NUMBER}@h;user=phone>"),
+        ("From: bob <sip:bob@h>;tag=1", f"From: {BOB} <sip:{BOB}@h>;tag=1"),
+        ('From: "bob" <sip:bob@h>;tag=1', f'From: "{BOB}" <sip:{BOB}@h>;tag=1'),
+        ('f:"B, \\"b\\" S"<sip:10.0.0.1>', f'f:"{QUOTED}" <sip:10.0.0.1>'),
+        ('From: "+44 20 7946 0110" <sip:bob@h>', f'From: "{NUMBER}" <sip:{BOB}@h>'),
+        ("From: sip:bob@h;tag=1", f"From: sip:{BOB}@h;tag=1"),
+        ("P-Asserted-Identity: <tel:+44-20-7946-0110>", f"P-Asserted-Identity: <tel:{NUMBER}>"),
+        ("P-Asserted-Identity: bob <sip:bob@h>, <tel:+442079460110>",
+         f"P-Asserted-Identity: {BOB} <sip:{BOB}@h>, <tel:{NUMBER}>"),
+        ("Contact: <sip:x@h>;q=1,bob <sip:bob@i>", f"Contact: <sip:{X}@h>;q=1,{BOB} <sip:{BOB}@i>"),
+        ("To: <sip:442079460110;user=phone>", f"To: <sip:{NUMBER};user=phone>"),
+        ("Refer-To: <sip:h?Referred-By=sip%3Abob%40h>", f"Refer-To: <sip:h?Referred-By=sip%3A{BOB}%40h>"),
+        ('Authorization: Digest username="bob",', f'Authorization: Digest username="{BOB}",'),
+        ("o=bob 1 1 IN IP4 192.0.2.1", f"o={BOB} 1 1 IN IP4 192.0.2.1"),
+        ("p=+44 20 7946 0110", f"p={NUMBER}"),
+        # What is nobody's stays.
+        ("o=- 1 1 IN IP4 192.0.2.1", "o=- 1 1 IN IP4 192.0.2.1"),
+        (ROUTE, ROUTE),
+        (VIA, VIA),
+    ],
+)  # fmt: skip
+def test_people_of_a_line_are_masked(line: str, masked: str) -> None:
+    text = MASK.message(f"X: y\r\n{line}\r\n")[0]
+    assert text.startswith("X: y\r\n" + masked)
+    assert "bob" not in text
+    assert "0110" not in text
+
+
+def test_digits_of_a_number_go_wherever_they_stand() -> None:
+    text, call_id = MASK.message(
+        "INVITE sip:+442079460110@h SIP/2.0\r\nCall-ID: x00442079460110y@h\r\nX-DID: %2B442079460110\r\n",
+        "x00442079460110y@h",
+    )
+    assert "442079460110" not in text
+    assert call_id == f"x00{NUMBER}y@h"
+    assert f"Call-ID: {call_id}\r\nX-DID: {NUMBER}\r\n" in text
+
+
+def test_short_number_is_masked_as_user_only() -> None:
+    text = MASK.message("SIP/2.0 100 Trying\r\nTo: <sip:100@h>\r\nCSeq: 100 INVITE\r\n")[0]
+    assert text == f"SIP/2.0 100 Trying\r\nTo: <sip:{MASK.user('100')}@h>\r\nCSeq: 100 INVITE\r\n"
+
+
+def test_call_id_without_a_number_is_the_messages_own() -> None:
+    assert MASK.message("To: <sip:+442079460110@h>\r\n", "c92938e1@h")[1] == "c92938e1@h"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["sip:", '\\"', '"<sip:', "<sip:", "sip:1", "tel:1", ";ext=a", "sip%3a", "\no=", ",a<sip:", "111111"],
+)
+def test_hostile_message_takes_no_long_time(piece: str) -> None:
+    text = "From: " + piece * (65_535 // len(piece)) + '"<sip:+442079460110@h>'
+    began = time.process_time()
+    MASK.message(text)
+    assert time.process_time() - began < 1
+
+
+def test_replay_with_masking_tells_nobody(tmp_path: Path) -> None:
+    config = tmp_path / "sbcwatch.toml"
+    config.write_text("[privacy]\nmask_numbers = true\n")
+    run = subprocess.run(
+        [sys.executable, "-m", "agent", "replay", "pcaps/loss-vc2cust-customer.pcap",
+         "pcaps/loss-vc2cust-remote.pcap", "--vc", "10.10.0.1", "--vc", "10.20.0.1", "--customer",
+         "10.10.0.0/24", "--json", "--config", str(config)],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    rows = [json.loads(line) for line in run.stdout.splitlines()]
+    plain = {"442079460110", "12065550110"}
+    assert not any(number in run.stdout for number in plain)
+    people = {(row["from_sip_user"], row["to_sip_user"]) for row in rows if row["type"] in ("media", "call")}
+    assert len(people) == 1
+    caller, called = people.pop()
+    assert TOKEN.fullmatch(caller)
+    assert TOKEN.fullmatch(called)
+    invite = next(row["sip_message"] for row in rows if row.get("sip_message", "").startswith("INVITE"))
+    assert f"sip:{called}@" in invite
+    assert f"<sip:{caller}@" in invite
+    (media, *_) = (row for row in rows if row["type"] == "media")
+    assert (media["from_country"], media["to_country"]) == ("GB", "US")
+    assert {row["call_id"] for row in rows if row["type"] == "sip"} == set(media["call_ids"])
