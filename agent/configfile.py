@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -21,6 +22,10 @@ from agent.config import RETENTION_DAYS, Config, ConnectorSettings, media_ports
 from agent.errors import ConfigError
 
 ENVIRONMENT = "SBCWATCH_"
+# Settings with another name or section now: "section.key" before, "section.key" since. A file or variable with
+# the old one works as before, and a warning says what to write instead. An entry stays for two minor versions
+# at least.
+RENAMED: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +40,16 @@ class Problem:
         return f"line {self.line}: {self.where}: {self.text}" if self.line else f"{self.where}: {self.text}"
 
 
-def load(path: str | Path | None, environment: Mapping[str, str] = os.environ) -> Config:
-    """The configuration of a file (None: defaults) and the environment.
+def _to_stderr(warning: str) -> None:
+    print(f"warning: {warning}", file=sys.stderr)
+
+
+def load(
+    path: str | Path | None,
+    environment: Mapping[str, str] = os.environ,
+    warn: Callable[[str], None] = _to_stderr,
+) -> Config:
+    """The configuration of a file (None: defaults) and the environment. `warn` is told what has a new name.
 
     Raises ConfigError with every problem found, each on its line.
     """
@@ -47,15 +60,20 @@ def load(path: str | Path | None, environment: Mapping[str, str] = os.environ) -
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
             raise ConfigError(f"{path}: {reason}: name a readable TOML file with --config") from None
-    config, problems = read(text, environment)
+    warnings: list[Problem] = []
+    config, problems = read(text, environment, warnings)
+    name = str(path) if path is not None else "configuration"
+    for warning in warnings:
+        warn(f"{name}: {warning}")
     if config is None:
-        name = str(path) if path is not None else "configuration"
         raise ConfigError("\n".join(f"{name}: {problem}" for problem in problems))
     return config
 
 
-def read(text: str, environment: Mapping[str, str]) -> tuple[Config | None, list[Problem]]:
-    """Parse and check; either a configuration or every problem."""
+def read(
+    text: str, environment: Mapping[str, str], warnings: list[Problem] | None = None
+) -> tuple[Config | None, list[Problem]]:
+    """Parse and check; either a configuration or every problem. `warnings` is given the old names met."""
     raw: dict[str, Any] = {}
     if text:
         import tomllib  # 5 ms: only where there is something to read
@@ -65,6 +83,10 @@ def read(text: str, environment: Mapping[str, str]) -> tuple[Config | None, list
         except tomllib.TOMLDecodeError as error:
             return None, [Problem("syntax", _line_in(str(error)), f"{error}: mend the TOML")]
     problems: list[Problem] = []
+    told = warnings if warnings is not None else []
+    if RENAMED:
+        text = _renamed(raw, text, told, problems)
+        environment = _renamed_variables(environment, told, problems)
     _override(raw, environment, problems)
     values: dict[str, Any] = {}
     for section, content in raw.items():
@@ -85,6 +107,50 @@ def read(text: str, environment: Mapping[str, str]) -> tuple[Config | None, list
     config = Config(**values)
     problems += _check(config, text)
     return (None, problems) if problems else (config, [])
+
+
+def _renamed(raw: dict[str, Any], text: str, warnings: list[Problem], problems: list[Problem]) -> str:
+    """Move old names of `raw` to their new place; the text with them, where that is the same section."""
+    for old, new in RENAMED.items():
+        (section, key), (target, name) = old.split("."), new.split(".")
+        content = raw.get(section)
+        for number, row in enumerate(content if isinstance(content, list) else [content]):
+            if not isinstance(row, dict) or key not in row:
+                continue
+            where = f"{section}[{number}]" if isinstance(content, list) else section
+            line = _line_of(text, where, key)
+            into = row if target == section else raw.setdefault(target, {})
+            if name in into:
+                problems.append(
+                    Problem(f"{where}.{key}", line, f"is {new} now, which is set too: remove this one")
+                )
+            else:
+                into[name] = row[key]
+                warnings.append(Problem(f"{where}.{key}", line, f"is {new} now: rename it"))
+            del row[key]
+            if line and target == section:
+                lines = text.splitlines()
+                lines[line - 1] = lines[line - 1].replace(key, name, 1)
+                text = "\n".join(lines)
+        if content == {} and section not in _fields(Config):
+            del raw[section]  # a section that is no more, and nothing unknown is left in it
+    return text
+
+
+def _renamed_variables(
+    environment: Mapping[str, str], warnings: list[Problem], problems: list[Problem]
+) -> Mapping[str, str]:
+    found = dict(environment)
+    for old, new in RENAMED.items():
+        before, since = (ENVIRONMENT + name.replace(".", "_").upper() for name in (old, new))
+        if before in found:
+            value = found.pop(before)
+            if since in found:
+                problems.append(Problem(before, 0, f"is {since} now, which is set too: remove this one"))
+            else:
+                found[since] = value
+                warnings.append(Problem(before, 0, f"is {since} now: rename it"))
+    return found
 
 
 def _section(kind: Any, where: str, content: Any, text: str, problems: list[Problem]) -> Any:

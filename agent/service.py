@@ -44,16 +44,20 @@ FLUSH_S = 10.0  # how long a stop may wait for AWS; systemd's TimeoutStopSec is 
 
 def run_command(options: argparse.Namespace) -> int:
     """`sbcwatch run`: watch until SIGTERM or SIGINT. Raises SbcwatchError where it cannot start."""
-    config = load(options.config)
+    warnings: list[str] = []
+    config = load(options.config, warn=warnings.append)
     if options.interface:
         config.capture.interfaces = tuple(options.interface)
     check_bound(config)
-    return Service(config, options.config, confine=config.confine.enabled).run()
+    journal = Journal()
+    for warning in warnings:
+        journal.warning("config", warning)
+    return Service(config, options.config, journal, confine=config.confine.enabled).run()
 
 
 def check_command(options: argparse.Namespace) -> int:
     """`sbcwatch check-config`: every problem, or what the file means."""
-    config = load(options.file)
+    config = load(options.file, warn=lambda warning: print(f"warning: {warning}"))
     build(config)
     check_bound(config)
     print(explain(config))
@@ -280,7 +284,7 @@ class Service:
     def _reconfigure(self) -> None:
         """SIGHUP: all of the new configuration, or none of it."""
         try:
-            config = load(self._config_path)
+            config = load(self._config_path, warn=lambda warning: self._journal.warning("config", warning))
             pipeline = self._built(config)
         except SbcwatchError as error:
             self._journal.error("reload", f"configuration not taken, the old one stays: {error}")

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 
 import pytest
 
-from agent import config, configfile
+from agent import config, configfile, service
 from agent.errors import ConfigError
 
 SHIPPED = Path(__file__).parent.parent / "config" / "sbcwatch.toml"
@@ -89,3 +90,87 @@ def test_missing_file_is_one_line_with_the_fix() -> None:
         ConfigError, match=r"no-such\.toml: No such file or directory: name a readable TOML file"
     ):
         configfile.load("no-such.toml", {})
+
+
+# -- a configuration of the version before
+
+
+@pytest.fixture
+def renamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if these settings had been called otherwise: within a section, across sections, in a row."""
+    names = {
+        "capture.ring_size": "capture.ring_mb",
+        "media.plc": "quality.plc",
+        "metrics.prefix": "cloudwatch.namespace",
+        "connectors.networks": "connectors.customer_networks",
+    }
+    monkeypatch.setattr(configfile, "RENAMED", names)
+
+
+@pytest.mark.usefixtures("renamed")
+def test_old_names_work_and_are_told_with_their_lines() -> None:
+    text = """[capture]
+ring_size = 8
+[media]
+plc = false
+[metrics]
+prefix = "Mine"
+[[connectors]]
+id = "a"
+[[connectors]]
+id = "b"
+networks = ["192.0.2.0/24"]
+"""
+    warnings: list[configfile.Problem] = []
+    read, wrong = configfile.read(text, {}, warnings)
+    assert not wrong
+    assert read is not None
+    assert (read.capture.ring_mb, read.quality.plc, read.cloudwatch.namespace) == (8, False, "Mine")
+    assert [connector.customer_networks for connector in read.connectors] == [(), ("192.0.2.0/24",)]
+    assert [str(warning) for warning in warnings] == [
+        "line 2: capture.ring_size: is capture.ring_mb now: rename it",
+        "line 4: media.plc: is quality.plc now: rename it",
+        "line 6: metrics.prefix: is cloudwatch.namespace now: rename it",
+        "line 11: connectors[1].networks: is connectors.customer_networks now: rename it",
+    ]
+
+
+@pytest.mark.usefixtures("renamed")
+def test_old_variable_works_and_is_told() -> None:
+    warnings: list[configfile.Problem] = []
+    read, wrong = configfile.read("", {"SBCWATCH_CAPTURE_RING_SIZE": "16"}, warnings)
+    assert not wrong
+    assert read is not None
+    assert read.capture.ring_mb == 16
+    assert [str(warning) for warning in warnings] == [
+        "SBCWATCH_CAPTURE_RING_SIZE: is SBCWATCH_CAPTURE_RING_MB now: rename it"
+    ]
+
+
+@pytest.mark.usefixtures("renamed")
+def test_old_and_new_name_together_are_refused() -> None:
+    assert problems("[capture]\nring_size = 8\nring_mb = 9\n") == [
+        "line 2: capture.ring_size: is capture.ring_mb now, which is set too: remove this one"
+    ]
+
+
+@pytest.mark.usefixtures("renamed")
+def test_bad_value_under_an_old_name_is_told_on_its_line() -> None:
+    assert problems('[capture]\nring_size = "x"\n')[0].startswith("line 2: capture.ring_mb: Expected `int`")
+
+
+@pytest.mark.usefixtures("renamed")
+def test_check_config_prints_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sbcwatch.toml"
+    path.write_text("[capture]\nring_size = 8\n")
+    assert service.check_command(argparse.Namespace(file=str(path))) == 0
+    said = capsys.readouterr().out
+    assert f"warning: {path}: line 2: capture.ring_size: is capture.ring_mb now: rename it\n" in said
+    assert "watching: all interfaces" in said
+
+
+def test_renamed_settings_lead_to_settings_and_from_none() -> None:
+    for old, new in configfile.RENAMED.items():
+        section, key = new.split(".")
+        assert key in configfile._fields(configfile._fields(config.Config)[section].type), new
+        assert not hasattr(getattr(config.Config(), old.split(".")[0], None), old.split(".")[1]), old
