@@ -22,9 +22,9 @@ from agent.config import RETENTION_DAYS, Config, ConnectorSettings, media_ports
 from agent.errors import ConfigError
 
 ENVIRONMENT = "SBCWATCH_"
-# Settings with another name or section now: "section.key" before, "section.key" since. A file or variable with
-# the old one works as before, and a warning says what to write instead. An entry stays for two minor versions
-# at least.
+# Settings with another name or section now: "section.key" before, "section.key" since. A file or variable
+# with the old one works as before, and a warning says what to write instead. An entry stays for two minor
+# versions at least.
 RENAMED: dict[str, str] = {}
 
 

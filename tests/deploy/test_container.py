@@ -98,20 +98,20 @@ def within(network: str, code: str) -> str:
     return run.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.image
 def test_image_is_at_most_150_mb(images: Images) -> None:
     size = images.size(IMAGE)
     print(f"image {size / 1e6:.0f} MB, of which the base {images.size('localhost/base') / 1e6:.0f} MB")
     assert size <= SIZE_LIMIT
 
 
-@pytest.mark.slow
+@pytest.mark.image
 def test_image_checks_its_health_in_exec_form(images: Images) -> None:
     assert images.config(IMAGE)["Healthcheck"]["Test"] == ["CMD", "sbcwatch", "healthcheck"]
     assert images.config(IMAGE).get("User", "") in ("", "0", "root")
 
 
-@pytest.mark.slow
+@pytest.mark.image
 def test_container_is_healthy_with_net_raw_alone_on_a_read_only_root(container: Container) -> None:
     assert container.execute("sbcwatch", "healthcheck").returncode == 0
     status = container.execute("cat", "/proc/1/status").stdout
@@ -120,7 +120,7 @@ def test_container_is_healthy_with_net_raw_alone_on_a_read_only_root(container: 
     assert container.execute("touch", "/etc/x").returncode != 0
 
 
-@pytest.mark.slow
+@pytest.mark.image
 def test_container_counts_right_and_compiled(container: Container) -> None:
     run = container.execute("sbcwatch", "selftest")
     assert run.returncode == 0
@@ -128,7 +128,7 @@ def test_container_counts_right_and_compiled(container: Container) -> None:
     assert "AF_PACKET allowed" in run.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.image
 def test_container_hears_its_neighbour_in_the_shared_network(container: Container, network: str) -> None:
     metrics = within(network, SAY)
     frames = re.search(r"^sbcwatch_agent_frames_total ([\d.]+)", metrics, re.MULTILINE)
@@ -136,7 +136,7 @@ def test_container_hears_its_neighbour_in_the_shared_network(container: Containe
     assert float(frames[1]) >= 20
 
 
-@pytest.mark.slow
+@pytest.mark.image
 @pytest.mark.parametrize("service", ["cloudwatch", "logs", "sts"])
 def test_container_has_the_services_used(container: Container, service: str) -> None:
     code = f"import boto3; boto3.client({service!r}, region_name='eu-west-1')"
@@ -145,7 +145,7 @@ def test_container_has_the_services_used(container: Container, service: str) -> 
     assert container.execute("/opt/sbcwatch/bin/python3", "-c", code).returncode != 0
 
 
-@pytest.mark.slow
+@pytest.mark.image
 def test_container_stops_in_order_on_sigterm(container: Container) -> None:
     container.kill(signal.SIGTERM.name)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -153,7 +153,7 @@ def test_container_stops_in_order_on_sigterm(container: Container) -> None:
     assert container.process.poll() == 0, container.log
 
 
-@pytest.mark.slow
+@pytest.mark.image
 def test_tls_target_has_tshark(images: Images, tmp_path: Path) -> None:
     if not os.environ.get("SBCWATCH_TEST_TLS_IMAGE"):
         pytest.skip("tshark's packages take minutes to install: set SBCWATCH_TEST_TLS_IMAGE=1")
