@@ -11,6 +11,7 @@ cannot be had, or would break what is configured, that part is left out and the 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
 import site
@@ -195,7 +196,12 @@ def _landlock(state: Path, config: Path | None, environment: Mapping[str, str], 
             "Landlock: package landlock is not installed (pip install 'sbcwatch[confine]')"
         )
         return
-    rules = Ruleset()
+    try:
+        rules = Ruleset()
+    except OSError as error:
+        reason = "a filter around the process refuses it" if error.errno == errno.EPERM else error.strerror
+        report.left_out.append(f"Landlock: {reason}")
+        return
     read = FSAccess.READ_FILE | FSAccess.READ_DIR
     special = FSAccess.EXECUTE | FSAccess.MAKE_CHAR | FSAccess.MAKE_BLOCK
     state.mkdir(parents=True, exist_ok=True)
