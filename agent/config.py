@@ -276,6 +276,13 @@ class Limits(_Section):
 
     max_streams: Annotated[int, Meta(ge=100, description="RTP streams followed at once.")] = 200_000
     max_calls: Annotated[int, Meta(ge=100, description="Calls followed at once.")] = 100_000
+    max_memory_mb: Annotated[
+        int, Meta(ge=128, description="Resident memory, MB: both of the above are lowered to what fits.")
+    ] = 512
+    sip_budget: Annotated[
+        int,
+        Meta(ge=0, description="SIP messages a second from one far address; what is beyond is shed. 0: all."),
+    ] = 2_000
 
 
 class Config(_Section):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agent.capture import Source
-from agent.config import Config
+from agent.config import Config, Limits
 from agent.errors import ConfigError
 from agent.summary.interval import Intervals
 from agent.summary.masking import Masking
@@ -24,6 +24,9 @@ from agent.tracking.stream import QualityRules
 # trunk may be silent for long; a live source speaks several times a second unless the host was suspended.
 FILE_IDLE_NS = 3600 * 10**9
 LIVE_IDLE_NS = 65 * 10**9
+# Resident memory, measured by tests/flooding: the daemon with boto3 and its buffers, a call that a flood made
+# up (with its messages and its part of a checkpoint), a stream of two packets.
+BASE_BYTES, CALL_BYTES, STREAM_BYTES = 112 << 20, 9 << 10, 2 << 10
 
 
 class Keeper(Protocol):
@@ -84,6 +87,7 @@ def build(
 def rules(config: Config, *, live: bool = False) -> Rules:
     """Configuration in the engine's units: nanoseconds."""
     calls = config.calls
+    max_calls, max_streams = tables(config.limits)
     return Rules(
         calls=CallRules(
             # A customer's host sees one leg of each call: the one that there is counts.
@@ -97,7 +101,7 @@ def rules(config: Config, *, live: bool = False) -> Rules:
             call_id_suffixes=calls.call_id_suffixes,
             not_failures=calls.not_failures,
             throttle_patterns=calls.throttle_patterns,
-            max_calls=config.limits.max_calls,
+            max_calls=max_calls,
         ),
         quality=QualityRules(
             config.quality.jitter_buffer_ms, config.quality.default_rtt_ms, config.quality.plc
@@ -107,9 +111,16 @@ def rules(config: Config, *, live: bool = False) -> Rules:
         single_span=config.capture.single_span,
         adaptive_buffer=config.quality.jitter_buffer == "adaptive",
         max_buffer_ms=config.quality.jitter_buffer_max_ms,
-        max_streams=config.limits.max_streams,
+        max_streams=max_streams,
+        sip_budget=config.limits.sip_budget if live else 0,
         idle_ns=LIVE_IDLE_NS if live else FILE_IDLE_NS,
     )
+
+
+def tables(limits: Limits) -> tuple[int, int]:
+    """Calls and streams that may be followed at once: what is configured, or what fits in the memory."""
+    half = ((limits.max_memory_mb << 20) - BASE_BYTES) // 2
+    return min(limits.max_calls, half // CALL_BYTES), min(limits.max_streams, half // STREAM_BYTES)
 
 
 def ns(seconds: float) -> int:

@@ -120,6 +120,12 @@ def self_metrics(service: Service) -> dict[str, Row]:
             "gauge",
             [({"table": table}, size) for table, size in engine.tables().items()],
         ),
+        "sbcwatch_agent_sip_shed": one(
+            "SIP messages beyond the budget of their source, not parsed", "counter", engine.budget.shed
+        ),
+        "sbcwatch_agent_sip_talkers": one(
+            "Sources above their budget, or scanners, in the last minute", "gauge", len(service.talkers)
+        ),
         "sbcwatch_agent_clock_steps": one("Times the host's clock was set", "counter", service.clock.steps),
         "sbcwatch_agent_commit_seconds": one(
             "Time the last write took", "gauge", service.writer.commit_seconds

@@ -36,6 +36,7 @@ from agent.selfmetrics import Figures, Health, self_metrics
 from agent.sinks.delivery import Delivery
 from agent.sinks.prometheus import Totals
 from agent.store import Store
+from agent.tracking.budget import Talker
 from agent.writer import Writer
 
 CHECKPOINT_SHARE = 50  # a checkpoint may take a fiftieth of the time between two
@@ -103,6 +104,7 @@ class Service:
         self.health = Health(time.monotonic)
         self.checkpoint_seconds = 0.0
         self.discarded = 0  # restored minutes that had been committed before
+        self.talkers: list[Talker] = []  # of the last minute
         self._save_at_ns = 0
         self._notifier = Notifier()
 
@@ -227,6 +229,8 @@ class Service:
                 self._step(self.source.step.after_ns - self.source.step.before_ns)
             engine, intervals = self.pipeline.engine, self.pipeline.intervals
             pass_on(engine.feed(batch) + engine.advance(now_ns), intervals, self.writer)
+            if self.writer.has_minutes:
+                self._name_talkers()
             if self.writer.has_minutes or now_ns >= self._save_at_ns:
                 self._save(now_ns)
             self.health.passed(overdue_ns=engine.overdue_ns(now_ns))
@@ -237,6 +241,19 @@ class Service:
                 self._reconfigure()
             if self._stop.is_set():
                 return
+
+    def _name_talkers(self) -> None:
+        """Once a minute: who floods, and who scans."""
+        self.talkers = self.pipeline.engine.budget.talkers()
+        for talker in self.talkers:
+            self._journal.warning(
+                "flood",
+                "a source is above its SIP budget" if talker.shed else "a SIP scanner",
+                source=talker.address,
+                messages=talker.messages,
+                shed=talker.shed,
+                scanner=talker.scanner,
+            )
 
     def _save(self, now_ns: int) -> None:
         """Hand everything over with a checkpoint. One that costs much comes less often, and says so."""

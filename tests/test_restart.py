@@ -1,4 +1,4 @@
-"""Kills, stops, reloads and clock steps while lab calls are up: nothing counts twice, nothing counted is lost.
+"""Kills, stops, reloads and clock steps under lab calls: nothing counts twice, nothing counted is lost.
 
 The daemon is a process of its own in simulated time (`tests/chaos`); the last test kills the real command
 on a real interface.

@@ -139,12 +139,12 @@ class Store:
 
     @property
     def closed_unsaved_ns(self) -> int:
-        """End of what was closed after the newest checkpoint was taken, 0 if nothing: that checkpoint's counts
-        of before were published already. A clock that was set back does not matter: a checkpoint comes last.
+        """End of what was closed after the newest checkpoint was taken, 0 if nothing: what it counted before
+        that was published already. A clock that was set back does not matter: a checkpoint comes last.
         """
         (*_, marks) = self._volume.read(lambda c: dict(c.execute("SELECT name, value FROM marks").fetchall()))
         noted = [note for note in self._volume.noted_closed() if note != marks.get("void_note")]
-        return max([marks.get("unsaved_ns", 0), *noted])
+        return max([int(marks.get("unsaved_ns", 0)), *noted])
 
     def add_gap(self, gap: Gap) -> None:
         self._volume.write(lambda connection: add_gap(connection, self._volume.next_id(), gap))

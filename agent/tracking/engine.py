@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from agent.errors import Reason, WireError
+from agent.tracking.budget import Budget
 from agent.tracking.events import Event, MinuteClosed, MinutesSkipped
 from agent.tracking.loop_cy import STOP_END, STOP_SLOW, STOP_STREAM, Loop
 from agent.tracking.media import Media
@@ -44,6 +45,7 @@ class Rules:
     adaptive_buffer: bool = False
     max_buffer_ms: float = 200.0
     max_streams: int = 200_000
+    sip_budget: int = 0  # messages a second from one far address, 0: no bound
     idle_ns: int = 3600 * SECOND_NS  # after so long without a frame, or a word of the clock, there is a gap
 
 
@@ -62,13 +64,12 @@ class Engine:
             single_span=rules.single_span,
         )
         self._out: list[Event] = []
-        self.media = Media(
-            self.loop, sides, self._out, quality=rules.quality, observer=rules.observer
-        )
+        self.media = Media(self.loop, sides, self._out, quality=rules.quality, observer=rules.observer)
         self.signalling = Signalling(rules.calls, sides, self.media, self._out)
         self.rejects: Counter[Reason] = self.media.rejects
         self.counters: Counter[str] = self.signalling.counters
         self.missed: deque[tuple[int, int]] = deque(maxlen=MAX_MISSED)
+        self.budget = Budget(rules.sip_budget)
         self._fragments = Fragments()
         self._tcp = TcpStreams()
         # (payload, both sockets) to (when, by which path), of the newest 20 ms; oldest first
@@ -123,8 +124,8 @@ class Engine:
     ) -> None:
         """Go on where another engine was at `now_ns`, with its loop's streams. Only before any frame.
 
-        `minute_ns`, `missed` and the loop's times are still to be moved by `shift_ns`. Raises ValueError where the
-        snapshot is not this loop's.
+        `minute_ns`, `missed` and the loop's times are still to be moved by `shift_ns`. Raises ValueError
+        where the snapshot is not this loop's.
         """
         self.loop.restore(loop)
         self.now_ns = now_ns
@@ -225,6 +226,7 @@ class Engine:
             "media_sockets": len(self.media.offers),
             "fragments": len(self._fragments),
             "tcp_streams": len(self._tcp),
+            "sip_sources": len(self.budget),
             "digests": len(self._recent),
         }
 
@@ -352,6 +354,10 @@ class Engine:
         return False
 
     def _sip(self, packet: packets.Packet, data: bytes) -> None:
+        towards = not self.sides.is_vc(packet.src)
+        peer = packet.src if towards else packet.dst
+        if not self.budget.takes(peer, towards, data, packet.stamp_ns):
+            return
         try:
             message = sip.parse(data)
         except WireError as error:

@@ -97,7 +97,7 @@ class Media:
         self._replaced(leg, session, passage)
 
     def count_on(self, legs: Iterable[Leg]) -> None:
-        """Legs of before a restart, over or not: what was counted of their RTCP waits for its minute's close."""
+        """Legs of before a restart, over or not: RTCP that was counted waits for its minute's close."""
         self._reporting.update(leg for leg in legs if leg.reports)
 
     def attach(self, told: Iterable[tuple[int, bool, Away]]) -> None:

@@ -8,5 +8,5 @@
     driver    the faults
     judge     what the strict CloudWatch stored, held against the ledger
 
-`python -m tests.chaos --kills 200 --seed 7`. Everything but the scheduling of processes follows from the seed.
+`python -m tests.chaos --kills 200 --seed 7`. All but the scheduling of processes follows from the seed.
 """

@@ -19,9 +19,27 @@ from agent.config import Config
 from tests.replayed import PCAPS, sidecar
 
 # Of the lab's scenarios those that have no IPv6, TCP, VLAN or fragments, and end within a minute.
-SPOKEN = ("short-inbound", "short-outbound", "answered-inbound", "answered-outbound", "loss-cust2vc", "loss-vc2cust")
-UNSPOKEN = ("busy-inbound", "cancelled-outbound", "carrier-503-outbound", "throttled-outbound", "challenged-outbound")
-DIRECTIONS = {"cust2vc": "CustomerToVc", "vc2cust": "VcToCustomer", "rem2vc": "RemoteToVc", "vc2rem": "VcToRemote"}
+SPOKEN = (
+    "short-inbound",
+    "short-outbound",
+    "answered-inbound",
+    "answered-outbound",
+    "loss-cust2vc",
+    "loss-vc2cust",
+)
+UNSPOKEN = (
+    "busy-inbound",
+    "cancelled-outbound",
+    "carrier-503-outbound",
+    "throttled-outbound",
+    "challenged-outbound",
+)
+DIRECTIONS = {
+    "cust2vc": "CustomerToVc",
+    "vc2cust": "VcToCustomer",
+    "rem2vc": "RemoteToVc",
+    "vc2rem": "VcToRemote",
+}
 _TOKEN = re.compile(rb"(?:^|\r\n)Call-ID: *([^\r]+)|;tag=([^;>\s]+)|;branch=z9hG4bK([^;,\s]+)", re.I)
 _PORTS = re.compile(rb"(m=audio |a=rtcp:)(3\d{4})\b")
 _UDP = 14 + 20  # Ethernet and IPv4 without options
@@ -155,7 +173,11 @@ def _adds(payload: bytes, length: int, direction: str, sip: bool) -> tuple[tuple
 def _totals(truth: dict[str, Any]) -> Counter[str]:
     totals: Counter[str] = Counter()
     for way in ("inbound", "outbound"):
-        for what, metric in (("attempts", "CallAttempts"), ("answered", "CallsAnswered"), ("failed", "CallFailures")):
+        for what, metric in (
+            ("attempts", "CallAttempts"),
+            ("answered", "CallsAnswered"),
+            ("failed", "CallFailures"),
+        ):
             totals[way.capitalize() + metric] += truth[what][way]
     totals["Throttles"] += sum(truth["throttles"].values())
     for direction, prefix in DIRECTIONS.items():

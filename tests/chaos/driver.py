@@ -33,9 +33,11 @@ HOUR_NS = 3600 * SECOND_NS
 SPEED = 10.0
 TICK_S = 0.01
 SINK_FAULTS = (
-    "throttle", "500", "503", "expired_token", "denied", "skew", "hang", "reset", "reset_mid_response", "lost",
+    "throttle", "500", "503", "expired_token", "denied", "skew", "hang", "reset", "reset_mid_response",
+    "lost",
 )  # fmt: skip
 OUTAGES = ("throttle", "500", "503", "expired_token", "denied", "skew", "reset")
+SINKS = ("cloudwatch", "logs_media", "logs_sip")
 CONFIG = """
 [[connectors]]
 id = "{connector}"
@@ -90,7 +92,8 @@ class Run:
         self._unsent = 0  # frames that the queue had no room for
         self._sent_ns = self.sim.boottime_ns()
         self._starts = 0
-        self.clean = True  # no wall clock was set: a label is one minute
+        self.gaps: list[str] = []  # what the store itself says is missing, at the end
+        self.refused = 0  # records that were sent in vain
 
     # -- the daemon
 
@@ -276,7 +279,9 @@ class Run:
         if self.daemon is not None and self.ready:
             self.settle()
             now_ns, step_ns = self.sim.boottime_ns(), self.sim.step_ns
-            self.daemon.send(feed.encode(now_ns + step_ns, [], Loss(began_ns + step_ns, now_ns + step_ns, None)))
+            self.daemon.send(
+                feed.encode(now_ns + step_ns, [], Loss(began_ns + step_ns, now_ns + step_ns, None))
+            )
             self._unsent, self._sent_ns = 0, now_ns
 
     def stopped(self, seconds: float) -> None:
@@ -289,7 +294,6 @@ class Run:
 
     def set_clock(self) -> None:
         self.did["clock set"] += 1
-        self.clean = False
         self.settle()
         self.sim.set_step(0 if self.sim.step_ns else self.draw.choice((HOUR_NS, -HOUR_NS)))
         self.sim.advance(1_000_000)
@@ -336,8 +340,17 @@ class Run:
             self.aws.heal()
             self.aws.fail(kind, times=None)
             self.leap(hours * 3600 / len(OUTAGES), 15.0)
+            self._written()
         self.aws.heal()
         self.templates, self.rate = before, rate
+
+    def _written(self) -> None:
+        """Until the disk has kept up: a day of minutes in seconds is more than any daemon has to write."""
+        deadline = time.monotonic() + 120
+        while (self._saved_ns() or 0) < self.sim.boottime_ns() - 40 * SECOND_NS:
+            assert time.monotonic() < deadline, "the disk does not keep up"
+            self.leap(5.0)
+            time.sleep(0.05)
 
     # -- the end
 
@@ -359,14 +372,18 @@ class Run:
         status = self.stop()
         assert status == 0, self.log.read_text()[-3000:]
         store = Store(self.state / "sbcwatch.sqlite", read_only=True)
-        duplicates = sum(store.outbox.totals(s).get("maybe_duplicate", 0) for s in ("cloudwatch", "logs_media", "logs_sip"))
+        totals = {sink: store.outbox.totals(sink) for sink in SINKS}
+        self.gaps = [
+            f"{gap.kind} {gap.sink}: {gap.records} records: {gap.why}" for gap in store.gaps(0, 1 << 62)
+        ]
         store.close()
-        return duplicates
+        self.refused = sum(its.get("quarantined", 0) + its.get("dropped", 0) for its in totals.values())
+        return sum(its.get("maybe_duplicate", 0) for its in totals.values())
 
     def _depth(self) -> int:
         store = Store(self.state / "sbcwatch.sqlite", read_only=True)
         try:
-            return sum(store.outbox.depth(s)[0] for s in ("cloudwatch", "logs_media", "logs_sip"))
+            return sum(store.outbox.depth(sink)[0] for sink in SINKS)
         finally:
             store.close()
 

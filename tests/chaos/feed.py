@@ -1,4 +1,4 @@
-"""Frames over a sequenced-packet socket: one message a batch. What does not fit is dropped, as a ring drops."""
+"""Frames over a sequenced-packet socket: one message a batch. What has no room is dropped, as by a ring."""
 
 from __future__ import annotations
 

@@ -62,7 +62,9 @@ class Union(StrictAws):
 
 
 def _of_connector(datum: dict[str, Any]) -> bool:
-    return [(d["Name"], d["Value"]) for d in datum.get("Dimensions") or []] == [("VoiceConnectorId", CONNECTOR)]
+    return [(d["Name"], d["Value"]) for d in datum.get("Dimensions") or []] == [
+        ("VoiceConnectorId", CONNECTOR)
+    ]
 
 
 def _sum(datum: dict[str, Any]) -> float:
@@ -88,7 +90,9 @@ def judge(aws: Union, ledger: Ledger, maybe_duplicate: int) -> list[str]:
     stored = Counter(str(row["call_id"]) for row in aws.events(SIP_GROUP))
     more = {call_id: n for call_id, n in stored.items() if n > ledger.messages[call_id]}
     if more:
-        faults.append(f"SIP messages stored more often than sent: {len(more)} calls, {list(more.items())[:3]}")
+        faults.append(
+            f"SIP messages stored more often than sent: {len(more)} calls, {list(more.items())[:3]}"
+        )
     missing = sum(ledger.messages.values()) - sum(stored.values())
     if missing > ledger.messages_unseen:
         faults.append(f"{missing} SIP messages missing, at most {ledger.messages_unseen} may be")

@@ -1,8 +1,8 @@
 """What was on the wire, and what no process can have counted: the truth and its stated bound.
 
 A frame may go uncounted where no process captured it, or where its process was killed before the next
-checkpoint was committed. What follows in a call whose signalling went unseen is uncertain: its media may belong
-to nobody. Everything else must be counted, once.
+checkpoint was committed. What follows in a call whose signalling went unseen is uncertain: its media may
+belong to nobody. Everything else must be counted, once.
 """
 
 from __future__ import annotations

@@ -1,0 +1,147 @@
+"""Floods at 100,000 frames a second of capture time: bounded tables and memory, and real calls to the packet.
+
+`python -m tests.flooding invites 1000000` runs one at full size; here each is a tenth or less of that.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.config import Config, Limits
+from agent.pipeline import rules, tables
+from agent.tracking.budget import MAX_SOURCES, SECOND_NS, Budget, Talker
+
+ROOT = Path(__file__).parent.parent
+OPTIONS = b"OPTIONS sip:a SIP/2.0\r\nCall-ID: 1\r\n"
+MEMORY_MB = 512
+
+
+@cache
+def flooded(kind: str, count: int, live: bool = False) -> dict[str, Any]:
+    """In a process of its own, whose resident memory is the flood's."""
+    command = [sys.executable, "-m", "tests.flooding", kind, str(count), *(["--live"] if live else [])]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def assert_real_calls_are_exact(result: dict[str, Any]) -> None:
+    alone = flooded("invites", 0)
+    assert len(alone["calls"]) == 50
+    for what in ("calls", "media", "values"):
+        assert result[what] == alone[what]
+    assert result["rss_mb"] < MEMORY_MB
+
+
+@pytest.mark.slow
+def test_invented_calls_push_each_other_out_and_no_real_one() -> None:
+    result = flooded("invites", 30_000)
+    most, _ = tables(Limits())
+    assert result["tables"]["calls"] == most
+    assert result["counters"]["calls_evicted"] == 30_050 - most
+    assert_real_calls_are_exact(result)
+
+
+def test_registers_leave_real_calls_exact() -> None:
+    assert_real_calls_are_exact(flooded("registers", 30_000))
+
+
+def test_ssrcs_onto_a_real_calls_socket_leave_it_exact() -> None:
+    result = flooded("ssrcs", 50_000)
+    assert result["tables"]["streams"] <= 101
+    assert_real_calls_are_exact(result)
+
+
+def test_invented_streams_are_bounded_and_leave_real_calls_exact() -> None:
+    result = flooded("pairs", 50_000)
+    assert result["tables"]["streams"] <= tables(Limits())[1]
+    assert_real_calls_are_exact(result)
+
+
+def test_segments_without_a_beginning_are_bounded_and_leave_real_calls_exact() -> None:
+    result = flooded("segments", 20_000)
+    assert result["tables"]["tcp_streams"] <= 4_096
+    assert_real_calls_are_exact(result)
+
+
+def test_fragments_never_finished_are_bounded_and_leave_real_calls_exact() -> None:
+    result = flooded("fragments", 20_000)
+    assert result["tables"]["fragments"] <= 1_024
+    assert_real_calls_are_exact(result)
+
+
+def test_live_flood_of_one_address_is_shed_and_named_and_real_calls_are_exact() -> None:
+    result = flooded("registers", 30_000, live=True)
+    assert result["counters"]["sip_shed"] == 30_000 - Limits().sip_budget
+    assert result["talkers"] == [["203.0.113.9", 30_000, 28_000, "friendly-scanner"]]
+    assert_real_calls_are_exact(result)
+
+
+# -- limits and the budget by themselves
+
+
+@pytest.mark.parametrize("memory_mb", [128, 256, 512, 4096])
+def test_tables_are_lowered_to_what_fits_in_the_memory(memory_mb: int) -> None:
+    calls, streams = tables(Limits(max_memory_mb=memory_mb))
+    assert calls <= Limits().max_calls
+    assert streams <= Limits().max_streams
+    assert calls * 9_216 + streams * 2_048 <= (memory_mb - 112) << 20
+
+
+def test_capture_files_are_parsed_whole() -> None:
+    assert rules(Config()).sip_budget == 0
+    assert rules(Config(), live=True).sip_budget == Limits().sip_budget
+
+
+def test_messages_within_the_budget_are_taken_and_the_rest_of_the_second_is_shed() -> None:
+    budget = Budget(3)
+    taken = [budget.takes("a", True, OPTIONS, second * SECOND_NS + n) for second in (5, 6) for n in range(5)]
+    assert taken == [True, True, True, False, False] * 2
+    assert budget.shed == 4
+
+
+def test_one_sources_flood_takes_nothing_from_another() -> None:
+    budget = Budget(3)
+    for n in range(100):
+        budget.takes("flood", True, OPTIONS, n)
+    assert budget.takes("phone", True, OPTIONS, 100)
+
+
+def test_answers_to_a_flood_are_counted_apart_from_it() -> None:
+    budget = Budget(3)
+    assert all(budget.takes("a", towards, OPTIONS, 0) for towards in (True, False) for _ in range(3))
+    assert not budget.takes("a", False, OPTIONS, 0)
+
+
+def test_invented_sources_push_out_the_one_silent_longest() -> None:
+    budget = Budget(3)
+    for n in range(MAX_SOURCES + 10):
+        budget.takes(f"s{n}", True, OPTIONS, n * SECOND_NS)
+    assert len(budget) == MAX_SOURCES
+    assert budget.evicted == 10
+
+
+@pytest.mark.parametrize(
+    ("agent", "scanner"),
+    [(b"friendly-scanner", "friendly-scanner"), (b"SIPVicious 0.3", "sipvicious"), (b"Asterisk PBX", None)],
+)
+def test_scanner_is_known_by_its_user_agent_below_any_budget(agent: bytes, scanner: str | None) -> None:
+    budget = Budget(100)
+    budget.takes("a", True, OPTIONS + b"User-Agent: " + agent + b"\r\n", 0)
+    assert budget.talkers() == ([Talker("a", 1, 0, scanner)] if scanner else [])
+
+
+def test_talkers_are_the_loudest_and_begin_again_each_minute() -> None:
+    budget = Budget(2)
+    for n in range(8):
+        for _ in range(n):
+            budget.takes(f"s{n}", True, OPTIONS, 0)
+    assert [talker.address for talker in budget.talkers()] == ["s7", "s6", "s5", "s4", "s3"]
+    assert budget.talkers() == []
