@@ -186,6 +186,9 @@ class Logs(_Section):
     stream: Annotated[str, Meta(description="Log stream name; {host} is this host.")] = "{host}"
     create_groups: Annotated[bool, Meta(description="Create groups that are missing.")] = True
     retention_days: Annotated[int, Meta(description="Retention of groups we create, days.")] = 30
+    sip_rate: Annotated[
+        int, Meta(ge=0, description="SIP messages logged a second, and as many failures; 0: all of them.")
+    ] = 5_000
 
 
 class PrometheusSettings(_Section):

@@ -80,6 +80,7 @@ def build(
         observer=config.vc.observer,
         redact=tuple(header.lower() for header in config.privacy.redact_headers),
         on_stream=on_stream,
+        sip_rate=config.logs.sip_rate if live else 0,
     )
     return Pipeline(sides, engine, intervals)
 

@@ -123,6 +123,11 @@ def self_metrics(service: Service) -> dict[str, Row]:
         "sbcwatch_agent_sip_shed": one(
             "SIP messages beyond the budget of their source, not parsed", "counter", engine.budget.shed
         ),
+        "sbcwatch_agent_sip_unlogged": one(
+            "SIP messages counted and not logged: beyond logs.sip_rate",
+            "counter",
+            service.pipeline.intervals.sip_log.unlogged,
+        ),
         "sbcwatch_agent_sip_talkers": one(
             "Sources above their budget, or scanners, in the last minute", "gauge", len(service.talkers)
         ),

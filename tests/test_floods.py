@@ -16,6 +16,7 @@ import pytest
 
 from agent.config import Config, Limits
 from agent.pipeline import rules, tables
+from agent.summary.siplog import MAX_WAITING, SipLog
 from agent.tracking.budget import MAX_SOURCES, SECOND_NS, Budget, Talker
 
 ROOT = Path(__file__).parent.parent
@@ -145,3 +146,20 @@ def test_talkers_are_the_loudest_and_begin_again_each_minute() -> None:
             budget.takes(f"s{n}", True, OPTIONS, 0)
     assert [talker.address for talker in budget.talkers()] == ["s7", "s6", "s5", "s4", "s3"]
     assert budget.talkers() == []
+
+
+def test_log_beyond_its_rate_takes_failures_and_nothing_else() -> None:
+    log = SipLog(10)
+    assert [log.takes(status, 0, 0) for status in [0, 200] * 10 + [486] * 10] == [True] * 10 + [
+        False
+    ] * 10 + [True] * 10
+    assert (log.unlogged, log.unlogged_failures) == (10, 0)
+    assert not log.takes(486, 0, 0)
+    assert log.takes(0, SECOND_NS, 0)
+
+
+def test_messages_that_wait_for_a_connector_are_bounded_and_failures_last() -> None:
+    log = SipLog()
+    assert log.takes(0, 0, MAX_WAITING - 1)
+    assert not log.takes(0, 0, MAX_WAITING)
+    assert log.takes(503, 0, MAX_WAITING)

@@ -16,6 +16,7 @@ from agent.summary.catalog import METRICS
 from agent.summary.direction import MediaTotals
 from agent.summary.media import CallMinute, Identity, users_of
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value, binned
+from agent.summary.siplog import SipLog
 from agent.tracking.call import Call
 from agent.tracking.dialog import Leg
 from agent.tracking.events import (
@@ -68,9 +69,10 @@ class Intervals:
         observer: str = "vc",
         redact: tuple[str, ...] = ("authorization", "proxy-authorization"),
         on_stream: Callable[[StreamMinute], None] | None = None,
+        sip_rate: int = 0,
     ) -> None:
         """`redact`: headers whose values are removed from logged messages. `on_stream` sees every stream
-        minute, orphans too."""
+        minute, orphans too. `sip_rate`: messages logged a second, 0: all."""
         self._sides = sides
         self._identity = identity
         self._observer = observer
@@ -79,6 +81,7 @@ class Intervals:
         self._minutes: defaultdict[int, Minute] = defaultdict(Minute)
         self._oldest_ns = 0
         self._messages: list[MessageSeen] = []
+        self.sip_log = SipLog(sip_rate)
         self._waiting: list[MessageSeen] = []  # of legs whose connector is not decided
         self._asked_ns = 0
         self.call_rows_dropped = 0
@@ -154,7 +157,8 @@ class Intervals:
     # -- events
 
     def _message(self, event: MessageSeen) -> None:
-        self._messages.append(event)
+        if self.sip_log.takes(event.status, event.stamp_ns, len(self._waiting)):
+            self._messages.append(event)
         if 100 <= event.status < 700:
             owner = _owner(event.leg, event.connector)
             self._minute(event.stamp_ns).counts[owner, f"Sip{event.status // 100}xxCodes"] += 1

@@ -1,0 +1,37 @@
+"""How many SIP messages a second are logged. What is beyond is counted as ever, and has no log record.
+
+A flood fills the log first of all, and the log costs most. Failures (final responses from 400 on) are what
+people look for: they have as much room again, and the last of it is never taken by anything else.
+"""
+
+from __future__ import annotations
+
+SECOND_NS = 1_000_000_000
+MAX_WAITING = 65_536  # messages that wait for their connector to be decided: a flood of one call alone
+
+
+class SipLog:
+    """`rate` messages a second of capture time; 0: no bound."""
+
+    def __init__(self, rate: int = 0) -> None:
+        self.rate = rate
+        self.unlogged = self.unlogged_failures = 0
+        self._second = 0
+        self._logged = self._failures = 0
+
+    def takes(self, status: int, stamp_ns: int, waiting: int) -> bool:
+        """Whether a message (`status` 0: a request) is logged; `waiting`: how many wait undecided."""
+        second = stamp_ns // SECOND_NS
+        if second > self._second:
+            self._second, self._logged, self._failures = second, 0, 0
+        if status >= 400:
+            self._failures += 1
+            if (not self.rate or self._failures <= self.rate) and waiting < 2 * MAX_WAITING:
+                return True
+            self.unlogged_failures += 1
+        else:
+            self._logged += 1
+            if (not self.rate or self._logged <= self.rate) and waiting < MAX_WAITING:
+                return True
+        self.unlogged += 1
+        return False
