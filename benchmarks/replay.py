@@ -1,6 +1,7 @@
 """`sbcwatch replay` of a large capture beside tshark and sngrep: CPU seconds and peak RSS of whole processes.
 
-    python -m benchmarks.replay [--capture FILE] [--calls 500] [--seconds 40.2] [--rounds 5] [--json]
+    python -m benchmarks.replay [--capture FILE] [--calls 500] [--seconds 40.2] [--rounds 5]
+                               [--against tshark,sngrep] [--json]
 
 Without --capture one is generated: 2 M packets, 500 calls, 1,000 streams, 1 % lost. Programs take turns in
 every round, so that a machine that gets slower does so for all; figures are medians, ratios are of medians.
@@ -32,6 +33,7 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=40.2)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--against", default="tshark,sngrep", help="programs, commas between")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sbcwatch-bench-") as folder:
@@ -39,7 +41,7 @@ def main() -> int:
         if capture is None:
             capture = Path(folder, "calls.pcap")
             generate.write(capture, options.calls, options.seconds, 0.01)
-        rows = measure(capture, options.rounds, Path(folder))
+        rows = measure(capture, options.rounds, Path(folder), options.against.split(","))
     if options.json:
         print(json.dumps(rows))
         return 0
@@ -52,9 +54,9 @@ def main() -> int:
     return 0
 
 
-def measure(capture: Path, rounds: int, folder: Path) -> list[dict[str, float | str]]:
+def measure(capture: Path, rounds: int, folder: Path, against: list[str]) -> list[dict[str, float | str]]:
     """One row a program that is here; `ratio` is its median CPU time over ours."""
-    commands = programs(capture)
+    commands = programs(capture, against)
     environment = cached(folder)
     spent: dict[str, list[float]] = {name: [] for name in commands}
     resident: dict[str, list[float]] = {name: [] for name in commands}
@@ -78,14 +80,14 @@ def measure(capture: Path, rounds: int, folder: Path) -> list[dict[str, float | 
     ]
 
 
-def programs(capture: Path) -> dict[str, list[str]]:
+def programs(capture: Path, against: list[str]) -> dict[str, list[str]]:
     """Ours first, then who is installed."""
     file = str(capture)
     ours = [sys.executable, "-m", "agent", "replay", file, "--vc", generate.VC, "--json"]
     found = {"sbcwatch replay --json": ours}
-    if shutil.which("tshark"):
+    if "tshark" in against and shutil.which("tshark"):
         found["tshark -z rtp,streams"] = ["tshark", "-q", "-n", "-r", file, "-z", "rtp,streams"]
-    if shutil.which("sngrep"):
+    if "sngrep" in against and shutil.which("sngrep"):
         found["sngrep -r"] = ["sngrep", "-N", "-q", "-r", "-I", file]
     return found
 
