@@ -121,6 +121,11 @@ def test_container_is_healthy_with_net_raw_alone_on_a_read_only_root(container: 
 
 
 @pytest.mark.image
+def test_container_confines_itself(container: Container) -> None:
+    assert "no capability but NET_RAW; no new privileges; writes /var/lib/sbcwatch only" in container.log
+
+
+@pytest.mark.image
 def test_container_counts_right_and_compiled(container: Container) -> None:
     run = container.execute("sbcwatch", "selftest")
     assert run.returncode == 0
