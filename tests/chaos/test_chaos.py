@@ -1,0 +1,46 @@
+"""A bounded run of the chaos; `make chaos` is the long one."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.__main__ import FAULTS, chaos
+from tests.chaos.driver import Run
+
+pytestmark = pytest.mark.slow
+
+
+def seed() -> int:
+    drawn = random.randrange(1 << 32)
+    print(f"seed {drawn}")  # shown where the test fails: `python -m tests.chaos --seed`
+    return drawn
+
+
+def test_kills_and_faults_of_every_kind_leave_the_truth_within_its_bound(tmp_path: Path) -> None:
+    run = Run(seed(), tmp_path)
+    assert chaos(run, kills=12, hours=2.0, kinds=list(FAULTS)) == [], run.log.read_text()[-3000:]
+
+
+def test_without_any_kill_sink_faults_and_reloads_cost_nothing(tmp_path: Path) -> None:
+    run = Run(seed(), tmp_path)
+    with run.aws:
+        try:
+            run.start()
+            for _ in range(6):
+                run.sink_fault()
+                run.reload()
+                run.watch(10.0)
+            duplicates = run.finish()
+        finally:
+            if run.daemon is not None:
+                run.daemon.kill()
+    assert run.ledger.frames_unseen == 0
+    totals = run.aws.totals()
+    expected = {name: most for name, (_, most) in run.ledger.bounds().items()}
+    for name in [name for name in expected if name.endswith("PacketsLost")]:
+        assert totals[name] <= expected.pop(name)  # a far end's span that a reload cuts may be unknown
+    assert {name: totals[name] for name in expected} == expected
+    assert run.aws.again <= duplicates
