@@ -152,6 +152,8 @@ class Intervals:
         return len(closed)
 
     def _minute(self, stamp_ns: int) -> Minute:
+        if stamp_ns >= self._oldest_ns and stamp_ns in self._minutes:
+            return self._minutes[stamp_ns]  # as streams and reports come, by tens of thousands at a close
         return self._minutes[max(self._oldest_ns, stamp_ns // MINUTE_NS * MINUTE_NS)]
 
     # -- events

@@ -153,6 +153,10 @@ _OF_SIDE = {
     ("remote", True): "rem2vc",
     ("remote", False): "vc2rem",
 }
+_DIRECTIONS_OF = {side: (_OF_SIDE[side, True], _OF_SIDE[side, False]) for side in SIDES}
+_METRICS_OF = {
+    side: ("RTTBetweenVcAnd" + suffix, "MOSBetweenVcAnd" + suffix) for side, (suffix, _, _) in SIDES.items()
+}
 _NONE = DirectionFigures()  # of a direction where nothing happened
 
 
@@ -246,7 +250,8 @@ class CallView:
     def both(self, side: str) -> tuple[DirectionFigures, DirectionFigures]:
         """What came from a side, and what went to it."""
         directions = self.directions
-        return directions.get(_OF_SIDE[side, True], _NONE), directions.get(_OF_SIDE[side, False], _NONE)
+        towards, away = _DIRECTIONS_OF[side]
+        return directions.get(towards, _NONE), directions.get(away, _NONE)
 
     def _side(self, side: str, side_of: dict[Leg | None, str]) -> SideFigures:
         figures = SideFigures()
@@ -305,7 +310,8 @@ class CallView:
         `until_ns`: how far the minute was watched, its end where not given.
         """
         directions, call = self.directions, self.call
-        found = flags.of_streams(directions.values()) | call.flags
+        found = flags.of_streams(directions.values())
+        found |= call.flags
         until_ns = end_ns if until_ns is None else until_ns
         for side in SIDES:
             legs = self.legs[side]
@@ -318,7 +324,8 @@ class CallView:
         lead = call.lead
         other = lead.to_user if lead.side == "customer" else lead.from_user
         customer, remote = self.sides["customer"], self.sides["remote"]
-        of = directions.get
+        cust2vc, vc2cust = self.both("customer")
+        rem2vc, vc2rem = self.both("remote")
         call_ids = identity.call_ids(call)
         values = (
             connector.id,
@@ -330,21 +337,21 @@ class CallView:
             identity.country_of(lead.to_user),
             identity.endpoint(other or lead.peer),
             connector.region,
-            *of("cust2vc", _NONE).fields(),
-            *of("vc2cust", _NONE).fields(),
+            *cust2vc.fields(),
+            *vc2cust.fields(),
             _tenths(customer.rtt_us),
             _thousandths(customer.mos),
-            *of("rem2vc", _NONE).fields(),
-            *of("vc2rem", _NONE).fields(),
+            *rem2vc.fields(),
+            *vc2rem.fields(),
             _tenths(remote.rtt_us),
             _thousandths(remote.mos),
             call_ids,
             sorted(found),
             self.minute.vc_lost,
-            *of("cust2vc", _NONE).extras(totals.get("cust2vc", 0)),
-            *of("vc2cust", _NONE).extras(totals.get("vc2cust", 0)),
-            *of("rem2vc", _NONE).extras(totals.get("rem2vc", 0)),
-            *of("vc2rem", _NONE).extras(totals.get("vc2rem", 0)),
+            *cust2vc.extras(totals.get("cust2vc", 0)),
+            *vc2cust.extras(totals.get("vc2cust", 0)),
+            *rem2vc.extras(totals.get("rem2vc", 0)),
+            *vc2rem.extras(totals.get("vc2rem", 0)),
             *customer.extras(),
             *remote.extras(),
         )
@@ -353,12 +360,12 @@ class CallView:
     def add_to(self, totals: MediaTotals) -> None:
         """Give the connector's metrics what this call had."""
         totals.add(self.directions.items())
-        for side, (suffix, _, _) in SIDES.items():
-            its = self.sides[side]
+        for side, its in self.sides.items():
+            rtt, mos = _METRICS_OF[side]
             if its.rtt_us is not None:
-                totals.sample("RTTBetweenVcAnd" + suffix, its.rtt_us)
+                totals.sample(rtt, its.rtt_us)
             if its.mos is not None:
-                totals.sample("MOSBetweenVcAnd" + suffix, its.mos)
+                totals.sample(mos, its.mos)
 
     def _totals(self) -> dict[str, int | None]:
         """Loss since the call began: what is known of it; None where streams ran and none ever was."""
