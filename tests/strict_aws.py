@@ -442,7 +442,7 @@ class StrictAws:
         import boto3
         from botocore.config import Config
 
-        settings: dict[str, Any] = {"connect_timeout": 3, "read_timeout": 10}
+        settings: dict[str, Any] = {"connect_timeout": 30, "read_timeout": 60}
         settings["retries"] = {"mode": "standard", "total_max_attempts": 1}
         return boto3.client(
             service,
