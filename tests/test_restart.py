@@ -162,6 +162,19 @@ def test_truncated_checkpoint_starts_clean_and_says_so(run: Run) -> None:
     assert any("starting clean" in str(line["text"]) for line in run.log_lines())
 
 
+def test_clock_set_right_after_a_clean_start_no_minute_is_of_another_age(run: Run) -> None:
+    run.call("short-inbound")
+    run.watch(5.0)
+    run.kill()
+    run.truncate_checkpoint()
+    run.start()
+    run.sim.set_step(-HOUR_NS)  # before the first batch
+    run.call("short-outbound")
+    assert stored(run)["OutboundCallAttempts"] == 1
+    assert run.gaps == []
+    assert run.refused == 0
+
+
 def test_rtcp_of_a_call_that_ended_before_the_kill_is_counted(run: Run) -> None:
     run.call("answered-inbound")
     run.watch(30.0)

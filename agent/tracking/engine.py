@@ -162,6 +162,7 @@ class Engine:
                 self._skip(now_ns)
             self.now_ns = now_ns
         self.begin(now_ns)
+        self.now_ns = max(self.now_ns, now_ns)  # what moves a fresh engine along must find it in the present
         return self._taken()
 
     def _miss(self, start_ns: int, end_ns: int) -> None:
