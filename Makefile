@@ -37,8 +37,11 @@ programs:
 bench: $(TESTED)
 	$(BIN)/python -m benchmarks
 
+# FUZZ bounds a run: `make fuzz FUZZ=-max_total_time=20`.
+FUZZ ?= -runs=10000000
 fuzz: $(TESTED)
-	for target in rtcp sip sdp; do SBCWATCH_NO_COMPILED=1 $(BIN)/python -m tests.fuzz.$$target -runs=10000000 || exit 1; done
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[fuzz]"
+	for target in rtcp sip sdp; do SBCWATCH_NO_COMPILED=1 $(BIN)/python -m tests.fuzz.$$target $(FUZZ) || exit 1; done
 
 chaos: $(TESTED)
 	$(BIN)/python -m tests.chaos --kills 200

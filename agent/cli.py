@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from agent import __version__
-from agent.errors import SbcwatchError
+from agent.errors import ConfigError, SbcwatchError
 
 # Net new objects before a young collection, young before a middle, middle before a full one (default: 700,
 # 10, 10). A full one walks every call (200 ms with 5,000 of them), and a call's objects live for minutes:
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A command's module is imported when it is called: `streams` needs no boto3, `run` no tables.
     module, _, function = options.command.partition(":")
     try:
+        _require_compiled()
         command = getattr(importlib.import_module(module), function)
         if alone:
             _collect_seldom()
@@ -45,6 +46,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+def _require_compiled() -> None:
+    """`SBCWATCH_REQUIRE_COMPILED=1`: rather not start than be slow. Raises ConfigError."""
+    if os.environ.get("SBCWATCH_REQUIRE_COMPILED") != "1":
+        return
+    from agent.uncompiled import status
+
+    slow = [name for name, compiled in status().items() if not compiled]
+    if slow:
+        raise ConfigError(f"{', '.join(slow)}: not compiled: install a C compiler, then install again")
 
 
 def _collect_seldom() -> None:

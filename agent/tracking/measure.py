@@ -85,9 +85,7 @@ class Measure:
             burst_packets, burst_lost, gap_packets, gap_lost, bursts_seen,
         )  # fmt: skip
 
-    def _score(
-        self, stream: Stream, name: str, rate: int, ticks: int, ratio: float, bursts: float
-    ) -> Score:
+    def _score(self, stream: Stream, name: str, rate: int, ticks: int, ratio: float, bursts: float) -> Score:
         """By codec, packet time, loss, burst ratio and the round trip, which is taken to 0.1 ms."""
         leg = stream.leg
         rtt_us = leg.call.rtt_us.get(leg.side or "") if leg is not None else None

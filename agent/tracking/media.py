@@ -166,9 +166,7 @@ class Media:
     ) -> None:
         """The reporter at `src` says how what left `dst` reached it."""
         if leg is not None and leg.side is not None and block.lsr:
-            rtt_us = self._departures.round_trip_us(
-                dst, src[0], block.ssrc, block.lsr, block.dlsr, stamp_ns
-            )
+            rtt_us = self._departures.round_trip_us(dst, src[0], block.ssrc, block.lsr, block.dlsr, stamp_ns)
             if rtt_us is not None:
                 self._round_trip(leg, rtt_us, "rtcp", stamp_ns)
         leaving = self.streams.leaving

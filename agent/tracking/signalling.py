@@ -81,9 +81,7 @@ class Signalling(Calls):
             connector = self._belonging.connector(message, customer) or self._sides.fallback
             if message.method in ("OPTIONS", "REGISTER") and route.passage != "internal":
                 self._exchange(message, connector, now_ns)
-        self._out.append(
-            MessageSeen(now_ns, leg, connector, message.call_id, message.status, message.data)
-        )
+        self._out.append(MessageSeen(now_ns, leg, connector, message.call_id, message.status, message.data))
 
     def _route(self, src: str, dst: str) -> Route:
         passage: Passage = "internal"
@@ -330,6 +328,7 @@ class Signalling(Calls):
             self._out.append(Tallied(now_ns, None, connector, tally))
             if measured is not None:
                 self._out.append(Measured(now_ns, None, connector, *measured))
+
 
 _NO_BODY = b"\r\n\r\n"  # most messages end with their headers: no need to look for a description
 _OFFERING = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})  # RFC 3261 13.2.1, RFC 3262 5, RFC 3311
