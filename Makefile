@@ -40,7 +40,6 @@ bench: $(TESTED)
 # FUZZ bounds a run: `make fuzz FUZZ=-max_total_time=20`.
 FUZZ ?= -runs=10000000
 fuzz: $(TESTED)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[fuzz]"
 	for target in rtcp sip sdp; do SBCWATCH_NO_COMPILED=1 $(BIN)/python -m tests.fuzz.$$target $(FUZZ) || exit 1; done
 
 chaos: $(TESTED)
