@@ -109,8 +109,9 @@ def start(near: str, folder: Path, *, settle: bool) -> dict[str, float]:
             while not ring_s:
                 if daemon.poll() is not None:
                     raise SystemExit(Path(home, "log").read_text())
-                # The only packet socket of that namespace.
-                if len(Path(f"/proc/{daemon.pid}/net/packet").read_text().splitlines()) > 1:
+                # The only packet socket of that namespace, once the process is in it.
+                inside = os.readlink(f"/proc/{daemon.pid}/ns/net") != os.readlink("/proc/self/ns/net")
+                if inside and len(Path(f"/proc/{daemon.pid}/net/packet").read_text().splitlines()) > 1:
                     ring_s = time.monotonic() - began
                 time.sleep(0.002)
             while b"WATCHDOG=1" not in heard.recv(4096):
