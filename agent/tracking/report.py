@@ -158,10 +158,12 @@ def _span(base: Baseline, now: Baseline, fraction: int) -> Span | None:
     increase = (now.cumulative - base.cumulative + 0x80_0000 & 0xFF_FFFF) - 0x80_0000
     if increase > advance or increase < -advance:
         return None  # more lost, or more received twice, than there was
-    # A count that fell to no more than what this span alone lost (its fraction, rounded down) is a new one.
-    if increase < 0 <= now.cumulative and now.cumulative * 256 <= (fraction + 1) * advance:
+    lost = increase - ((ours.expected - ours.received) - (before.expected - before.received))
+    # A count that fell by more than the duplicates that we saw leave, to no more than what this span alone lost
+    # (its fraction, rounded down), is a new one.
+    if lost < 0 and increase < 0 <= now.cumulative and now.cumulative * 256 <= (fraction + 1) * advance:
         return None
-    return Span(increase - ((ours.expected - ours.received) - (before.expected - before.received)), advance)
+    return Span(lost, advance)
 
 
 class Departures:
