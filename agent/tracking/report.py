@@ -159,7 +159,7 @@ def _span(base: Baseline, now: Baseline, fraction: int) -> Span | None:
     if increase > advance or increase < -advance:
         return None  # more lost, or more received twice, than there was
     lost = increase - ((ours.expected - ours.received) - (before.expected - before.received))
-    # A count that fell by more than the duplicates that we saw leave, to no more than what this span alone lost
+    # A count that fell by more than the duplicates that left here, to no more than what this span alone lost
     # (its fraction, rounded down), is a new one.
     if lost < 0 and increase < 0 <= now.cumulative and now.cumulative * 256 <= (fraction + 1) * advance:
         return None
