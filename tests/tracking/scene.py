@@ -266,14 +266,19 @@ class Scene:
         ticks: int = 160,
         size: int = 160,
         marker: bool = False,
+        first: int = 0,
     ) -> None:
-        """A packet for each of `numbers`: its time and timestamp are those of its place in the sequence."""
+        """A packet for each of `numbers`: its time and timestamp are those of its place in the sequence.
+
+        `first`: the place of the first of them in the timestamps.
+        """
         base: int | None = None
         for number in numbers:
             base = number if base is None else base
             place = number - base
             second = payload_type | (0x80 if marker and not place else 0)
-            head = struct.pack(">BBHII", 0x80, second, number & 0xFFFF, place * ticks & 0xFFFF_FFFF, ssrc)
+            stamp = (first + place) * ticks & 0xFFFF_FFFF
+            head = struct.pack(">BBHII", 0x80, second, number & 0xFFFF, stamp, ssrc)
             self.send(at + place * step, src, dst, head + bytes(size))
 
     def relayed(

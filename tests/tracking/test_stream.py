@@ -76,6 +76,21 @@ def test_redundant_audio_is_one_packet_and_no_other_codec() -> None:
     assert row["cust2vc_rtp_bytes"] == 300 * 337
 
 
+def test_parity_packets_of_a_stream_count_once_and_disturb_neither_loss_nor_jitter() -> None:
+    """RFC 5109: a FEC packet takes a number of the stream and the timestamp of what was sent last."""
+    fec = ["a=rtpmap:8 PCMA/8000", "a=rtpmap:96 ulpfec/8000"]
+    scene = answered(ours=(sdp(VC2CUST, types="8 96", more=fec), sdp(VC2REM)))
+    for group in range(60):  # four of audio, then their parity
+        at, base = 0.2 + group * 0.08, group * 5
+        for place in range(4):
+            scene.rtp(at + place * 0.02, CUST, VC2CUST, A, [base + place], first=group * 4 + place)
+        scene.rtp(at + 0.061, CUST, VC2CUST, A, [base + 4], first=group * 4 + 3, payload_type=96)
+    row = scene.play().row
+    assert (row["cust2vc_rtp_packets"], row["cust2vc_packets_lost"]) == (300, 0)
+    assert row["cust2vc_jitter"] == pytest.approx(0, abs=1)
+    assert row["flags"] == []
+
+
 def test_an_unnamed_dynamic_type_has_its_clock_rate_assumed() -> None:
     scene = answered()
     scene.rtp(0.2, CUST, VC2CUST, A, range(1, 301), payload_type=118, ticks=320)
