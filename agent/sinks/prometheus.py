@@ -18,7 +18,7 @@ from agent.summary.records import ConnectorMinute, Samples, Summary
 if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family
 
-# Upper bounds in base units; the seed's own metrics say what is good and bad telephony in each.
+# Upper bounds in base units; what is good and bad telephony in each unit.
 BUCKETS = {
     "sbcwatch_jitter_seconds": (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5),
     "sbcwatch_rtt_seconds": (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0, 5.0),

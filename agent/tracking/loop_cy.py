@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
 """The RTP loop: a whole batch of frames in, per-stream counters out; everything else is left to the caller.
 
-What every figure means is DESIGN 4; the rules that a packet meets, in order:
+What every figure means is in docs/accuracy.md; the rules that a packet meets, in order:
 
     copy        the same number again within 20 ms through another path: removed before all counting
     probation   a stream exists from two packets in sequence on (RFC 3550 A.1); both count

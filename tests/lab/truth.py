@@ -57,7 +57,7 @@ def calls(log: Iterable[Logged]) -> list[dict[str, Any]]:
 
 
 def outcome(status: int | None) -> str:
-    """DESIGN 4: no final response at all is a failure too (Timer B)."""
+    """No final response at all is a failure too (Timer B)."""
     if status is None:
         return "failed"
     if status < 300:
