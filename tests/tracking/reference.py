@@ -1,7 +1,7 @@
 """The RTP loop's figures by a slow, obvious model that keeps every packet of a stream.
 
-Written from RFC 3550 A.1, A.3 and A.8, RFC 3611 4.7.2 and docs/accuracy.md, without the loop's data structures: the
-packets are kept in lists, what is lost is found by looking through them. One stream, one minute length.
+Written from RFC 3550 A.1, A.3 and A.8, RFC 3611 4.7.2 and docs/accuracy.md, without the loop's data
+structures: packets are kept in lists, what is lost is found by looking through them. One stream, one minute.
 """
 
 from __future__ import annotations
