@@ -10,10 +10,6 @@ from msgspec import Meta, Struct
 
 Positive = Annotated[float, Meta(gt=0)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
-# What CloudWatch Logs accepts as retention, days.
-RETENTION_DAYS = (
-    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
-)  # fmt: skip
 
 
 class _Section(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -18,8 +18,9 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Meta
 
-from agent.config import RETENTION_DAYS, Config, ConnectorSettings, media_ports
+from agent.config import Config, ConnectorSettings, media_ports
 from agent.errors import ConfigError
+from agent.summary.catalog import RETENTION_DAYS
 
 ENVIRONMENT = "SBCWATCH_"
 # Settings with another name or section now: "section.key" before, "section.key" since. A file or variable

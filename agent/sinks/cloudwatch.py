@@ -23,7 +23,6 @@ MAX_DATUMS = 1_000
 # "1 MB" of payload before compression. The document does not say which megabyte: the smaller is safe.
 MAX_REQUEST_BYTES = 1_000_000
 MAX_AGE_S = 14 * 86_400
-MAX_AHEAD_S = 2 * 3_600
 DIMENSION_SETS = (("VoiceConnectorId",), ("Region",))
 _DIMENSIONS: dict[str, Callable[[ConnectorMinute], str]] = {
     "VoiceConnectorId": lambda minute: minute.voice_connector_id,
@@ -73,17 +72,13 @@ class CloudWatchSink:
             for datum in datums(unpack_connectors(row.body), row.minute_ns, self._dimension_sets):
                 datum_size = wire_bytes(datum, self._protocol)
                 if items and (len(items) == MAX_DATUMS or size + datum_size > MAX_REQUEST_BYTES):
-                    drafts.append(self.draft(items, row.connector, self._namespace))
+                    drafts.append(Draft.of(items, row.connector, self._namespace, self.item_ns))
                     items, size = [], _ENVELOPE_BYTES
                 items.append(datum)
                 size += datum_size
         if items:
-            drafts.append(self.draft(items, rows[-1].connector, self._namespace))
+            drafts.append(Draft.of(items, rows[-1].connector, self._namespace, self.item_ns))
         return drafts
-
-    def draft(self, items: list[dict[str, Any]], lane: str, target: str) -> Draft:
-        times = [self.item_ns(item) for item in items]
-        return Draft(lane, target, items, min(times), max(times))
 
     @staticmethod
     def item_ns(item: dict[str, Any]) -> int:
@@ -128,7 +123,7 @@ class AgentSink(CloudWatchSink):
             if math.isfinite(figures.get(metric.name, math.nan))
         ]
         return [
-            self.draft(items[at : at + MAX_DATUMS], rows[0].connector, AGENT_NAMESPACE)
+            Draft.of(items[at : at + MAX_DATUMS], rows[0].connector, AGENT_NAMESPACE, self.item_ns)
             for at in range(0, len(items), MAX_DATUMS)
         ]
 

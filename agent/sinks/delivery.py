@@ -35,7 +35,6 @@ class Sink(Protocol):
     @property
     def max_age_s(self) -> int: ...
     def encode(self, rows: Sequence[Row]) -> list[Draft]: ...
-    def draft(self, items: list[dict[str, Any]], lane: str, target: str) -> Draft: ...
     def item_ns(self, item: dict[str, Any]) -> int: ...
     def send(self, target: str, items: list[dict[str, Any]]) -> dict[str, int]: ...
     def prepare(self, target: str) -> None: ...
@@ -185,7 +184,7 @@ class Delivery:
     def _drop_old(self, batch: Batch, now_ns: int) -> None:
         items = batch.items
         fresh = [item for item in items if self.sink.item_ns(item) >= now_ns - self._max_age_ns]
-        drafts = [self.sink.draft(fresh, batch.lane, batch.target)] if fresh else []
+        drafts = [Draft.of(fresh, batch.lane, batch.target, self.sink.item_ns)] if fresh else []
         dropped = len(items) - len(fresh)
         gap = self._gap(batch, now_ns, dropped, "too old for CloudWatch")
         self._outbox.replace(batch, drafts, gaps=[gap], totals={"dropped": dropped}, sent=batch.sent)
@@ -260,7 +259,8 @@ class Delivery:
             return
         middle = len(items) // 2
         halves = [
-            self.sink.draft(half, batch.lane, batch.target) for half in (items[:middle], items[middle:])
+            Draft.of(half, batch.lane, batch.target, self.sink.item_ns)
+            for half in (items[:middle], items[middle:])
         ]
         self._outbox.replace(batch, halves)
 
@@ -280,7 +280,7 @@ class Delivery:
                 Gap(now_ns, self.sink.kinds[0], min(times), max(times), gone, why, self.sink.name, batch.lane)
             )
         ahead = items[max(new, gone) :]
-        drafts = [self.sink.draft(ahead, batch.lane, batch.target)] if ahead else []
+        drafts = [Draft.of(ahead, batch.lane, batch.target, self.sink.item_ns)] if ahead else []
         self._outbox.replace(batch, drafts, gaps=gaps, totals={"dropped": gone, "sent_batches": 1})
         self._counts["sent_items"] += max(0, new - gone)
         if not ahead:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from agent.errors import SinkError
 from agent.store import UNASSIGNED, Draft, Row
 from agent.store.codec import to_json, unpack
+from agent.summary.catalog import RETENTION_DAYS
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -25,9 +26,6 @@ MAX_EVENTS = 10_000
 MAX_SPAN_MS = 24 * 3_600_000
 MAX_AGE_S = 14 * 86_400
 GROUP_PREFIX = {"media": "/aws/ChimeVoiceConnectorLogs/", "sip": "/aws/ChimeVoiceConnectorSipMessages/"}
-RETENTION_DAYS = (
-    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
-)  # fmt: skip
 _GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 _NOT_IN_GROUP = re.compile(r"[^.\-_/#A-Za-z0-9]")
 _STREAM = re.compile(r"[^:*]{1,512}")
@@ -86,12 +84,8 @@ class LogsSink:
             its.sort(key=lambda event: int(event["timestamp"]))
             # A connector's id is the operator's; whatever a group's name cannot hold must not block delivery.
             target = (self._prefix + _NOT_IN_GROUP.sub("_", connector))[:512]
-            drafts += [self.draft(items, connector, target) for items in _cut(its)]
+            drafts += [Draft.of(items, connector, target, self.item_ns) for items in _cut(its)]
         return drafts
-
-    def draft(self, items: list[dict[str, Any]], lane: str, target: str) -> Draft:
-        times = [self.item_ns(item) for item in items]
-        return Draft(lane, target, items, min(times), max(times))
 
     @staticmethod
     def item_ns(item: dict[str, Any]) -> int:

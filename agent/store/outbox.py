@@ -15,7 +15,7 @@ states.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,14 @@ class Draft:
     items: list[dict[str, Any]]
     first_ns: int
     last_ns: int
+
+    @classmethod
+    def of(
+        cls, items: list[dict[str, Any]], lane: str, target: str, item_ns: Callable[[dict[str, Any]], int]
+    ) -> Draft:
+        """A draft whose times are those of its items; there is at least one."""
+        times = [item_ns(item) for item in items]
+        return cls(lane, target, items, min(times), max(times))
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,3 +207,8 @@ AGENT_METRICS: tuple[AgentMetric, ...] = (
     AgentMetric("ResidentBytes", "Bytes", "Resident memory of the process"),
 )
 assert len(AGENT_METRICS) <= 8
+
+# What CloudWatch Logs accepts as retention, days.
+RETENTION_DAYS = (
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+)  # fmt: skip

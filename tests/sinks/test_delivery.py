@@ -428,4 +428,4 @@ def test_two_sinks_deliver_in_threads_while_minutes_are_committed(
 def test_draft_of_a_sink_says_its_span(aws: StrictAws) -> None:
     sink = CloudWatchSink(aws.client("cloudwatch"))
     items = [{"Timestamp": 120}, {"Timestamp": 60}]
-    assert sink.draft(items, "*", "n") == Draft("*", "n", items, 60 * SECOND_NS, 120 * SECOND_NS)
+    assert Draft.of(items, "*", "n", sink.item_ns) == Draft("*", "n", items, 60 * SECOND_NS, 120 * SECOND_NS)
