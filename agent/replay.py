@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -250,17 +249,14 @@ def metrics_row(summary: Summary, connector: ConnectorMinute) -> Row:
 def capture_row(source: Source, pipeline: Pipeline) -> Row:
     """The last JSON line: what was read."""
     engine = pipeline.engine
-    loop = engine.loop
-    rejects = Counter({str(reason): count for reason, count in engine.rejects.items()})
-    rejects.update({str(reason): count for reason, count in loop.rejects().items()})
     return {
         "type": "capture",
         "frames": source.frames,
         "bytes": source.bytes,
-        "rejects": {reason: count for reason, count in sorted(rejects.items()) if count},
+        "rejects": {reason: count for reason, count in sorted(engine.rejected().items()) if count},
         "drops": source.drops,
-        "late_frames": loop.late_frames + engine.late_frames,
-        "duplicate_frames": loop.duplicate_frames + engine.duplicate_frames,
+        "late_frames": engine.late(),
+        "duplicate_frames": engine.duplicates(),
     }
 
 

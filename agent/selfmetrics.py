@@ -62,7 +62,7 @@ class Figures:
         totals = {
             "Frames": float(service.source.frames),
             "CaptureDrops": float(service.source.drops or 0),
-            "Rejects": float(sum(engine.rejects.values()) + sum(engine.loop.rejects().values())),
+            "Rejects": float(engine.rejected().total()),
             "Evictions": float(
                 sum(count for what, count in engine.counters.items() if what.endswith("_evicted"))
                 + engine.loop.refused
@@ -82,28 +82,23 @@ class Figures:
 
 def self_metrics(service: Service) -> dict[str, Row]:
     """Name to (help, type, samples), for `/metrics`."""
-    engine, loop = service.pipeline.engine, service.pipeline.engine.loop
+    engine = service.pipeline.engine
 
     def one(text: str, kind: Literal["counter", "gauge"], value: float) -> Row:
         return text, kind, [({}, value)]
 
-    rejects: dict[str, float] = {str(reason): count for reason, count in engine.rejects.items()}
-    for reason, count in loop.rejects().items():
-        rejects[reason] = rejects.get(reason, 0) + count
     rows: dict[str, Row] = {
         "sbcwatch_agent_frames": one("Frames read", "counter", service.source.frames),
         "sbcwatch_agent_bytes": one("Captured bytes read", "counter", service.source.bytes),
         "sbcwatch_agent_drops": one("Frames the capture missed", "counter", service.source.drops or 0),
-        "sbcwatch_agent_late_frames": one(
-            "Frames of a minute already closed", "counter", loop.late_frames + engine.late_frames
-        ),
+        "sbcwatch_agent_late_frames": one("Frames of a minute already closed", "counter", engine.late()),
         "sbcwatch_agent_duplicate_frames": one(
-            "Copies removed before counting", "counter", loop.duplicate_frames + engine.duplicate_frames
+            "Copies removed before counting", "counter", engine.duplicates()
         ),
         "sbcwatch_agent_rejects": (
             "Records that did not parse",
             "counter",
-            [({"reason": reason}, count) for reason, count in sorted(rejects.items())],
+            [({"reason": reason}, count) for reason, count in sorted(engine.rejected().items())],
         ),
         "sbcwatch_agent_events": (
             "What tracking noticed",

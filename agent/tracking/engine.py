@@ -219,6 +219,20 @@ class Engine:
             self._out.append(MinuteClosed(self._minute_ns, complete=False))
         return self._taken()
 
+    def rejected(self) -> Counter[str]:
+        """Records that did not parse, by reason, the loop's and ours."""
+        total = Counter({str(reason): count for reason, count in self.rejects.items()})
+        total.update(self.loop.rejects())
+        return total
+
+    def late(self) -> int:
+        """Frames of a minute already closed, the loop's and ours."""
+        return int(self.loop.late_frames) + self.late_frames
+
+    def duplicates(self) -> int:
+        """Copies removed before counting, the loop's and ours."""
+        return int(self.loop.duplicate_frames) + self.duplicate_frames
+
     def tables(self) -> dict[str, int]:
         """Sizes of the tables that the wire fills."""
         return {
