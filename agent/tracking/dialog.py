@@ -91,7 +91,6 @@ class Leg:
     held: bool = False
     final_ns: int | None = None  # last non-2xx final: hunting starts from here
     rung: bool = False  # a response told the caller what happens (RFC 6076 4.3)
-    ptime_ms: float | None = None
     streams: set[Stream] = field(default_factory=set)
     ledger: Ledger = field(default_factory=Ledger)
     sent: set[int] = field(default_factory=set)  # SSRCs that left on it

@@ -67,13 +67,11 @@ class Attempt:
     interrupted: bool = False  # while it was open nobody captured: silence proves nothing any more
     refused: bool = False  # the last final was the vc's own refusal (Throttles)
     cancelled: bool = False  # a CANCEL was the last word of the caller
-    asked_ns: int = 0  # when the INVITE of the highest CSeq came first
     deadline: tuple[int, int] | None = None
     _branches: dict[str, int] = field(default_factory=dict)  # branch: its final status, 0 while open
     _global: int | None = None  # a 6xx
 
     def __post_init__(self) -> None:
-        self.asked_ns = self.started_ns
         self.deadline = (self.started_ns, TIMER_B_NS)
         self._branches[self.branch] = 0
 
@@ -85,7 +83,6 @@ class Attempt:
         """An INVITE that `takes` accepted. True: a retry or a further branch; False: a retransmission."""
         if cseq > self.cseq:
             self.cseq = cseq
-            self.asked_ns = now_ns
             self._branches = {branch: 0}
             self._global = None
         elif cseq < self.cseq or self._final or branch in self._branches or self._full:
