@@ -12,9 +12,8 @@ from tests.chaos.driver import Run
 pytestmark = pytest.mark.slow
 
 
-SEED = (
-    592265797  # one draw that draws no answered outbound call; `python -m tests.chaos` draws anew each time
-)
+# `python -m tests.chaos` draws anew each time. This run has no answered outbound call in it.
+SEED = 592265797
 
 
 def test_kills_and_faults_of_every_kind_leave_the_truth_within_its_bound(tmp_path: Path) -> None:
