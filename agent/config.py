@@ -77,7 +77,10 @@ class Capture(_Section):
     snap_length: Annotated[
         int, Meta(ge=256, le=262144, description="Bytes kept of a frame: a SIP message must fit.")
     ] = 65535
-    ring_mb: Annotated[int, Meta(ge=1, le=4096, description="Size of the kernel ring, MB.")] = 64
+    threads: Annotated[
+        int, Meta(ge=1, le=16, description="Capture threads; the kernel deals flows out to them.")
+    ] = 1
+    ring_mb: Annotated[int, Meta(ge=1, le=4096, description="Size of the kernel rings together, MB.")] = 64
     block_timeout_ms: Annotated[
         int, Meta(ge=1, le=1000, description="How long the kernel may hold a part-filled block, ms.")
     ] = 60

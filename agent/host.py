@@ -54,7 +54,12 @@ def key(directory: Path) -> bytes:
 
 
 def listen(config: Config) -> Source:
-    """Live frames by the configured method. Raises CaptureError, ConfigError."""
+    """Live frames by the configured method, of one ring. Raises CaptureError, ConfigError."""
+    return rings(config, threads=1)[0]
+
+
+def rings(config: Config, threads: int | None = None) -> list[Source]:
+    """Live frames by the configured method, a source a capture thread. Raises CaptureError, ConfigError."""
     capture = config.capture
     interfaces = list(capture.interfaces) or ["any"]
     method = capture.method
@@ -63,18 +68,21 @@ def listen(config: Config) -> Source:
     if method == "scapy":
         from agent.capture.scapy_source import ScapySource
 
-        return ScapySource(interfaces, expression(config), capture.snap_length)
+        return [ScapySource(interfaces, expression(config), capture.snap_length)]
     if not hasattr(socket, "AF_PACKET"):
         raise CaptureError('this system has no AF_PACKET: set [capture] method = "scapy"')
-    from agent.capture.afpacket import AfPacket
+    from agent.capture.afpacket import fanned_out
 
-    return AfPacket(
-        interfaces,
-        filter=program(capture, media_ports(config)),
-        snap_length=capture.snap_length,
-        ring_mb=capture.ring_mb,
-        block_timeout_ms=capture.block_timeout_ms,
-        promiscuous=capture.promiscuous,
+    return list(
+        fanned_out(
+            threads or capture.threads,
+            interfaces,
+            filter=program(capture, media_ports(config)),
+            snap_length=capture.snap_length,
+            ring_mb=capture.ring_mb,
+            block_timeout_ms=capture.block_timeout_ms,
+            promiscuous=capture.promiscuous,
+        )
     )
 
 

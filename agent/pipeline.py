@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from agent.summary.media import Identity
 from agent.summary.records import Summary
 from agent.tracking.engine import Engine, Rules
 from agent.tracking.events import Event, StreamMinute
+from agent.tracking.lanes import Turn
 from agent.tracking.sides import Connector, Sides
 from agent.tracking.signalling import CallRules
 from agent.tracking.stream import QualityRules
@@ -53,11 +54,13 @@ def build(
     customers: Iterable[str] = (),
     key: bytes = b"",
     live: bool = False,
+    turns: Sequence[Turn] = (),
     on_stream: Callable[[StreamMinute], None] | None = None,
 ) -> Pipeline:
     """Engine and intervals for `config`; `vc` and `customers` add to what it names.
 
-    `key` makes endpoint ids this host's own. Raises ConfigError where an address does not parse.
+    `key` makes endpoint ids this host's own; `turns`: one a thread that sifts RTP out of the frames.
+    Raises ConfigError where an address does not parse.
     """
     try:
         sides = Sides(
@@ -71,7 +74,7 @@ def build(
         )
     except ValueError as error:
         raise ConfigError(f"{error}: give addresses like 192.0.2.1 and networks like 192.0.2.0/24") from None
-    engine = Engine(sides, rules(config, live=live))
+    engine = Engine(sides, rules(config, live=live), turns)
     # Without a host's key (a capture file) tokens are of this run only: unkeyed ones could be turned back.
     masking = Masking(key or secrets.token_bytes(32)) if config.privacy.mask_numbers else None
     intervals = Intervals(

@@ -1,6 +1,7 @@
 """The daemon: sole owner of clock, threads and signals.
 
-    main thread     ring -> loop -> engine -> intervals
+    capture threads ring -> loop: RTP is finished there
+    main thread     the rest -> engine -> intervals
     writer thread   closed minutes, SIP rows and checkpoints -> the store, `/metrics` totals
     a sink thread   each AWS sink reads on from its own cursor
     http thread     /metrics, /healthz, /readyz
@@ -15,16 +16,17 @@ import gc
 import random
 import signal
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from agent import checkpoint, host
 from agent.capture import Source
-from agent.capture.clock import Clock, EngineTime
+from agent.capture.clock import Clock
 from agent.config import Config
 from agent.configfile import load
 from agent.cost import check_bound, estimate
@@ -33,13 +35,16 @@ from agent.journal import Journal
 from agent.notify import Notifier
 from agent.pipeline import Pipeline, build, ns, pass_on
 from agent.selfmetrics import Figures, Health, self_metrics
+from agent.sifting import Sifting
 from agent.sinks.delivery import Delivery
 from agent.sinks.prometheus import Totals
 from agent.store import Store
 from agent.tracking.budget import Talker
+from agent.wire.frame import Batch
 from agent.writer import Writer
 
 CHECKPOINT_SHARE = 50  # a checkpoint may take a fiftieth of the time between two
+SWITCH_S = 0.001  # how long a capture thread may wait for a busy main thread, several times a block
 FLUSH_S = 10.0  # how long a stop may wait for AWS; systemd's TimeoutStopSec is longer
 
 
@@ -88,10 +93,10 @@ class Service:
         self._reload = False
         directory = Path(config.store.directory)
         self._key = host.key(directory)
-        self.pipeline = self._built(config)
-        self._live = live or host.listen(config)  # the first thing that may be refused: before threads
         self.clock = clock or Clock()
-        self.source = EngineTime(self._live, self.clock)
+        rings = [live] if live else host.rings(config)  # the first thing that may be refused: before threads
+        self.source = Sifting(rings, self.clock, lateness_ns=ns(config.capture.lateness))
+        self.pipeline = self._built(config)
         self.store = Store(
             directory / "sbcwatch.sqlite",
             retention_s=round(config.store.keep_hours * 3600),
@@ -110,7 +115,8 @@ class Service:
 
     def _built(self, config: Config) -> Pipeline:
         # Without configured addresses the vc is this host.
-        return build(config, vc=() if config.vc.addresses else host.addresses(), key=self._key, live=True)
+        vc = () if config.vc.addresses else host.addresses()
+        return build(config, vc=vc, key=self._key, live=True, turns=self.source.turns)
 
     def _deliveries(self) -> Iterator[Delivery]:
         """The AWS sinks that are configured. Clients are made here, in the main thread."""
@@ -169,6 +175,7 @@ class Service:
     def run(self) -> int:
         # What was imported and loaded until now stays: no full collection shall walk boto3's models (35 ms).
         gc.freeze()
+        sys.setswitchinterval(SWITCH_S)
         self._catch_signals()
         self._take_up()
         endpoint = self._endpoint()
@@ -223,6 +230,7 @@ class Service:
 
     def _watch(self) -> None:
         """The main path, live."""
+        self.source.serve(self.pipeline.engine.lanes)
         self._notifier.send("READY=1")
         for batch, now_ns in self.source:
             if self.source.step is not None:
@@ -266,9 +274,11 @@ class Service:
 
     def _close(self, threads: list[threading.Thread]) -> None:
         """Commit what the open minute holds as a part of it, then give the sinks a moment."""
-        pass_on(self.pipeline.engine.suspend(), self.pipeline.intervals, self.writer)
-        self._save(self.clock.now_ns())
-        self._live.close()
+        with self.source.still() as waiting:
+            self._suspend(waiting)
+            self._save(self.clock.now_ns())
+            self.source.stop()
+        self.source.close()
         self._stop.set()
         self.writer.stop()
         for thread in threads:
@@ -313,11 +323,19 @@ class Service:
 
     def _move_into(self, pipeline: Pipeline, shift_ns: int) -> None:
         """Go on in another pipeline with all that is known. The open minute ends as a part."""
-        old = self.pipeline
-        pass_on(old.engine.suspend(), old.intervals, self.writer)
-        image = checkpoint.save(old.engine, old.intervals)
-        checkpoint.restore(checkpoint.packed(image), pipeline.engine, pipeline.intervals, shift_ns=shift_ns)
-        self.pipeline = pipeline
+        with self.source.still() as waiting:
+            self._suspend(waiting)
+            image = checkpoint.packed(checkpoint.save(self.pipeline.engine, self.pipeline.intervals))
+            checkpoint.restore(image, pipeline.engine, pipeline.intervals, shift_ns=shift_ns)
+            self.pipeline = pipeline
+            self.source.serve(pipeline.engine.lanes)
+
+    def _suspend(self, waiting: Iterable[tuple[Batch, int]]) -> None:
+        """Take what the capture threads have handed over; the open minute ends here as a part."""
+        engine, intervals = self.pipeline.engine, self.pipeline.intervals
+        for batch, now_ns in waiting:
+            pass_on(engine.feed(batch) + engine.advance(now_ns), intervals, self.writer)
+        pass_on(engine.suspend(), intervals, self.writer)
 
     def _catch_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():

@@ -5,7 +5,8 @@
 As root, on Linux, with a C compiler: flood.c sends over a veth pair between two namespaces that are made here
 and removed. At each rate (0: as many as go) each consumer sees a flood of its own:
 
-    sbcwatch   the daemon's path: its filter, ring, clock, engine and intervals, in one thread
+    sbcwatch   the daemon's path: its filter, ring, capture thread, clock, engine and intervals
+    two        the same with two capture threads, a ring each (PACKET_FANOUT_HASH)
     empty      the same filter and ring; blocks are given back unread
     tcpdump    -w /dev/null, a buffer of the ring's size
 
@@ -48,7 +49,7 @@ def main() -> int:
     parser.add_argument("--rates", type=lambda text: [int(word) for word in text.split(",")], default=RATES)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--consume", choices=("sbcwatch", "empty"), help=argparse.SUPPRESS)
+    parser.add_argument("--consume", choices=("sbcwatch", "two", "empty"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.consume:
         print(json.dumps(consume(options.consume)))
@@ -82,7 +83,7 @@ def hindrance() -> str:
 
 def measure(streams: int, seconds: float, rates: list[int], rounds: int) -> list[dict[str, float | str]]:
     """One row a rate and consumer."""
-    consumers = ["empty", "sbcwatch"] + (["tcpdump"] if shutil.which("tcpdump") else [])
+    consumers = ["empty", "sbcwatch", "two"] + (["tcpdump"] if shutil.which("tcpdump") else [])
     rows: list[dict[str, float | str]] = []
     with tempfile.TemporaryDirectory(prefix="sbcwatch-bench-") as folder, namespaces() as (far, near):
         flooder = compiled(Path(folder))
@@ -194,6 +195,7 @@ def softirq_s() -> float:
 
 def consume(kind: str) -> dict[str, float]:
     """Take frames until SIGINT; how many, how many were lost, CPU seconds."""
+    threads = 2 if kind == "two" else 1
     stop = False
 
     def stopped(*_: object) -> None:
@@ -203,10 +205,11 @@ def consume(kind: str) -> dict[str, float]:
     signal.signal(signal.SIGINT, stopped)
     from agent import host
     from agent.capture import ring_cy
-    from agent.capture.clock import Clock, EngineTime
+    from agent.capture.clock import Clock
     from agent.cli import _collect_seldom
     from agent.config import Config
     from agent.pipeline import build, pass_on
+    from agent.sifting import Sifting
 
     class Nothing:
         def commit(self, summary: object) -> None: ...
@@ -216,10 +219,13 @@ def consume(kind: str) -> dict[str, float]:
     config = Config()
     config.capture.interfaces = (NEAR,)
     config.capture.ring_mb = RING_MB
-    live = host.listen(config)
-    pipeline = build(config, vc=[VC], live=True)
+    config.capture.threads = threads
+    rings = host.rings(config)
+    source = Sifting(rings, Clock())
+    pipeline = build(config, vc=[VC], live=True, turns=source.turns)
+    pipeline.engine.resume(time.time_ns())
+    source.serve(pipeline.engine.lanes)
     keeper = Nothing()
-    source = EngineTime(live, Clock())
     _collect_seldom()
     seen = 0
     if kind == "empty":

@@ -4,8 +4,7 @@ Frames stay where the kernel wrote them: a batch is a block of the ring, which g
 the next batch is asked for. Without compiled code the ring's memory cannot be read safely, and the same
 socket is read frame by frame (slow, correct).
 
-Stamps are CLOCK_REALTIME, which may step: `agent.capture.clock.EngineTime` moves them onto a clock that
-does not.
+Stamps are CLOCK_REALTIME, which may step: `agent.capture.clock` moves them onto a clock that does not.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from agent.capture.ring_cy import COMPILED, SLOTS
 from agent.errors import CaptureError
 from agent.wire.frame import Batch, Loss, batch_of
 
+POLL_MS = 200  # how long one waits for frames before it says that there are none
 _WATCH_S = 1.0  # how often interfaces are looked after
 _GONE = frozenset({errno.ENETDOWN, errno.ENODEV, errno.ENXIO})
 
@@ -69,14 +69,17 @@ class AfPacket:
         ring_mb: int = 64,
         block_timeout_ms: int = 20,
         promiscuous: bool = False,
-        poll_ms: int = 200,
+        poll_ms: int = POLL_MS,
+        shared: bool = False,
     ) -> None:
+        """`shared`: this is one of several that each take a share; it is deaf until `let_in`."""
         self.frames = 0
         self.drops: int | None = 0
         self.outages = 0
         self._names = [] if "any" in interfaces else list(dict.fromkeys(interfaces))
         self._program = bpf.cut(filter, snap_length) if filter else bpf.everything(snap_length)
         self._promiscuous = promiscuous
+        self._shared = shared
         self._poll_ms = poll_ms
         self._holdback_ns = block_timeout_ms * 1_000_000
         self._found = _look_up(self._names)
@@ -94,13 +97,12 @@ class AfPacket:
                 self._reader = PacketRing(self._socket, ring_mb, block_timeout_ms)
             else:
                 self._reader = PacketSocket(self._socket, ring_mb)
-            self._listen()
-            linux.dropped(self._socket)
+            if not shared:
+                self._listen()
+                linux.dropped(self._socket)
         except OSError as error:
             self._socket.close()
-            raise CaptureError(
-                f"cannot capture on {', '.join(interfaces)}: {error.strerror or error}"
-            ) from None
+            raise _refused(interfaces, error) from None
         except CaptureError:
             self._socket.close()
             raise
@@ -112,6 +114,17 @@ class AfPacket:
         for name in self._names:
             if not linux.is_up(self._socket, name):
                 self._away[name] = self._watched_ns
+
+    def join(self, group: int | None) -> int:
+        """Take a share of what the sockets of `group` (None: a new one) are given; its number."""
+        linux.attach_filter(self._socket, bpf.nothing())
+        linux.bind(self._socket, 0)
+        return linux.fan_out(self._socket, group)
+
+    def let_in(self) -> None:
+        """All have joined: from here on no frame is seen twice."""
+        self._listen()
+        linux.dropped(self._socket)
 
     @property
     def bytes(self) -> int:
@@ -202,16 +215,67 @@ class AfPacket:
     def _listen(self) -> None:
         """Filter first, then bind: nothing that was not asked for slips in."""
         ifindexes = list(self._found.values())
-        if len(ifindexes) == 1:
+        if len(ifindexes) == 1 and not self._shared:
             linux.attach_filter(self._socket, self._program)
             linux.bind(self._socket, ifindexes[0])
         else:
             chosen = bpf.only_from(self._program, ifindexes) if ifindexes else self._program
             linux.attach_filter(self._socket, chosen)
-            linux.bind(self._socket, 0)
+            if not self._shared:  # who shares is bound for good
+                linux.bind(self._socket, 0)
         if self._promiscuous:
             for ifindex in ifindexes:
                 linux.promiscuous(self._socket, ifindex)
+
+
+def fanned_out(
+    count: int,
+    interfaces: Sequence[str],
+    *,
+    filter: list[Instruction] | None = None,
+    snap_length: int = bpf.WHOLE,
+    ring_mb: int = 64,
+    block_timeout_ms: int = 20,
+    promiscuous: bool = False,
+) -> list[AfPacket]:
+    """`count` captures that share out the flows of `interfaces` by PACKET_FANOUT_HASH, and `ring_mb`.
+
+    Raises:
+        CaptureError: as `AfPacket`.
+    """
+    taken: list[AfPacket] = []
+    try:
+        for _ in range(count):
+            taken.append(
+                AfPacket(
+                    interfaces,
+                    filter=filter,
+                    snap_length=snap_length,
+                    ring_mb=max(1, ring_mb // count),
+                    block_timeout_ms=block_timeout_ms,
+                    promiscuous=promiscuous,
+                    # An idle share holds the others back until it has said so.
+                    poll_ms=POLL_MS if count == 1 else block_timeout_ms,
+                    shared=count > 1,
+                )
+            )
+        if count > 1:
+            group = None
+            for each in taken:
+                group = each.join(group)
+            for each in taken:
+                each.let_in()
+    except (CaptureError, OSError) as error:
+        for each in taken:
+            each.close()
+        if isinstance(error, OSError):
+            raise _refused(interfaces, error) from None
+        raise
+    return taken
+
+
+def _refused(interfaces: Sequence[str], error: OSError) -> CaptureError:
+    return CaptureError(f"cannot capture on {', '.join(interfaces)}: {error.strerror or error}")
 
 
 def _realtime_ns() -> int:

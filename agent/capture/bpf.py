@@ -205,6 +205,11 @@ def _transport(
     program.put(RET, snap_length)
 
 
+def nothing() -> list[Instruction]:
+    """Lets no frame in."""
+    return [(RET, 0, 0, 0)]
+
+
 def everything(snap_length: int = WHOLE) -> list[Instruction]:
     return [(RET, 0, 0, snap_length)]
 

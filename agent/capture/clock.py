@@ -10,10 +10,9 @@ When the skew passes a second, engine time is wrong as UTC: the offset is change
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.capture import Around, Source
 from agent.capture.order_cy import shift_stamps
 from agent.wire.frame import STAMP, Batch, Loss
 
@@ -92,27 +91,13 @@ class Clock:
         return self._looked_ns - _LATE_NS <= stamp_ns <= self._looked_ns + _LATE_NS
 
 
-class EngineTime(Around):
-    """A live source on engine time. `step` is the step noticed just before the batch in hand, else None."""
-
-    def __init__(self, source: Source, clock: Clock) -> None:
-        super().__init__(source)
-        self._clock = clock
-        self._now_ns = 0
-        self.step: Step | None = None
-
-    def __iter__(self) -> Iterator[tuple[Batch, int]]:
-        for batch, now_ns in self._source:
-            self.step = self._clock.look()
-            if self.step:
-                self._now_ns = 0  # the one time that it may go back
-            first_ns = batch.index[STAMP] if batch.index else now_ns
-            shift_ns = self._clock.stamp(first_ns) - first_ns
-            if shift_ns:
-                shift_stamps(batch.index, shift_ns)
-                batch.losses = [
-                    Loss(loss.start_ns + shift_ns, loss.end_ns + shift_ns, loss.count)
-                    for loss in batch.losses
-                ]
-            self._now_ns = max(self._now_ns, now_ns + shift_ns)
-            yield batch, self._now_ns
+def moved(batch: Batch, now_ns: int, clock: Clock) -> int:
+    """Move a live batch onto engine time, in place; `now_ns` there. Let the clock `look` before."""
+    first_ns = batch.index[STAMP] if batch.index else now_ns
+    shift_ns = clock.stamp(first_ns) - first_ns
+    if shift_ns:
+        shift_stamps(batch.index, shift_ns)
+        batch.losses = [
+            Loss(loss.start_ns + shift_ns, loss.end_ns + shift_ns, loss.count) for loss in batch.losses
+        ]
+    return now_ns + shift_ns

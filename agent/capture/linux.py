@@ -16,8 +16,11 @@ PACKET_RX_RING = 5
 PACKET_STATISTICS = 6
 PACKET_AUXDATA = 8
 PACKET_VERSION = 10
+PACKET_FANOUT = 18
 TPACKET_V3 = 2
 PACKET_MR_PROMISC = 1
+PACKET_FANOUT_HASH = 0
+PACKET_FANOUT_FLAG_UNIQUEID, PACKET_FANOUT_FLAG_DEFRAG = 0x2000, 0x8000
 
 SO_ATTACH_FILTER = 26
 SO_RCVBUFFORCE = 33
@@ -48,6 +51,18 @@ def bind(sock: socket.socket, ifindex: int) -> None:
     if _libc.bind(sock.fileno(), address, len(address)):
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
+
+
+def fan_out(sock: socket.socket, group: int | None) -> int:
+    """Join the bound sockets of `group` (None: found one, and return its number): each flow goes to one.
+
+    Both ways of a flow hash alike, and IPv4 fragments are put together before.
+    """
+    mode = PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_DEFRAG
+    if group is None:
+        mode |= PACKET_FANOUT_FLAG_UNIQUEID
+    sock.setsockopt(SOL_PACKET, PACKET_FANOUT, struct.pack("=I", mode << 16 | (group or 0)))
+    return int(struct.unpack("=I", sock.getsockopt(SOL_PACKET, PACKET_FANOUT, 4))[0]) & 0xFFFF
 
 
 def promiscuous(sock: socket.socket, ifindex: int) -> None:

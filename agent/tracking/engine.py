@@ -8,12 +8,13 @@ end, and it closes when the clock passes its end by `lateness`.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from agent.errors import Reason, WireError
 from agent.tracking.budget import Budget
 from agent.tracking.events import Event, MinuteClosed, MinutesSkipped
+from agent.tracking.lanes import Lanes, Turn
 from agent.tracking.loop_cy import STOP_END, STOP_SLOW, STOP_STREAM, Loop
 from agent.tracking.media import Media
 from agent.tracking.reassembly import Fragments, TcpStreams
@@ -52,17 +53,12 @@ class Rules:
 class Engine:
     """`feed` takes a batch, `advance` a time; both return the facts so far, in order."""
 
-    def __init__(self, sides: Sides, rules: Rules | None = None) -> None:
+    def __init__(self, sides: Sides, rules: Rules | None = None, turns: Sequence[Turn] = ()) -> None:
+        """`turns`: one a thread that sifts RTP out of the frames before they come here; none: `feed` does."""
         rules = rules or Rules()
         self.rules = rules
         self.sides = sides
-        self.loop = Loop(
-            max_streams=rules.max_streams,
-            jitter_buffer_ms=rules.quality.jitter_buffer_ms,
-            adaptive=rules.adaptive_buffer,
-            jitter_buffer_max_ms=rules.max_buffer_ms,
-            single_span=rules.single_span,
-        )
+        self.loop: Loop | Lanes = Lanes(self._made, turns) if turns else self._made()
         self._out: list[Event] = []
         self.media = Media(self.loop, sides, self._out, quality=rules.quality, observer=rules.observer)
         self.signalling = Signalling(rules.calls, sides, self.media, self._out)
@@ -78,6 +74,22 @@ class Engine:
         self.late_frames = self.duplicate_frames = 0  # of the slow path; the loop has its own
         self._minute_ns = 0  # the oldest minute not closed; 0 before the first frame
         self._ended = False  # its gauges are taken
+
+    @property
+    def lanes(self) -> Lanes:
+        """Where capture threads sift; only with `turns`."""
+        assert isinstance(self.loop, Lanes)
+        return self.loop
+
+    def _made(self) -> Loop:
+        rules = self.rules
+        return Loop(
+            max_streams=rules.max_streams,
+            jitter_buffer_ms=rules.quality.jitter_buffer_ms,
+            adaptive=rules.adaptive_buffer,
+            jitter_buffer_max_ms=rules.max_buffer_ms,
+            single_span=rules.single_span,
+        )
 
     # -- time
 
@@ -143,7 +155,7 @@ class Engine:
         """Drop restored counts of minutes that were committed before."""
         while self._minute_ns and self._minute_ns < until_ns:
             before = len(self._out)
-            self.media.harvest(self._minute_ns)
+            self.media.harvest(self._minute_ns, self.loop.harvest_all(self._minute_ns))
             del self._out[before:]
             self._minute_ns += MINUTE_NS
             self.loop.closed_ns = self._minute_ns
@@ -167,8 +179,11 @@ class Engine:
 
     def _miss(self, start_ns: int, end_ns: int) -> None:
         """The capture missed frames between these times."""
-        self.missed.append((start_ns, end_ns))
         self.loop.lose(start_ns, end_ns)
+        self._missed(start_ns, end_ns)
+
+    def _missed(self, start_ns: int, end_ns: int) -> None:
+        self.missed.append((start_ns, end_ns))
         self.media.missed_ns = max(self.media.missed_ns, end_ns)
 
     def _begin(self, stamp_ns: int) -> None:
@@ -182,12 +197,10 @@ class Engine:
     def _close(self, *, complete: bool) -> None:
         end_ns = self._minute_ns + MINUTE_NS
         self.signalling.settle(end_ns)
-        self.loop.flush(end_ns)
-        self.media.harvest(self._minute_ns)
+        self.media.harvest(self._minute_ns, self.loop.close(self._minute_ns, end_ns))
         self._out.append(MinuteClosed(self._minute_ns, complete))
         self._minute_ns = end_ns
         self._ended = False
-        self.loop.closed_ns = end_ns
         self._open()
         self.media.streams.expire(end_ns - STREAM_IDLE_NS)
 
@@ -215,7 +228,7 @@ class Engine:
             self._pass(self.now_ns)
             if self._ended:
                 self._close(complete=True)
-            self.media.harvest(self._minute_ns)
+            self.media.harvest(self._minute_ns, self.loop.harvest_all(self._minute_ns))
             self._out.append(MinuteClosed(self._minute_ns, complete=False))
         return self._taken()
 
@@ -264,7 +277,9 @@ class Engine:
     # -- frames
 
     def feed(self, batch: Batch) -> list[Event]:
-        """Take frames in capture order."""
+        """Take frames in capture order; of a batch that was sifted, what is no RTP."""
+        if isinstance(self.loop, Lanes):
+            return self._sifted(self.loop, batch)
         for loss in batch.losses:
             self._miss(loss.start_ns, loss.end_ns)
         count = len(batch)
@@ -288,6 +303,19 @@ class Engine:
                 self._slow(batch, position)
                 position += 1
         self.now_ns = max(self.now_ns, loop.newest_ns)
+        return self._taken()
+
+    def _sifted(self, lanes: Lanes, batch: Batch) -> list[Event]:
+        """The loops had this batch before us, and know its losses."""
+        for loss in batch.losses:
+            self._missed(loss.start_ns, loss.end_ns)
+        for stream_id, clean in lanes.begun():
+            self.media.streams.fresh(stream_id, clean)
+        for position in range(len(batch)):
+            stamp_ns = batch.index[position * STRIDE + STAMP]
+            if stamp_ns >= self._due_ns or stamp_ns - self.now_ns > self.rules.idle_ns:
+                self._pass(stamp_ns)
+            self._slow(batch, position)
         return self._taken()
 
     def _slow(self, batch: Batch, position: int) -> None:

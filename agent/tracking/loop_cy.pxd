@@ -30,6 +30,7 @@ cdef enum:
     LOOK_AHEAD = 12
     TOUCH_AHEAD = 6
     MANY_STREAMS = 4096
+    MAX_BEGUN = 512
 
 cdef extern from *:
     """
@@ -64,6 +65,9 @@ cdef class Loop(Losses):
     cdef long long slot_from, slot_to, slot_here, headers
 
     cdef unsigned long long[::1] seen
+    cdef long long[::1] accepted
+    cdef long long n_accepted, kept
+    cdef int sieve(self, long long[::1] index, long long position, long long kept, long long until_ns) except -1
     cdef int look(self, long long position, long long offset, long long captured) except -1 nogil
     cdef int touch(self, long long position) except -1 nogil
     cdef int frames(self, long long[::1] index, long long position, long long until_ns) except -1

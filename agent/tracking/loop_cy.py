@@ -38,6 +38,7 @@ if not cython.compiled:  # loop_cy.pxd holds the same values for the compiler
     MAX_DROPOUT, MAX_MISORDER = 3000, 100  # RFC 3550 A.1
     TYPES, MAX_MAPS, MAX_PATHS, N_REASONS, BAD_RTP = 128, 4096, 255, 9, 8
     LOOK_AHEAD, TOUCH_AHEAD, MANY_STREAMS = 12, 6, 4096
+    MAX_BEGUN = 512  # streams that one `sift` may accept
     TS_HALF, TS_WRAP = 1 << 31, 1 << 32
     INFER_PACKETS, INFER_SPAN_NS, MAX_VOTES = 10, 100_000_000, 4
     RESYNC = 10  # late packets in a row after which the jitter buffer starts anew
@@ -117,6 +118,8 @@ class Loop(Losses):
         self.slot_from = self.slot_to = self.slot_here = 0
         self.seen = memoryview(mmap.mmap(-1, 4096)).cast("Q")
         self.headers = 0
+        self.accepted = memoryview(mmap.mmap(-1, 4096)).cast("q")
+        self.n_accepted = self.kept = 0
         self.payload_map({})
 
     # --- payload types
@@ -206,6 +209,34 @@ class Loop(Losses):
             self.decoder.attach(b"")
         return int(self.position)
 
+    def sift(
+        self,
+        data: bytes | bytearray | memoryview,
+        index: array[int] | memoryview,
+        position: int,
+        kept: int,
+        until_ns: int,
+    ) -> int:
+        """`walk` for a thread that does not wait for the caller: RTP is finished, nothing else stops it.
+
+        The rows of frames that are the caller's are moved to the front of `index`, behind the `kept` ones
+        that lie there already; returns how many there are now. Streams that were accepted are `begun`, and
+        count from their second packet on by the static types until their payload map is set. `stopped` is
+        END, DUE as for `walk`, or STREAM: there are as many begun as fit, take them and go on.
+        """
+        self.decoder.attach(data)
+        try:
+            self.sieve(index, position, kept, until_ns)
+        finally:
+            self.decoder.attach(b"")
+        return int(self.kept)
+
+    def begun(self) -> list[tuple[int, bool]]:
+        """Streams that `sift` accepted since the last call, and whether A.1 dropped nothing of each."""
+        noted = [int(self.accepted[at]) for at in range(self.n_accepted)]
+        self.n_accepted = 0
+        return [(number >> 1, bool(number & 1)) for number in noted]
+
     def frames(
         self, index: cython.longlong[::1], position: cython.longlong, until_ns: cython.longlong
     ) -> cython.int:
@@ -226,6 +257,41 @@ class Loop(Losses):
                     until_ns,
                 )
         self.position = position
+        return 0
+
+    def sieve(
+        self,
+        index: cython.longlong[::1],
+        position: cython.longlong,
+        kept: cython.longlong,
+        until_ns: cython.longlong,
+    ) -> cython.int:
+        count: cython.longlong = len(index) // 5
+        column: cython.longlong
+        word: cython.longlong
+        self.stopped = END
+        while position < count and self.n_accepted < MAX_BEGUN:
+            self.frames(index, position, until_ns)
+            position = self.position
+            if self.stopped == SLOW:
+                for column in range(5):
+                    index[5 * kept + column] = index[5 * position + column]
+                kept += 1
+                position += 1
+            elif self.stopped == STREAM:
+                word = self.fresh * WORDS
+                self.accepted[self.n_accepted] = self.fresh << 1 | (
+                    self.rows[word + FIRST] == self.rows[word + LAST]
+                )
+                self.n_accepted += 1
+            else:
+                break
+        self.position = position
+        if position < count and self.stopped != DUE:
+            self.stopped = STREAM
+        elif self.stopped != DUE:
+            self.stopped = END
+        self.kept = kept
         return 0
 
     # With many streams a packet's time is spent waiting for memory: three lines that each tell where the next
@@ -297,9 +363,11 @@ class Loop(Losses):
             self.reasons[-kind] += 1
         else:
             self.ignored += 1
+        if self.stopped == SLOW:  # the caller's, late or not
+            return 0
         if stamp_ns < self.closed_ns:
             self.late_frames += 1
-        return self.stopped == END
+        return 1
 
     def rtp(self, stamp_ns: cython.longlong) -> cython.int:
         """Count the RTP packet that the decoder stands on; 1: its stream is new, nothing counted yet."""

@@ -298,6 +298,13 @@ class Losses(Table):
                     self.rows[here + at] = 0
         return result
 
+    def close(self, minute_start_ns: int, end_ns: int) -> list[tuple[int, tuple[float, ...]]]:
+        """`harvest_all` of a minute that ended at `end_ns`; a late frame of it counts in the next one."""
+        self.flush(end_ns)
+        harvest = self.harvest_all(minute_start_ns)
+        self.closed_ns = end_ns
+        return harvest
+
     def counted(self, stream: int, sequence: int) -> tuple[int, int, int, int] | None:
         """The stream as seen here up to the number nearest to its newest whose low 16 bits are `sequence`.
 

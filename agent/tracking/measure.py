@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.tracking.codecs import Codec, codec
 from agent.tracking.events import StreamMinute
+from agent.tracking.lanes import Lanes
 from agent.tracking.loop_cy import Loop
 from agent.tracking.quality import Score, burst_ratio, one_way_delay_ms, score
 from agent.tracking.report import AwayMinute
@@ -34,7 +35,7 @@ class QualityRules:
 class Measure:
     """Turns a stream's counters into a `StreamMinute`. 20,000 streams close in one go, so scores are kept."""
 
-    def __init__(self, loop: Loop, rules: QualityRules) -> None:
+    def __init__(self, loop: Loop | Lanes, rules: QualityRules) -> None:
         self._loop = loop
         self._rules = rules
         self._scores: dict[tuple[str, int, int, int, float, float], Score] = {}

@@ -15,11 +15,12 @@ from agent.tracking import far
 from agent.tracking.call import Call
 from agent.tracking.dialog import Leg, Passage
 from agent.tracking.events import Event, FarEnd, ReportsMinute, RoundTrip
+from agent.tracking.lanes import Lanes
 from agent.tracking.loop_cy import Loop
 from agent.tracking.offer import Offers
 from agent.tracking.report import MINUTE_NS, Away, Departures
 from agent.tracking.sides import Sides, Socket
-from agent.tracking.stream import Observer, QualityRules, Streams
+from agent.tracking.stream import Harvest, Observer, QualityRules, Streams
 from agent.wire import rtcp, sdp, vq, xr
 from agent.wire.rtcp import Block
 
@@ -33,7 +34,7 @@ class Media:
 
     def __init__(
         self,
-        loop: Loop,
+        loop: Loop | Lanes,
         sides: Sides,
         out: list[Event],
         *,
@@ -105,7 +106,7 @@ class Media:
         for stream_id in self._loop.live_streams():
             self.streams.fresh(stream_id)
         for stream_id, first, away in told:
-            stream = self.streams.get(stream_id)
+            stream = self.streams.get(self._loop.renumber(stream_id))
             if stream is not None:
                 stream.first, stream.away = first, away
                 if away.minutes:
@@ -293,8 +294,8 @@ class Media:
                     if found[1] is not None and minute in self.open_minutes:
                         self._count(found[0].leg, found[1], minute, packets, length)
 
-    def harvest(self, minute_ns: int) -> None:
-        """Give out what every stream and leg did in a minute."""
+    def harvest(self, minute_ns: int, streams: Harvest) -> None:
+        """Give out what every stream and leg did in a minute; `streams`: what the loop counted of it."""
         for leg in tuple(self._reporting):
             for (minute, towards), (packets, length) in tuple(leg.reports.items()):
                 if minute <= minute_ns:
@@ -306,6 +307,6 @@ class Media:
             minutes.pop(minute_ns, None)
             if not minutes:
                 self._forget_early(pair)
-        self._out += self.streams.harvest(minute_ns)
+        self._out += self.streams.harvest(minute_ns, streams)
         self._departures.forget(minute_ns - DEPARTED_NS)
         self._references.forget(minute_ns - DEPARTED_NS)

@@ -16,6 +16,7 @@ from agent.tracking.codecs import STATIC_TYPES
 from agent.tracking.dialog import Leg
 from agent.tracking.events import StreamMinute
 from agent.tracking.found import Found
+from agent.tracking.lanes import Lanes
 from agent.tracking.loop_cy import (
     KIND_AUDIO,
     KIND_COMFORT,
@@ -43,6 +44,7 @@ _SPECIAL = {
     "flexfec": KIND_REDUNDANT,
 }
 Observer = Literal["vc", "customer"]
+Harvest = list[tuple[int, tuple[float, ...]]]  # stream id, its counters in the order of COUNTERS
 Rows = dict[int, tuple[int, int]]  # payload type: clock rate (Hz), kind
 
 SILENCE_NS = 2_000_000_000  # after that long without a packet the loop judges what is open
@@ -109,7 +111,9 @@ def payload_rows(medias: Iterable[Media]) -> tuple[Rows, dict[int, str]]:
 class Streams:
     """Every stream alive. Their number is the loop's cap."""
 
-    def __init__(self, loop: Loop, offers: Offers, quality: QualityRules, observer: Observer = "vc") -> None:
+    def __init__(
+        self, loop: Loop | Lanes, offers: Offers, quality: QualityRules, observer: Observer = "vc"
+    ) -> None:
         """`observer`: whose host captures. At the customer's, what goes towards the vc leaves here."""
         self._observer = observer
         self._loop = loop
@@ -129,12 +133,15 @@ class Streams:
     def get(self, stream_id: int) -> Stream | None:
         return self._found.get(stream_id)
 
-    def fresh(self, stream_id: int) -> Stream:
-        """The loop accepted a stream: attach it, and tell the loop its clock rates."""
+    def fresh(self, stream_id: int, clean: bool | None = None) -> Stream:
+        """The loop accepted a stream: attach it, and tell the loop its clock rates.
+
+        `clean`: its second packet followed its first; None: the second is not counted yet, so it can be seen.
+        """
         src, src_port, dst, dst_port, ssrc = self._loop.key(stream_id)
         stream = Stream(stream_id, (src, src_port), (dst, dst_port), ssrc, self._loop.first_ns(stream_id))
         # A receiver without probation counts from the very first packet; we, from the first two in sequence.
-        stream.clean = self._loop.last_ns(stream_id) == stream.first_ns
+        stream.clean = self._loop.last_ns(stream_id) == stream.first_ns if clean is None else clean
         self._found.add(stream)
         found = self._offers.find(stream.src, stream.dst)
         if found:
@@ -207,11 +214,11 @@ class Streams:
                 self._loop.flush(self._judged_ns)
         return [event for stream in tuple(leg.streams) for event in self.cut(stream, minutes)]
 
-    def harvest(self, minute_ns: int) -> list[StreamMinute]:
+    def harvest(self, minute_ns: int, counted: Harvest) -> list[StreamMinute]:
         """What every stream did in a minute; its counters start again from zero."""
         done = []
         find, minute = self._found.get, self._measure.minute
-        for stream_id, counters in self._loop.harvest_all(minute_ns):
+        for stream_id, counters in counted:
             stream = find(stream_id)
             if stream is not None:
                 heard = stream.heard

@@ -337,6 +337,10 @@ class Table:
         """Streams in probation: their first packet was seen, not yet a second in sequence."""
         return int(self.live - self.streams)
 
+    def renumber(self, stream: int) -> int:
+        """The id here of what had the id `stream` where the snapshot was taken: the same."""
+        return stream
+
     def live_streams(self) -> list[int]:
         """Ids of the accepted streams."""
         return [row for row in range(self.used) if self.rows[row * WORDS + STATE] == ACCEPTED]

@@ -75,6 +75,15 @@ class Batch:
     def frames(self) -> Iterator[Frame]:
         return (self.frame(position) for position in range(len(self)))
 
+    def copy(self, count: int) -> Batch:
+        """A batch of its own of the first `count` frames: its bytes outlive the source's buffer."""
+        index, data = self.index[: count * STRIDE], bytearray()
+        for at in range(0, len(index), STRIDE):
+            offset, captured = index[at], index[at + CAPTURED]
+            index[at] = len(data)
+            data += self.data[offset : offset + captured]
+        return Batch(bytes(data), index)
+
 
 EMPTY = Batch(b"", array("q"))
 
