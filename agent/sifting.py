@@ -65,6 +65,7 @@ class Sifting:
         self._reached_ns = [0] * len(sources)
         self._waiting = 0  # bytes
         self._done_ns = 0  # the engine has been given all until then, and asked for more
+        self._asked = -1  # the lane that it waits for
         self._still = False  # nothing more is to be waited for
         self._over = [False] * len(sources)  # that source came to its end
         self._fault: Exception | None = None
@@ -108,7 +109,7 @@ class Sifting:
         for thread in self._threads:
             thread.start()
         now_ns = 0
-        while not all(self._over):
+        while not all(self._over) or any(self._handed):
             self._merged = self._merge()
             for batch, reached_ns in self._merged:
                 now_ns = max(now_ns, reached_ns)
@@ -166,6 +167,8 @@ class Sifting:
             while not handed:
                 if self._still or self._over[lane] or self._seen is not None or self._fault is not None:
                     return None
+                self._asked = lane
+                self._news.notify_all()
                 self._news.wait()
             batch, now_ns = handed.popleft()
             self._waiting -= len(batch.data)
@@ -223,14 +226,18 @@ class Sifting:
         with self._news:
             self._handed[lane].append((rest, now_ns))
             self._reached_ns[lane] = now_ns
+            self._done_ns = self._done_ns or now_ns
+            self._asked = -1
             self._waiting += len(rest.data)
             self._news.notify_all()
 
     def _give_time(self, lane: int) -> None:
         """Wait while the engine is too far behind."""
         with self._news:
-            while not self._stopped and (
-                self._waiting > ROOM or self._reached_ns[lane] - self._done_ns > self._lead_ns
+            while (
+                not self._stopped
+                and self._asked != lane
+                and (self._waiting > ROOM or self._reached_ns[lane] - self._done_ns > self._lead_ns)
             ):
                 self._news.wait()
 

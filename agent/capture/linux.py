@@ -20,7 +20,7 @@ PACKET_FANOUT = 18
 TPACKET_V3 = 2
 PACKET_MR_PROMISC = 1
 PACKET_FANOUT_HASH = 0
-PACKET_FANOUT_FLAG_UNIQUEID, PACKET_FANOUT_FLAG_DEFRAG = 0x2000, 0x8000
+PACKET_FANOUT_FLAG_UNIQUEID = 0x2000
 
 SO_ATTACH_FILTER = 26
 SO_RCVBUFFORCE = 33
@@ -56,11 +56,10 @@ def bind(sock: socket.socket, ifindex: int) -> None:
 def fan_out(sock: socket.socket, group: int | None) -> int:
     """Join the bound sockets of `group` (None: found one, and return its number): each flow goes to one.
 
-    Both ways of a flow hash alike, and IPv4 fragments are put together before.
+    Both ways of a flow hash alike. Fragments hash by their addresses alone, so those of a datagram meet; the
+    kernel's own defragmentation would take one datagram seen on two interfaces for one.
     """
-    mode = PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_DEFRAG
-    if group is None:
-        mode |= PACKET_FANOUT_FLAG_UNIQUEID
+    mode = PACKET_FANOUT_HASH | (PACKET_FANOUT_FLAG_UNIQUEID if group is None else 0)
     sock.setsockopt(SOL_PACKET, PACKET_FANOUT, struct.pack("=I", mode << 16 | (group or 0)))
     return int(struct.unpack("=I", sock.getsockopt(SOL_PACKET, PACKET_FANOUT, 4))[0]) & 0xFFFF
 

@@ -118,8 +118,8 @@ class Merge:
         each.rows, each.next = len(each.batch), 0
         each.idle = not each.rows
         self._losses += each.batch.losses
-        last_ns = each.batch.index[(each.rows - 1) * STRIDE + STAMP] if each.rows else now_ns
-        each.reached_ns = max(each.reached_ns, last_ns)
+        last_ns = each.batch.index[(each.rows - 1) * STRIDE + STAMP] if each.rows else 0
+        each.reached_ns = max(each.reached_ns, last_ns, now_ns)
 
     def _end(self, each: _Input) -> None:
         each.ended = True

@@ -17,8 +17,12 @@ from collections.abc import Callable
 import pytest
 
 from agent.capture import afpacket, bpf
-from agent.capture.afpacket import AfPacket
+from agent.capture.afpacket import AfPacket, fanned_out
+from agent.capture.clock import Clock
 from agent.errors import CaptureError
+from agent.sifting import Sifting
+from agent.tracking.lanes import Lanes
+from agent.tracking.loop_cy import Loop
 from agent.wire.frame import HOST, LINK_ETHERNET, LINK_RAW, OUTGOING, Frame, Loss
 
 
@@ -280,6 +284,110 @@ def a_user_expression_is_compiled() -> None:
     collect(source, 1, lambda seen: bool(seen))
     assert [each.data for each in seen] == [ethernet(b"yes", 7777)]
     source.close()
+
+
+def gathered(shares: list[AfPacket], until: int) -> list[list[Frame]]:
+    """What each share got, once there are so many frames together."""
+    got: list[list[Frame]] = [[] for _ in shares]
+    sources = [iter(share) for share in shares]
+    end = time.monotonic() + 10
+    while sum(map(len, got)) < until and time.monotonic() < end:
+        for frames, source in zip(got, sources, strict=True):
+            frames.extend(next(source)[0].frames())
+    return got
+
+
+def ports_of(frame: Frame) -> frozenset[bytes]:
+    return frozenset((frame.data[34:36], frame.data[36:38]))
+
+
+def shares_take_each_frame_once_and_both_ways_of_a_flow() -> None:
+    veth("sbc")
+    shares = fanned_out(3, ["sbc"], ring_mb=12)
+    send = Sender("sbc-far")
+    for number in range(600):
+        ports = 40000 + number % 60, 30000
+        there, back = (ports, ports[::-1]) if number < 300 else (ports[::-1], ports)
+        frame = ethernet(number.to_bytes(4, "big"), there[0], back[0])
+        if number >= 300:  # the way back: addresses turn round too
+            frame = frame[:26] + frame[30:34] + frame[26:30] + frame[34:]
+        send(frame)
+    got = gathered(shares, 600)
+    numbers = [int.from_bytes(frame.data[42:46], "big") for frames in got for frame in frames]
+    assert sorted(numbers) == list(range(600))
+    flows = [{ports_of(frame) for frame in frames} for frames in got]
+    assert sum(map(len, flows)) == len(flows[0] | flows[1] | flows[2]) == 60
+    assert sum(1 for one in flows if one) > 1
+    assert [share.drops for share in shares] == [0, 0, 0]
+    for share in shares:
+        share.close()
+
+
+def shares_get_the_fragments_of_a_datagram_together() -> None:
+    veth("sbc")
+    shares = fanned_out(2, ["sbc"], ring_mb=8)
+    send = Sender("sbc-far")
+    whole = ethernet(bytes(2000), 5060, 5060)
+    for number in range(40):
+        for offset, more in ((0, 0x2000), (1200, 0)):
+            part = whole[34 + offset : 34 + offset + 1200]
+            ip = b"\x45\0" + (20 + len(part)).to_bytes(2, "big") + number.to_bytes(2, "big")
+            ip += (more | offset // 8).to_bytes(2, "big") + whole[22:29] + bytes([number]) + whole[30:34]
+            send(whole[:14] + ip + part)
+    got = [[frame.data[18:20] for frame in frames] for frames in gathered(shares, 80)]
+    assert sum(map(len, got)) == 80
+    assert all(len(set(frames)) * 2 == len(frames) > 0 for frames in got)
+    for share in shares:
+        share.close()
+
+
+FLOOD = """
+import socket, sys, time
+from tests.capture.live import Sender, ethernet
+send, count, rate = Sender("sbc-far"), int(sys.argv[1]), int(sys.argv[2])
+frames = [ethernet(b"\\x80\\0" + (n & 0xFFFF).to_bytes(2, "big") + (160 * n).to_bytes(4, "big") + bytes(604))
+          for n in range(count)]
+print("ready", flush=True)
+sys.stdin.readline()
+began = time.monotonic()
+for number, frame in enumerate(frames):
+    send(frame)
+    if number % 100 == 0:
+        time.sleep(max(0.0, began + number / rate - time.monotonic()))
+"""
+
+
+def a_busy_engine_leaves_no_packet_in_the_ring() -> None:
+    """0.8 s of it is more than the ring holds: 4 MB, at 16 MB a second."""
+    veth("sbc")
+    ring = AfPacket(["sbc"], ring_mb=4)
+    source = Sifting([ring], Clock())
+    lanes = Lanes(Loop, source.turns)
+    lanes.closed_ns = time.time_ns() // 60_000_000_000 * 60_000_000_000
+    source.serve(lanes)
+    count = 20_000
+    sys.setswitchinterval(0.001)
+    with subprocess.Popen(
+        [sys.executable, "-c", FLOOD, str(count), "20000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as flood:
+        assert flood.stdin is not None
+        assert flood.stdout is not None
+        flood.stdout.readline()
+        batches = iter(source)
+        next(batches)
+        flood.stdin.write(b"\n")
+        flood.stdin.close()
+        end = time.monotonic() + 0.8
+        while time.monotonic() < end:
+            pass
+        while flood.poll() is None:
+            next(batches)
+    while source.frames < count and not ring.drops:
+        next(batches)
+    assert ring.drops == 0
+    source.close()
+    rows = lanes.harvest_all(lanes.closed_ns) + lanes.harvest_all(lanes.closed_ns + 60_000_000_000)
+    assert sum(counters[0] for _, counters in rows) == count
 
 
 def a_flood_is_read_without_drops() -> None:

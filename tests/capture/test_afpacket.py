@@ -23,6 +23,8 @@ LIVE = [
     "faults_are_told_with_the_fix",
     "a_user_expression_is_compiled",
     "a_flood_is_read_without_drops",
+    "shares_take_each_frame_once_and_both_ways_of_a_flow",
+    "shares_get_the_fragments_of_a_datagram_together",
 ]
 
 
@@ -47,6 +49,11 @@ def in_namespace(name: str, *before: str, uncompiled: bool = False) -> None:
 @pytest.mark.parametrize("name", LIVE)
 def test_live_by_the_ring(name: str) -> None:
     in_namespace(name)
+
+
+@pytest.mark.skipif(not COMPILED, reason="uncompiled, the interpreter's lock is held for each packet")
+def test_a_busy_engine_leaves_no_packet_in_the_ring() -> None:
+    in_namespace("a_busy_engine_leaves_no_packet_in_the_ring")
 
 
 @pytest.mark.parametrize("name", LIVE)
