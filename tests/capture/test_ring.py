@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
+import subprocess
 from array import array
+from pathlib import Path
+
+import pytest
 
 from agent.capture import ring_cy
 from agent.wire.frame import HOST, LINK_ETHERNET, LINK_RAW, OUTGOING, Batch, origin
@@ -102,3 +107,26 @@ def test_disorder_in_a_block_is_noticed() -> None:
 def test_more_interfaces_than_slots_share_the_last() -> None:
     batch, _ = walk([packet(b"x", SECOND, ifindex=number + 1, last=number == 19) for number in range(20)])
     assert [each.origin >> 12 & 15 for each in batch.frames()] == [min(number, 15) for number in range(20)]
+
+
+def test_blocks_are_handed_over_in_order_on_arm64_too(tmp_path: Path) -> None:
+    """x86 orders these accesses by itself; there it takes the instructions that acquire and release."""
+    compiler = shutil.which("aarch64-linux-gnu-gcc")
+    if compiler is None:
+        pytest.skip("no aarch64-linux-gnu-gcc: install gcc-aarch64-linux-gnu")
+    declarations = (Path(ring_cy.__file__).parent / "ring_cy.pxd").read_text().split('"""')[1]
+    source = tmp_path / "ring.c"
+    source.write_text(
+        f"{declarations}\n"
+        "uint32_t taken(const uint32_t *at) { return sbcwatch_load_acquire(at); }\n"
+        "void given(uint32_t *at) { sbcwatch_store_release(at, 0); }\n"
+    )
+    code = subprocess.run(
+        [compiler, "-O3", "-ffreestanding", "-S", "-o", "-", source],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    taken, given = code.split("given:")
+    assert "ldar\t" in taken
+    assert "stlr\t" in given
