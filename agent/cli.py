@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     _config(sub)
     sub.add_argument("--once", action="store_true", help="print once and end")
 
-    sub = command("check-config", "agent.service:check_command", "Check a configuration, say what it means.")
+    sub = command("check-config", "agent.explain:check_command", "Check a configuration, say what it means.")
     sub.add_argument("file", metavar="FILE")
 
     command("selftest", "agent.selftest:selftest_command", "Does this installation count right?")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -27,6 +27,8 @@ ENVIRONMENT = "SBCWATCH_"
 # with the old one works as before, and a warning says what to write instead. An entry stays for two minor
 # versions at least.
 RENAMED: dict[str, str] = {}
+# Looks at a configuration that was read: section, key, and what is wrong with it.
+Check = Callable[[Config], Iterable[tuple[str, str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,11 @@ def load(
     path: str | Path | None,
     environment: Mapping[str, str] = os.environ,
     warn: Callable[[str], None] = _to_stderr,
+    further: Check | None = None,
 ) -> Config:
     """The configuration of a file (None: defaults) and the environment. `warn` is told what has a new name.
 
-    Raises ConfigError with every problem found, each on its line.
+    Raises ConfigError with every problem found, each on its line; those of `further` among them.
     """
     text = ""
     if path is not None:
@@ -62,7 +65,7 @@ def load(
             reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
             raise ConfigError(f"{path}: {reason}: name a readable TOML file with --config") from None
     warnings: list[Problem] = []
-    config, problems = read(text, environment, warnings)
+    config, problems = read(text, environment, warnings, further)
     name = str(path) if path is not None else "configuration"
     for warning in warnings:
         warn(f"{name}: {warning}")
@@ -72,7 +75,10 @@ def load(
 
 
 def read(
-    text: str, environment: Mapping[str, str], warnings: list[Problem] | None = None
+    text: str,
+    environment: Mapping[str, str],
+    warnings: list[Problem] | None = None,
+    further: Check | None = None,
 ) -> tuple[Config | None, list[Problem]]:
     """Parse and check; either a configuration or every problem. `warnings` is given the old names met."""
     raw: dict[str, Any] = {}
@@ -100,13 +106,19 @@ def read(
                 row
                 for number, one in enumerate(rows)
                 if (row := _section(ConnectorSettings, f"connectors[{number}]", one, text, problems))
+                is not None
             ]
-        else:
-            values[section] = _section(field.type, section, content, text, problems)
-    if problems:
-        return None, problems
+        elif (made := _section(field.type, section, content, text, problems)) is not None:
+            values[section] = made
+    # What could not be read is at its default now: the rest is looked at all the same.
     config = Config(**values)
-    problems += _check(config, text)
+    told_of = {problem.where for problem in problems}
+    checks = (*_check(config), *(further(config) if further else ()))
+    problems += [
+        Problem(f"{section}.{key}", _line_of(text, section, key), reason)
+        for section, key, reason in checks
+        if f"{section}.{key}" not in told_of
+    ]
     return (None, problems) if problems else (config, [])
 
 
@@ -173,44 +185,43 @@ def _section(kind: Any, where: str, content: Any, text: str, problems: list[Prob
             problems.append(Problem(f"{where}.{key}", line, f"{error}; it is for: {_help(field)}"))
     missing = [key for key, field in fields.items() if field.required and key not in content]
     problems += [Problem(f"{where}.{key}", _line_of(text, where), "is required") for key in missing]
-    return kind(**values) if not missing else None
+    return kind(**dict.fromkeys(missing, ""), **values)  # so that what else is wrong with it is told as well
 
 
-def _check(config: Config, text: str) -> Iterator[Problem]:
-    """What types cannot say."""
-
-    def problem(section: str, key: str, reason: str) -> Problem:
-        return Problem(f"{section}.{key}", _line_of(text, section, key), reason)
-
+def _check(config: Config) -> Iterator[tuple[str, str, str]]:
+    """What types cannot say: section, key, and what is wrong with it."""
     for address in (*config.vc.addresses, *config.vc.public_addresses, *config.vc.public_addresses.values()):
         if not _parses(ip_address, address):
-            yield problem("vc", "addresses", f'"{address}" is no IP address')
+            yield "vc", "addresses", f'"{address}" is no IP address: write it as 192.0.2.1'
     for network in config.customers.networks:
         if not _parses(ip_network, network):
-            yield problem("customers", "networks", f'"{network}" is no network: write it as 192.0.2.0/24')
+            yield "customers", "networks", _no_network(network)
     seen: set[str] = set()
     for number, connector in enumerate(config.connectors):
         where = f"connectors[{number}]"
         if not re.fullmatch(r"[A-Za-z0-9._\-/#]{1,256}", connector.id) or connector.id == "unassigned":
-            yield problem(where, "id", f'"{connector.id}" will not do: letters, digits and . _ - / # only')
+            yield where, "id", f'"{connector.id}" will not do: letters, digits and . _ - / # only'
         if connector.id in seen:
-            yield problem(where, "id", f'"{connector.id}" is there twice')
+            yield where, "id", f'"{connector.id}" is there twice: put both into one table'
         seen.add(connector.id)
         for network in connector.customer_networks:
             if not _parses(ip_network, network):
-                yield problem(
-                    where, "customer_networks", f'"{network}" is no network: write it as 192.0.2.0/24'
-                )
-    if sum(connector.default for connector in config.connectors) > 1:
-        yield problem("connectors", "default", "only one connector can be the default")
+                yield where, "customer_networks", _no_network(network)
+    defaults = [number for number, connector in enumerate(config.connectors) if connector.default]
+    for number in defaults[1:]:
+        yield f"connectors[{number}]", "default", "only one connector can be the default: remove this one"
     if config.capture.media_ports and media_ports(config) is None:
-        yield problem("capture", "media_ports", "write it as first-last, for example 10000-20000")
+        yield "capture", "media_ports", "write it as first-last, for example 10000-20000"
     if config.capture.lateness <= config.calls.join_window:
-        yield problem("capture", "lateness", "must be more than calls.join_window")
+        yield "capture", "lateness", "must be more than calls.join_window"
     if config.cloudwatch.namespace.startswith("AWS/"):
-        yield problem("cloudwatch", "namespace", "AWS/ is reserved: use a name of your own")
+        yield "cloudwatch", "namespace", "AWS/ is reserved: use a name of your own"
     if config.logs.retention_days not in RETENTION_DAYS:
-        yield problem("logs", "retention_days", f"must be one of {', '.join(map(str, RETENTION_DAYS))}")
+        yield "logs", "retention_days", f"must be one of {', '.join(map(str, RETENTION_DAYS))}"
+
+
+def _no_network(text: str) -> str:
+    return f'"{text}" is no network: write it as 192.0.2.0/24'
 
 
 def _override(raw: dict[str, Any], environment: Mapping[str, str], problems: list[Problem]) -> None:

@@ -29,7 +29,7 @@ from agent.capture import Source
 from agent.capture.clock import Clock
 from agent.config import Config
 from agent.configfile import load
-from agent.cost import check_bound, estimate
+from agent.cost import check_bound
 from agent.errors import SbcwatchError
 from agent.journal import Journal
 from agent.notify import Notifier
@@ -59,15 +59,6 @@ def run_command(options: argparse.Namespace) -> int:
     for warning in warnings:
         journal.warning("config", warning)
     return Service(config, options.config, journal, confine=config.confine.enabled).run()
-
-
-def check_command(options: argparse.Namespace) -> int:
-    """`sbcwatch check-config`: every problem, or what the file means."""
-    config = load(options.file, warn=lambda warning: print(f"warning: {warning}"))
-    build(config)
-    check_bound(config)
-    print(explain(config))
-    return 0
 
 
 class Service:
@@ -393,22 +384,3 @@ def _start(name: str, target: Callable[..., object], *arguments: object) -> thre
     thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
     thread.start()
     return thread
-
-
-def explain(config: Config) -> str:
-    """What a configuration means, in words."""
-    connectors = ", ".join(c.id for c in config.connectors) or "one, named default"
-    sinks = [
-        name for name, on in (("CloudWatch", config.cloudwatch.enabled), ("Logs", config.logs.enabled)) if on
-    ]
-    return "\n".join(
-        (
-            f"vc: {', '.join(config.vc.addresses) or 'the addresses of the host'}",
-            f"connectors: {connectors}",
-            f"watching: {', '.join(config.capture.interfaces) or 'all interfaces'}",
-            f"SIP ports: {', '.join(map(str, config.capture.sip_ports))}",
-            f"media ports: {config.capture.media_ports or 'all of UDP'}",
-            f"sinks: {', '.join(sinks) or 'none, minutes stay in ' + config.store.directory}",
-            f"cost: about {estimate(config).usd:,.2f} USD a month (sbcwatch cost shows the parts)",
-        )
-    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import config, configfile, service
+from agent import config, configfile, explain
 from agent.errors import ConfigError
 
 SHIPPED = Path(__file__).parent.parent / "config" / "sbcwatch.toml"
@@ -39,6 +39,23 @@ def test_unknown_key_is_told_with_its_line_and_the_nearest_name() -> None:
 def test_every_problem_is_told_at_once() -> None:
     found = problems('[capture]\nring_mb = "x"\n[foo]\n[[connectors]]\nregion = "x"\n')
     assert [line.split(":")[0] for line in found] == ["line 2", "line 3", "line 4"]
+
+
+def test_what_types_cannot_say_is_told_beside_what_they_can() -> None:
+    text = (
+        '[capture]\nring_mb = "x"\n[vc]\naddresses = ["nonsense"]\n'
+        '[[connectors]]\nregion = "x"\n[[connectors]]\nid = "a b"\n'
+    )
+    assert [line.split(": ")[:2] for line in problems(text)] == [
+        ["line 2", "capture.ring_mb"],
+        ["line 5", "connectors[0].id"],
+        ["line 4", "vc.addresses"],
+        ["line 8", "connectors[1].id"],
+    ]
+
+
+def test_value_that_cannot_be_read_is_told_once() -> None:
+    assert len(problems("[calls]\njoin_window = 9.0\n[capture]\nlateness = true\n")) == 1
 
 
 def test_syntax_error_is_told_with_its_line() -> None:
@@ -163,7 +180,7 @@ def test_bad_value_under_an_old_name_is_told_on_its_line() -> None:
 def test_check_config_prints_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "sbcwatch.toml"
     path.write_text("[capture]\nring_size = 8\n")
-    assert service.check_command(argparse.Namespace(file=str(path))) == 0
+    assert explain.check_command(argparse.Namespace(file=str(path))) == 0
     said = capsys.readouterr().out
     assert f"warning: {path}: line 2: capture.ring_size: is capture.ring_mb now: rename it\n" in said
     assert "watching: all interfaces" in said
