@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "summary": {"tracking", "wire", "errors"},
     "store": {"summary", "errors"},
     "sinks": {"store", "summary", "errors"},
+    "confine": set(),
     # What an operator installs: it belongs to the shell.
     "deploy": {"summary", "errors", "config", "configfile"},
 }

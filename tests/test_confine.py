@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import confine
+from agent.confine import Report, files
 from tests.strict_aws import StrictAws
 
 NET_RAW = 1 << 13
@@ -121,16 +121,16 @@ def test_program_for_credentials_keeps_its_files_and_the_report_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "config").write_text("[default]\ncredential_process = /usr/local/bin/helper\n")
-    report = confine.Report()
-    confine._landlock(tmp_path, None, {"AWS_CONFIG_FILE": str(tmp_path / "config")}, report)
+    report = Report()
+    files.fence_files(tmp_path, None, {"AWS_CONFIG_FILE": str(tmp_path / "config")}, report)
     assert not report.done
     assert "credential_process" in report.left_out[0]
 
 
 def test_missing_package_is_said_and_nothing_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "landlock", None)
-    report = confine.Report()
-    confine._landlock(tmp_path, None, {}, report)
+    report = Report()
+    files.fence_files(tmp_path, None, {}, report)
     assert "is not installed" in report.left_out[0]
 
 

@@ -1,0 +1,44 @@
+"""Locked in from inside: once sockets and files are open the process gives up what it no longer needs.
+
+    capabilities    CAP_NET_RAW stays (hot-plug and a rebound NIC open new sockets), all others go, for good
+    no_new_privs    nothing that is executed gains a privilege
+    Landlock        writes the state directory only; reads what `readable` lists (package `landlock`)
+
+All three are a thread's, and of those that it starts: to be called before there are others. Where something
+cannot be had, or would break what is configured, that part is left out and the report says why.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from agent.confine.capabilities import drop_capabilities, no_new_privileges
+from agent.confine.files import fence_files
+from agent.confine.report import Report
+
+__all__ = ["Report", "confine"]
+
+
+def confine(state: Path, config: Path | None = None, environment: Mapping[str, str] = os.environ) -> Report:
+    """Lock this thread, and all that it starts, in. Raises nothing."""
+    report = Report()
+    if sys.platform != "linux":
+        report.left_out.append(f"{sys.platform} has neither capabilities nor Landlock")
+        return report
+    others = len(os.listdir("/proc/self/task")) - 1
+    if others:
+        report.left_out.append(f"{others} threads that run already keep what they have")
+    parts: tuple[Callable[[], None], ...] = (
+        lambda: drop_capabilities(state, config, report),
+        lambda: no_new_privileges(report),
+        lambda: fence_files(state, config, environment, report),
+    )
+    for part in parts:
+        try:
+            part()
+        except Exception as error:  # a daemon that watches unconfined is better than none
+            report.left_out.append(f"{type(error).__name__}: {error}")
+    return report
