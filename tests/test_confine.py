@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.confine import Report, files
+from agent.confine import Report, calls, files
 from tests.strict_aws import StrictAws
 
 NET_RAW = 1 << 13
@@ -27,9 +28,10 @@ ROOT = Path(__file__).parent.parent
 CREATE_RULESET = 444
 # Started as a program is: it confines itself, then tries, in a thread that it started afterwards.
 TRIES = """
-import json, os, sys, threading
+import ctypes, json, os, sys, threading
 from pathlib import Path
 from agent.confine import confine
+PTRACE_CONT = 7  # of no process: "No such process" where it may ask
 state, config, outside = map(Path, sys.argv[1:])
 report = confine(state, config)
 told = {"done": report.done, "left_out": report.left_out}
@@ -40,6 +42,10 @@ def tried(name, action):
         told[name] = "done"
     except OSError as error:
         told[name] = error.strerror
+
+def call(name, *arguments):
+    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 def all_of_it():
     tried("write state", lambda: (state / "x").write_text("x"))
@@ -56,6 +62,9 @@ def all_of_it():
     tried("resolve", lambda: __import__("socket").getaddrinfo("localhost", 1))
     tried("raw socket", lambda: __import__("socket").socket(__import__("socket").AF_PACKET, 3, 0))
     tried("chown", lambda: os.chown(state, 1, 1))
+    tried("unshare", lambda: call("unshare", 0))
+    tried("ptrace", lambda: call("ptrace", PTRACE_CONT, 0, 0, 0))
+    tried("fork", lambda: os.waitpid(os.fork() or os._exit(0), 0))
     tried("interfaces", lambda: os.listdir("/sys/class/net"))
     tried("addresses", lambda: Path("/proc/net/fib_trie").read_text())
     tried("own figures", lambda: Path("/proc/self/statm").read_text())
@@ -79,10 +88,17 @@ def needs_landlock() -> None:
         pytest.skip(f"this kernel has no Landlock: {os.strerror(ctypes.get_errno())}")
 
 
-def tries(state: Path, config: Path, outside: Path) -> dict[str, str]:
+def needs_seccomp() -> None:
+    try:
+        importlib.import_module("pyseccomp")
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"seccomp has no binding here: {error}")
+
+
+def tries(state: Path, config: Path, outside: Path, aws: Path | str = "") -> dict[str, str]:
     run = subprocess.run(
         [sys.executable, "-c", TRIES, str(state), str(config), str(outside)],
-        cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"AWS_CONFIG_FILE": ""},
+        cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"AWS_CONFIG_FILE": str(aws)},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     told: dict[str, str] = json.loads(run.stdout)
@@ -102,6 +118,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
 def test_process_keeps_its_own_and_nothing_else(folders: tuple[Path, Path, Path]) -> None:
     needs_root()
     needs_landlock()
+    needs_seccomp()
     told = tries(*folders)
     assert told.pop("left_out") == []
     assert any("NET_RAW" in text for text in told.pop("done"))
@@ -112,8 +129,10 @@ def test_process_keeps_its_own_and_nothing_else(folders: tuple[Path, Path, Path]
         "remove outside": "Permission denied",
         "read outside": "Permission denied",
         "write config": "Permission denied",
-        "execute": "Permission denied",
+        "execute": "Operation not permitted",
         "chown": "Operation not permitted",
+        "unshare": "Operation not permitted",
+        "ptrace": "Operation not permitted",
     }
 
 
@@ -132,6 +151,36 @@ def test_missing_package_is_said_and_nothing_breaks(tmp_path: Path, monkeypatch:
     report = Report()
     files.fence_files(tmp_path, None, {}, report)
     assert "is not installed" in report.left_out[0]
+
+
+def test_every_call_that_is_refused_by_name_is_known_to_libseccomp_or_younger_than_it() -> None:
+    needs_seccomp()
+    seccomp = importlib.import_module("pyseccomp")
+    unknown = -1  # libseccomp's own numbers for calls of other machines are below
+    names = (*calls.PROGRAMS, *calls.NEVER)
+    assert len(set(names)) == len(names)
+    assert not [name for name in names if seccomp.resolve_syscall(seccomp.system_arch(), name) == unknown]
+
+
+def test_program_for_credentials_may_run_and_the_report_says_so(folders: tuple[Path, Path, Path]) -> None:
+    needs_root()
+    needs_seccomp()
+    state, config, outside = folders
+    aws = config.with_name("aws")
+    aws.write_text("[default]\ncredential_process = /usr/local/bin/helper\n")
+    told = tries(state, config, outside, aws)
+    assert told["execute"] == "done"
+    assert told["ptrace"] == "Operation not permitted"
+    assert any("seccomp lets programs run" in reason for reason in told["left_out"])
+
+
+def test_missing_binding_is_said_and_nothing_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("seccomp", "pyseccomp"):
+        monkeypatch.setitem(sys.modules, name, None)
+    report = Report()
+    calls.fence_calls(calls.binding(), None, report)
+    assert not report.done
+    assert "pyseccomp or libseccomp is not installed" in report.left_out[0]
 
 
 def test_state_of_another_user_keeps_roots_way_to_it(folders: tuple[Path, Path, Path]) -> None:
@@ -178,6 +227,7 @@ def free_port() -> int:
 def daemon(folders: tuple[Path, Path, Path], tmp_path: Path) -> Iterator[Daemon]:
     needs_root()
     needs_landlock()
+    needs_seccomp()
     state, config, _ = folders
     shutil.rmtree(state)
     port = free_port()
@@ -223,7 +273,9 @@ def test_confined_daemon_delivers_and_reloads(daemon: Daemon) -> None:
             assert int(status[kind], 16) == NET_RAW, kind
         assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
         assert status["NoNewPrivs"] == "1"
+        assert status["Seccomp"] == "2", "a filter"
     assert daemon.said("no capability but NET_RAW; no new privileges; writes ")
+    assert daemon.said("runs no program; refuses ")
     assert not daemon.said("left out")
 
     options(daemon)

@@ -2,9 +2,10 @@
 
     capabilities    CAP_NET_RAW stays (hot-plug and a rebound NIC open new sockets), all others go, for good
     no_new_privs    nothing that is executed gains a privilege
-    Landlock        writes the state directory only; reads what `readable` lists (package `landlock`)
+    Landlock        writes the state directory only; reads what `files.readable` lists (package `landlock`)
+    seccomp         runs no program and makes no call that watching never needs (package `pyseccomp`)
 
-All three are a thread's, and of those that it starts: to be called before there are others. Where something
+All of them are a thread's, and of those that it starts: to be called before there are others. Where something
 cannot be had, or would break what is configured, that part is left out and the report says why.
 """
 
@@ -15,8 +16,9 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from agent.confine.calls import binding, fence_calls
 from agent.confine.capabilities import drop_capabilities, no_new_privileges
-from agent.confine.files import fence_files
+from agent.confine.files import fence_files, runs_programs
 from agent.confine.report import Report
 
 __all__ = ["Report", "confine"]
@@ -26,15 +28,17 @@ def confine(state: Path, config: Path | None = None, environment: Mapping[str, s
     """Lock this thread, and all that it starts, in. Raises nothing."""
     report = Report()
     if sys.platform != "linux":
-        report.left_out.append(f"{sys.platform} has neither capabilities nor Landlock")
+        report.left_out.append(f"{sys.platform} has neither capabilities nor Landlock nor seccomp")
         return report
     others = len(os.listdir("/proc/self/task")) - 1
     if others:
         report.left_out.append(f"{others} threads that run already keep what they have")
+    seccomp = binding()  # while programs may run
     parts: tuple[Callable[[], None], ...] = (
         lambda: drop_capabilities(state, config, report),
         lambda: no_new_privileges(report),
         lambda: fence_files(state, config, environment, report),
+        lambda: fence_calls(seccomp, runs_programs(environment), report),  # last: the others need calls
     )
     for part in parts:
         try:

@@ -45,7 +45,7 @@ TOKENS = ("/var/run/secrets/eks.amazonaws.com", "/var/run/secrets/pods.eks.amazo
 
 
 def fence_files(state: Path, config: Path | None, environment: Mapping[str, str], report: Report) -> None:
-    reason = _runs_programs(environment)
+    reason = runs_programs(environment)
     if reason is not None:
         report.left_out.append(f"Landlock: {reason}")
         return
@@ -85,8 +85,11 @@ def _allow(rules: Any, path: Path, access: Any, of_file: Any) -> None:
         pass  # it is not there, or not for us: nothing to allow
 
 
-def _runs_programs(environment: Mapping[str, str]) -> str | None:
-    """Why files cannot be fenced: a program that AWS's SDK runs for credentials reads who knows what."""
+def runs_programs(environment: Mapping[str, str]) -> str | None:
+    """Why programs have to run, and None where they do not.
+
+    AWS's SDK may have one for credentials; it reads who knows what, so files cannot be fenced either.
+    """
     for path in _aws_files(environment):
         try:
             if re.search(r"(?m)^\s*credential_process\s*=", path.read_text(errors="replace")):
