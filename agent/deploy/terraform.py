@@ -21,7 +21,7 @@ def terraform_text(config: Config, hosts: int = 1) -> str:
         Block(
             "terraform",
             (),
-            [Block("required_providers", (), [("aws", {"source": "hashicorp/aws", "version": ">= 4.0"})])],
+            [Block("required_providers", (), [("aws", {"source": "hashicorp/aws", "version": ">= 4.40"})])],
         ),
         Block(
             "variable",
@@ -59,7 +59,7 @@ def terraform_text(config: Config, hosts: int = 1) -> str:
             ("aws_cloudwatch_dashboard", "sbcwatch"),
             [
                 ("dashboard_name", "sbcwatch"),
-                ("dashboard_body", _encoded(dashboard_body(config, _MARK), "data.aws_region.current.name")),
+                ("dashboard_body", _encoded(dashboard_body(config, _MARK), "data.aws_region.current.id")),
             ],
         )
     )
@@ -72,7 +72,7 @@ def terraform_text(config: Config, hosts: int = 1) -> str:
             [
                 ("name_prefix", "sbcwatch-agent-"),
                 ("description", "What sbcwatch needs on an SBC host; attach it to the host's role."),
-                ("policy", _encoded(document, "data.aws_region.current.name")),
+                ("policy", _encoded(document, "data.aws_region.current.id")),
             ],
         ),
         Block("output", ("agent_policy_arn",), [("value", Raw("aws_iam_policy.agent.arn"))]),

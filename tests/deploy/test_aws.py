@@ -1,6 +1,7 @@
 """What `sbcwatch aws` prints names only what is published, and the tools that take it agree with it."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -291,9 +292,9 @@ def test_cloudformation_log_groups_outlive_the_stack() -> None:
 
 @pytest.fixture
 def terraform() -> str:
-    found = shutil.which("terraform")
+    found = shutil.which("terraform") or shutil.which("tofu")
     if found is None:
-        pytest.skip("terraform is not installed")
+        pytest.skip("neither terraform nor tofu is installed")
     return found
 
 
@@ -310,7 +311,58 @@ def test_terraform_is_as_fmt_would_write_it(terraform: str, tmp_path: Path) -> N
     assert run.returncode == 0, run.stdout[:2000] + run.stderr
 
 
+def validated(terraform: str, folder: Path, text: str) -> dict[str, Any]:
+    """What `terraform validate` says, with a provider that has the AWS provider's schema."""
+    pytest.importorskip("grpc", reason="grpcio is not installed")
+    plugin = folder / "plugins/terraform-provider-aws"
+    plugin.parent.mkdir()
+    root = Path(__file__).parents[2]
+    plugin.write_text(f"#!/bin/sh\nPYTHONPATH={root} exec {sys.executable} -m tests.deploy.aws_provider\n")
+    plugin.chmod(0o755)
+    settings = folder / "terraformrc"
+    overrides = f'dev_overrides {{ "hashicorp/aws" = "{plugin.parent}" }}'
+    settings.write_text(f"provider_installation {{\n{overrides}\ndirect {{}}\n}}\n")
+    (folder / "module").mkdir()
+    (folder / "module/main.tf").write_text(text)
+    run = subprocess.run(
+        [terraform, f"-chdir={folder / 'module'}", "validate", "-json"],
+        capture_output=True, text=True, check=False, timeout=120,
+        # The stand-in speaks in the clear.
+        env=os.environ | {"TF_CLI_CONFIG_FILE": str(settings), "TF_DISABLE_PLUGIN_TLS": "1"},
+    )  # fmt: skip
+    said: dict[str, Any] = json.loads(run.stdout)
+    return said
+
+
+def errors(said: dict[str, Any]) -> list[str]:
+    return [one.get("detail", "") for one in said["diagnostics"] if one["severity"] == "error"]
+
+
 def test_terraform_validates(terraform: str, tmp_path: Path) -> None:
+    said = validated(terraform, tmp_path, TEXTS["terraform"][0](made(), 2))
+    assert said["valid"], errors(said)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("alarm_name", "alarm_nam", 'An argument named "alarm_nam" is not expected here'),
+        ("skip_destroy      = true", 'skip_destroy      = "yes"', "a bool is required"),
+        ("aws_iam_policy.agent.arn", "aws_iam_policy.agnt.arn", "has not been declared"),
+        ("data.aws_region.current.id", "data.aws_region.current.nme", 'exported attribute named "nme"'),
+    ],
+)
+def test_terraform_finds_what_is_wrong(
+    terraform: str, tmp_path: Path, right: str, wrong: str, told: str
+) -> None:
+    """The stand-in provider is no rubber stamp."""
+    text = TEXTS["terraform"][0](made(), 2)
+    assert right in text
+    said = validated(terraform, tmp_path, text.replace(right, wrong, 1))
+    assert any(told in fault for fault in errors(said)), said
+
+
+def test_terraform_validates_with_the_real_provider(terraform: str, tmp_path: Path) -> None:
     (tmp_path / "main.tf").write_text(TEXTS["terraform"][0](made(), 2))
     init = subprocess.run(
         [terraform, f"-chdir={tmp_path}", "init", "-backend=false", "-input=false", "-no-color"],
