@@ -210,7 +210,7 @@ class StoreSettings(_Section):
 
 
 class Cost(_Section):
-    """What AWS will ask for it: `sbcwatch cost`. Prices of us-east-1, read on `prices_of`, no free tier."""
+    """What AWS will ask for it: `sbcwatch cost`. Prices of us-east-1, no free tier."""
 
     expected_calls: Annotated[
         float, Meta(ge=0, description="Calls up at once on this host, mean over a month.")
@@ -237,7 +237,7 @@ class Cost(_Section):
         float,
         Meta(ge=0, description="Refuse a configuration whose estimate is above this, USD; 0: no bound."),
     ] = 0.0
-    prices_of: Annotated[str, Meta(description="Date of the prices below.")] = "2025-06-01"
+    prices_of: Annotated[str, Meta(description="Since when the prices below are AWS's.")] = "2025-09-01"
     metric_tiers: Annotated[
         tuple[tuple[int, float], ...],
         Meta(description="Metrics up to this many cost so much each and month, USD; 0: all further ones."),

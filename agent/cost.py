@@ -2,7 +2,8 @@
 
 Series: 43 a connector and 43 a region, shared by all hosts that report them, and up to 8 a host for the
 agent itself. Requests: each host's minutes. Log volume: one media record a call and minute, and every SIP
-message. Prices are settings with a date; taxes, free tiers, alarms and queries are not in it.
+message. Prices are settings with a date; taxes, free tiers, alarms and queries are not in it. A series is
+billed by the hours in which it was sent: figures of calls cost less than this where nobody calls for hours.
 """
 
 from __future__ import annotations

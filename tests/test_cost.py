@@ -89,7 +89,7 @@ def test_bound_zero_means_none() -> None:
 
 def test_estimate_text_states_date_and_total() -> None:
     text = str(estimate(config(TWO)))
-    assert "2025-06-01" in text
+    assert "2025-09-01" in text
     assert text.splitlines()[-1].split()[0] == "together"
 
 
