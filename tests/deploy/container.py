@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ CRUN = (
 )  # fmt: skip
 # The host's trust, name servers and local package folders, so that a build sees what a shell here sees.
 LENT = ("/etc/ssl/certs", "/etc/resolv.conf", "/opt/wheels", "/etc/pip.conf")
+
+IMAGE = "localhost/sbcwatch"
 
 
 class Images:
@@ -134,6 +137,13 @@ class Container:
         return subprocess.run(
             [*CRUN, "exec", self.name, *command], capture_output=True, text=True, check=False, timeout=30
         )
+
+    def wait_until_healthy(self, seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while self.execute("sbcwatch", "healthcheck").returncode:
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.5)
 
     def kill(self, signal: str) -> None:
         subprocess.run([*CRUN, "kill", self.name, signal], check=True)
