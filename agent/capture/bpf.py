@@ -8,6 +8,7 @@ Instructions are (code, jt, jf, k) as in linux/filter.h; `tcpdump -dd` prints th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from agent.errors import ConfigError
 
@@ -61,6 +62,18 @@ class _Program:
         return out
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What `voice` was asked for."""
+
+    sip_ports: Sequence[int]
+    media_ports: tuple[int, int] | None
+    whole_ports: Sequence[int]
+    protocols: Sequence[int]
+    snap_length: int
+    rtp_bytes: int
+
+
 def voice(
     *,
     sip_ports: Sequence[int],
@@ -108,90 +121,62 @@ def voice(
         program.label(f"go6-{at}")
         program.put(JA, 0, f"v6-{at + 2}")
         program.label(tagged)
+    wanted = _Wanted(sip_ports, media_ports, whole_ports, protocols, snap_length, rtp_bytes)
     for base in (14, 18, 22, NETWORK):
-        _ipv4(program, base, sip_ports, media_ports, whole_ports, protocols, snap_length, rtp_bytes)
-        _ipv6(program, base, sip_ports, media_ports, whole_ports, protocols, snap_length, rtp_bytes)
+        _ipv4(program, f"v4-{base}", base)
+        _transport(program, f"v4-{base}", base, wanted)
+        _ipv6(program, f"v6-{base}", base)
+        _transport(program, f"v6-{base}", base, wanted)
     return program.finish()
 
 
-def _ipv4(
-    program: _Program,
-    base: int,
-    sip_ports: Sequence[int],
-    media_ports: tuple[int, int] | None,
-    whole_ports: Sequence[int],
-    protocols: Sequence[int],
-    snap_length: int,
-    rtp_bytes: int,
-) -> None:
-    name = f"v4-{base}"
+def _ipv4(program: _Program, name: str, base: int) -> None:
+    """Leaves the protocol in A and the header's length in X, as `_ipv6` does."""
     program.label(name)
     program.put(LD_H, base + 6)
     program.put(JSET, 0x3FFF, f"{name}-whole")  # more fragments, or an offset
     program.put(LDX_MSH, base)
     program.put(LD_B, base + 9)
-    _transport(program, name, base, sip_ports, media_ports, whole_ports, protocols, snap_length, rtp_bytes)
 
 
-def _ipv6(
-    program: _Program,
-    base: int,
-    sip_ports: Sequence[int],
-    media_ports: tuple[int, int] | None,
-    whole_ports: Sequence[int],
-    protocols: Sequence[int],
-    snap_length: int,
-    rtp_bytes: int,
-) -> None:
-    name = f"v6-{base}"
+def _ipv6(program: _Program, name: str, base: int) -> None:
     program.label(name)
     program.put(LDX_IMM, 40)
     program.put(LD_B, base + 6)
     for extension in _IPV6_EXTENSIONS:
         program.put(JEQ, extension, f"{name}-whole")
-    _transport(program, name, base, sip_ports, media_ports, whole_ports, protocols, snap_length, rtp_bytes)
 
 
-def _transport(
-    program: _Program,
-    name: str,
-    base: int,
-    sip_ports: Sequence[int],
-    media_ports: tuple[int, int] | None,
-    whole_ports: Sequence[int],
-    protocols: Sequence[int],
-    snap_length: int,
-    rtp_bytes: int,
-) -> None:
+def _transport(program: _Program, name: str, base: int, wanted: _Wanted) -> None:
     """With the protocol in A and the network header's length in X."""
-    for protocol in protocols:
+    for protocol in wanted.protocols:
         program.put(JEQ, protocol, f"{name}-whole")
     program.put(JEQ, _UDP, f"{name}-udp")
     program.put(JEQ, _TCP, None, f"{name}-none")
     for end in (0, 2):
         program.put(LD_H_IND, base + end)
-        for port in sip_ports:
+        for port in wanted.sip_ports:
             program.put(JEQ, port, f"{name}-whole")
     program.label(f"{name}-none")
     program.put(RET, 0)
     program.label(f"{name}-udp")
     for end in (0, 2):
         program.put(LD_H_IND, base + end)
-        for port in (*sip_ports, *whole_ports):
+        for port in (*wanted.sip_ports, *wanted.whole_ports):
             program.put(JEQ, port, f"{name}-whole")
-        if media_ports and end == 0:
-            program.put(JGE, media_ports[0], None, f"{name}-other")
-            program.put(JGT, media_ports[1], None, f"{name}-media")
+        if wanted.media_ports and end == 0:
+            program.put(JGE, wanted.media_ports[0], None, f"{name}-other")
+            program.put(JGT, wanted.media_ports[1], None, f"{name}-media")
             program.label(f"{name}-other")
-        elif media_ports:
-            program.put(JGE, media_ports[0], None, f"{name}-no")
-            program.put(JGT, media_ports[1], f"{name}-no", f"{name}-media")
+        elif wanted.media_ports:
+            program.put(JGE, wanted.media_ports[0], None, f"{name}-no")
+            program.put(JGT, wanted.media_ports[1], f"{name}-no", f"{name}-media")
             program.label(f"{name}-no")
             program.put(RET, 0)
     program.label(f"{name}-media")
     # SIP may be on a media port's other end; a packet to a SIP port is never cut.
     program.put(LD_H_IND, base + 2)
-    for port in (*sip_ports, *whole_ports):
+    for port in (*wanted.sip_ports, *wanted.whole_ports):
         program.put(JEQ, port, f"{name}-whole")
     program.put(LD_B_IND, base + 8)
     program.put(AND, 0xC0)
@@ -200,9 +185,9 @@ def _transport(
     program.put(JGE, 192, None, f"{name}-rtp")  # RFC 5761: 192 to 223 are RTCP's packet types
     program.put(JGT, 223, None, f"{name}-whole")
     program.label(f"{name}-rtp")
-    program.put(RET, min(rtp_bytes, snap_length))
+    program.put(RET, min(wanted.rtp_bytes, wanted.snap_length))
     program.label(f"{name}-whole")
-    program.put(RET, snap_length)
+    program.put(RET, wanted.snap_length)
 
 
 def nothing() -> list[Instruction]:
