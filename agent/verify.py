@@ -153,7 +153,7 @@ def read(path: str, config: Config, *, vc: Sequence[str] = (), customers: Sequen
             row
         )
     ours.vc = pipeline.sides.vc
-    ours.rejects = sum(engine.rejects.values())
+    ours.rejects = engine.rejected().total()
     return ours
 
 
