@@ -20,7 +20,6 @@ Three choices of ours, for the Recommendation leaves them to its user:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import exp, log2, log10, pow, sqrt
@@ -279,12 +278,3 @@ def burst_ratio(lost: int, runs: int, total: int) -> float:
     if lost <= 0 or runs <= 0 or lost >= total:
         return 1.0
     return min(BURST_MAX, max(1.0, lost / runs * (1 - lost / total)))
-
-
-def weighted_mean(pairs: Iterable[tuple[float, float]]) -> float | None:
-    """Mean of (value, weight) pairs; None where the weights sum to nothing."""
-    total = weight = 0.0
-    for value, w in pairs:
-        total += value * w
-        weight += w
-    return total / weight if weight > 0 else None

@@ -357,15 +357,6 @@ def test_burst_ratio_without_definition_is_1(lost: int, runs: int, total: int) -
     assert burst_ratio(lost, runs, total) == 1.0
 
 
-def test_weighted_mean_weighs_by_packets() -> None:
-    assert quality.weighted_mean([(4.0, 3000), (2.0, 1000)]) == 3.5
-
-
-def test_weighted_mean_of_nothing_is_unknown() -> None:
-    assert quality.weighted_mean([]) is None
-    assert quality.weighted_mean([(4.0, 0)]) is None
-
-
 # --- The documentation shows what the second model computes ---
 
 
