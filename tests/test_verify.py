@@ -225,3 +225,13 @@ def test_missing_tshark_is_named_with_its_fix(
     monkeypatch.setenv("PATH", "/nonexistent")
     assert main(["verify", CAPTURE, *SIDES]) == 3
     assert "apt install tshark" in capfd.readouterr().err
+
+
+def test_rejects_of_the_loop_are_noted_beside_the_messages(tmp_path: Path) -> None:
+    from scapy.utils import wrpcap
+
+    path = tmp_path / "cut.pcap"
+    frames = [bytes(frame) for frame in steady(path)]
+    wrpcap(str(path), [*frames, frames[-1][:30]], linktype=1)
+    checks, _ = compare(str(path), Config())
+    assert {check.note for check in checks if check.what.startswith("SIP")} == {"1 records were rejected"}
