@@ -147,6 +147,11 @@ def self_metrics(service: Service) -> dict[str, Row]:
             "Restored minutes that had been committed before", "counter", service.discarded
         ),
         "sbcwatch_agent_writer_queue": one("Writes waiting for the disk", "gauge", service.writer.waiting),
+        "sbcwatch_agent_writer_shed": (
+            "Records given up because the disk was too slow",
+            "counter",
+            [({"kind": kind}, count) for kind, count in sorted(service.writer.shed.items())],
+        ),
         "sbcwatch_agent_cpu_seconds": one("CPU time of the process", "counter", time.process_time()),
         "sbcwatch_agent_resident_bytes": one("Resident memory", "gauge", host.resident_bytes()),
         "sbcwatch_agent_store": (

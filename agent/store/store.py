@@ -52,67 +52,55 @@ class Store:
         self._evicted = dict.fromkeys(KINDS, 0)
         self._pruned_ns = 0
 
-    def commit(self, summary: Summary, checkpoint: bytes | None = None, *, now_ns: int | None = None) -> bool:
-        """Keep one closed minute part and, in the same transaction, its mark and a fresh checkpoint.
+    def keep(
+        self,
+        parts: Sequence[Summary] = (),
+        sip_rows: Sequence[dict[str, Any]] = (),
+        checkpoint: bytes | None = None,
+        gaps: Sequence[Gap] = (),
+        *,
+        now_ns: int,
+    ) -> int:
+        """Keep closed minute parts with their marks, SIP messages, gaps and a checkpoint: one transaction.
 
-        `now_ns` ages the store; without it the newest minute's end does. False: this part was committed
-        before, and nothing was changed (a part is closed once, never twice).
+        The checkpoint was taken after all of it. `now_ns` ages the store. Returns how many parts are new: one
+        that was committed before is not kept again (a part is closed once, never twice), and where none of
+        those given is new nothing is changed.
         """
-        end_ns = summary.start_ns + MINUTE_NS
-        now = end_ns if now_ns is None else now_ns
-        rows = list(_rows_of(summary))
+        # Asked of the file as well while memory takes the writes.
+        new = [part for part in parts if not self._is_committed(part.start_ns, part.part)]
+        if parts and not new:
+            return 0
+        rows = [row for part in new for row in _rows_of(part)]
+        loose = _grouped(sip_rows)
 
-        def work(connection: sqlite3.Connection) -> bool:
-            part = (summary.start_ns, summary.part)
-            if connection.execute("SELECT 1 FROM parts WHERE minute_ns=? AND part=?", part).fetchone():
-                return False
-            self._bound(connection, rows, len(checkpoint or b""), now)
-            values = (*part, summary.complete, summary.gap, to_json(summary.extras))
-            connection.execute("INSERT INTO parts VALUES (?,?,?,?,?)", values)
-            self._insert(connection, rows)
-            if summary.gap is not None:
-                gap = Gap(now, "capture", summary.start_ns, end_ns, 0, summary.gap)
+        def work(connection: sqlite3.Connection) -> None:
+            # The key is drawn from the ids: two checkpoints of one minute never meet.
+            sip: list[_NewRow] = [
+                (connector, minute_ns, 0, "sip", f"c{self._volume.next_id()}", count, body)
+                for connector, minute_ns, count, body in loose
+            ]
+            self._bound(connection, [*sip, *rows], len(checkpoint or b""), now_ns)
+            for part in new:
+                self._close(connection, part, now_ns, saved=checkpoint is not None)
+            self._insert(connection, [*sip, *rows])
+            for gap in gaps:
                 add_gap(connection, self._volume.next_id(), gap)
-            closed_ns = end_ns if summary.complete or summary.gap is not None else summary.start_ns
-            connection.execute(
-                "INSERT INTO marks VALUES ('closed_until_ns', ?) "
-                "ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
-                (closed_ns,),
-            )
-            if checkpoint is None:
-                connection.execute(
-                    "INSERT INTO marks VALUES ('unsaved_ns', ?) "
-                    "ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
-                    (end_ns,),
-                )
-            self._volume.note_closed(end_ns)
             self._put_checkpoint(connection, checkpoint)
-            return True
 
-        if self._is_committed(summary.start_ns, summary.part):
-            return False  # asked of the file as well while memory takes the writes
-        return self._volume.write(work)
+        self._volume.write(work)
+        return len(new)
+
+    def commit(self, summary: Summary, checkpoint: bytes | None = None, *, now_ns: int | None = None) -> bool:
+        """Keep one closed minute part; without `now_ns` its end ages the store. False: it was kept before."""
+        now = summary.start_ns + MINUTE_NS if now_ns is None else now_ns
+        return self.keep([summary], checkpoint=checkpoint, now_ns=now) == 1
 
     def save_checkpoint(
         self, checkpoint: bytes | None, sip_rows: Sequence[dict[str, Any]] = (), *, now_ns: int
     ) -> None:
-        """Keep a checkpoint and the SIP messages since the last one, in one transaction."""
-        grouped: dict[tuple[str, int], list[dict[str, Any]]] = {}
-        for record in sip_rows:
-            minute_ns = int(record["event_timestamp"]) * 1_000_000 // MINUTE_NS * MINUTE_NS
-            grouped.setdefault((_connector_of(record), minute_ns), []).append(record)
-        packed = [(key, len(records), pack(records)) for key, records in grouped.items()]
-
-        def work(connection: sqlite3.Connection) -> None:
-            rows: list[_NewRow] = []
-            for (connector, minute_ns), count, body in packed:
-                # The key is drawn from the ids: two checkpoints of one minute never meet.
-                rows.append((connector, minute_ns, 0, "sip", f"c{self._volume.next_id()}", count, body))
-            self._bound(connection, rows, len(checkpoint or b""), now_ns)
-            self._insert(connection, rows)
-            self._put_checkpoint(connection, checkpoint)
-
-        self._volume.write(work)
+        """Keep a checkpoint and the SIP messages since the last one."""
+        self.keep((), sip_rows, checkpoint, now_ns=now_ns)
 
     def load_checkpoint(self) -> bytes | None:
         """The newest checkpoint. Its maker stamps a version into it and judges what it can read."""
@@ -207,6 +195,24 @@ class Store:
         for kind, count in deleted.items():
             self._evicted[kind] += count
 
+    def _close(self, connection: sqlite3.Connection, part: Summary, now_ns: int, *, saved: bool) -> None:
+        """Mark a part as closed; `saved`: a checkpoint of after it goes with it."""
+        end_ns = part.start_ns + MINUTE_NS
+        values = (part.start_ns, part.part, part.complete, part.gap, to_json(part.extras))
+        connection.execute("INSERT INTO parts VALUES (?,?,?,?,?)", values)
+        if part.gap is not None:
+            gap = Gap(now_ns, "capture", part.start_ns, end_ns, 0, part.gap)
+            add_gap(connection, self._volume.next_id(), gap)
+        marks = [("closed_until_ns", end_ns if part.complete or part.gap is not None else part.start_ns)]
+        if not saved:
+            marks.append(("unsaved_ns", end_ns))
+        connection.executemany(
+            "INSERT INTO marks VALUES (?,?) "
+            "ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+            marks,
+        )
+        self._volume.note_closed(end_ns)
+
     def _put_checkpoint(self, connection: sqlite3.Connection, checkpoint: bytes | None) -> None:
         """It holds no count of anything that was closed before it, so the marks that say so are void."""
         if checkpoint is not None:
@@ -244,6 +250,15 @@ class Store:
         query = f"SELECT part, kind, body FROM rows WHERE kind IN ({marks}) AND minute_ns=? ORDER BY id"
         found = self._volume.read(lambda c: c.execute(query, (*kinds, minute_ns)).fetchall())
         return [row for rows in found for row in rows]
+
+
+def _grouped(sip_rows: Sequence[dict[str, Any]]) -> list[tuple[str, int, int, bytes]]:
+    """SIP records by connector and minute: (connector, minute_ns, records, body)."""
+    grouped: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for record in sip_rows:
+        minute_ns = int(record["event_timestamp"]) * 1_000_000 // MINUTE_NS * MINUTE_NS
+        grouped.setdefault((_connector_of(record), minute_ns), []).append(record)
+    return [(*key, len(records), pack(records)) for key, records in grouped.items()]
 
 
 def _rows_of(summary: Summary) -> Iterator[_NewRow]:
