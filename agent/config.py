@@ -283,7 +283,7 @@ class Limits(_Section):
     ] = 512
     sip_budget: Annotated[
         int,
-        Meta(ge=0, description="SIP messages a second from one far address; what is beyond is shed. 0: all."),
+        Meta(ge=0, description="SIP messages a second from one far address; above it calls are sampled. 0: all."),
     ] = 2_000
 
 

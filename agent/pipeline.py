@@ -46,6 +46,11 @@ class Pipeline:
     engine: Engine
     intervals: Intervals
 
+    def shed(self, level: int) -> None:
+        """Do without what `agent.load` says at this level, and no more."""
+        self.intervals.sip_log.level = level
+        self.engine.shed(level)
+
 
 def build(
     config: Config,

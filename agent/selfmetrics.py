@@ -63,14 +63,19 @@ class Figures:
             "Frames": float(service.source.frames),
             "CaptureDrops": float(service.source.drops or 0),
             "Rejects": float(engine.rejected().total()),
-            "Evictions": float(
+            "Shed": float(
                 sum(count for what, count in engine.counters.items() if what.endswith("_evicted"))
                 + engine.loop.refused
                 + engine.loop.evicted
+                + sum(shed(service).values())
             ),
             "SinkErrors": float(sum(sum(d.errors().values()) for d in service.deliveries)),
         }
-        figures = {name: total - self._before.get(name, 0.0) for name, total in totals.items()}
+        # A reload starts some of them again from zero.
+        figures = {
+            name: total - before if total >= (before := self._before.get(name, 0.0)) else total
+            for name, total in totals.items()
+        }
         now, cpu = self._monotonic(), self._cpu()
         elapsed = now - self._measured_at
         figures["UndeliveredSeconds"] = max(oldest, default=0.0)
@@ -78,6 +83,17 @@ class Figures:
         figures["ResidentBytes"] = float(host.resident_bytes())
         self._before, self._measured_at, self._cpu_before = totals, now, cpu
         return figures
+
+
+def shed(service: Service) -> dict[str, int]:
+    """What was done without because the host, a source's budget or the disk left no room, by its name."""
+    engine, intervals = service.pipeline.engine, service.pipeline.intervals
+    return {
+        "sip_bodies": intervals.sip_log.cut,
+        "orphan_streams": engine.media.streams.unexplained.shed,
+        "sip": engine.budget.shed,
+        "log_records": service.writer.shed.total(),
+    }
 
 
 def self_metrics(service: Service) -> dict[str, Row]:
@@ -115,8 +131,16 @@ def self_metrics(service: Service) -> dict[str, Row]:
             "gauge",
             [({"table": table}, size) for table, size in engine.tables().items()],
         ),
-        "sbcwatch_agent_sip_shed": one(
-            "SIP messages beyond the budget of their source, not parsed", "counter", engine.budget.shed
+        "sbcwatch_agent_load_level": one(
+            "0: the host keeps up; 1 to 3: what it does without", "gauge", service.load.level
+        ),
+        "sbcwatch_agent_lag_seconds": one(
+            "Age of the newest frame when it was taken", "gauge", service.load.lag_ns / 1e9
+        ),
+        "sbcwatch_agent_shed": (
+            "Done without: log bodies and orphans under overload, SIP above its source's budget",
+            "counter",
+            [({"what": what}, count) for what, count in shed(service).items()],
         ),
         "sbcwatch_agent_sip_unlogged": one(
             "SIP messages counted and not logged: beyond logs.sip_rate",

@@ -32,6 +32,7 @@ from agent.configfile import load
 from agent.cost import check_bound
 from agent.errors import SbcwatchError
 from agent.journal import Journal
+from agent.load import LEVELS, Load
 from agent.notify import Notifier
 from agent.pipeline import Pipeline, build, ns, pass_on
 from agent.selfmetrics import Figures, Health, self_metrics
@@ -98,6 +99,7 @@ class Service:
         self.writer = Writer(self.store, self.totals, lambda: figures.take(self), self._stored)
         self.deliveries = list(self._deliveries())
         self.health = Health(time.monotonic)
+        self.load = Load()
         self.checkpoint_seconds = 0.0
         self.discarded = 0  # restored minutes that had been committed before
         self.talkers: list[Talker] = []  # of the last minute
@@ -226,6 +228,8 @@ class Service:
         for batch, now_ns in self.source:
             if self.source.step is not None:
                 self._step(self.source.step.after_ns - self.source.step.before_ns)
+            if self.load.judge(self.clock.now_ns() - now_ns, self.source.drops or 0, time.monotonic_ns()):
+                self._shed()
             engine, intervals = self.pipeline.engine, self.pipeline.intervals
             pass_on(engine.feed(batch) + engine.advance(now_ns), intervals, self.writer)
             if self.writer.has_minutes:
@@ -240,6 +244,15 @@ class Service:
                 self._reconfigure()
             if self._stop.is_set():
                 return
+
+    def _shed(self) -> None:
+        """The level of overload changed."""
+        level = self.load.level
+        self.pipeline.shed(level)
+        done_without = " and ".join(LEVELS[1 : level + 1]) or LEVELS[0]
+        self._journal.warning(
+            "overload", f"shedding {done_without}", level=level, lag_s=round(self.load.lag_ns / 1e9, 2)
+        )
 
     def _name_talkers(self) -> None:
         """Once a minute: who floods, and who scans."""
@@ -318,6 +331,7 @@ class Service:
             self._suspend(waiting)
             image = checkpoint.packed(checkpoint.save(self.pipeline.engine, self.pipeline.intervals))
             checkpoint.restore(image, pipeline.engine, pipeline.intervals, shift_ns=shift_ns)
+            pipeline.shed(self.load.level)
             self.pipeline = pipeline
             self.source.serve(pipeline.engine.lanes)
 

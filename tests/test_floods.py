@@ -17,7 +17,7 @@ import pytest
 from agent.config import Config, Limits
 from agent.pipeline import rules, tables
 from agent.summary.siplog import MAX_WAITING, SipLog
-from agent.tracking.budget import MAX_SOURCES, SECOND_NS, Budget, Talker
+from agent.tracking.budget import CALM_S, MAX_SOURCES, SECOND_NS, Budget, Talker
 
 ROOT = Path(__file__).parent.parent
 OPTIONS = b"OPTIONS sip:a SIP/2.0\r\nCall-ID: 1\r\n"
@@ -80,8 +80,9 @@ def test_fragments_never_finished_are_bounded_and_leave_real_calls_exact() -> No
 
 def test_live_flood_of_one_address_is_shed_and_named_and_real_calls_are_exact() -> None:
     result = flooded("registers", 30_000, live=True)
-    assert result["counters"]["sip_shed"] == 30_000 - Limits().sip_budget
-    assert result["talkers"] == [["203.0.113.9", 30_000, 28_000, "friendly-scanner"]]
+    shed, budget = result["counters"]["sip_shed"], Limits().sip_budget
+    assert 30_000 - 3 * budget < shed < 30_000 - budget  # all of it within its first second
+    assert result["talkers"] == [["203.0.113.9", 30_000, shed, "friendly-scanner"]]
     assert_real_calls_are_exact(result)
 
 
@@ -101,11 +102,80 @@ def test_capture_files_are_parsed_whole() -> None:
     assert rules(Config(), live=True).sip_budget == Limits().sip_budget
 
 
-def test_messages_within_the_budget_are_taken_and_the_rest_of_the_second_is_shed() -> None:
-    budget = Budget(3)
-    taken = [budget.takes("a", True, OPTIONS, second * SECOND_NS + n) for second in (5, 6) for n in range(5)]
-    assert taken == [True, True, True, False, False] * 2
-    assert budget.shed == 4
+def call(number: int, second: int, budget: Budget, peer: str = "a") -> list[bool]:
+    """Whether each of a call's four messages is taken."""
+    data = b"INVITE sip:a SIP/2.0\r\nCall-ID: call-%d\r\n" % number
+    return [budget.takes(peer, towards, data, second * SECOND_NS) for towards in (True, False) * 2]
+
+
+def test_messages_within_the_budget_are_all_taken() -> None:
+    budget = Budget(200)
+    assert all(all(call(number, second, budget)) for second in range(3) for number in range(100))
+    assert (budget.shed, budget.taken_shed()) == (0, 0)
+
+
+@pytest.mark.parametrize("times", [1.5, 3, 20])
+def test_source_above_its_budget_is_sampled_by_whole_calls(times: float) -> None:
+    budget, count = Budget(1_000), int(500 * times)
+    for second in range(2):  # the first second of a flood is cut where it passes the budget
+        for number in range(count):
+            call(number, second, budget)
+    for second in (2, 3):
+        kept = [call(number, second, budget) for number in range(count)]
+        assert all(all(one) or not any(one) for one in kept)
+        assert 500 / 3 < sum(all(one) for one in kept) <= 500
+    assert budget.taken_shed() == budget.shed
+    assert budget.taken_shed() == 0
+
+
+def test_call_is_kept_or_not_for_as_long_as_its_source_is_as_loud() -> None:
+    budget = Budget(1_000)
+    kept = [{n for n in range(1_200) if any(call(n, second, budget))} for second in range(30)]
+    assert all(each == kept[2] for each in kept[2:])
+
+
+def test_compact_call_id_is_the_same_call() -> None:
+    budget = Budget(100)
+    messages = [b"\r\nCall-ID: %d\r\n", b"\r\ni:%d\r\n", b"\r\nCALL-ID  :\t%d  \r\n"]
+    for second in range(2):
+        for number in range(150):
+            budget.takes("a", True, messages[0] % number, second * SECOND_NS)
+    taken = [[budget.takes("a", True, form % n, 2 * SECOND_NS) for form in messages] for n in range(50)]
+    assert all(all(one) or not any(one) for one in taken)
+    assert any(all(one) for one in taken)
+
+
+def test_first_second_of_a_flood_is_bounded_too() -> None:
+    budget = Budget(1_000)
+    taken = sum(sum(call(number, 0, budget)) for number in range(50_000))
+    assert 2_000 < taken < 6_000
+    taken = sum(sum(call(number, 1, budget)) for number in range(50_000))
+    assert 500 < taken <= 2_000
+
+
+def test_source_is_taken_whole_again_after_a_calm_minute_and_not_before() -> None:
+    budget = Budget(100)
+    for number in range(200):
+        call(number, 0, budget)
+    shed = []
+    for second in range(1, CALM_S + 3):
+        before = budget.shed
+        for number in range(20):
+            call(number, second, budget)
+        shed.append(budget.shed - before)
+    assert all(shed[: CALM_S - 1])
+    assert not shed[-1]
+
+
+def test_strained_host_cuts_sources_above_their_budget_to_a_quarter_and_no_others() -> None:
+    budget = Budget(1_000)
+    for second, budget.strained in enumerate((False, False, False, True, True)):
+        loud = sum(all(call(number, second, budget)) for number in range(800))
+        quiet = sum(all(call(number, second, budget, "quiet")) for number in range(400))
+        assert quiet == 400
+        if second == 2:
+            assert 250 < loud <= 500
+    assert 50 < loud <= 125
 
 
 def test_one_sources_flood_takes_nothing_from_another() -> None:

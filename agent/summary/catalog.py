@@ -200,7 +200,7 @@ AGENT_METRICS: tuple[AgentMetric, ...] = (
     AgentMetric("Frames", "Count", "Frames read"),
     AgentMetric("CaptureDrops", "Count", "Frames that the capture missed"),
     AgentMetric("Rejects", "Count", "Records that did not parse"),
-    AgentMetric("Evictions", "Count", "Entries that a full table gave up"),
+    AgentMetric("Shed", "Count", "Given up: entries of full tables, and what overload left no room for"),
     AgentMetric("SinkErrors", "Count", "Requests to AWS that failed"),
     AgentMetric("UndeliveredSeconds", "Seconds", "Age of the oldest minute not delivered yet"),
     AgentMetric("CpuPercent", "Percent", "CPU time of the process, of one core"),

@@ -267,6 +267,9 @@ class Intervals:
             if connector not in connectors:
                 connectors.append(connector)
         complete = event.complete and minute.up is not None
+        extras = {"calls_active_unknown": minute.up.unknown} if minute.up else {}
+        if event.sip_shed:
+            extras["sip_shed"] = event.sip_shed  # so much more was on the wire: counts of SIP are too low
         self._closed.append(
             Summary(
                 start_ns,
@@ -286,7 +289,7 @@ class Intervals:
                 rows,
                 minute.over,
                 self._decided_messages(start_ns),
-                extras={"calls_active_unknown": minute.up.unknown} if minute.up else {},
+                extras=extras,
             )
         )
 
@@ -324,7 +327,8 @@ class Intervals:
         return ConnectorMinute(connector.id, connector.region, values, media.coverage, figures)
 
     def _sip_row(self, seen: MessageSeen, connector: Connector) -> dict[str, Any]:
-        call_id, message = seen.call_id, redacted(seen.data, self._redact)
+        call_id = seen.call_id
+        message = redacted(self.sip_log.text(seen.data, seen.status), self._redact)
         if self._identity.masking is not None:
             users = users_of(seen.leg.call) if seen.leg is not None else ()
             message, call_id = self._identity.masking.message(message, call_id, users)

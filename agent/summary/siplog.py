@@ -2,6 +2,8 @@
 
 A flood fills the log first of all, and the log costs most. Failures (final responses from 400 on) are what
 people look for: they have as much room again, and the last of it is never taken by anything else.
+
+While the host cannot follow, messages are logged by their start line alone: who asked what, and the answer.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ class SipLog:
     def __init__(self, rate: int = 0) -> None:
         self.rate = rate
         self.unlogged = self.unlogged_failures = 0
+        self.level = 0  # of overload (`agent.load`)
+        self.cut = 0  # messages logged without headers and body
         self._second = 0
         self._logged = self._failures = 0
 
@@ -35,3 +39,10 @@ class SipLog:
                 return True
         self.unlogged += 1
         return False
+
+    def text(self, data: bytes, status: int) -> bytes:
+        """What is logged of a message: all of it, or its start line."""
+        if self.level == 0 or (self.level == 1 and status >= 400):
+            return data
+        self.cut += 1
+        return data[: data.find(b"\n") + 1]

@@ -1,4 +1,9 @@
-"""How many SIP messages a second one address may have parsed: what a flood sends beyond is shed unread.
+"""How many SIP messages a second one address may have parsed. What is beyond is sampled by whole calls.
+
+Of an address above its budget one Call-ID in 2**n is kept, with n such that what is kept fits the budget: a
+kept call has all its messages and so exact numbers, and the others have none. n follows the traffic at once
+upwards and a minute later downwards, for whenever it changes the calls under way are cut in two. While the
+host cannot follow (`strained`), sources above their budget are cut down to a quarter of it.
 
 Counted by whole seconds of capture time, for the far address whichever way a message goes: what the vc
 answers to a flood is the flood's too. Sources come from the wire, so the table is bounded: the one silent
@@ -7,12 +12,18 @@ longest goes.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from zlib import crc32
 
 SECOND_NS = 1_000_000_000
 MAX_SOURCES = 16_384
 TOP = 5  # talkers named a minute
+CALM_S = 60  # seconds for which less must be shed before more is kept
+MAX_BITS = 12  # one call in 4,096 is kept at least
+STRAINED_BITS = 2  # a budget is a quarter of itself while the host cannot follow
+_CALL_ID = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\r\n]+)", re.IGNORECASE)
 # What the scanners that everybody meets call themselves. Only these words are ever repeated.
 SCANNERS = (
     "friendly-scanner", "friendly-request", "sipvicious", "sundayddr", "sipcli", "sip-scan", "sipsak", "sipp",
@@ -21,14 +32,27 @@ SCANNERS = (
 
 
 @dataclass(slots=True)
-class Source:
-    """One far address: `taken` and `shed` are of this second, the totals of this minute."""
+class Way:
+    """Messages of this second one way: how many came, were kept, and may be before fewer calls are."""
 
-    second: int = 0
+    offered: int = 0
     taken: int = 0
-    messages: int = 0
+    room: int = 0
+
+
+@dataclass(slots=True)
+class Source:
+    """One far address. One of its calls in 2**`bits` is kept; `held` is that from the second's start."""
+
+    second: int = -1
+    ways: tuple[Way, Way] = field(default_factory=lambda: (Way(), Way()))  # to it, from it
+    bits: int = 0
+    held: int = 0
+    busy: int = 0  # the last second in which no fewer bits would have done
+    messages: int = 0  # from it in this minute, and how many of those were shed
     shed: int = 0
     scanner: str | None = None
+    heard: bool = False  # its User-Agent was looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +70,10 @@ class Budget:
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
+        self.strained = False
         self.shed = self.evicted = 0
-        self._sources: OrderedDict[tuple[str, bool], Source] = OrderedDict()
+        self._told = 0  # of `shed`
+        self._sources: OrderedDict[str, Source] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._sources)
@@ -56,39 +82,72 @@ class Budget:
         """Whether this message is to be parsed. `towards`: `peer` sent it, else it was sent to it."""
         if not self.rate:
             return True
-        key = peer, towards
-        source = self._sources.get(key)
-        if source is None:
-            source = self._begin(key, data)
+        source = self._sources.get(peer) or self._begin(peer)
         second = now_ns // SECOND_NS
-        if source.second != second:
-            source.second, source.taken = second, 0
-            self._sources.move_to_end(key)
-        source.messages += 1
-        source.taken += 1
-        if source.taken <= self.rate:
+        if second > source.second:
+            self._turn(source, second)
+            self._sources.move_to_end(peer)
+        if towards:
+            source.messages += 1
+            if not source.heard:
+                source.heard, source.scanner = True, _scanner(data)
+        way = source.ways[towards]
+        way.offered += 1
+        if way.taken >= way.room and source.bits < MAX_BITS:
+            source.bits += 1
+            way.room += self.rate // 4
+        if way.taken < way.room and _sampled(data, source.bits):
+            way.taken += 1
             return True
-        source.shed += 1
+        source.shed += towards
         self.shed += 1
         return False
 
-    def _begin(self, key: tuple[str, bool], data: bytes) -> Source:
+    def _begin(self, peer: str) -> Source:
         if len(self._sources) >= MAX_SOURCES:
             self._sources.popitem(last=False)
             self.evicted += 1
-        source = self._sources[key] = Source(scanner=_scanner(data) if key[1] else None)
+        source = self._sources[peer] = Source()
         return source
+
+    def _turn(self, source: Source, second: int) -> None:
+        """A new second of a source: which of its calls are kept follows from the second before."""
+        offered = max(way.offered for way in source.ways) if source.second == second - 1 else 0
+        bits, rate = 0, self.rate
+        if self.strained and offered > rate:
+            rate >>= STRAINED_BITS
+        while offered >> bits > rate and bits < MAX_BITS:
+            bits += 1
+        if bits >= source.held or second - source.busy >= CALM_S:
+            source.held, source.busy = bits, second
+        source.second, source.bits = second, source.held
+        for way in source.ways:
+            way.offered = way.taken = 0
+            way.room = rate
+
+    def taken_shed(self) -> int:
+        """How many messages were shed since the last call."""
+        told, self._told = self._told, self.shed
+        return self.shed - told
 
     def talkers(self) -> list[Talker]:
         """The loudest of those worth a word since the last call; counts start again."""
         found = [
             Talker(address, source.messages, source.shed, source.scanner)
-            for (address, towards), source in self._sources.items()
-            if towards and source.messages and (source.shed or source.scanner)
+            for address, source in self._sources.items()
+            if source.messages and (source.shed or source.scanner)
         ]
         for source in self._sources.values():
             source.messages = source.shed = 0
         return sorted(found, key=lambda talker: (-talker.shed, -talker.messages, talker.address))[:TOP]
+
+
+def _sampled(data: bytes, bits: int) -> bool:
+    """Whether a message's call is among the one in 2**`bits` that is kept."""
+    if not bits:
+        return True
+    found = _CALL_ID.search(data)
+    return crc32(found[1].rstrip() if found else b"") & (1 << bits) - 1 == 0
 
 
 def _scanner(data: bytes) -> str | None:

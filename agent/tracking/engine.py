@@ -198,7 +198,7 @@ class Engine:
         end_ns = self._minute_ns + MINUTE_NS
         self.signalling.settle(end_ns)
         self.media.harvest(self._minute_ns, self.loop.close(self._minute_ns, end_ns))
-        self._out.append(MinuteClosed(self._minute_ns, complete))
+        self._out.append(MinuteClosed(self._minute_ns, complete, self.budget.taken_shed()))
         self._minute_ns = end_ns
         self._ended = False
         self._open()
@@ -229,8 +229,13 @@ class Engine:
             if self._ended:
                 self._close(complete=True)
             self.media.harvest(self._minute_ns, self.loop.harvest_all(self._minute_ns))
-            self._out.append(MinuteClosed(self._minute_ns, complete=False))
+            self._out.append(MinuteClosed(self._minute_ns, False, self.budget.taken_shed()))
         return self._taken()
+
+    def shed(self, level: int) -> None:
+        """The host cannot follow (`agent.load`): do without what is missed least."""
+        self.media.streams.shedding = level >= 2
+        self.budget.strained = level >= 3
 
     def rejected(self) -> Counter[str]:
         """Records that did not parse, by reason, the loop's and ours."""
@@ -251,6 +256,7 @@ class Engine:
         return {
             "calls": len(self.signalling),
             "streams": len(self.media.streams),
+            "streams_unexplained": len(self.media.streams.unexplained),
             "media_sockets": len(self.media.offers),
             "fragments": len(self._fragments),
             "tcp_streams": len(self._tcp),

@@ -166,10 +166,14 @@ class CallOver:
 
 @dataclass(slots=True)
 class MinuteClosed:
-    """The minute that starts at `stamp_ns` takes no more facts. `complete`: watched up to its end."""
+    """The minute that starts at `stamp_ns` takes no more facts. `complete`: watched up to its end.
+
+    `sip_shed`: SIP messages that were not parsed since the close before, being above their source's budget.
+    """
 
     stamp_ns: int
     complete: bool
+    sip_shed: int = 0
 
 
 @dataclass(slots=True)

@@ -30,6 +30,7 @@ from agent.tracking.offer import Claim, Description, Offers
 from agent.tracking.report import Away
 from agent.tracking.sides import Socket
 from agent.tracking.table_cy import COUNTERS
+from agent.tracking.unexplained import Unexplained
 from agent.wire.sdp import Media
 
 __all__ = ["Observer", "QualityRules", "Stream", "Streams", "payload_rows"]
@@ -123,6 +124,8 @@ class Streams:
         self._codecs: dict[tuple[tuple[int, str], ...], dict[int, str]] = {}
         self._told: set[Stream] = set()  # the far end spoke of them in a minute that is still open
         self._judged_ns = 0
+        self.shedding = False  # the host cannot follow: what no SDP explains is left alone
+        self.unexplained = Unexplained()
 
     def __len__(self) -> int:
         return len(self._found)
@@ -133,17 +136,21 @@ class Streams:
     def get(self, stream_id: int) -> Stream | None:
         return self._found.get(stream_id)
 
-    def fresh(self, stream_id: int, clean: bool | None = None) -> Stream:
-        """The loop accepted a stream: attach it, and tell the loop its clock rates.
+    def fresh(self, stream_id: int, clean: bool | None = None) -> Stream | None:
+        """The loop accepted a stream: attach it, and tell the loop its clock rates. None: left alone.
 
         `clean`: its second packet followed its first; None: the second is not counted yet, so it can be seen.
         """
-        src, src_port, dst, dst_port, ssrc = self._loop.key(stream_id)
-        stream = Stream(stream_id, (src, src_port), (dst, dst_port), ssrc, self._loop.first_ns(stream_id))
+        src_host, src_port, dst_host, dst_port, ssrc = self._loop.key(stream_id)
+        src, dst = (src_host, src_port), (dst_host, dst_port)
+        found = self._offers.find(src, dst)
+        if found is None and self.shedding:
+            self.unexplained.leave(stream_id, src, dst)
+            return None
+        stream = Stream(stream_id, src, dst, ssrc, self._loop.first_ns(stream_id))
         # A receiver without probation counts from the very first packet; we, from the first two in sequence.
         stream.clean = self._loop.last_ns(stream_id) == stream.first_ns if clean is None else clean
         self._found.add(stream)
-        found = self._offers.find(stream.src, stream.dst)
         if found:
             self._attach(stream, *found)
         return stream
@@ -181,6 +188,9 @@ class Streams:
     def claimed(self, sockets: Iterable[Socket], minutes: list[int]) -> list[StreamMinute]:
         """An SDP named `sockets`: attach what runs there. What a stream did under another leg is closed."""
         done: list[StreamMinute] = []
+        sockets = tuple(sockets)
+        for stream_id in self.unexplained.take(sockets):
+            self.fresh(stream_id)
         for socket in sockets:
             for stream in self._found.at(socket):
                 found = self._offers.find(stream.src, stream.dst)
@@ -220,7 +230,7 @@ class Streams:
         find, minute = self._found.get, self._measure.minute
         for stream_id, counters in counted:
             stream = find(stream_id)
-            if stream is not None:
+            if stream is not None and (stream.leg is not None or not self.shedding):
                 heard = stream.heard
                 told = heard.minutes.pop(minute_ns, None) if heard is not None and heard.minutes else None
                 done.append(minute(stream, minute_ns, counters, told))
@@ -239,6 +249,8 @@ class Streams:
             if stream is not None:
                 self._detach(stream)
                 self._told.discard(stream)
+            else:
+                self.unexplained.forget(stream_id)
 
     def last_ns(self, stream: Stream) -> int:
         return self._loop.last_ns(stream.id)

@@ -301,10 +301,11 @@ class Scene:
         shift = (gone[0] - base) * how.get("step", 0.02)
         self.rtp(at + 0.001 + shift, through[1], dst, ssrc, gone, **how)
 
-    def play(self, *, until: float | None = None) -> Played:
-        """Everything in order of time; `until`: how long the capture goes on."""
+    def play(self, *, until: float | None = None, level: int = 0) -> Played:
+        """Everything in order of time; `until`: how long the capture goes on, `level`: of overload."""
         streams: list[StreamMinute] = []
         pipeline = build(self.config, vc=self.vc, customers=self.customers, on_stream=streams.append)
+        pipeline.shed(level)
         engine, kept = pipeline.engine, _Kept()
         frames = sorted(self.frames, key=lambda row: row[0])
         losses = sorted(self.losses, key=lambda loss: loss.end_ns)
