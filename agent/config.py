@@ -283,7 +283,9 @@ class Limits(_Section):
     ] = 512
     sip_budget: Annotated[
         int,
-        Meta(ge=0, description="SIP messages a second from one far address; above it calls are sampled. 0: all."),
+        Meta(
+            ge=0, description="SIP messages a second of one far address; above it calls are sampled. 0: all."
+        ),
     ] = 2_000
 
 

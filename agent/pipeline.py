@@ -61,11 +61,12 @@ def build(
     live: bool = False,
     turns: Sequence[Turn] = (),
     on_stream: Callable[[StreamMinute], None] | None = None,
+    before: Pipeline | None = None,
 ) -> Pipeline:
     """Engine and intervals for `config`; `vc` and `customers` add to what it names.
 
-    `key` makes endpoint ids this host's own; `turns`: one a thread that sifts RTP out of the frames.
-    Raises ConfigError where an address does not parse.
+    `key` makes endpoint ids this host's own; `turns`: one a thread that sifts RTP out of the frames;
+    `before` is what it will go on from in this process. Raises ConfigError where an address does not parse.
     """
     try:
         sides = Sides(
@@ -79,7 +80,7 @@ def build(
         )
     except ValueError as error:
         raise ConfigError(f"{error}: give addresses like 192.0.2.1 and networks like 192.0.2.0/24") from None
-    engine = Engine(sides, rules(config, live=live), turns)
+    engine = Engine(sides, rules(config, live=live), turns, before.engine if before else None)
     # Without a host's key (a capture file) tokens are of this run only: unkeyed ones could be turned back.
     masking = Masking(key or secrets.token_bytes(32)) if config.privacy.mask_numbers else None
     intervals = Intervals(

@@ -106,10 +106,10 @@ class Service:
         self._save_at_ns = 0
         self._notifier = Notifier()
 
-    def _built(self, config: Config) -> Pipeline:
+    def _built(self, config: Config, before: Pipeline | None = None) -> Pipeline:
         # Without configured addresses the vc is this host.
         vc = () if config.vc.addresses else host.addresses()
-        return build(config, vc=vc, key=self._key, live=True, turns=self.source.turns)
+        return build(config, vc=vc, key=self._key, live=True, turns=self.source.turns, before=before)
 
     def _deliveries(self) -> Iterator[Delivery]:
         """The AWS sinks that are configured. Clients are made here, in the main thread."""
@@ -310,13 +310,13 @@ class Service:
         self._journal.warning(
             "clock", "the clock was set: the open minute ends here as a part", seconds=seconds
         )
-        self._move_into(self._built(self.config), shift_ns)
+        self._move_into(self._built(self.config, self.pipeline), shift_ns)
 
     def _reconfigure(self) -> None:
         """SIGHUP: all of the new configuration, or none of it."""
         try:
             config = load(self._config_path, warn=lambda warning: self._journal.warning("config", warning))
-            pipeline = self._built(config)
+            pipeline = self._built(config, self.pipeline)
         except SbcwatchError as error:
             self._journal.error("reload", f"configuration not taken, the old one stays: {error}")
             return
@@ -331,6 +331,7 @@ class Service:
             self._suspend(waiting)
             image = checkpoint.packed(checkpoint.save(self.pipeline.engine, self.pipeline.intervals))
             checkpoint.restore(image, pipeline.engine, pipeline.intervals, shift_ns=shift_ns)
+            pipeline.engine.follow(self.pipeline.engine, shift_ns)
             pipeline.shed(self.load.level)
             self.pipeline = pipeline
             self.source.serve(pipeline.engine.lanes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from agent.errors import Reason, WireError
 from agent.tracking.budget import Budget
@@ -53,12 +54,25 @@ class Rules:
 class Engine:
     """`feed` takes a batch, `advance` a time; both return the facts so far, in order."""
 
-    def __init__(self, sides: Sides, rules: Rules | None = None, turns: Sequence[Turn] = ()) -> None:
-        """`turns`: one a thread that sifts RTP out of the frames before they come here; none: `feed` does."""
+    def __init__(
+        self,
+        sides: Sides,
+        rules: Rules | None = None,
+        turns: Sequence[Turn] = (),
+        before: Engine | None = None,
+    ) -> None:
+        """`turns`: one a thread that sifts RTP out of the frames before they come here; none: `feed` does.
+        `before`: the engine that this one will go on from in the same process (`follow`)."""
         rules = rules or Rules()
         self.rules = rules
         self.sides = sides
-        self.loop: Loop | Lanes = Lanes(self._made, turns) if turns else self._made()
+        # Where its settings stay the loop goes on itself: no snapshot holds the first packet of a stream.
+        self._goes_on = before is not None and _loop_settings(before.rules) == _loop_settings(rules)
+        self.loop: Loop | Lanes
+        if before is not None and self._goes_on:
+            self.loop = before.loop
+        else:
+            self.loop = Lanes(self._made, turns) if turns else self._made()
         self._out: list[Event] = []
         self.media = Media(self.loop, sides, self._out, quality=rules.quality, observer=rules.observer)
         self.signalling = Signalling(rules.calls, sides, self.media, self._out)
@@ -82,14 +96,7 @@ class Engine:
         return self.loop
 
     def _made(self) -> Loop:
-        rules = self.rules
-        return Loop(
-            max_streams=rules.max_streams,
-            jitter_buffer_ms=rules.quality.jitter_buffer_ms,
-            adaptive=rules.adaptive_buffer,
-            jitter_buffer_max_ms=rules.max_buffer_ms,
-            single_span=rules.single_span,
-        )
+        return Loop(**_loop_settings(self.rules))
 
     # -- time
 
@@ -139,17 +146,29 @@ class Engine:
         `minute_ns`, `missed` and the loop's times are still to be moved by `shift_ns`. Raises ValueError
         where the snapshot is not this loop's.
         """
-        self.loop.restore(loop)
+        if not self._goes_on:
+            self.loop.restore(loop)
         self.now_ns = now_ns
         if shift_ns:
             self.loop.shift(shift_ns)
             minute_ns = now_ns // MINUTE_NS * MINUTE_NS
         for start_ns, end_ns in missed:
-            self._miss(start_ns + shift_ns, end_ns + shift_ns)
+            (self._missed if self._goes_on else self._miss)(start_ns + shift_ns, end_ns + shift_ns)
         if minute_ns:
             self._begin(minute_ns)
             # Time never passes a minute's end without its gauges.
             self._ended = now_ns >= self._minute_ns + MINUTE_NS
+
+    def follow(self, before: Engine, shift_ns: int) -> None:
+        """Take over what no checkpoint holds, from the engine before in this process, after `begin_at`.
+
+        Where the clock was set, what was stamped by it and is over in a moment stays behind.
+        """
+        self._fragments, self._tcp = before._fragments, before._tcp
+        if not shift_ns:
+            self._recent = before._recent
+            self.budget, self.budget.rate = before.budget, self.rules.sip_budget
+        self.media.follow(before.media, shift_ns)
 
     def discard(self, until_ns: int) -> None:
         """Drop restored counts of minutes that were committed before."""
@@ -183,6 +202,7 @@ class Engine:
         self._missed(start_ns, end_ns)
 
     def _missed(self, start_ns: int, end_ns: int) -> None:
+        """The same, of which the loop knows."""
         self.missed.append((start_ns, end_ns))
         self.media.missed_ns = max(self.media.missed_ns, end_ns)
 
@@ -413,6 +433,16 @@ class Engine:
             self.rejects[error.reason] += 1
             return
         self.signalling.take(message, packet.src, packet.dst, packet.stamp_ns)
+
+
+def _loop_settings(rules: Rules) -> dict[str, Any]:
+    return {
+        "max_streams": rules.max_streams,
+        "jitter_buffer_ms": rules.quality.jitter_buffer_ms,
+        "adaptive": rules.adaptive_buffer,
+        "jitter_buffer_max_ms": rules.max_buffer_ms,
+        "single_span": rules.single_span,
+    }
 
 
 def _rejoined(fragment: packets.Packet, whole: bytes) -> packets.Packet | None:

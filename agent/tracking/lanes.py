@@ -27,7 +27,7 @@ class Lanes:
         self._made = made
         self._turns = list(turns)
         self._loops = [made() for _ in turns]
-        self._saved = len(turns)  # lanes of the snapshot that was restored
+        self._saved = len(turns)  # lanes of the newest snapshot, taken or restored
         self._begun: deque[tuple[int, bool]] = deque()
         self._maps: list[tuple[int, ...]] = []
         self._map_ids: dict[tuple[int, ...], int] = {}
@@ -218,6 +218,7 @@ class Lanes:
 
     def save(self) -> bytes:
         """Every lane's snapshot, each behind its length."""
+        self._saved = len(self._loops)
         parts = [loop.save() for _, loop in self._each()]
         return struct.pack("<B", len(parts)) + b"".join(struct.pack("<I", len(part)) + part for part in parts)
 

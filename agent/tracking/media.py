@@ -112,6 +112,15 @@ class Media:
                 if away.minutes:
                     self.streams.told(stream)
 
+    def follow(self, before: Media, shift_ns: int) -> None:
+        """Take over from the engine before what no checkpoint holds: reports under way, early media."""
+        self._departures, self._references = before._departures, before._references
+        self._departures.shift(shift_ns)
+        self._references.shift(shift_ns)
+        if not shift_ns:
+            self._early, self._early_at = before._early, before._early_at
+            self.streams.follow(before.streams)
+
     def release(self, leg: Leg) -> None:
         """The leg is over and its last reports are in."""
         self._out += self.streams.released(leg, self.open_minutes)

@@ -204,6 +204,13 @@ class Departures:
             return None
         return max(0, rtt_ns) / 1000.0
 
+    def shift(self, shift_ns: int) -> None:
+        """The clock was set."""
+        if shift_ns:
+            for pair in self._sent.values():
+                for key in pair:
+                    pair[key] += shift_ns
+
     def forget(self, before_ns: int) -> None:
         """Drop the pairs from which nothing has left since."""
         for key in [key for key, pair in self._sent.items() if next(reversed(pair.values())) < before_ns]:

@@ -155,6 +155,13 @@ class Streams:
             self._attach(stream, *found)
         return stream
 
+    def follow(self, before: Streams) -> None:
+        """Take over what was known of streams that no SDP explained in the engine before."""
+        for old in before:
+            stream = self.get(old.id) if old.arriving is None else None
+            if stream is not None and stream.arriving is None:
+                stream.clean, stream.attached, stream.heard = old.clean, old.attached, old.heard
+
     def leaving(self, rtp: Socket, ssrc: int, peer: Socket) -> Stream | None:
         """The stream that leaves socket `rtp` with `ssrc`.
 

@@ -331,6 +331,7 @@ class Table:
                 for at in (LAST, FIRST, REF_NS, BAD_NS, INFER_NS):
                     self.rows[word + at] += shift_ns
         self.closed_ns += shift_ns
+        self.newest_ns += shift_ns
 
     @property
     def candidates(self) -> int:
