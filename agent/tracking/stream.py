@@ -299,7 +299,9 @@ class Streams:
                 and stream.ssrc not in leg.sent
                 and len(leg.sent) < MAX_SENT
             )
-            if arriving is False and len(leg.sent) < MAX_SENT:
+            # What fell silent before the leg began, onto a socket that the leg names too, was another's.
+            sent = arriving is False and self._loop.last_ns(stream.id) >= leg.invite_ns
+            if sent and len(leg.sent) < MAX_SENT:
                 leg.sent.add(stream.ssrc)
             stream.attached = True
         stream.towards, stream.arriving = towards, arriving

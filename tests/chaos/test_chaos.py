@@ -37,7 +37,5 @@ def test_without_any_kill_sink_faults_and_reloads_cost_nothing(tmp_path: Path) -
     assert run.ledger.frames_unseen == 0
     totals = run.aws.totals()
     expected = {name: most for name, (_, most) in run.ledger.bounds().items()}
-    for name in [name for name in expected if name.endswith("PacketsLost")]:
-        assert totals[name] <= expected.pop(name)  # a far end's span that a reload cuts may be unknown
     assert {name: totals[name] for name in expected} == expected
     assert run.aws.again <= duplicates

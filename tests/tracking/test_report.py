@@ -560,3 +560,17 @@ def test_any_loss_before_and_after_the_vc_is_told_apart(
             expected = sum(p in after and p not in before for p in range(newest - start + 1))
     assert receiver.numbers[0] == start
     assert scene.play().row["vc2cust_packets_lost"] == expected
+
+
+def test_next_call_to_the_same_far_socket_with_the_same_ssrc_has_a_first_block_of_its_own() -> None:
+    """A phone and an SBC that begin every call alike, but for the vc's port: the silent stream is another's."""
+    scene = Scene()
+    scene.call()
+    scene.rtp(0.2, VC2CUST, CUST, A, range(100, 350))
+    scene.bye(5.3)
+    other = (VC_C, 5_100)
+    scene.call(20.0, name="2", vc2cust=other)
+    scene.rtp(20.2, other, CUST, A, range(100, 600))
+    scene.send(25.2, odd(CUST), odd(other), receiver_report(PHONE, block(A, 7, 349)))
+    rows = {row["call_id"]: row for row in scene.play().media}
+    assert rows["a2"]["vc2cust_packets_lost"] == 7
