@@ -563,7 +563,7 @@ def test_any_loss_before_and_after_the_vc_is_told_apart(
 
 
 def test_next_call_to_the_same_far_socket_with_the_same_ssrc_has_a_first_block_of_its_own() -> None:
-    """A phone and an SBC that begin every call alike, but for the vc's port: the silent stream is another's."""
+    """A phone and an SBC that begin every call alike but for the vc's port: what is silent is another's."""
     scene = Scene()
     scene.call()
     scene.rtp(0.2, VC2CUST, CUST, A, range(100, 350))
