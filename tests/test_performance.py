@@ -7,8 +7,8 @@ that they fail when something is lost and not when a machine is another. Each fi
 
 from __future__ import annotations
 
+import ctypes
 import gc
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from agent.config import Config
 from agent.pipeline import build, pass_on
 from agent.summary.records import Summary
 from agent.tracking.loop_cy import STOP_END, Loop
+from agent.tracking.row import Row
 from agent.wire.frame import Batch
 from benchmarks import generate
 from benchmarks.loop import FOREVER, Traffic, walk
@@ -117,9 +118,9 @@ def test_calls_of_a_file_cost_no_more_than_thousands_of_steps_each(tmp_path) -> 
 
 
 def test_stream_takes_no_more_than_its_row_and_its_object() -> None:
-    """Python's own objects of a stream; the loop's row is 896 bytes by its layout (table_cy)."""
-    traffic, rows = Traffic(5000, 15_000, 0.0), struct.calcsize("q") * 112
-    assert rows == 896
+    """Python's own objects of a stream; the loop's row is 640 bytes by its layout."""
+    traffic = Traffic(5000, 15_000, 0.0)
+    assert ctypes.sizeof(Row) == 640
     pipeline = build(Config(), vc=["192.168.0.1"])
     gc.collect()
     before = sys.getallocatedblocks()

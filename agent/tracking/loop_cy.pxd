@@ -26,6 +26,9 @@ cdef enum:
     INFER_PACKETS = 10
     INFER_SPAN_NS = 100000000
     MAX_VOTES = 4
+    NONE = 0
+    STRAY = 1
+    REBASE = 2
     RESYNC = 10
     LOOK_AHEAD = 12
     TOUCH_AHEAD = 6
@@ -62,7 +65,8 @@ cdef class Loop(Losses):
     cdef long long[::1] reasons
     cdef long long[::1] paths
     cdef long long known_paths, last_path, last_path_id
-    cdef long long slot_from, slot_to, slot_here, headers
+    cdef long long minute_from, minute_to, headers
+    cdef int odd_now
 
     cdef unsigned long long[::1] seen
     cdef long long[::1] accepted
@@ -73,17 +77,19 @@ cdef class Loop(Losses):
     cdef int frames(self, long long[::1] index, long long position, long long until_ns) except -1
     cdef int frame(self, long long offset, long long captured, long long stamp_ns, long long origin, long long until_ns) except -1 nogil
     cdef int rtp(self, long long stamp_ns) except -1 nogil
-    cdef int probe(self, long long word, long long stamp_ns, long long seq, long long ts, long long kind) except -1 nogil
-    cdef int count(self, long long word, long long stamp_ns, long long seq, long long ts, long long second) except -1 nogil
-    cdef int slide(self, long long word, long long slot, unsigned int leaving) except -1 nogil
-    cdef int restart(self, long long word, long long slot, long long base) except -1 nogil
-    cdef unsigned int arrival(self, long long word, long long stamp_ns) except? 0 nogil
-    cdef unsigned int tagged(self, long long word, long long stamp_ns) except? 0 nogil
-    cdef unsigned int again(self, long long word, long long stamp_ns, unsigned int cell) except? 0 nogil
-    cdef int copied(self, long long word, long long stamp_ns, unsigned int cell) except -1 nogil
+    cdef int probe(self, Row row, long long stamp_ns, long long seq, long long ts, long long kind) except -1 nogil
+    cdef int count(self, Row row, long long stamp_ns, long long seq, long long ts, long long second) except -1 nogil
+    cdef int slide(self, Row row, Minute minute, unsigned int leaving) noexcept nogil
+    cdef void restart(self, Row row, Minute minute, long long base) noexcept nogil
+    cdef unsigned int arrival(self, Row row, long long stamp_ns) noexcept nogil
+    cdef unsigned int tagged(self, Row row, long long stamp_ns) except? 0 nogil
+    cdef unsigned int again(self, Row row, long long stamp_ns, unsigned int cell) except? 0 nogil
+    cdef int copied(self, Row row, long long stamp_ns, unsigned int cell) except -1 nogil
     cdef int path_id(self) except -1 nogil
-    cdef long long slot_now(self, long long stamp_ns) noexcept nogil
-    cdef int jitter(self, long long word, long long slot, long long stamp_ns, long long ts, long long second, bint follows) except -1 nogil
-    cdef int use_codec(self, long long word, long long codec, long long payload_type) except -1 nogil
-    cdef int vote(self, long long word, long long step) except -1 nogil
-    cdef int infer(self, long long word, long long stamp_ns, long long ts, bint follows) except -1 nogil
+    cdef Minute minute_now(self, Row row, long long stamp_ns) noexcept nogil
+    cdef int jitter(self, Row row, Minute minute, long long stamp_ns, long long ts, long long second, bint follows) except -1 nogil
+    cdef int buffer(self, Row row, double excess_us) noexcept nogil
+    cdef int settle(self, Row row, long long stamp_ns, long long ts, long long payload_type, bint follows) except -1 nogil
+    cdef void use_codec(self, Row row, long long codec, long long payload_type) noexcept nogil
+    cdef void vote(self, Row row, long long step) noexcept nogil
+    cdef void infer(self, Row row, long long stamp_ns, long long ts, bint follows) noexcept nogil

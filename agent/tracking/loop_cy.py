@@ -30,6 +30,7 @@ except ModuleNotFoundError:
 
 if not cython.compiled:  # loop_cy.pxd holds the same values for the compiler
     from agent.tracking.loss_cy import *
+    from agent.tracking.row import Minute, Row
     from agent.tracking.table_cy import *
     from agent.wire.packet_cy import *
 
@@ -41,6 +42,7 @@ if not cython.compiled:  # loop_cy.pxd holds the same values for the compiler
     MAX_BEGUN = 512  # streams that one `sift` may accept
     TS_HALF, TS_WRAP = 1 << 31, 1 << 32
     INFER_PACKETS, INFER_SPAN_NS, MAX_VOTES = 10, 100_000_000, 4
+    NONE, STRAY, REBASE = range(3)
     RESYNC = 10  # late packets in a row after which the jitter buffer starts anew
 
 __all__ = [
@@ -115,7 +117,7 @@ class Loop(Losses):
         self.paths = memoryview(mmap.mmap(-1, 4096)).cast("q")
         self.known_paths = 0
         self.last_path = self.last_path_id = -1
-        self.slot_from = self.slot_to = self.slot_here = 0
+        self.minute_from = self.minute_to = self.odd_now = 0
         self.seen = memoryview(mmap.mmap(-1, 4096)).cast("Q")
         self.headers = 0
         self.accepted = memoryview(mmap.mmap(-1, 4096)).cast("q")
@@ -146,11 +148,14 @@ class Loop(Losses):
         """From its next packet on the stream's payload types mean what `map_id` says."""
         if not 0 <= map_id < len(self.map_ids):
             raise IndexError(f"no payload map {map_id}")
-        self.rows[self.word(stream) + MAP] = map_id
+        row: Row = self.known(stream)
+        row.map = map_id
+        row.settled = 0
 
     def rebase(self, stream: int) -> None:
         """The stream's next packet begins a new count without loss (after a re-INVITE, or a hold)."""
-        self.rows[self.word(stream) + BAD] = -2
+        row: Row = self.known(stream)
+        row.stray = REBASE
 
     def rejects(self) -> dict[str, int]:
         """Frames that do not parse, by `errors.Reason`."""
@@ -268,7 +273,7 @@ class Loop(Losses):
     ) -> cython.int:
         count: cython.longlong = len(index) // 5
         column: cython.longlong
-        word: cython.longlong
+        row: Row
         self.stopped = END
         while position < count and self.n_accepted < MAX_BEGUN:
             self.frames(index, position, until_ns)
@@ -279,10 +284,8 @@ class Loop(Losses):
                 kept += 1
                 position += 1
             elif self.stopped == STREAM:
-                word = self.fresh * WORDS
-                self.accepted[self.n_accepted] = self.fresh << 1 | (
-                    self.rows[word + FIRST] == self.rows[word + LAST]
-                )
+                row = self.row(self.fresh)
+                self.accepted[self.n_accepted] = self.fresh << 1 | (row.first_ns == row.last_ns)
                 self.n_accepted += 1
             else:
                 break
@@ -319,14 +322,13 @@ class Loop(Losses):
         entry: cython.ulonglong = self.slots[hashed & self.mask]
         if entry == 0 or entry >> 32 != hashed:
             return 0
-        word: cython.longlong = ((entry & MASK32) - 1) * WORDS
-        at: cython.longlong = 2 * word + WINDOW_AT + (self.seen[position & 15] & (WINDOW - 1))
+        row: Row = self.row((entry & MASK32) - 1)
+        seq: cython.ulonglong = self.seen[position & 15]
         if cython.compiled:
-            prefetch(cython.address(self.rows[word]))  # type: ignore[name-defined]
-            prefetch(cython.address(self.rows[word + 8]))  # type: ignore[name-defined]
-            prefetch(cython.address(self.rows[word + 16]))  # type: ignore[name-defined]
-            prefetch(cython.address(self.rows[word + self.slot_here]))  # type: ignore[name-defined]
-            prefetch(cython.address(self.cells[at]))  # type: ignore[name-defined]
+            prefetch(row)  # type: ignore[name-defined]
+            prefetch(cython.address(row.first_ns))  # type: ignore[name-defined]
+            prefetch(self.half(row, self.odd_now))  # type: ignore[name-defined]
+            prefetch(cython.address(row.window[seq & (WINDOW - 1)]))  # type: ignore[name-defined]
         return 0
 
     def frame(
@@ -379,193 +381,180 @@ class Loop(Losses):
         ts: cython.longlong = self.decoder.rtp_ts
         sockets: cython.ulonglong = self.decoder.rtp_ssrc
         sockets = sockets << 32 | self.decoder.src_port << 16 | self.decoder.dst_port
-        row: cython.longlong = self.lookup(
+        number: cython.longlong = self.lookup(
             self.decoder.src_hi, self.decoder.src_lo, self.decoder.dst_hi, self.decoder.dst_lo, sockets
         )
-        word: cython.longlong
-        if row < 0:
-            row = self.insert(
+        row: Row
+        if number < 0:
+            number = self.insert(
                 self.decoder.src_hi, self.decoder.src_lo, self.decoder.dst_hi, self.decoder.dst_lo, sockets
             )
-            if row < 0:
+            if number < 0:
                 return 0
-            word = row * WORDS
-            self.rows[word + FIRST] = stamp_ns
-            self.rows[word + LAST] = stamp_ns
-            self.rows[word + BAD] = -1
-            self.rows[word + REF_TS] = -1
-            self.rows[word + SINCE] = GMIN
-            return self.probe(word, stamp_ns, seq, ts, second & 127)
-        word = row * WORDS
-        if self.rows[word + STATE] == ACCEPTED:
-            return self.count(word, stamp_ns, seq, ts, second)
-        if (seq - self.rows[word + TOP]) & 0xFFFF == 1:
-            self.rows[word + STATE] = ACCEPTED
+            row = self.row(number)
+            row.first_ns = stamp_ns
+            row.last_ns = stamp_ns
+            row.since = GMIN
+            return self.probe(row, stamp_ns, seq, ts, second & 127)
+        row = self.row(number)
+        if row.state == ACCEPTED:
+            return self.count(row, stamp_ns, seq, ts, second)
+        if (seq - row.top) & 0xFFFF == 1:
+            row.state = ACCEPTED
             self.streams += 1
-            self.fresh = row
+            self.fresh = number
             return 1
-        return self.probe(word, stamp_ns, seq, ts, second & 127)
+        return self.probe(row, stamp_ns, seq, ts, second & 127)
 
     def probe(
         self,
-        word: cython.longlong,
+        row: Row,
         stamp_ns: cython.longlong,
         seq: cython.longlong,
         ts: cython.longlong,
         kind: cython.longlong,
     ) -> cython.int:
         """A candidate's packet that does not follow the one before: it may be the first of the next two."""
-        slot: cython.longlong = word + self.slot_now(stamp_ns)
-        at: cython.longlong = 2 * word + WINDOW_AT + (seq & (WINDOW - 1))
-        if self.rows[word + TOP] == seq and self.cells[at] & CELL_COUNT:
-            if self.copied(word, stamp_ns, self.cells[at]):
+        minute: Minute = self.minute_now(row, stamp_ns)
+        at: cython.longlong = seq & (WINDOW - 1)
+        cell: cython.uint = row.window[at]
+        if row.top == seq and cell & CELL_COUNT:
+            if self.copied(row, stamp_ns, cell):
                 self.duplicate_frames += 1
                 return 0
-            self.rows[slot + DUPLICATES] += 1
-            self.cells[at] = self.again(word, stamp_ns, self.cells[at])
+            minute.duplicates += 1
+            row.window[at] = self.again(row, stamp_ns, cell)
         else:
-            self.start_sequence(word, seq)
-            self.cells[at] = self.tagged(word, stamp_ns) | 1
-            self.rows[word + TYPE] = kind
-            self.rows[word + REF_NS] = stamp_ns
-            self.rows[word + REF_TS] = ts
-        self.rows[word + RECEIVED] += 1
-        self.rows[slot + PACKETS] += 1
-        self.rows[slot + BYTES] += self.decoder.payload_length
-        if stamp_ns > self.rows[word + LAST]:
-            self.rows[word + LAST] = stamp_ns
+            self.start_sequence(row, seq)
+            row.window[at] = self.tagged(row, stamp_ns) | 1
+            row.payload_type = kind
+            row.ref_ns = stamp_ns
+            row.ref_ts = ts
+            row.referenced = 1
+        row.received += 1
+        minute.packets += 1
+        minute.bytes += self.decoder.payload_length
+        if stamp_ns > row.last_ns:
+            row.last_ns = stamp_ns
         return 0
 
     def count(
         self,
-        word: cython.longlong,
+        row: Row,
         stamp_ns: cython.longlong,
         seq: cython.longlong,
         ts: cython.longlong,
         second: cython.longlong,
     ) -> cython.int:
         """One packet of an accepted stream: RFC 3550 A.1 update_seq over the window."""
-        top: cython.longlong = self.rows[word + TOP]
+        top: cython.longlong = row.top
         delta: cython.longlong = (seq - top) & 0xFFFF
-        at: cython.longlong = 2 * word + WINDOW_AT + (seq & (WINDOW - 1))
+        at: cython.longlong = seq & (WINDOW - 1)
         cell: cython.uint = 0
         late: cython.int = 0
-        bad: cython.longlong = self.rows[word + BAD]
         if delta == 0 or delta > 0x10000 - MAX_MISORDER:
             if (top - seq) & 0xFFFF < WINDOW:
-                cell = self.cells[at]
-                if cell & CELL_COUNT and self.copied(word, stamp_ns, cell):
+                cell = row.window[at]
+                if cell & CELL_COUNT and self.copied(row, stamp_ns, cell):
                     self.duplicate_frames += 1
                     return 0
-        elif bad >= 0 and seq == (bad - 1) & 0xFFFF:
+        elif (
+            row.stray == STRAY
+            and seq == (row.bad_seq - 1) & 0xFFFF
             # The packet out of range again, before the one that would make it a restart.
-            cell = 1 | (self.rows[word + BAD_PATH] << PATH_AT)
-            cell |= self.arrival(word, self.rows[word + BAD_NS])
-            if self.copied(word, stamp_ns, cell):
-                self.duplicate_frames += 1
-                return 0
-        last: cython.longlong = self.rows[word + LAST]
-        if stamp_ns - last > SILENCE_NS and self.rows[word + JUDGED] < top:
-            self.judge_to(word, self.slot_at(word // WORDS, last + SILENCE_NS), top)
-        slot: cython.longlong = word + self.slot_now(stamp_ns)
-        self.rows[slot + PACKETS] += 1
-        self.rows[slot + BYTES] += self.decoder.payload_length
-        if bad == -2:
-            self.restart(word, slot, seq)
-            cell = self.tagged(word, stamp_ns) | 1
-            self.rows[word + RECEIVED] = 1
+            and self.copied(row, stamp_ns, row.bad_cell)
+        ):
+            self.duplicate_frames += 1
+            return 0
+        last: cython.longlong = row.last_ns
+        if stamp_ns - last > SILENCE_NS and row.unjudged > 0:
+            self.judge_to(row, self.minute_at(row, last + SILENCE_NS), top)
+        if stamp_ns > last:
+            row.last_ns = stamp_ns
+        minute: Minute = self.minute_now(row, stamp_ns)
+        minute.packets += 1
+        minute.bytes += self.decoder.payload_length
+        if row.stray == REBASE:
+            self.restart(row, minute, seq)
+            row.received = 1
         elif delta == 0 or delta > 0x10000 - MAX_MISORDER:
-            self.rows[word + RECEIVED] += 1
+            row.received += 1
             if cell & CELL_COUNT:
-                self.rows[slot + DUPLICATES] += 1
-                self.cells[at] = self.again(word, stamp_ns, cell)
-                if stamp_ns > last:
-                    self.rows[word + LAST] = stamp_ns
+                minute.duplicates += 1
+                row.window[at] = self.again(row, stamp_ns, cell)
                 return 0
-            self.rows[slot + REORDERED] += 1
+            minute.reordered += 1
             if (top - seq) & 0xFFFF >= WINDOW:  # forgotten: nothing but the count is left to do
-                if stamp_ns > last:
-                    self.rows[word + LAST] = stamp_ns
                 return 0
             if cell & CELL_UNKNOWN:
-                self.rows[word + UNKNOWN] -= 1
-            cell = self.tagged(word, stamp_ns) | 1
+                row.unknown -= 1
         elif delta < MAX_DROPOUT:
-            if delta == 1 and self.slide(word, slot, self.cells[at]):
-                self.rows[word + TOP] = top + 1
-            else:
-                self.advance(word, slot, top + delta, stamp_ns)
-            self.rows[word + RECEIVED] += 1
-            self.rows[word + BAD] = -1
-            cell = self.tagged(word, stamp_ns) | 1
-        elif seq == bad:
+            if delta != 1 or not self.slide(row, minute, row.window[at]):
+                self.advance(row, minute, top + delta, last, stamp_ns)
+            row.received += 1
+            row.stray = NONE
+        elif row.stray == STRAY and seq == row.bad_seq:
             # "Two sequential packets -- assume that the other side restarted without telling us"
-            self.restart(word, slot, (seq - 1) & 0xFFFF)
-            self.cells[2 * word + WINDOW_AT + ((seq - 1) & (WINDOW - 1))] = (
-                1 | (self.rows[word + BAD_PATH] << PATH_AT) | self.arrival(word, self.rows[word + BAD_NS])
-            )
-            self.rows[word + TOP] += 1
-            self.rows[word + RECEIVED] = 2
-            cell = self.tagged(word, stamp_ns) | 1
+            cell = row.bad_cell
+            self.restart(row, minute, (seq - 1) & 0xFFFF)
+            row.window[(seq - 1) & (WINDOW - 1)] = cell
+            row.top += 1
+            row.unjudged += 1
+            row.received = 2
         else:
-            self.rows[word + BAD] = (seq + 1) & 0xFFFF
-            self.rows[word + BAD_NS] = stamp_ns
-            self.rows[word + BAD_PATH] = self.path_id()
-            if stamp_ns > last:
-                self.rows[word + LAST] = stamp_ns
+            row.stray = STRAY
+            row.bad_seq = (seq + 1) & 0xFFFF
+            row.bad_cell = self.tagged(row, stamp_ns) | 1
             return 0
-        if stamp_ns > last:
-            self.rows[word + LAST] = stamp_ns
-        late = self.jitter(word, slot, stamp_ns, ts, second, delta == 1)
-        self.cells[at] = cell | (CELL_DISCARDED if late else 0)
+        late = self.jitter(row, minute, stamp_ns, ts, second, delta == 1)
+        row.window[at] = self.tagged(row, stamp_ns) | 1 | (CELL_DISCARDED if late else 0)
         return 0
 
-    def slide(self, word: cython.longlong, slot: cython.longlong, leaving: cython.uint) -> cython.int:
+    def slide(self, row: Row, minute: Minute, leaving: cython.uint) -> cython.int:
         """`advance` by one number in the usual case: what leaves was received, and so were 16 before it."""
-        if self.rows[word + JUDGED] > self.rows[word + TOP] - WINDOW:
-            return 1  # the window is not full yet
-        if leaving & CELL_COUNT == 0 or leaving & CELL_DISCARDED or self.rows[word + SINCE] < GMIN:
+        if row.unjudged < WINDOW:
+            row.unjudged += 1
+        elif leaving & CELL_COUNT == 0 or leaving & CELL_DISCARDED or row.since < GMIN:
             return 0
-        self.rows[word + JUDGED] += 1
-        self.rows[slot + JUDGED_NUMBERS] += 1
-        self.rows[slot + GAP_PACKETS] += 1
+        else:
+            minute.judged += 1
+            minute.gap_packets += 1
+        row.top += 1
         return 1
 
-    def restart(self, word: cython.longlong, slot: cython.longlong, base: cython.longlong) -> cython.int:
+    def restart(self, row: Row, minute: Minute, base: cython.longlong) -> None:
         """A new count from `base` on: what is open is judged, nothing between old and new is lost."""
-        self.judge_to(word, slot, self.rows[word + TOP])
-        self.start_sequence(word, base)
-        self.rows[word + EPOCH] += 1
-        self.rows[word + BAD] = -1
-        self.rows[word + REF_TS] = -1
-        self.reals[word + EXCESS] = 0.0
-        return 0
+        self.judge_to(row, minute, row.top)
+        self.start_sequence(row, base)
+        row.epoch += 1
+        row.stray = NONE
+        row.referenced = 0
+        row.excess_us = 0.0
 
     # --- copies, paths, minutes
 
-    def arrival(self, word: cython.longlong, stamp_ns: cython.longlong) -> cython.uint:
+    def arrival(self, row: Row, stamp_ns: cython.longlong) -> cython.uint:
         """A cell's arrival bits; counted from the stream's start, so that no clock's phase decides."""
-        return (((stamp_ns - self.rows[word + FIRST]) >> UNIT_SHIFT) & ARRIVAL_MASK) << ARRIVAL_AT
+        return ((stamp_ns - row.first_ns) >> UNIT_SHIFT) & ARRIVAL_MASK
 
-    def tagged(self, word: cython.longlong, stamp_ns: cython.longlong) -> cython.uint:
-        return self.arrival(word, stamp_ns) | self.path_id() << PATH_AT
+    def tagged(self, row: Row, stamp_ns: cython.longlong) -> cython.uint:
+        return self.arrival(row, stamp_ns) << ARRIVAL_AT | self.path_id() << PATH_AT
 
-    def again(self, word: cython.longlong, stamp_ns: cython.longlong, cell: cython.uint) -> cython.uint:
+    def again(self, row: Row, stamp_ns: cython.longlong, cell: cython.uint) -> cython.uint:
         """A cell after one more reception."""
         kept: cython.uint = cell & (CELL_COUNT | CELL_DISCARDED)
         if kept & CELL_COUNT < CELL_COUNT:
             kept += 1
-        return self.tagged(word, stamp_ns) | kept
+        return self.tagged(row, stamp_ns) | kept
 
-    def copied(self, word: cython.longlong, stamp_ns: cython.longlong, cell: cython.uint) -> cython.int:
+    def copied(self, row: Row, stamp_ns: cython.longlong, cell: cython.uint) -> cython.int:
         """Is this the reception in `cell` once more, seen at another point of its way through the host?"""
-        if stamp_ns - self.rows[word + LAST] > COPY_NS:
+        if stamp_ns - row.last_ns > COPY_NS:
             return 0
         if not self.single_span and (cell >> PATH_AT) & PATH_MASK == self.path_id():
             return 0
-        apart: cython.longlong = (
-            ((stamp_ns - self.rows[word + FIRST]) >> UNIT_SHIFT) - (cell >> ARRIVAL_AT)
-        ) & ARRIVAL_MASK
+        now: cython.longlong = self.arrival(row, stamp_ns)
+        apart: cython.longlong = (now - (cell >> ARRIVAL_AT)) & ARRIVAL_MASK
         return apart <= COPY_UNITS or apart >= ARRIVAL_MASK + 1 - COPY_UNITS
 
     def path_id(self) -> cython.int:
@@ -583,160 +572,172 @@ class Loop(Losses):
         self.last_path_id = at
         return at
 
-    def slot_now(self, stamp_ns: cython.longlong) -> cython.longlong:
-        """`slot_at`, relative to the row; most packets fall into the minute of the one before."""
+    def minute_now(self, row: Row, stamp_ns: cython.longlong) -> Minute:
+        """`minute_at`; most packets fall into the minute of the one before."""
         if stamp_ns < self.closed_ns:
             stamp_ns = self.closed_ns
-        if stamp_ns < self.slot_from or stamp_ns >= self.slot_to:
+        if stamp_ns < self.minute_from or stamp_ns >= self.minute_to:
             minute: cython.longlong = stamp_ns // self.minute_ns
-            self.slot_from = minute * self.minute_ns
-            self.slot_to = self.slot_from + self.minute_ns
-            self.slot_here = SLOT + (minute & 1) * SLOT_STRIDE
-        return self.slot_here
+            self.minute_from = minute * self.minute_ns
+            self.minute_to = self.minute_from + self.minute_ns
+            self.odd_now = minute & 1
+        return self.half(row, self.odd_now)
 
     # --- jitter and the jitter buffer
 
     def jitter(
         self,
-        word: cython.longlong,
-        slot: cython.longlong,
+        row: Row,
+        minute: Minute,
         stamp_ns: cython.longlong,
         ts: cython.longlong,
         second: cython.longlong,
         follows: cython.bint,
     ) -> cython.int:
-        """RFC 3550 A.8 for one packet; 1: it comes too late for the jitter buffer."""
+        """RFC 3550 A.8 for one packet, J in microseconds; 1: it comes too late for the jitter buffer.
+
+        Elapsed times and steps are compared in ticks of 1e-9: exact, and without a division.
+        """
         payload_type: cython.longlong = second & 127
-        codec: cython.longlong = self.maps[self.rows[word + MAP] * TYPES + payload_type]
-        kind: cython.longlong = codec & 255
-        if kind in (EVENT, COMFORT):
+        if not (row.settled and payload_type == row.payload_type) and not self.settle(
+            row, stamp_ns, ts, payload_type, follows
+        ):
             return 0
-        if kind == OTHER_TYPE:
-            if payload_type != self.rows[word + TYPE] or self.rows[word + CODEC] & 255:
-                self.rows[word + INFER_COUNT] = 0
-                self.use_codec(word, 0, payload_type)
-            if self.rows[word + CODEC] == 0:
-                self.infer(word, stamp_ns, ts, follows)
-                return 0
-        elif codec != self.rows[word + CODEC] or payload_type != self.rows[word + TYPE]:
-            self.use_codec(word, codec, payload_type)
-        if self.rows[word + REF_TS] < 0:
-            self.rows[word + REF_NS] = stamp_ns
-            self.rows[word + REF_TS] = ts
+        if not row.referenced:
+            row.ref_ns = stamp_ns
+            row.ref_ts = ts
+            row.referenced = 1
             return 0
-        step: cython.longlong = (ts - self.rows[word + REF_TS]) & MASK32
+        step: cython.longlong = (ts - row.ref_ts) & MASK32
         if step == 0:
             return 0
         if step >= TS_HALF:
             step -= TS_WRAP
-        elapsed: cython.double = stamp_ns - self.rows[word + REF_NS]
-        ticks: cython.double = elapsed * self.reals[word + RATE] / 1e9
-        self.rows[word + REF_NS] = stamp_ns
-        self.rows[word + REF_TS] = ts
-        usual: cython.double = self.rows[word + STEP]
-        if second >= 128 and kind != VIDEO:
+        elapsed: cython.double = stamp_ns - row.ref_ns
+        row.ref_ns = stamp_ns
+        row.ref_ts = ts
+        rate: cython.double = row.codec >> 8
+        ticks: cython.double = elapsed * rate
+        is_video: cython.bint = row.codec & 255 == VIDEO
+        if second >= 128 and not is_video:
+            usual: cython.double = row.step
             if usual == 0.0:  # as if packets were of 20 ms
-                usual = self.reals[word + RATE] / 50.0
-            if ticks > 2.0 * usual:  # a talkspurt begins
-                self.reals[word + EXCESS] = 0.0
+                usual = rate / 50.0
+            if ticks > 2e9 * usual:  # a talkspurt begins
+                row.excess_us = 0.0
                 return 0
         if follows and step > 0:
-            self.vote(word, step)
-        to_us: cython.double = self.reals[word + US_PER_TICK]
-        off: cython.double = ticks - step
-        jitter: cython.double = self.reals[word + JITTER]
+            self.vote(row, step)
+        off_us: cython.double = (ticks - step * 1e9) * row.scale
         late: cython.int = 0
-        if kind != VIDEO:
+        if not is_video:
             # The baseline rises by 500 us a second, so that it follows clocks that drift apart.
-            excess: cython.double = self.reals[word + EXCESS] + off * to_us - elapsed * 5e-7
-            if excess < 0.0:
-                excess = 0.0
-            self.reals[word + EXCESS] = excess
-            allowed: cython.double = self.buffer_us
-            if self.adaptive:
-                allowed = 4.0 * jitter * to_us
-                if allowed < self.least_us:
-                    allowed = self.least_us
-                if allowed > self.most_us:
-                    allowed = self.most_us
-            late = excess > allowed
-            if not late:
-                self.rows[word + LATE_RUN] = 0
-            elif self.rows[word + LATE_RUN] < RESYNC - 1:
-                self.rows[word + LATE_RUN] += 1
-            else:
-                # The path is longer now, for good: a receiver that plays nothing starts its buffer anew.
-                self.rows[word + LATE_RUN] = 0
-                self.reals[word + EXCESS] = 0.0
-        if off < 0.0:
-            off = -off
-        jitter += (off - jitter) / 16.0
-        self.reals[word + JITTER] = jitter
-        jitter *= to_us
-        self.reals[slot + JITTER_SUM] += jitter
-        self.rows[slot + JITTER_COUNT] += 1
-        if jitter > self.reals[slot + JITTER_MAX]:
-            self.reals[slot + JITTER_MAX] = jitter
+            late = self.buffer(row, row.excess_us + off_us - elapsed * 5e-7)
+        if off_us < 0.0:
+            off_us = -off_us
+        row.jitter_us += (off_us - row.jitter_us) / 16.0
+        minute.jitter_sum_us += row.jitter_us
+        minute.jitter_count += 1
+        if row.jitter_us > minute.jitter_max_us:
+            minute.jitter_max_us = row.jitter_us
         return late
 
-    def use_codec(
-        self, word: cython.longlong, codec: cython.longlong, payload_type: cython.longlong
+    def buffer(self, row: Row, excess_us: cython.double) -> cython.int:
+        """1: a packet that comes `excess_us` above the baseline is later than the modelled buffer allows."""
+        if excess_us < 0.0:
+            excess_us = 0.0
+        row.excess_us = excess_us
+        allowed_us: cython.double = self.buffer_us
+        if self.adaptive:
+            allowed_us = 4.0 * row.jitter_us
+            if allowed_us < self.least_us:
+                allowed_us = self.least_us
+            if allowed_us > self.most_us:
+                allowed_us = self.most_us
+        if excess_us <= allowed_us:
+            row.late_run = 0
+            return 0
+        row.late_run += 1
+        if row.late_run == RESYNC:
+            # The path is longer now, for good: a receiver that plays nothing starts its buffer anew.
+            row.late_run = 0
+            row.excess_us = 0.0
+        return 1
+
+    # --- clock rates
+
+    def settle(
+        self,
+        row: Row,
+        stamp_ns: cython.longlong,
+        ts: cython.longlong,
+        payload_type: cython.longlong,
+        follows: cython.bint,
     ) -> cython.int:
+        """What a payload type means, where it is not the one before's; 0: no jitter of this packet."""
+        codec: cython.longlong = self.maps[row.map * TYPES + payload_type]
+        kind: cython.longlong = codec & 255
+        if kind in (EVENT, COMFORT):
+            return 0
+        if kind == OTHER_TYPE:
+            if payload_type != row.payload_type or row.codec & 255:
+                row.infer_count = 0
+                self.use_codec(row, 0, payload_type)
+            if row.codec == 0:
+                self.infer(row, stamp_ns, ts, follows)
+                return 0
+        elif codec != row.codec or payload_type != row.payload_type:
+            self.use_codec(row, codec, payload_type)
+        row.settled = 1
+        return 1
+
+    def use_codec(self, row: Row, codec: cython.longlong, payload_type: cython.longlong) -> None:
         """From this packet on: another codec or clock rate restarts J, and the packet is its reference."""
-        before: cython.longlong = self.rows[word + CODEC]
-        same: cython.bint = payload_type == self.rows[word + TYPE]
-        self.rows[word + TYPE] = payload_type
-        if codec == 0 and before == 0:
-            return 0
-        self.rows[word + CODEC] = codec
-        self.rows[word + ASSUMED] = 0
-        rate: cython.double = codec >> 8
+        before: cython.longlong = row.codec
+        same: cython.bint = payload_type == row.payload_type
+        row.payload_type = payload_type
+        row.codec = codec
+        row.settled = 0
         if codec:
-            self.reals[word + RATE] = rate
-            self.reals[word + US_PER_TICK] = 1e6 / rate
-        if before == 0 and same:  # the first packet of all stays the reference
-            return 0
+            row.scale = 1e-3 / (codec >> 8)
+        if before == 0 and (codec == 0 or same):  # the first packet of all stays the reference
+            return
         # Redundant data (RFC 2198) and video's own types share their carrier's clock and timing.
         if codec >> 8 == before >> 8 and (
             codec & 255 == REDUNDANT or before & 255 == REDUNDANT or codec & before & 255 == VIDEO
         ):
-            return 0
-        self.reals[word + JITTER] = 0.0
-        self.reals[word + EXCESS] = 0.0
-        self.rows[word + REF_TS] = -1
-        self.rows[word + STEP] = 0
-        return 0
+            return
+        row.jitter_us = 0.0
+        row.excess_us = 0.0
+        row.referenced = 0
+        row.step = 0
 
-    def vote(self, word: cython.longlong, step: cython.longlong) -> cython.int:
+    def vote(self, row: Row, step: cython.longlong) -> None:
         """The usual step is the one that most of the last few packets took."""
-        votes: cython.longlong = self.rows[word + VOTES]
-        if step == self.rows[word + STEP]:
-            if votes < MAX_VOTES:
-                self.rows[word + VOTES] = votes + 1
-        elif votes > 1:
-            self.rows[word + VOTES] = votes - 1
+        if step == row.step:
+            if row.votes < MAX_VOTES:
+                row.votes += 1
+        elif row.votes > 1:
+            row.votes -= 1
         else:
-            self.rows[word + STEP] = step
-            self.rows[word + VOTES] = 1
-        return 0
+            row.step = step
+            row.votes = 1
 
-    def infer(
-        self, word: cython.longlong, stamp_ns: cython.longlong, ts: cython.longlong, follows: cython.bint
-    ) -> cython.int:
+    def infer(self, row: Row, stamp_ns: cython.longlong, ts: cython.longlong, follows: cython.bint) -> None:
         """A dynamic type nobody declared: the usual clock rate nearest to what ten packets in order show."""
-        if self.rows[word + INFER_COUNT] == 0 or not follows:
-            self.rows[word + INFER_NS] = stamp_ns
-            self.rows[word + INFER_TS] = ts
-            self.rows[word + INFER_COUNT] = 1
-            return 0
-        self.rows[word + INFER_COUNT] += 1
-        elapsed: cython.longlong = stamp_ns - self.rows[word + INFER_NS]
-        ticks: cython.longlong = (ts - self.rows[word + INFER_TS]) & MASK32
-        if self.rows[word + INFER_COUNT] < INFER_PACKETS or elapsed < INFER_SPAN_NS:
-            return 0
-        self.rows[word + INFER_COUNT] = 0
+        if row.infer_count == 0 or not follows:
+            row.infer_ns = stamp_ns
+            row.infer_ts = ts
+            row.infer_count = 1
+            return
+        row.infer_count += 1
+        elapsed: cython.longlong = stamp_ns - row.infer_ns
+        ticks: cython.longlong = (ts - row.infer_ts) & MASK32
+        if row.infer_count < INFER_PACKETS or elapsed < INFER_SPAN_NS:
+            return
+        row.infer_count = 0
         if ticks == 0 or ticks >= TS_HALF:
-            return 0
+            return
         seen: cython.double = ticks
         seen = seen * 1e9 / elapsed
         rate: cython.longlong = 90000
@@ -752,10 +753,9 @@ class Loop(Losses):
             rate = 44100
         elif seen < 65727.0:
             rate = 48000
-        self.use_codec(word, rate << 8, self.rows[word + TYPE])
-        self.rows[word + ASSUMED] = 1
-        self.reals[word + JITTER] = 0.0
-        self.reals[word + EXCESS] = 0.0
-        self.rows[word + REF_NS] = stamp_ns
-        self.rows[word + REF_TS] = ts
-        return 0
+        self.use_codec(row, rate << 8, row.payload_type)
+        row.jitter_us = 0.0
+        row.excess_us = 0.0
+        row.ref_ns = stamp_ns
+        row.ref_ts = ts
+        row.referenced = 1

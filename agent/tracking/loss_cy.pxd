@@ -20,15 +20,16 @@ cdef class Losses(Table):
     cdef long long[::1] loss_end
     cdef readonly long long losses
 
-    cdef int lose_number(self, long long word, long long slot, long long count) except -1 nogil
-    cdef int take_number(self, long long word, long long slot) except -1 nogil
-    cdef int close_cluster(self, long long word, long long slot) except -1 nogil
-    cdef int judge(self, long long word, long long slot, long long number) except -1 nogil
-    cdef int judge_to(self, long long word, long long slot, long long number) except -1 nogil
-    cdef int advance(self, long long word, long long slot, long long top, long long stamp_ns) except -1 nogil
+    cdef void lose_number(self, Row row, Minute minute, long long count) noexcept nogil
+    cdef void take_number(self, Row row, Minute minute) noexcept nogil
+    cdef void close_cluster(self, Row row, Minute minute) noexcept nogil
+    cdef void judge(self, Row row, Minute minute, long long number) noexcept nogil
+    cdef void judge_to(self, Row row, Minute minute, long long number) noexcept nogil
+    cdef int advance(self, Row row, Minute minute, long long top, long long last_ns, long long stamp_ns) except -1 nogil
     cdef int missed(self, long long start_ns, long long end_ns) except -1 nogil
-    cdef int start_sequence(self, long long word, long long base) except -1 nogil
-    cdef int end(self, long long row) except -1
-    cdef int holds(self, long long slot) except -1 nogil
-    cdef long long open_at(self, long long minute_start_ns) noexcept nogil
-    cdef tuple take(self, long long slot)
+    cdef void start_sequence(self, Row row, long long base) noexcept nogil
+    cdef void end(self, Row row) noexcept nogil
+    cdef int is_odd(self, long long minute_start_ns) noexcept nogil
+    cdef bint holds(self, Minute minute) noexcept nogil
+    cdef void move_on(self, Minute here, Minute there) noexcept nogil
+    cdef tuple take(self, Minute minute)

@@ -11,8 +11,8 @@ A stream remembers its newest 64 numbers, a cell of 32 bits each:
 
 A number is judged once: when it leaves the window, or sooner at a restart, after 2 s without a packet and
 at the stream's end. Until then a late packet can still fill it, so reordering is never loss; duplicates
-raise a cell's receptions and never hide a loss. JUDGED is the highest number judged, TOP the highest seen;
-TOP - 64 <= JUDGED <= TOP.
+raise a cell's receptions and never hide a loss. `top` is the highest number seen, and the newest `unjudged`
+numbers, at most 64, are still open.
 """
 
 # ruff: noqa: F403, F405 -- the layout of a row comes whole, as the compiler takes it from the .pxd
@@ -29,6 +29,7 @@ except ModuleNotFoundError:
     from agent import uncompiled as cython
 
 if not cython.compiled:  # loss_cy.pxd holds the same values for the compiler
+    from agent.tracking.row import Minute, Row, clear
     from agent.tracking.table_cy import *
 
     CELL_COUNT, CELL_DISCARDED, CELL_UNKNOWN = 7, 8, 16
@@ -73,141 +74,137 @@ class Losses(Table):
                 return 1
         return 0
 
-    # --- numbers are judged, in order; `slot` is where the minute's counters lie
+    # --- numbers are judged, in order; `minute` is where they count
 
-    def lose_number(self, word: cython.longlong, slot: cython.longlong, count: cython.longlong) -> cython.int:
+    def lose_number(self, row: Row, minute: Minute, count: cython.longlong) -> None:
         """The next `count` numbers are lost or discarded. RFC 3611 4.7.2: within Gmin, still one burst."""
-        self.rows[slot + JUDGED_NUMBERS] += count
-        since: cython.longlong = self.rows[word + SINCE]
-        if since > 0:
-            self.rows[slot + LOSS_RUNS] += 1
-        if since >= GMIN:
-            self.rows[word + CLUSTER] = count
-            self.rows[word + CLUSTER_RECEIVED] = 0
+        minute.judged += count
+        if row.since > 0:
+            minute.loss_runs += 1
+        if row.since >= GMIN:
+            row.cluster = count
+            row.cluster_received = 0
         else:
-            self.rows[word + CLUSTER] += count
-            self.rows[word + CLUSTER_RECEIVED] += since
-        self.rows[word + SINCE] = 0
-        return 0
+            row.cluster += count
+            row.cluster_received += row.since
+        row.since = 0
 
-    def take_number(self, word: cython.longlong, slot: cython.longlong) -> cython.int:
+    def take_number(self, row: Row, minute: Minute) -> None:
         """The next number was received in time."""
-        self.rows[slot + JUDGED_NUMBERS] += 1
-        since: cython.longlong = self.rows[word + SINCE]
-        if since >= GMIN:
-            self.rows[slot + GAP_PACKETS] += 1
-            return 0
-        self.rows[word + SINCE] = since + 1
-        if since + 1 == GMIN:
-            self.close_cluster(word, slot)
-        return 0
+        minute.judged += 1
+        if row.since >= GMIN:
+            minute.gap_packets += 1
+            return
+        row.since += 1
+        if row.since == GMIN:
+            self.close_cluster(row, minute)
 
-    def close_cluster(self, word: cython.longlong, slot: cython.longlong) -> cython.int:
+    def close_cluster(self, row: Row, minute: Minute) -> None:
         """The losses since the last gap are a burst, or one loss alone, which belongs to the gap."""
-        cluster: cython.longlong = self.rows[word + CLUSTER]
-        if cluster == 1:
-            self.rows[slot + GAP_LOST] += 1
-            self.rows[slot + GAP_PACKETS] += 1
-        elif cluster > 1:
-            self.rows[slot + BURSTS] += 1
-            self.rows[slot + BURST_LOST] += cluster
-            self.rows[slot + BURST_PACKETS] += cluster + self.rows[word + CLUSTER_RECEIVED]
-        if cluster > 0:
-            self.rows[slot + GAP_PACKETS] += self.rows[word + SINCE]
-        self.rows[word + CLUSTER] = 0
-        self.rows[word + SINCE] = GMIN
-        return 0
+        if row.cluster == 1:
+            minute.gap_lost += 1
+            minute.gap_packets += 1
+        elif row.cluster > 1:
+            minute.bursts += 1
+            minute.burst_lost += row.cluster
+            minute.burst_packets += row.cluster + row.cluster_received
+        if row.cluster > 0:
+            minute.gap_packets += row.since
+        row.cluster = 0
+        row.since = GMIN
 
-    def judge(self, word: cython.longlong, slot: cython.longlong, number: cython.longlong) -> cython.int:
-        cell: cython.uint = self.cells[2 * word + WINDOW_AT + (number & (WINDOW - 1))]
+    def judge(self, row: Row, minute: Minute, number: cython.longlong) -> None:
+        cell: cython.uint = row.window[number & (WINDOW - 1)]
         if cell & CELL_COUNT:
             if cell & CELL_DISCARDED:
-                self.rows[slot + DISCARDED] += 1
-                return self.lose_number(word, slot, 1)
-            return self.take_number(word, slot)
-        if cell & CELL_UNKNOWN:
-            self.rows[slot + LOST_UNKNOWN] += 1
-            return 0
-        self.rows[slot + LOST] += 1
-        return self.lose_number(word, slot, 1)
+                minute.discarded += 1
+                self.lose_number(row, minute, 1)
+            else:
+                self.take_number(row, minute)
+        elif cell & CELL_UNKNOWN:
+            minute.unknown += 1
+        else:
+            minute.lost += 1
+            self.lose_number(row, minute, 1)
 
-    def judge_to(self, word: cython.longlong, slot: cython.longlong, number: cython.longlong) -> cython.int:
-        """Judge all numbers not judged yet, to `number` (at most TOP)."""
+    def judge_to(self, row: Row, minute: Minute, number: cython.longlong) -> None:
+        """Judge all numbers not judged yet, to `number` (at most `top`)."""
         at: cython.longlong
-        for at in range(self.rows[word + JUDGED] + 1, number + 1):
-            self.judge(word, slot, at)
-        if number > self.rows[word + JUDGED]:
-            self.rows[word + JUDGED] = number
-        return 0
+        first: cython.longlong = row.top - row.unjudged + 1
+        for at in range(first, number + 1):
+            self.judge(row, minute, at)
+        if number >= first:
+            row.unjudged = row.top - number
 
     def advance(
-        self, word: cython.longlong, slot: cython.longlong, top: cython.longlong, stamp_ns: cython.longlong
+        self,
+        row: Row,
+        minute: Minute,
+        top: cython.longlong,
+        last_ns: cython.longlong,
+        stamp_ns: cython.longlong,
     ) -> cython.int:
-        """Move the window so that `top` > TOP is its newest number; those between were skipped.
+        """Move the window so that `top`, a higher one, is its newest number; those between were skipped.
 
+        `last_ns`, `stamp_ns`: the newest packet before this one, and this one.
         A skip costs 64 steps at most, however long it is: the wire chooses its length.
         """
-        before: cython.longlong = self.rows[word + TOP]
+        before: cython.longlong = row.top
         leaving: cython.longlong = top - WINDOW
+        skipped: cython.longlong = leaving - before  # if positive: that many were never in the window
         unknown: cython.uint = 0
-        if top > before + 1 and self.losses > 0 and self.missed(self.rows[word + LAST], stamp_ns):
-            unknown = CELL_UNKNOWN
-            self.rows[word + UNKNOWN] += top - before - 1
-        if leaving > self.rows[word + JUDGED]:
-            if leaving <= before:
-                self.judge_to(word, slot, leaving)
-            else:
-                self.judge_to(word, slot, before)
-                if unknown:
-                    self.rows[slot + LOST_UNKNOWN] += leaving - before
-                else:
-                    self.rows[slot + LOST] += leaving - before
-                    self.lose_number(word, slot, leaving - before)
-                self.rows[word + JUDGED] = leaving
         at: cython.longlong
+        if top > before + 1 and self.losses > 0 and self.missed(last_ns, stamp_ns):
+            unknown = CELL_UNKNOWN
+            row.unknown += top - before - 1
+        self.judge_to(row, minute, min(leaving, before))
+        if skipped > 0:
+            if unknown:
+                minute.unknown += skipped
+            else:
+                minute.lost += skipped
+                self.lose_number(row, minute, skipped)
         for at in range(max(before, leaving) + 1, top):
-            self.cells[2 * word + WINDOW_AT + (at & (WINDOW - 1))] = unknown
-        self.rows[word + TOP] = top
+            row.window[at & (WINDOW - 1)] = unknown
+        row.unjudged = min(WINDOW, row.unjudged + top - before)
+        row.top = top
         return 0
 
-    def start_sequence(self, word: cython.longlong, base: cython.longlong) -> cython.int:
+    def start_sequence(self, row: Row, base: cython.longlong) -> None:
         """RFC 3550 A.1 init_seq: nothing before `base` was ever expected. The caller counts `base` itself."""
         at: cython.longlong
         for at in range(WINDOW):
-            self.cells[2 * word + WINDOW_AT + at] = 0
-        self.rows[word + BASE] = base
-        self.rows[word + TOP] = base
-        self.rows[word + JUDGED] = base - 1
-        self.rows[word + RECEIVED] = 0
-        return 0
+            row.window[at] = 0
+        row.base = base
+        row.top = base
+        row.unjudged = 1
+        row.received = 0
 
     # --- ends: silence, the end of the capture, the end of a stream
 
     def flush(self, before_ns: int) -> None:
         """Judge what is open of every stream that has been silent for 2 s at `before_ns`."""
-        row: cython.longlong
-        word: cython.longlong
-        last: cython.longlong
+        number: cython.longlong
+        row: Row
         before: cython.longlong = before_ns
-        for row in range(self.used):
-            word = row * WORDS
-            if self.rows[word + STATE] == ACCEPTED and self.rows[word + JUDGED] < self.rows[word + TOP]:
-                last = self.rows[word + LAST] + SILENCE_NS
-                if last <= before:
-                    self.judge_to(word, self.slot_at(row, last), self.rows[word + TOP])
+        for number in range(self.used):
+            row = self.row(number)
+            if row.state == ACCEPTED and row.unjudged > 0 and row.last_ns + SILENCE_NS <= before:
+                self.judge_to(row, self.minute_at(row, row.last_ns + SILENCE_NS), row.top)
 
     def finish(self) -> None:
         """The capture is over: judge everything, in the minute of each stream's newest packet."""
-        row: cython.longlong
-        for row in range(self.used):
-            if self.rows[row * WORDS + STATE] == ACCEPTED:
+        number: cython.longlong
+        row: Row
+        for number in range(self.used):
+            row = self.row(number)
+            if row.state == ACCEPTED:
                 self.end(row)
 
-    def end(self, row: cython.longlong) -> cython.int:
-        word: cython.longlong = row * WORDS
-        slot: cython.longlong = self.slot_at(row, self.rows[word + LAST])
-        self.judge_to(word, slot, self.rows[word + TOP])
-        return self.close_cluster(word, slot)
+    def end(self, row: Row) -> None:
+        minute: Minute = self.minute_at(row, row.last_ns)
+        self.judge_to(row, minute, row.top)
+        self.close_cluster(row, minute)
 
     def expire(self, before_ns: int) -> list[int]:
         """Free the streams without a packet since `before_ns`: their ids, which may be used again.
@@ -216,60 +213,65 @@ class Losses(Table):
         Candidates go without a word.
         """
         freed: list[int] = []
-        row: cython.longlong
-        word: cython.longlong
-        for row in range(self.used):
-            word = row * WORDS
-            if self.rows[word + STATE] == FREE or self.rows[word + LAST] >= before_ns:
+        number: cython.longlong
+        row: Row
+        before: cython.longlong = before_ns
+        for number in range(self.used):
+            row = self.row(number)
+            if row.state == FREE or row.last_ns >= before:
                 continue
-            if self.rows[word + STATE] == ACCEPTED:
+            if row.state == ACCEPTED:
                 self.end(row)
-                if self.holds(word + SLOT) or self.holds(word + SLOT + SLOT_STRIDE):
+                if self.holds(self.half(row, 0)) or self.holds(self.half(row, 1)):
                     continue
-                freed.append(row)
-            self.remove(row)
+                freed.append(number)
+            self.remove(number)
         return freed
 
     # --- results
 
     def harvest(self, stream: int, minute_start_ns: int) -> tuple[float, ...]:
         """The stream's counters of that minute, in the order of COUNTERS; they start at 0 again."""
-        return self.take(self.word(stream) + self.open_at(minute_start_ns))
+        row: Row = self.known(stream)
+        return self.take(self.half(row, self.is_odd(minute_start_ns)))
 
-    def open_at(self, minute_start_ns: cython.longlong) -> cython.longlong:
-        return SLOT + ((minute_start_ns // self.minute_ns) & 1) * SLOT_STRIDE
+    def is_odd(self, minute_start_ns: cython.longlong) -> cython.int:
+        return (minute_start_ns // self.minute_ns) & 1
 
-    def holds(self, slot: cython.longlong) -> cython.int:
-        """Has anything been counted there?"""
-        at: cython.longlong
-        for at in range(slot, slot + N_COUNTERS):
-            if self.rows[at] != 0:
-                return 1
-        return 0
-
-    def take(self, slot: cython.longlong) -> tuple[float, ...]:
-        counters = (
-            self.rows[slot],
-            self.rows[slot + 1],
-            self.rows[slot + 2],
-            self.rows[slot + 3],
-            self.reals[slot + 4],
-            self.rows[slot + 5],
-            self.reals[slot + 6],
-            self.rows[slot + 7],
-            self.rows[slot + 8],
-            self.rows[slot + 9],
-            self.rows[slot + 10],
-            self.rows[slot + 11],
-            self.rows[slot + 12],
-            self.rows[slot + 13],
-            self.rows[slot + 14],
-            self.rows[slot + 15],
-            self.rows[slot + 16],
+    def holds(self, minute: Minute) -> cython.int:
+        """Has anything been counted there? No other counter is without one of these."""
+        return (
+            minute.packets > 0
+            or minute.judged > 0
+            or minute.unknown > 0
+            or minute.gap_packets > 0
+            or minute.bursts > 0
         )
-        at: cython.longlong
-        for at in range(slot, slot + N_COUNTERS):
-            self.rows[at] = 0
+
+    def take(self, minute: Minute) -> tuple[float, ...]:
+        counters = (
+            minute.packets,
+            minute.bytes,
+            minute.judged,
+            minute.gap_packets,
+            minute.jitter_sum_us,
+            minute.jitter_count,
+            minute.jitter_max_us,
+            minute.lost,
+            minute.unknown,
+            minute.duplicates,
+            minute.reordered,
+            minute.discarded,
+            minute.loss_runs,
+            minute.burst_packets,
+            minute.burst_lost,
+            minute.gap_lost,
+            minute.bursts,
+        )
+        if cython.compiled:
+            memset(minute, 0, MINUTE_BYTES)  # type: ignore[name-defined]
+        else:
+            clear(minute)
         return counters
 
     def harvest_all(self, minute_start_ns: int) -> list[tuple[int, tuple[float, ...]]]:
@@ -278,25 +280,32 @@ class Losses(Table):
         What a candidate counted moves on to the next minute: it counts once the stream is accepted.
         """
         result: list[tuple[int, tuple[float, ...]]] = []
-        row: cython.longlong
-        at: cython.longlong
-        word: cython.longlong
-        here: cython.longlong
-        there: cython.longlong
-        for row in range(self.used):
-            word = row * WORDS
-            if self.rows[word + STATE] == FREE:
+        number: cython.longlong
+        row: Row
+        here: Minute
+        odd: cython.int = self.is_odd(minute_start_ns)
+        for number in range(self.used):
+            row = self.row(number)
+            if row.state == FREE:
                 continue
-            here = word + self.open_at(minute_start_ns)
-            if self.rows[word + STATE] == ACCEPTED:
+            here = self.half(row, odd)
+            if row.state == ACCEPTED:
                 if self.holds(here):
-                    result.append((row, self.take(here)))
-            elif self.rows[here + PACKETS] != 0:
-                there = 2 * (word + SLOT) + SLOT_STRIDE - here
-                for at in range(N_COUNTERS):
-                    self.rows[there + at] += self.rows[here + at]
-                    self.rows[here + at] = 0
+                    result.append((number, self.take(here)))
+            elif here.packets > 0:
+                self.move_on(here, self.half(row, 1 - odd))
         return result
+
+    def move_on(self, here: Minute, there: Minute) -> None:
+        """All that a candidate counts; it may do so for hours, so that 32 bits may not do."""
+        packets: cython.longlong = there.packets
+        duplicates: cython.longlong = there.duplicates
+        there.packets = min(packets + here.packets, MASK32)
+        there.duplicates = min(duplicates + here.duplicates, MASK32)
+        there.bytes += here.bytes
+        here.packets = 0
+        here.duplicates = 0
+        here.bytes = 0
 
     def close(self, minute_start_ns: int, end_ns: int) -> list[tuple[int, tuple[float, ...]]]:
         """`harvest_all` of a minute that ended at `end_ns`; a late frame of it counts in the next one."""
@@ -312,16 +321,18 @@ class Losses(Table):
         numbers so far the capture may itself have missed. A new epoch is a new count from its own base.
         None: that number is ahead, from before the epoch, or more than 64 numbers back.
         """
-        word: int = self.word(stream)
-        top: int = self.rows[word + TOP]
-        back: int = (top - sequence) & 0xFFFF
-        if back > WINDOW or top - back < self.rows[word + BASE]:
+        row: Row = self.known(stream)
+        number: cython.longlong
+        cell: cython.uint
+        top: cython.longlong = row.top
+        back: cython.longlong = (top - sequence) & 0xFFFF
+        if back > WINDOW or top - back < row.base:
             return None
-        received: int = self.rows[word + RECEIVED]
-        unknown: int = self.rows[word + UNKNOWN]
+        received: cython.longlong = row.received
+        unknown: cython.longlong = row.unknown
         for number in range(top - back + 1, top + 1):
-            cell = self.cells[2 * word + WINDOW_AT + (number & 63)]
+            cell = row.window[number & (WINDOW - 1)]
             received -= cell & CELL_COUNT
             if cell & CELL_UNKNOWN and not cell & CELL_COUNT:
                 unknown -= 1
-        return self.rows[word + EPOCH], top - back - self.rows[word + BASE] + 1, received, unknown
+        return row.epoch, top - back - row.base + 1, received, unknown

@@ -1,70 +1,76 @@
+# Rows as agent/tracking/row.py describes them: the same fields in the same order.
+cdef struct MinuteFields:
+    long long bytes
+    long long judged
+    double jitter_sum_us
+    double jitter_max_us
+    unsigned int packets
+    unsigned int gap_packets
+    unsigned int jitter_count
+    unsigned int duplicates
+    long long lost
+    long long unknown
+    long long burst_packets
+    long long burst_lost
+    unsigned int reordered
+    unsigned int discarded
+    unsigned int loss_runs
+    unsigned int gap_lost
+    unsigned int bursts
+
+cdef struct RowFields:
+    unsigned long long src_hi
+    unsigned long long src_lo
+    unsigned long long dst_hi
+    unsigned long long dst_lo
+    unsigned long long sockets
+    long long last_ns
+    long long top
+    unsigned char state
+    unsigned char unjudged
+    unsigned char since
+    unsigned char payload_type
+    unsigned char settled
+    unsigned char referenced
+    unsigned char votes
+    unsigned char late_run
+    long long first_ns
+    long long received
+    long long ref_ns
+    double jitter_us
+    double excess_us
+    double scale
+    unsigned int ref_ts
+    unsigned int codec
+    unsigned int step
+    unsigned short bad_seq
+    unsigned char stray
+    unsigned char infer_count
+    MinuteFields even
+    long long unknown
+    long long cluster
+    unsigned int cluster_received
+    unsigned int epoch
+    MinuteFields odd
+    long long infer_ns
+    unsigned int infer_ts
+    unsigned int bad_cell
+    unsigned int queue
+    unsigned short map
+    unsigned short base
+    unsigned int window[64]
+
+ctypedef RowFields *Row
+ctypedef MinuteFields *Minute
+
 cdef enum:
-    WORDS = 112
-    CELLS = 224
+    ROW_BYTES = 640
+    MINUTE_BYTES = 104
     WINDOW = 64
-    WINDOW_AT = 160
-    SRC_HI = 0
-    SRC_LO = 1
-    DST_HI = 2
-    DST_LO = 3
-    SOCKETS = 4
-    STATE = 5
-    LAST = 6
-    TOP = 7
-    JUDGED = 8
-    RECEIVED = 9
-    FIRST = 10
-    REF_NS = 11
-    REF_TS = 12
-    CODEC = 13
-    SINCE = 14
-    TYPE = 15
-    JITTER = 16
-    EXCESS = 17
-    RATE = 18
-    US_PER_TICK = 19
-    STEP = 20
-    VOTES = 21
-    MAP = 22
-    BAD = 23
-    BASE = 24
-    EPOCH = 25
-    BAD_NS = 26
-    BAD_PATH = 27
-    UNKNOWN = 28
-    CLUSTER = 29
-    CLUSTER_RECEIVED = 30
-    QUEUE = 31
-    SLOT = 32
-    SLOT_STRIDE = 24
-    N_COUNTERS = 17
-    LATE_RUN = 51
-    INFER_NS = 52
-    INFER_TS = 53
-    INFER_COUNT = 54
-    ASSUMED = 55
 
     FREE = 0
     CANDIDATE = 1
     ACCEPTED = 2
-
-    PACKETS = 0
-    BYTES = 1
-    JUDGED_NUMBERS = 2
-    GAP_PACKETS = 3
-    JITTER_SUM = 4
-    JITTER_COUNT = 5
-    JITTER_MAX = 6
-    LOST = 7
-    LOST_UNKNOWN = 8
-    DUPLICATES = 9
-    REORDERED = 10
-    DISCARDED = 11
-    LOSS_RUNS = 12
-    BURST_PACKETS = 13
-    BURST_LOST = 14
-    GAP_LOST = 15
-    BURSTS = 16
 
 cdef extern from *:
     """
@@ -74,11 +80,11 @@ cdef extern from *:
     const unsigned long long MASK64 "SBCWATCH_MASK64"
     const unsigned long long MASK32 "SBCWATCH_MASK32"
 
+cdef extern from "string.h":
+    void *memset(void *at, int value, size_t size) nogil
+
 cdef class Table:
-    cdef long long[::1] rows
-    cdef unsigned long long[::1] keys
-    cdef double[::1] reals
-    cdef unsigned int[::1] cells
+    cdef unsigned char[::1] memory
     cdef unsigned long long[::1] slots
     cdef int[::1] spare
     cdef int[::1] queue
@@ -88,11 +94,15 @@ cdef class Table:
     cdef readonly long long used, live
     cdef long long spares, queued, oldest, queue_mask
 
+    cdef Row row(self, unsigned long long number) except NULL nogil
+    cdef Row known(self, long long stream) except NULL
     cdef unsigned long long hash(self, unsigned long long a, unsigned long long b, unsigned long long c, unsigned long long d, unsigned long long e) noexcept nogil
+    cdef unsigned long long hash_of(self, Row row) noexcept nogil
     cdef int lookup(self, unsigned long long a, unsigned long long b, unsigned long long c, unsigned long long d, unsigned long long e) except -2 nogil
     cdef int insert(self, unsigned long long a, unsigned long long b, unsigned long long c, unsigned long long d, unsigned long long e) except -2 nogil
-    cdef int place(self, unsigned long long hashed, long long row) except -1 nogil
-    cdef int remove(self, long long row) except -1 nogil
+    cdef int place(self, unsigned long long hashed, long long number) except -1 nogil
+    cdef int remove(self, long long number) except -1 nogil
     cdef int grow(self) except -1 nogil
     cdef int waits(self, long long position) except -2 nogil
-    cdef long long slot_at(self, long long row, long long stamp_ns) noexcept nogil
+    cdef Minute half(self, Row row, int odd) noexcept nogil
+    cdef Minute minute_at(self, Row row, long long stamp_ns) noexcept nogil

@@ -2,9 +2,10 @@
 """RTP streams by key: an open-addressing hash table over rows of one lazily committed mapping.
 
 A stream is (source, source port, destination, destination port, SSRC), never the SSRC alone. All that is
-known of it is one row of 896 bytes, so that a packet touches few cache lines; the row number is the
-stream's id. The mapping has room for `max_streams` rows from the start and the kernel commits pages when
-they are first written, so growing copies nothing and an idle table costs nothing.
+known of it is one row of 640 bytes (row.py), so that a packet touches few cache lines; the row number is the
+stream's id. A row is found by one bounds check and then read field by field. The mapping has room for
+`max_streams` rows from the start and the kernel commits pages when they are first written, so growing copies
+nothing and an idle table costs nothing.
 
 The wire can fill this table, so: a stream is a candidate until RFC 3550 A.1 accepts it; at `max_streams` the
 oldest candidate gives way (a flood of random SSRCs reaches no further), and where there is none the newcomer
@@ -25,24 +26,9 @@ except ModuleNotFoundError:
     from agent import uncompiled as cython
 
 if not cython.compiled:  # table_cy.pxd holds the same values for the compiler
-    # A row is WORDS words of 8 bytes, the last 32 being a window of WINDOW cells of 4 bytes.
-    WORDS, CELLS, WINDOW, WINDOW_AT = 112, 224, 64, 160
-    # Words every packet touches: key, state, newest stamp, highest extended sequence number...
-    SRC_HI, SRC_LO, DST_HI, DST_LO, SOCKETS, STATE, LAST, TOP = range(8)
-    # ... loss and jitter; REF_* is the jitter reference (REF_TS -1: none), CODEC is rate << 8 | kind
-    JUDGED, RECEIVED, FIRST, REF_NS, REF_TS, CODEC, SINCE, TYPE = range(8, 16)
-    # Doubles: jitter J in ticks, delay above the buffer's baseline in us, and the clock rate twice.
-    JITTER, EXCESS, RATE, US_PER_TICK = range(16, 20)
-    # BAD is A.1's bad_seq, -1: none, -2: the next packet re-bases. From BASE on seldom touched.
-    STEP, VOTES, MAP, BAD, BASE, EPOCH, BAD_NS, BAD_PATH = range(20, 28)
-    UNKNOWN, CLUSTER, CLUSTER_RECEIVED, QUEUE = range(28, 32)
-    # LATE_RUN: packets in a row that came too late for the modelled jitter buffer.
-    LATE_RUN, INFER_NS, INFER_TS, INFER_COUNT, ASSUMED = range(51, 56)
-    # Two minutes are open at once: counters of the even one at SLOT, of the odd one SLOT_STRIDE further.
-    SLOT, SLOT_STRIDE, N_COUNTERS = 32, 24, 17
-    PACKETS, BYTES, JUDGED_NUMBERS, GAP_PACKETS, JITTER_SUM, JITTER_COUNT, JITTER_MAX, LOST = range(8)
-    LOST_UNKNOWN, DUPLICATES, REORDERED, DISCARDED, LOSS_RUNS = range(8, 13)
-    BURST_PACKETS, BURST_LOST, GAP_LOST, BURSTS = range(13, 17)
+    from agent.tracking.row import Minute, Row, clear
+
+    ROW_BYTES, MINUTE_BYTES, WINDOW = 640, 104, 64
     FREE, CANDIDATE, ACCEPTED = range(3)
     MASK64, MASK32 = 0xFFFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF
 
@@ -75,11 +61,9 @@ class Table:
         self.closed_ns = self.newest_ns = 0
         self.streams = self.refused = self.evicted = self.live = 0
         self.used = self.spares = self.queued = self.oldest = 0
-        memory = memoryview(mmap.mmap(-1, max_streams * 8 * 112))
-        self.rows = memory.cast("q")
-        self.keys = memory.cast("Q")
-        self.reals = memory.cast("d")
-        self.cells = memory.cast("I")
+        self.memory = memoryview(mmap.mmap(-1, max_streams * 640))
+        if not cython.compiled:
+            self.rows = (Row * max_streams).from_buffer(self.memory)
         self.spare = memoryview(mmap.mmap(-1, max_streams * 4)).cast("i")
         self.mask = 1023
         self.widest = max(1024, 1 << (2 * max_streams - 1).bit_length())
@@ -89,6 +73,14 @@ class Table:
         self.odd0, self.odd1, self.odd2, self.odd3, self.odd4, self.odd5 = (
             secrets.randbits(64) | 1 for _ in range(6)
         )
+
+    def row(self, number: cython.ulonglong) -> Row:
+        row: Row
+        if cython.compiled:
+            row = cython.cast(Row, cython.address(self.memory[number * ROW_BYTES]))
+        else:
+            row = self.rows[number]
+        return row
 
     # --- the hash table: a slot is hash << 32 | row + 1, or 0
 
@@ -106,6 +98,9 @@ class Table:
         ) & MASK64
         return ((x ^ x >> 32) * self.odd5 & MASK64) >> 32
 
+    def hash_of(self, row: Row) -> cython.ulonglong:
+        return self.hash(row.src_hi, row.src_lo, row.dst_hi, row.dst_lo, row.sockets)
+
     def lookup(
         self,
         a: cython.ulonglong,
@@ -115,62 +110,62 @@ class Table:
         e: cython.ulonglong,
     ) -> cython.int:
         """The row of a key, or -1."""
+        row: Row
+        entry: cython.ulonglong
         hashed: cython.ulonglong = self.hash(a, b, c, d, e)
         at: cython.ulonglong = hashed & self.mask
         while True:
-            entry: cython.ulonglong = self.slots[at]
+            entry = self.slots[at]
             if entry == 0:
                 return -1
             if entry >> 32 == hashed:
-                row: cython.longlong = (entry & MASK32) - 1
-                word: cython.longlong = row * WORDS
+                row = self.row((entry & MASK32) - 1)
                 if (
-                    self.keys[word + SOCKETS] == e
-                    and self.keys[word + SRC_LO] == b
-                    and self.keys[word + DST_LO] == d
-                    and self.keys[word + SRC_HI] == a
-                    and self.keys[word + DST_HI] == c
+                    row.sockets == e
+                    and row.src_lo == b
+                    and row.dst_lo == d
+                    and row.src_hi == a
+                    and row.dst_hi == c
                 ):
-                    return row
+                    return (entry & MASK32) - 1
             at = (at + 1) & self.mask
 
-    def place(self, hashed: cython.ulonglong, row: cython.longlong) -> cython.int:
+    def place(self, hashed: cython.ulonglong, number: cython.longlong) -> cython.int:
         at: cython.ulonglong = hashed & self.mask
         while self.slots[at] != 0:
             at = (at + 1) & self.mask
-        self.slots[at] = hashed << 32 | (row + 1)
+        self.slots[at] = hashed << 32 | (number + 1)
         return 0
 
     def grow(self) -> cython.int:
         """Twice the slots, at half load; the rows stay where they are."""
         at: cython.ulonglong
-        row: cython.longlong
-        word: cython.longlong
+        row: Row
+        number: cython.longlong
         for at in range(self.mask + 1):
             self.slots[at] = 0
         self.mask = self.mask * 2 + 1
-        for row in range(self.used):
-            word = row * WORDS
-            if self.rows[word + STATE] != FREE:
-                self.place(
-                    self.hash(
-                        self.keys[word + SRC_HI],
-                        self.keys[word + SRC_LO],
-                        self.keys[word + DST_HI],
-                        self.keys[word + DST_LO],
-                        self.keys[word + SOCKETS],
-                    ),
-                    row,
-                )
+        for number in range(self.used):
+            row = self.row(number)
+            if row.state != FREE:
+                self.place(self.hash_of(row), number)
         return 0
+
+    def revive(self, number: int) -> None:
+        """A row filled from outside: what of it follows from the rest."""
+        row: Row = self.row(number)
+        row.state = ACCEPTED
+        if row.codec >> 8:
+            row.scale = 1e-3 / (row.codec >> 8)
 
     def rebuild(self, used: int) -> None:
         """Take up rows that were filled from outside: the first `used`, where not free."""
         self.used = used
         self.spares = self.live = self.streams = 0
-        for row in range(used - 1, -1, -1):
-            if self.rows[row * WORDS + STATE] == FREE:
-                self.spare[self.spares] = row
+        for number in range(used - 1, -1, -1):
+            row: Row = self.row(number)
+            if row.state == FREE:
+                self.spare[self.spares] = number
                 self.spares += 1
             else:
                 self.live += 1
@@ -184,10 +179,10 @@ class Table:
 
     def waits(self, position: cython.longlong) -> cython.int:
         """The row of the candidate queued as number `position`, or -1 when it is none any more."""
-        row: cython.longlong = self.queue[position & self.queue_mask]
-        word: cython.longlong = row * WORDS
-        if self.rows[word + STATE] == CANDIDATE and self.rows[word + QUEUE] == position:
-            return row
+        number: cython.longlong = self.queue[position & self.queue_mask]
+        row: Row = self.row(number)
+        if row.state == CANDIDATE and row.queue == position & MASK32:
+            return number
         return -1
 
     def insert(
@@ -199,80 +194,84 @@ class Table:
         e: cython.ulonglong,
     ) -> cython.int:
         """A cleared row for a new candidate, or -1: full."""
-        row: cython.longlong
-        at: cython.longlong
+        number: cython.longlong
         while self.oldest < self.queued and (
             self.queued - self.oldest > self.queue_mask
             or (self.spares == 0 and self.used == self.max_streams)
         ):
-            row = self.waits(self.oldest)
+            number = self.waits(self.oldest)
             self.oldest += 1
-            if row >= 0:
-                self.remove(row)
+            if number >= 0:
+                self.remove(number)
                 self.evicted += 1
         if self.spares > 0:
             self.spares -= 1
-            row = self.spare[self.spares]
+            number = self.spare[self.spares]
         elif self.used < self.max_streams:
-            row = self.used
+            number = self.used
             self.used += 1
         else:
             self.refused += 1
             return -1
         if (self.live + 1) * 2 > self.mask + 1 and self.mask + 1 < self.widest:
             self.grow()
-        word: cython.longlong = row * WORDS
-        for at in range(word, word + WORDS):
-            self.rows[at] = 0
-        self.keys[word + SRC_HI] = a
-        self.keys[word + SRC_LO] = b
-        self.keys[word + DST_HI] = c
-        self.keys[word + DST_LO] = d
-        self.keys[word + SOCKETS] = e
-        self.rows[word + STATE] = CANDIDATE
-        self.rows[word + QUEUE] = self.queued
-        self.queue[self.queued & self.queue_mask] = row
+        row: Row = self.row(number)
+        if cython.compiled:
+            memset(row, 0, ROW_BYTES)  # type: ignore[name-defined] # noqa: F821
+        else:
+            clear(row)
+        row.src_hi = a
+        row.src_lo = b
+        row.dst_hi = c
+        row.dst_lo = d
+        row.sockets = e
+        row.state = CANDIDATE
+        row.queue = self.queued & MASK32
+        self.queue[self.queued & self.queue_mask] = number
         self.queued += 1
         self.live += 1
-        self.place(self.hash(a, b, c, d, e), row)
-        return row
+        self.place(self.hash(a, b, c, d, e), number)
+        return number
 
-    def remove(self, row: cython.longlong) -> cython.int:
+    def remove(self, number: cython.longlong) -> cython.int:
         """Free a row. Slots behind it move up, so that no tombstone ever lengthens a search."""
-        word: cython.longlong = row * WORDS
-        hashed: cython.ulonglong = self.hash(
-            self.keys[word + SRC_HI],
-            self.keys[word + SRC_LO],
-            self.keys[word + DST_HI],
-            self.keys[word + DST_LO],
-            self.keys[word + SOCKETS],
-        )
+        row: Row = self.row(number)
+        entry: cython.ulonglong
+        hashed: cython.ulonglong = self.hash_of(row)
         hole: cython.ulonglong = hashed & self.mask
-        while self.slots[hole] & MASK32 != row + 1:
+        while self.slots[hole] & MASK32 != number + 1:
             hole = (hole + 1) & self.mask
         at: cython.ulonglong = hole
         while True:
             at = (at + 1) & self.mask
-            entry: cython.ulonglong = self.slots[at]
+            entry = self.slots[at]
             if entry == 0:
                 break
             if (at - (entry >> 32)) & self.mask >= (at - hole) & self.mask:  # its search passes the hole
                 self.slots[hole] = entry
                 hole = at
         self.slots[hole] = 0
-        if self.rows[word + STATE] == ACCEPTED:
+        if row.state == ACCEPTED:
             self.streams -= 1
-        self.rows[word + STATE] = FREE
-        self.spare[self.spares] = row
+        row.state = FREE
+        self.spare[self.spares] = number
         self.spares += 1
         self.live -= 1
         return 0
 
-    def slot_at(self, row: cython.longlong, stamp_ns: cython.longlong) -> cython.longlong:
-        """Where the counters lie of the minute that `stamp_ns` counts in: its own, or the oldest open one."""
+    def minute_at(self, row: Row, stamp_ns: cython.longlong) -> Minute:
+        """The counters of the minute that `stamp_ns` counts in: its own, or the oldest open one."""
         if stamp_ns < self.closed_ns:
             stamp_ns = self.closed_ns
-        return row * WORDS + SLOT + ((stamp_ns // self.minute_ns) & 1) * SLOT_STRIDE
+        return self.half(row, (stamp_ns // self.minute_ns) & 1)
+
+    def half(self, row: Row, odd: cython.int) -> Minute:
+        minute: Minute
+        if cython.compiled:
+            minute = cython.address(row.odd) if odd else cython.address(row.even)
+        else:
+            minute = row.odd if odd else row.even
+        return minute
 
     # --- what Python asks of one stream
 
@@ -280,56 +279,69 @@ class Table:
         """The id of an accepted stream, or -1."""
         a, b = halves(src)
         c, d = halves(dst)
-        row: int = self.lookup(a, b, c, d, ssrc << 32 | src_port << 16 | dst_port)
-        return row if row >= 0 and self.rows[row * WORDS + STATE] == ACCEPTED else -1
+        number: int = self.lookup(a, b, c, d, ssrc << 32 | src_port << 16 | dst_port)
+        if number < 0:
+            return -1
+        row: Row = self.row(number)
+        return number if row.state == ACCEPTED else -1
 
-    def key(self, stream: int) -> tuple[str, int, str, int, int]:
-        """(source, source port, destination, destination port, SSRC)."""
-        word: int = self.word(stream)
-        sockets: int = self.keys[word + SOCKETS]
-        src = address(self.keys[word + SRC_HI], self.keys[word + SRC_LO])
-        dst = address(self.keys[word + DST_HI], self.keys[word + DST_LO])
-        return src, sockets >> 16 & 0xFFFF, dst, sockets & 0xFFFF, sockets >> 32
-
-    def word(self, stream: int) -> int:
-        """The first word of a stream's row.
+    def known(self, stream: cython.longlong) -> Row:
+        """A stream's row.
 
         Raises:
             IndexError: no live stream has this id.
         """
-        if not 0 <= stream < self.used or self.rows[stream * WORDS + STATE] == FREE:
+        if not 0 <= stream < self.used:
             raise IndexError(f"no stream {stream}")
-        return stream * WORDS
+        row: Row = self.row(stream)
+        if row.state == FREE:
+            raise IndexError(f"no stream {stream}")
+        return row
+
+    def key(self, stream: int) -> tuple[str, int, str, int, int]:
+        """(source, source port, destination, destination port, SSRC)."""
+        row: Row = self.known(stream)
+        sockets: int = row.sockets
+        src, dst = address(row.src_hi, row.src_lo), address(row.dst_hi, row.dst_lo)
+        return src, sockets >> 16 & 0xFFFF, dst, sockets & 0xFFFF, sockets >> 32
 
     def first_ns(self, stream: int) -> int:
-        return int(self.rows[self.word(stream) + FIRST])
+        row: Row = self.known(stream)
+        return int(row.first_ns)
 
     def last_ns(self, stream: int) -> int:
-        return int(self.rows[self.word(stream) + LAST])
+        row: Row = self.known(stream)
+        return int(row.last_ns)
 
     def payload_type(self, stream: int) -> int:
         """The newest one that is neither an event nor comfort noise."""
-        return int(self.rows[self.word(stream) + TYPE])
+        row: Row = self.known(stream)
+        return int(row.payload_type)
 
     def clock_rate(self, stream: int) -> int:
         """Hz; 0: not known yet."""
-        return int(self.rows[self.word(stream) + CODEC]) >> 8
+        row: Row = self.known(stream)
+        return int(row.codec) >> 8
 
     def assumed(self, stream: int) -> bool:
         """Was the clock rate inferred from arrival times?"""
-        return bool(self.rows[self.word(stream) + ASSUMED])
+        row: Row = self.known(stream)
+        return bool(row.codec) and not row.codec & 255  # else the kind would come from a payload map
 
     def packet_ticks(self, stream: int) -> int:
         """The usual step of the timestamp from packet to packet; 0: not known yet."""
-        return int(self.rows[self.word(stream) + STEP])
+        row: Row = self.known(stream)
+        return int(row.step)
 
     def shift(self, shift_ns: int) -> None:
         """Move every time in the table: the clock was set. Harvest the open minutes first."""
-        for row in range(self.used):
-            word: int = row * WORDS
-            if self.rows[word + STATE] != FREE:
-                for at in (LAST, FIRST, REF_NS, BAD_NS, INFER_NS):
-                    self.rows[word + at] += shift_ns
+        for number in range(self.used):
+            row: Row = self.row(number)
+            if row.state != FREE:
+                row.last_ns += shift_ns
+                row.first_ns += shift_ns
+                row.ref_ns += shift_ns
+                row.infer_ns += shift_ns
         self.closed_ns += shift_ns
         self.newest_ns += shift_ns
 
@@ -344,4 +356,9 @@ class Table:
 
     def live_streams(self) -> list[int]:
         """Ids of the accepted streams."""
-        return [row for row in range(self.used) if self.rows[row * WORDS + STATE] == ACCEPTED]
+        accepted: list[int] = []
+        for number in range(self.used):
+            row: Row = self.row(number)
+            if row.state == ACCEPTED:
+                accepted.append(number)
+        return accepted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import struct
 from array import array
@@ -12,9 +13,19 @@ from typing import Any
 import pytest
 
 from agent import uncompiled
-from agent.tracking import loop_cy
+from agent.tracking import loop_cy, row
 from agent.wire.frame import OUTGOING, Frame, batch_of, origin
+from benchmarks.loop import Traffic, walk
 
+C_TYPES = {
+    "unsigned char": ctypes.c_uint8,
+    "unsigned short": ctypes.c_uint16,
+    "unsigned int": ctypes.c_uint32,
+    "unsigned long long": ctypes.c_uint64,
+    "long long": ctypes.c_int64,
+    "double": ctypes.c_double,
+    "MinuteFields": row.Minute,
+}
 T0 = 1_700_000_040_000_000_000  # the start of a UTC minute
 MS = 1_000_000
 MINUTE = 60_000 * MS
@@ -558,6 +569,31 @@ class TestLayout:
             assert {constant: getattr(module, constant) for constant, _ in declared} == {
                 constant: int(number) for constant, number in declared
             }
+
+    def test_row_has_the_same_fields_for_the_compiler_and_for_everyone(self) -> None:
+        declared = Path(row.__file__).with_name("table_cy.pxd").read_text()
+        for record, name, size in ((row.Minute, "MinuteFields", 104), (row.Row, "RowFields", 640)):
+            body = re.search(rf"cdef struct {name}:\n((?:    .*\n)+)", declared)
+            assert body
+            fields = re.findall(r"^    ([\w ]+) (\w+)(?:\[(\d+)\])?$", body[1], re.MULTILINE)
+            assert len(fields) == len(record._fields_)
+            for (kind, named, many), (expected, c_type) in zip(fields, record._fields_, strict=True):
+                assert named == expected
+                assert c_type == (C_TYPES[kind] * int(many) if many else C_TYPES[kind])
+            assert ctypes.sizeof(record) == size
+
+    def test_packet_touches_the_first_lines_one_of_its_minute_and_one_of_its_window(self) -> None:
+        line = {name: getattr(row.Row, name).offset // 64 for name, _ in row.Row._fields_}
+        assert line["late_run"] == 0
+        assert line["infer_count"] == 1
+        assert [getattr(row.Row, name).offset % 64 for name in ("even", "odd", "window")] == [0, 0, 0]
+        assert row.Minute.duplicates.offset < 64
+
+    def test_snapshot_takes_no_more_than_a_hundred_bytes_a_stream(self, make: Any) -> None:
+        traffic, tap = Traffic(300, 24_000, loss=0.01), make()
+        walk(tap.loop, traffic)
+        assert tap.loop.streams == 300
+        assert len(tap.loop.save()) < 300 * 100
 
     def test_four_thousand_streams_and_more_count_as_few_do(self, make: Any) -> None:
         tap = make(max_streams=6000)
