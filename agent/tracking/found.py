@@ -1,7 +1,8 @@
 """Streams found by their id, by source and SSRC, and by either socket.
 
-A host has tens of thousands of streams, and a socket has mostly two of them: one each way. So few are held in
-a tuple (72 bytes) and only many in a set (232 bytes), ids index a list, and equal sockets are one object.
+A host has tens of thousands of streams, and a socket has mostly two of them: one each way. So the one stream
+of a socket stands for itself, a few are a tuple, which both sockets of a pair share, and only a crowd has
+tables of its own. Ids index a list, and equal sockets are one object.
 """
 
 from __future__ import annotations
@@ -10,12 +11,39 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from agent.tracking.sides import Socket
+from agent.tracking.stream_cy import Stream
 
 if TYPE_CHECKING:
-    from agent.tracking.stream import Stream
+    from collections.abc import Collection
 
-FEW = 4  # the wire decides how many there are, and to add to a tuple copies it
-_Users = tuple["Stream", ...] | set["Stream"]
+FEW = 4  # the wire decides how many there are, and to look through a tuple, or to copy it, takes time
+
+
+class _Crowd:
+    """The many streams of one socket: all of them, and those it sends by their SSRC."""
+
+    __slots__ = ("sent", "users")
+
+    def __init__(self, socket: Socket, users: Collection[Stream]) -> None:
+        self.users: set[Stream] = set()
+        self.sent: dict[int, list[Stream]] = {}
+        for stream in users:
+            self.add(socket, stream)
+
+    def add(self, socket: Socket, stream: Stream) -> None:
+        if stream in self.users:  # it sends to itself
+            return
+        self.users.add(stream)
+        if stream.src == socket:
+            self.sent.setdefault(stream.ssrc, []).append(stream)
+
+    def discard(self, socket: Socket, stream: Stream) -> None:
+        self.users.discard(stream)
+        if stream.src == socket:
+            same = self.sent[stream.ssrc]
+            same.remove(stream)
+            if not same:
+                del self.sent[stream.ssrc]
 
 
 class Found:
@@ -24,8 +52,7 @@ class Found:
     def __init__(self) -> None:
         self._by_id: list[Stream | None] = []  # ids are rows of the loop's table: dense, and used again
         self._count = 0
-        self._by_source: dict[tuple[Socket, int], Stream | list[Stream]] = {}
-        self._by_socket: dict[Socket, _Users] = {}
+        self._by_socket: dict[Socket, Stream | tuple[Stream, ...] | _Crowd] = {}
 
     def __len__(self) -> int:
         return self._count
@@ -38,27 +65,25 @@ class Found:
 
     def leaving(self, source: Socket, ssrc: int) -> list[Stream]:
         """Those that `source` sends with `ssrc`, oldest first."""
-        found = self._by_source.get((source, ssrc))
-        return found if isinstance(found, list) else [found] if found is not None else []
+        users = self._by_socket.get(source, ())
+        if isinstance(users, _Crowd):
+            return users.sent.get(ssrc, [])
+        return [stream for stream in _few(users) if stream.ssrc == ssrc and stream.src == source]
 
     def at(self, socket: Socket) -> tuple[Stream, ...]:
         """Those that come from `socket` or go to it."""
-        return tuple(self._by_socket.get(socket, ()))
+        users = self._by_socket.get(socket, ())
+        return tuple(users.users) if isinstance(users, _Crowd) else _few(users)
 
     def add(self, stream: Stream) -> None:
         """Take up a stream whose id is free."""
         self._by_id += [None] * (stream.id + 1 - len(self._by_id))
         self._by_id[stream.id] = stream
         self._count += 1
-        stream.src, stream.dst = self._join(stream.src, stream), self._join(stream.dst, stream)
-        key = (stream.src, stream.ssrc)
-        same = self._by_source.get(key)
-        if same is None:
-            self._by_source[key] = stream
-        elif isinstance(same, list):
-            same.append(stream)
-        else:
-            self._by_source[key] = [same, stream]
+        stream.src, stream.dst = self._known(stream.src), self._known(stream.dst)
+        src, dst = self._join(stream.src, stream), self._join(stream.dst, stream)
+        if src == dst:
+            self._by_socket[stream.dst] = src
 
     def pop(self, stream_id: int) -> Stream | None:
         """Forget a stream."""
@@ -67,34 +92,43 @@ class Found:
             return None
         self._by_id[stream_id] = None
         self._count -= 1
-        key = (stream.src, stream.ssrc)
-        same = self._by_source[key]
-        if isinstance(same, list):
-            same.remove(stream)
-        if same is stream or not same:
-            del self._by_source[key]
-        for socket in (stream.src, stream.dst):
+        for socket in {stream.src, stream.dst}:
             self._part(socket, stream)
         return stream
 
-    def _join(self, socket: Socket, stream: Stream) -> Socket:
-        """Put `stream` to the users of `socket`; the object that stands for the socket."""
+    def _known(self, socket: Socket) -> Socket:
+        """The object that stands for the socket."""
         users = self._by_socket.get(socket)
         if users is None:
-            self._by_socket[socket] = (stream,)
             return socket
-        other = next(iter(users))
-        if isinstance(users, set):
-            users.add(stream)
-        elif stream not in users:  # else it sends to itself
-            self._by_socket[socket] = {*users, stream} if len(users) == FEW else (*users, stream)
-        return other.src if other.src == socket else other.dst
+        one = next(iter(users.users if isinstance(users, _Crowd) else _few(users)))
+        return one.src if one.src == socket else one.dst
+
+    def _join(self, socket: Socket, stream: Stream) -> Stream | tuple[Stream, ...] | _Crowd:
+        """Put `stream` to the users of `socket`."""
+        users = self._by_socket.get(socket)
+        if users is None:
+            users = stream
+        elif isinstance(users, _Crowd):
+            users.add(socket, stream)
+        elif stream not in (users := _few(users)):
+            users = _Crowd(socket, (*users, stream)) if len(users) == FEW else (*users, stream)
+        self._by_socket[socket] = users
+        return users
 
     def _part(self, socket: Socket, stream: Stream) -> None:
-        users = self._by_socket.get(socket)
-        if isinstance(users, set):
-            users.discard(stream)
-        elif users is not None:
-            users = self._by_socket[socket] = tuple(each for each in users if each is not stream)
-        if not users:
-            self._by_socket.pop(socket, None)
+        users = self._by_socket[socket]
+        if isinstance(users, _Crowd):
+            users.discard(socket, stream)
+            if not users.users:
+                del self._by_socket[socket]
+            return
+        left = tuple(each for each in _few(users) if each is not stream)
+        if left:
+            self._by_socket[socket] = left
+        else:
+            del self._by_socket[socket]
+
+
+def _few(users: Stream | tuple[Stream, ...]) -> tuple[Stream, ...]:
+    return (users,) if isinstance(users, Stream) else users

@@ -7,9 +7,7 @@ that no SDP explains yet waits, and is attached when its SDP comes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from agent.tracking.codecs import STATIC_TYPES
@@ -27,8 +25,8 @@ from agent.tracking.loop_cy import (
 )
 from agent.tracking.measure import Measure, QualityRules
 from agent.tracking.offer import Claim, Description, Offers
-from agent.tracking.report import Away
 from agent.tracking.sides import Socket
+from agent.tracking.stream_cy import Stream
 from agent.tracking.table_cy import COUNTERS
 from agent.tracking.unexplained import Unexplained
 from agent.wire.sdp import Media
@@ -52,46 +50,7 @@ SILENCE_NS = 2_000_000_000  # after that long without a packet the loop judges w
 PAUSE_NS = 500_000_000  # a stream silent for so long when its media is renegotiated may begin anywhere
 MAX_SENT = 1024  # SSRCs remembered a leg: a sender that changes it with every packet stays unknown from there
 _NOTHING: tuple[float, ...] = (0,) * len(COUNTERS)
-_NO_CODECS: Mapping[int, str] = MappingProxyType({})
 _MAX_CODECS = 1024  # different lists of codecs kept to be shared; the wire makes them
-
-
-@dataclass(slots=True, eq=False)
-class Stream:
-    """One stream. `towards` the vc, away from it (False), or nobody knows (None)."""
-
-    id: int
-    src: Socket
-    dst: Socket
-    ssrc: int
-    first_ns: int
-    leg: Leg | None = None
-    towards: bool | None = None
-    arriving: bool | None = None  # measured here; what leaves is the far end's to report
-    clean: bool = False  # its second packet followed its first (RFC 3550 A.1 probation dropped nothing)
-    attached: bool = False  # it has belonged to a leg
-    first: bool = False  # its first packet is the first of its SSRC that leaves on its leg
-    audio: bool = True
-    named: bool = True  # it comes from an address that its sender's SDP names
-    codecs: Mapping[int, str] = field(default_factory=lambda: _NO_CODECS)  # payload type: encoding name
-    heard: Away | None = None  # what the far end said of it, if it did: of most streams it never does
-
-    @property
-    def away(self) -> Away:
-        if self.heard is None:
-            self.heard = Away()
-        return self.heard
-
-    @away.setter
-    def away(self, away: Away) -> None:
-        self.heard = away
-
-    def codec_name(self, payload_type: int) -> str:
-        name = self.codecs.get(payload_type)
-        if name is None:
-            static = STATIC_TYPES.get(payload_type)
-            name = static.name if static else ""
-        return name
 
 
 def payload_rows(medias: Iterable[Media]) -> tuple[Rows, dict[int, str]]:

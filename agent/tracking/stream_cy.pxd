@@ -1,0 +1,6 @@
+cdef class Stream:
+    cdef public int id
+    cdef public unsigned int ssrc
+    cdef public long long first_ns
+    cdef public object src, dst, leg, towards, arriving, codecs, heard
+    cdef public bint clean, attached, first, audio, named
