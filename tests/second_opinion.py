@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 
 from agent.config import Config
-from agent.dissected import Dissection, dissect
 from agent.verify import Check, Ours, judge, read
+from agent.verify.dissected import Dissection, dissect
 from tests.replayed import PCAPS, sidecar, sidecars
 
 KINDS = (

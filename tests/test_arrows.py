@@ -19,9 +19,11 @@ MAY_IMPORT = {
     "summary": {"tracking", "wire", "errors"},
     "store": {"summary", "errors"},
     "sinks": {"store", "summary", "errors"},
+    # Rooms of the shell: one command or one duty of the daemon each.
     "confine": set(),
-    # What an operator installs: it belongs to the shell.
     "deploy": {"summary", "errors", "config", "configfile"},
+    "initialise": {"capture", "wire", "errors", "config", "configfile", "host"},
+    "verify": {"tracking", "errors", "config", "configfile", "pipeline", "replay", "tables"},
 }
 SOURCES = {
     "capture": {"afpacket", "pcapfile", "scapy_source", "tshark_source"},

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from agent import imds
 from agent.config import Config
 from agent.configfile import load
 from agent.errors import CaptureError, ConfigError
-from agent.imds import Instance
-from agent.initialise import render, write_first
-from agent.surroundings import interfaces, listeners, look
+from agent.initialise import imds, render, write_first
+from agent.initialise.imds import Instance
+from agent.initialise.surroundings import interfaces, listeners, look
 from agent.wire.frame import LINK_IPV4, Batch, Frame, batch_of, origin
 
 FIB_TRIE = """Local:

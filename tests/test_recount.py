@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.recount import Packet, jitter_us, sequence
+from agent.verify.recount import Packet, jitter_us, sequence
 
 
 def packets(numbers: list[int], *, stray_ms: float = 0.0, payload_type: int = 0) -> list[Packet]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from agent.errors import CaptureError
-from agent.recount import Packet
+from agent.verify.recount import Packet
 
 COPY_NS = 20_000_000  # the same packet again through another path within this is a copy of it
 NOT_AUDIO = (13, 19)  # comfort noise has its own clock: the time since the last speech

@@ -3,8 +3,8 @@
 Each file is judged alone: tshark has no notion of two sides. Judged are SIP responses by class and requests
 by method, per RTP stream packets, bytes, loss, duplicates and jitter, and every round trip that both saw.
 
-Where tshark's own sums follow other definitions (`agent.dissected` says which), the judge is what its fields
-say packet by packet, and its own figure stands beside it. docs/accuracy.md states each tolerance.
+Where tshark's own sums follow other definitions (`dissected` says which), the judge is what its fields say
+packet by packet, and its own figure stands beside it. docs/accuracy.md states each tolerance.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 
 from agent.config import Config
 from agent.configfile import load
-from agent.dissected import Dissection, RtpStream, StreamKey, dissect
 from agent.errors import CaptureError, ConfigError
 from agent.pipeline import pass_on
-from agent.recount import jitter_us, sequence
 from agent.replay import JsonLines, Kept, StreamTotals, open_files, prepare
 from agent.tracking.events import Event, MessageSeen, RoundTrip
+from agent.verify.dissected import Dissection, RtpStream, StreamKey, dissect
+from agent.verify.recount import jitter_us, sequence
 
 Figure = int | float | None
 JITTER_RATIO, JITTER_US = 0.01, 10.0  # of mean and greatest J: 1 % and 10 us

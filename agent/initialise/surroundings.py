@@ -18,7 +18,7 @@ from agent import host
 from agent.capture import Source
 from agent.config import Capture, Config
 from agent.errors import CaptureError, ConfigError, WireError
-from agent.imds import Instance
+from agent.initialise.imds import Instance
 from agent.wire.packet_cy import KIND_UDP, Packet, packet
 from agent.wire.sip import looks_like_sip
 

@@ -17,8 +17,8 @@ from agent.capture import Source
 from agent.config import Config
 from agent.configfile import read
 from agent.errors import ConfigError
-from agent.imds import Instance, ask, is_ec2
-from agent.surroundings import Findings, Traffic, look
+from agent.initialise.imds import Instance, ask, is_ec2
+from agent.initialise.surroundings import Findings, Traffic, look
 
 SHOWN = 20  # peers written down; a scan of the internet must not fill the file
 SAMPLE_PORTS = 20  # media ports heard before a range is worth proposing
