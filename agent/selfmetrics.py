@@ -184,6 +184,8 @@ def self_metrics(service: Service) -> dict[str, Row]:
             [({"what": what}, value) for what, value in service.store.counters().items()],
         ),
     }
+    if (fill := service.source.ring_fill) is not None:
+        rows["sbcwatch_agent_ring_fill_ratio"] = one("Share of the ring that waits to be read", "gauge", fill)
     if service.deliveries:
         now_ns = service.clock.now_ns()
         rows["sbcwatch_agent_sink"] = (

@@ -35,6 +35,10 @@ class Reader(Protocol):
     newest_ns: int
     bytes: int
 
+    @property
+    def fill(self) -> float | None:
+        """Share of its buffer that waits to be read; None: it cannot say."""
+
     def batch(self) -> Batch | None: ...
 
     def renumber(self, old: int, new: int) -> None:
@@ -129,6 +133,11 @@ class AfPacket:
     @property
     def bytes(self) -> int:
         return self._reader.bytes
+
+    @property
+    def ring_fill(self) -> float | None:
+        """Share of the ring that waits to be read; at 1 the next frame is dropped. None: there is no ring."""
+        return self._reader.fill
 
     @property
     def away(self) -> list[str]:

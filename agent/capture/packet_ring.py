@@ -74,6 +74,15 @@ class PacketRing:
         self.bytes = registers[ring_cy.BYTES]
         return Batch(self._octets, index)
 
+    @property
+    def fill(self) -> float:
+        """Share of the blocks that the kernel has handed over and nobody gave back. Any thread may ask."""
+        try:
+            waiting = sum(ring_cy.is_ours(self._words, block * _BLOCK) for block in range(self._blocks))
+        except ValueError:  # closed meanwhile
+            return 0.0
+        return waiting / self._blocks
+
     def renumber(self, old: int, new: int) -> None:
         if old in self._slots:
             self._slots[self._slots.index(old)] = new

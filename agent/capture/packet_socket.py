@@ -23,6 +23,7 @@ class PacketSocket:
     def __init__(self, sock: socket.socket, megabytes: int) -> None:
         self.newest_ns = 0
         self.bytes = 0
+        self.fill = None  # the kernel does not say
         self._socket = sock
         self._slots: dict[str, int] = {}
         sock.setblocking(False)

@@ -116,6 +116,11 @@ def _panels() -> list[tuple[str, str, list[tuple[str, str]]]]:
             ],
         ),
         (
+            "Ring waiting to be read",
+            "percentunit",
+            [(f"sbcwatch_agent_ring_fill_ratio{{{_HOST}}}", "{{instance}}")],
+        ),
+        (
             "Rejects a minute",
             "short",
             [(f"60 * sum by (reason) ({_rate('rejects')})", "{{reason}}")],
