@@ -16,6 +16,8 @@ from setuptools.command.build_ext import build_ext
 
 REQUIRED = os.environ.get("SBCWATCH_REQUIRE_COMPILED") == "1"
 FORBIDDEN = os.environ.get("SBCWATCH_NO_COMPILED") == "1"
+# Commands that only describe or pack sources: nothing is translated for them, and no .c gets into an sdist.
+DESCRIBES = {"sdist", "egg_info", "dist_info"}
 # No fused multiply-add: compiled and uncompiled must give the same doubles on every processor.
 FLAGS = ["-O3", "-ffp-contract=off", "-Wno-sign-compare"]
 # Each bounds check counts as code, so that gcc finds the steps of a packet too large to inline: worth 10 % in
@@ -34,7 +36,7 @@ def sources() -> list[str]:
 
 def extensions() -> list[Extension]:
     """One extension a `*_cy.py`. Empty, with a warning, where Cython cannot translate them."""
-    if FORBIDDEN:
+    if FORBIDDEN or DESCRIBES.intersection(sys.argv):
         return []
     names = {path: path.removesuffix(".py").replace("/", ".") for path in sources()}
     try:

@@ -109,6 +109,8 @@ def test_daemon_confines_itself_beneath_the_units_filter(seen: dict[str, Any]) -
     assert any("no capability but NET_RAW; no new privileges" in message for message in told), told
     if not any("Landlock" in message for message in told):  # then this kernel has it
         assert any("writes /var/lib/sbcwatch only" in message for message in told), told
+    pytest.importorskip("pyseccomp", reason="package pyseccomp is not installed")
+    assert any("runs no program; refuses " in message for message in told), told
 
 
 def test_process_runs_as_a_dynamic_user(seen: dict[str, Any]) -> None:

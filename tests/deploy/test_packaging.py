@@ -17,12 +17,12 @@ BACKEND = (
 )
 
 
-def built(kind: str, folder: Path, into: Path) -> Path:
-    """The file that our build backend makes of `folder`, nothing compiled."""
+def built(kind: str, folder: Path, into: Path, compiled: bool = True) -> Path:
+    """The file that our build backend makes of `folder`."""
     run = subprocess.run(
         [sys.executable, "-c", BACKEND, kind, str(into)],
         cwd=folder, capture_output=True, text=True, check=False,
-        env={**os.environ, "SBCWATCH_NO_COMPILED": "1"},
+        env={**os.environ, "SBCWATCH_NO_COMPILED": "0" if compiled else "1"},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-3000:]
     return into / run.stdout.strip().splitlines()[-1]
@@ -49,13 +49,14 @@ def test_sdist_holds_every_source_and_declaration(sdist: Path) -> None:
         for path in ROOT.glob(pattern)
     }
     assert not wanted - names
+    assert not [name for name in names if name.endswith((".c", ".so"))]
 
 
 def test_sdist_builds_a_wheel_that_runs(sdist: Path, tmp_path: Path) -> None:
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
-    wheel = built("build_wheel", folder, tmp_path)
+    wheel = built("build_wheel", folder, tmp_path, compiled=False)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")
     run = subprocess.run(
