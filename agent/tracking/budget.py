@@ -3,7 +3,8 @@
 Of an address above its budget one Call-ID in 2**n is kept, with n such that what is kept fits the budget: a
 kept call has all its messages and so exact numbers, and the others have none. n follows the traffic at once
 upwards and a minute later downwards, for whenever it changes the calls under way are cut in two. While the
-host cannot follow (`strained`), sources above their budget are cut down to a quarter of it.
+host cannot follow (`strained`), sources above their budget are cut down to a quarter of it. What is not kept
+leaves its batch in compiled code (`sieve_cy`), for a flood comes faster than Python can look at a message.
 
 Counted by whole seconds of capture time, for the far address whichever way a message goes: what the vc
 answers to a flood is the flood's too. Sources come from the wire, so the table is bounded: the one silent
@@ -12,10 +13,11 @@ longest goes.
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from zlib import crc32
+
+from agent.tracking.sieve_cy import Sieve, keeps
+from agent.wire.frame import STAMP, Batch
 
 SECOND_NS = 1_000_000_000
 MAX_SOURCES = 16_384
@@ -23,7 +25,6 @@ TOP = 5  # talkers named a minute
 CALM_S = 60  # seconds for which less must be shed before more is kept
 MAX_BITS = 12  # one call in 4,096 is kept at least
 STRAINED_BITS = 2  # a budget is a quarter of itself while the host cannot follow
-_CALL_ID = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\r\n]+)", re.IGNORECASE)
 # What the scanners that everybody meets call themselves. Only these words are ever repeated.
 SCANNERS = (
     "friendly-scanner", "friendly-request", "sipvicious", "sundayddr", "sipcli", "sip-scan", "sipsak", "sipp",
@@ -73,10 +74,22 @@ class Budget:
         self.strained = False
         self.shed = self.evicted = 0
         self._told = 0  # of `shed`
+        self._sieve = Sieve()
         self._sources: OrderedDict[str, Source] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._sources)
+
+    def sift(self, batch: Batch) -> None:
+        """Take out of a batch what loud sources send beyond their budget."""
+        if self._sieve.loud and batch.index:
+            second = batch.index[STAMP] // SECOND_NS
+            for peer in self._sieve.sources():
+                source = self._sources[peer]
+                self._count(peer, source)
+                if second > source.second:
+                    self._turn(peer, source, second)
+            batch.index = self._sieve.sift(batch.data, batch.index)
 
     def takes(self, peer: str, towards: bool, data: bytes, now_ns: int) -> bool:
         """Whether this message is to be parsed. `towards`: `peer` sent it, else it was sent to it."""
@@ -85,8 +98,7 @@ class Budget:
         source = self._sources.get(peer) or self._begin(peer)
         second = now_ns // SECOND_NS
         if second > source.second:
-            self._turn(source, second)
-            self._sources.move_to_end(peer)
+            self._turn(peer, source, second)
         if towards:
             source.messages += 1
             if not source.heard:
@@ -96,7 +108,8 @@ class Budget:
         if way.taken >= way.room and source.bits < MAX_BITS:
             source.bits += 1
             way.room += self.rate // 4
-        if way.taken < way.room and _sampled(data, source.bits):
+            self._sieve.share(peer, source.bits)
+        if way.taken < way.room and (not source.bits or keeps(data, source.bits)):
             way.taken += 1
             return True
         source.shed += towards
@@ -105,12 +118,23 @@ class Budget:
 
     def _begin(self, peer: str) -> Source:
         if len(self._sources) >= MAX_SOURCES:
-            self._sources.popitem(last=False)
+            silent, source = self._sources.popitem(last=False)
+            self._count(silent, source)
+            self._sieve.share(silent, 0)
             self.evicted += 1
         source = self._sources[peer] = Source()
         return source
 
-    def _turn(self, source: Source, second: int) -> None:
+    def _count(self, peer: str, source: Source) -> None:
+        """What the sieve took out was offered, and is shed."""
+        to_it, from_it = self._sieve.taken_out(peer)
+        source.ways[0].offered += to_it
+        source.ways[1].offered += from_it
+        source.messages += from_it
+        source.shed += from_it
+        self.shed += to_it + from_it
+
+    def _turn(self, peer: str, source: Source, second: int) -> None:
         """A new second of a source: which of its calls are kept follows from the second before."""
         offered = max(way.offered for way in source.ways) if source.second == second - 1 else 0
         bits, rate = 0, self.rate
@@ -124,6 +148,8 @@ class Budget:
         for way in source.ways:
             way.offered = way.taken = 0
             way.room = rate
+        self._sieve.share(peer, source.bits)
+        self._sources.move_to_end(peer)
 
     def taken_shed(self) -> int:
         """How many messages were shed since the last call."""
@@ -140,14 +166,6 @@ class Budget:
         for source in self._sources.values():
             source.messages = source.shed = 0
         return sorted(found, key=lambda talker: (-talker.shed, -talker.messages, talker.address))[:TOP]
-
-
-def _sampled(data: bytes, bits: int) -> bool:
-    """Whether a message's call is among the one in 2**`bits` that is kept."""
-    if not bits:
-        return True
-    found = _CALL_ID.search(data)
-    return crc32(found[1].rstrip() if found else b"") & (1 << bits) - 1 == 0
 
 
 def _scanner(data: bytes) -> str | None:

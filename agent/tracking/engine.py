@@ -308,11 +308,12 @@ class Engine:
             return self._sifted(self.loop, batch)
         for loss in batch.losses:
             self._miss(loss.start_ns, loss.end_ns)
+        if len(batch) and not self._minute_ns:
+            self._begin(batch.index[STAMP])
+        self.budget.sift(batch)
         count = len(batch)
         if not count:
             return self._taken()
-        if not self._minute_ns:
-            self._begin(batch.index[STAMP])
         loop, position, idle_ns = self.loop, 0, self.rules.idle_ns
         while position < count:
             due_ns = self._due_ns

@@ -85,7 +85,7 @@ class Daemon:
         self.sent += 1
         return True
 
-    def wait_ready(self, sim: SimTime, starts: int, timeout: float = 60.0) -> None:
+    def wait_ready(self, sim: SimTime, starts: int, timeout: float = 300.0) -> None:
         """Until its source is read, after `starts` starts before."""
         deadline = time.monotonic() + timeout
         while sim.starts <= starts:
