@@ -250,9 +250,8 @@ class Service:
         level = self.load.level
         self.pipeline.shed(level)
         done_without = " and ".join(LEVELS[1 : level + 1]) or LEVELS[0]
-        self._journal.warning(
-            "overload", f"shedding {done_without}", level=level, lag_s=round(self.load.lag_ns / 1e9, 2)
-        )
+        lag_s = round(self.load.lag_ns / 1e9, 2)
+        self._journal.warning("overload", f"shedding {done_without}", load_level=level, lag_s=lag_s)
 
     def _name_talkers(self) -> None:
         """Once a minute: who floods, and who scans."""

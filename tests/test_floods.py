@@ -137,7 +137,8 @@ def test_call_is_kept_or_not_for_as_long_as_its_source_is_as_loud() -> None:
 
 def test_compact_call_id_is_the_same_call() -> None:
     budget = Budget(100)
-    messages = [b"\r\nCall-ID: %d\r\n", b"\r\ni:%d\r\n", b"\r\nCALL-ID  :\t%d  \r\n"]
+    names = (b"Call-ID: %d", b"i:%d", b"CALL-ID  :\t%d  ")
+    messages = [b"OPTIONS sip:a SIP/2.0\r\n" + name + b"\r\nCSeq: 1 OPTIONS\r\n" for name in names]
     for second in range(2):
         for number in range(150):
             budget.takes(LOUD, True, messages[0] % number, second * SECOND_NS)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from agent.journal import Journal
+from agent.load import Load
+from agent.service import Service
 from agent.summary.siplog import SipLog
 from agent.tracking.unexplained import Unexplained
 from agent.wire.frame import batch_of
@@ -72,3 +78,22 @@ def test_stream_left_alone_is_found_by_either_socket_once_and_forgotten_with_its
     assert alone.take([sockets[1], sockets[0]]) == [7, 8]
     assert alone.take(sockets) == []
     assert (len(alone), alone.shed) == (0, 3)
+
+
+def test_each_level_is_in_the_journal_and_in_every_part_of_the_pipeline() -> None:
+    out, load, pipeline = io.StringIO(), Load(), pipeline_for(CAPTURES[0])
+    service: Any = SimpleNamespace(load=load, pipeline=pipeline, _journal=Journal(out, form="json"))
+    found = []
+    for load.level in (1, 2, 3, 0):
+        Service._shed(service)
+        engine = pipeline.engine
+        found.append(
+            (pipeline.intervals.sip_log.level, engine.media.streams.shedding, engine.budget.strained)
+        )
+    assert found == [(1, False, False), (2, True, False), (3, True, True), (0, False, False)]
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["load_level"] for line in lines] == [1, 2, 3, 0]
+    assert lines[2]["text"] == (
+        "shedding SIP log bodies and orphan streams and SIP above its source's budget"
+    )
+    assert lines[3]["text"] == "shedding nothing"
