@@ -24,7 +24,7 @@ import msgspec
 from agent import __version__
 from agent.errors import WireError
 from agent.summary.interval import Intervals, Minute
-from agent.summary.media import CallMinute
+from agent.summary.media_cy import CallMinute
 from agent.summary.records import MINUTE_NS
 from agent.tracking import events
 from agent.tracking.call import Account, Call
@@ -32,6 +32,7 @@ from agent.tracking.dialog import Dialog, Leg
 from agent.tracking.engine import Engine
 from agent.tracking.far import View
 from agent.tracking.ledger import Ledger
+from agent.tracking.minute_cy import FIELDS, StreamMinute
 from agent.tracking.quality import Score
 from agent.tracking.report import Away, AwayMinute, Baseline, Counted
 from agent.tracking.sides import UNASSIGNED, Connector, Sides
@@ -39,7 +40,7 @@ from agent.tracking.stream import Stream
 from agent.tracking.transaction import Attempt
 from agent.wire import sdp
 
-FORMAT = 2
+FORMAT = 3
 _LEVEL = 1  # of compression: a checkpoint is written every few seconds
 # Classes whose objects a checkpoint may hold. Their order is part of the format.
 _KINDS: tuple[type, ...] = (
@@ -54,7 +55,7 @@ _KINDS: tuple[type, ...] = (
     View,
     Score,
     events.MessageSeen,
-    events.StreamMinute,
+    StreamMinute,
     events.ReportsMinute,
     events.RoundTrip,
     events.FarEnd,
@@ -77,6 +78,8 @@ _LEFT_OUT: dict[tuple[type, str], Callable[[], Any]] = {
 def _fields_of(kind: type) -> tuple[str, ...]:
     if dataclasses.is_dataclass(kind):
         return tuple(f.name for f in dataclasses.fields(kind) if (kind, f.name) not in _LEFT_OUT)
+    if kind is StreamMinute:
+        return FIELDS
     return tuple(kind.__struct_fields__)  # type: ignore[attr-defined]
 
 

@@ -10,13 +10,14 @@ from typing import Any, Protocol
 from agent.capture import Source
 from agent.config import Config, Limits
 from agent.errors import ConfigError
+from agent.summary.identity import Identity
 from agent.summary.interval import Intervals
 from agent.summary.masking import Masking
-from agent.summary.media import Identity
 from agent.summary.records import Summary
 from agent.tracking.engine import Engine, Rules
-from agent.tracking.events import Event, StreamMinute
+from agent.tracking.events import Event
 from agent.tracking.lanes import Turn
+from agent.tracking.minute_cy import StreamMinute
 from agent.tracking.sides import Connector, Sides
 from agent.tracking.signalling import CallRules
 from agent.tracking.stream import QualityRules

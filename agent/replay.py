@@ -22,7 +22,7 @@ from agent.configfile import load
 from agent.errors import CaptureError, ConfigError
 from agent.pipeline import Keeper, Pipeline, build, ns, run
 from agent.summary.records import ConnectorMinute, Samples, Summary
-from agent.tracking.events import StreamMinute
+from agent.tracking.minute_cy import StreamMinute
 
 if TYPE_CHECKING:
     from agent.store import Store

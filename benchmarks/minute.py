@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from agent.cli import COLLECT_AFTER
 from agent.config import Config
 from agent.pipeline import Pipeline, build
 from agent.tracking.events import Event
@@ -172,6 +173,7 @@ def close(pipeline: Pipeline) -> tuple[float, float, int]:
     # What happens before the boundary (timers, the gauges) is not the close.
     engine.advance(START_NS + 60_000 * MS)
     gc.collect()
+    gc.set_threshold(*COLLECT_AFTER)  # as every command does
     engine_ms = cpu(lambda: events.extend(engine.advance(START_NS + 63_001 * MS)))
 
     def record() -> None:

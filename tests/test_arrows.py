@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "wire": {"errors", "uncompiled"},
     "capture": {"wire", "errors", "uncompiled"},
     "tracking": {"wire", "errors", "uncompiled"},
-    "summary": {"tracking", "wire", "errors"},
+    "summary": {"tracking", "wire", "errors", "uncompiled"},
     "store": {"summary", "errors"},
     "sinks": {"store", "summary", "errors"},
     # Rooms of the shell: one command or one duty of the daemon each.

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.summary.catalog import METRICS
-from agent.summary.direction import MediaTotals
-from agent.summary.media import CallMinute, Identity, users_of
+from agent.summary.direction_cy import MediaTotals
+from agent.summary.identity import Identity, users_of
+from agent.summary.media_cy import CallMinute
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value, binned
 from agent.summary.siplog import SipLog
 from agent.tracking.call import Call
@@ -32,10 +33,10 @@ from agent.tracking.events import (
     MinutesSkipped,
     ReportsMinute,
     RoundTrip,
-    StreamMinute,
     Tallied,
     Throttled,
 )
+from agent.tracking.minute_cy import StreamMinute
 from agent.tracking.performance import MAX_SAMPLES, extras
 from agent.tracking.sides import UNASSIGNED, Connector, Sides
 from agent.wire.sip import redacted
@@ -206,8 +207,7 @@ class Intervals:
                 minute.heard_ns = event.last_ns
 
     def _reports(self, event: ReportsMinute) -> None:
-        if event.leg is not None and event.towards is not None:
-            self._call(self._minute(event.stamp_ns), event.leg).reports.append(event)
+        self._call(self._minute(event.stamp_ns), event.leg).reports.append(event)
 
     def _round_trip(self, event: RoundTrip) -> None:
         self._call(self._minute(event.stamp_ns), event.leg).rtts.append(event)
@@ -246,7 +246,8 @@ class Intervals:
         media: dict[Connector, MediaTotals] = defaultdict(MediaTotals)
         rows: list[dict[str, Any]] = []
         # A part that does not reach the minute's end was watched as far as media was heard.
-        until_ns = None if event.complete else minute.heard_ns
+        end_ns = start_ns + MINUTE_NS
+        until_ns = end_ns if event.complete else minute.heard_ns
         for account in minute.up.accounts if minute.up else ():
             if account.leg.call.last_rtp_ns:  # it had media and may have gone silent: its record says so
                 self._call(minute, account.leg)
@@ -254,7 +255,7 @@ class Intervals:
             for view in call_minute.views(vc_seen=self._observer == "vc"):
                 connector = view.owner.connector or self._sides.fallback
                 view.add_to(media[connector])
-                row = view.row(connector, start_ns + MINUTE_NS, self._identity, until_ns=until_ns)
+                row = view.row(connector, end_ns, until_ns, self._identity)
                 if row is not None and connector.log_media:
                     rows.append(row)
         gauges: Counter[tuple[Connector, str]] = Counter()
@@ -321,7 +322,7 @@ class Intervals:
             elif metric.name in media_values:
                 values[metric.name] = media_values[metric.name]
             elif metric.kind == "samples":
-                values[metric.name] = binned(samples[metric.name])
+                values[metric.name] = binned(Counter(samples[metric.name]).items())
             else:
                 values[metric.name] = counts[metric.name]
         return ConnectorMinute(connector.id, connector.region, values, media.coverage, figures)

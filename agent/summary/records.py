@@ -7,6 +7,7 @@ data, so that it can be committed, read back and sent by another process.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -43,7 +44,7 @@ class Samples(msgspec.Struct, array_like=True):
         }
 
 
-def binned(pairs: list[tuple[float, float]]) -> Samples | None:
+def binned(pairs: Iterable[tuple[float, float]]) -> Samples | None:
     """(value, count) pairs as at most `MAX_VALUES` bins; None where there are none.
 
     Inner bins hold equal shares of the samples (by rank), so percentiles stay near where most samples are.

@@ -97,10 +97,18 @@ class Call:
 
         Where both legs are customers', each counts in its own connector with the other as its remote.
         """
-        customers = [leg for leg in self.legs if leg.side == "customer" and leg.way != "internal"]
-        remotes = [leg for leg in self.legs if leg.side == "remote" and leg.way != "internal"]
-        callers = [leg for leg in customers if leg.way == "incoming"]
-        callees = [leg for leg in customers if leg.way == "outgoing"]
+        callers: list[Leg] = []
+        callees: list[Leg] = []
+        remotes: list[Leg] = []
+        customers: list[Leg] = []
+        for leg in self.legs:
+            if leg.way == "internal":
+                continue
+            if leg.side == "customer":
+                customers.append(leg)
+                (callers if leg.way == "incoming" else callees).append(leg)
+            elif leg.side == "remote":
+                remotes.append(leg)
         if callers and callees:
             return [(callers[0], callers, callees + remotes), (callees[0], callees, callers + remotes)]
         if customers:

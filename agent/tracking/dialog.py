@@ -82,8 +82,8 @@ class Leg:
     attempt: Attempt | None = None
     account: Account | None = None
     dialogs: dict[str, Dialog] = field(default_factory=dict)
-    # (minute, towards): RTCP packets, bytes
-    reports: dict[tuple[int, bool], list[int]] = field(default_factory=dict)
+    # minute: RTCP packets and bytes towards the vc, packets and bytes away from it
+    reports: dict[int, list[int]] = field(default_factory=dict)
     sdp: dict[Passage, bytes] = field(default_factory=dict)  # the last SDP each way, as it was written
     joined: bool = False
     last_ns: int = 0

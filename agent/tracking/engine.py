@@ -338,6 +338,7 @@ class Engine:
             self._missed(loss.start_ns, loss.end_ns)
         for stream_id, clean in lanes.begun():
             self.media.streams.fresh(stream_id, clean)
+        self.budget.sift(batch)
         for position in range(len(batch)):
             stamp_ns = batch.index[position * STRIDE + STAMP]
             if stamp_ns >= self._due_ns or stamp_ns - self.now_ns > self.rules.idle_ns:

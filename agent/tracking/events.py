@@ -9,8 +9,8 @@ import msgspec
 from agent.tracking.call import Account, Call
 from agent.tracking.dialog import Leg
 from agent.tracking.far import View
-from agent.tracking.quality import Score
-from agent.tracking.sides import Connector, Socket
+from agent.tracking.minute_cy import StreamMinute
+from agent.tracking.sides import Connector
 from agent.tracking.transaction import Outcome
 
 
@@ -66,61 +66,15 @@ class Measured(msgspec.Struct, gc=False):
     value: float
 
 
-class StreamMinute(msgspec.Struct, gc=False):
-    """One stream in one minute. `lost` and `jitter_us` are None where nobody knows.
-
-    Towards the vc they are measured here; away from it they are the far end's reports (the sources say so).
-    `gaps` counts numbers never seen here, whichever way the stream goes; `weight` is the packets that `score`
-    judges. Burst and gap figures are RFC 3611 4.7.2's with a Gmin of 16. A struct without garbage collection:
-    tens of thousands are made when a minute closes.
-    """
-
-    stamp_ns: int
-    leg: Leg | None
-    towards: bool | None
-    src: Socket
-    dst: Socket
-    ssrc: int
-    payload_type: int
-    codec: str
-    first_ns: int
-    last_ns: int
-    packets: int
-    bytes: int
-    lost: int | None
-    unknown: int  # numbers never seen, perhaps because the capture missed them
-    duplicates: int
-    reordered: int
-    discarded: int  # too late for the modelled jitter buffer
-    gaps: int
-    jitter_us: float | None
-    jitter_mean_us: float | None
-    jitter_count: int
-    jitter_max_us: float | None
-    lost_source: str | None
-    jitter_source: str | None
-    score: Score | None
-    weight: float
-    burst_ratio: float
-    assumed: bool  # the clock rate was inferred
-    audio: bool
-    packet_ms: float  # 0: not known yet
-    named: bool  # its source address is one that the far end's SDP names
-    burst_packets: int
-    burst_lost: int
-    gap_packets: int
-    gap_lost: int
-    bursts: int
-
-
 class ReportsMinute(msgspec.Struct, gc=False):
-    """RTCP of one leg in one minute, one way: UDP packets and their payload bytes."""
+    """RTCP of one leg in one minute, towards the vc and away from it: UDP packets, their payload bytes."""
 
     stamp_ns: int
-    leg: Leg | None
-    towards: bool | None
-    packets: int
-    bytes: int
+    leg: Leg
+    packets_towards: int
+    bytes_towards: int
+    packets_away: int
+    bytes_away: int
 
 
 @dataclass(slots=True)

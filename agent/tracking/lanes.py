@@ -84,17 +84,9 @@ class Lanes:
         loop, row = self._at(stream)
         return loop.payload_type(row)
 
-    def clock_rate(self, stream: int) -> int:
+    def timing(self, stream: int) -> tuple[int, int, int, int, bool]:
         loop, row = self._at(stream)
-        return loop.clock_rate(row)
-
-    def assumed(self, stream: int) -> bool:
-        loop, row = self._at(stream)
-        return loop.assumed(row)
-
-    def packet_ticks(self, stream: int) -> int:
-        loop, row = self._at(stream)
-        return loop.packet_ticks(row)
+        return loop.timing(row)
 
     def counted(self, stream: int, sequence: int) -> tuple[int, int, int, int] | None:
         loop, row = self._at(stream)

@@ -263,12 +263,13 @@ class Media:
     # -- counts
 
     def _count(self, leg: Leg, towards: bool, minute: int, packets: int, length: int) -> None:
-        counts = leg.reports.get((minute, towards))
+        counts = leg.reports.get(minute)
         if counts is None:
             self._reporting.add(leg)
-            counts = leg.reports[minute, towards] = [0, 0]
-        counts[0] += packets
-        counts[1] += length
+            counts = leg.reports[minute] = [0, 0, 0, 0]
+        at = 0 if towards else 2
+        counts[at] += packets
+        counts[at + 1] += length
 
     def _keep_early(self, src: Socket, dst: Socket, minute: int, length: int) -> None:
         """RTCP may come before the SDP that explains it: it counts once its socket is claimed."""
@@ -306,10 +307,8 @@ class Media:
     def harvest(self, minute_ns: int, streams: Harvest) -> None:
         """Give out what every stream and leg did in a minute; `streams`: what the loop counted of it."""
         for leg in tuple(self._reporting):
-            for (minute, towards), (packets, length) in tuple(leg.reports.items()):
-                if minute <= minute_ns:
-                    del leg.reports[minute, towards]
-                    self._out.append(ReportsMinute(minute_ns, leg, towards, packets, length))
+            for minute in [minute for minute in leg.reports if minute <= minute_ns]:
+                self._out.append(ReportsMinute(minute_ns, leg, *leg.reports.pop(minute)))
             if not leg.reports:
                 self._reporting.discard(leg)
         for pair, minutes in tuple(self._early.items()):

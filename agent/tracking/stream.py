@@ -12,7 +12,6 @@ from typing import Literal
 
 from agent.tracking.codecs import STATIC_TYPES
 from agent.tracking.dialog import Leg
-from agent.tracking.events import StreamMinute
 from agent.tracking.found import Found
 from agent.tracking.lanes import Lanes
 from agent.tracking.loop_cy import (
@@ -23,7 +22,8 @@ from agent.tracking.loop_cy import (
     KIND_VIDEO,
     Loop,
 )
-from agent.tracking.measure import Measure, QualityRules
+from agent.tracking.measure_cy import Measure, QualityRules
+from agent.tracking.minute_cy import StreamMinute
 from agent.tracking.offer import Claim, Description, Offers
 from agent.tracking.sides import Socket
 from agent.tracking.stream_cy import Stream
@@ -197,8 +197,11 @@ class Streams:
         for stream_id, counters in counted:
             stream = find(stream_id)
             if stream is not None and (stream.leg is not None or not self.shedding):
-                heard = stream.heard
-                told = heard.minutes.pop(minute_ns, None) if heard is not None and heard.minutes else None
+                heard, told = stream.heard, None
+                if heard is not None and heard.minutes:
+                    told = heard.minutes.pop(minute_ns, None)
+                    if not heard.minutes:
+                        self._told.discard(stream)
                 done.append(minute(stream, minute_ns, counters, told))
         for stream in tuple(self._told):
             # Its last report may come a minute after its last packet.

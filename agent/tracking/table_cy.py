@@ -318,20 +318,16 @@ class Table:
         row: Row = self.known(stream)
         return int(row.payload_type)
 
-    def clock_rate(self, stream: int) -> int:
-        """Hz; 0: not known yet."""
-        row: Row = self.known(stream)
-        return int(row.codec) >> 8
+    def timing(self, stream: int) -> tuple[int, int, int, int, bool]:
+        """When its newest packet came, its `payload_type`, clock rate, step, and whether that rate is assumed.
 
-    def assumed(self, stream: int) -> bool:
-        """Was the clock rate inferred from arrival times?"""
+        The rate in Hz, the step in ticks is the timestamp's usual one from packet to packet; 0: not known yet.
+        An assumed rate was inferred from arrival times.
+        """
         row: Row = self.known(stream)
-        return bool(row.codec) and not row.codec & 255  # else the kind would come from a payload map
-
-    def packet_ticks(self, stream: int) -> int:
-        """The usual step of the timestamp from packet to packet; 0: not known yet."""
-        row: Row = self.known(stream)
-        return int(row.step)
+        codec: cython.uint = row.codec
+        assumed = codec != 0 and codec & 255 == 0  # else the kind would come from a payload map
+        return row.last_ns, row.payload_type, codec >> 8, row.step, assumed
 
     def shift(self, shift_ns: int) -> None:
         """Move every time in the table: the clock was set. Harvest the open minutes first."""

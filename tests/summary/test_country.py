@@ -7,7 +7,7 @@ import random
 import phonenumbers
 import pytest
 
-from agent.summary.media import Identity
+from agent.summary.identity import Identity
 
 KINDS = (0, 1, 3, 4, 5, 6, 7)  # fixed, mobile, toll-free, premium, shared cost, VoIP, personal
 

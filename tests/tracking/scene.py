@@ -14,7 +14,7 @@ from typing import Any
 from agent.config import Config
 from agent.pipeline import build, pass_on
 from agent.summary.records import Samples, Summary
-from agent.tracking.events import StreamMinute
+from agent.tracking.minute_cy import StreamMinute
 from agent.wire.frame import LINK_ETHERNET, Frame, Loss, batch_of, origin
 
 T0 = 1_800_000_000

@@ -61,9 +61,7 @@ def test_what_one_asks_of_a_stream_is_asked_of_its_loop() -> None:
     assert two.first_ns(stream) == T0
     assert two.last_ns(stream) == T0 + 180 * MS
     assert two.payload_type(stream) == 0
-    assert two.clock_rate(stream) == 8000
-    assert two.packet_ticks(stream) == 160
-    assert not two.assumed(stream)
+    assert two.timing(stream) == (T0 + 180 * MS, 0, 8000, 160, False)
     assert two.counted(stream, 9) == (0, 10, 10, 0)
     two.rebase(stream)
     two.sift(1, voice(range(500, 502)))

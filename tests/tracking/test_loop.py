@@ -390,17 +390,15 @@ class TestJitter:
         tap.map = tap.loop.payload_map({111: (48000, loop_cy.KIND_AUDIO)})
         for n in range(10):
             tap.send(n * 20, rtp(n, n * 960, payload_type=111))
-        assert tap.loop.clock_rate(tap.stream) == 48000
-        assert not tap.loop.assumed(tap.stream)
-        assert tap.loop.packet_ticks(tap.stream) == 960
+        assert tap.loop.timing(tap.stream)[2:] == (48000, 960, False)
         assert tap.counters()["jitter_max_us"] == 0.0
 
     @pytest.mark.parametrize("rate", [8000, 16000, 24000, 32000, 48000, 90000])
     def test_undeclared_clock_rate_is_inferred_and_assumed(self, tap: Tap, rate: int) -> None:
         for n in range(30):
             tap.send(n * 20, rtp(n, n * rate // 50, payload_type=99))
-        assert tap.loop.clock_rate(tap.stream) == rate
-        assert tap.loop.assumed(tap.stream)
+        assert tap.loop.timing(tap.stream)[2] == rate
+        assert tap.loop.timing(tap.stream)[4]
         counters = tap.counters()
         assert counters["jitter_max_us"] == 0.0
         assert counters["jitter_count"] > 10

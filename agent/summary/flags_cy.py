@@ -1,3 +1,4 @@
+# cython: language_level=3
 """Flags of a media record: what an operator would look at first. Each has its one definition here.
 
 one_way_audio       A side's audio runs one way only: 100 packets or more one way and none the other in 10 s
@@ -14,41 +15,45 @@ late_answer         The call was answered after its failure had been counted (gi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from agent.summary.direction import DirectionFigures
+from agent.summary.direction_cy import DirectionFigures, Directions
 from agent.tracking.call import Call
 from agent.tracking.dialog import Leg
 
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+Flags = set[str]
+Legs = list[Leg]
 ONE_WAY_NS = 10_000_000_000
 ONE_WAY_PACKETS = 100
 LATE_NS = 500_000_000
 COMPARED_PACKETS = 50
 
 
-def of_streams(directions: Iterable[DirectionFigures]) -> set[str]:
-    """Flags that single directions give."""
-    found = set()
-    for figures in directions:
+def flag_streams(found: Flags, directions: Directions) -> None:
+    """Add the flags that single directions give."""
+    figures: DirectionFigures
+    for figures in directions.values():
         if figures.unknown:
             found.add("capture_loss")
         if figures.assumed:
             found.add("assumed_clock_rate")
         if figures.unnamed:
             found.add("unexpected_source")
-    return found
 
 
-def of_side(
+def flag_side(
+    found: Flags,
     call: Call,
-    legs: list[Leg],
+    legs: Legs,
     towards: DirectionFigures,
     away: DirectionFigures,
-    start_ns: int,
-    until_ns: int,
-) -> set[str]:
-    """Flags of a side. The minute starts at `start_ns` and was watched until `until_ns`."""
-    found: set[str] = set()
+    start_ns: cython.longlong,
+    until_ns: cython.longlong,
+) -> None:
+    """Add the flags of a side. The minute starts at `start_ns` and was watched until `until_ns`."""
     if towards.codec_packets >= COMPARED_PACKETS and away.codec_packets >= COMPARED_PACKETS:
         one, other = towards.codec, away.codec
         if one != other and one and other and one.upper() != other.upper():
@@ -65,17 +70,26 @@ def of_side(
                     if answer_ns is not None and call.whole and figures.first_ns - answer_ns > LATE_NS:
                         found.add("late_media")
     if answer_ns is None:
-        return found
+        return
     until_ns = until_ns if call.end_ns is None else min(until_ns, call.end_ns)
     heard_ns = until_ns - ONE_WAY_NS
     if towards.last_ns > heard_ns and away.last_ns > heard_ns:
-        return found  # as nearly always: both were heard to the end
+        return  # as nearly always: both were heard to the end
+    found |= silence(call, legs, towards, away, start_ns, until_ns)
+
+
+def silence(
+    call: Call, legs: Legs, towards: DirectionFigures, away: DirectionFigures, start_ns: int, until_ns: int
+) -> set[str]:
+    """Whether one direction of an answered call, or both, should have been heard and was not."""
     speaking = [leg for leg in legs if leg.was_up and not leg.held and _has_audio(leg)]
     if not speaking or any(leg.held for leg in call.legs):
-        return found
-    start_ns = max(start_ns, answer_ns, *(leg.described_ns for leg in call.legs))
+        return set()
+    assert call.answer_ns is not None
+    start_ns = max(start_ns, call.answer_ns, *(leg.described_ns for leg in call.legs))
     if until_ns - start_ns < ONE_WAY_NS:
-        return found
+        return set()
+    found = set()
     if until_ns - max(start_ns, towards.last_ns, away.last_ns) >= ONE_WAY_NS:
         found.add("dead_air")
     for heard, silent in ((towards, away), (away, towards)):

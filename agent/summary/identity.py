@@ -1,0 +1,73 @@
+"""How people and numbers are named in records: users, Call-IDs, endpoint ids, countries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+
+from agent.summary.masking import Masking
+from agent.tracking.call import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How people are named in records: a host's key for endpoint ids, where a bare number is from."""
+
+    key: bytes = b""
+    country: str | None = None  # ISO 3166 alpha-2, for numbers without a country code
+    masking: Masking | None = None  # people by tokens
+
+    def endpoint(self, who: str) -> str:
+        """An opaque identifier of `who`: stable on a host, not to be turned back without its key."""
+        return _endpoint(self.key[:64], who)
+
+    def user(self, user: str) -> str:
+        """A user as records name it."""
+        return user if self.masking is None else self.masking.user(user)
+
+    def call_ids(self, call: Call) -> list[str]:
+        """The Call-IDs of a call, the lead's first, as records name them."""
+        found = [call.lead.call_id]
+        for leg in call.legs:
+            if leg.call_id not in found:
+                found.append(leg.call_id)
+        if self.masking is None:
+            return found
+        known = users_of(call)
+        return [self.masking.text(call_id, known) for call_id in found]
+
+    def country_of(self, user: str) -> str | None:
+        """The ISO country of an E.164 user, None where it cannot be told."""
+        return _country(user, self.country)
+
+
+def users_of(call: Call) -> list[str]:
+    """Both users of all its legs."""
+    return [user for leg in (call.lead, *call.legs) for user in (leg.from_user, leg.to_user)]
+
+
+@lru_cache(maxsize=65_536)
+def _endpoint(key: bytes, who: str) -> str:
+    return blake2b(who.encode(), key=key, digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=16_384)
+def _country(user: str, default: str | None) -> str | None:
+    number = user.split(";")[0]
+    digits = number.removeprefix("+")
+    if not digits.isdigit() or len(digits) < 7 or (digits == number and default is None):
+        return None
+    # Numbers are given out in blocks: what is asked is the country of the thousand that this one is in.
+    return _country_of(number[:-3] + "000", default)
+
+
+@lru_cache(maxsize=65_536)
+def _country_of(number: str, default: str | None) -> str | None:
+    import phonenumbers  # heavy: 0.1 s, only where numbers are logged
+
+    try:
+        parsed = phonenumbers.parse(number, default)
+    except phonenumbers.NumberParseException:
+        return None
+    return phonenumbers.region_code_for_number(parsed)
