@@ -12,14 +12,19 @@ Hosts are in lower case and IPv6 addresses without their brackets; users are une
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Generic, NamedTuple, TypeVar, overload
-from urllib.parse import unquote
+from typing import NamedTuple
 
 from agent.errors import Reason, WireError
 
-T = TypeVar("T")
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+if not cython.compiled:  # sip_cy.pxd holds the same values for the compiler
+    TAB, LF, CR, SPACE, COLON = b"\t\n\r :"
+    VIA, FROM, TO, CALL_ID, CSEQ = range(1, 6)
 
 _ERRORS = "backslashreplace"
 _CSEQ_MAX = 0xFFFF_FFFF  # 8.1.1.5: a 32-bit unsigned integer
@@ -32,35 +37,10 @@ _COMPACT = {
     "l": "content-length", "m": "contact", "n": "identity-info", "o": "event", "r": "refer-to",
     "s": "subject", "t": "to", "u": "allow-events", "v": "via", "x": "session-expires", "y": "identity",
 }  # fmt: skip
-
-# What `parse` needs, numbered; 0 is a frequent name that it does not need. Other spellings go the slow way.
-_VIA, _FROM, _TO, _CALL_ID, _CSEQ = range(1, 6)
-_NEEDED: dict[str, int] = {
-    name: number
-    for number, names in enumerate(
-        ("Via v V", "From f F", "To t T", "Call-ID Call-Id i I", "CSeq Cseq"), start=_VIA
-    )
-    for spelling in names.split()
-    for name in (spelling, spelling.lower(), spelling.upper())
-}
-_FREQUENT = """
-Accept Allow Allow-Events Authorization Contact Content-Disposition Content-Length Content-Type Date
-Diversion Event Expires History-Info Max-Forwards Min-SE Organization P-Asserted-Identity P-Charging-Vector
-P-Early-Media Privacy Proxy-Authenticate Proxy-Authorization RAck RSeq Reason Record-Route Remote-Party-ID
-Require Route Server Session-Expires Session-ID Subject Supported User-Agent WWW-Authenticate Warning
-X-VoiceConnector-ID
-"""
-_NEEDED.update(dict.fromkeys(_FREQUENT.split(), 0))
-
-# As they are usually written, and asked for: to the long name in lower case.
-_LONG = {
-    spelling: _COMPACT.get(name.lower(), name.lower())
-    for name in (*_NEEDED, *_FREQUENT.split(), *_COMPACT)
-    for spelling in (name, name.lower())
-}
+_SHORT = {long: short for short, long in _COMPACT.items()}
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
-_FOLD = re.compile(r"\n[ \t]+")  # 7.3.1: the line break and the blanks after it are one SP
+_FOLD = re.compile(rb"\n[ \t]+")  # 7.3.1: the line break and the blanks after it are one SP
 _TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")  # 25.1 token
 _VERSION = re.compile(r"SIP/[0-9]{1,3}\.[0-9]{1,3}", re.IGNORECASE)
 # Patterns meet hostile text of 64 KiB, so none may scan one stretch twice: no two neighbouring repeats that
@@ -124,139 +104,223 @@ def looks_like_sip(data: bytes) -> bool:
     return _LOOKS.match(data, 0, 4096) is not None
 
 
-class _Lazy(Generic[T]):
-    """An attribute computed when first read, then kept in the instance (no lock, unlike cached_property)."""
-
-    def __init__(self, compute: Callable[[Any], T]) -> None:
-        self._compute = compute
-        self.__doc__ = compute.__doc__
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> _Lazy[T]: ...
-    @overload
-    def __get__(self, instance: object, owner: type) -> T: ...
-    def __get__(self, instance: object | None, owner: type) -> T | _Lazy[T]:
-        if instance is None:
-            return self
-        value = self._compute(instance)
-        instance.__dict__[self._name] = value
-        return value
-
-
 class Message:
-    """One SIP message. What identifies it is read by `parse`; everything else when first asked for."""
+    """One SIP message. What identifies it is read at once, everything else when it is asked for.
 
-    __slots__ = (
-        "__dict__", "_body_at", "_lines", "_whole", "branch", "call_id", "cseq", "cseq_method", "data",
-        "from_tag", "from_text", "is_request", "method", "reason", "status", "to_tag", "to_text",
-        "top_via", "uri",
-    )  # fmt: skip
+    Of a message only offsets are kept: a header that nobody asks for is never made a string.
+    """
 
-    data: bytes  # the whole message as captured
-    is_request: bool
-    method: str  # of a response: from CSeq
-    status: int  # 0 for requests
-    reason: str
-    uri: str  # the Request-URI; "" for responses
-    call_id: str
-    from_text: str  # the header's whole value
-    from_tag: str  # "" if there is none
-    to_text: str
-    to_tag: str
-    cseq: int
-    cseq_method: str
-    top_via: str  # the first Via value
-    branch: str  # of the top Via; "" from an RFC 2543 sender
-    _lines: list[str]  # the headers, unfolded
-    _body_at: int
-    _whole: bool  # the blank line after the headers was captured
+    def __init__(self, data: bytes) -> None:
+        """Raises WireError as `parse` does."""
+        self.data = data  # the whole message as captured
+        self.is_request = False
+        self.method = ""  # of a response: from CSeq
+        self.status = 0  # 0 for requests
+        self.reason = ""
+        self.uri = ""  # the Request-URI; "" for responses
+        self.call_id = ""
+        self.from_text = ""  # the header's whole value
+        self.from_tag = ""  # "" if there is none
+        self.to_text = ""
+        self.to_tag = ""
+        self.cseq = 0
+        self.cseq_method = ""
+        self.top_via = ""  # the first Via value
+        self.branch = ""  # of the top Via; "" from an RFC 2543 sender
+        self._from: Uri | None = None
+        self._to: Uri | None = None
+        self._request: Uri | None = None
+        self._frame()
+        self._identify()
 
     def __repr__(self) -> str:
         what = self.uri if self.is_request else f"{self.status} {self.reason}"
         return f"<Message {self.method} {what} call_id={self.call_id!r} cseq={self.cseq}>"
 
+    # Reading
+
+    def _frame(self) -> None:
+        """Where the head is: lines of `_head` from `_at` to `_end`, unfolded; where the body begins."""
+        data = self.data
+        start: cython.Py_ssize_t = 0
+        while start < len(data) and (data[start] == CR or data[start] == LF):
+            start += 1  # 7.5: ignore any CRLF before the start line
+        end: cython.Py_ssize_t = data.find(b"\r\n\r\n", start)
+        self._whole = True  # the blank line after the headers was captured
+        if end >= 0 and _is_tidy(data, start, end):
+            self._head, self._at, self._end, self._body_at = data, start, end, end + 4
+            return
+        blank = _BLANK_LINE.search(data, start)
+        if blank:
+            end, self._body_at = blank.start(), blank.end()
+        else:
+            # Cut by the snap length: the last line counts only if its end was captured.
+            end, self._body_at, self._whole = data.rfind(b"\n") + 1, len(data), False
+        self._head = _FOLD.sub(b" ", data[start:end].replace(b"\r\n", b"\n").rstrip(b"\n"))
+        self._at, self._end = 0, len(self._head)
+
+    def _identify(self) -> None:
+        """The start line, and the five headers without which nothing can be tracked."""
+        head = self._head
+        stop: cython.Py_ssize_t = _find(head, LF, self._at, self._end)
+        self._start_line(head[self._at : stop].decode("utf-8", "backslashreplace").removesuffix("\r"))
+        self._at = stop + 1
+        via = from_text = to_text = call_id = cseq = ""
+        at: cython.Py_ssize_t = self._at
+        colon: cython.Py_ssize_t
+        number: cython.int
+        while at < self._end:
+            stop = _find(head, LF, at, self._end)
+            colon = _find(head, COLON, at, stop)
+            if colon < stop:
+                number = _needed(head, at, colon)
+                if number == VIA:
+                    via = via or _text(head, colon + 1, stop)
+                elif number == FROM:
+                    from_text = from_text or _text(head, colon + 1, stop)
+                elif number == TO:
+                    to_text = to_text or _text(head, colon + 1, stop)
+                elif number == CALL_ID:
+                    call_id = call_id or _text(head, colon + 1, stop)
+                elif number == CSEQ:
+                    cseq = cseq or _text(head, colon + 1, stop)
+            at = stop + 1
+        if not (via and from_text and to_text and call_id and cseq):
+            raise WireError(Reason.SIP_MISSING_HEADER if self._whole else Reason.SIP_TRUNCATED)
+        self.call_id, self.from_text, self.to_text = call_id, from_text, to_text
+        self.from_tag = _tag(from_text)
+        self.to_tag = _tag(to_text)
+        self.top_via = _split_list(via)[0] if "," in via else via
+        self.branch = _branch(self.top_via)
+        words = cseq.split()
+        if len(words) < 2 or not (words[0].isdigit() and words[0].isascii()) or len(words[0]) > 20:
+            raise WireError(Reason.SIP_HEADER, "CSeq")
+        count = int(words[0])
+        if count > _CSEQ_MAX:
+            raise WireError(Reason.SIP_HEADER, "CSeq")
+        self.cseq = count
+        self.cseq_method = words[1]
+        if not self.is_request:
+            self.method = words[1]
+
+    def _start_line(self, line: str) -> None:
+        if line[:4].upper() == "SIP/":  # Status-Line (7.2); the phrase and its space are often missing
+            words = line.split(None, 2)
+            code = words[1] if len(words) > 1 else ""
+            if len(code) != 3 or not code.isascii() or not code.isdigit() or not "1" <= code[0] <= "6":
+                raise WireError(Reason.SIP_START_LINE)
+            if words[0] != "SIP/2.0" and not _VERSION.fullmatch(words[0]):
+                raise WireError(Reason.SIP_START_LINE)
+            self.status = int(code)
+            self.reason = words[2] if len(words) > 2 else ""
+            return
+        words = line.split(" ")
+        if len(words) != 3:  # blanks doubled, trailing or in the URI: method first, version last, URI between
+            method, _, rest = line.strip().partition(" ")
+            uri, _, version = rest.strip().rpartition(" ")
+            words = [method, uri.strip(), version]
+        method, uri, version = words
+        if version != "SIP/2.0" and not _VERSION.fullmatch(version):
+            raise WireError(Reason.SIP_START_LINE)
+        if not uri or not ((method.isascii() and method.isalpha()) or _TOKEN.fullmatch(method)):
+            raise WireError(Reason.SIP_START_LINE)
+        self.is_request = True
+        self.method = method
+        self.uri = uri[1:-1] if uri[0] == "<" and uri[-1] == ">" else uri
+
     # Headers at large
 
-    @_Lazy
-    def _index(self) -> dict[str, list[str]]:
-        """The values of each header in order, by its long name in lower case."""
-        index: dict[str, list[str]] = {}
-        for line in self._lines:
-            name, colon, value = line.partition(":")
-            if colon:
-                long = _LONG.get(name) or _long(name)
-                if long in index:
-                    index[long].append(value.strip())
-                else:
-                    index[long] = [value.strip()]
-        return index
+    def header(self, name: str) -> str | None:
+        """The first value line of a header, unfolded; `name` in any case, long or compact."""
+        long, short = _spellings(name)
+        at: cython.Py_ssize_t = self._seek(long, short, self._at)
+        return None if at < 0 else self._value(at)
 
     def headers(self, name: str) -> list[str]:
-        """Each value line of a header, in order, unfolded; `name` in any case, long or compact."""
-        return self._index.get(_LONG.get(name) or _long(name), [])
-
-    def header(self, name: str) -> str | None:
-        """The first value line of a header."""
-        lines = self._index.get(_LONG.get(name) or _long(name))
-        return lines[0] if lines else None
+        """Each value line of a header, in order."""
+        long, short = _spellings(name)
+        found: list[str] = []
+        at: cython.Py_ssize_t = self._seek(long, short, self._at)
+        while at >= 0:
+            found.append(self._value(at))
+            at = self._seek(long, short, _find(self._head, LF, at, self._end) + 1)
+        return found
 
     def values(self, name: str) -> list[str]:
         """The values of a header that may be a comma-separated list (7.3.1): Via, Contact, Route."""
         return [value for line in self.headers(name) for value in _split_list(line)]
 
+    def _seek(self, long: bytes, short: bytes, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Where the value of the next header of that name begins, from the line at `at` on; -1: none."""
+        stop: cython.Py_ssize_t
+        colon: cython.Py_ssize_t
+        name_end: cython.Py_ssize_t
+        while at < self._end:
+            stop = _find(self._head, LF, at, self._end)
+            colon = _find(self._head, COLON, at, stop)
+            if colon < stop:
+                name_end = _name_end(self._head, at, colon)
+                if _is(self._head, at, name_end, long) or (short and _is(self._head, at, name_end, short)):
+                    return colon + 1
+            at = stop + 1
+        return -1
+
+    def _value(self, at: cython.Py_ssize_t) -> str:
+        return _text(self._head, at, _find(self._head, LF, at, self._end))
+
     # Addresses
-
-    @_Lazy
-    def _from(self) -> Uri:
-        return parse_uri(_address(self.from_text)[0])
-
-    @_Lazy
-    def _to(self) -> Uri:
-        return parse_uri(_address(self.to_text)[0])
-
-    @_Lazy
-    def _request(self) -> Uri:
-        return parse_uri(self.uri)
 
     @property
     def from_user(self) -> str:
-        return self._from.user
+        return self._from_uri().user
 
     @property
     def from_host(self) -> str:
-        return self._from.host
+        return self._from_uri().host
 
     @property
     def to_user(self) -> str:
-        return self._to.user
+        return self._to_uri().user
 
     @property
     def to_host(self) -> str:
-        return self._to.host
+        return self._to_uri().host
 
     @property
     def uri_user(self) -> str:
-        return self._request.user
+        return self._request_uri().user
 
     @property
     def uri_host(self) -> str:
-        return self._request.host
+        return self._request_uri().host
 
-    @_Lazy
+    def _from_uri(self) -> Uri:
+        if self._from is None:
+            self._from = parse_uri(_address(self.from_text)[0])
+        return self._from
+
+    def _to_uri(self) -> Uri:
+        if self._to is None:
+            self._to = parse_uri(_address(self.to_text)[0])
+        return self._to
+
+    def _request_uri(self) -> Uri:
+        if self._request is None:
+            self._request = parse_uri(self.uri)
+        return self._request
+
+    @property
     def via_sent_by(self) -> str:
         """`host[:port]` of the top Via as written, "" if it cannot be read."""
         matched = _SENT_BY.match(self.top_via)
         return matched[1].strip() if matched else ""
 
-    @_Lazy
+    @property
     def contact(self) -> str | None:
         """The URI of the first Contact."""
         return self._address_header("contact")
 
-    @_Lazy
+    @property
     def refer_to(self) -> str | None:
         """The URI of Refer-To (RFC 3515)."""
         return self._address_header("refer-to")
@@ -267,12 +331,12 @@ class Message:
 
     # Single values
 
-    @_Lazy
+    @property
     def user_agent(self) -> str | None:
         """User-Agent, or Server of a response that has none."""
         return self.header("user-agent") or self.header("server")
 
-    @_Lazy
+    @property
     def session_expires(self) -> tuple[int, str | None] | None:
         """RFC 4028: (seconds, "uac" or "uas" or None where the refresher is not named)."""
         text = self.header("session-expires")
@@ -281,13 +345,13 @@ class Message:
         refresher = dict(_parameters(text)).get("refresher", "").lower()
         return int(matched[1]), refresher if refresher in ("uac", "uas") else None
 
-    @_Lazy
+    @property
     def retry_after(self) -> int | None:
         """Seconds of Retry-After (20.33)."""
         matched = _DIGITS.match(self.header("retry-after") or "")
         return int(matched[1]) if matched else None
 
-    @_Lazy
+    @property
     def replaces(self) -> tuple[str, str, str] | None:
         """RFC 3891: (Call-ID, to-tag, from-tag) of the dialog to replace; None unless all three are there."""
         call_id, semicolon, rest = (self.header("replaces") or "").partition(";")
@@ -298,40 +362,35 @@ class Message:
 
     # Body
 
-    @_Lazy
+    @property
     def content_type(self) -> str:
         """Media type in lower case without parameters; "" if there is none."""
         return (self.header("content-type") or "").partition(";")[0].strip().lower()
 
-    @_Lazy
+    @property
     def content_length(self) -> int | None:
         """None where absent or not a number."""
         matched = _DIGITS.fullmatch(self.header("content-length") or "")
         return int(matched[1]) if matched else None
 
-    @_Lazy
+    @property
     def body(self) -> bytes:
         """What follows the headers, as far as captured and no farther than Content-Length (18.3)."""
-        rest = self.data[self._body_at :]
-        return rest if self.content_length is None else rest[: self.content_length]
+        length = self.content_length
+        return self.data[self._body_at : None if length is None else self._body_at + length]
 
-    @_Lazy
+    @property
     def truncated(self) -> bool:
         """Cut short by the capture or the sender: headers without end, or less body than Content-Length."""
         return not self._whole or (self.content_length or 0) > len(self.data) - self._body_at
 
-    @_Lazy
+    @property
     def sdp(self) -> bytes | None:
         """The session description: the body, or the first such part of a multipart one."""
         body = self.body
         if not body:
             return None
         return _find_part(body, self.header("content-type") or "", b"application/sdp", 0)
-
-
-def _long(name: str) -> str:
-    name = name.strip().lower()
-    return _COMPACT.get(name, name)
 
 
 def parse(data: bytes) -> Message:
@@ -341,119 +400,115 @@ def parse(data: bytes) -> Message:
         WireError: SIP_START_LINE, SIP_HEADER (CSeq unreadable), SIP_MISSING_HEADER, or SIP_TRUNCATED (a
             header is missing and the headers have no end).
     """
-    start = 0
-    if data[:1] in (b"\r", b"\n"):  # 7.5: ignore any CRLF before the start line
-        start = len(data) - len(data.lstrip(b"\r\n"))
-    end = data.find(b"\r\n\r\n", start)
-    head = str(data[start:end], "utf-8", _ERRORS) if end >= 0 else ""
-    lines = head.split("\r\n")
-    message = Message()
-    if end >= 0 and head.count("\n") == len(lines) - 1 and "\n " not in head and "\n\t" not in head:
-        message._body_at = end + 4
-        message._whole = True
-    else:
-        head, message._body_at, message._whole = _untidy_head(data, start)
-        lines = head.split("\n")
-    message.data = data
-    _start_line(message, lines[0])
-    del lines[0]
-    message._lines = lines
-
-    found = ["", "", "", "", "", ""]
-    missing = 5
-    for line in lines:
-        name, _, value = line.partition(":")
-        number = _NEEDED.get(name)
-        if number is None:
-            number = _NEEDED.get(name.strip().lower(), 0)
-        if number and not found[number]:
-            found[number] = value = value.strip()
-            if value:
-                missing -= 1
-                if not missing:
-                    break
-    if missing:
-        raise WireError(Reason.SIP_MISSING_HEADER if message._whole else Reason.SIP_TRUNCATED)
-
-    _, via, message.from_text, message.to_text, message.call_id, cseq = found
-    message.from_tag = _tag(message.from_text)
-    message.to_tag = _tag(message.to_text)
-
-    if "," in via:
-        via = _split_list(via)[0]
-    message.top_via = via
-    at = via.find(";branch=")
-    if at >= 0 and '"' not in via:
-        stop = via.find(";", at + 8)
-        message.branch = (via[at + 8 : stop] if stop >= 0 else via[at + 8 :]).strip()
-    else:
-        message.branch = dict(_parameters(via)).get("branch", "")
-
-    words = cseq.split()
-    if len(words) < 2 or not (words[0].isdigit() and words[0].isascii()) or len(words[0]) > 20:
-        raise WireError(Reason.SIP_HEADER, "CSeq")
-    message.cseq = int(words[0])
-    if message.cseq > _CSEQ_MAX:
-        raise WireError(Reason.SIP_HEADER, "CSeq")
-    message.cseq_method = words[1]
-    if not message.is_request:
-        message.method = words[1]
-    return message
+    return Message(data)
 
 
-def _untidy_head(data: bytes, start: int) -> tuple[str, int, bool]:
-    """Headers with bare LF, folds or no end: (lines joined by LF, where the body starts, whether whole)."""
-    blank = _BLANK_LINE.search(data, start)
-    if blank:
-        head, body_at = data[start : blank.start()], blank.end()
-    else:
-        # Cut by the snap length: the last line counts only if its end was captured.
-        head, body_at = data[start : data.rfind(b"\n") + 1], len(data)
-    text = str(head, "utf-8", _ERRORS).replace("\r\n", "\n").rstrip("\n")
-    return _FOLD.sub(" ", text), body_at, blank is not None
+# Bytes of the head
 
 
-def _start_line(message: Message, line: str) -> None:
-    if line[:4].upper() == "SIP/":  # Status-Line (7.2); the reason phrase and its space are often missing
-        words = line.split(None, 2)
-        code = words[1] if len(words) > 1 else ""
-        if len(code) != 3 or not code.isascii() or not code.isdigit() or not "1" <= code[0] <= "6":
-            raise WireError(Reason.SIP_START_LINE)
-        if words[0] != "SIP/2.0" and not _VERSION.fullmatch(words[0]):
-            raise WireError(Reason.SIP_START_LINE)
-        message.is_request = False
-        message.status = int(code)
-        message.reason = words[2] if len(words) > 2 else ""
-        message.uri = ""
-        return
-    words = line.split(" ")
-    if len(words) != 3:  # blanks doubled, trailing or inside the URI: method first, version last, URI between
-        method, _, rest = line.strip().partition(" ")
-        uri, _, version = rest.strip().rpartition(" ")
-        words = [method, uri.strip(), version]
-    method, uri, version = words
-    if version != "SIP/2.0" and not _VERSION.fullmatch(version):
-        raise WireError(Reason.SIP_START_LINE)
-    if not uri or not ((method.isascii() and method.isalpha()) or _TOKEN.fullmatch(method)):
-        raise WireError(Reason.SIP_START_LINE)
-    message.is_request = True
-    message.method = method
-    message.status = 0
-    message.reason = ""
-    message.uri = uri[1:-1] if uri[0] == "<" and uri[-1] == ">" else uri
+def _find(data: bytes, octet: cython.int, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """The first place of `octet` in `data[at:end]`, `end` where it is not there."""
+    if cython.compiled:
+        return find_octet(data, octet, at, end)  # type: ignore[name-defined,no-any-return] # noqa: F821
+    found = data.find(octet, at, end)
+    return end if found < 0 else found
+
+
+def _is_tidy(data: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
+    """Whether each line of `data[at:end]` ends with CRLF and none is folded."""
+    while True:
+        at = _find(data, LF, at, end)
+        if at >= end:
+            return True
+        if at == 0 or data[at - 1] != CR or data[at + 1] == SPACE or data[at + 1] == TAB:
+            return False
+        at += 1
+
+
+def _needed(head: bytes, at: cython.Py_ssize_t, colon: cython.Py_ssize_t) -> cython.int:
+    """Which of the five that identify a message is named at `at`; 0: none of them."""
+    stop: cython.Py_ssize_t = _name_end(head, at, colon)
+    if stop - at == 1:
+        if _is(head, at, stop, b"v"):
+            return VIA
+        if _is(head, at, stop, b"f"):
+            return FROM
+        if _is(head, at, stop, b"t"):
+            return TO
+        return CALL_ID if _is(head, at, stop, b"i") else 0
+    if stop - at == 2:
+        return TO if _is(head, at, stop, b"to") else 0
+    if stop - at == 3:
+        return VIA if _is(head, at, stop, b"via") else 0
+    if stop - at == 4:
+        if _is(head, at, stop, b"from"):
+            return FROM
+        return CSEQ if _is(head, at, stop, b"cseq") else 0
+    return CALL_ID if stop - at == 7 and _is(head, at, stop, b"call-id") else 0
+
+
+def _name_end(head: bytes, at: cython.Py_ssize_t, colon: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Where a header's name ends: 25.1 allows blanks before the colon."""
+    while colon > at and (head[colon - 1] == SPACE or head[colon - 1] == TAB):
+        colon -= 1
+    return colon
+
+
+def _is(head: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t, name: bytes) -> cython.bint:
+    """Whether `head[at:stop]` is `name`, which is in lower case (7.3.1: names are case-insensitive)."""
+    place: cython.Py_ssize_t
+    octet: cython.int
+    if stop - at != len(name):
+        return False
+    for place in range(stop - at):
+        octet = head[at + place]
+        if 65 <= octet <= 90:
+            octet += 32
+        if octet != name[place]:
+            return False
+    return True
+
+
+def _text(head: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> str:
+    """The text of `head[at:stop]`, as identifiers are compared."""
+    while at < stop and head[at] == SPACE:
+        at += 1
+    return head[at:stop].decode("utf-8", "backslashreplace").strip()
+
+
+@lru_cache(maxsize=1024)  # what is asked for comes from our code and configuration
+def _spellings(name: str) -> tuple[bytes, bytes]:
+    """(long name, compact form or b"") of a header, both in lower case."""
+    name = name.strip().lower()
+    long = _COMPACT.get(name, name)
+    return long.encode(), _SHORT.get(long, "").encode()
+
+
+# Values
 
 
 def _tag(value: str) -> str:
     """The tag of a From or To value; "" if there is none."""
     # 20.10: parameters after the bracket are the header's; without brackets all of them are.
-    close = value.rfind(">") + 1
-    at = value.find(";tag=", close)
+    close: cython.Py_ssize_t = value.rfind(">") + 1
+    at: cython.Py_ssize_t = value.find(";tag=", close)
+    stop: cython.Py_ssize_t
     if at >= 0 and '"' not in value[close:]:
         stop = value.find(";", at + 5)
         return (value[at + 5 : stop] if stop >= 0 else value[at + 5 :]).strip()
     if "tag" not in value and "tag" not in value.lower():
         return ""
     return dict(_parameters(_address(value)[1])).get("tag", "")
+
+
+def _branch(via: str) -> str:
+    """The branch parameter of a Via value; "" if there is none."""
+    at: cython.Py_ssize_t = via.find(";branch=")
+    stop: cython.Py_ssize_t
+    if at >= 0 and '"' not in via:
+        stop = via.find(";", at + 8)
+        return (via[at + 8 : stop] if stop >= 0 else via[at + 8 :]).strip()
+    return dict(_parameters(via)).get("branch", "")
 
 
 def _address(value: str) -> tuple[str, str]:
@@ -485,6 +540,8 @@ def _unescaped(user: str) -> str:
     """19.1.2: %HH decoded, unless that makes a character nobody can print (RFC 4475 3.1.1.5: %00)."""
     if "%" not in user:
         return user
+    from urllib.parse import unquote  # seldom needed: 2 ms a start
+
     plain = unquote(user, errors=_ERRORS)
     return plain if plain.isprintable() else user
 
@@ -535,7 +592,7 @@ def _find_part(body: bytes, content_type: str, wanted: bytes, depth: int) -> byt
         if not blank:
             continue
         head, inner = part[: max(blank.start() - 1, 0)], part[blank.end() - 1 :].removesuffix(b"\r")
-        text = _FOLD.sub(" ", str(head, "utf-8", _ERRORS).replace("\r\n", "\n"))
+        text = str(_FOLD.sub(b" ", head.replace(b"\r\n", b"\n")), "utf-8", _ERRORS)
         fields = {
             name.strip().lower(): value.strip()
             for name, colon, value in (line.partition(":") for line in text.split("\n"))
