@@ -177,6 +177,9 @@ def self_metrics(service: Service) -> dict[str, Row]:
             [({"kind": kind}, count) for kind, count in sorted(service.writer.shed.items())],
         ),
         "sbcwatch_agent_cpu_seconds": one("CPU time of the process", "counter", time.process_time()),
+        "sbcwatch_agent_handed_over_bytes": one(
+            "Frames that wait between capture threads and engine", "gauge", service.source.waiting
+        ),
         "sbcwatch_agent_resident_bytes": one("Resident memory", "gauge", host.resident_bytes()),
         "sbcwatch_agent_store": (
             "State and totals of the local store",

@@ -91,6 +91,12 @@ class Sifting:
         return None if None in told else sum(drops or 0 for drops in told)
 
     @property
+    def ring_fill(self) -> float | None:
+        """How much of the fullest ring waits to be read, 0 to 1; None where no source has one."""
+        fills = [getattr(source, "ring_fill", None) for source in self._sources]
+        return max((fill for fill in fills if fill is not None), default=None)
+
+    @property
     def waiting(self) -> int:
         """Bytes that wait for the engine."""
         return self._waiting

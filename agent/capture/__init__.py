@@ -69,10 +69,5 @@ class Around:
     def drops(self) -> int | None:
         return self._source.drops
 
-    @property
-    def ring_fill(self) -> float | None:
-        """As `afpacket.AfPacket` has it; None: this source has no ring."""
-        return getattr(self._source, "ring_fill", None)
-
     def close(self) -> None:
         self._source.close()

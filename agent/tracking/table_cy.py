@@ -319,10 +319,10 @@ class Table:
         return int(row.payload_type)
 
     def timing(self, stream: int) -> tuple[int, int, int, int, bool]:
-        """When its newest packet came, its `payload_type`, clock rate, step, and whether that rate is assumed.
+        """Its newest packet's time (ns), `payload_type`, clock rate (Hz), step (ticks), is the rate assumed?
 
-        The rate in Hz, the step in ticks is the timestamp's usual one from packet to packet; 0: not known yet.
-        An assumed rate was inferred from arrival times.
+        The step is the timestamp's usual one from packet to packet; rate and step are 0 while not known. An
+        assumed rate was inferred from arrival times.
         """
         row: Row = self.known(stream)
         codec: cython.uint = row.codec

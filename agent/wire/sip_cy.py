@@ -409,7 +409,7 @@ def parse(data: bytes) -> Message:
 def _find(data: bytes, octet: cython.int, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
     """The first place of `octet` in `data[at:end]`, `end` where it is not there."""
     if cython.compiled:
-        return find_octet(data, octet, at, end)  # type: ignore[name-defined,no-any-return] # noqa: F821
+        return find_octet(data, octet, at, end)  # type: ignore[name-defined] # noqa: F821
     found = data.find(octet, at, end)
     return end if found < 0 else found
 
