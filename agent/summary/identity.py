@@ -8,6 +8,7 @@ from hashlib import blake2b
 
 from agent.summary.masking import Masking
 from agent.tracking.call import Call
+from agent.tracking.dialog import Leg
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +19,10 @@ class Identity:
     country: str | None = None  # ISO 3166 alpha-2, for numbers without a country code
     masking: Masking | None = None  # people by tokens
 
-    def endpoint(self, who: str) -> str:
-        """An opaque identifier of `who`: stable on a host, not to be turned back without its key."""
-        return _endpoint(self.key[:64], who)
+    def endpoint(self, lead: Leg) -> str:
+        """An opaque identifier of a call's other end: stable on a host, its key is needed to turn it back."""
+        who = lead.to_user if lead.side == "customer" else lead.from_user
+        return _endpoint(self.key[:64], who or lead.peer)
 
     def user(self, user: str) -> str:
         """A user as records name it."""

@@ -56,7 +56,16 @@ class Minute:
     calls: dict[Call, CallMinute] = field(default_factory=dict)
     over: list[dict[str, Any]] = field(default_factory=list)
     up: CallsUp | None = None
-    heard_ns: int = 0  # the newest RTP
+
+    def of_call(self, call: Call) -> CallMinute:
+        found = self.calls.get(call)
+        if found is None:
+            found = self.calls[call] = CallMinute(call)
+        return found
+
+    def heard_ns(self) -> int:
+        """When RTP of a call was last heard, 0 if never."""
+        return max((stream.last_ns for its in self.calls.values() for stream in its.streams), default=0)
 
 
 class Intervals:
@@ -168,8 +177,9 @@ class Intervals:
 
     def _attempted(self, event: Attempted) -> None:
         self._call_count(event, "CallAttempts")
-        # Found now and kept: at the close 5,000 calls would ask for their countries all at once.
+        # Found now and kept: at the close 5,000 calls would ask for their names all at once.
         lead = event.account.leg.call.lead
+        self._identity.endpoint(lead)
         self._identity.country_of(lead.from_user)
         self._identity.country_of(lead.to_user)
 
@@ -201,25 +211,19 @@ class Intervals:
         if self._on_stream is not None:
             self._on_stream(event)
         if event.leg is not None and event.towards is not None:
-            minute = self._minute(event.stamp_ns)
-            self._call(minute, event.leg).streams.append(event)
-            if event.last_ns > minute.heard_ns:
-                minute.heard_ns = event.last_ns
+            self._call(event.stamp_ns, event.leg).streams.append(event)
 
     def _reports(self, event: ReportsMinute) -> None:
-        self._call(self._minute(event.stamp_ns), event.leg).reports.append(event)
+        self._call(event.stamp_ns, event.leg).reports.append(event)
 
     def _round_trip(self, event: RoundTrip) -> None:
-        self._call(self._minute(event.stamp_ns), event.leg).rtts.append(event)
+        self._call(event.stamp_ns, event.leg).rtts.append(event)
 
     def _far_end(self, event: FarEnd) -> None:
-        self._call(self._minute(event.stamp_ns), event.leg).far_ends.append(event)
+        self._call(event.stamp_ns, event.leg).far_ends.append(event)
 
-    def _call(self, minute: Minute, leg: Leg) -> CallMinute:
-        found = minute.calls.get(leg.call)
-        if found is None:
-            found = minute.calls[leg.call] = CallMinute(leg.call)
-        return found
+    def _call(self, stamp_ns: int, leg: Leg) -> CallMinute:
+        return self._minute(stamp_ns).of_call(leg.call)
 
     def _up(self, event: CallsUp) -> None:
         self._minute(event.stamp_ns).up = event
@@ -247,10 +251,10 @@ class Intervals:
         rows: list[dict[str, Any]] = []
         # A part that does not reach the minute's end was watched as far as media was heard.
         end_ns = start_ns + MINUTE_NS
-        until_ns = end_ns if event.complete else minute.heard_ns
+        until_ns = end_ns if event.complete else minute.heard_ns()
         for account in minute.up.accounts if minute.up else ():
             if account.leg.call.last_rtp_ns:  # it had media and may have gone silent: its record says so
-                self._call(minute, account.leg)
+                minute.of_call(account.leg.call)
         for call_minute in minute.calls.values():
             for view in call_minute.views(vc_seen=self._observer == "vc"):
                 connector = view.owner.connector or self._sides.fallback

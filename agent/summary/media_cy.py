@@ -225,8 +225,7 @@ class CallView:
         row["from_country"] = identity.country_of(lead.from_user)
         row["to_sip_user"] = identity.user(lead.to_user)
         row["to_country"] = identity.country_of(lead.to_user)
-        other = lead.to_user if lead.side == "customer" else lead.from_user
-        row["endpoint_id"] = identity.endpoint(other or lead.peer)
+        row["endpoint_id"] = identity.endpoint(lead)
         row["aws_region"] = connector.region
         row["call_ids"] = call_ids
         row["flags"] = sorted(found) if found else []
@@ -332,13 +331,17 @@ class SideFigures:
 
     def time(self, trips: Trips) -> None:
         """Round trips of this side; XR serves where sender reports tell nothing."""
-        mine = [trip for trip in trips if trip.leg in self.legs]
-        for source in ("rtcp", "xr"):
-            rtts = [trip.rtt_us for trip in mine if trip.source == source and not trip.end_to_end]
-            if rtts:
-                self.rtt_us, self.rtt_source = sum(rtts) / len(rtts), source
-                break
-        whole = [trip.rtt_us for trip in mine if trip.end_to_end]
+        by_rtcp: list[float] = []
+        by_xr: list[float] = []
+        whole: list[float] = []
+        for trip in trips:
+            if trip.leg in self.legs:
+                kind = whole if trip.end_to_end else by_rtcp if trip.source == "rtcp" else by_xr
+                kind.append(trip.rtt_us)
+        if by_rtcp:
+            self.rtt_us, self.rtt_source = sum(by_rtcp) / len(by_rtcp), "rtcp"
+        elif by_xr:
+            self.rtt_us, self.rtt_source = sum(by_xr) / len(by_xr), "xr"
         if whole:
             self.end_to_end_us = sum(whole) / len(whole)
 

@@ -51,7 +51,7 @@ class Media:
         self._observer = observer
         self._departures = Departures()
         self._references = Departures()
-        self._reporting: set[Leg] = set()
+        self._reporting: dict[Leg, None] = {}  # in order, for thousands are walked at a minute's close
         self._early: OrderedDict[Pair, dict[int, list[int]]] = OrderedDict()
         self._early_at: dict[Socket, set[Pair]] = {}
         self._other: dict[Leg, dict[Passage, list[sdp.Media]]] = {}  # m-lines that are not RTP
@@ -99,7 +99,7 @@ class Media:
 
     def count_on(self, legs: Iterable[Leg]) -> None:
         """Legs of before a restart, over or not: RTCP that was counted waits for its minute's close."""
-        self._reporting.update(leg for leg in legs if leg.reports)
+        self._reporting |= {leg: None for leg in legs if leg.reports}
 
     def attach(self, told: Iterable[tuple[int, bool, Away]]) -> None:
         """Take over the streams of a restored loop: (id, seen from its first packet, the far end's view)."""
@@ -265,7 +265,7 @@ class Media:
     def _count(self, leg: Leg, towards: bool, minute: int, packets: int, length: int) -> None:
         counts = leg.reports.get(minute)
         if counts is None:
-            self._reporting.add(leg)
+            self._reporting[leg] = None
             counts = leg.reports[minute] = [0, 0, 0, 0]
         at = 0 if towards else 2
         counts[at] += packets
@@ -310,7 +310,7 @@ class Media:
             for minute in [minute for minute in leg.reports if minute <= minute_ns]:
                 self._out.append(ReportsMinute(minute_ns, leg, *leg.reports.pop(minute)))
             if not leg.reports:
-                self._reporting.discard(leg)
+                self._reporting.pop(leg, None)
         for pair, minutes in tuple(self._early.items()):
             minutes.pop(minute_ns, None)
             if not minutes:
