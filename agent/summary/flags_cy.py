@@ -67,7 +67,8 @@ def flag_side(
             for is_towards, figures in ((True, towards), (False, away)):
                 if figures.first_ns and is_towards not in first:
                     first[is_towards] = figures.first_ns
-                    if answer_ns is not None and call.whole and figures.first_ns - answer_ns > LATE_NS:
+                    late = answer_ns is not None and figures.first_ns - answer_ns > LATE_NS
+                    if late and "late_media" not in found and call.whole:
                         found.add("late_media")
     if answer_ns is None:
         return
