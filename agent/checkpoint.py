@@ -10,7 +10,6 @@ Nothing is unpickled but the classes listed here: a checkpoint is data, never co
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import io
 import pickle
@@ -75,12 +74,10 @@ _LEFT_OUT: dict[tuple[type, str], Callable[[], Any]] = {
 }
 
 
-def _fields_of(kind: type) -> tuple[str, ...]:
-    if dataclasses.is_dataclass(kind):
-        return tuple(f.name for f in dataclasses.fields(kind) if (kind, f.name) not in _LEFT_OUT)
+def _fields_of(kind: Any) -> tuple[str, ...]:
     if kind is StreamMinute:
         return FIELDS
-    return tuple(kind.__struct_fields__)  # type: ignore[attr-defined]
+    return tuple(name for name in kind.__struct_fields__ if (kind, name) not in _LEFT_OUT)
 
 
 _FIELDS = {kind: _fields_of(kind) for kind in _KINDS}
@@ -109,7 +106,7 @@ class _Image(NamedTuple):
 
 def _blank(number: int) -> Any:
     kind: Any = _KINDS[number]
-    made = kind.__new__(kind)
+    made = kind(*(None,) * len(kind.__struct_fields__))
     for (owner, name), empty in _LEFT_OUT.items():
         if owner is kind:
             setattr(made, name, empty())
@@ -118,12 +115,17 @@ def _blank(number: int) -> Any:
 
 def _fill(made: Any, values: tuple[Any, ...]) -> None:
     for name, value in zip(_FIELDS[type(made)], values, strict=True):
-        object.__setattr__(made, name, value)
+        msgspec.structs.force_setattr(made, name, value)
 
 
 def _made(number: int, values: tuple[Any, ...]) -> Any:
     kind: Any = _KINDS[number]
-    return kind(*values)
+    if kind is not StreamMinute:
+        return kind(*values)
+    made = StreamMinute()
+    for name, value in zip(FIELDS, values, strict=True):
+        setattr(made, name, value)
+    return made
 
 
 class _Pickler(pickle.Pickler):
@@ -144,7 +146,7 @@ class _Pickler(pickle.Pickler):
         if number is None:
             return NotImplemented
         values = tuple(getattr(thing, name) for name in _FIELDS[kind])
-        if isinstance(thing, msgspec.Struct):  # cannot be made empty and filled
+        if kind is StreamMinute or not kind.__struct_config__.gc:  # in no cycle: made whole, which is faster
             return _made, (number, values)
         return _blank, (number,), values, None, None, _fill
 

@@ -10,7 +10,7 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from agent import __version__
 from agent.errors import ConfigError, SbcwatchError
@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     alone = arguments is None  # the process is ours: no test's, no other program's
     if alone:
         gc.disable()
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser(arguments[0] if arguments else "").parse_args(arguments)
     # A command's module is imported when it is called: `streams` needs no boto3, `run` no tables.
     module, _, function = options.command.partition(":")
     try:
@@ -77,7 +78,8 @@ class _Formatter(argparse.HelpFormatter):
         super().__init__(prog, width=columns - 2)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(named: str = "") -> argparse.ArgumentParser:
+    """All commands with their arguments, or `named` alone where it is one: each costs its part of a start."""
     parser = argparse.ArgumentParser(
         prog="sbcwatch",
         description="CloudWatch metrics, per-call media records and SIP logs for any SBC.",
@@ -85,60 +87,59 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sbcwatch {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, target: str, text: str) -> argparse.ArgumentParser:
-        """A sub-command whose work is `target`, "module:function" of the parsed options."""
+    for name in (named,) if named in _COMMANDS else _COMMANDS:
+        target, text, arguments = _COMMANDS[name]
         sub = commands.add_parser(name, help=text, description=text, formatter_class=_Formatter)
         sub.set_defaults(command=target)
-        return sub
+        arguments(sub)
+    return parser
 
-    sub = command("run", "agent.service:run_command", "Watch this host: the daemon.")
+
+def _run(sub: argparse.ArgumentParser) -> None:
     _config(sub)
     sub.add_argument("--interface", metavar="IF", action="append", default=[], help="a NIC (repeatable)")
 
-    sub = command("replay", "agent.replay:replay_command", "Put capture files through the same pipeline.")
+
+def _replay(sub: argparse.ArgumentParser) -> None:
     _files(sub)
     sub.add_argument("--json", action="store_true", help="JSON lines instead of tables")
     sub.add_argument("--store", metavar="DIR", help="also commit the minutes to a store in DIR")
 
-    sub = command("streams", "agent.replay:streams_command", "One row per RTP stream of capture files.")
+
+def _table(sub: argparse.ArgumentParser) -> None:
     _files(sub)
     sub.add_argument("--json", action="store_true", help="JSON lines instead of a table")
 
-    sub = command("verify", "agent.verify:verify_command", "Hold capture files against tshark.")
-    _files(sub)
-    sub.add_argument("--json", action="store_true", help="JSON lines instead of a table")
 
-    sub = command("report", "agent.report:report_command", "A capture file as one HTML page.")
+def _report(sub: argparse.ArgumentParser) -> None:
     _files(sub)
     sub.add_argument("-o", "--output", metavar="HTML", required=True, help="the page to write")
 
-    sub = command("top", "agent.top:top_command", "The last minutes and calls of the running daemon.")
+
+def _top(sub: argparse.ArgumentParser) -> None:
     _config(sub)
     sub.add_argument("--once", action="store_true", help="print once and end")
 
-    sub = command("check-config", "agent.explain:check_command", "Check a configuration, say what it means.")
+
+def _check(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("file", metavar="FILE")
 
-    command("selftest", "agent.selftest:selftest_command", "Does this installation count right?")
 
-    sub = command("healthcheck", "agent.healthcheck:healthcheck_command", "Is the daemon here alive?")
-    _config(sub)
-
-    sub = command("init", "agent.initialise:init_command", "Look at this host, write a first configuration.")
+def _init(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("-o", "--output", metavar="FILE", help="write a new FILE instead of stdout")
     sub.add_argument("--seconds", type=float, default=5.0, help="listen to traffic so long; 0: not at all")
     sub.add_argument("--no-imds", action="store_true", help="do not ask EC2 what this host is")
 
-    sub = command("cost", "agent.cost:cost_command", "What AWS will ask a month for a configuration.")
-    _config(sub)
 
-    sub = command("aws", "agent.deploy.aws:aws_command", "Dashboards, alarms, policy, queries as code.")
+def _aws(sub: argparse.ArgumentParser) -> None:
     texts = ("dashboard", "alarms", "policy", "cloudformation", "terraform", "queries", "grafana")
     sub.add_argument("text", choices=texts, help="what to print")
     _config(sub)
     sub.add_argument("--hosts", metavar="N", type=int, help="how many hosts send; default: cost.hosts")
-    return parser
+
+
+def _nothing(sub: argparse.ArgumentParser) -> None:
+    pass
 
 
 def _config(sub: argparse.ArgumentParser) -> None:
@@ -151,3 +152,20 @@ def _files(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--vc", metavar="ADDR", action="append", default=[], help="an address of the SBC")
     sub.add_argument("--customer", metavar="CIDR", action="append", default=[], help="a network of customers")
     sub.add_argument("--keylog", metavar="FILE", help="TLS session keys: reads SIP over TLS, by tshark")
+
+
+# By name: "module:function" of the parsed options, what it is for, what adds its arguments.
+_COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
+    "run": ("agent.service:run_command", "Watch this host: the daemon.", _run),
+    "replay": ("agent.replay:replay_command", "Put capture files through the same pipeline.", _replay),
+    "streams": ("agent.replay:streams_command", "One row per RTP stream of capture files.", _table),
+    "verify": ("agent.verify:verify_command", "Hold capture files against tshark.", _table),
+    "report": ("agent.report:report_command", "A capture file as one HTML page.", _report),
+    "top": ("agent.top:top_command", "The last minutes and calls of the running daemon.", _top),
+    "check-config": ("agent.explain:check_command", "Check a configuration, say what it means.", _check),
+    "selftest": ("agent.selftest:selftest_command", "Does this installation count right?", _nothing),
+    "healthcheck": ("agent.healthcheck:healthcheck_command", "Is the daemon here alive?", _config),
+    "init": ("agent.initialise:init_command", "Look at this host, write a first configuration.", _init),
+    "cost": ("agent.cost:cost_command", "What AWS will ask a month for a configuration.", _config),
+    "aws": ("agent.deploy.aws:aws_command", "Dashboards, alarms, policy, queries as code.", _aws),
+}

@@ -10,13 +10,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from agent.config import Config, ConnectorSettings, media_ports
 from agent.errors import ConfigError
@@ -31,8 +30,7 @@ RENAMED: dict[str, str] = {}
 Check = Callable[[Config], Iterable[tuple[str, str, str]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One thing wrong with a configuration. `line` 0: not in the file (environment, or a missing key)."""
 
     where: str

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from agent.capture import Source
 from agent.config import Config, Limits
 from agent.errors import ConfigError
 from agent.summary.identity import Identity
 from agent.summary.interval import Intervals
-from agent.summary.masking import Masking
 from agent.summary.records import Summary
 from agent.tracking.engine import Engine, Rules
 from agent.tracking.events import Event
@@ -39,8 +39,7 @@ class Keeper(Protocol):
     def messages(self, rows: list[dict[str, Any]]) -> object: ...
 
 
-@dataclass(slots=True)
-class Pipeline:
+class Pipeline(Struct):
     """The sans-IO middle, assembled from a configuration."""
 
     sides: Sides
@@ -82,8 +81,12 @@ def build(
     except ValueError as error:
         raise ConfigError(f"{error}: give addresses like 192.0.2.1 and networks like 192.0.2.0/24") from None
     engine = Engine(sides, rules(config, live=live), turns, before.engine if before else None)
-    # Without a host's key (a capture file) tokens are of this run only: unkeyed ones could be turned back.
-    masking = Masking(key or secrets.token_bytes(32)) if config.privacy.mask_numbers else None
+    masking = None
+    if config.privacy.mask_numbers:
+        from agent.summary.masking import Masking
+
+        # Without a host's key (a capture file) tokens are of this run only: unkeyed could be turned back.
+        masking = Masking(key or os.urandom(32))
     intervals = Intervals(
         sides,
         identity=Identity(key, config.privacy.country or None, masking),

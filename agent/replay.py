@@ -7,12 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
 
 from agent.capture import Source
 from agent.capture.merge import merge
@@ -70,8 +69,7 @@ def streams_command(options: argparse.Namespace) -> int:
     return ended(fault)
 
 
-@dataclass
-class Reading:
+class Reading(Struct):
     """Files opened, and the pipeline that they go through."""
 
     source: Source
@@ -170,13 +168,15 @@ def ended(fault: CaptureError | None) -> int:
 def _store(directory: str | None) -> Store | None:
     if directory is None:
         return None
+    from pathlib import Path
+
     from agent.store import Store
 
     try:
-        Path(directory).mkdir(parents=True, exist_ok=True)
+        os.makedirs(directory, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{directory}: {error.strerror}: name a folder that can be written") from None
-    return Store(Path(directory) / "sbcwatch.sqlite")
+    return Store(Path(directory, "sbcwatch.sqlite"))
 
 
 def open_files(paths: Sequence[str], config: Config, keylog: str | None = None) -> Source:
@@ -214,7 +214,8 @@ def replay(source: Source, pipeline: Pipeline, keeper: Keeper) -> None:
 def host_key() -> bytes:
     """A key of this host for endpoint ids where no state directory holds one."""
     try:
-        machine = Path("/etc/machine-id").read_bytes()
+        with open("/etc/machine-id", "rb") as file:
+            machine = file.read()
     except OSError:
         machine = b""
     return blake2b(machine, person=b"sbcwatch-host").digest()

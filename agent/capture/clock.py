@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agent.capture.order_cy import shift_stamps
 from agent.wire.frame import STAMP, Batch, Loss
@@ -28,8 +29,7 @@ def _boottime_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """Engine time was set: it was `before_ns`, and the same instant is now `after_ns`."""
 
     before_ns: int

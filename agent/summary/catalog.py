@@ -7,14 +7,14 @@ A *count* adds up over connectors, hosts and minute parts. A *gauge* is one valu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Kind = Literal["count", "gauge", "samples"]
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """One CloudWatch metric of a connector.
 
     `unit` is CloudWatch's; MOS has unit `None` there. `prometheus` is the name in base units, without
@@ -185,8 +185,7 @@ SIP_FIELDS = ("voice_connector_id", "aws_region", "event_timestamp", "call_id", 
 assert len(MEDIA_FIELDS) == 37
 
 
-@dataclass(frozen=True, slots=True)
-class AgentMetric:
+class AgentMetric(Struct, frozen=True):
     """One figure of the agent itself, with dimension `Host`; sent where `cloudwatch.agent_metrics` is on."""
 
     name: str

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
-from agent.summary.masking import Masking
+from msgspec import Struct
+
 from agent.tracking.call import Call
 from agent.tracking.dialog import Leg
 
+if TYPE_CHECKING:
+    from agent.summary.masking import Masking
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+
+class Identity(Struct, frozen=True):
     """How people are named in records: a host's key for endpoint ids, where a bare number is from."""
 
     key: bytes = b""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct, field
 
 from agent.summary.catalog import METRICS
 from agent.summary.direction_cy import MediaTotals
@@ -46,15 +47,14 @@ ASK_AGAIN_NS = 1_000_000_000
 MAX_CALL_ROWS = 100_000  # of one minute: a scan that is answered call by call must not fill the memory
 
 
-@dataclass(slots=True)
-class Minute:
+class Minute(Struct):
     """What happened in one open minute."""
 
     counts: Counter[tuple[Owner, str]] = field(default_factory=Counter)
     tallies: Counter[tuple[Owner, str]] = field(default_factory=Counter)
-    delays: dict[tuple[Owner, str], list[float]] = field(default_factory=dict)
-    calls: dict[Call, CallMinute] = field(default_factory=dict)
-    over: list[dict[str, Any]] = field(default_factory=list)
+    delays: dict[tuple[Owner, str], list[float]] = {}
+    calls: dict[Call, CallMinute] = {}
+    over: list[dict[str, Any]] = []
     up: CallsUp | None = None
 
     def of_call(self, call: Call) -> CallMinute:

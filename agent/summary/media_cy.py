@@ -20,8 +20,9 @@ Extras, None where unknown (`<dir>`: cust2vc, vc2cust, rem2vc, vc2rem; `<side>`:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from agent.summary.catalog import DIRECTIONS, MEDIA_FIELDS, SIDES
 from agent.summary.direction_cy import DirectionFigures, MediaTotals
@@ -44,15 +45,14 @@ Row = dict[str, Any]
 Trips = list[RoundTrip]
 
 
-@dataclass(slots=True)
-class CallMinute:
+class CallMinute(Struct):
     """Everything heard of one call in one minute. `vc_lost` is None where the vc cannot be observed."""
 
     call: Call
-    streams: list[StreamMinute] = field(default_factory=list)
-    reports: list[ReportsMinute] = field(default_factory=list)
-    rtts: list[RoundTrip] = field(default_factory=list)
-    far_ends: list[FarEnd] = field(default_factory=list)
+    streams: list[StreamMinute] = []
+    reports: list[ReportsMinute] = []
+    rtts: list[RoundTrip] = []
+    far_ends: list[FarEnd] = []
     vc_lost: int | None = None
 
     def views(self, *, vc_seen: bool = True) -> list[CallView]:

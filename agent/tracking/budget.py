@@ -14,7 +14,8 @@ longest goes.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from agent.tracking.sieve_cy import Sieve, keeps
 from agent.wire.frame import STAMP, Batch
@@ -32,8 +33,7 @@ SCANNERS = (
 )  # fmt: skip
 
 
-@dataclass(slots=True)
-class Way:
+class Way(Struct):
     """Messages of this second one way: how many came, were kept, and may be before fewer calls are."""
 
     offered: int = 0
@@ -41,8 +41,7 @@ class Way:
     room: int = 0
 
 
-@dataclass(slots=True)
-class Source:
+class Source(Struct):
     """One far address. One of its calls in 2**`bits` is kept; `held` is that from the second's start."""
 
     second: int = -1
@@ -56,8 +55,7 @@ class Source:
     heard: bool = False  # its User-Agent was looked at
 
 
-@dataclass(frozen=True, slots=True)
-class Talker:
+class Talker(Struct, frozen=True):
     """A source that was above its budget, or says that it is a scanner, in the last minute."""
 
     address: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct
 
 from agent.tracking.dialog import Direction, Leg, Way
 from agent.tracking.transaction import Outcome
@@ -12,8 +13,7 @@ EndReason = Literal["bye", "timer", "silence"]
 _WAYS: tuple[Way, ...] = ("incoming", "outgoing")
 
 
-@dataclass(slots=True, eq=False)
-class Account:
+class Account(Struct, eq=False):
     """One place where a call counts: a direction, and the legs whose attempts decide it together.
 
     `leg` is the first of them: the account's connector is that leg's, which may be decided later.
@@ -21,24 +21,23 @@ class Account:
 
     leg: Leg
     direction: Direction | None
-    legs: list[Leg] = field(default_factory=list)
+    legs: list[Leg] = []
     outcome: Outcome | None = None
     answered: bool = False  # by a 2xx, a late one too
     decided_by: Leg | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Call:
+class Call(Struct, eq=False):
     """Legs joined. `answer_ns`: the first 2xx on the counting leg; `end_ns`: when it was found to be over."""
 
-    legs: list[Leg] = field(default_factory=list)
-    accounts: list[Account] = field(default_factory=list)  # the one on the leg that `count_at` names first
+    legs: list[Leg] = []
+    accounts: list[Account] = []  # the one on the leg that `count_at` names first
     answer_ns: int | None = None
     end_ns: int | None = None
     end_reason: EndReason | None = None
     last_rtp_ns: int = 0
-    flags: set[str] = field(default_factory=set)
-    rtt_us: dict[str, float] = field(default_factory=dict)  # side: the last known
+    flags: set[str] = set()
+    rtt_us: dict[str, float] = {}  # side: the last known
     reported: bool = False  # its `call` record is out
     released: bool = False  # its media sockets are given up
     saved: bytes | None = None  # its form in a checkpoint, until something happens to it

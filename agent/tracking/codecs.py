@@ -20,9 +20,11 @@ Where ITU-T publishes nothing the row's ``source`` begins with ``assumed`` and s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 BPL_ASSUMED: Final = 10.0
 BPL_NO_PLC: Final = 4.3
@@ -31,8 +33,7 @@ WIDEBAND_GAIN: Final = 35.8
 """Ratings by which the wideband scale of G.107.1 tops the narrowband one: 129 - 93.2."""
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
+class Codec(Struct, frozen=True):
     """One codec, or one mode of it.
 
     Attributes:

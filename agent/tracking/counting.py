@@ -11,11 +11,11 @@ the first 2xx of any. A leg that counts nowhere keeps an account without directi
 
 from __future__ import annotations
 
-import fnmatch
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from agent.tracking import performance
 from agent.tracking.call import Account, Call
@@ -29,8 +29,7 @@ from agent.wire.sip import Message
 Due = Leg | Account | Call
 
 
-@dataclass(frozen=True, slots=True)
-class CallRules:
+class CallRules(Struct, frozen=True):
     """How calls are counted. Nanoseconds."""
 
     count_at: Literal["incoming", "outgoing", "either"] = "incoming"
@@ -203,6 +202,10 @@ class Counting:
             return False
         if message.status == 503 and message.header("Retry-After") is not None:
             return True
+        if not self._patterns:
+            return False
+        import fnmatch
+
         text = f"{message.status} {message.reason}".lower()
         return any(fnmatch.fnmatchcase(text, pattern) for pattern in self._patterns)
 

@@ -9,8 +9,9 @@ make several dialogs in one leg, told apart by the callee's tag.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, field
 
 from agent.tracking.ledger import Ledger
 from agent.tracking.sides import Connector, Side
@@ -48,8 +49,7 @@ def way_of(passage: Passage, from_caller: bool) -> Way:
     return _WAY[passage, from_caller]
 
 
-@dataclass(slots=True)
-class Dialog:
+class Dialog(Struct):
     """One callee tag of a leg. Times are capture time in ns."""
 
     confirmed: bool = False
@@ -62,8 +62,7 @@ class Dialog:
         return self.confirmed and not self.ended
 
 
-@dataclass(slots=True, eq=False)
-class Leg:
+class Leg(Struct, eq=False):
     """One side of a call. Times are capture time in ns; `side` is the far end's, None when unknown."""
 
     call_id: str
@@ -81,23 +80,23 @@ class Leg:
     connector: Connector | None = None
     attempt: Attempt | None = None
     account: Account | None = None
-    dialogs: dict[str, Dialog] = field(default_factory=dict)
+    dialogs: dict[str, Dialog] = {}
     # minute: RTCP packets and bytes towards the vc, packets and bytes away from it
-    reports: dict[int, list[int]] = field(default_factory=dict)
-    sdp: dict[Passage, bytes] = field(default_factory=dict)  # the last SDP each way, as it was written
+    reports: dict[int, list[int]] = {}
+    sdp: dict[Passage, bytes] = {}  # the last SDP each way, as it was written
     joined: bool = False
     last_ns: int = 0
     session_ns: int | None = None  # when the session timer runs out (RFC 4028)
     held: bool = False
     final_ns: int | None = None  # last non-2xx final: hunting starts from here
     rung: bool = False  # a response told the caller what happens (RFC 6076 4.3)
-    streams: set[Stream] = field(default_factory=set)
+    streams: set[Stream] = set()
     ledger: Ledger = field(default_factory=Ledger)
-    sent: set[int] = field(default_factory=set)  # SSRCs that left on it
+    sent: set[int] = set()  # SSRCs that left on it
     carried: int = 0  # loss away from the vc that came out negative, waiting to be made up for
     described_ns: int = 0  # when its media was last described otherwise than before
-    described: dict[Passage, list[Section]] = field(default_factory=dict)  # by the last SDP each way
-    call: Call = field(init=False)
+    described: dict[Passage, list[Section]] = {}  # by the last SDP each way
+    call: Call = None  # type: ignore[assignment]  # the call that takes it in sets it
 
     @property
     def up(self) -> bool:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.errors import Reason, WireError
 from agent.tracking.budget import Budget
@@ -35,12 +37,11 @@ UDP_PROTOCOL, UDP_HEADER = 17, 8
 STREAM_IDLE_NS = 120 * SECOND_NS  # silent streams are forgotten: two minutes, so that none is half counted
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """Everything that configuration says about tracking. Nanoseconds unless the name says otherwise."""
 
-    calls: CallRules = field(default_factory=CallRules)
-    quality: QualityRules = field(default_factory=QualityRules)
+    calls: CallRules = CallRules()
+    quality: QualityRules = QualityRules()
     observer: Observer = "vc"
     lateness_ns: int = 3 * SECOND_NS
     single_span: bool = False

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import msgspec
+from msgspec import Struct
 
 from agent.tracking.call import Account, Call
 from agent.tracking.dialog import Leg
@@ -14,7 +12,7 @@ from agent.tracking.sides import Connector
 from agent.tracking.transaction import Outcome
 
 
-class MessageSeen(msgspec.Struct, gc=False):
+class MessageSeen(Struct, gc=False):
     """A SIP message to or from the vc. `connector` where no leg knows it; `status` 0 for requests."""
 
     stamp_ns: int
@@ -25,14 +23,12 @@ class MessageSeen(msgspec.Struct, gc=False):
     data: bytes
 
 
-@dataclass(slots=True)
-class Attempted:
+class Attempted(Struct):
     stamp_ns: int
     account: Account
 
 
-@dataclass(slots=True)
-class Concluded:
+class Concluded(Struct):
     """An attempt's one outcome. `failure`: the status counts as one by configuration."""
 
     stamp_ns: int
@@ -41,13 +37,12 @@ class Concluded:
     failure: bool
 
 
-@dataclass(slots=True)
-class Throttled:
+class Throttled(Struct):
     stamp_ns: int
     account: Account
 
 
-class Tallied(msgspec.Struct, gc=False):
+class Tallied(Struct, gc=False):
     """One more of an extra count, of a leg's connector or, where there is no leg, of `connector`."""
 
     stamp_ns: int
@@ -56,7 +51,7 @@ class Tallied(msgspec.Struct, gc=False):
     name: str
 
 
-class Measured(msgspec.Struct, gc=False):
+class Measured(Struct, gc=False):
     """One sample of an extra distribution; the unit ends `name`."""
 
     stamp_ns: int
@@ -66,7 +61,7 @@ class Measured(msgspec.Struct, gc=False):
     value: float
 
 
-class ReportsMinute(msgspec.Struct, gc=False):
+class ReportsMinute(Struct, gc=False):
     """RTCP of one leg in one minute, towards the vc and away from it: UDP packets, their payload bytes."""
 
     stamp_ns: int
@@ -77,8 +72,7 @@ class ReportsMinute(msgspec.Struct, gc=False):
     bytes_away: int
 
 
-@dataclass(slots=True)
-class RoundTrip:
+class RoundTrip(Struct):
     """One RTT between the vc and the far end of `leg`, microseconds.
 
     `source`: rtcp, or xr (RFC 3611), which serves where sender reports tell nothing. `end_to_end`: measured
@@ -92,8 +86,7 @@ class RoundTrip:
     end_to_end: bool = False
 
 
-@dataclass(slots=True)
-class FarEnd:
+class FarEnd(Struct):
     """What the far end of `leg` says of its own reception."""
 
     stamp_ns: int
@@ -101,8 +94,7 @@ class FarEnd:
     view: View
 
 
-@dataclass(slots=True)
-class CallsUp:
+class CallsUp(Struct):
     """Calls answered and not over at the end of the minute that `stamp_ns` starts."""
 
     stamp_ns: int
@@ -110,16 +102,14 @@ class CallsUp:
     unknown: int
 
 
-@dataclass(slots=True)
-class CallOver:
+class CallOver(Struct):
     """A call is decided: over, never answered, or left standing when the capture ended."""
 
     stamp_ns: int
     call: Call
 
 
-@dataclass(slots=True)
-class MinuteClosed:
+class MinuteClosed(Struct):
     """The minute that starts at `stamp_ns` takes no more facts. `complete`: watched up to its end.
 
     `sip_shed`: SIP messages that were not parsed since the close before, being above their source's budget.
@@ -130,8 +120,7 @@ class MinuteClosed:
     sip_shed: int = 0
 
 
-@dataclass(slots=True)
-class MinutesSkipped:
+class MinutesSkipped(Struct):
     """The minutes from `stamp_ns` to before `until_ns` were not watched."""
 
     stamp_ns: int

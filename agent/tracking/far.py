@@ -5,14 +5,16 @@ of streams that the SBC makes itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
-from agent.wire.vq import Metrics, RtpStat
-from agent.wire.xr import VoipMetrics
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from agent.wire.vq import Metrics, RtpStat
+    from agent.wire.xr import VoipMetrics
 
 
-@dataclass(slots=True)
-class View:
+class View(Struct):
     """None where the far end does not say. Ratios of packets expected; `r` 0 to 100 (to 120 in RFC 6035)."""
 
     loss_ratio: float | None = None
@@ -42,7 +44,7 @@ class View:
         return {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
 
 
-_NAMES = tuple(one.name for one in fields(View))
+_NAMES = View.__struct_fields__
 
 
 def of_voip_metrics(block: VoipMetrics) -> View:

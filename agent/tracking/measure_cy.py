@@ -7,8 +7,9 @@ Of what leaves only the far end knows, so they are its reports'.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from agent.tracking.codecs import Codec, codec
 from agent.tracking.minute_cy import StreamMinute
@@ -29,8 +30,7 @@ Counters = tuple[Any, ...]
 MAX_SCORES = 65_536  # keys hold what the wire says, so somebody may invent them
 
 
-@dataclass(frozen=True, slots=True)
-class QualityRules:
+class QualityRules(Struct, frozen=True):
     """Settings of the E-model. Milliseconds."""
 
     jitter_buffer_ms: float = 60.0

@@ -8,33 +8,31 @@ does an SDP between two parts of the vc: what the vc shows outside is what count
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from agent.tracking.dialog import Leg, Passage
 from agent.tracking.sides import Sides, Socket
 from agent.wire.sdp import Media, Session
 
 
-@dataclass(slots=True, eq=False)
-class Claim:
+class Claim(Struct, eq=False):
     """A socket that an SDP of `leg` named; `rtp` is the RTP socket that it serves (itself, or its RTCP's)."""
 
     leg: Leg
     rtp: Socket
     ours: bool  # named by the vc
-    media: list[Media] = field(default_factory=list)  # several m-lines share it under BUNDLE (RFC 8843)
+    media: list[Media] = []  # several m-lines share it under BUNDLE (RFC 8843)
 
     @property
     def encrypted(self) -> bool:
         return any(media.encrypted for media in self.media)
 
 
-@dataclass(slots=True)
-class Description:
+class Description(Struct):
     """The last SDP of each end of a leg."""
 
-    ours: list[Media] = field(default_factory=list)
-    far: list[Media] = field(default_factory=list)
+    ours: list[Media] = []
+    far: list[Media] = []
 
 
 class Offers:

@@ -20,10 +20,12 @@ Three choices of ours, for the Recommendation leaves them to its user:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import exp, log2, log10, pow, sqrt
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.tracking.codecs import Codec
 
@@ -35,8 +37,7 @@ BURST_MAX: Final = 8.0
 """Upper end of BurstR's permitted range (G.107 Table 3)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(Struct, frozen=True):
     """Inputs of the E-model with the defaults of G.107 Table 3 (Bpl 4.3 is G.711 without concealment)."""
 
     slr: float = 8.0  # send loudness rating, dB
@@ -206,8 +207,7 @@ def _clear_wb(ms: int) -> float:
     return rating_wb(_at(ms))
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(Struct, frozen=True):
     """Quality of one direction: narrowband R and MOS; wideband MOS, None for narrowband codecs."""
 
     r: float

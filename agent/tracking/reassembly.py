@@ -10,7 +10,8 @@ import re
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from agent.wire.sip import looks_like_sip
 
@@ -30,11 +31,10 @@ _START_LINE = re.compile(
 SYN, RST = 0x02, 0x04  # TCP flags (RFC 9293 3.1)
 
 
-@dataclass(slots=True)
-class _Datagram:
+class _Datagram(Struct):
     first_ns: int
-    offsets: list[int] = field(default_factory=list)  # sorted; pieces never overlap
-    pieces: list[bytes] = field(default_factory=list)
+    offsets: list[int] = []  # sorted; pieces never overlap
+    pieces: list[bytes] = []
     held: int = 0
     length: int | None = None  # known from the last fragment
     refused: bool = False  # overlap mismatch: kept empty so that late fragments do not start it anew
@@ -166,8 +166,7 @@ class Fragments:
         self.evicted += 1
 
 
-@dataclass(slots=True)
-class _Stream:
+class _Stream(Struct):
     initial: int  # the first sequence number
     next: int  # the one awaited
     last_ns: int
@@ -176,7 +175,7 @@ class _Stream:
     need: int = 0  # length of the message at hand, once its headers are whole
     lost: bool = True  # where messages begin is a guess, until one was whole
     skipping: bool = False  # inside a line too long to be a start line
-    ahead: dict[int, bytes] = field(default_factory=dict)  # segments beyond a hole, by sequence number
+    ahead: dict[int, bytes] = {}  # segments beyond a hole, by sequence number
     ahead_bytes: int = 0
     hole_ns: int = 0  # when the hole was first seen
 

@@ -17,8 +17,9 @@ What a block may not be compared with:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from agent.tracking.sides import Socket
 from agent.wire.rtcp import Block
@@ -48,8 +49,7 @@ class Span(NamedTuple):
     expected: int
 
 
-@dataclass(slots=True)
-class AwayMinute:
+class AwayMinute(Struct):
     """What blocks told of one stream in one minute. `lost` None: no span is known."""
 
     lost: int | None = None
@@ -72,8 +72,7 @@ class AwayMinute:
         return jitter_us if jitter_us <= MAX_JITTER_US else None
 
 
-@dataclass(slots=True)
-class Baseline:
+class Baseline(Struct):
     """The block before: who said it and when, what it said, and our own count up to its number."""
 
     stamp_ns: int
@@ -83,13 +82,12 @@ class Baseline:
     counted: Counted
 
 
-@dataclass(slots=True)
-class Away:
+class Away(Struct):
     """The far end's view of one stream that leaves the vc."""
 
     base: Baseline | None = None
     met: bool = False  # a block was compared or refused: the stream's start is no baseline any more
-    minutes: dict[int, AwayMinute] = field(default_factory=dict)
+    minutes: dict[int, AwayMinute] = {}
 
     def block(
         self,

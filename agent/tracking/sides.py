@@ -7,9 +7,10 @@ address sides are unknown (None): they are never guessed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal
+
+from msgspec import Struct
 
 Side = Literal["vc", "customer", "remote"]
 Socket = tuple[str, int]  # address, UDP port
@@ -19,8 +20,7 @@ MAX_CACHED = 65_536  # addresses come from the wire: a scan must not grow the ca
 CLOUD_DOMAIN = ".voiceconnector.chime.aws"
 
 
-@dataclass(frozen=True, slots=True)
-class Connector:
+class Connector(Struct, frozen=True):
     """One customer trunk. `domains` are SIP hosts that name it; the managed service's is always one."""
 
     id: str

@@ -146,7 +146,7 @@ class Signalling(Calls):
             leg.joined = True
             self._register(leg)
             return leg
-        leg.attempt = Attempt(now_ns, message.cseq, message.branch)
+        leg.attempt = Attempt.begin(now_ns, message.cseq, message.branch)
         self._joiner.join(leg, self._joiner.correlations(message))
         self.counters["joins_ambiguous"] = self._joiner.ambiguous
         self._counting.begin(leg, now_ns)

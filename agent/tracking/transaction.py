@@ -35,8 +35,9 @@ attempt closed is another attempt, which is the caller's to make.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct
 
 Outcome = Literal["answered", "failed", "cancelled", "redirected"]
 State = Literal["open", "waiting", "closed"]
@@ -51,13 +52,11 @@ RETRIED = frozenset({401, 407, 413, 415, 416, 420, 421, 422, 484, 488, 494})
 MAX_BRANCHES = 32  # branches are the sender's to invent
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(Struct):
     """One attempt. `deadline` is when `due` has something to say: (from, after) in ns, None for never."""
 
     started_ns: int
     cseq: int
-    branch: str = ""
     state: State = "open"
     outcome: Outcome | None = None
     status: int | None = None  # of the final response that decided, or would without a retry
@@ -68,12 +67,13 @@ class Attempt:
     refused: bool = False  # the last final was the vc's own refusal (Throttles)
     cancelled: bool = False  # a CANCEL was the last word of the caller
     deadline: tuple[int, int] | None = None
-    _branches: dict[str, int] = field(default_factory=dict)  # branch: its final status, 0 while open
+    _branches: dict[str, int] = {}  # branch: its final status, 0 while open
     _global: int | None = None  # a 6xx
 
-    def __post_init__(self) -> None:
-        self.deadline = (self.started_ns, TIMER_B_NS)
-        self._branches[self.branch] = 0
+    @classmethod
+    def begin(cls, started_ns: int, cseq: int, branch: str) -> Attempt:
+        """An INVITE that begins an attempt of its own."""
+        return cls(started_ns, cseq, deadline=(started_ns, TIMER_B_NS), _branches={branch: 0})
 
     def takes(self, cseq: int) -> bool:
         """Whether an INVITE with this CSeq belongs here, rather than being an attempt of its own."""

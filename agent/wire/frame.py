@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 STRIDE = 5
 OFFSET, CAPTURED, WIRE, STAMP, ORIGIN = range(STRIDE)
@@ -33,8 +34,7 @@ def origin(link_type: int, interface: int, packet_type: int = UNKNOWN_TYPE) -> i
     return link_type << 32 | packet_type << 16 | interface
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(Struct, frozen=True):
     """The capture itself missed `count` frames (None: it cannot say how many) in (start_ns, end_ns)."""
 
     start_ns: int
@@ -42,8 +42,7 @@ class Loss:
     count: int | None
 
 
-@dataclass(slots=True)
-class Frame:
+class Frame(Struct):
     """One frame on its own: what leaves the loop for the slow path."""
 
     data: bytes
@@ -52,8 +51,7 @@ class Frame:
     wire_length: int
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(Struct):
     """Frames in capture-time order, and what the capture missed since the batch before.
 
     `data` may be reused by its source once the next batch is asked for: keep no view of it.
@@ -61,7 +59,7 @@ class Batch:
 
     data: bytes | bytearray | memoryview
     index: array[int]
-    losses: list[Loss] = field(default_factory=list)
+    losses: list[Loss] = []
 
     def __len__(self) -> int:
         return len(self.index) // STRIDE

@@ -12,9 +12,10 @@ A datagram is a compound: packets one after the other, each with its own length.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from struct import Struct
 from typing import NamedTuple
+
+import msgspec
 
 from agent.errors import Reason, WireError
 from agent.wire import xr
@@ -91,18 +92,17 @@ class Feedback(NamedTuple):
     media_ssrc: int
 
 
-@dataclass(slots=True)
-class Compound:
+class Compound(msgspec.Struct):
     """What one datagram said, each list in the order of the wire."""
 
-    reports: list[SenderReport | ReceiverReport] = field(default_factory=list)
-    sdes: list[Description] = field(default_factory=list)
-    byes: list[Bye] = field(default_factory=list)
-    apps: list[App] = field(default_factory=list)
-    xr: list[xr.ExtendedReport] = field(default_factory=list)
-    feedback: list[Feedback] = field(default_factory=list)
+    reports: list[SenderReport | ReceiverReport] = []
+    sdes: list[Description] = []
+    byes: list[Bye] = []
+    apps: list[App] = []
+    xr: list[xr.ExtendedReport] = []
+    feedback: list[Feedback] = []
     unknown: int = 0  # packets of types nobody here reads
-    rejects: list[Reason] = field(default_factory=list)
+    rejects: list[Reason] = []
 
     @property
     def feedback_count(self) -> int:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from agent.errors import Reason, WireError
 
@@ -57,17 +58,16 @@ class Candidate(NamedTuple):
     typ: str
 
 
-@dataclass(slots=True)
-class Media:
+class Media(Struct):
     """One m= section with what it inherits from the session."""
 
     kind: str  # "audio", "video", "image", ... in lower case
     port: int  # 0: rejected or switched off (RFC 3264 5.1)
     protocol: str  # "RTP/AVP", "udptl", ... as written
     port_count: int = 1
-    payload_types: list[int] = field(default_factory=list)  # in order of preference; RTP only
-    rtpmap: dict[int, tuple[str, int, int]] = field(default_factory=dict)  # name, clock rate, channels
-    fmtp: dict[int, str] = field(default_factory=dict)
+    payload_types: list[int] = []  # in order of preference; RTP only
+    rtpmap: dict[int, tuple[str, int, int]] = {}  # name, clock rate, channels
+    fmtp: dict[int, str] = {}
     address: str = ""  # "" where neither the section nor the session has a c= line
     direction: str = "sendrecv"
     rtcp_address: str = ""
@@ -75,8 +75,8 @@ class Media:
     rtcp_mux: bool = False  # offered or accepted (RFC 5761); both must have said so for it to hold
     ptime: float | None = None  # milliseconds, like maxptime
     maxptime: float | None = None
-    ssrcs: list[int] = field(default_factory=list)  # a=ssrc (RFC 5576)
-    candidates: list[Candidate] = field(default_factory=list)
+    ssrcs: list[int] = []  # a=ssrc (RFC 5576)
+    candidates: list[Candidate] = []
     mid: str = ""
     crypto: bool = False  # keys are offered here or for the session: SDES, DTLS or ZRTP, whatever the profile
 
@@ -110,8 +110,7 @@ class Media:
         return self.rtpmap.get(payload_type) or STATIC.get(payload_type)
 
 
-@dataclass(slots=True)
-class Session:
+class Session(Struct):
     """A session description. `connection` (an address) and `direction` are the session-level ones."""
 
     origin: Origin | None

@@ -23,8 +23,9 @@ A value that is absent, unreadable or out of its range is None.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 CONTENT_TYPE = "application/vq-rtcpxr"
 HEADERS = (
@@ -49,8 +50,7 @@ class Socket(NamedTuple):
     ssrc: int | None
 
 
-@dataclass(slots=True)
-class Metrics:
+class Metrics(Struct):
     """One end's reception (RFC 6035 4.6.1 to 4.6.2.x)."""
 
     payload_type: int | None = None
@@ -80,8 +80,7 @@ class Metrics:
     mos_cq: float | None = None
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct):
     """One report. `final` is the CallTerm report of a session, which covers it from its start."""
 
     kind: str  # "session", "interval" or "alert"
@@ -94,8 +93,7 @@ class Report:
     remote: Metrics | None = None
 
 
-@dataclass(slots=True)
-class RtpStat:
+class RtpStat(Struct):
     """The statistics header of one end; `received` and `lost` are what reached it, `*_sent` the other way."""
 
     packets_sent: int | None = None

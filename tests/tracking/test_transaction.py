@@ -10,7 +10,7 @@ WINDOW = 5 * SECOND_NS
 
 
 def attempt() -> Attempt:
-    return Attempt(0, 1, "x")
+    return Attempt.begin(0, 1, "x")
 
 
 @pytest.mark.parametrize("status", [200, 202, 299])
