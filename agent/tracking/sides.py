@@ -124,6 +124,8 @@ class Sides:
     def _match(self, address: str) -> tuple[Side, Connector | None]:
         if address in self._vc:
             return "vc", None
+        if not self._networks:
+            return "remote", None
         parsed = ip_address(address)
         for network, connector in self._networks:
             if parsed.version == network.version and parsed in network:

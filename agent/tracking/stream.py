@@ -45,6 +45,7 @@ _SPECIAL = {
 Observer = Literal["vc", "customer"]
 Harvest = list[tuple[int, tuple[float, ...]]]  # stream id, its counters in the order of COUNTERS
 Rows = dict[int, tuple[int, int]]  # payload type: clock rate (Hz), kind
+Said = tuple[str, tuple[tuple[tuple[int, tuple[str, int, int]], ...], ...]]  # kind, each m-line's rtpmap
 
 SILENCE_NS = 2_000_000_000  # after that long without a packet the loop judges what is open
 PAUSE_NS = 500_000_000  # a stream silent for so long when its media is renegotiated may begin anywhere
@@ -80,7 +81,7 @@ class Streams:
         self._offers = offers
         self._measure = Measure(loop, quality)
         self._found = Found()
-        self._codecs: dict[tuple[tuple[int, str], ...], dict[int, str]] = {}
+        self._codecs: dict[Said, tuple[Mapping[int, str], int]] = {}
         self._told: set[Stream] = set()  # the far end spoke of them in a minute that is still open
         self._judged_ns = 0
         self.shedding = False  # the host cannot follow: what no SDP explains is left alone
@@ -276,11 +277,20 @@ class Streams:
             first, second = description.ours, description.far
             medias = [*medias, *first, *second] if towards else [*second, *first, *medias]
         stream.audio = section.kind == "audio"
-        rows, names = payload_rows(media for media in medias if media.kind == section.kind)
-        stream.codecs = names
-        if len(self._codecs) < _MAX_CODECS:
-            stream.codecs = self._codecs.setdefault(tuple(names.items()), names)
-        self._loop.set_map(stream.id, self._loop.payload_map(rows))
+        medias = [media for media in medias if media.kind == section.kind]
+        stream.codecs, map_id = self._codecs_of(section.kind, medias)
+        self._loop.set_map(stream.id, map_id)
+
+    def _codecs_of(self, kind: str, medias: list[Media]) -> tuple[Mapping[int, str], int]:
+        """Encoding names and the loop's map of what `medias` say; streams that say the same share them."""
+        said = (kind, tuple(tuple(media.rtpmap.items()) for media in medias if media.rtpmap))
+        known = self._codecs.get(said)
+        if known is None:
+            rows, names = payload_rows(medias)
+            known = names, self._loop.payload_map(rows)
+            if len(self._codecs) < _MAX_CODECS:
+                self._codecs[said] = known
+        return known
 
     def _detach(self, stream: Stream) -> None:
         if stream.leg is not None:

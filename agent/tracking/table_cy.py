@@ -16,7 +16,7 @@ collide.
 from __future__ import annotations
 
 import mmap
-import secrets
+import os
 
 from agent.wire.packet_cy import address, halves
 
@@ -71,7 +71,7 @@ class Table:
         self.queue_mask = self.widest - 1
         self.queue = memoryview(mmap.mmap(-1, self.widest * 4)).cast("i")
         self.odd0, self.odd1, self.odd2, self.odd3, self.odd4, self.odd5 = (
-            secrets.randbits(64) | 1 for _ in range(6)
+            int.from_bytes(os.urandom(8), "little") | 1 for _ in range(6)
         )
 
     def row(self, number: cython.ulonglong) -> Row:

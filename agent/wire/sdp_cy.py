@@ -8,7 +8,6 @@ Encoding names are as written: compare them without regard to case (RFC 8866 6.6
 from __future__ import annotations
 
 import ipaddress
-import re
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -36,8 +35,6 @@ STATIC: dict[int, tuple[str, int, int]] = {
     18: ("G729", 8000, 1), 25: ("CelB", 90000, 1), 26: ("JPEG", 90000, 1), 28: ("nv", 90000, 1),
     31: ("H261", 90000, 1), 32: ("MPV", 90000, 1), 33: ("MP2T", 90000, 1), 34: ("H263", 90000, 1),
 }  # fmt: skip
-
-_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 class Origin(NamedTuple):
@@ -138,7 +135,11 @@ def parse(data: bytes) -> Session:
     current: Media | None = None
     explicit_rtcp: list[tuple[int, str]] = []  # by section: port (0: not given) and address
     skipping = False
-    for line in _LINE_END.split(str(data, "utf-8", "backslashreplace")):
+    line: str
+    kind: str
+    value: str
+    text = data.decode("utf-8", "backslashreplace")
+    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         kind, value = line[:2], line[2:].strip()
         if kind == "a=" and not skipping:
             name, _, rest = value.partition(":")

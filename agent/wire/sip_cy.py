@@ -40,9 +40,13 @@ _COMPACT = {
 _SHORT = {long: short for short, long in _COMPACT.items()}
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
-_FOLD = re.compile(rb"\n[ \t]+")  # 7.3.1: the line break and the blanks after it are one SP
-_TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")  # 25.1 token
-_VERSION = re.compile(r"SIP/[0-9]{1,3}\.[0-9]{1,3}", re.IGNORECASE)
+# As text: few messages need them, so `re` compiles them when one does, and keeps them.
+_TOKEN = r"[A-Za-z0-9.!%*_+`'~-]+"  # 25.1 token
+_VERSION = r"(?i:SIP/[0-9]{1,3}\.[0-9]{1,3})"
+_SENT_BY = r"(?i:\s*SIP\s*/\s*[\w.]+\s*/\s*[\w-]+\s+([^;,]*))"
+_NUMBER = r"\s*[+\d*#(%][\d().*#A-Fa-f%-]*(?=;)"
+_BOUNDARY = r'(?i:boundary\s*=\s*(?:"([^"]+)"|([^\s;,"]+)))'
+_FOLD = rb"\n[ \t]+"  # 7.3.1: the line break and the blanks after it are one SP
 # Patterns meet hostile text of 64 KiB, so none may scan one stretch twice: no two neighbouring repeats that
 # match the same characters, none that is tried again from each character of what it failed on.
 # 25.1: quoted-string = DQUOTE *(qdtext / quoted-pair) DQUOTE
@@ -51,12 +55,9 @@ _NAME_ADDR = re.compile(rf'(?:\s*{_QUOTED}\s*|[^<"]*+)<([^>]*)>(.*)', re.DOTALL)
 _PARAMETER = re.compile(rf';\s*([^\s;=,"]+)\s*(?:=\s*({_QUOTED}|[^\s;,]*))?')
 _LIST_STOP = re.compile(r'[",<]')
 _QUOTE_REST = re.compile(r'(?:[^"\\]|\\.)*+"', re.DOTALL)
-_SENT_BY = re.compile(r"\s*SIP\s*/\s*[\w.]+\s*/\s*[\w-]+\s+([^;,]*)", re.IGNORECASE)
 _URI = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)\s*:(.*)", re.DOTALL)
 _HOST = re.compile(r"\s*(?:\[([^\]]*)\]?|([^\s:;?>]*))\s*(?::\s*(\d{1,5}))?")
-_NUMBER = re.compile(r"\s*[+\d*#(%][\d().*#A-Fa-f%-]*(?=;)")
 _DIGITS = re.compile(r"\s*([0-9]{1,10})(?![0-9])")
-_BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]+)"|([^\s;,"]+))', re.IGNORECASE)
 _LOOKS = re.compile(
     rb"[\r\n]*+(?:SIP/[0-9]\.[0-9] ++[1-6][0-9]{2}(?![0-9])|[A-Za-z0-9.!%*_+`'~-]{1,64}(?= )[^\n]* SIP/)",
     re.IGNORECASE,
@@ -91,7 +92,7 @@ def parse_uri(text: str) -> Uri:
         if again:
             user, host = f"{user}@{more}", last + host[len(more) + 1 + len(last) :]
     user = user.partition(":")[0]
-    if ";" in user and (number_only := _NUMBER.match(user)):
+    if ";" in user and (number_only := re.match(_NUMBER, user)):
         user = number_only[0]  # 19.1.6 telephone-subscriber: its parameters are no part of the number
     found = _HOST.match(host)
     assert found  # every part of the pattern may be empty
@@ -156,7 +157,7 @@ class Message:
         else:
             # Cut by the snap length: the last line counts only if its end was captured.
             end, self._body_at, self._whole = data.rfind(b"\n") + 1, len(data), False
-        self._head = _FOLD.sub(b" ", data[start:end].replace(b"\r\n", b"\n").rstrip(b"\n"))
+        self._head = re.sub(_FOLD, b" ", data[start:end].replace(b"\r\n", b"\n").rstrip(b"\n"))
         self._at, self._end = 0, len(self._head)
 
     def _identify(self) -> None:
@@ -209,7 +210,7 @@ class Message:
             code = words[1] if len(words) > 1 else ""
             if len(code) != 3 or not code.isascii() or not code.isdigit() or not "1" <= code[0] <= "6":
                 raise WireError(Reason.SIP_START_LINE)
-            if words[0] != "SIP/2.0" and not _VERSION.fullmatch(words[0]):
+            if words[0] != "SIP/2.0" and not re.fullmatch(_VERSION, words[0]):
                 raise WireError(Reason.SIP_START_LINE)
             self.status = int(code)
             self.reason = words[2] if len(words) > 2 else ""
@@ -220,9 +221,9 @@ class Message:
             uri, _, version = rest.strip().rpartition(" ")
             words = [method, uri.strip(), version]
         method, uri, version = words
-        if version != "SIP/2.0" and not _VERSION.fullmatch(version):
+        if version != "SIP/2.0" and not re.fullmatch(_VERSION, version):
             raise WireError(Reason.SIP_START_LINE)
-        if not uri or not ((method.isascii() and method.isalpha()) or _TOKEN.fullmatch(method)):
+        if not uri or not ((method.isascii() and method.isalpha()) or re.fullmatch(_TOKEN, method)):
             raise WireError(Reason.SIP_START_LINE)
         self.is_request = True
         self.method = method
@@ -312,7 +313,7 @@ class Message:
     @property
     def via_sent_by(self) -> str:
         """`host[:port]` of the top Via as written, "" if it cannot be read."""
-        matched = _SENT_BY.match(self.top_via)
+        matched = re.match(_SENT_BY, self.top_via)
         return matched[1].strip() if matched else ""
 
     @property
@@ -577,7 +578,7 @@ def _find_part(body: bytes, content_type: str, wanted: bytes, depth: int) -> byt
         return body if body.lstrip()[:3] == b"v=0" else None
     if not kind.startswith("multipart/") or depth >= _NESTING_MAX:
         return None
-    named = _BOUNDARY.search(content_type)
+    named = re.search(_BOUNDARY, content_type)
     if named:
         delimiter = b"--" + (named[1] or named[2]).encode("utf-8", "replace")
     else:
@@ -592,7 +593,7 @@ def _find_part(body: bytes, content_type: str, wanted: bytes, depth: int) -> byt
         if not blank:
             continue
         head, inner = part[: max(blank.start() - 1, 0)], part[blank.end() - 1 :].removesuffix(b"\r")
-        text = str(_FOLD.sub(b" ", head.replace(b"\r\n", b"\n")), "utf-8", _ERRORS)
+        text = str(re.sub(_FOLD, b" ", head.replace(b"\r\n", b"\n")), "utf-8", _ERRORS)
         fields = {
             name.strip().lower(): value.strip()
             for name, colon, value in (line.partition(":") for line in text.split("\n"))

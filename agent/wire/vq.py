@@ -37,8 +37,9 @@ HEADERS = (
     "x-siemens-rtp-stats-list",
 )
 
-_PAIR = re.compile(r'(?<![\w-])([A-Za-z][\w-]*)=("[^"]*"|\S*)')
-_NUMBER = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,6})?")
+# As text: `re` compiles them when the first report comes, which is never on most hosts.
+_PAIR = r'(?<![\w-])([A-Za-z][\w-]*)=("[^"]*"|\S*)'
+_NUMBER = r"-?[0-9]{1,12}(?:\.[0-9]{1,6})?"
 _LINES_MAX = 256  # a report has about 30; a body can bring 30,000
 
 
@@ -146,7 +147,9 @@ def parse(data: bytes) -> Report | None:
         elif name in _SECTIONS:
             if current is None:  # measurements before their heading: some phones leave it out
                 current = report.local = Metrics()
-            _SECTIONS[name](current, {key.upper(): value.strip('"') for key, value in _PAIR.findall(rest)})
+            _SECTIONS[name](
+                current, {key.upper(): value.strip('"') for key, value in re.findall(_PAIR, rest)}
+            )
     if not report.call_id and report.dialog:
         report.call_id = report.dialog[0]
     return report
@@ -161,7 +164,7 @@ def _dialog(text: str) -> tuple[str, str, str] | None:
 
 def _socket(text: str) -> Socket | None:
     """IP=10.10.1.100 PORT=5000 SSRC=1a3b5c7d; the SSRC is hexadecimal, with or without 0x."""
-    pairs = {key.upper(): value for key, value in _PAIR.findall(text)}
+    pairs = {key.upper(): value for key, value in re.findall(_PAIR, text)}
     if not pairs.get("IP"):
         return None
     port = _number(pairs.get("PORT"), 0, 65535)
@@ -174,7 +177,7 @@ def _socket(text: str) -> Socket | None:
 
 def _number(text: str | None, least: float, most: float) -> float | None:
     """A decimal in [least, most]; what the formats write for "unknown" (127, -1) lies outside."""
-    if not text or not _NUMBER.fullmatch(text):
+    if not text or not re.fullmatch(_NUMBER, text):
         return None
     value = float(text)
     return value if least <= value <= most else None
