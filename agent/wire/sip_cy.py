@@ -449,8 +449,8 @@ def _needed(head: bytes, at: cython.Py_ssize_t, colon: cython.Py_ssize_t) -> cyt
 
 
 def _name_end(head: bytes, at: cython.Py_ssize_t, colon: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Where a header's name ends: 25.1 allows blanks before the colon."""
-    while colon > at and (head[colon - 1] == SPACE or head[colon - 1] == TAB):
+    """Where a header's name ends: 25.1 allows blanks before the colon, and we any such octet."""
+    while colon > at and head[colon - 1] <= SPACE:
         colon -= 1
     return colon
 
