@@ -322,12 +322,12 @@ class Loop(Losses):
         entry: cython.ulonglong = self.slots[hashed & self.mask]
         if entry == 0 or entry >> 32 != hashed:
             return 0
-        row: Row = self.row((entry & MASK32) - 1)
+        row: Row = row_of(self, (entry & MASK32) - 1)
         seq: cython.ulonglong = self.seen[position & 15]
         if cython.compiled:
             prefetch(row)  # type: ignore[name-defined]
             prefetch(cython.address(row.first_ns))  # type: ignore[name-defined]
-            prefetch(self.half(row, self.odd_now))  # type: ignore[name-defined]
+            prefetch(half(row, self.odd_now))  # type: ignore[name-defined]
             prefetch(cython.address(row.window[seq & (WINDOW - 1)]))  # type: ignore[name-defined]
         return 0
 
@@ -391,12 +391,12 @@ class Loop(Losses):
             )
             if number < 0:
                 return 0
-            row = self.row(number)
+            row = row_of(self, number)
             row.first_ns = stamp_ns
             row.last_ns = stamp_ns
             row.since = GMIN
             return self.probe(row, stamp_ns, seq, ts, second & 127)
-        row = self.row(number)
+        row = row_of(self, number)
         if row.state == ACCEPTED:
             return self.count(row, stamp_ns, seq, ts, second)
         if (seq - row.top) & 0xFFFF == 1:
@@ -581,7 +581,7 @@ class Loop(Losses):
             self.minute_from = minute * self.minute_ns
             self.minute_to = self.minute_from + self.minute_ns
             self.odd_now = minute & 1
-        return self.half(row, self.odd_now)
+        return half(row, self.odd_now)
 
     # --- jitter and the jitter buffer
 

@@ -188,7 +188,7 @@ class Losses(Table):
         row: Row
         before: cython.longlong = before_ns
         for number in range(self.used):
-            row = self.row(number)
+            row = row_of(self, number)
             if row.state == ACCEPTED and row.unjudged > 0 and row.last_ns + SILENCE_NS <= before:
                 self.judge_to(row, self.minute_at(row, row.last_ns + SILENCE_NS), row.top)
 
@@ -197,7 +197,7 @@ class Losses(Table):
         number: cython.longlong
         row: Row
         for number in range(self.used):
-            row = self.row(number)
+            row = row_of(self, number)
             if row.state == ACCEPTED:
                 self.end(row)
 
@@ -217,12 +217,12 @@ class Losses(Table):
         row: Row
         before: cython.longlong = before_ns
         for number in range(self.used):
-            row = self.row(number)
+            row = row_of(self, number)
             if row.state == FREE or row.last_ns >= before:
                 continue
             if row.state == ACCEPTED:
                 self.end(row)
-                if self.holds(self.half(row, 0)) or self.holds(self.half(row, 1)):
+                if self.holds(half(row, 0)) or self.holds(half(row, 1)):
                     continue
                 freed.append(number)
             self.remove(number)
@@ -233,7 +233,7 @@ class Losses(Table):
     def harvest(self, stream: int, minute_start_ns: int) -> tuple[float, ...]:
         """The stream's counters of that minute, in the order of COUNTERS; they start at 0 again."""
         row: Row = self.known(stream)
-        return self.take(self.half(row, self.is_odd(minute_start_ns)))
+        return self.take(half(row, self.is_odd(minute_start_ns)))
 
     def is_odd(self, minute_start_ns: cython.longlong) -> cython.int:
         return (minute_start_ns // self.minute_ns) & 1
@@ -285,15 +285,15 @@ class Losses(Table):
         here: Minute
         odd: cython.int = self.is_odd(minute_start_ns)
         for number in range(self.used):
-            row = self.row(number)
+            row = row_of(self, number)
             if row.state == FREE:
                 continue
-            here = self.half(row, odd)
+            here = half(row, odd)
             if row.state == ACCEPTED:
                 if self.holds(here):
                     result.append((number, self.take(here)))
             elif here.packets > 0:
-                self.move_on(here, self.half(row, 1 - odd))
+                self.move_on(here, half(row, 1 - odd))
         return result
 
     def move_on(self, here: Minute, there: Minute) -> None:

@@ -233,7 +233,7 @@ def _marks(
     mask: cython.longlong
     bit: cython.longlong = 1
     for at in range(len(rows)):
-        row = table.row(rows[at])
+        row = row_of(table, rows[at])
         mask = 0
         for place in range(32):
             if (row.window[first + place] & which != 0) != (which == CELL_COUNT):
@@ -249,7 +249,7 @@ def _mark(
     mask: cython.longlong
     bit: cython.uint = 1 if which == CELL_COUNT else which
     for number, mask in zip(rows, masks, strict=True):
-        row = table.row(number)
+        row = row_of(table, number)
         for at in range(32):
             if ((mask >> at) & 1 != 0) != (which == CELL_COUNT):
                 row.window[first + at] |= bit

@@ -1,3 +1,4 @@
+# cython: language_level=3, boundscheck=True, wraparound=False, initializedcheck=False
 # Rows as agent/tracking/row.py describes them: the same fields in the same order.
 cdef struct MinuteFields:
     long long bytes
@@ -94,7 +95,6 @@ cdef class Table:
     cdef readonly long long used, live
     cdef long long spares, queued, oldest, queue_mask
 
-    cdef Row row(self, unsigned long long number) except NULL nogil
     cdef Row known(self, long long stream) except NULL
     cdef unsigned long long hash(self, unsigned long long a, unsigned long long b, unsigned long long c, unsigned long long d, unsigned long long e) noexcept nogil
     cdef unsigned long long hash_of(self, Row row) noexcept nogil
@@ -104,5 +104,10 @@ cdef class Table:
     cdef int remove(self, long long number) except -1 nogil
     cdef int grow(self) except -1 nogil
     cdef int waits(self, long long position) except -2 nogil
-    cdef Minute half(self, Row row, int odd) noexcept nogil
     cdef Minute minute_at(self, Row row, long long stamp_ns) noexcept nogil
+
+cdef inline Row row_of(Table table, unsigned long long number) except NULL nogil:
+    return <Row>&table.memory[number * ROW_BYTES]
+
+cdef inline Minute half(Row row, bint odd) noexcept nogil:
+    return &row.odd if odd else &row.even

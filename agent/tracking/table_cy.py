@@ -32,6 +32,14 @@ if not cython.compiled:  # table_cy.pxd holds the same values for the compiler
     FREE, CANDIDATE, ACCEPTED = range(3)
     MASK64, MASK32 = 0xFFFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF
 
+    def row_of(table: Table, number: int) -> Row:
+        return table.rows[number]
+
+    def half(row: Row, odd: int) -> Minute:
+        minute: Minute = row.odd if odd else row.even
+        return minute
+
+
 COUNTERS = (
     "packets",
     "bytes",
@@ -74,14 +82,6 @@ class Table:
             int.from_bytes(os.urandom(8), "little") | 1 for _ in range(6)
         )
 
-    def row(self, number: cython.ulonglong) -> Row:
-        row: Row
-        if cython.compiled:
-            row = cython.cast(Row, cython.address(self.memory[number * ROW_BYTES]))
-        else:
-            row = self.rows[number]
-        return row
-
     # --- the hash table: a slot is hash << 32 | row + 1, or 0
 
     def hash(
@@ -119,7 +119,7 @@ class Table:
             if entry == 0:
                 return -1
             if entry >> 32 == hashed:
-                row = self.row((entry & MASK32) - 1)
+                row = row_of(self, (entry & MASK32) - 1)
                 if (
                     row.sockets == e
                     and row.src_lo == b
@@ -146,14 +146,14 @@ class Table:
             self.slots[at] = 0
         self.mask = self.mask * 2 + 1
         for number in range(self.used):
-            row = self.row(number)
+            row = row_of(self, number)
             if row.state != FREE:
                 self.place(self.hash_of(row), number)
         return 0
 
     def revive(self, number: int) -> None:
         """A row filled from outside: what of it follows from the rest."""
-        row: Row = self.row(number)
+        row: Row = row_of(self, number)
         row.state = ACCEPTED
         if row.codec >> 8:
             row.scale = 1e-3 / (row.codec >> 8)
@@ -163,7 +163,7 @@ class Table:
         self.used = used
         self.spares = self.live = self.streams = 0
         for number in range(used - 1, -1, -1):
-            row: Row = self.row(number)
+            row: Row = row_of(self, number)
             if row.state == FREE:
                 self.spare[self.spares] = number
                 self.spares += 1
@@ -180,7 +180,7 @@ class Table:
     def waits(self, position: cython.longlong) -> cython.int:
         """The row of the candidate queued as number `position`, or -1 when it is none any more."""
         number: cython.longlong = self.queue[position & self.queue_mask]
-        row: Row = self.row(number)
+        row: Row = row_of(self, number)
         if row.state == CANDIDATE and row.queue == position & MASK32:
             return number
         return -1
@@ -215,7 +215,7 @@ class Table:
             return -1
         if (self.live + 1) * 2 > self.mask + 1 and self.mask + 1 < self.widest:
             self.grow()
-        row: Row = self.row(number)
+        row: Row = row_of(self, number)
         if cython.compiled:
             memset(row, 0, ROW_BYTES)  # type: ignore[name-defined] # noqa: F821
         else:
@@ -235,7 +235,7 @@ class Table:
 
     def remove(self, number: cython.longlong) -> cython.int:
         """Free a row. Slots behind it move up, so that no tombstone ever lengthens a search."""
-        row: Row = self.row(number)
+        row: Row = row_of(self, number)
         entry: cython.ulonglong
         hashed: cython.ulonglong = self.hash_of(row)
         hole: cython.ulonglong = hashed & self.mask
@@ -263,15 +263,7 @@ class Table:
         """The counters of the minute that `stamp_ns` counts in: its own, or the oldest open one."""
         if stamp_ns < self.closed_ns:
             stamp_ns = self.closed_ns
-        return self.half(row, (stamp_ns // self.minute_ns) & 1)
-
-    def half(self, row: Row, odd: cython.int) -> Minute:
-        minute: Minute
-        if cython.compiled:
-            minute = cython.address(row.odd) if odd else cython.address(row.even)
-        else:
-            minute = row.odd if odd else row.even
-        return minute
+        return half(row, (stamp_ns // self.minute_ns) & 1)
 
     # --- what Python asks of one stream
 
@@ -282,7 +274,7 @@ class Table:
         number: int = self.lookup(a, b, c, d, ssrc << 32 | src_port << 16 | dst_port)
         if number < 0:
             return -1
-        row: Row = self.row(number)
+        row: Row = row_of(self, number)
         return number if row.state == ACCEPTED else -1
 
     def known(self, stream: cython.longlong) -> Row:
@@ -293,7 +285,7 @@ class Table:
         """
         if not 0 <= stream < self.used:
             raise IndexError(f"no stream {stream}")
-        row: Row = self.row(stream)
+        row: Row = row_of(self, stream)
         if row.state == FREE:
             raise IndexError(f"no stream {stream}")
         return row
@@ -332,7 +324,7 @@ class Table:
     def shift(self, shift_ns: int) -> None:
         """Move every time in the table: the clock was set. Harvest the open minutes first."""
         for number in range(self.used):
-            row: Row = self.row(number)
+            row: Row = row_of(self, number)
             if row.state != FREE:
                 row.last_ns += shift_ns
                 row.first_ns += shift_ns
@@ -354,7 +346,7 @@ class Table:
         """Ids of the accepted streams."""
         accepted: list[int] = []
         for number in range(self.used):
-            row: Row = self.row(number)
+            row: Row = row_of(self, number)
             if row.state == ACCEPTED:
                 accepted.append(number)
         return accepted

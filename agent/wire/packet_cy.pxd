@@ -31,20 +31,24 @@ cdef extern from *:
     """
     const unsigned long long V4_MAPPED "SBCWATCH_V4_MAPPED"
 
-# Big-endian loads. The second address is never read: forming both has checked both ends against the buffer.
+ctypedef const unsigned char *Octets
+
+# Big-endian loads from bytes that `octets` has checked.
 cdef extern from *:
     """
-    static inline unsigned int sbcwatch_load16(const unsigned char *p, const unsigned char *last) {
-        (void)last;
-        return (unsigned int)p[0] << 8 | p[1];
+    static inline unsigned int sbcwatch_load16(const unsigned char *p, int at) {
+        return (unsigned int)p[at] << 8 | p[at + 1];
     }
-    static inline unsigned int sbcwatch_load32(const unsigned char *p, const unsigned char *last) {
-        (void)last;
-        return (unsigned int)p[0] << 24 | (unsigned int)p[1] << 16 | (unsigned int)p[2] << 8 | p[3];
+    static inline unsigned int sbcwatch_load32(const unsigned char *p, int at) {
+        return sbcwatch_load16(p, at) << 16 | sbcwatch_load16(p, at + 2);
+    }
+    static inline unsigned long long sbcwatch_load64(const unsigned char *p, int at) {
+        return (unsigned long long)sbcwatch_load32(p, at) << 32 | sbcwatch_load32(p, at + 4);
     }
     """
-    unsigned int load16 "sbcwatch_load16"(const unsigned char *first, const unsigned char *last) nogil
-    unsigned int load32 "sbcwatch_load32"(const unsigned char *first, const unsigned char *last) nogil
+    unsigned int load16 "sbcwatch_load16"(Octets octets, int at) nogil
+    unsigned int load32 "sbcwatch_load32"(Octets octets, int at) nogil
+    unsigned long long load64 "sbcwatch_load64"(Octets octets, int at) nogil
 
 @cython.final
 cdef class Decoder:
@@ -70,6 +74,7 @@ cdef class Decoder:
     cdef int tunnel(self) except -100 nogil
     cdef int classify(self) except -100 nogil
     cdef int glance(self, long long at, long long end) except -1 nogil
-    cdef int be16(self, long long at) except -1 nogil
-    cdef unsigned long long be32(self, long long at) except? 0 nogil
-    cdef unsigned long long be64(self, long long at) except? 0 nogil
+    cdef Octets octets(self, unsigned long long at, unsigned long long count) except NULL nogil
+    cdef int be16(self, unsigned long long at) except -1 nogil
+    cdef unsigned long long be32(self, unsigned long long at) except? 0 nogil
+    cdef unsigned long long be64(self, unsigned long long at) except? 0 nogil

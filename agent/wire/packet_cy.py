@@ -26,6 +26,17 @@ if not cython.compiled:  # packet_cy.pxd holds the same values for the compiler
     PAYLOAD_STUN, PAYLOAD_ZRTP, PAYLOAD_DTLS, PAYLOAD_SHORT = range(4, 8)
     MAX_LAYERS = 16  # tags, tunnels and extension headers of one frame
     V4_MAPPED = 0xFFFF_0000_0000
+    Octets = bytes | bytearray | memoryview
+
+    def load16(octets: Octets, at: int) -> int:
+        return octets[at] << 8 | octets[at + 1]
+
+    def load32(octets: Octets, at: int) -> int:
+        return load16(octets, at) << 16 | load16(octets, at + 2)
+
+    def load64(octets: Octets, at: int) -> int:
+        return load32(octets, at) << 32 | load32(octets, at + 4)
+
 
 # Kinds of frame and of UDP payload as the rest of Python reads them.
 KIND_NOT_IP, KIND_UDP, KIND_FRAGMENT, KIND_TCP, KIND_OTHER_IP = range(5)
@@ -70,24 +81,26 @@ class Decoder:
         kind: int = self.classify()
         return kind
 
-    # --- big-endian reads; the first and the last byte are bounds-checked
+    # --- big-endian reads
 
-    def be16(self, at: cython.longlong) -> cython.int:
+    def octets(self, at: cython.ulonglong, count: cython.ulonglong) -> Octets:
+        """`count` > 0 bytes of the buffer; the first and the last are bounds-checked, once for all."""
+        found: Octets
         if cython.compiled:
-            first, last = cython.address(self.view[at]), cython.address(self.view[at + 1])
-            return load16(first, last)  # type: ignore[name-defined] # noqa: F821
-        return self.view[at] << 8 | self.view[at + 1]
+            found = cython.address(self.view[at])
+            cython.address(self.view[at + count - 1])
+        else:
+            found = self.view[at : at + count]
+        return found
 
-    def be32(self, at: cython.longlong) -> cython.ulonglong:
-        if cython.compiled:
-            first, last = cython.address(self.view[at]), cython.address(self.view[at + 3])
-            return load32(first, last)  # type: ignore[name-defined] # noqa: F821
-        return self.view[at] << 24 | self.view[at + 1] << 16 | self.view[at + 2] << 8 | self.view[at + 3]
+    def be16(self, at: cython.ulonglong) -> cython.int:
+        return load16(self.octets(at, 2), 0)
 
-    def be64(self, at: cython.longlong) -> cython.ulonglong:
-        high: cython.ulonglong = self.be32(at)
-        low: cython.ulonglong = self.be32(at + 4)
-        return high << 32 | low
+    def be32(self, at: cython.ulonglong) -> cython.ulonglong:
+        return load32(self.octets(at, 4), 0)
+
+    def be64(self, at: cython.ulonglong) -> cython.ulonglong:
+        return load64(self.octets(at, 8), 0)
 
     # --- layers, outermost first
 
@@ -184,8 +197,9 @@ class Decoder:
         at: cython.longlong = self.at
         if at + 20 > self.end:
             return SHORT_IP
-        header: cython.longlong = (self.view[at] & 15) << 2
-        total: cython.longlong = self.be16(at + 2)
+        ip: Octets = self.octets(at, 20)
+        header: cython.longlong = (ip[0] & 15) << 2
+        total: cython.longlong = load16(ip, 2)
         if total == 0:  # segmentation offload: the length did not fit
             total = self.end - at
         if header < 20 or total < header:
@@ -193,16 +207,16 @@ class Decoder:
         if at + header > self.end:
             return SHORT_IP
         self.ip_version = 4
-        self.protocol = self.view[at + 9]
+        self.protocol = ip[9]
         self.src_hi = 0
         self.dst_hi = 0
-        self.src_lo = V4_MAPPED | self.be32(at + 12)
-        self.dst_lo = V4_MAPPED | self.be32(at + 16)
+        self.src_lo = V4_MAPPED | load32(ip, 12)
+        self.dst_lo = V4_MAPPED | load32(ip, 16)
         self.payload_offset = at + header
         self.payload_length = total - header
-        fragment: cython.longlong = self.be16(at + 6)
+        fragment: cython.longlong = load16(ip, 6)
         if fragment & 0x3FFF:
-            self.identification = self.be16(at + 4)
+            self.identification = load16(ip, 4)
             self.fragment_offset = (fragment & 0x1FFF) << 3
             self.more_fragments = (fragment >> 13) & 1
             return self.fragment()
@@ -212,18 +226,20 @@ class Decoder:
         at: cython.longlong = self.at
         if at + 40 > self.end:
             return SHORT_IP
-        length: cython.longlong = self.be16(at + 4)
-        following: cython.longlong = self.view[at + 6]
+        ip: Octets = self.octets(at, 40)
+        length: cython.longlong = load16(ip, 4)
+        following: cython.longlong = ip[6]
         self.ip_version = 6
-        self.src_hi = self.be64(at + 8)
-        self.src_lo = self.be64(at + 16)
-        self.dst_hi = self.be64(at + 24)
-        self.dst_lo = self.be64(at + 32)
+        self.src_hi = load64(ip, 8)
+        self.src_lo = load64(ip, 16)
+        self.dst_hi = load64(ip, 24)
+        self.dst_lo = load64(ip, 32)
         at += 40
         if length == 0:  # a jumbogram (RFC 2675) or segmentation offload
             length = self.end - at
         stop: cython.longlong = at + length
         size: cython.longlong
+        extension: Octets
         # RFC 8200 4.1: extension headers in any order, each naming the next.
         while following in (0, 43, 44, 51, 60, 135, 139, 140):
             self.layers += 1
@@ -231,10 +247,11 @@ class Decoder:
                 return BAD_IP
             if at + 8 > self.end:
                 return SHORT_IP
+            extension = self.octets(at, 8)
             if following == 44:
-                fragment: cython.longlong = self.be16(at + 2)
-                self.identification = self.be32(at + 4)
-                self.protocol = self.view[at]
+                fragment: cython.longlong = load16(extension, 2)
+                self.identification = load32(extension, 4)
+                self.protocol = extension[0]
                 at += 8
                 if fragment & 0xFFF9:  # not an atomic fragment (RFC 6946)
                     self.fragment_offset = fragment & 0xFFF8
@@ -244,8 +261,8 @@ class Decoder:
                     return self.fragment()
                 following = self.protocol
                 continue
-            size = (self.view[at + 1] + 2) << 2 if following == 51 else (self.view[at + 1] + 1) << 3
-            following = self.view[at]
+            size = (extension[1] + 2) << 2 if following == 51 else (extension[1] + 1) << 3
+            following = extension[0]
             at += size
         if at > stop:
             return BAD_IP
@@ -263,18 +280,20 @@ class Decoder:
     def transport(self) -> cython.int:
         at: cython.longlong = self.payload_offset
         length: cython.longlong
+        header: Octets
         if self.protocol == 17:
             if self.payload_length < 8:
                 return BAD_UDP
             if at + 8 > self.end:
                 return SHORT_UDP
-            length = self.be16(at + 4)
+            header = self.octets(at, 8)
+            length = load16(header, 4)
             if length == 0:  # RFC 2675 4
                 length = self.payload_length
             if length < 8 or length > self.payload_length:
                 return BAD_UDP
-            self.src_port = self.be16(at)
-            self.dst_port = self.be16(at + 2)
+            self.src_port = load16(header, 0)
+            self.dst_port = load16(header, 2)
             self.payload_offset = at + 8
             self.payload_length = length - 8
             self.payload_captured = min(length - 8, self.end - at - 8)
@@ -286,13 +305,14 @@ class Decoder:
                 return BAD_TCP
             if at + 20 > self.end:
                 return SHORT_IP
-            length = (self.view[at + 12] >> 4) << 2
+            header = self.octets(at, 20)
+            length = (header[12] >> 4) << 2
             if length < 20 or length > self.payload_length:
                 return BAD_TCP
-            self.src_port = self.be16(at)
-            self.dst_port = self.be16(at + 2)
-            self.tcp_seq = self.be32(at + 4)
-            self.tcp_flags = self.view[at + 13]
+            self.src_port = load16(header, 0)
+            self.dst_port = load16(header, 2)
+            self.tcp_seq = load32(header, 4)
+            self.tcp_flags = header[13]
             self.payload_offset = at + length
             self.payload_length -= length
             self.payload_captured = max(0, min(self.payload_length, self.end - self.payload_offset))
@@ -341,11 +361,12 @@ class Decoder:
         left: cython.longlong = self.payload_captured
         if left < 2:
             return PAYLOAD_OTHER
-        first: cython.longlong = self.view[at]
+        head: Octets = self.octets(at, min(left, 12))
+        first: cython.longlong = head[0]
         if first >= 128:
             if first > 191:
                 return PAYLOAD_OTHER
-            second: cython.longlong = self.view[at + 1]
+            second: cython.longlong = head[1]
             if second >= 192 and second <= 223:
                 return PAYLOAD_RTCP
             if left < 12:
@@ -353,9 +374,9 @@ class Decoder:
             # RFC 3550 5.1: the header up to the CSRCs that the first byte counts.
             self.rtp_header = 12 + ((first & 15) << 2)
             self.rtp_second = second
-            self.rtp_seq = self.be16(at + 2)
-            self.rtp_ts = self.be32(at + 4)
-            self.rtp_ssrc = self.be32(at + 8)
+            self.rtp_seq = load16(head, 2)
+            self.rtp_ts = load32(head, 4)
+            self.rtp_ssrc = load32(head, 8)
             return PAYLOAD_RTP
         if first <= 3:
             return PAYLOAD_STUN
@@ -394,16 +415,19 @@ class Decoder:
         decoded, without options; 1 where the bytes are there. A guess, for prefetching."""
         if at + 12 > end or at < 62:
             return 0
+        addresses: Octets
         if self.ip_version == 4:
+            addresses = self.octets(at - 16, 28)
             self.near_src_hi = 0
-            self.near_src_lo = V4_MAPPED | self.be32(at - 16)
+            self.near_src_lo = V4_MAPPED | load32(addresses, 0)
             self.near_dst_hi = 0
-            self.near_dst_lo = V4_MAPPED | self.be32(at - 12)
+            self.near_dst_lo = V4_MAPPED | load32(addresses, 4)
         else:
-            self.near_src_hi = self.be64(at - 40)
-            self.near_src_lo = self.be64(at - 32)
-            self.near_dst_hi = self.be64(at - 24)
-            self.near_dst_lo = self.be64(at - 16)
+            addresses = self.octets(at - 40, 52)
+            self.near_src_hi = load64(addresses, 0)
+            self.near_src_lo = load64(addresses, 8)
+            self.near_dst_hi = load64(addresses, 16)
+            self.near_dst_lo = load64(addresses, 24)
         self.near_sockets = self.be32(at + 8) << 32 | self.be32(at - 8)
         return 1
 
