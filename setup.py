@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -20,14 +19,6 @@ FORBIDDEN = os.environ.get("SBCWATCH_NO_COMPILED") == "1"
 DESCRIBES = {"sdist", "egg_info", "dist_info"}
 # No fused multiply-add: compiled and uncompiled must give the same doubles on every processor.
 FLAGS = ["-O3", "-ffp-contract=off", "-Wno-sign-compare"]
-# Each bounds check counts as code, so that gcc finds the steps of a packet too large to inline: worth 10 % in
-# the modules that every packet passes, and not the time it takes to compile the others so.
-HOT = ("loop_cy", "packet_cy")
-INLINE = [
-    f"--param={name}"
-    for name in ("max-inline-insns-auto=300", "inline-unit-growth=300", "large-function-growth=1000")
-    if "gcc" in (sysconfig.get_config_var("CC") or "")
-]
 
 
 def sources() -> list[str]:
@@ -44,10 +35,7 @@ def extensions() -> list[Extension]:
 
         return list(
             cythonize(
-                [
-                    Extension(name, [path], extra_compile_args=FLAGS + (INLINE if name.endswith(HOT) else []))
-                    for path, name in names.items()
-                ],
+                [Extension(name, [path], extra_compile_args=FLAGS) for path, name in names.items()],
                 compiler_directives={"show_performance_hints": False},
             )
         )

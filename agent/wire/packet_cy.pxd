@@ -1,3 +1,4 @@
+# cython: language_level=3, boundscheck=True, wraparound=False, initializedcheck=False
 cimport cython
 
 cdef enum:
@@ -33,7 +34,7 @@ cdef extern from *:
 
 ctypedef const unsigned char *Octets
 
-# Big-endian loads from bytes that `octets` has checked.
+# Big-endian loads from bytes that `octets_of` has checked.
 cdef extern from *:
     """
     static inline unsigned int sbcwatch_load16(const unsigned char *p, int at) {
@@ -74,7 +75,11 @@ cdef class Decoder:
     cdef int tunnel(self) except -100 nogil
     cdef int classify(self) except -100 nogil
     cdef int glance(self, long long at, long long end) except -1 nogil
-    cdef Octets octets(self, unsigned long long at, unsigned long long count) except NULL nogil
     cdef int be16(self, unsigned long long at) except -1 nogil
     cdef unsigned long long be32(self, unsigned long long at) except? 0 nogil
     cdef unsigned long long be64(self, unsigned long long at) except? 0 nogil
+
+# `count` > 0 bytes of the buffer: the first and the last are bounds-checked, once for all.
+cdef inline Octets octets_of(Decoder decoder, unsigned long long at, unsigned long long count) except NULL nogil:
+    cdef Octets last = &decoder.view[at + count - 1]
+    return &decoder.view[at] if last else NULL

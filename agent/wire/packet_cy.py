@@ -28,6 +28,9 @@ if not cython.compiled:  # packet_cy.pxd holds the same values for the compiler
     V4_MAPPED = 0xFFFF_0000_0000
     Octets = bytes | bytearray | memoryview
 
+    def octets_of(decoder: Decoder, at: int, count: int) -> Octets:
+        return decoder.view[at : at + count]
+
     def load16(octets: Octets, at: int) -> int:
         return octets[at] << 8 | octets[at + 1]
 
@@ -83,24 +86,14 @@ class Decoder:
 
     # --- big-endian reads
 
-    def octets(self, at: cython.ulonglong, count: cython.ulonglong) -> Octets:
-        """`count` > 0 bytes of the buffer; the first and the last are bounds-checked, once for all."""
-        found: Octets
-        if cython.compiled:
-            found = cython.address(self.view[at])
-            cython.address(self.view[at + count - 1])
-        else:
-            found = self.view[at : at + count]
-        return found
-
     def be16(self, at: cython.ulonglong) -> cython.int:
-        return load16(self.octets(at, 2), 0)
+        return load16(octets_of(self, at, 2), 0)
 
     def be32(self, at: cython.ulonglong) -> cython.ulonglong:
-        return load32(self.octets(at, 4), 0)
+        return load32(octets_of(self, at, 4), 0)
 
     def be64(self, at: cython.ulonglong) -> cython.ulonglong:
-        return load64(self.octets(at, 8), 0)
+        return load64(octets_of(self, at, 8), 0)
 
     # --- layers, outermost first
 
@@ -197,7 +190,7 @@ class Decoder:
         at: cython.longlong = self.at
         if at + 20 > self.end:
             return SHORT_IP
-        ip: Octets = self.octets(at, 20)
+        ip: Octets = octets_of(self, at, 20)
         header: cython.longlong = (ip[0] & 15) << 2
         total: cython.longlong = load16(ip, 2)
         if total == 0:  # segmentation offload: the length did not fit
@@ -226,7 +219,7 @@ class Decoder:
         at: cython.longlong = self.at
         if at + 40 > self.end:
             return SHORT_IP
-        ip: Octets = self.octets(at, 40)
+        ip: Octets = octets_of(self, at, 40)
         length: cython.longlong = load16(ip, 4)
         following: cython.longlong = ip[6]
         self.ip_version = 6
@@ -247,7 +240,7 @@ class Decoder:
                 return BAD_IP
             if at + 8 > self.end:
                 return SHORT_IP
-            extension = self.octets(at, 8)
+            extension = octets_of(self, at, 8)
             if following == 44:
                 fragment: cython.longlong = load16(extension, 2)
                 self.identification = load32(extension, 4)
@@ -286,7 +279,7 @@ class Decoder:
                 return BAD_UDP
             if at + 8 > self.end:
                 return SHORT_UDP
-            header = self.octets(at, 8)
+            header = octets_of(self, at, 8)
             length = load16(header, 4)
             if length == 0:  # RFC 2675 4
                 length = self.payload_length
@@ -305,7 +298,7 @@ class Decoder:
                 return BAD_TCP
             if at + 20 > self.end:
                 return SHORT_IP
-            header = self.octets(at, 20)
+            header = octets_of(self, at, 20)
             length = (header[12] >> 4) << 2
             if length < 20 or length > self.payload_length:
                 return BAD_TCP
@@ -361,7 +354,7 @@ class Decoder:
         left: cython.longlong = self.payload_captured
         if left < 2:
             return PAYLOAD_OTHER
-        head: Octets = self.octets(at, min(left, 12))
+        head: Octets = octets_of(self, at, min(left, 12))
         first: cython.longlong = head[0]
         if first >= 128:
             if first > 191:
@@ -417,13 +410,13 @@ class Decoder:
             return 0
         addresses: Octets
         if self.ip_version == 4:
-            addresses = self.octets(at - 16, 28)
+            addresses = octets_of(self, at - 16, 28)
             self.near_src_hi = 0
             self.near_src_lo = V4_MAPPED | load32(addresses, 0)
             self.near_dst_hi = 0
             self.near_dst_lo = V4_MAPPED | load32(addresses, 4)
         else:
-            addresses = self.octets(at - 40, 52)
+            addresses = octets_of(self, at - 40, 52)
             self.near_src_hi = load64(addresses, 0)
             self.near_src_lo = load64(addresses, 8)
             self.near_dst_hi = load64(addresses, 16)
