@@ -1,7 +1,8 @@
 """The layout of a stream's row: for code that runs uncompiled, and for snapshots. table_cy.pxd has it in C.
 
 A row is ten cache lines of 64 bytes, of which a packet touches four: the first two, the third or the fifth
-for its minute's counters, and one of its window. Where one packet may add more than 1 (bytes, numbers
+for its minute's counters, and one of its window. Accesses to its fields are not checked in C, so no index
+into `window` may come from elsewhere than a mask. Where one packet may add more than 1 (bytes, numbers
 skipped) a counter has 64 bits; where it adds 1, 32 bits are a minute of 71 million packets a second.
 """
 

@@ -69,8 +69,11 @@ class Table:
         self.closed_ns = self.newest_ns = 0
         self.streams = self.refused = self.evicted = self.live = 0
         self.used = self.spares = self.queued = self.oldest = 0
-        self.memory = memoryview(mmap.mmap(-1, max_streams * 640))
-        if not cython.compiled:
+        self.memory = memoryview(mmap.mmap(-1, max_streams * ROW_BYTES))
+        if cython.compiled:  # the one check that finds a row trusts its length
+            assert cython.sizeof(RowFields) == ROW_BYTES  # type: ignore[name-defined] # noqa: F821
+            assert cython.sizeof(MinuteFields) == MINUTE_BYTES  # type: ignore[name-defined] # noqa: F821
+        else:
             self.rows = (Row * max_streams).from_buffer(self.memory)
         self.spare = memoryview(mmap.mmap(-1, max_streams * 4)).cast("i")
         self.mask = 1023
