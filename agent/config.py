@@ -233,6 +233,10 @@ class Cost(_Section):
         int,
         Meta(ge=0, description="Custom metrics that the account has already: the first tier may be used up."),
     ] = 0
+    max_metrics: Annotated[
+        int,
+        Meta(ge=0, description="Refuse a configuration that publishes more series than this; 0: no bound."),
+    ] = 10_000
     max_monthly_cost: Annotated[
         float,
         Meta(ge=0, description="Refuse a configuration whose estimate is above this, USD; 0: no bound."),

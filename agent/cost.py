@@ -31,6 +31,7 @@ class Estimate:
     """A month in USD and what it is made of."""
 
     series: int
+    shared: int  # of those: the same ones on every host that has these connectors
     requests: float
     media_gb: float
     sip_gb: float
@@ -48,7 +49,7 @@ class Estimate:
 
     def __str__(self) -> str:
         rows = (
-            (f"custom metrics: {self.series:,} series", self.metrics_usd),
+            (f"custom metrics: {self.series:,} series, {self.shared:,} shared by hosts", self.metrics_usd),
             (f"requests: {self.requests:,.0f} PutMetricData", self.requests_usd),
             (f"logs in: {self.media_gb:,.2f} GB media, {self.sip_gb:,.2f} GB SIP", self.ingestion_usd),
             ("logs kept", self.storage_usd),
@@ -71,6 +72,7 @@ def estimate(config: Config, *, as_if_enabled: bool = False) -> Estimate:
     """What `config` will cost; `as_if_enabled` as though every sink were on."""
     cost = config.cost
     series = requests = 0.0
+    datums = 0
     if config.cloudwatch.enabled or as_if_enabled:
         datums = series_of(config)
         agent = len(AGENT_METRICS) if config.cloudwatch.agent_metrics else 0
@@ -87,6 +89,7 @@ def estimate(config: Config, *, as_if_enabled: bool = False) -> Estimate:
     kept_months = config.logs.retention_days / 30.4
     return Estimate(
         series=int(series),
+        shared=datums,
         requests=requests,
         media_gb=media_gb,
         sip_gb=sip_gb,
@@ -131,11 +134,16 @@ def tiered(series: float, cost: Cost) -> float:
 
 
 def check_bound(config: Config) -> None:
-    """Raises ConfigError where the estimate is above `cost.max_monthly_cost`."""
-    bound = config.cost.max_monthly_cost
-    expected = estimate(config).usd
-    if bound and expected > bound:
+    """Raises ConfigError where series or estimate are above their bounds, with the arithmetic."""
+    cost = config.cost
+    expected = estimate(config)
+    if cost.max_metrics and expected.series > cost.max_metrics:
         raise ConfigError(
-            f"this will cost about {expected:,.2f} USD a month, and cost.max_monthly_cost is "
-            f"{bound:,.2f}: publish less, or raise the bound (`sbcwatch cost` shows the parts)"
+            f"this publishes {expected.series:,} series, and cost.max_metrics is {cost.max_metrics:,}: "
+            f"publish less, or raise the bound\n{expected}"
+        )
+    if cost.max_monthly_cost and expected.usd > cost.max_monthly_cost:
+        raise ConfigError(
+            f"this will cost about {expected.usd:,.2f} USD a month, and cost.max_monthly_cost is "
+            f"{cost.max_monthly_cost:,.2f}: publish less, or raise the bound\n{expected}"
         )

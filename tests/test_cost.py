@@ -83,8 +83,22 @@ def test_bound_above_the_estimate_passes_and_below_refuses_naming_both() -> None
         check_bound(config(TWO + "[cost]\nmax_monthly_cost = 5\n"))
 
 
+def test_refusal_shows_the_arithmetic() -> None:
+    with pytest.raises(ConfigError, match=r"custom metrics: 129 series, 129 shared by hosts"):
+        check_bound(config(TWO + "[cost]\nmax_monthly_cost = 5\n"))
+
+
+def test_bound_of_series_refuses_one_more_and_counts_those_of_every_host() -> None:
+    more = TWO + "agent_metrics = true\n[cost]\nhosts = 2\nmax_metrics = {}\n"
+    more = more.replace("[logs]\nenabled = true\n", "")
+    check_bound(config(more.format(129 + 16)))
+    with pytest.raises(ConfigError, match=r"publishes 145 series, and cost.max_metrics is 144"):
+        check_bound(config(more.format(144)))
+
+
 def test_bound_zero_means_none() -> None:
     check_bound(config(TWO))
+    check_bound(config(TWO + "[cost]\nmax_metrics = 0\n"))
 
 
 def test_estimate_text_states_date_and_total() -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from agent import checkpoint
 from agent.config import Limits
 from agent.store import Store
 from agent.store.codec import unpack
@@ -76,7 +77,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     config, log = folder / "sbcwatch.toml", folder / "log"
     config.write_text(CONFIG.format(interface=NEAR, state=folder / "state"))
     with namespaces() as (far, near), log.open("wb") as output:
-        command = ["ip", "netns", "exec", near, sys.executable, "-m", "agent", "run", "--config", str(config)]
+        # Ahead of whatever else runs here: what is judged is the daemon, not its neighbours.
+        command = ["nice", "-n", "-15", "ip", "netns", "exec", near]
+        command += [sys.executable, "-m", "agent", "run", "--config", str(config)]
         daemon = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
         deadline = time.monotonic() + 60
         while "watching" not in log.read_text():
@@ -89,7 +92,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
         out, _ = flood.communicate(timeout=60)
         sent, took = out.split()
         found.sent, found.rate = int(sent), int(sent) / float(took)
-        time.sleep(1.0)  # the last blocks are handed over
+        _wait_for_checkpoint(folder / "state", time.time_ns())
         assert daemon.poll() is None, log.read_text()
         found.rss_mb = _rss_mb(daemon.pid)
         times = Path(f"/proc/{daemon.pid}/stat").read_text().rpartition(")")[2].split()
@@ -135,6 +138,19 @@ def _play(namespace: str) -> Counter[str]:
     for call in placed:
         truth.update(call.template.totals)
     return truth
+
+
+def _wait_for_checkpoint(state: Path, after_ns: int) -> None:
+    """Until what was on the wire by then has been read."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        store = Store(state / "sbcwatch.sqlite", read_only=True)
+        saved = store.load_checkpoint()
+        store.close()
+        if saved is not None and checkpoint.taken_ns(saved) > after_ns:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the ring is not read up")
 
 
 def _own_figures(state: Path) -> list[dict[str, float]]:

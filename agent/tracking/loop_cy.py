@@ -284,7 +284,7 @@ class Loop(Losses):
                 kept += 1
                 position += 1
             elif self.stopped == STREAM:
-                row = self.row(self.fresh)
+                row = row_of(self, self.fresh)
                 self.accepted[self.n_accepted] = self.fresh << 1 | (row.first_ns == row.last_ns)
                 self.n_accepted += 1
             else:
