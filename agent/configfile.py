@@ -117,6 +117,7 @@ def read(
         for section, key, reason in checks
         if f"{section}.{key}" not in told_of
     ]
+    problems.sort(key=lambda problem: problem.line)
     return (None, problems) if problems else (config, [])
 
 
@@ -182,7 +183,9 @@ def _section(kind: Any, where: str, content: Any, text: str, problems: list[Prob
         except msgspec.ValidationError as error:
             problems.append(Problem(f"{where}.{key}", line, f"{error}; it is for: {_help(field)}"))
     missing = [key for key, field in fields.items() if field.required and key not in content]
-    problems += [Problem(f"{where}.{key}", _line_of(text, where), "is required") for key in missing]
+    problems += [
+        Problem(f"{where}.{key}", _line_of(text, where), f"is required: add {key} = ...") for key in missing
+    ]
     return kind(**dict.fromkeys(missing, ""), **values)  # so that what else is wrong with it is told as well
 
 

@@ -34,15 +34,13 @@ def _kernels_filter(config: Config) -> Iterator[tuple[str, str, str]]:
 def explain(config: Config) -> str:
     """What a configuration means: sides, connectors, filter, sinks, cost; a line each."""
     lines = [*_sides(config), *_connectors(config), *_capture(config), *_sinks(config)]
-    return "\n".join([*lines, f"cost: about {estimate(config).usd:,.2f} USD a month ({_COST})"])
-
-
-_COST = "sbcwatch cost shows the parts"
-_OWN = "the addresses of the host that it runs on"
+    cost = f"cost: about {estimate(config).usd:,.2f} USD a month (sbcwatch cost shows the parts)"
+    return "\n".join([*lines, cost])
 
 
 def _sides(config: Config) -> Iterator[str]:
-    vc = ", ".join(config.vc.addresses) or f"{_OWN} (here {', '.join(host.addresses())})"
+    here = f"the addresses of the host that it runs on (here {', '.join(host.addresses())})"
+    vc = ", ".join(config.vc.addresses) or here
     if config.vc.observer == "customer":
         vc += "; this host is the customer's, so the remote side is out of its sight"
     yield f"vc: {vc}"

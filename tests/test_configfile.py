@@ -48,8 +48,8 @@ def test_what_types_cannot_say_is_told_beside_what_they_can() -> None:
     )
     assert [line.split(": ")[:2] for line in problems(text)] == [
         ["line 2", "capture.ring_mb"],
-        ["line 5", "connectors[0].id"],
         ["line 4", "vc.addresses"],
+        ["line 5", "connectors[0].id"],
         ["line 8", "connectors[1].id"],
     ]
 

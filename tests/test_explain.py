@@ -88,8 +88,8 @@ def test_filter_that_does_not_compile_is_told_on_its_line_beside_the_rest(tmp_pa
     with pytest.raises(ConfigError) as refused:
         checked(tmp_path, text)
     assert [line.split(": ", 1)[1].split(": ")[:2] for line in str(refused.value).splitlines()] == [
-        ["line 4", "vc.addresses"],
         ["line 2", "capture.filter"],
+        ["line 4", "vc.addresses"],
     ]
 
 
