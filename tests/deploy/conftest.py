@@ -7,6 +7,15 @@ import pytest
 from tests.deploy.container import IMAGE, Images
 from tests.deploy.machine import base, needs
 
+BUILD_S = 1_800  # an image compiles the loop anew: minutes, and many where the machine has others to serve
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whichever test of the image comes first waits for it to be built."""
+    for item in items:
+        if item.get_closest_marker("image"):
+            item.add_marker(pytest.mark.timeout(BUILD_S))
+
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:

@@ -72,7 +72,7 @@ class Images:
         return self.run(
             "bud", "--format", "docker", "--isolation", "chroot", "--network", "host", "--layers",
             "--build-arg", f"BASE={base}", *lent, "-t", name, *more, str(ROOT),
-            timeout=580,
+            timeout=1_500,
         )  # fmt: skip
 
     def config(self, name: str) -> dict[str, Any]:
