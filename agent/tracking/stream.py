@@ -261,6 +261,7 @@ class Streams:
                 and not stream.attached
                 and stream.ssrc not in leg.sent
                 and len(leg.sent) < MAX_SENT
+                and stream.first_ns >= leg.invite_ns
             )
             # What fell silent before the leg began, onto a socket that the leg names too, was another's.
             sent = arriving is False and self._loop.last_ns(stream.id) >= leg.invite_ns

@@ -574,3 +574,16 @@ def test_next_call_to_the_same_far_socket_with_the_same_ssrc_has_a_first_block_o
     scene.send(25.2, odd(CUST), odd(other), receiver_report(PHONE, block(A, 7, 349)))
     rows = {row["call_id"]: row for row in scene.play().media}
     assert rows["a2"]["vc2cust_packets_lost"] == 7
+
+
+def test_stream_older_than_its_leg_takes_its_first_block_as_a_baseline() -> None:
+    """A call of before the capture goes on, and another one names the far socket that it uses."""
+    scene = Scene()
+    other = (VC_C, 5_100)
+    scene.rtp(0.2, other, CUST, A, range(100, 1_100))
+    scene.call(10.0, name="2")
+    scene.send(15.0, odd(CUST), odd(other), receiver_report(PHONE, block(A, 7, 835)))
+    scene.rtp(15.2, VC2CUST, CUST, B, range(1, 100))
+    scene.send(17.2, odd(CUST), odd(VC2CUST), receiver_report(PHONE, block(B, 0, 90)))
+    rows = {row["call_id"]: row for row in scene.play().media}
+    assert rows["a2"]["vc2cust_packets_lost"] == 0
