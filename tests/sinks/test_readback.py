@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
+import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -30,18 +35,54 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
 
-@pytest.fixture
-def moto(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@contextlib.contextmanager
+def moto() -> Iterator[str]:
     server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    yield
+    yield f"http://{host}:{port}"
     server.stop()
 
 
-def test_moto_reads_back_what_was_sent(moto: None, store: Store, clock: Clock) -> None:
-    clock.now_ns = time.time_ns()  # moto keeps no clock but the real one
+@contextlib.contextmanager
+def ministack() -> Iterator[str]:
+    """MINISTACK names its program, which may live in an environment of its own: its dependencies are many."""
+    program = os.environ.get("MINISTACK") or shutil.which("ministack")
+    if program is None:
+        pytest.skip("no ministack here: pip install ministack, or set MINISTACK to its program")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [program],
+        env={**os.environ, "GATEWAY_PORT": str(port)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(params=[moto, ministack], ids=lambda made: made.__name__)
+def emulator(
+    request: pytest.FixtureRequest, credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    with request.param() as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        yield
+
+
+def test_emulator_reads_back_what_was_sent(emulator: None, store: Store, clock: Clock) -> None:
+    clock.now_ns = time.time_ns()  # an emulator keeps no clock but the real one
     start = clock.now_ns // MINUTE_NS * MINUTE_NS - 10 * MINUTE_NS
     first = summary(
         0, start_ns=start, media=2, sip=3, connectors=[connector("vc1", CustomerToVcJitter=SAMPLES)]
