@@ -15,6 +15,7 @@ from agent.tracking.codecs import Codec, codec
 from agent.tracking.minute_cy import StreamMinute
 from agent.tracking.quality import Score, burst_ratio, one_way_delay_ms, score
 from agent.tracking.report import AwayMinute
+from agent.tracking.stream_cy import Stream
 
 try:
     import cython
@@ -24,7 +25,6 @@ except ModuleNotFoundError:
 if TYPE_CHECKING:
     from agent.tracking.lanes import Lanes
     from agent.tracking.loop_cy import Loop
-    from agent.tracking.stream import Stream
 
 Counters = tuple[Any, ...]
 MAX_SCORES = 65_536  # keys hold what the wire says, so somebody may invent them

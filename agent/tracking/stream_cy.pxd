@@ -4,3 +4,4 @@ cdef class Stream:
     cdef public long long first_ns
     cdef public object src, dst, leg, towards, arriving, codecs, heard
     cdef public bint clean, attached, first, audio, named
+    cpdef str codec_name(self, int payload_type)

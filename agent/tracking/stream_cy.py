@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING
 from agent.tracking.codecs import STATIC_TYPES
 from agent.tracking.report import Away
 
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
 if TYPE_CHECKING:
     from agent.tracking.dialog import Leg
     from agent.tracking.sides import Socket
@@ -50,7 +55,7 @@ class Stream:
     def away(self, away: Away) -> None:
         self.heard = away
 
-    def codec_name(self, payload_type: int) -> str:
+    def codec_name(self, payload_type: cython.int) -> str:
         name = self.codecs.get(payload_type)
         if name is None:
             static = STATIC_TYPES.get(payload_type)
