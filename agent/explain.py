@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from agent import host
 from agent.config import Config, media_ports
@@ -15,11 +15,20 @@ from agent.pipeline import build
 
 def check_command(options: argparse.Namespace) -> int:
     """Raises ConfigError with every problem found."""
-    config = load(options.file, warn=lambda warning: print(f"warning: {warning}"), further=_kernels_filter)
+    config = usable(options.file, warn=lambda warning: print(f"warning: {warning}"))
     build(config)
-    check_bound(config)
     print(explain(config))
     return 0
+
+
+def usable(path: str | None, warn: Callable[[str], None]) -> Config:
+    """The configuration in `path`, with which a daemon may start or go on.
+
+    Raises ConfigError with every problem found.
+    """
+    config = load(path, warn=warn, further=_kernels_filter)
+    check_bound(config)
+    return config
 
 
 def _kernels_filter(config: Config) -> Iterator[tuple[str, str, str]]:

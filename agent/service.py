@@ -28,9 +28,8 @@ from agent import checkpoint, host
 from agent.capture import Source
 from agent.capture.clock import Clock
 from agent.config import Config
-from agent.configfile import load
-from agent.cost import check_bound
 from agent.errors import SbcwatchError
+from agent.explain import usable
 from agent.journal import Journal
 from agent.load import LEVELS, Load
 from agent.notify import Notifier
@@ -52,10 +51,9 @@ FLUSH_S = 10.0  # how long a stop may wait for AWS; systemd's TimeoutStopSec is 
 def run_command(options: argparse.Namespace) -> int:
     """`sbcwatch run`: watch until SIGTERM or SIGINT. Raises SbcwatchError where it cannot start."""
     warnings: list[str] = []
-    config = load(options.config, warn=warnings.append)
+    config = usable(options.config, warn=warnings.append)
     if options.interface:
         config.capture.interfaces = tuple(options.interface)
-    check_bound(config)
     journal = Journal()
     for warning in warnings:
         journal.warning("config", warning)
@@ -314,7 +312,7 @@ class Service:
     def _reconfigure(self) -> None:
         """SIGHUP: all of the new configuration, or none of it."""
         try:
-            config = load(self._config_path, warn=lambda warning: self._journal.warning("config", warning))
+            config = usable(self._config_path, lambda warning: self._journal.warning("config", warning))
             pipeline = self._built(config, self.pipeline)
         except SbcwatchError as error:
             self._journal.error("reload", f"configuration not taken, the old one stays: {error}")
