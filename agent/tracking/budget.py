@@ -78,7 +78,7 @@ class Budget:
     def __len__(self) -> int:
         return len(self._sources)
 
-    def sift(self, batch: Batch) -> None:
+    def thin(self, batch: Batch) -> None:
         """Take out of a batch what loud sources send beyond their budget."""
         if self._sieve.loud and batch.index:
             second = batch.index[STAMP] // SECOND_NS
@@ -87,7 +87,7 @@ class Budget:
                 self._count(peer, source)
                 if second > source.second:
                     self._turn(peer, source, second)
-            batch.index = self._sieve.sift(batch.data, batch.index)
+            batch.index = self._sieve.thin(batch.data, batch.index)
 
     def takes(self, peer: str, towards: bool, data: bytes, now_ns: int) -> bool:
         """Whether this message is to be parsed. `towards`: `peer` sent it, else it was sent to it."""

@@ -311,7 +311,7 @@ class Engine:
             self._miss(loss.start_ns, loss.end_ns)
         if len(batch) and not self._minute_ns:
             self._begin(batch.index[STAMP])
-        self.budget.sift(batch)
+        self.budget.thin(batch)
         count = len(batch)
         if not count:
             return self._taken()
@@ -339,7 +339,7 @@ class Engine:
             self._missed(loss.start_ns, loss.end_ns)
         for stream_id, clean in lanes.begun():
             self.media.streams.fresh(stream_id, clean)
-        self.budget.sift(batch)
+        self.budget.thin(batch)
         for position in range(len(batch)):
             stamp_ns = batch.index[position * STRIDE + STAMP]
             if stamp_ns >= self._due_ns or stamp_ns - self.now_ns > self.rules.idle_ns:

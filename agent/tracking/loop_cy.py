@@ -231,7 +231,7 @@ class Loop(Losses):
         """
         self.decoder.attach(data)
         try:
-            self.sieve(index, position, kept, until_ns)
+            self.sift_frames(index, position, kept, until_ns)
         finally:
             self.decoder.attach(b"")
         return int(self.kept)
@@ -264,7 +264,7 @@ class Loop(Losses):
         self.position = position
         return 0
 
-    def sieve(
+    def sift_frames(
         self,
         index: cython.longlong[::1],
         position: cython.longlong,

@@ -129,7 +129,7 @@ class Sieve:
         self.counts[2 * at] = self.counts[2 * at + 1] = 0
         return found
 
-    def sift(self, data: bytes | bytearray | memoryview, index: array[int]) -> array[int]:
+    def thin(self, data: bytes | bytearray | memoryview, index: array[int]) -> array[int]:
         """The index of a batch without the frames that are taken out."""
         self.decoder.attach(data)
         try:

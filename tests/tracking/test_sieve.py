@@ -23,9 +23,9 @@ def batch(*frames: bytes) -> Batch:
     return batch_of([Frame(data, at, origin(LINK_ETHERNET, 0), len(data)) for at, data in enumerate(frames)])
 
 
-def sifted(sieve: Sieve, frames: list[bytes]) -> list[bytes]:
+def thinned(sieve: Sieve, frames: list[bytes]) -> list[bytes]:
     its = batch(*frames)
-    its.index = sieve.sift(its.data, its.index)
+    its.index = sieve.thin(its.data, its.index)
     return [frame.data for frame in its.frames()]
 
 
@@ -71,7 +71,7 @@ def test_calls_of_a_loud_source_leave_both_ways_and_nothing_else_does() -> None:
     kept = {number for number in range(200) if keeps(message(number), 2)}
     assert 20 < len(kept) < 90
     expected = [data for at, data in enumerate(frames) if at % 5 > 1 or at // 5 in kept]
-    assert sifted(sieve, frames) == expected
+    assert thinned(sieve, frames) == expected
     assert sieve.taken_out(LOUD) == (200 - len(kept), 200 - len(kept))
     assert sieve.taken_out(LOUD) == (0, 0)
 
@@ -84,7 +84,7 @@ def test_source_that_is_loud_no_more_leaves_the_others_as_they_are() -> None:
     lost = next(n for n in range(100) if not keeps(message(n), 12))
     frames = [udp((address, 5060), (VC, 5060), message(lost)) for address in addresses[:5]]
     sieve.share(addresses[1], 0)
-    assert sifted(sieve, frames) == [frames[1]]
+    assert thinned(sieve, frames) == [frames[1]]
     assert [sieve.taken_out(address) for address in addresses[:5]] == [(0, 1), (0, 0), (0, 1), (0, 1), (0, 1)]
     assert sieve.loud == 5
 
@@ -105,5 +105,5 @@ def test_uncompiled_twin_keeps_the_same_calls() -> None:
     frames = [udp((LOUD, 5060), (VC, 5060), message(n)) for n in range(100)]
     for sieve in (one, other):
         sieve.share(LOUD, 3)
-    assert sifted(one, frames) == sifted(other, frames)
+    assert thinned(one, frames) == thinned(other, frames)
     assert one.taken_out(LOUD) == other.taken_out(LOUD)
