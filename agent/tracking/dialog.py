@@ -19,7 +19,7 @@ from agent.tracking.transaction import Attempt
 
 if TYPE_CHECKING:
     from agent.tracking.call import Account, Call
-    from agent.tracking.stream import Stream
+    from agent.tracking.stream_cy import Stream
 
 Way = Literal["incoming", "outgoing", "internal"]
 Direction = Literal["inbound", "outbound"]
