@@ -10,7 +10,6 @@ Nothing is unpickled but the classes listed here: a checkpoint is data, never co
 
 from __future__ import annotations
 
-import gc
 import io
 import pickle
 import zlib
@@ -27,6 +26,7 @@ from agent.summary.media_cy import CallMinute
 from agent.summary.records import MINUTE_NS
 from agent.tracking import events
 from agent.tracking.call import Account, Call
+from agent.tracking.collector import held_off
 from agent.tracking.dialog import Dialog, Leg
 from agent.tracking.engine import Engine
 from agent.tracking.far import View
@@ -175,19 +175,9 @@ def _dumps(thing: Any, name_of: Callable[[Any], Any] = lambda thing: None) -> by
     return file.getvalue()
 
 
+@held_off()
 def save(engine: Engine, intervals: Intervals) -> bytes:
     """Everything that `restore` needs. Compress it with `packed` where nobody waits."""
-    collecting = gc.isenabled()
-    # Tens of thousands of tuples are made here: each full collection that they set off would walk all calls.
-    gc.disable()
-    try:
-        return _save(engine, intervals)
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def _save(engine: Engine, intervals: Intervals) -> bytes:
     signalling = engine.signalling
     calls = signalling.calls()
     encoded, moving = [], []

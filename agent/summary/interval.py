@@ -20,6 +20,7 @@ from agent.summary.media_cy import CallMinute
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value, binned
 from agent.summary.siplog import SipLog
 from agent.tracking.call import Call
+from agent.tracking.collector import held_off
 from agent.tracking.dialog import Leg
 from agent.tracking.events import (
     Attempted,
@@ -237,6 +238,7 @@ class Intervals:
 
     # -- closing
 
+    @held_off()
     def _close(self, event: MinuteClosed) -> None:
         start_ns = event.stamp_ns
         minute = self._minutes.pop(start_ns, None) or Minute()

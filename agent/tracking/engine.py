@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from agent.errors import Reason, WireError
 from agent.tracking.budget import Budget
+from agent.tracking.collector import held_off
 from agent.tracking.events import Event, MinuteClosed, MinutesSkipped
 from agent.tracking.lanes import Lanes, Turn
 from agent.tracking.loop_cy import STOP_END, STOP_SLOW, STOP_STREAM, Loop
@@ -215,6 +216,7 @@ class Engine:
     def _open(self) -> None:
         self.media.open_minutes = [self._minute_ns, self._minute_ns + MINUTE_NS]
 
+    @held_off()
     def _close(self, *, complete: bool) -> None:
         end_ns = self._minute_ns + MINUTE_NS
         self.signalling.settle(end_ns)
