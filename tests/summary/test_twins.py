@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agent import uncompiled
 from agent.summary import direction_cy, media_cy
 from agent.summary.identity import Identity
-from agent.tracking import loop_cy, measure_cy, minute_cy
+from agent.tracking import loop_cy, measure_cy, minute_cy, stream_cy
 from agent.tracking.call import Call
 from agent.tracking.dialog import Leg
 from agent.tracking.events import ReportsMinute, RoundTrip
@@ -26,10 +26,11 @@ NAMES = (
     "tracking.loop_cy",
     "tracking.measure_cy",
     "tracking.minute_cy",
+    "tracking.stream_cy",
     "summary.direction_cy",
     "summary.media_cy",
 )
-COMPILED = (loop_cy, measure_cy, minute_cy, direction_cy, media_cy)
+COMPILED = (loop_cy, measure_cy, minute_cy, stream_cy, direction_cy, media_cy)
 UNCOMPILED = tuple(uncompiled.sources(*(f"agent.{name}" for name in NAMES)))
 COUNT = st.integers(0, 10**6)
 FIGURE = st.one_of(st.none(), st.floats(0, 1e7))
@@ -64,23 +65,14 @@ def test_a_streams_minute_is_the_same_in_both(
 ) -> None:
     call = SimpleNamespace(rtt_us={} if rtt_us is None else {"customer": rtt_us})
     minutes = []
-    for loop, measure, *_ in (COMPILED, UNCOMPILED):
+    for loop, measure, _, streams, *_ in (COMPILED, UNCOMPILED):
         tap = Tap(loop.Loop(max_streams=8))
         tap.run([number for number in range(1, 120) if number not in lost])
         tap.loop.finish()
-        stream = SimpleNamespace(
-            id=tap.stream,
-            leg=SimpleNamespace(call=call, side="customer"),
-            src=("192.0.2.1", 4000),
-            dst=("10.0.0.1", 4002),
-            ssrc=1,
-            first_ns=T0,
-            towards=arriving,
-            arriving=arriving,
-            audio=True,
-            named=True,
-            codec_name=lambda _: codec,
-        )
+        stream = streams.Stream(tap.stream, ("192.0.2.1", 4000), ("10.0.0.1", 4002), 1, T0)
+        stream.leg = SimpleNamespace(call=call, side="customer")
+        stream.towards = stream.arriving = arriving
+        stream.codecs = {0: codec}
         counters = tap.loop.harvest(tap.stream, T0)
         away = None if told is None else AwayMinute(*told)
         made = measure.Measure(tap.loop, measure.QualityRules()).minute(stream, T0, counters, away)
@@ -136,7 +128,7 @@ def test_a_media_record_is_the_same_in_both(
     for call_id, way, side in (("a", "incoming", "customer"), ("b", "outgoing", "remote")):
         call.adopt(Leg(call_id, "tag", way, "192.0.2.1", side, 0, 1))  # type: ignore[arg-type]
     results = []
-    for _, _, minute, direction, media in (COMPILED, UNCOMPILED):
+    for _, _, minute, _, direction, media in (COMPILED, UNCOMPILED):
         its = copy.deepcopy(call)  # ledgers grow
         heard = media.CallMinute(its)
         for leg, values in streams:
