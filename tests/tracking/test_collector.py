@@ -14,9 +14,10 @@ def test_collector_is_off_inside_and_afterwards_as_before(before: bool) -> None:
     was = gc.isenabled()
     (gc.enable if before else gc.disable)()
     try:
-        with pytest.raises(ZeroDivisionError), held_off():
-            assert not gc.isenabled()
-            raise ZeroDivisionError
+        assert not held_off()(gc.isenabled)()
+        assert gc.isenabled() is before
+        with pytest.raises(ZeroDivisionError):
+            held_off()(lambda: 1 / 0)()
         assert gc.isenabled() is before
     finally:
         (gc.enable if was else gc.disable)()
