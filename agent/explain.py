@@ -81,7 +81,9 @@ def _logged(media: bool, sip: bool) -> tuple[tuple[str, bool], ...]:
 
 def _capture(config: Config) -> Iterator[str]:
     capture = config.capture
-    yield f"watching: {', '.join(capture.interfaces) or 'all interfaces'}"
+    threads = "1 capture thread" if capture.threads == 1 else f"{capture.threads} capture threads"
+    where = ", ".join(capture.interfaces) or "all interfaces"
+    yield f"watching: {where}, {threads}, rings of {capture.ring_mb} MB"
     yield f"SIP ports: {', '.join(map(str, capture.sip_ports))}"
     yield f"media ports: {capture.media_ports or 'all of UDP'}"
     program = host.program(capture, media_ports(config))

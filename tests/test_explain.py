@@ -60,7 +60,7 @@ def test_sides_connectors_filter_sinks_and_cost_are_told() -> None:
         "connector trunk-1, region eu-west-1: fits X-VoiceConnector-ID trunk-1, sip.example.com, "
         "10.1.0.0/24; takes legs that fit none",
         "connector trunk-2, region local: fits X-VoiceConnector-ID trunk-2, 10.2.0.0/24; no SIP log",
-        "watching: eth0",
+        "watching: eth0, 1 capture thread, rings of 64 MB",
         "SIP ports: 5060",
         "media ports: 10000-20000",
         "filter: (port 5060) or (udp portrange 10000-20000) or (ip[6:2] & 0x3fff != 0) "
