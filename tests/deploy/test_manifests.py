@@ -164,6 +164,7 @@ def test_compose_shares_one_network_and_gives_net_raw_alone() -> None:
     assert services["sbcwatch"]["cap_drop"] == ["ALL"]
     assert services["sbcwatch"]["cap_add"] == ["NET_RAW"]
     for service in services.values():
+        assert (COMPOSE.parent / service["build"].get("dockerfile", "../../Dockerfile")).exists()
         for volume in service.get("volumes", ()):
             source = volume.split(":")[0]
             assert not source.startswith("./") or (COMPOSE.parent / source).exists(), source
