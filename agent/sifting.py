@@ -4,7 +4,7 @@
     the engine's thread  iterates this: what was handed over, by capture time
 
 Nothing that the engine does (SIP, RTCP, a minute's close) keeps a ring waiting, unless it falls behind by
-more than a second: then the ring is the buffer, as RTCP is read against the newest 64 numbers of its stream.
+more than half a second: then the ring is the buffer, for RTCP is read against a stream's newest 64 numbers.
 Where the clock was set, reloading or stopping, the threads stand still until the engine has gone on.
 """
 
@@ -19,10 +19,12 @@ from itertools import chain
 from agent.capture import LATENESS_NS, Source
 from agent.capture.clock import Clock, Step, moved
 from agent.capture.merge import merge
+from agent.capture.order_cy import rows_until
 from agent.tracking.lanes import Lanes, Turn
 from agent.wire.frame import STAMP, STRIDE, Batch, batch_of
 
-LEAD_NS = 1_000_000_000  # of capture time that a lane may be ahead of the engine
+LEAD_NS = 500_000_000  # of capture time that a lane may be ahead of the engine
+SPAN_NS = 100_000_000  # of capture time that is sifted in one go
 ROOM = 32 << 20  # bytes that may wait for the engine: a flood of SIP
 JOIN_S = 2.0
 
@@ -185,10 +187,11 @@ class Sifting:
     def _take(self, lane: int) -> None:
         try:
             for batch, now_ns in self._sources[lane]:
-                self._sift(lane, batch, now_ns)
-                self._give_time(lane)
-                if self._stopped:
-                    return
+                for piece, reached_ns in pieces(batch, now_ns):
+                    self._sift(lane, piece, reached_ns)
+                    self._give_time(lane)
+                    if self._stopped:
+                        return
         except Exception as fault:  # the engine's thread raises it
             self._fault = self._fault or fault
         finally:
@@ -246,6 +249,17 @@ class Sifting:
                 and (self._waiting > ROOM or self._reached_ns[lane] - self._done_ns > self._lead_ns)
             ):
                 self._news.wait()
+
+
+def pieces(batch: Batch, now_ns: int) -> Iterator[Handed]:
+    """A batch in pieces of at most `SPAN_NS`: a ring's block is longer only where the machine stood still."""
+    index, first = batch.index, 0
+    while index and index[STAMP - STRIDE] - index[first * STRIDE + STAMP] > SPAN_NS:
+        last = rows_until(index, first, index[first * STRIDE + STAMP] + SPAN_NS, True)
+        piece = index[first * STRIDE : last * STRIDE]
+        yield Batch(batch.data, piece, [] if first else batch.losses), piece[STAMP - STRIDE]
+        first = last
+    yield Batch(batch.data, index[first * STRIDE :]) if first else batch, now_ns
 
 
 class _Lane:

@@ -151,7 +151,8 @@ def test_threads_give_the_numbers_of_one(name: str, lanes: int) -> None:
 def test_the_ring_is_read_while_the_engine_is_busy() -> None:
     read = threading.Event()
     slices = [(batch_of([frame]), frame.stamp_ns) for frame in voice(range(40))]
-    source = Sifting([Slices(slices, lambda number: number == 39 and read.set())], Hands().clock())
+    ring = Slices(slices, lambda number: number == 39 and read.set())
+    source = Sifting([ring], Hands().clock(), lead_ns=SECOND)
     pipeline = started(source)
     batches = iter(source)
     next(batches)
@@ -171,8 +172,26 @@ def test_a_thread_leads_by_no_more_than_its_lead() -> None:
     assert packets_of(pipeline) == 200
 
 
+def test_a_long_batch_is_sifted_in_pieces_that_wait_for_the_engine() -> None:
+    frames = voice(range(300))
+    loss = Loss(T0 - 5, T0 - 1, 7)
+    batch = batch_of(frames)
+    batch.losses = [loss]
+    source = Sifting([Slices([(batch, T0 + 6 * SECOND)])], Hands().clock(), lead_ns=200 * MS)
+    pipeline = started(source)
+    times, losses = [], []
+    for rest, now_ns in source:
+        lanes = pipeline.engine.lanes
+        assert all(lanes.last_ns(stream) - now_ns <= 320 * MS for stream in lanes.live_streams())
+        times.append(now_ns)
+        losses += rest.losses
+    assert times == [T0 + at * MS for at in range(100, 5900, 120)] + [T0 + 6 * SECOND]
+    assert losses == [loss]
+    assert packets_of(pipeline) == 300
+
+
 def test_what_is_no_rtp_is_handed_over_whole_and_in_order() -> None:
-    frames = [request(T0), *voice(range(3), T0 + MS), request(T0 + 500 * MS)]
+    frames = [request(T0), *voice(range(3), T0 + MS), request(T0 + 50 * MS)]
     loss = Loss(T0 - 5, T0 - 1, 7)
     first = batch_of(frames)
     first.losses = [loss]
