@@ -31,6 +31,7 @@ from agent.wire import sip
 from agent.wire.frame import STAMP, STRIDE, Batch
 
 SECOND_NS = 1_000_000_000
+FOREVER_NS = 1 << 62
 COPY_NS = 20_000_000  # the same bytes between the same sockets within this time are a copy
 MAX_COPIES = 8_192  # what passes within that time at 400,000 a second
 MAX_MISSED = 64  # spans that the capture missed: what was silent since before them is judged by them
@@ -112,6 +113,7 @@ class Engine:
 
     def advance(self, now_ns: int) -> list[Event]:
         """Let time pass up to `now_ns`: timers, gauges, closed minutes."""
+        self._meet(now_ns)
         self._pass(now_ns)
         return self._taken()
 
@@ -247,6 +249,7 @@ class Engine:
 
     def suspend(self) -> list[Event]:
         """Close what the open minutes hold as parts of them. All that is known of calls stays."""
+        self._meet(FOREVER_NS)
         if self._minute_ns:
             self._pass(self.now_ns)
             if self._ended:
@@ -289,6 +292,7 @@ class Engine:
 
     def finish(self) -> list[Event]:
         """The capture is over. Closes what is open; its last minute is a part without gauges."""
+        self._meet(FOREVER_NS)
         if self._minute_ns:
             self._pass(self.now_ns)
             self.signalling.finish(self.now_ns)
@@ -339,15 +343,20 @@ class Engine:
         """The loops had this batch before us, and know its losses."""
         for loss in batch.losses:
             self._missed(loss.start_ns, loss.end_ns)
-        for stream_id, clean in lanes.begun():
-            self.media.streams.fresh(stream_id, clean)
         self.budget.thin(batch)
         for position in range(len(batch)):
             stamp_ns = batch.index[position * STRIDE + STAMP]
+            self._meet(stamp_ns)
             if stamp_ns >= self._due_ns or stamp_ns - self.now_ns > self.rules.idle_ns:
                 self._pass(stamp_ns)
             self._slow(batch, position)
         return self._taken()
+
+    def _meet(self, until_ns: int) -> None:
+        """Streams that capture threads accepted by then."""
+        if isinstance(self.loop, Lanes):
+            for stream_id, clean in self.loop.begun(until_ns):
+                self.media.streams.fresh(stream_id, clean)
 
     def _slow(self, batch: Batch, position: int) -> None:
         offset, captured, _, stamp_ns, origin = batch.index[position * STRIDE : position * STRIDE + STRIDE]

@@ -28,7 +28,8 @@ class Lanes:
         self._turns = list(turns)
         self._loops = [made() for _ in turns]
         self._saved = len(turns)  # lanes of the newest snapshot, taken or restored
-        self._begun: deque[tuple[int, bool]] = deque()
+        # A lane's new streams: (first packet, id, whether probation dropped nothing of it)
+        self._begun: list[deque[tuple[int, int, bool]]] = [deque() for _ in turns]
         self._maps: list[tuple[int, ...]] = []
         self._map_ids: dict[tuple[int, ...], int] = {}
 
@@ -48,7 +49,9 @@ class Lanes:
         while True:
             kept = loop.sift(batch.data, batch.index, position, kept, until_ns)
             position = int(loop.position)
-            self._begun.extend((row * len(self._loops) + lane, clean) for row, clean in loop.begun())
+            self._begun[lane].extend(
+                (loop.first_ns(row), row * len(self._loops) + lane, clean) for row, clean in loop.begun()
+            )
             if loop.stopped in (STOP_END, STOP_DUE):
                 rest = batch.copy(kept)
                 rest.losses = losses
@@ -56,10 +59,15 @@ class Lanes:
 
     # -- the engine: streams by their id
 
-    def begun(self) -> Iterator[tuple[int, bool]]:
-        """Streams accepted since the last call: (id, whether probation dropped nothing of it)."""
-        while self._begun:
-            yield self._begun.popleft()
+    def begun(self, until_ns: int) -> Iterator[tuple[int, bool]]:
+        """Streams that began by then and were not told before: (id, whether probation dropped nothing of it).
+
+        A lane is ahead of the engine: a stream must not be met before the SDP that came before it.
+        """
+        for begun in self._begun:
+            while begun and begun[0][0] <= until_ns:
+                _, stream, clean = begun.popleft()
+                yield stream, clean
 
     def _at(self, stream: int) -> tuple[Loop, int]:
         row, lane = divmod(stream, len(self._loops))
@@ -225,6 +233,7 @@ class Lanes:
             while len(self._loops) < count:
                 self._loops.append(self._made())
                 self._turns.append(Turn())
+                self._begun.append(deque())
             for loop in self._loops[:count]:
                 (size,) = struct.unpack_from("<I", data, at)
                 loop.restore(data[at + 4 : at + 4 + size])

@@ -9,6 +9,8 @@ from agent.tracking.loop_cy import COUNTERS, Loop
 from agent.wire.frame import Batch, Frame, Loss, batch_of
 from tests.tracking.test_loop import MINUTE, MS, T0, WIRE, ethernet, rtp
 
+LATER = T0 + 10 * MINUTE
+
 
 def made() -> Loop:
     return Loop(max_streams=64)
@@ -37,26 +39,33 @@ def test_streams_of_every_lane_have_ids_of_their_own() -> None:
     for lane in range(3):
         for port in (40000, 40002):
             three.sift(lane, voice(range(4), port + 10 * lane))
-    begun = dict(three.begun())
+    begun = dict(three.begun(LATER))
     assert len(begun) == 6
     assert all(begun.values())
     assert {three.key(stream)[1] for stream in begun} == {40000, 40002, 40010, 40012, 40020, 40022}
     assert packets(three.harvest_all(T0)) == dict.fromkeys(begun, 4)
     assert sorted(three.live_streams()) == sorted(begun)
-    assert list(three.begun()) == []
+    assert list(three.begun(LATER)) == []
 
 
 def test_stream_whose_first_packet_does_not_lead_to_its_second_is_told() -> None:
     one = lanes(1)
     frames = [*voice(range(1)).frames(), *voice(range(7, 10)).frames()]
     one.sift(0, batch_of(frames))
-    assert [clean for _, clean in one.begun()] == [False]
+    assert [clean for _, clean in one.begun(LATER)] == [False]
+
+
+def test_stream_is_told_when_the_engine_has_come_to_its_first_packet() -> None:
+    one = lanes(1)
+    one.sift(0, voice(range(4), start_ns=T0 + 300 * MS))
+    assert list(one.begun(T0 + 299 * MS)) == []
+    assert len(list(one.begun(T0 + 300 * MS))) == 1
 
 
 def test_what_one_asks_of_a_stream_is_asked_of_its_loop() -> None:
     two = lanes(2)
     two.sift(1, voice(range(10)))
-    ((stream, _),) = two.begun()
+    ((stream, _),) = two.begun(LATER)
     two.set_map(stream, two.payload_map({96: (48000, 1)}))
     assert two.first_ns(stream) == T0
     assert two.last_ns(stream) == T0 + 180 * MS
@@ -117,7 +126,7 @@ def test_more_streams_than_one_walk_notes_are_all_told() -> None:
     one.closed_ns = T0
     frames = [frame for port in range(10000, 11300) for frame in voice(range(2), port).frames()]
     one.sift(0, batch_of(sorted(frames, key=lambda frame: frame.stamp_ns)))
-    assert len(dict(one.begun())) == 1300
+    assert len(dict(one.begun(LATER))) == 1300
     assert sum(packets(one.harvest_all(T0)).values()) == 2600
 
 
@@ -132,7 +141,7 @@ def test_streams_go_on_after_a_restart_with_more_or_fewer_lanes(before: int, aft
     assert sorted(packets(new.harvest_all(T0)).values()) == [4] * before
     lane = min(before, after) - 1
     new.sift(lane, voice(range(4, 9), 40000 + lane))
-    assert list(new.begun()) == []  # it is the stream of before
+    assert list(new.begun(LATER)) == []  # it is the stream of before
     assert list(packets(new.harvest_all(T0)).values()) == [5]
 
 
