@@ -49,25 +49,3 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[tuple[Batch, int]]: ...
 
     def close(self) -> None: ...
-
-
-class Around:
-    """A source that hands on another's frames: what it counts is the other's."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    @property
-    def frames(self) -> int:
-        return self._source.frames
-
-    @property
-    def bytes(self) -> int:
-        return self._source.bytes
-
-    @property
-    def drops(self) -> int | None:
-        return self._source.drops
-
-    def close(self) -> None:
-        self._source.close()
