@@ -45,7 +45,9 @@ class Replayed:
 
 
 @dataclass
-class _Keeper:
+class Keeper:
+    """Keeps what a store would."""
+
     summaries: list[Summary] = field(default_factory=list)
     sip: list[dict[str, Any]] = field(default_factory=list)
 
@@ -62,7 +64,7 @@ def through(
 ) -> Replayed:
     """Replay files. Raises CaptureError as the command would."""
     config = config or Config()
-    totals, keeper = replay.StreamTotals(), _Keeper()
+    totals, keeper = replay.StreamTotals(), Keeper()
     source = replay.open_files(paths, config)
     pipeline = replay.prepare(config, vc=vc, customers=customers, on_stream=totals.add)
     replay.replay(source, pipeline, keeper)

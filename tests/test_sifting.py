@@ -14,10 +14,9 @@ from agent.config import Config
 from agent.errors import CaptureError
 from agent.pipeline import Pipeline, build, pass_on
 from agent.sifting import Sifting
-from agent.summary.records import Summary
 from agent.wire import packet_cy as packets
 from agent.wire.frame import Batch, Frame, Loss, batch_of
-from tests.replayed import PCAPS, scenario, sidecar
+from tests.replayed import PCAPS, Keeper, scenario, sidecar
 from tests.tracking.test_loop import T0, WIRE, ethernet, rtp
 
 SLICE_NS = 20_000_000
@@ -55,19 +54,6 @@ class Slices:
 
     def close(self) -> None:
         self.closed = True
-
-
-class Kept:
-    def __init__(self) -> None:
-        self.summaries: list[Summary] = []
-        self.sip: list[dict[str, Any]] = []
-
-    def messages(self, rows: list[dict[str, Any]]) -> None:
-        self.sip += rows
-
-    def commit(self, summary: Summary) -> None:
-        self.sip += summary.sip
-        self.summaries.append(summary)
 
 
 def one(at_ns: int, payload: bytes, **addressing: Any) -> Frame:
@@ -131,7 +117,7 @@ def test_threads_give_the_numbers_of_one(name: str, lanes: int) -> None:
     pipeline = build(Config(), vc=spec["vc"], customers=spec["customer_networks"], turns=source.turns)
     pipeline.engine.begin(first_ns)
     source.serve(pipeline.engine.lanes)
-    kept = Kept()
+    kept = Keeper()
     for batch, now_ns in source:
         pass_on(pipeline.engine.feed(batch) + pipeline.engine.advance(now_ns), pipeline.intervals, kept)
     pass_on(pipeline.engine.finish(), pipeline.intervals, kept)
@@ -217,7 +203,7 @@ def test_minutes_between_two_frames_of_a_batch_close_before_the_second_counts() 
     batch = batch_of([*voice(range(3)), *voice(range(3, 6), late_ns)])
     source = Sifting([Slices([(batch, late_ns + SECOND)])], Hands().clock())
     pipeline = started(source)
-    kept = Kept()
+    kept = Keeper()
     for rest, now_ns in source:
         pass_on(pipeline.engine.feed(rest) + pipeline.engine.advance(now_ns), pipeline.intervals, kept)
     pass_on(pipeline.engine.finish(), pipeline.intervals, kept)
