@@ -17,6 +17,7 @@ from agent.tracking.loop_cy import STOP_DUE, STOP_END, Loop
 from agent.wire.frame import Batch
 
 Turn = Condition
+Harvest = list[tuple[int, tuple[float, ...]]]  # stream id, its counters in the order of COUNTERS
 OPEN_MINUTES = 2  # a loop has counters for so many: what comes later waits for a close
 
 
@@ -156,23 +157,23 @@ class Lanes:
         for _, loop in self._each():
             loop.shift(shift_ns)
 
-    def harvest_all(self, minute_start_ns: int) -> list[tuple[int, tuple[float, ...]]]:
-        lanes = len(self._loops)
-        return [
-            (row * lanes + lane, counters)
-            for lane, loop in self._each()
-            for row, counters in loop.harvest_all(minute_start_ns)
-        ]
+    def harvest_all(self, minute_start_ns: int) -> Harvest:
+        harvest: Harvest = []
+        for lane, loop in self._each():
+            harvest += self._numbered(lane, loop.harvest_all(minute_start_ns))
+        return harvest
 
-    def close(self, minute_start_ns: int, end_ns: int) -> list[tuple[int, tuple[float, ...]]]:
+    def close(self, minute_start_ns: int, end_ns: int) -> Harvest:
+        harvest: Harvest = []
+        for lane, loop in self._each():
+            harvest += self._numbered(lane, loop.close(minute_start_ns, end_ns))
+            self._turns[lane].notify_all()  # a minute is free
+        return harvest
+
+    def _numbered(self, lane: int, harvest: Harvest) -> Harvest:
+        """A loop's rows as ids."""
         lanes = len(self._loops)
-        closed = []
-        for lane, (turn, loop) in enumerate(zip(self._turns, self._loops, strict=True)):
-            with turn:
-                rows = loop.close(minute_start_ns, end_ns)
-                turn.notify_all()  # a minute is free
-            closed += rows if lanes == 1 else [(row * lanes + lane, counters) for row, counters in rows]
-        return closed
+        return harvest if lanes == 1 else [(row * lanes + lane, counters) for row, counters in harvest]
 
     # -- sums
 
@@ -182,10 +183,9 @@ class Lanes:
 
     @closed_ns.setter
     def closed_ns(self, closed_ns: int) -> None:
-        for turn, loop in zip(self._turns, self._loops, strict=True):
-            with turn:
-                loop.closed_ns = closed_ns
-                turn.notify_all()
+        for lane, loop in self._each():
+            loop.closed_ns = closed_ns
+            self._turns[lane].notify_all()
 
     @property
     def newest_ns(self) -> int:

@@ -290,10 +290,8 @@ class Loop(Losses):
             else:
                 break
         self.position = position
-        if position < count and self.stopped != DUE:
-            self.stopped = STREAM
-        elif self.stopped != DUE:
-            self.stopped = END
+        if self.stopped != DUE:
+            self.stopped = STREAM if position < count else END
         self.kept = kept
         return 0
 

@@ -15,12 +15,12 @@ from agent.tracking import far
 from agent.tracking.call import Call
 from agent.tracking.dialog import Leg, Passage
 from agent.tracking.events import Event, FarEnd, ReportsMinute, RoundTrip
-from agent.tracking.lanes import Lanes
+from agent.tracking.lanes import Harvest, Lanes
 from agent.tracking.loop_cy import Loop
 from agent.tracking.offer import Offers
 from agent.tracking.report import MINUTE_NS, Away, Departures
 from agent.tracking.sides import Sides, Socket
-from agent.tracking.stream import Harvest, Observer, QualityRules, Streams
+from agent.tracking.stream import Observer, QualityRules, Streams
 from agent.wire import rtcp, sdp, vq, xr
 from agent.wire.rtcp import Block
 

@@ -13,7 +13,7 @@ from typing import Literal
 from agent.tracking.codecs import STATIC_TYPES
 from agent.tracking.dialog import Leg
 from agent.tracking.found import Found
-from agent.tracking.lanes import Lanes
+from agent.tracking.lanes import Harvest, Lanes
 from agent.tracking.loop_cy import (
     KIND_AUDIO,
     KIND_COMFORT,
@@ -43,7 +43,6 @@ _SPECIAL = {
     "flexfec": KIND_REDUNDANT,
 }
 Observer = Literal["vc", "customer"]
-Harvest = list[tuple[int, tuple[float, ...]]]  # stream id, its counters in the order of COUNTERS
 Rows = dict[int, tuple[int, int]]  # payload type: clock rate (Hz), kind
 Said = tuple[str, tuple[tuple[tuple[int, tuple[str, int, int]], ...], ...]]  # kind, each m-line's rtpmap
 
