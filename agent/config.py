@@ -283,7 +283,11 @@ class Limits(_Section):
     max_streams: Annotated[int, Meta(ge=100, description="RTP streams followed at once.")] = 200_000
     max_calls: Annotated[int, Meta(ge=100, description="Calls followed at once.")] = 100_000
     max_memory_mb: Annotated[
-        int, Meta(ge=128, description="Resident memory, MB: both of the above are lowered to what fits.")
+        int,
+        Meta(
+            ge=128,
+            description="Resident memory with the rings, MB: both of the above are lowered to what fits.",
+        ),
     ] = 512
     sip_budget: Annotated[
         int,

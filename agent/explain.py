@@ -10,7 +10,9 @@ from agent.config import Config, media_ports
 from agent.configfile import load
 from agent.cost import check_bound, estimate
 from agent.errors import ConfigError
-from agent.pipeline import build
+from agent.pipeline import build, tables, taken
+
+FOR_CALLS_MB = 16  # and streams: some 900 calls
 
 
 def check_command(options: argparse.Namespace) -> int:
@@ -26,13 +28,17 @@ def usable(path: str | None, warn: Callable[[str], None]) -> Config:
 
     Raises ConfigError with every problem found.
     """
-    config = load(path, warn=warn, further=_kernels_filter)
+    config = load(path, warn=warn, further=_beyond_the_file)
     check_bound(config)
     return config
 
 
-def _kernels_filter(config: Config) -> Iterator[tuple[str, str, str]]:
-    """Whether the kernel's filter can be made: a wrong expression, or too many ports."""
+def _beyond_the_file(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Whether the kernel's filter can be made (a wrong expression, too many ports), and calls have memory."""
+    least_mb = (taken(config, live=True) >> 20) + FOR_CALLS_MB
+    if config.limits.max_memory_mb < least_mb:
+        rings = f"rings of {config.capture.ring_mb} MB"
+        yield "limits", "max_memory_mb", f"leaves none for calls: at least {least_mb} with {rings}"
     key = "filter" if config.capture.filter else "sip_ports"
     try:
         host.program(config.capture, media_ports(config))
@@ -88,6 +94,8 @@ def _capture(config: Config) -> Iterator[str]:
     yield f"media ports: {capture.media_ports or 'all of UDP'}"
     program = host.program(capture, media_ports(config))
     yield f"filter: {host.expression(config)} ({len(program)} instructions in the kernel)"
+    calls, streams = tables(config, live=True)
+    yield f"memory: {config.limits.max_memory_mb} MB, for {calls:,} calls and {streams:,} streams at once"
 
 
 def _sinks(config: Config) -> Iterator[str]:

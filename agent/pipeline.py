@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from agent.capture import Source
-from agent.config import Config, Limits
+from agent.config import Config
 from agent.errors import ConfigError
 from agent.summary.identity import Identity
 from agent.summary.interval import Intervals
@@ -26,9 +26,11 @@ from agent.tracking.stream import QualityRules
 # trunk may be silent for long; a live source speaks several times a second unless the host was suspended.
 FILE_IDLE_NS = 3600 * 10**9
 LIVE_IDLE_NS = 65 * 10**9
-# Resident memory, measured by tests/flooding: the daemon with boto3 and its buffers, a call that a flood made
-# up (with its messages and its part of a checkpoint), a stream of two packets.
-BASE_BYTES, CALL_BYTES, STREAM_BYTES = 112 << 20, 9 << 10, 2 << 10
+# Resident memory, measured by tests/flooding: the idle daemon with boto3, a call that a flood made up (with
+# its messages and its part of a checkpoint), a stream of two packets.
+BASE_BYTES, CALL_BYTES, STREAM_BYTES = 64 << 20, 9 << 10, 2 << 10
+LEAST = 100  # calls, and streams: what the settings of either must be as well
+WAITING_BYTES = 96 << 20  # for the engine (sifting.ROOM) and for the disk (writer.MAX_WAITING), at most
 
 
 class Keeper(Protocol):
@@ -101,7 +103,7 @@ def build(
 def rules(config: Config, *, live: bool = False) -> Rules:
     """Configuration in the engine's units: nanoseconds."""
     calls = config.calls
-    max_calls, max_streams = tables(config.limits)
+    max_calls, max_streams = tables(config, live=live)
     return Rules(
         calls=CallRules(
             # A customer's host sees one leg of each call: the one that there is counts.
@@ -131,10 +133,19 @@ def rules(config: Config, *, live: bool = False) -> Rules:
     )
 
 
-def tables(limits: Limits) -> tuple[int, int]:
+def tables(config: Config, *, live: bool = False) -> tuple[int, int]:
     """Calls and streams that may be followed at once: what is configured, or what fits in the memory."""
-    half = ((limits.max_memory_mb << 20) - BASE_BYTES) // 2
-    return min(limits.max_calls, half // CALL_BYTES), min(limits.max_streams, half // STREAM_BYTES)
+    limits = config.limits
+    half = max(0, (limits.max_memory_mb << 20) - taken(config, live=live)) // 2
+    return (
+        max(LEAST, min(limits.max_calls, half // CALL_BYTES)),
+        max(LEAST, min(limits.max_streams, half // STREAM_BYTES)),
+    )
+
+
+def taken(config: Config, *, live: bool = False) -> int:
+    """Bytes of memory that are not for calls and streams. Live, the rings are most of it."""
+    return BASE_BYTES + (WAITING_BYTES + (config.capture.ring_mb << 20) if live else 0)
 
 
 def ns(seconds: float) -> int:

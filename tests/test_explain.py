@@ -65,6 +65,7 @@ def test_sides_connectors_filter_sinks_and_cost_are_told() -> None:
         "media ports: 10000-20000",
         "filter: (port 5060) or (udp portrange 10000-20000) or (ip[6:2] & 0x3fff != 0) "
         "(280 instructions in the kernel)",
+        "memory: 512 MB, for 16,384 calls and 73,728 streams at once",
         "sinks: CloudWatch, namespace ChimeVoiceConnector; Logs, kept 30 days",
         "/metrics: on 127.0.0.1 port 9642",
     ]
@@ -96,3 +97,10 @@ def test_filter_that_does_not_compile_is_told_on_its_line_beside_the_rest(tmp_pa
 def test_more_ports_than_a_filter_holds_are_told_on_their_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"line 2: capture\.sip_ports: .*: name fewer ports"):
         checked(tmp_path, f"[capture]\nsip_ports = {list(range(5000, 5100))}\n")
+
+
+def test_rings_that_leave_no_memory_for_calls_are_refused_with_what_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        checked(tmp_path, "[limits]\nmax_memory_mb = 256\n[capture]\nring_mb = 128\n")
+    said = "limits.max_memory_mb: leaves none for calls: at least 304 with rings of 128 MB"
+    assert str(raised.value).endswith(f"line 2: {said}")

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from agent.config import Config, Limits
+from agent import sifting, writer
+from agent.config import Capture, Config, Limits
 from agent.pipeline import rules, tables
 from agent.summary.siplog import MAX_WAITING, SipLog
 from agent.tracking.budget import CALM_S, MAX_SOURCES, SECOND_NS, Budget, Talker
@@ -45,7 +46,7 @@ def assert_real_calls_are_exact(result: dict[str, Any]) -> None:
 @pytest.mark.slow
 def test_invented_calls_push_each_other_out_and_no_real_one() -> None:
     result = flooded("invites", 30_000)
-    most, _ = tables(Limits())
+    most, _ = tables(Config())
     assert result["tables"]["calls"] == most
     assert result["counters"]["calls_evicted"] == 30_050 - most
     assert_real_calls_are_exact(result)
@@ -63,7 +64,7 @@ def test_ssrcs_onto_a_real_calls_socket_leave_it_exact() -> None:
 
 def test_invented_streams_are_bounded_and_leave_real_calls_exact() -> None:
     result = flooded("pairs", 50_000)
-    assert result["tables"]["streams"] <= tables(Limits())[1]
+    assert result["tables"]["streams"] <= tables(Config())[1]
     assert_real_calls_are_exact(result)
 
 
@@ -92,10 +93,17 @@ def test_live_flood_of_one_address_is_shed_and_named_and_real_calls_are_exact() 
 
 @pytest.mark.parametrize("memory_mb", [128, 256, 512, 4096])
 def test_tables_are_lowered_to_what_fits_in_the_memory(memory_mb: int) -> None:
-    calls, streams = tables(Limits(max_memory_mb=memory_mb))
+    calls, streams = tables(Config(limits=Limits(max_memory_mb=memory_mb)))
     assert calls <= Limits().max_calls
     assert streams <= Limits().max_streams
-    assert calls * 9_216 + streams * 2_048 <= (memory_mb - 112) << 20
+    assert calls * 9_216 + streams * 2_048 <= (memory_mb - 64) << 20
+
+
+@pytest.mark.parametrize("ring_mb", [16, 64, 256])
+def test_tables_of_a_live_capture_leave_room_for_the_rings_and_what_waits(ring_mb: int) -> None:
+    calls, streams = tables(Config(capture=Capture(ring_mb=ring_mb)), live=True)
+    waiting = sifting.ROOM + writer.MAX_WAITING
+    assert (calls * 9_216 + streams * 2_048) + waiting + ((ring_mb + 64) << 20) <= MEMORY_MB << 20
 
 
 def test_capture_files_are_parsed_whole() -> None:
