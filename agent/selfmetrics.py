@@ -151,6 +151,9 @@ def self_metrics(service: Service) -> dict[str, Row]:
             "Sources above their budget, or scanners, in the last minute", "gauge", len(service.talkers)
         ),
         "sbcwatch_agent_clock_steps": one("Times the host's clock was set", "counter", service.clock.steps),
+        "sbcwatch_agent_close_seconds": one(
+            "CPU time of the last minute's close", "gauge", service.close_seconds
+        ),
         "sbcwatch_agent_commit_seconds": one(
             "Time the last write took", "gauge", service.writer.commit_seconds
         ),

@@ -99,6 +99,7 @@ class Service:
         self.health = Health(time.monotonic)
         self.load = Load()
         self.checkpoint_seconds = 0.0
+        self.close_seconds = 0.0
         self.discarded = 0  # restored minutes that had been committed before
         self.talkers: list[Talker] = []  # of the last minute
         self._save_at_ns = 0
@@ -229,8 +230,10 @@ class Service:
             if self.load.judge(self.clock.now_ns() - now_ns, self.source.drops or 0, time.monotonic_ns()):
                 self._shed()
             engine, intervals = self.pipeline.engine, self.pipeline.intervals
+            begun = time.thread_time()
             pass_on(engine.feed(batch) + engine.advance(now_ns), intervals, self.writer)
             if self.writer.has_minutes:
+                self.close_seconds = time.thread_time() - begun
                 self._name_talkers()
             if self.writer.has_minutes or now_ns >= self._save_at_ns:
                 self._save(now_ns)

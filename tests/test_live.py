@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -256,3 +257,18 @@ def test_metrics_endpoint_shows_what_closed_minutes_counted(seen: Seen) -> None:
     attempts = sum(float(line.rsplit(" ", 1)[1]) for line in lines)
     assert attempts == sum(seen.truth["attempts"].values())
     assert "sbcwatch_agent_drops_total 0.0" in seen.prometheus
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        "frames_total", "drops_total", "ring_fill_ratio", "rejects_total", 'table_size{table="calls"}',
+        'shed_total{what="sip"}', "close_seconds", "store{",
+        'sink{sink="cloudwatch",what="depth"}', 'sink{sink="cloudwatch",what="oldest_age_seconds"}',
+        'sink{sink="cloudwatch",what="latency_seconds"}', "checkpoint_age_seconds", "cpu_seconds_total",
+        "resident_bytes",
+    ],
+)  # fmt: skip
+def test_metrics_endpoint_shows_the_agents_own_figure(series: str, seen: Seen) -> None:
+    """Of rejects there are none here: their family is named."""
+    assert re.search(rf"(?m)^(# TYPE )?sbcwatch_agent_{re.escape(series)}", seen.prometheus)
