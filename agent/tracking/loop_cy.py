@@ -343,9 +343,12 @@ class Loop(Losses):
             return 0
         if stamp_ns > self.newest_ns:
             self.newest_ns = stamp_ns
-        kind: cython.int = self.decoder.frame(offset, captured, origin)
+        kind: cython.int = UDP
+        plain: cython.int = self.decoder.plain(offset, captured, origin)
+        if not plain:
+            kind = self.decoder.frame(offset, captured, origin)
         if kind == UDP:
-            kind = self.decoder.classify()
+            kind = PAYLOAD_RTP if plain else self.decoder.classify()
             if kind == PAYLOAD_RTP:
                 self.headers = self.decoder.payload_offset - offset
                 if self.rtp(stamp_ns):

@@ -63,6 +63,7 @@ cdef class Decoder:
     cdef unsigned long long near_src_hi, near_src_lo, near_dst_hi, near_dst_lo, near_sockets
     cdef long long at, end, ether_type, layers
 
+    cpdef int plain(self, long long offset, long long captured, long long origin) except -100 nogil
     cdef int frame(self, long long offset, long long captured, long long origin) except -100 nogil
     cdef int link(self, long long link_type) except -100 nogil
     cdef int ethernet(self) except -100 nogil

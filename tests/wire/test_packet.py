@@ -294,6 +294,48 @@ class TestAnyBytes:
         assert results[0] == outcome(packet_cy.packet, data, 0, len(data), 9, where)
 
 
+RTP = bytes.fromhex("8000012c00000a00deadbeef") + bytes(20)
+FIELDS = (
+    "src_hi", "src_lo", "dst_hi", "dst_lo", "src_port", "dst_port", "ip_version", "path", "protocol",
+    "payload_offset", "payload_length", "payload_captured", "rtp_header", "rtp_second", "rtp_seq", "rtp_ts",
+    "rtp_ssrc",
+)  # fmt: skip
+
+
+class TestPlain:
+    def test_rtp_in_udp_in_ipv4_on_ethernet_is_plain(self, wire: Any) -> None:
+        for data in (ether(ipv4(udp(RTP))), ether(ipv4(udp(RTP)))[:54], ether(ipv4(udp(RTP))) + bytes(6)):
+            assert by_both(wire, data)[0]
+
+    @given(
+        change=st.lists(st.tuples(st.integers(0, 55), st.integers(0, 255)), max_size=3),
+        cut=st.integers(0, 74),
+    )
+    def test_plain_finds_what_the_layers_find_whatever_the_bytes(
+        self, change: list[tuple[int, int]], cut: int
+    ) -> None:
+        data = bytearray(ether(ipv4(udp(RTP))))
+        for at, octet in change:
+            data[at] = octet
+        for module in (packet_cy, SOURCE):
+            plain, quick, kind, slow = by_both(module, bytes(data[:cut]))
+            assert not plain or (kind == module.KIND_UDP and quick == slow)
+
+
+def by_both(module: Any, data: bytes) -> tuple[int, list[int], int, list[int]]:
+    """Whether it is plain and what that found; its kind and what the layers, one by one, found."""
+    where = frame.origin(frame.LINK_ETHERNET, 3, frame.OUTGOING)
+    quick, slow = module.Decoder(), module.Decoder()
+    for decoder in (quick, slow):
+        decoder.attach(b"\xee" * 5 + data)
+    plain = quick.plain(5, len(data), where)
+    kind = slow.decode(5, len(data), where)
+    if plain:
+        assert slow.payload_kind() == SOURCE.PAYLOAD_RTP
+    found = [[getattr(decoder, name) for name in FIELDS] if plain else [] for decoder in (quick, slow)]
+    return plain, found[0], kind, found[1]
+
+
 def test_addresses_are_canonical_text_both_ways() -> None:
     for text in ("192.0.2.1", "::1", "2001:db8::1:0:0:1", "::", "255.255.255.255"):
         assert packet_cy.address(*packet_cy.halves(text)) == text
