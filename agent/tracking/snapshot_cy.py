@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import struct
 from array import array
-from ctypes import Structure, sizeof
+from functools import cache
 from typing import Literal
 
-from agent.tracking import row as layout
 from agent.tracking.table_cy import Table
 
 try:
@@ -49,18 +48,24 @@ _CODES: dict[int, Literal["B", "H", "I", "q"]] = {
 _WIDTHS = {0: "", 1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
-def _places(record: type[Structure], start: int = 0, prefix: str = "") -> dict[str, tuple[int, int]]:
+@cache
+def _places() -> dict[str, tuple[int, int]]:
     """Offset and size of every field that is kept, those of minutes among them."""
+    from ctypes import sizeof  # which a replay starts without
+
+    from agent.tracking.row import Minute, Row
+
     found: dict[str, tuple[int, int]] = {}
-    for name, kind, *_ in record._fields_:
+    for name, kind, *_ in Row._fields_:
+        offset = getattr(Row, name).offset
         if name in _MINUTES:
-            found |= _places(layout.Minute, start + getattr(record, name).offset, f"{name}.")
+            for its, size, *_ in Minute._fields_:
+                found[f"{name}.{its}"] = (offset + getattr(Minute, its).offset, sizeof(size))
         elif name not in _LEFT_OUT:
-            found[prefix + name] = (start + getattr(record, name).offset, sizeof(kind))
+            found[name] = (offset, sizeof(kind))
     return found
 
 
-_PLACES = _places(layout.Row)
 # The window: three marks of two times 32 cells.
 _MARKS = [(first, which) for which in (CELL_COUNT, CELL_DISCARDED, CELL_UNKNOWN) for first in (0, 32)]
 
@@ -70,7 +75,7 @@ def save(table: Table) -> bytes:
     numbers, others = array("q", rows), array("q", rows)
     out = bytearray(_HEAD.pack(_MAGIC, VERSION, len(rows), table.minute_ns, table.closed_ns))
     _pack(out, numbers)
-    for name in _PLACES:
+    for name in _places():
         _read(table, rows, name, numbers)
         if name in _WHILE:
             _read(table, rows, _WHILE[name], others)
@@ -106,7 +111,7 @@ def restore(table: Table, data: bytes) -> int:
         raise ValueError("snapshot of a larger table")
     used = max(rows, default=-1) + 1
     others: dict[str, list[int]] = {}
-    for name, (_, size) in _PLACES.items():
+    for name, (_, size) in _places().items():
         numbers, at = _unpack(data, at, count)
         if name in _BEFORE:
             numbers = [other - number for number, other in zip(numbers, others[_BEFORE[name]], strict=True)]
@@ -131,7 +136,7 @@ def restore(table: Table, data: bytes) -> int:
 
 def _field(table: Table, name: str, used: int) -> memoryview:
     """One field of the first `used` rows."""
-    offset, size = _PLACES[name]
+    offset, size = _places()[name]
     stride = ROW_BYTES // size
     field: memoryview = memoryview(table.memory).cast(_CODES[size])[offset // size : used * stride : stride]
     return field
@@ -139,7 +144,7 @@ def _field(table: Table, name: str, used: int) -> memoryview:
 
 def _read(table: Table, rows: cython.longlong[::1], name: str, numbers: cython.longlong[::1]) -> None:
     """One field of these rows."""
-    place, size = _PLACES[name]
+    place, size = _places()[name]
     at: cython.longlong
     first: cython.longlong = place // size
     stride: cython.longlong = ROW_BYTES // size
