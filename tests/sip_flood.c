@@ -1,35 +1,12 @@
-/* INVITEs with invented Call-IDs from one address as fast as the kernel takes them: sendmmsg on a packet socket.
+/* INVITEs with invented Call-IDs from one address as fast as the kernel takes them.
  *
  *     sip_flood INTERFACE SOURCE TARGET SECONDS
  *
- * Prints one line: messages sent, seconds. PACKET_QDISC_BYPASS hands frames straight to the device.
+ * Prints one line: messages sent, seconds.
  */
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <linux/if_packet.h>
-#include <net/ethernet.h>
-#include <net/if.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <time.h>
+#include "../benchmarks/sender.h"
 
-enum { HEAD = 42, FRAME = 1024, BATCH = 64, DIGITS = 12 };
-
-static uint8_t frames[BATCH][FRAME];
-static struct iovec parts[BATCH];
-static struct mmsghdr messages[BATCH];
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + t.tv_nsec / 1e9;
-}
-
-static void put16(uint8_t *at, uint16_t value) { value = htons(value); memcpy(at, &value, 2); }
+enum { DIGITS = 12 };
 
 /* The twelve digits are overwritten with each message's number. */
 static const char *TEXT =
@@ -39,30 +16,14 @@ static const char *TEXT =
 
 int main(int count, char **words) {
     if (count != 5) return 2;
-    struct sockaddr_ll link = {.sll_family = AF_PACKET, .sll_ifindex = if_nametoindex(words[1])};
-    int wire = socket(AF_PACKET, SOCK_RAW, 0), yes = 1;
-    if (wire < 0 || bind(wire, (struct sockaddr *)&link, sizeof link)) return perror(words[1]), 1;
-    setsockopt(wire, SOL_PACKET, PACKET_QDISC_BYPASS, &yes, sizeof yes);
-    char text[FRAME];
+    char text[MOST - HEAD];
     int size = snprintf(text, sizeof text, TEXT, words[3], words[2], 0, 0, 0, words[2]);
     int places[3], found = 0;
     for (char *at = text; found < 3 && (at = strstr(at, "000000000000")); at += DIGITS) places[found++] = at - text;
+    int wire = sender(words[1], size);
     for (int i = 0; i < BATCH; i++) {
-        uint8_t *frame = frames[i];
-        memset(frame, 2, 12);
-        put16(frame + 12, ETHERTYPE_IP);
-        frame[14] = 0x45;
-        put16(frame + 16, 28 + size);
-        frame[22] = 64;
-        frame[23] = 17;
-        inet_pton(AF_INET, words[2], frame + 26);
-        inet_pton(AF_INET, words[3], frame + 30);
-        put16(frame + 34, 5060);
-        put16(frame + 36, 5060);
-        put16(frame + 38, 8 + size);
-        memcpy(frame + HEAD, text, size);
-        parts[i] = (struct iovec){frame, HEAD + size};
-        messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
+        head(frames[i], inet_addr(words[2]), 5060, inet_addr(words[3]), 5060, size);
+        memcpy(frames[i] + HEAD, text, size);
     }
     unsigned long long sent = 0;
     double began = now(), end = began + atof(words[4]);
@@ -72,12 +33,7 @@ int main(int count, char **words) {
             snprintf(digits, sizeof digits, "%012llu", sent + i);
             for (int place = 0; place < found; place++) memcpy(frames[i] + HEAD + places[place], digits, DIGITS);
         }
-        int first = 0;
-        while (first < BATCH) {
-            int done = sendmmsg(wire, messages + first, BATCH - first, 0);
-            if (done < 0 && errno != ENOBUFS && errno != EAGAIN) return perror("sendmmsg"), 1;
-            if (done > 0) first += done;
-        }
+        send_all(wire);
         sent += BATCH;
     }
     printf("%llu %.6f\n", sent, now() - began);

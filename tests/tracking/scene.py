@@ -24,6 +24,11 @@ VC_C, VC_R = "10.0.0.1", "10.0.0.2"
 # RTP sockets: of the customer, of the vc towards it, of the vc towards the remote end, of the remote end.
 CUST, VC2CUST, VC2REM, REM = (CUSTOMER, 4000), (VC_C, 5000), (VC_R, 6000), (REMOTE, 7000)
 Socket = tuple[str, int]
+A, B, PHONE = (
+    0xAAAA,
+    0xBBBB,
+    0xCCCC,
+)  # SSRCs: of one stream, of another, of a phone that reports
 
 
 def ns(seconds: float) -> int:
@@ -353,3 +358,10 @@ class _Kept:
 
     def messages(self, rows: list[dict[str, Any]]) -> None:
         pass
+
+
+def answered(**how: Any) -> Scene:
+    """A call that is up, without media yet; `how`: as `Scene.call`."""
+    scene = Scene()
+    scene.call(**how)
+    return scene

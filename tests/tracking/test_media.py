@@ -9,13 +9,17 @@ from agent.config import Config
 from tests.tracking.scene import (
     CUST,
     CUSTOMER,
+    PHONE,
     REM,
     REMOTE,
     VC2CUST,
     VC2REM,
     VC_C,
     VC_R,
+    A,
+    B,
     Scene,
+    answered,
     block,
     extended_report,
     fax,
@@ -25,15 +29,6 @@ from tests.tracking.scene import (
     sender_report,
 )
 from tests.tracking.test_report import voip_metrics
-
-A, B, PHONE = 0xAAAA, 0xBBBB, 0xCCCC
-
-
-def answered(**how: object) -> Scene:
-    scene = Scene()
-    scene.call(**how)  # type: ignore[arg-type]
-    return scene
-
 
 # -- who a socket belongs to
 
@@ -47,8 +42,7 @@ def test_media_before_its_sdp_is_attached_when_the_sdp_comes() -> None:
 
 
 def test_a_socket_taken_over_by_another_call_counts_there_from_its_sdp_on() -> None:
-    scene = Scene()
-    scene.call()
+    scene = answered()
     scene.rtp(0.2, CUST, VC2CUST, A, range(1, 101))
     scene.bye(2.5)
     scene.call(4.0, name="2")  # inside the linger of the first, on the same sockets of the vc
@@ -59,8 +53,7 @@ def test_a_socket_taken_over_by_another_call_counts_there_from_its_sdp_on() -> N
 
 
 def test_a_stream_that_runs_on_into_another_call_is_split_at_the_sdp() -> None:
-    scene = Scene()
-    scene.call()
+    scene = answered()
     scene.rtp(0.205, CUST, VC2CUST, A, range(1, 501))  # to 10.2; the second call's SDP names VC2CUST at 5.1
     scene.bye(4.0)
     scene.call(5.0, name="2")

@@ -13,13 +13,17 @@ from agent.wire.rtcp import Block
 from tests.tracking.scene import (
     CUST,
     CUSTOMER,
+    PHONE,
     REM,
     REMOTE,
     VC2CUST,
     VC2REM,
     VC_C,
     VC_R,
+    A,
+    B,
     Scene,
+    answered,
     block,
     extended_report,
     odd,
@@ -28,13 +32,10 @@ from tests.tracking.scene import (
     sender_report,
 )
 
-A, B, PHONE = 0xAAAA, 0xBBBB, 0xCCCC  # what the remote end sends; what the customer sends; the phone's own
-
 
 def talking(seconds: float = 20.0, **how: object) -> Scene:
     """An answered call; the remote end's stream A is relayed to the customer, from number 100 on."""
-    scene = Scene()
-    scene.call(**how)  # type: ignore[arg-type]
+    scene = answered(**how)
     scene.relayed(0.2, REM, (VC2REM, VC2CUST), CUST, A, range(100, 100 + int(seconds * 50)))
     return scene
 
@@ -62,8 +63,7 @@ def test_loss_after_the_vc_is_the_increase_of_the_cumulative_loss() -> None:
 
 
 def test_loss_before_the_vc_reported_end_to_end_is_not_charged_after_it() -> None:
-    scene = Scene()
-    scene.call()
+    scene = answered()
     lost = {150, 151, 400}
     scene.relayed(0.2, REM, (VC2REM, VC2CUST), CUST, A, [n for n in range(100, 1100) if n not in lost])
     tells(scene, 5, block(A, 2, highest(5)))
@@ -75,8 +75,7 @@ def test_loss_before_the_vc_reported_end_to_end_is_not_charged_after_it() -> Non
 
 
 def test_a_stream_made_by_the_sbc_is_judged_alike() -> None:
-    scene = Scene()
-    scene.call()
+    scene = answered()
     scene.rtp(0.2, REM, VC2REM, A, [n for n in range(100, 1100) if n not in (200, 201)])
     scene.rtp(0.2, VC2CUST, CUST, 0xD00D, range(1, 1001))
     tells(scene, 5, block(0xD00D, 4, 1 + 237))
@@ -160,8 +159,7 @@ def test_cycles_that_began_again_are_a_new_baseline() -> None:
 
 
 def test_the_extended_highest_is_mapped_by_its_low_sixteen_bits() -> None:
-    scene = Scene()
-    scene.call()
+    scene = answered()
     scene.rtp(0.2, VC2CUST, CUST, A, range(65_400, 66_400))  # wraps; the receiver counts cycles from 7
     tells(scene, 5, block(A, 1, 65_400 + 237 + (7 << 16)))
     tells(scene, 10, block(A, 3, 65_400 + 487 + (7 << 16)))
@@ -473,8 +471,7 @@ def test_an_endpoints_round_trip_over_a_relayed_stream_is_end_to_end() -> None:
 
 
 def test_an_endpoints_round_trip_over_the_sbcs_own_stream_is_the_sides() -> None:
-    scene = Scene()
-    scene.call()
+    scene = answered()
     scene.rtp(0.2, VC2CUST, CUST, A, range(100, 600))
     scene.send(5, odd(CUST), odd(VC2CUST), extended_report(PHONE, 7, voip_metrics(A, round_trip=180)))
     row = scene.play().row
@@ -508,8 +505,7 @@ def test_departures_are_bounded_and_forgotten() -> None:
 
 def test_a_stream_whose_first_packets_were_lost_begins_with_a_baseline() -> None:
     """A receiver without probation counts from the packet before the gap, we from the two behind it."""
-    scene = Scene()
-    scene.call()
+    scene = answered()
     scene.rtp(0.2, VC2CUST, CUST, A, [n for n in range(100, 1100) if n != 101])
     tells(scene, 5, block(A, 1, highest(5)))
     tells(scene, 10, block(A, 3, highest(10)))
@@ -564,8 +560,7 @@ def test_any_loss_before_and_after_the_vc_is_told_apart(
 
 def test_next_call_to_the_same_far_socket_with_the_same_ssrc_has_a_first_block_of_its_own() -> None:
     """A phone and an SBC that begin every call alike but for the vc's port: what is silent is another's."""
-    scene = Scene()
-    scene.call()
+    scene = answered()
     scene.rtp(0.2, VC2CUST, CUST, A, range(100, 350))
     scene.bye(5.3)
     other = (VC_C, 5_100)

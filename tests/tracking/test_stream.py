@@ -12,24 +12,19 @@ from agent.tracking.stream import MAX_SENT, payload_rows
 from agent.wire import sdp as sdp_reader
 from tests.tracking.scene import (
     CUST,
+    PHONE,
     REM,
     VC2CUST,
     VC2REM,
-    Scene,
+    A,
+    B,
+    answered,
     block,
     odd,
     receiver_report,
     sdp,
     sender_report,
 )
-
-A, B, PHONE = 0xAAAA, 0xBBBB, 0xCCCC
-
-
-def answered(**how: object) -> Scene:
-    scene = Scene()
-    scene.call(**how)  # type: ignore[arg-type]
-    return scene
 
 
 def test_the_same_ssrc_in_both_directions_is_two_streams() -> None:
