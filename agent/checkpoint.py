@@ -31,9 +31,9 @@ from agent.tracking.dialog import Dialog, Leg
 from agent.tracking.engine import Engine
 from agent.tracking.far import View
 from agent.tracking.ledger import Ledger
-from agent.tracking.minute_cy import FIELDS, StreamMinute
+from agent.tracking.minute_cy import FIELDS, AwayMinute, StreamMinute
 from agent.tracking.quality import Score
-from agent.tracking.report import Away, AwayMinute, Baseline, Counted
+from agent.tracking.report import Away, Baseline, Counted
 from agent.tracking.sides import UNASSIGNED, Connector, Sides
 from agent.tracking.stream import Stream
 from agent.tracking.transaction import Attempt

@@ -133,8 +133,8 @@ def measure(streams: int, packets: int, rounds: int, library: ctypes.CDLL | None
         if library is not None:
             plain.append(ceiling(library, traffic))
     per_packet = 1e9 / len(traffic)
-    counted = sum(counters[0] for _, counters in loop.harvest_all(T0))
-    counted += sum(counters[0] for _, counters in loop.harvest_all(T0 + 60_000_000_000))
+    counted = sum(its.packets for its in loop.harvest_all(T0))
+    counted += sum(its.packets for its in loop.harvest_all(T0 + 60_000_000_000))
     assert counted == len(traffic) * (rounds + 1), counted
     return {
         "streams": streams,

@@ -50,7 +50,7 @@ class Found:
     """Every stream alive, in no order."""
 
     def __init__(self) -> None:
-        self._by_id: list[Stream | None] = []  # ids are rows of the loop's table: dense, and used again
+        self.by_id: list[Stream | None] = []  # ids are rows of the loop's table: dense, and used again
         self._count = 0
         self._by_socket: dict[Socket, Stream | tuple[Stream, ...] | _Crowd] = {}
 
@@ -58,10 +58,10 @@ class Found:
         return self._count
 
     def __iter__(self) -> Iterator[Stream]:
-        return (stream for stream in self._by_id if stream is not None)
+        return (stream for stream in self.by_id if stream is not None)
 
     def get(self, stream_id: int) -> Stream | None:
-        return self._by_id[stream_id] if 0 <= stream_id < len(self._by_id) else None
+        return self.by_id[stream_id] if 0 <= stream_id < len(self.by_id) else None
 
     def leaving(self, source: Socket, ssrc: int) -> list[Stream]:
         """Those that `source` sends with `ssrc`, oldest first."""
@@ -77,8 +77,8 @@ class Found:
 
     def add(self, stream: Stream) -> None:
         """Take up a stream whose id is free."""
-        self._by_id += [None] * (stream.id + 1 - len(self._by_id))
-        self._by_id[stream.id] = stream
+        self.by_id += [None] * (stream.id + 1 - len(self.by_id))
+        self.by_id[stream.id] = stream
         self._count += 1
         stream.src, stream.dst = self._known(stream.src), self._known(stream.dst)
         src, dst = self._join(stream.src, stream), self._join(stream.dst, stream)
@@ -90,7 +90,7 @@ class Found:
         stream = self.get(stream_id)
         if stream is None:
             return None
-        self._by_id[stream_id] = None
+        self.by_id[stream_id] = None
         self._count -= 1
         for socket in {stream.src, stream.dst}:
             self._part(socket, stream)

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from threading import Condition
 
 from agent.tracking.loop_cy import STOP_DUE, STOP_END, Loop
+from agent.tracking.minute_cy import StreamMinute
 from agent.wire.frame import Batch
 
 Turn = Condition
-Harvest = list[tuple[int, tuple[float, ...]]]  # stream id, its counters in the order of COUNTERS
 OPEN_MINUTES = 2  # a loop has counters for so many: what comes later waits for a close
 
 
@@ -93,9 +93,11 @@ class Lanes:
         loop, row = self._at(stream)
         return loop.payload_type(row)
 
-    def timing(self, stream: int) -> tuple[int, int, int, int, bool]:
+    def silent(self, stream: int, minute_start_ns: int) -> StreamMinute:
         loop, row = self._at(stream)
-        return loop.timing(row)
+        its = loop.silent(row, minute_start_ns)
+        its.id = stream
+        return its
 
     def counted(self, stream: int, sequence: int) -> tuple[int, int, int, int] | None:
         loop, row = self._at(stream)
@@ -120,10 +122,12 @@ class Lanes:
         with self._turn(stream):
             loop.set_map(row, self._maps[map_id][stream % len(self._loops)])
 
-    def harvest(self, stream: int, minute_start_ns: int) -> tuple[float, ...]:
+    def harvest(self, stream: int, minute_start_ns: int) -> StreamMinute:
         loop, row = self._at(stream)
         with self._turn(stream):
-            return loop.harvest(row, minute_start_ns)
+            its = loop.harvest(row, minute_start_ns)
+        its.id = stream
+        return its
 
     # -- the engine: all streams, lane by lane
 
@@ -157,23 +161,26 @@ class Lanes:
         for _, loop in self._each():
             loop.shift(shift_ns)
 
-    def harvest_all(self, minute_start_ns: int) -> Harvest:
-        harvest: Harvest = []
+    def harvest_all(self, minute_start_ns: int) -> list[StreamMinute]:
+        harvest: list[StreamMinute] = []
         for lane, loop in self._each():
             harvest += self._numbered(lane, loop.harvest_all(minute_start_ns))
         return harvest
 
-    def close(self, minute_start_ns: int, end_ns: int) -> Harvest:
-        harvest: Harvest = []
+    def close(self, minute_start_ns: int, end_ns: int) -> list[StreamMinute]:
+        harvest: list[StreamMinute] = []
         for lane, loop in self._each():
             harvest += self._numbered(lane, loop.close(minute_start_ns, end_ns))
             self._turns[lane].notify_all()  # a minute is free
         return harvest
 
-    def _numbered(self, lane: int, harvest: Harvest) -> Harvest:
+    def _numbered(self, lane: int, harvest: list[StreamMinute]) -> list[StreamMinute]:
         """A loop's rows as ids."""
         lanes = len(self._loops)
-        return harvest if lanes == 1 else [(row * lanes + lane, counters) for row, counters in harvest]
+        if lanes > 1:
+            for its in harvest:
+                its.id = its.id * lanes + lane
+        return harvest
 
     # -- sums
 

@@ -20,7 +20,6 @@ from array import array
 
 from agent.tracking.loss_cy import Losses
 from agent.tracking.snapshot_cy import restore, save
-from agent.tracking.table_cy import COUNTERS
 from agent.wire.packet_cy import REASONS, Decoder
 
 try:
@@ -46,7 +45,6 @@ if not cython.compiled:  # loop_cy.pxd holds the same values for the compiler
     RESYNC = 10  # late packets in a row after which the jitter buffer starts anew
 
 __all__ = [
-    "COUNTERS",
     "KIND_AUDIO",
     "KIND_COMFORT",
     "KIND_EVENT",

@@ -1,3 +1,4 @@
+from agent.tracking.minute_cy cimport StreamMinute
 from agent.tracking.table_cy cimport *
 
 cdef enum:
@@ -32,4 +33,4 @@ cdef class Losses(Table):
     cdef int is_odd(self, long long minute_start_ns) noexcept nogil
     cdef bint holds(self, Minute minute) noexcept nogil
     cdef void move_on(self, Minute here, Minute there) noexcept nogil
-    cdef tuple take(self, Minute minute)
+    cdef StreamMinute take(self, long long number, Row row, Minute minute, long long minute_start_ns)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import mmap
 
+from agent.tracking.minute_cy import StreamMinute
 from agent.tracking.table_cy import Table
 
 try:
@@ -230,10 +231,10 @@ class Losses(Table):
 
     # --- results
 
-    def harvest(self, stream: int, minute_start_ns: int) -> tuple[float, ...]:
-        """The stream's counters of that minute, in the order of COUNTERS; they start at 0 again."""
+    def harvest(self, stream: int, minute_start_ns: int) -> StreamMinute:
+        """What the stream counted in that minute; its counters start at 0 again."""
         row: Row = self.known(stream)
-        return self.take(half(row, self.is_odd(minute_start_ns)))
+        return self.take(stream, row, half(row, self.is_odd(minute_start_ns)), minute_start_ns)
 
     def is_odd(self, minute_start_ns: cython.longlong) -> cython.int:
         return (minute_start_ns // self.minute_ns) & 1
@@ -248,38 +249,40 @@ class Losses(Table):
             or minute.bursts > 0
         )
 
-    def take(self, minute: Minute) -> tuple[float, ...]:
-        counters = (
-            minute.packets,
-            minute.bytes,
-            minute.judged,
-            minute.gap_packets,
-            minute.jitter_sum_us,
-            minute.jitter_count,
-            minute.jitter_max_us,
-            minute.lost,
-            minute.unknown,
-            minute.duplicates,
-            minute.reordered,
-            minute.discarded,
-            minute.loss_runs,
-            minute.burst_packets,
-            minute.burst_lost,
-            minute.gap_lost,
-            minute.bursts,
-        )
+    def take(
+        self, number: cython.longlong, row: Row, minute: Minute, minute_start_ns: cython.longlong
+    ) -> StreamMinute:
+        its: StreamMinute = self.described(number, row, minute_start_ns)
+        its.packets = minute.packets
+        its.bytes = minute.bytes
+        its.judged = minute.judged
+        its.gap_packets = minute.gap_packets
+        its.jitter_sum_us = minute.jitter_sum_us
+        its.jitter_count = minute.jitter_count
+        its.jitter_max_us = minute.jitter_max_us
+        its.gaps = minute.lost
+        its.unknown = minute.unknown
+        its.duplicates = minute.duplicates
+        its.reordered = minute.reordered
+        its.discarded = minute.discarded
+        its.loss_runs = minute.loss_runs
+        its.burst_packets = minute.burst_packets
+        its.burst_lost = minute.burst_lost
+        its.gap_lost = minute.gap_lost
+        its.bursts = minute.bursts
         if cython.compiled:
             memset(minute, 0, MINUTE_BYTES)  # type: ignore[name-defined]
         else:
             clear(minute)
-        return counters
+        return its
 
-    def harvest_all(self, minute_start_ns: int) -> list[tuple[int, tuple[float, ...]]]:
-        """(stream, counters) of every stream that counted anything in that minute.
+    def harvest_all(self, minute_start_ns: int) -> list[StreamMinute]:
+        """Every stream that counted anything in that minute.
 
         What a candidate counted moves on to the next minute: it counts once the stream is accepted.
         """
-        result: list[tuple[int, tuple[float, ...]]] = []
+        result: list[StreamMinute] = []
+        start_ns: cython.longlong = minute_start_ns
         number: cython.longlong
         row: Row
         here: Minute
@@ -291,7 +294,7 @@ class Losses(Table):
             here = half(row, odd)
             if row.state == ACCEPTED:
                 if self.holds(here):
-                    result.append((number, self.take(here)))
+                    result.append(self.take(number, row, here, start_ns))
             elif here.packets > 0:
                 self.move_on(here, half(row, 1 - odd))
         return result
@@ -307,7 +310,7 @@ class Losses(Table):
         here.duplicates = 0
         here.bytes = 0
 
-    def close(self, minute_start_ns: int, end_ns: int) -> list[tuple[int, tuple[float, ...]]]:
+    def close(self, minute_start_ns: int, end_ns: int) -> list[StreamMinute]:
         """`harvest_all` of a minute that ended at `end_ns`; a late frame of it counts in the next one."""
         self.flush(end_ns)
         harvest = self.harvest_all(minute_start_ns)

@@ -15,8 +15,9 @@ from agent.tracking import far
 from agent.tracking.call import Call
 from agent.tracking.dialog import Leg, Passage
 from agent.tracking.events import Event, FarEnd, ReportsMinute, RoundTrip
-from agent.tracking.lanes import Harvest, Lanes
+from agent.tracking.lanes import Lanes
 from agent.tracking.loop_cy import Loop
+from agent.tracking.minute_cy import StreamMinute
 from agent.tracking.offer import Offers
 from agent.tracking.report import MINUTE_NS, Away, Departures
 from agent.tracking.sides import Sides, Socket
@@ -304,7 +305,7 @@ class Media:
                     if found[1] is not None and minute in self.open_minutes:
                         self._count(found[0].leg, found[1], minute, packets, length)
 
-    def harvest(self, minute_ns: int, streams: Harvest) -> None:
+    def harvest(self, minute_ns: int, streams: list[StreamMinute]) -> None:
         """Give out what every stream and leg did in a minute; `streams`: what the loop counted of it."""
         for leg in tuple(self._reporting):
             for minute in [minute for minute in leg.reports if minute <= minute_ns]:

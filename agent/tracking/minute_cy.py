@@ -1,41 +1,56 @@
 # cython: language_level=3
-"""What one stream did in one minute: the fact that a minute's close gives out tens of thousands of."""
+"""What one stream did in one minute, as seen here and as the far end tells: a close has tens of thousands."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
 
 if TYPE_CHECKING:
     from agent.tracking.dialog import Leg
     from agent.tracking.quality import Score
     from agent.tracking.sides import Socket
 
+COUNTERS = (
+    "packets", "bytes", "judged", "gap_packets", "jitter_sum_us", "jitter_count", "jitter_max_us", "gaps",
+    "unknown", "duplicates", "reordered", "discarded", "loss_runs", "burst_packets", "burst_lost", "gap_lost",
+    "bursts",
+)  # fmt: skip
+"""What the loop counts of a `StreamMinute`; two are floats, the rest integers."""
 FIELDS = (
-    "stamp_ns", "leg", "towards", "src", "dst", "ssrc", "payload_type", "codec", "first_ns", "last_ns",
-    "packets", "bytes", "lost", "unknown", "duplicates", "reordered", "discarded", "gaps", "jitter_us",
-    "jitter_mean_us", "jitter_count", "jitter_max_us", "lost_source", "jitter_source", "score", "weight",
-    "burst_ratio", "assumed", "audio", "packet_ms", "named", "burst_packets", "burst_lost", "gap_packets",
-    "gap_lost", "bursts",
+    *COUNTERS,
+    "id", "stamp_ns", "leg", "towards", "src", "dst", "ssrc", "payload_type", "clock_rate", "step", "assumed",
+    "codec", "first_ns", "last_ns", "lost", "jitter_us", "lost_source", "jitter_source", "score", "weight",
+    "burst_ratio", "audio", "packet_ms", "named",
 )  # fmt: skip
 """A `StreamMinute`'s fields, in the order in which a checkpoint has them."""
+MAX_JITTER_US = 10_000_000.0  # as for round trips: what claims more is no measurement
 
 
 class StreamMinute:
-    """One stream in one minute. `lost` and `jitter_us` are None where nobody knows.
+    """One stream in one minute. The loop makes it with its counts, `Measure` says whose it is and scores it.
 
-    Towards the vc they are measured here; away from it they are the far end's reports (the sources say so).
-    `gaps` counts numbers never seen here, whichever way the stream goes; `weight` is the packets that `score`
-    judges. Burst and gap figures are RFC 3611 4.7.2's with a Gmin of 16. minute_cy.pxd has the C types.
+    `lost` and `jitter_us` are None where nobody knows. Towards the vc they are measured here; away from it
+    they are the far end's reports (the sources say so). `gaps` counts numbers never seen here, whichever way
+    the stream goes; `weight` is the packets that `score` judges. Burst and gap figures are RFC 3611 4.7.2's
+    with a Gmin of 16. minute_cy.pxd has the C types.
     """
 
     def __init__(self) -> None:
+        self.id = 0  # the stream's, in the loop
         self.stamp_ns = 0
         self.leg: Leg | None = None
         self.towards: bool | None = None
         self.src: Socket = ("", 0)
         self.dst: Socket = ("", 0)
         self.ssrc = 0
-        self.payload_type = 0
+        self.payload_type = 0  # the newest that is neither event nor comfort noise
+        self.clock_rate = 0  # Hz; 0: not known yet
+        self.step = 0  # ticks of the timestamp from packet to packet, as a rule; 0: not known yet
         self.codec = ""
         self.first_ns = 0
         self.last_ns = 0
@@ -47,10 +62,12 @@ class StreamMinute:
         self.reordered = 0
         self.discarded = 0  # too late for the modelled jitter buffer
         self.gaps = 0
+        self.judged = 0  # numbers of which it is known whether they came
+        self.loss_runs = 0
         self.jitter_us: float | None = None
-        self.jitter_mean_us: float | None = None
+        self.jitter_sum_us = 0.0
         self.jitter_count = 0
-        self.jitter_max_us: float | None = None
+        self.jitter_max_us = 0.0
         self.lost_source: str | None = None
         self.jitter_source: str | None = None
         self.score: Score | None = None
@@ -65,3 +82,31 @@ class StreamMinute:
         self.gap_packets = 0
         self.gap_lost = 0
         self.bursts = 0
+
+    def counted(self) -> bool:
+        """Whether the loop counted anything. No other counter is without one of these."""
+        return bool(self.packets or self.judged or self.unknown or self.gap_packets or self.bursts)
+
+    @property
+    def jitter_mean_us(self) -> float | None:
+        """As measured here, whichever way the stream goes."""
+        return self.jitter_sum_us / self.jitter_count if self.jitter_count else None
+
+
+class AwayMinute:
+    """What blocks told of one stream in one minute. `lost` None: no span is known."""
+
+    def __init__(
+        self, lost: int | None = None, expected: int = 0, jitter_ticks: float = 0.0, blocks: int = 0
+    ) -> None:
+        self.lost = lost
+        self.expected = expected
+        self.jitter_ticks = jitter_ticks
+        self.blocks = blocks
+
+    def jitter_us(self, clock_rate: cython.longlong) -> float | None:
+        """The mean of the blocks' jitter, microseconds."""
+        if not self.blocks or clock_rate <= 0:
+            return None
+        jitter_us: cython.double = self.jitter_ticks / self.blocks * 1e6 / clock_rate
+        return jitter_us if jitter_us <= MAX_JITTER_US else None

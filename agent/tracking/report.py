@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from agent.tracking.minute_cy import AwayMinute
 from agent.tracking.sides import Socket
 from agent.wire.rtcp import Block
 
@@ -30,7 +31,6 @@ COARSE_NS = 2_000_000  # clocks are coarse: an RTT above -2 ms counts as 0
 MAX_REPORTS_KEPT = 16  # sender reports a socket pair; one comes every few seconds, so a minute of them
 MISORDER = 3000  # a block whose highest lies no further back is an older one (RFC 3550 A.1 MAX_DROPOUT)
 CUMULATIVE_MOST, CUMULATIVE_LEAST = 0x7F_FFFF, -0x80_0000
-MAX_JITTER_US = 10_000_000.0  # as for round trips: what claims more is no measurement
 
 
 class Counted(NamedTuple):
@@ -47,29 +47,6 @@ class Span(NamedTuple):
 
     lost: int
     expected: int
-
-
-class AwayMinute(Struct):
-    """What blocks told of one stream in one minute. `lost` None: no span is known."""
-
-    lost: int | None = None
-    expected: int = 0
-    jitter_ticks: float = 0.0
-    blocks: int = 0
-
-    @property
-    def ratio(self) -> float | None:
-        """Loss over the increase of the highest number; None where no span is known."""
-        if self.lost is None or self.expected <= 0:
-            return None
-        return min(1.0, self.lost / self.expected)
-
-    def jitter_us(self, clock_rate: int) -> float | None:
-        """The mean of the blocks' jitter, microseconds."""
-        if not self.blocks or clock_rate <= 0:
-            return None
-        jitter_us = self.jitter_ticks / self.blocks * 1e6 / clock_rate
-        return jitter_us if jitter_us <= MAX_JITTER_US else None
 
 
 class Baseline(Struct):

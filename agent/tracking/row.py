@@ -23,7 +23,7 @@ from ctypes import (
 
 
 class Minute(Structure):
-    """What a stream counts in one minute; see `table_cy.COUNTERS`."""
+    """What a stream counts in one minute; see `minute_cy.COUNTERS`."""
 
     _fields_ = (
         ("bytes", c_int64),

@@ -7,13 +7,13 @@ that no SDP explains yet waits, and is attached when its SDP comes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from agent.tracking.codecs import STATIC_TYPES
 from agent.tracking.dialog import Leg
 from agent.tracking.found import Found
-from agent.tracking.lanes import Harvest, Lanes
+from agent.tracking.lanes import Lanes
 from agent.tracking.loop_cy import (
     KIND_AUDIO,
     KIND_COMFORT,
@@ -27,7 +27,6 @@ from agent.tracking.minute_cy import StreamMinute
 from agent.tracking.offer import Claim, Description, Offers
 from agent.tracking.sides import Socket
 from agent.tracking.stream_cy import Stream
-from agent.tracking.table_cy import COUNTERS
 from agent.tracking.unexplained import Unexplained
 from agent.wire.sdp import Media
 
@@ -49,7 +48,6 @@ Said = tuple[str, tuple[tuple[tuple[int, tuple[str, int, int]], ...], ...]]  # k
 SILENCE_NS = 2_000_000_000  # after that long without a packet the loop judges what is open
 PAUSE_NS = 500_000_000  # a stream silent for so long when its media is renegotiated may begin anywhere
 MAX_SENT = 1024  # SSRCs remembered a leg: a sender that changes it with every packet stays unknown from there
-_NOTHING: tuple[float, ...] = (0,) * len(COUNTERS)
 _MAX_CODECS = 1024  # different lists of codecs kept to be shared; the wire makes them
 
 
@@ -78,9 +76,9 @@ class Streams:
         self._observer = observer
         self._loop = loop
         self._offers = offers
-        self._measure = Measure(loop, quality)
+        self._measure = Measure(quality)
         self._found = Found()
-        self._codecs: dict[Said, tuple[Mapping[int, str], int]] = {}
+        self._codecs: dict[Said, tuple[dict[int, str], int]] = {}
         self._told: set[Stream] = set()  # the far end spoke of them in a minute that is still open
         self._judged_ns = 0
         self.shedding = False  # the host cannot follow: what no SDP explains is left alone
@@ -172,9 +170,9 @@ class Streams:
         """Close what `stream` counted so far in the open minutes, and detach it."""
         told = stream.heard.minutes if stream.heard is not None else {}
         done = [
-            self._measure.minute(stream, minute, counters, told.pop(minute, None))
-            for minute in minutes
-            if any(counters := self._loop.harvest(stream.id, minute)) or minute in told
+            self._measure.minute(stream, its, told.pop(its.stamp_ns, None))
+            for its in [self._loop.harvest(stream.id, minute) for minute in minutes]
+            if its.counted() or its.stamp_ns in told
         ]
         self._told.discard(stream)
         self._detach(stream)
@@ -190,23 +188,14 @@ class Streams:
                 self._loop.flush(self._judged_ns)
         return [event for stream in tuple(leg.streams) for event in self.cut(stream, minutes)]
 
-    def harvest(self, minute_ns: int, counted: Harvest) -> list[StreamMinute]:
-        """What every stream did in a minute; its counters start again from zero."""
-        done = []
-        find, minute = self._found.get, self._measure.minute
-        for stream_id, counters in counted:
-            stream = find(stream_id)
-            if stream is not None and (stream.leg is not None or not self.shedding):
-                heard, told = stream.heard, None
-                if heard is not None and heard.minutes:
-                    told = heard.minutes.pop(minute_ns, None)
-                    if not heard.minutes:
-                        self._told.discard(stream)
-                done.append(minute(stream, minute_ns, counters, told))
+    def harvest(self, minute_ns: int, counted: list[StreamMinute]) -> list[StreamMinute]:
+        """What every stream did in a minute, of which the loop `counted` this."""
+        done = self._measure.harvest(counted, self._found.by_id, self._told, orphans=not self.shedding)
         for stream in tuple(self._told):
             # Its last report may come a minute after its last packet.
             if minute_ns in stream.away.minutes:
-                done.append(minute(stream, minute_ns, _NOTHING, stream.away.minutes.pop(minute_ns)))
+                its = self._loop.silent(stream.id, minute_ns)
+                done.append(self._measure.minute(stream, its, stream.away.minutes.pop(minute_ns)))
             if not stream.away.minutes:
                 self._told.discard(stream)
         return done
@@ -281,7 +270,7 @@ class Streams:
         stream.codecs, map_id = self._codecs_of(section.kind, medias)
         self._loop.set_map(stream.id, map_id)
 
-    def _codecs_of(self, kind: str, medias: list[Media]) -> tuple[Mapping[int, str], int]:
+    def _codecs_of(self, kind: str, medias: list[Media]) -> tuple[dict[int, str], int]:
         """Encoding names and the loop's map of what `medias` say; streams that say the same share them."""
         said = (kind, tuple(tuple(media.rtpmap.items()) for media in medias if media.rtpmap))
         known = self._codecs.get(said)

@@ -2,6 +2,7 @@ cdef class Stream:
     cdef public int id
     cdef public unsigned int ssrc
     cdef public long long first_ns
-    cdef public object src, dst, leg, towards, arriving, codecs, heard
+    cdef public object src, dst, leg, towards, arriving, heard
+    cdef public dict codecs
     cdef public bint clean, attached, first, audio, named
     cpdef str codec_name(self, int payload_type)

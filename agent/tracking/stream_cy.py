@@ -6,8 +6,6 @@ Compiled, numbers and flags lie in the object itself (stream_cy.pxd): 128 bytes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from agent.tracking.codecs import STATIC_TYPES
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from agent.tracking.dialog import Leg
     from agent.tracking.sides import Socket
 
-_NO_CODECS: Mapping[int, str] = MappingProxyType({})
+_NO_CODECS: dict[int, str] = {}  # of every stream that no SDP has explained
 
 
 class Stream:
@@ -42,7 +40,7 @@ class Stream:
         self.first = False  # its first packet is the first of its SSRC that leaves on its leg
         self.audio = True
         self.named = True  # it comes from an address that its sender's SDP names
-        self.codecs: Mapping[int, str] = _NO_CODECS  # payload type: encoding name
+        self.codecs: dict[int, str] = _NO_CODECS  # payload type: encoding name
         self.heard: Away | None = None  # what the far end said of it, if it did: of most it never does
 
     @property

@@ -1,5 +1,7 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, initializedcheck=False
 # Rows as agent/tracking/row.py describes them: the same fields in the same order.
+from agent.tracking.minute_cy cimport StreamMinute
+
 cdef struct MinuteFields:
     long long bytes
     long long judged
@@ -96,6 +98,7 @@ cdef class Table:
     cdef long long spares, queued, oldest, queue_mask
 
     cdef Row known(self, long long stream) except NULL
+    cdef StreamMinute described(self, long long number, Row row, long long minute_start_ns)
     cdef unsigned long long hash(self, unsigned long long a, unsigned long long b, unsigned long long c, unsigned long long d, unsigned long long e) noexcept nogil
     cdef unsigned long long hash_of(self, Row row) noexcept nogil
     cdef int lookup(self, unsigned long long a, unsigned long long b, unsigned long long c, unsigned long long d, unsigned long long e) except -2 nogil

@@ -18,6 +18,7 @@ from __future__ import annotations
 import mmap
 import os
 
+from agent.tracking.minute_cy import StreamMinute
 from agent.wire.packet_cy import address, halves
 
 try:
@@ -38,28 +39,6 @@ if not cython.compiled:  # table_cy.pxd holds the same values for the compiler
     def half(row: Row, odd: int) -> Minute:
         minute: Minute = row.odd if odd else row.even
         return minute
-
-
-COUNTERS = (
-    "packets",
-    "bytes",
-    "judged",
-    "gap_packets",
-    "jitter_sum_us",
-    "jitter_count",
-    "jitter_max_us",
-    "lost",
-    "unknown",
-    "duplicates",
-    "reordered",
-    "discarded",
-    "loss_runs",
-    "burst_packets",
-    "burst_lost",
-    "gap_lost",
-    "bursts",
-)
-"""Names of a harvested tuple's places; `jitter_sum_us` and `jitter_max_us` are floats, the rest integers."""
 
 
 class Table:
@@ -313,16 +292,23 @@ class Table:
         row: Row = self.known(stream)
         return int(row.payload_type)
 
-    def timing(self, stream: int) -> tuple[int, int, int, int, bool]:
-        """Its newest packet's time (ns), `payload_type`, clock rate (Hz), step (ticks), is the rate assumed?
+    def silent(self, stream: int, minute_start_ns: int) -> StreamMinute:
+        """What the stream did in a minute in which it sent nothing."""
+        return self.described(stream, self.known(stream), minute_start_ns)
 
-        The step is the timestamp's usual one from packet to packet; rate and step are 0 while not known. An
-        assumed rate was inferred from arrival times.
-        """
-        row: Row = self.known(stream)
+    def described(self, number: cython.longlong, row: Row, minute_start_ns: cython.longlong) -> StreamMinute:
+        """A stream's minute in which nothing is counted yet: its newest packet, how its packets are timed."""
+        its: StreamMinute = StreamMinute()
         codec: cython.uint = row.codec
-        assumed = codec != 0 and codec & 255 == 0  # else the kind would come from a payload map
-        return row.last_ns, row.payload_type, codec >> 8, row.step, assumed
+        its.id = number
+        its.stamp_ns = minute_start_ns
+        its.last_ns = row.last_ns
+        its.payload_type = row.payload_type
+        its.clock_rate = codec >> 8
+        its.step = row.step
+        # Inferred from arrival times: else the kind would come from a payload map.
+        its.assumed = codec != 0 and codec & 255 == 0
+        return its
 
     def shift(self, shift_ns: int) -> None:
         """Move every time in the table: the clock was set. Harvest the open minutes first."""

@@ -18,7 +18,7 @@ from agent.tracking.call import Call
 from agent.tracking.dialog import Leg
 from agent.tracking.events import ReportsMinute, RoundTrip
 from agent.tracking.quality import Score
-from agent.tracking.report import MINUTE_NS, AwayMinute
+from agent.tracking.report import MINUTE_NS
 from agent.tracking.sides import ONLY
 from tests.tracking.test_loop import T0, Tap
 
@@ -65,7 +65,7 @@ def test_a_streams_minute_is_the_same_in_both(
 ) -> None:
     call = SimpleNamespace(rtt_us={} if rtt_us is None else {"customer": rtt_us})
     minutes = []
-    for loop, measure, _, streams, *_ in (COMPILED, UNCOMPILED):
+    for loop, measure, minute, streams, *_ in (COMPILED, UNCOMPILED):
         tap = Tap(loop.Loop(max_streams=8))
         tap.run([number for number in range(1, 120) if number not in lost])
         tap.loop.finish()
@@ -73,9 +73,9 @@ def test_a_streams_minute_is_the_same_in_both(
         stream.leg = SimpleNamespace(call=call, side="customer")
         stream.towards = stream.arriving = arriving
         stream.codecs = {0: codec}
-        counters = tap.loop.harvest(tap.stream, T0)
-        away = None if told is None else AwayMinute(*told)
-        made = measure.Measure(tap.loop, measure.QualityRules()).minute(stream, T0, counters, away)
+        its = tap.loop.harvest(tap.stream, T0)
+        away = None if told is None else minute.AwayMinute(*told)
+        made = measure.Measure(measure.QualityRules()).minute(stream, its, away)
         made.leg = None
         minutes.append(fields(made))
     assert minutes[0] == minutes[1]

@@ -200,7 +200,7 @@ class Model:
                 self.add(stamp_ns, "unknown")
             else:
                 self.add(stamp_ns, "judged")
-                self.add(stamp_ns, "lost")
+                self.add(stamp_ns, "gaps")
                 self.verdicts.append((minute, True))
         sequence.judged = max(sequence.judged, number)
 

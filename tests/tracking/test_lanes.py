@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agent.tracking.lanes import Lanes, Turn
-from agent.tracking.loop_cy import COUNTERS, Loop
+from agent.tracking.loop_cy import Loop
+from agent.tracking.minute_cy import StreamMinute
 from agent.wire.frame import Batch, Frame, Loss, batch_of
 from tests.tracking.test_loop import MINUTE, MS, T0, WIRE, ethernet, rtp
 
@@ -30,8 +31,8 @@ def voice(numbers: range, port: int = 40000, start_ns: int = T0) -> Batch:
     return batch_of(frames)
 
 
-def packets(harvest: list[tuple[int, tuple[float, ...]]]) -> dict[int, int]:
-    return {stream: int(counters[COUNTERS.index("packets")]) for stream, counters in harvest}
+def packets(harvest: list[StreamMinute]) -> dict[int, int]:
+    return {its.id: its.packets for its in harvest}
 
 
 def test_streams_of_every_lane_have_ids_of_their_own() -> None:
@@ -70,13 +71,15 @@ def test_what_one_asks_of_a_stream_is_asked_of_its_loop() -> None:
     assert two.first_ns(stream) == T0
     assert two.last_ns(stream) == T0 + 180 * MS
     assert two.payload_type(stream) == 0
-    assert two.timing(stream) == (T0 + 180 * MS, 0, 8000, 160, False)
+    its = two.silent(stream, T0)
+    assert (its.id, its.last_ns, its.payload_type) == (stream, T0 + 180 * MS, 0)
+    assert (its.clock_rate, its.step, its.assumed, its.packets) == (8000, 160, False, 0)
     assert two.counted(stream, 9) == (0, 10, 10, 0)
     two.rebase(stream)
     two.sift(1, voice(range(500, 502)))
     two.finish()
-    (counters,) = [counters for _, counters in two.harvest_all(T0)]
-    assert counters[COUNTERS.index("lost")] == 0
+    (its,) = two.harvest_all(T0)
+    assert (its.id, its.gaps) == (stream, 0)
 
 
 def test_equal_payload_maps_have_one_number_in_all_lanes() -> None:
@@ -95,10 +98,7 @@ def test_a_loss_of_one_ring_is_no_loss_of_the_other_lane() -> None:
             batch.losses = [Loss(T0 + 70 * MS, T0 + 110 * MS, 2)]
         two.sift(lane, batch)
     two.finish()
-    figures = {
-        stream % 2: (counters[COUNTERS.index("lost")], counters[COUNTERS.index("unknown")])
-        for stream, counters in two.harvest_all(T0)
-    }
+    figures = {its.id % 2: (its.gaps, its.unknown) for its in two.harvest_all(T0)}
     assert figures == {0: (0, 2), 1: (2, 0)}
 
 

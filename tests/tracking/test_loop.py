@@ -14,6 +14,7 @@ import pytest
 
 from agent import uncompiled
 from agent.tracking import loop_cy, row
+from agent.tracking.minute_cy import COUNTERS
 from agent.wire.frame import OUTGOING, Frame, batch_of, origin
 from benchmarks.loop import Traffic, walk
 
@@ -64,6 +65,11 @@ def ethernet(
     return bytes(12) + tag + b"\x08\x00" + ip + udp
 
 
+def counts_of(minute: Any) -> dict[str, float]:
+    """What the loop counted of a stream's minute, by name."""
+    return {name: getattr(minute, name) for name in COUNTERS}
+
+
 class Tap:
     """A loop with the small chores of its caller."""
 
@@ -98,7 +104,7 @@ class Tap:
 
     def counters(self, minute: int = 0, stream: int | None = None) -> dict[str, float]:
         chosen = self.stream if stream is None else stream
-        return dict(zip(loop_cy.COUNTERS, self.loop.harvest(chosen, T0 + minute * MINUTE), strict=True))
+        return counts_of(self.loop.harvest(chosen, T0 + minute * MINUTE))
 
     def finished(self) -> dict[str, float]:
         self.loop.finish()
@@ -147,10 +153,10 @@ class TestStreams:
         batch = batch_of([Frame(d, T0 + i * 20 * MS, WIRE, len(d)) for i, d in enumerate(data)])
         assert loop.walk(batch.data, batch.index, 0, FOREVER) == 1
         assert loop.stopped == loop_cy.STOP_STREAM
-        assert loop.harvest(loop.fresh, T0)[0] == 1
+        assert loop.harvest(loop.fresh, T0).packets == 1
         assert loop.walk(batch.data, batch.index, 1, FOREVER) == 3
         assert loop.stopped == loop_cy.STOP_END
-        assert loop.harvest(loop.fresh, T0)[0] == 2
+        assert loop.harvest(loop.fresh, T0).packets == 2
 
     def test_same_ssrc_between_other_sockets_is_another_stream(self, tap: Tap) -> None:
         for seq in range(5):
@@ -158,7 +164,7 @@ class TestStreams:
             tap.send(seq * 20 + 1, rtp(seq), dst_port=30002)
             tap.send(seq * 20 + 2, rtp(seq), src="192.0.2.2")
         assert tap.loop.streams == 3
-        keys = {tap.loop.key(stream) for stream, _ in tap.loop.harvest_all(T0)}
+        keys = {tap.loop.key(its.id) for its in tap.loop.harvest_all(T0)}
         assert keys == {
             ("192.0.2.1", 40000, "198.51.100.9", 30000, 0x1234),
             ("192.0.2.1", 40000, "198.51.100.9", 30002, 0x1234),
@@ -204,36 +210,36 @@ class TestStreams:
 class TestLoss:
     def test_missing_number_is_lost_once_it_left_the_window(self, tap: Tap) -> None:
         tap.run([1, 2, 4, *range(5, 66)])
-        assert tap.counters()["lost"] == 0  # 3 is one of the newest 64 still
+        assert tap.counters()["gaps"] == 0  # 3 is one of the newest 64 still
         tap.run([66, 67], start_ms=70 * 20)
-        assert tap.counters()["lost"] == 1
+        assert tap.counters()["gaps"] == 1
 
     def test_silence_of_two_seconds_judges_in_its_own_minute(self, tap: Tap) -> None:
         tap.run([1, 2, 4], start_ms=59_000)
         tap.send(3 * 60_000, rtp(5))
-        assert tap.counters(1)["lost"] == 1  # 59.04 + 2 s, in the minute after, the last not yet closed
+        assert tap.counters(1)["gaps"] == 1  # 59.04 + 2 s, in the minute after, the last not yet closed
 
     def test_flush_judges_only_streams_silent_for_two_seconds(self, tap: Tap) -> None:
         tap.run([1, 2, 4])
         tap.loop.flush(T0 + 2039 * MS)
-        assert tap.counters()["lost"] == 0
+        assert tap.counters()["gaps"] == 0
         tap.loop.flush(T0 + 2040 * MS)
-        assert tap.counters()["lost"] == 1
+        assert tap.counters()["gaps"] == 1
 
     def test_swapped_pair_is_no_loss(self, tap: Tap) -> None:
         tap.run([1, 2, 4, 3, 5])
         counters = tap.finished()
-        assert (counters["lost"], counters["reordered"], counters["packets"]) == (0, 1, 5)
+        assert (counters["gaps"], counters["reordered"], counters["packets"]) == (0, 1, 5)
 
     def test_duplicate_is_counted_and_hides_no_loss(self, tap: Tap) -> None:
         tap.run([1, 2, 2, 2, 5])
         counters = tap.finished()
-        assert (counters["lost"], counters["duplicates"], counters["packets"]) == (2, 2, 5)
+        assert (counters["gaps"], counters["duplicates"], counters["packets"]) == (2, 2, 5)
 
     def test_sequence_wrap_is_no_loss(self, tap: Tap) -> None:
         tap.run([n & 0xFFFF for n in range(65500, 65700) if n != 65536])
         counters = tap.finished()
-        assert (counters["lost"], counters["packets"], counters["judged"]) == (1, 199, 200)
+        assert (counters["gaps"], counters["packets"], counters["judged"]) == (1, 199, 200)
 
     @pytest.mark.parametrize(("jump", "lost"), [(2999, 2998), (3000, 0)])
     def test_gap_below_max_dropout_is_loss_and_from_there_on_a_jump(
@@ -241,25 +247,25 @@ class TestLoss:
     ) -> None:
         tap.run([1, 2, 2 + jump, 3 + jump, 4 + jump])
         counters = tap.finished()
-        assert (counters["lost"], counters["packets"]) == (lost, 5)
+        assert (counters["gaps"], counters["packets"]) == (lost, 5)
 
     def test_one_stray_number_moves_nothing(self, tap: Tap) -> None:
         tap.run([1, 2, 30000, 3, 4])
         counters = tap.finished()
-        assert (counters["lost"], counters["packets"], counters["judged"]) == (0, 5, 4)
+        assert (counters["gaps"], counters["packets"], counters["judged"]) == (0, 5, 4)
 
     def test_restart_is_no_loss_and_a_new_epoch(self, tap: Tap) -> None:
         tap.run([1, 2, 4, 30000, 30001, 30002])
         assert tap.loop.counted(tap.stream, 30002) == (1, 3, 3, 0)
         counters = tap.finished()
-        assert (counters["lost"], counters["packets"], counters["judged"]) == (1, 6, 7)
+        assert (counters["gaps"], counters["packets"], counters["judged"]) == (1, 6, 7)
 
     def test_rebase_makes_the_next_jump_no_loss(self, tap: Tap) -> None:
         tap.run([1, 2, 3])
         tap.loop.rebase(tap.stream)
         tap.run([500, 501], start_ms=500)
         counters = tap.finished()
-        assert (counters["lost"], counters["packets"]) == (0, 5)
+        assert (counters["gaps"], counters["packets"]) == (0, 5)
 
     def test_gap_across_capture_loss_is_unknown(self, tap: Tap) -> None:
         tap.run([1, 2])
@@ -267,7 +273,7 @@ class TestLoss:
         tap.run([6, 7, 9], start_ms=100)
         assert tap.loop.counted(tap.stream, 9) == (0, 9, 5, 3)
         counters = tap.finished()
-        assert (counters["unknown"], counters["lost"]) == (3, 1)
+        assert (counters["unknown"], counters["gaps"]) == (3, 1)
 
     def test_clock_set_in_a_capture_loss_leaves_the_gap_unknown(self, tap: Tap) -> None:
         tap.run([1, 2])
@@ -277,7 +283,7 @@ class TestLoss:
         tap.run([6, 7, 8], start_ms=60_100)
         tap.loop.finish()
         counters = tap.counters(1)
-        assert (counters["unknown"], counters["lost"], counters["jitter_max_us"]) == (3, 0, 0.0)
+        assert (counters["unknown"], counters["gaps"], counters["jitter_max_us"]) == (3, 0, 0.0)
 
     def test_runs_and_bursts_follow_rfc_3611(self, tap: Tap) -> None:
         # Alone: 10. A burst: 40, 41 and 50 (8 received between). Everything else is gap.
@@ -390,15 +396,16 @@ class TestJitter:
         tap.map = tap.loop.payload_map({111: (48000, loop_cy.KIND_AUDIO)})
         for n in range(10):
             tap.send(n * 20, rtp(n, n * 960, payload_type=111))
-        assert tap.loop.timing(tap.stream)[2:] == (48000, 960, False)
+        its = tap.loop.silent(tap.stream, T0)
+        assert (its.clock_rate, its.step, its.assumed) == (48000, 960, False)
         assert tap.counters()["jitter_max_us"] == 0.0
 
     @pytest.mark.parametrize("rate", [8000, 16000, 24000, 32000, 48000, 90000])
     def test_undeclared_clock_rate_is_inferred_and_assumed(self, tap: Tap, rate: int) -> None:
         for n in range(30):
             tap.send(n * 20, rtp(n, n * rate // 50, payload_type=99))
-        assert tap.loop.timing(tap.stream)[2] == rate
-        assert tap.loop.timing(tap.stream)[4]
+        its = tap.loop.silent(tap.stream, T0)
+        assert (its.clock_rate, its.assumed) == (rate, True)
         counters = tap.counters()
         assert counters["jitter_max_us"] == 0.0
         assert counters["jitter_count"] > 10
@@ -418,7 +425,7 @@ class TestJitterBuffer:
         for seq in (4, 5, 6, 7, 8):  # those behind the late one wait for it
             tap.send(max(60 + late_ms, seq * 20 - 20), rtp(seq))
         counters = tap.finished()
-        assert (counters["lost"], counters["packets"]) == (0, 8)
+        assert (counters["gaps"], counters["packets"]) == (0, 8)
         assert (counters["discarded"], counters["loss_runs"]) == (discarded, discarded)
 
     def test_adaptive_buffer_grows_with_jitter(self, make: Any) -> None:
@@ -460,8 +467,8 @@ class TestMinutes:
 
     def test_harvest_starts_at_zero_again(self, tap: Tap) -> None:
         tap.run([1, 2, 3])
-        ((stream, counters),) = tap.loop.harvest_all(T0)
-        assert (stream, counters[0]) == (tap.stream, 3)
+        (its,) = tap.loop.harvest_all(T0)
+        assert (its.id, its.stamp_ns, its.packets) == (tap.stream, T0, 3)
         assert tap.loop.harvest_all(T0) == []
 
 
@@ -599,4 +606,4 @@ class TestLayout:
         tap.frames([Frame(one, T0 + at * 1000, WIRE, len(one)) for at, one in enumerate(data)])
         harvested = tap.loop.harvest_all(T0)
         assert len(harvested) == 4200
-        assert {counters[0] for _, counters in harvested} == {3}
+        assert {its.packets for its in harvested} == {3}

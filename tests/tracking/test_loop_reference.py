@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent.tracking import loop_cy
 from agent.wire.frame import Frame, batch_of, origin
 from tests.tracking.reference import Heard, Model
-from tests.tracking.test_loop import MINUTE, MS, T0, UNCOMPILED, ethernet, rtp
+from tests.tracking.test_loop import MINUTE, MS, T0, UNCOMPILED, counts_of, ethernet, rtp
 
 MODULES = [loop_cy, UNCOMPILED]
 EVENT = 101
@@ -162,9 +162,8 @@ class Run:
                 self.close()
 
     def close(self) -> None:
-        for _, counters in self.loop.harvest_all(self.open * MINUTE):
-            counts = dict(zip(loop_cy.COUNTERS, counters, strict=True))
-            self.minutes[self.open] = counts
+        for its in self.loop.harvest_all(self.open * MINUTE):
+            self.minutes[self.open] = counts_of(its)
         self.open += 1
         self.loop.closed_ns = self.open * MINUTE
 
@@ -178,7 +177,7 @@ def gaps(draw: st.DrawFn) -> list[tuple[int, int]]:
     return [(T0 + start * MS, T0 + (start + 30) * MS) for start in sorted(starts)]
 
 
-EXACT = ("packets", "bytes", "lost", "unknown", "duplicates", "reordered", "discarded", "judged")
+EXACT = ("packets", "bytes", "gaps", "unknown", "duplicates", "reordered", "discarded", "judged")
 RUNS = ("loss_runs", "bursts", "burst_packets", "burst_lost", "gap_packets", "gap_lost")
 
 
@@ -212,7 +211,7 @@ class TestAgainstReference:
         if model.accepted_ns >= (heard[0].stamp_ns // MINUTE + 1) * MINUTE + 3000 * MS:
             return  # what a candidate counted in a minute that closed meanwhile is in the next
         for minute, counts in model.minutes.items():
-            for name in ("packets", "lost", "duplicates"):
+            for name in ("packets", "gaps", "duplicates"):
                 assert run.minutes.get(minute, {}).get(name, 0) == counts[name], (minute, name)
 
     @settings(max_examples=40, deadline=None)
