@@ -21,8 +21,9 @@ import msgspec
 
 from agent import __version__
 from agent.errors import WireError
+from agent.summary import heard_cy
+from agent.summary.heard_cy import CallMinute
 from agent.summary.interval import Intervals, Minute
-from agent.summary.media_cy import CallMinute
 from agent.summary.records import MINUTE_NS
 from agent.tracking import events
 from agent.tracking.call import Account, Call
@@ -31,7 +32,7 @@ from agent.tracking.dialog import Dialog, Leg
 from agent.tracking.engine import Engine
 from agent.tracking.far import View
 from agent.tracking.ledger import Ledger
-from agent.tracking.minute_cy import FIELDS, AwayMinute, StreamMinute
+from agent.tracking.minute_cy import FIELDS, REPORTS_FIELDS, AwayMinute, ReportsMinute, StreamMinute
 from agent.tracking.quality import Score
 from agent.tracking.report import Away, Baseline, Counted
 from agent.tracking.sides import UNASSIGNED, Connector, Sides
@@ -55,13 +56,19 @@ _KINDS: tuple[type, ...] = (
     Score,
     events.MessageSeen,
     StreamMinute,
-    events.ReportsMinute,
+    ReportsMinute,
     events.RoundTrip,
     events.FarEnd,
     events.CallsUp,
     events.Measured,
     events.Tallied,
 )
+# Compiled ones do not tell their fields.
+_COMPILED: dict[type, tuple[str, ...]] = {
+    StreamMinute: FIELDS,
+    ReportsMinute: REPORTS_FIELDS,
+    CallMinute: heard_cy.FIELDS,
+}
 _KIND = {kind: number for number, kind in enumerate(_KINDS)}
 _PLAIN: dict[tuple[str, str], Any] = {
     ("collections", kind.__name__): kind for kind in (Counter, OrderedDict, defaultdict, deque)
@@ -75,8 +82,8 @@ _LEFT_OUT: dict[tuple[type, str], Callable[[], Any]] = {
 
 
 def _fields_of(kind: Any) -> tuple[str, ...]:
-    if kind is StreamMinute:
-        return FIELDS
+    if kind in _COMPILED:
+        return _COMPILED[kind]
     return tuple(name for name in kind.__struct_fields__ if (kind, name) not in _LEFT_OUT)
 
 
@@ -120,10 +127,10 @@ def _fill(made: Any, values: tuple[Any, ...]) -> None:
 
 def _made(number: int, values: tuple[Any, ...]) -> Any:
     kind: Any = _KINDS[number]
-    if kind is not StreamMinute:
+    if kind not in _COMPILED:
         return kind(*values)
-    made = StreamMinute()
-    for name, value in zip(FIELDS, values, strict=True):
+    made = kind.__new__(kind)
+    for name, value in zip(_COMPILED[kind], values, strict=True):
         setattr(made, name, value)
     return made
 
@@ -146,7 +153,7 @@ class _Pickler(pickle.Pickler):
         if number is None:
             return NotImplemented
         values = tuple(getattr(thing, name) for name in _FIELDS[kind])
-        if kind is StreamMinute or not kind.__struct_config__.gc:  # in no cycle: made whole, which is faster
+        if kind in _COMPILED or not kind.__struct_config__.gc:  # in no cycle: made whole, which is faster
             return _made, (number, values)
         return _blank, (number,), values, None, None, _fill
 

@@ -15,8 +15,9 @@ from msgspec import Struct, field
 
 from agent.summary.catalog import METRICS
 from agent.summary.direction_cy import MediaTotals
+from agent.summary.heard_cy import CallMinute, Calls, of_call, share_out
 from agent.summary.identity import Identity, users_of
-from agent.summary.media_cy import CallMinute
+from agent.summary.media_cy import views
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value, binned
 from agent.summary.siplog import SipLog
 from agent.tracking.call import Call
@@ -30,10 +31,10 @@ from agent.tracking.events import (
     Event,
     FarEnd,
     Measured,
+    MediaHeard,
     MessageSeen,
     MinuteClosed,
     MinutesSkipped,
-    ReportsMinute,
     RoundTrip,
     Tallied,
     Throttled,
@@ -54,15 +55,12 @@ class Minute(Struct):
     counts: Counter[tuple[Owner, str]] = field(default_factory=Counter)
     tallies: Counter[tuple[Owner, str]] = field(default_factory=Counter)
     delays: dict[tuple[Owner, str], list[float]] = {}
-    calls: dict[Call, CallMinute] = {}
+    calls: Calls = {}
     over: list[dict[str, Any]] = []
     up: CallsUp | None = None
 
     def of_call(self, call: Call) -> CallMinute:
-        found = self.calls.get(call)
-        if found is None:
-            found = self.calls[call] = CallMinute(call)
-        return found
+        return of_call(self.calls, call)
 
     def heard_ns(self) -> int:
         """When RTP of a call was last heard, 0 if never."""
@@ -104,8 +102,7 @@ class Intervals:
             Throttled: self._throttled,
             Tallied: self._tallied,
             Measured: self._measured,
-            StreamMinute: self._stream,
-            ReportsMinute: self._reports,
+            MediaHeard: self._media,
             RoundTrip: self._round_trip,
             FarEnd: self._far_end,
             CallsUp: self._up,
@@ -163,8 +160,6 @@ class Intervals:
         return len(closed)
 
     def _minute(self, stamp_ns: int) -> Minute:
-        if stamp_ns >= self._oldest_ns and stamp_ns in self._minutes:
-            return self._minutes[stamp_ns]  # as streams and reports come, by tens of thousands at a close
         return self._minutes[max(self._oldest_ns, stamp_ns // MINUTE_NS * MINUTE_NS)]
 
     # -- events
@@ -208,14 +203,11 @@ class Intervals:
         if len(samples) < MAX_SAMPLES:
             samples.append(event.value)
 
-    def _stream(self, event: StreamMinute) -> None:
+    def _media(self, event: MediaHeard) -> None:
         if self._on_stream is not None:
-            self._on_stream(event)
-        if event.leg is not None and event.towards is not None:
-            self._call(event.stamp_ns, event.leg).streams.append(event)
-
-    def _reports(self, event: ReportsMinute) -> None:
-        self._call(event.stamp_ns, event.leg).reports.append(event)
+            for stream in event.streams:
+                self._on_stream(stream)
+        share_out(lambda stamp_ns: self._minute(stamp_ns).calls, event.streams, event.reports)
 
     def _round_trip(self, event: RoundTrip) -> None:
         self._call(event.stamp_ns, event.leg).rtts.append(event)
@@ -258,7 +250,7 @@ class Intervals:
             if account.leg.call.last_rtp_ns:  # it had media and may have gone silent: its record says so
                 minute.of_call(account.leg.call)
         for call_minute in minute.calls.values():
-            for view in call_minute.views(vc_seen=self._observer == "vc"):
+            for view in views(call_minute, vc_seen=self._observer == "vc"):
                 connector = view.owner.connector or self._sides.fallback
                 view.add_to(media[connector])
                 row = view.row(connector, end_ns, until_ns, self._identity)

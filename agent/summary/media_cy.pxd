@@ -1,6 +1,7 @@
 cimport cython
 from agent.summary.direction_cy cimport DirectionFigures, MediaTotals
-from agent.tracking.minute_cy cimport StreamMinute
+from agent.summary.heard_cy cimport CallMinute
+from agent.tracking.minute_cy cimport ReportsMinute, StreamMinute
 
 @cython.final
 cdef class DirectionNames:
@@ -18,7 +19,8 @@ cdef DirectionFigures _NONE
 
 @cython.final
 cdef class CallView:
-    cdef readonly object owner, call, minute
+    cdef readonly object owner, call
+    cdef readonly CallMinute minute
     cdef readonly dict directions
     cdef readonly SideFigures customer, remote
 

@@ -22,17 +22,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
-
 from agent.summary.catalog import DIRECTIONS, MEDIA_FIELDS, SIDES
 from agent.summary.direction_cy import DirectionFigures, MediaTotals
 from agent.summary.flags_cy import Legs, flag_side, flag_streams
+from agent.summary.heard_cy import CallMinute
 from agent.summary.identity import Identity
 from agent.tracking.call import Call
 from agent.tracking.dialog import Leg
-from agent.tracking.events import FarEnd, ReportsMinute, RoundTrip
+from agent.tracking.events import RoundTrip
 from agent.tracking.far import View
-from agent.tracking.minute_cy import StreamMinute
+from agent.tracking.minute_cy import ReportsMinute, StreamMinute
 from agent.tracking.report import MINUTE_NS
 from agent.tracking.sides import Connector
 
@@ -43,55 +42,6 @@ except ModuleNotFoundError:
 
 Row = dict[str, Any]
 Trips = list[RoundTrip]
-
-
-class CallMinute(Struct):
-    """Everything heard of one call in one minute. `vc_lost` is None where the vc cannot be observed."""
-
-    call: Call
-    streams: list[StreamMinute] = []
-    reports: list[ReportsMinute] = []
-    rtts: list[RoundTrip] = []
-    far_ends: list[FarEnd] = []
-    vc_lost: int | None = None
-
-    def views(self, *, vc_seen: bool = True) -> list[CallView]:
-        """The minute as each connector of the call sees it. To be asked once: totals move on."""
-        if vc_seen:
-            self.vc_lost = self._vc_lost()
-        return [CallView(self, *view) for view in self.call.views()]
-
-    def _vc_lost(self) -> int:
-        """Gaps that are new where a stream leaves: the SBC's own.
-
-        A relayed stream keeps its SSRC and so is met again on the leg where it came in. What leaves under an
-        SSRC of its own may still be passed on packet by packet, so all that was missing on the other legs is
-        taken off. Totals are compared, not minutes: a gap may be judged on either side of a boundary.
-        """
-        grown = False  # only where more is missing of what leaves can any of it be new
-        for stream in self.streams:
-            if stream.leg is not None and stream.towards is not None:
-                ledger, gaps = stream.leg.ledger, stream.gaps
-                if gaps or stream.ssrc not in (ledger.arrived if stream.towards else ledger.left):
-                    ledger.gap(stream.ssrc, gaps, arrived=stream.towards)
-                    grown = grown or not stream.towards
-        lost = 0
-        if not grown:
-            return lost
-        for leg in self.call.legs:
-            ledger = leg.ledger
-            for ssrc, gaps in ledger.left.items():
-                published = ledger.vc_lost.get(ssrc, 0)
-                if gaps <= published:
-                    continue
-                others = [other.ledger.arrived for other in self.call.legs if other is not leg]
-                same = [arrived[ssrc] for arrived in others if ssrc in arrived]
-                came = sum(same) if same else sum(sum(arrived.values()) for arrived in others)
-                new = gaps - came - published
-                if new > 0:
-                    ledger.vc_lost[ssrc] = published + new
-                    lost += new
-        return lost
 
 
 class DirectionNames:
@@ -157,6 +107,13 @@ def _blank() -> Row:
 _BLANK = _blank()
 
 
+def views(heard: CallMinute, *, vc_seen: bool = True) -> list[CallView]:
+    """A call's minute as each of its connectors sees it. To be asked once: totals move on."""
+    if vc_seen:
+        heard.lose()
+    return [CallView(heard, *view) for view in heard.call.views()]
+
+
 class CallView:
     """One call in one minute in the eyes of the connector that owns leg `owner`."""
 
@@ -172,6 +129,7 @@ class CallView:
             side = names.get(stream.leg)
             if side is not None and stream.towards is not None:
                 self.direction(side, stream.towards).add(stream)
+        report: ReportsMinute
         for report in minute.reports:
             side = names.get(report.leg)
             if side is not None and report.packets_towards:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from agent.tracking.call import Account, Call
 from agent.tracking.dialog import Leg
 from agent.tracking.far import View
-from agent.tracking.minute_cy import StreamMinute
+from agent.tracking.minute_cy import ReportsMinute, StreamMinute
 from agent.tracking.sides import Connector
 from agent.tracking.transaction import Outcome
 
@@ -61,15 +61,14 @@ class Measured(Struct, gc=False):
     value: float
 
 
-class ReportsMinute(Struct, gc=False):
-    """RTCP of one leg in one minute, towards the vc and away from it: UDP packets, their payload bytes."""
+class MediaHeard(Struct, gc=False):
+    """What streams did and what legs counted of RTCP, each in the minute of its own `stamp_ns`.
 
-    stamp_ns: int
-    leg: Leg
-    packets_towards: int
-    bytes_towards: int
-    packets_away: int
-    bytes_away: int
+    One event, for a minute's close has tens of thousands.
+    """
+
+    streams: list[StreamMinute]
+    reports: list[ReportsMinute]
 
 
 class RoundTrip(Struct):
@@ -134,8 +133,7 @@ Event = (
     | Throttled
     | Tallied
     | Measured
-    | StreamMinute
-    | ReportsMinute
+    | MediaHeard
     | RoundTrip
     | FarEnd
     | CallsUp

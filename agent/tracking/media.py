@@ -14,10 +14,10 @@ from agent.errors import Reason, WireError
 from agent.tracking import far
 from agent.tracking.call import Call
 from agent.tracking.dialog import Leg, Passage
-from agent.tracking.events import Event, FarEnd, ReportsMinute, RoundTrip
+from agent.tracking.events import Event, FarEnd, MediaHeard, RoundTrip
 from agent.tracking.lanes import Lanes
 from agent.tracking.loop_cy import Loop
-from agent.tracking.minute_cy import StreamMinute
+from agent.tracking.minute_cy import StreamMinute, taken_reports
 from agent.tracking.offer import Offers
 from agent.tracking.report import MINUTE_NS, Away, Departures
 from agent.tracking.sides import Sides, Socket
@@ -73,7 +73,7 @@ class Media:
             leg.described_ns = now_ns
             if before is not None:
                 self.streams.rebase(leg.call.legs, now_ns)
-        self._out += self.streams.claimed(sockets, self.open_minutes)
+        self._cut(self.streams.claimed(sockets, self.open_minutes))
         self.streams.described(leg)
         self._claim_early(sockets)
 
@@ -124,9 +124,14 @@ class Media:
 
     def release(self, leg: Leg) -> None:
         """The leg is over and its last reports are in."""
-        self._out += self.streams.released(leg, self.open_minutes)
+        self._cut(self.streams.released(leg, self.open_minutes))
         self.offers.release(leg)
         self._other.pop(leg, None)
+
+    def _cut(self, streams: list[StreamMinute]) -> None:
+        """What streams did before they left their leg."""
+        if streams:
+            self._out.append(MediaHeard(streams, []))
 
     def heard_ns(self, call: Call) -> int:
         """When RTP of `call` was last seen, 0 if never."""
@@ -307,15 +312,11 @@ class Media:
 
     def harvest(self, minute_ns: int, streams: list[StreamMinute]) -> None:
         """Give out what every stream and leg did in a minute; `streams`: what the loop counted of it."""
-        for leg in tuple(self._reporting):
-            for minute in [minute for minute in leg.reports if minute <= minute_ns]:
-                self._out.append(ReportsMinute(minute_ns, leg, *leg.reports.pop(minute)))
-            if not leg.reports:
-                self._reporting.pop(leg, None)
+        reports = taken_reports(self._reporting, minute_ns)
         for pair, minutes in tuple(self._early.items()):
             minutes.pop(minute_ns, None)
             if not minutes:
                 self._forget_early(pair)
-        self._out += self.streams.harvest(minute_ns, streams)
+        self._out.append(MediaHeard(self.streams.harvest(minute_ns, streams), reports))
         self._departures.forget(minute_ns - DEPARTED_NS)
         self._references.forget(minute_ns - DEPARTED_NS)

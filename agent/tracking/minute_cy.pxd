@@ -27,3 +27,9 @@ cdef class AwayMinute:
     cdef public double jitter_ticks
 
     cpdef object jitter_us(self, long long clock_rate)
+
+@cython.final
+@cython.no_gc
+cdef class ReportsMinute:
+    cdef public long long stamp_ns, packets_towards, bytes_towards, packets_away, bytes_away
+    cdef public object leg

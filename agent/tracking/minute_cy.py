@@ -28,6 +28,7 @@ FIELDS = (
     "burst_ratio", "audio", "packet_ms", "named",
 )  # fmt: skip
 """A `StreamMinute`'s fields, in the order in which a checkpoint has them."""
+REPORTS_FIELDS = ("stamp_ns", "leg", "packets_towards", "bytes_towards", "packets_away", "bytes_away")
 MAX_JITTER_US = 10_000_000.0  # as for round trips: what claims more is no measurement
 
 
@@ -110,3 +111,36 @@ class AwayMinute:
             return None
         jitter_us: cython.double = self.jitter_ticks / self.blocks * 1e6 / clock_rate
         return jitter_us if jitter_us <= MAX_JITTER_US else None
+
+
+class ReportsMinute:
+    """RTCP of one leg in one minute, towards the vc and away from it: UDP packets, their payload bytes."""
+
+    def __init__(
+        self,
+        stamp_ns: int,
+        leg: Leg,
+        packets_towards: int,
+        bytes_towards: int,
+        packets_away: int,
+        bytes_away: int,
+    ) -> None:
+        self.stamp_ns = stamp_ns
+        self.leg = leg
+        self.packets_towards = packets_towards
+        self.bytes_towards = bytes_towards
+        self.packets_away = packets_away
+        self.bytes_away = bytes_away
+
+
+def taken_reports(reporting: dict[Leg, None], minute_ns: cython.longlong) -> list[ReportsMinute]:
+    """What legs counted of RTCP up to that minute, taken from them; who has no more leaves `reporting`."""
+    taken: list[ReportsMinute] = []
+    for leg in list(reporting):
+        counts: dict[int, list[int]] = leg.reports
+        for minute in list(counts):
+            if minute <= minute_ns:
+                taken.append(ReportsMinute(minute_ns, leg, *counts.pop(minute)))
+        if not counts:
+            del reporting[leg]
+    return taken

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import uncompiled
-from agent.summary import direction_cy, media_cy
+from agent.summary import direction_cy, heard_cy, media_cy
 from agent.summary.identity import Identity
 from agent.tracking import loop_cy, measure_cy, minute_cy, stream_cy
 from agent.tracking.call import Call
 from agent.tracking.dialog import Leg
-from agent.tracking.events import ReportsMinute, RoundTrip
+from agent.tracking.events import RoundTrip
 from agent.tracking.quality import Score
 from agent.tracking.report import MINUTE_NS
 from agent.tracking.sides import ONLY
@@ -28,9 +28,10 @@ NAMES = (
     "tracking.minute_cy",
     "tracking.stream_cy",
     "summary.direction_cy",
+    "summary.heard_cy",
     "summary.media_cy",
 )
-COMPILED = (loop_cy, measure_cy, minute_cy, stream_cy, direction_cy, media_cy)
+COMPILED = (loop_cy, measure_cy, minute_cy, stream_cy, direction_cy, heard_cy, media_cy)
 UNCOMPILED = tuple(uncompiled.sources(*(f"agent.{name}" for name in NAMES)))
 COUNT = st.integers(0, 10**6)
 FIGURE = st.one_of(st.none(), st.floats(0, 1e7))
@@ -128,18 +129,18 @@ def test_a_media_record_is_the_same_in_both(
     for call_id, way, side in (("a", "incoming", "customer"), ("b", "outgoing", "remote")):
         call.adopt(Leg(call_id, "tag", way, "192.0.2.1", side, 0, 1))  # type: ignore[arg-type]
     results = []
-    for _, _, minute, _, direction, media in (COMPILED, UNCOMPILED):
+    for _, _, minute, _, direction, heards, media in (COMPILED, UNCOMPILED):
         its = copy.deepcopy(call)  # ledgers grow
-        heard = media.CallMinute(its)
+        heard = heards.CallMinute(its)
         for leg, values in streams:
             one = minute.StreamMinute()
             one.leg = its.legs[leg]
             for name, value in values.items():
                 setattr(one, name, value)
             heard.streams.append(one)
-        heard.reports = [ReportsMinute(0, its.legs[leg], *counts) for leg, *counts in reports]
+        heard.reports = [minute.ReportsMinute(0, its.legs[leg], *counts) for leg, *counts in reports]
         heard.rtts = [RoundTrip(0, its.legs[leg], *its_trip) for leg, *its_trip in trips]
-        (view,) = heard.views()
+        (view,) = media.views(heard)
         totals = direction.MediaTotals()
         view.add_to(totals)
         row = view.row(ONLY, MINUTE_NS, MINUTE_NS, Identity())
