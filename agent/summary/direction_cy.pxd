@@ -21,11 +21,13 @@ cdef class DirectionFigures:
 
     cpdef object lost(self)
     cpdef object add(self, StreamMinute stream)
+    cdef object add_reports(self, long long packets, long long size)
+    cdef object join(self, DirectionFigures other)
     cdef object judge(self, StreamMinute stream, object score)
 
 @cython.final
 cdef class MediaTotals:
     cdef dict sums, sampled
 
-    cpdef object add(self, object directions)
+    cpdef object add(self, str direction, DirectionFigures figures)
     cpdef object sample(self, str metric, double value)

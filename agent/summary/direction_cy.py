@@ -80,6 +80,23 @@ class DirectionFigures:
             self.assumed = self.assumed or stream.assumed
             self.unnamed = self.unnamed or not stream.named
 
+    def add_reports(self, packets: cython.longlong, size: cython.longlong) -> None:
+        """RTCP that went the same way."""
+        self.rtcp_packets += packets
+        self.rtcp_bytes += size
+
+    def join(self, other: DirectionFigures) -> None:
+        """What a connector's metrics have of another call."""
+        self.packets += other.packets
+        self.bytes += other.bytes
+        self.rtcp_packets += other.rtcp_packets
+        self.rtcp_bytes += other.rtcp_bytes
+        self.streams += other.streams
+        self.known += other.known
+        self.known_lost += other.known_lost
+        self.known_packets += other.known_packets
+        self.jitters_us += other.jitters_us
+
     def judge(self, stream: StreamMinute, score: Score) -> None:
         """Its score, weighted by the packets behind it."""
         scored: cython.longlong = stream.packets or int(stream.weight) or 1
@@ -91,7 +108,6 @@ class DirectionFigures:
             self.wide_sum += score.mos_wb * scored
 
 
-Directions = dict[str, DirectionFigures]  # those in which something happened
 _COUNTS = tuple(
     (direction, *(prefix + suffix for suffix in ("RtpPackets", "RtpBytes", "RtcpPackets", "RtcpBytes")))
     for direction, (prefix, _) in DIRECTIONS.items()
@@ -105,21 +121,10 @@ class MediaTotals:
         self.sums = {direction: DirectionFigures() for direction in DIRECTIONS}
         self.sampled: dict[str, list[float]] = {}
 
-    def add(self, directions: Directions) -> None:
-        """One call's directions."""
-        figures: DirectionFigures
-        total: DirectionFigures
-        for direction, figures in directions.items():
-            total = self.sums[direction]
-            total.packets += figures.packets
-            total.bytes += figures.bytes
-            total.rtcp_packets += figures.rtcp_packets
-            total.rtcp_bytes += figures.rtcp_bytes
-            total.streams += figures.streams
-            total.known += figures.known
-            total.known_lost += figures.known_lost
-            total.known_packets += figures.known_packets
-            total.jitters_us += figures.jitters_us
+    def add(self, direction: str, figures: DirectionFigures) -> None:
+        """One direction of one call."""
+        total: DirectionFigures = self.sums[direction]
+        total.join(figures)
 
     def sample(self, metric: str, value: cython.double) -> None:
         """One call's figure of a side: its RTT or MOS."""

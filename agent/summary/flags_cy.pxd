@@ -1,4 +1,4 @@
 from agent.summary.direction_cy cimport DirectionFigures
 
-cpdef object flag_streams(object found, object directions)
-cpdef object flag_side(object found, object call, object legs, DirectionFigures towards, DirectionFigures away, long long start_ns, long long until_ns)
+cpdef object flag_side(set found, object call, list legs, DirectionFigures towards, DirectionFigures away, long long start_ns, long long until_ns)
+cdef bint began_late(dict first, bint towards, DirectionFigures figures, long long late_ns) except -1

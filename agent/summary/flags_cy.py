@@ -15,7 +15,7 @@ late_answer         The call was answered after its failure had been counted (gi
 
 from __future__ import annotations
 
-from agent.summary.direction_cy import DirectionFigures, Directions
+from agent.summary.direction_cy import DirectionFigures
 from agent.tracking.call import Call
 from agent.tracking.dialog import Leg
 
@@ -26,22 +26,12 @@ except ModuleNotFoundError:
 
 Flags = set[str]
 Legs = list[Leg]
+First = dict[bool, int]  # a leg's first packets towards the vc, and away from it
 ONE_WAY_NS = 10_000_000_000
 ONE_WAY_PACKETS = 100
 LATE_NS = 500_000_000
 COMPARED_PACKETS = 50
-
-
-def flag_streams(found: Flags, directions: Directions) -> None:
-    """Add the flags that single directions give."""
-    figures: DirectionFigures
-    for figures in directions.values():
-        if figures.unknown:
-            found.add("capture_loss")
-        if figures.assumed:
-            found.add("assumed_clock_rate")
-        if figures.unnamed:
-            found.add("unexpected_source")
+NEVER_NS = 1 << 62
 
 
 def flag_side(
@@ -54,6 +44,12 @@ def flag_side(
     until_ns: cython.longlong,
 ) -> None:
     """Add the flags of a side. The minute starts at `start_ns` and was watched until `until_ns`."""
+    if towards.unknown or away.unknown:
+        found.add("capture_loss")
+    if towards.assumed or away.assumed:
+        found.add("assumed_clock_rate")
+    if towards.unnamed or away.unnamed:
+        found.add("unexpected_source")
     if towards.codec_packets >= COMPARED_PACKETS and away.codec_packets >= COMPARED_PACKETS:
         one, other = towards.codec, away.codec
         if one != other and one and other and one.upper() != other.upper():
@@ -61,22 +57,33 @@ def flag_side(
         if towards.packet_ms and away.packet_ms and abs(towards.packet_ms - away.packet_ms) >= 1.0:
             found.add("ptime_asymmetry")
     answer_ns = call.answer_ns
+    late_ns: cython.longlong = NEVER_NS if answer_ns is None else answer_ns + LATE_NS
     for leg in legs:
-        first = leg.ledger.first_ns
+        first: First = leg.ledger.first_ns
         if len(first) < 2:
-            for is_towards, figures in ((True, towards), (False, away)):
-                if figures.first_ns and is_towards not in first:
-                    first[is_towards] = figures.first_ns
-                    late = answer_ns is not None and figures.first_ns - answer_ns > LATE_NS
-                    if late and "late_media" not in found and call.whole:
-                        found.add("late_media")
+            towards_late = began_late(first, True, towards, late_ns)
+            away_late = began_late(first, False, away, late_ns)
+            if (towards_late or away_late) and call.whole:
+                found.add("late_media")
     if answer_ns is None:
         return
-    until_ns = until_ns if call.end_ns is None else min(until_ns, call.end_ns)
-    heard_ns = until_ns - ONE_WAY_NS
+    end_ns = call.end_ns
+    if end_ns is not None and end_ns < until_ns:
+        until_ns = end_ns
+    heard_ns: cython.longlong = until_ns - ONE_WAY_NS
     if towards.last_ns > heard_ns and away.last_ns > heard_ns:
         return  # as nearly always: both were heard to the end
     found |= silence(call, legs, towards, away, start_ns, until_ns)
+
+
+def began_late(
+    first: First, towards: cython.bint, figures: DirectionFigures, late_ns: cython.longlong
+) -> cython.bint:
+    """Note a direction's first packet where it has come; whether that was now, and later than `late_ns`."""
+    if not figures.first_ns or towards in first:
+        return False
+    first[towards] = figures.first_ns
+    return figures.first_ns > late_ns
 
 
 def silence(

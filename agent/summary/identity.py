@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
@@ -15,12 +15,36 @@ if TYPE_CHECKING:
     from agent.summary.masking import Masking
 
 
+class Who(NamedTuple):
+    """A call's names in its record."""
+
+    call_ids: list[str]
+    from_user: str
+    from_country: str | None
+    to_user: str
+    to_country: str | None
+    endpoint: str
+
+
 class Identity(Struct, frozen=True):
     """How people are named in records: a host's key for endpoint ids, where a bare number is from."""
 
     key: bytes = b""
     country: str | None = None  # ISO 3166 alpha-2, for numbers without a country code
     masking: Masking | None = None  # people by tokens
+
+    def of_call(self, call: Call) -> Who:
+        """Everybody whom a call's record names."""
+        lead = call.lead
+        caller, callee = lead.from_user, lead.to_user
+        return Who(
+            self.call_ids(call),
+            self.user(caller),
+            _country(caller, self.country),
+            self.user(callee),
+            _country(callee, self.country),
+            self.endpoint(lead),
+        )
 
     def endpoint(self, lead: Leg) -> str:
         """An opaque identifier of a call's other end: stable on a host, its key is needed to turn it back."""

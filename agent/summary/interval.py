@@ -17,7 +17,7 @@ from agent.summary.catalog import METRICS
 from agent.summary.direction_cy import MediaTotals
 from agent.summary.heard_cy import CallMinute, Calls, of_call, share_out
 from agent.summary.identity import Identity, users_of
-from agent.summary.media_cy import views
+from agent.summary.media_cy import records
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value, binned
 from agent.summary.siplog import SipLog
 from agent.tracking.call import Call
@@ -242,20 +242,21 @@ class Intervals:
             counts[connector][name] += count
         figures = _figures(minute, self._sides.fallback)
         media: dict[Connector, MediaTotals] = defaultdict(MediaTotals)
-        rows: list[dict[str, Any]] = []
         # A part that does not reach the minute's end was watched as far as media was heard.
         end_ns = start_ns + MINUTE_NS
         until_ns = end_ns if event.complete else minute.heard_ns()
         for account in minute.up.accounts if minute.up else ():
             if account.leg.call.last_rtp_ns:  # it had media and may have gone silent: its record says so
                 minute.of_call(account.leg.call)
-        for call_minute in minute.calls.values():
-            for view in views(call_minute, vc_seen=self._observer == "vc"):
-                connector = view.owner.connector or self._sides.fallback
-                view.add_to(media[connector])
-                row = view.row(connector, end_ns, until_ns, self._identity)
-                if row is not None and connector.log_media:
-                    rows.append(row)
+        rows = records(
+            minute.calls,
+            media,
+            self._sides.fallback,
+            self._identity,
+            end_ns,
+            until_ns,
+            vc_seen=self._observer == "vc",
+        )
         gauges: Counter[tuple[Connector, str]] = Counter()
         for account in minute.up.accounts if minute.up else ():
             if account.direction is not None:

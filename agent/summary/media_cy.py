@@ -20,17 +20,15 @@ Extras, None where unknown (`<dir>`: cust2vc, vc2cust, rem2vc, vc2rem; `<side>`:
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
-from agent.summary.catalog import DIRECTIONS, MEDIA_FIELDS, SIDES
-from agent.summary.direction_cy import DirectionFigures, MediaTotals
-from agent.summary.flags_cy import Legs, flag_side, flag_streams
-from agent.summary.heard_cy import CallMinute
+from agent.summary.catalog import MEDIA_FIELDS
+from agent.summary.direction_cy import MediaTotals
+from agent.summary.flags_cy import flag_side
+from agent.summary.heard_cy import CallMinute, Calls
 from agent.summary.identity import Identity
-from agent.tracking.call import Call
+from agent.summary.side_cy import CUSTOMER, REMOTE, Row, SideFigures
 from agent.tracking.dialog import Leg
-from agent.tracking.events import RoundTrip
-from agent.tracking.far import View
 from agent.tracking.minute_cy import ReportsMinute, StreamMinute
 from agent.tracking.report import MINUTE_NS
 from agent.tracking.sides import Connector
@@ -40,71 +38,50 @@ try:
 except ModuleNotFoundError:
     from agent import uncompiled as cython
 
-Row = dict[str, Any]
-Trips = list[RoundTrip]
-
-
-class DirectionNames:
-    """What a record calls the figures of one direction."""
-
-    def __init__(self, direction: str) -> None:
-        self.packets, self.bytes = f"{direction}_rtp_packets", f"{direction}_rtp_bytes"
-        self.rtcp_packets, self.rtcp_bytes = f"{direction}_rtcp_packets", f"{direction}_rtcp_bytes"
-        self.lost, self.jitter = f"{direction}_packets_lost", f"{direction}_jitter"
-        self.lost_source, self.jitter_source = f"{self.lost}_source", f"{self.jitter}_source"
-        self.total = f"{direction}_packets_lost_total"
-        self.unknown, self.discarded = f"{direction}_packets_unknown", f"{direction}_packets_discarded"
-        self.burst_density, self.gap_density = f"{direction}_burst_density", f"{direction}_gap_density"
-        self.bursts = f"{direction}_bursts"
-
-    def extras(self) -> tuple[str, ...]:
-        return (
-            self.lost_source, self.jitter_source, self.total, self.unknown, self.discarded,
-            self.burst_density, self.gap_density, self.bursts,
-        )  # fmt: skip
-
-
-class SideNames:
-    """One side: its two directions, and what a record and the metrics call its figures."""
-
-    def __init__(self, side: str) -> None:
-        suffix, short, _ = SIDES[side]
-        pair = f"btwn_vc_and_{short}"
-        self.side = side
-        self.towards, self.away = f"{short}2vc", f"vc2{short}"
-        self.rtt_metric, self.mos_metric = f"RTTBetweenVcAnd{suffix}", f"MOSBetweenVcAnd{suffix}"
-        self.rtt, self.mos = f"rtt_{pair}", f"mos_{pair}"
-        self.rtt_source, self.mos_source = f"rtt_{pair}_source", f"mos_{pair}_source"
-        self.r, self.mos_wb = f"r_{pair}", f"mos_wb_{pair}"
-        self.mos_worst, self.r_worst = f"mos_worst_{pair}", f"r_worst_{pair}"
-        self.end_to_end, self.far_end = f"rtt_end_to_end_{short}", f"far_end_{short}"
-        self.relayed = f"vc2{short}_relayed"
-
-    def extras(self) -> tuple[str, ...]:
-        return (
-            self.rtt_source, self.mos_source, self.r, self.mos_wb, self.mos_worst, self.r_worst,
-            self.end_to_end, self.far_end, self.relayed,
-        )  # fmt: skip
-
-
-_DIRECTIONS = {direction: DirectionNames(direction) for direction in DIRECTIONS}
-_CUSTOMER, _REMOTE = SideNames("customer"), SideNames("remote")
-_NONE = DirectionFigures()  # of a direction where nothing happened
+_DIRECTIONS = (CUSTOMER.towards, CUSTOMER.away, REMOTE.towards, REMOTE.away)
+_TOTALS = {its.direction: its.total for its in _DIRECTIONS}
 
 
 def _blank() -> Row:
     """A record in which nothing happened: every field, in order."""
     row: Row = dict.fromkeys((*MEDIA_FIELDS, "call_ids", "flags", "vc_lost"))
-    for its in _DIRECTIONS.values():
+    for its in _DIRECTIONS:
         row |= dict.fromkeys(its.extras())
         for name in (its.packets, its.bytes, its.rtcp_packets, its.rtcp_bytes, its.lost):
             row[name] = 0
         for name in (its.total, its.unknown, its.discarded, its.bursts):
             row[name] = 0
-    return row | dict.fromkeys((*_CUSTOMER.extras(), *_REMOTE.extras()))
+    return row | dict.fromkeys((*CUSTOMER.extras(), *REMOTE.extras()))
 
 
 _BLANK = _blank()
+
+
+def records(
+    calls: Calls,
+    media: Mapping[Connector, MediaTotals],
+    fallback: Connector,
+    identity: Identity,
+    end_ns: cython.longlong,
+    until_ns: cython.longlong,
+    *,
+    vc_seen: bool,
+) -> list[Row]:
+    """The media records of a minute; what their calls had is added to their connector's `media`.
+
+    `end_ns`: the minute's end; `until_ns`: how far it was watched. To be asked once: totals move on.
+    """
+    rows: list[Row] = []
+    heard: CallMinute
+    view: CallView
+    for heard in calls.values():
+        for view in views(heard, vc_seen=vc_seen):
+            connector: Connector = view.owner.connector or fallback
+            view.add_to(media[connector])
+            row = view.row(connector, end_ns, until_ns, identity)
+            if row is not None and connector.log_media:
+                rows.append(row)
+    return rows
 
 
 def views(heard: CallMinute, *, vc_seen: bool = True) -> list[CallView]:
@@ -117,225 +94,65 @@ def views(heard: CallMinute, *, vc_seen: bool = True) -> list[CallView]:
 class CallView:
     """One call in one minute in the eyes of the connector that owns leg `owner`."""
 
-    def __init__(self, minute: CallMinute, owner: Leg, customers: list[Leg], remotes: list[Leg]) -> None:
+    def __init__(self, heard: CallMinute, owner: Leg, customers: list[Leg], remotes: list[Leg]) -> None:
         self.owner = owner
-        self.call = minute.call
-        self.minute = minute
-        self.directions: dict[str, DirectionFigures] = {}
-        names: dict[Leg | None, SideNames] = dict.fromkeys(customers, _CUSTOMER)
-        names.update(dict.fromkeys(remotes, _REMOTE))
-        stream: StreamMinute
-        for stream in minute.streams:
-            side = names.get(stream.leg)
-            if side is not None and stream.towards is not None:
-                self.direction(side, stream.towards).add(stream)
-        report: ReportsMinute
-        for report in minute.reports:
-            side = names.get(report.leg)
-            if side is not None and report.packets_towards:
-                figures = self.direction(side, True)
-                figures.rtcp_packets += report.packets_towards
-                figures.rtcp_bytes += report.bytes_towards
-            if side is not None and report.packets_away:
-                figures = self.direction(side, False)
-                figures.rtcp_packets += report.packets_away
-                figures.rtcp_bytes += report.bytes_away
-        self.customer = SideFigures(self, _CUSTOMER, customers)
-        self.remote = SideFigures(self, _REMOTE, remotes)
-
-    def direction(self, side: SideNames, towards: bool) -> DirectionFigures:
-        """The figures of a direction in which something happened."""
-        name = side.towards if towards else side.away
-        figures = self.directions.get(name)
-        if figures is None:
-            figures = self.directions[name] = DirectionFigures()
-        return figures
+        self.heard = heard
+        self.customer = SideFigures(CUSTOMER, customers)
+        self.remote = SideFigures(REMOTE, remotes)
+        sides: dict[Leg | None, SideFigures] = {}
+        for leg in customers:
+            sides[leg] = self.customer
+        for leg in remotes:
+            sides[leg] = self.remote
+        side: SideFigures | None
+        its: StreamMinute
+        for its in heard.streams:
+            side = sides.get(its.leg)
+            if side is not None and its.towards is not None:
+                side.direction(its.towards).add(its)
+        told: ReportsMinute
+        for told in heard.reports:
+            side = sides.get(told.leg)
+            if side is not None and told.packets_towards:
+                side.direction(True).add_reports(told.packets_towards, told.bytes_towards)
+            if side is not None and told.packets_away:
+                side.direction(False).add_reports(told.packets_away, told.bytes_away)
+        self.customer.finish(heard)
+        self.remote.finish(heard)
 
     def row(
         self, connector: Connector, end_ns: cython.longlong, until_ns: cython.longlong, identity: Identity
-    ) -> dict[str, Any] | None:
-        """The media log record; None where the minute had no media of a known side and nothing is missed.
-
-        `end_ns`: the minute's end; `until_ns`: how far it was watched.
-        """
-        call, directions = self.call, self.directions
-        found: set[str] = set(call.flags)
-        flag_streams(found, directions)
-        side: SideFigures
-        for side in (self.customer, self.remote):
-            if side.legs:
-                flag_side(found, call, side.legs, side.towards, side.away, end_ns - MINUTE_NS, until_ns)
-        totals = self.totals()
-        figures: DirectionFigures
-        some = False
-        for figures in directions.values():
-            if figures.packets or figures.rtcp_packets or figures.known_lost:
-                some = True
-        if not some and "dead_air" not in found:
+    ) -> Row | None:
+        """The media record; None where the minute had no media of a known side and nothing is missed."""
+        call, customer, remote = self.heard.call, self.customer, self.remote
+        flags: set[str] = set(call.flags)
+        start_ns: cython.longlong = end_ns - MINUTE_NS
+        if customer.legs:
+            flag_side(flags, call, customer.legs, customer.towards, customer.away, start_ns, until_ns)
+        if remote.legs:
+            flag_side(flags, call, remote.legs, remote.towards, remote.away, start_ns, until_ns)
+        lost: dict[str, int | None] = self.owner.ledger.lost
+        customer.count(lost)
+        remote.count(lost)
+        if not customer.some() and not remote.some() and "dead_air" not in flags:
             return None
-        lead = call.lead
-        call_ids = identity.call_ids(call)
         row: Row = _BLANK.copy()
-        row["voice_connector_id"] = connector.id
+        row["voice_connector_id"], row["aws_region"] = connector.id, connector.region
         row["event_timestamp"] = end_ns // 1_000_000
-        row["call_id"] = call_ids[0]
-        row["from_sip_user"] = identity.user(lead.from_user)
-        row["from_country"] = identity.country_of(lead.from_user)
-        row["to_sip_user"] = identity.user(lead.to_user)
-        row["to_country"] = identity.country_of(lead.to_user)
-        row["endpoint_id"] = identity.endpoint(lead)
-        row["aws_region"] = connector.region
-        row["call_ids"] = call_ids
-        row["flags"] = sorted(found) if found else []
-        row["vc_lost"] = self.minute.vc_lost
-        for name, figures in directions.items():
-            put_direction(row, _DIRECTIONS[name], figures)
-        for name, total in totals.items():
-            its: DirectionNames = _DIRECTIONS[name]
-            row[its.total] = total
-        self.customer.put(row)
-        self.remote.put(row)
+        who = identity.of_call(call)
+        row["call_ids"], row["call_id"] = who.call_ids, who.call_ids[0]
+        row["from_sip_user"], row["from_country"] = who.from_user, who.from_country
+        row["to_sip_user"], row["to_country"] = who.to_user, who.to_country
+        row["endpoint_id"] = who.endpoint
+        row["flags"] = sorted(flags) if flags else []
+        row["vc_lost"] = self.heard.vc_lost
+        for direction, total in lost.items():
+            row[_TOTALS[direction]] = total
+        customer.put(row)
+        remote.put(row)
         return row
 
     def add_to(self, totals: MediaTotals) -> None:
         """Give the connector's metrics what this call had."""
-        totals.add(self.directions)
-        side: SideFigures
-        for side in (self.customer, self.remote):
-            if side.rtt_us is not None:
-                totals.sample(side.names.rtt_metric, side.rtt_us)
-            if side.mos is not None:
-                totals.sample(side.names.mos_metric, side.mos)
-
-    def totals(self) -> dict[str, int | None]:
-        """Loss since the call began: what is known of it; None where streams ran and none ever was."""
-        lost: dict[str, int | None] = self.owner.ledger.lost
-        figures: DirectionFigures
-        for direction, figures in self.directions.items():
-            if figures.known:
-                lost[direction] = (lost.get(direction) or 0) + figures.known_lost
-            elif figures.streams:
-                lost.setdefault(direction, None)
-        return lost
-
-
-def put_direction(row: Row, its: DirectionNames, figures: DirectionFigures) -> None:
-    """Fill in what a direction had; a blank record has the rest."""
-    row[its.packets], row[its.bytes] = figures.packets, figures.bytes
-    row[its.rtcp_packets], row[its.rtcp_bytes] = figures.rtcp_packets, figures.rtcp_bytes
-    row[its.lost], row[its.lost_source] = figures.lost(), figures.lost_source
-    if figures.jitter_packets:
-        row[its.jitter] = tenths(figures.jitter_sum / figures.jitter_packets)
-        row[its.jitter_source] = figures.jitter_source
-    row[its.unknown], row[its.discarded] = figures.unknown, figures.discarded
-    if figures.burst_packets:
-        row[its.burst_density] = round(figures.burst_lost / figures.burst_packets, 4)
-    if figures.gap_packets:
-        row[its.gap_density] = round(figures.gap_lost / figures.gap_packets, 4)
-    row[its.bursts] = figures.bursts
-
-
-class SideFigures:
-    """One side of a view: both directions averaged by packets, over those that are known."""
-
-    def __init__(self, view: CallView, names: SideNames, legs: list[Leg]) -> None:
-        self.names = names
-        self.legs = legs
-        self.towards: DirectionFigures = view.directions.get(names.towards, _NONE)
-        self.away: DirectionFigures = view.directions.get(names.away, _NONE)
-        self.mos: float | None = None
-        self.r: float | None = None
-        self.mos_wb: float | None = None
-        self.mos_worst: float | None = None
-        self.r_worst: float | None = None
-        self.mos_source: str | None = None
-        self.rtt_us: float | None = None
-        self.rtt_source: str | None = None
-        self.end_to_end_us: float | None = None
-        self.far_end: dict[str, Any] | None = None
-        self.relayed: bool | None = None
-        minute = view.minute
-        if self.towards.scored + self.away.scored:
-            self.judge(minute.call)
-        if minute.rtts:
-            self.time(minute.rtts)
-        if minute.far_ends:
-            views = [told.view for told in minute.far_ends if told.leg in legs]
-            if views:
-                newest = View()
-                for told in views:
-                    newest.take(told)
-                self.far_end = {"source": "xr"} | newest.row()
-        if self.away.packets:
-            self.relayed = is_relayed(minute.call, legs)
-
-    def judge(self, call: Call) -> None:
-        """MOS and the ratings behind it."""
-        towards, away = self.towards, self.away
-        scored: cython.longlong = towards.scored + away.scored
-        self.mos = (towards.mos_sum + away.mos_sum) / scored
-        self.r = (towards.r_sum + away.r_sum) / scored
-        worst: DirectionFigures = towards
-        if not towards.scored or (away.scored and away.r_sum * towards.scored < towards.r_sum * away.scored):
-            worst = away
-        self.mos_worst, self.r_worst = worst.mos_sum / worst.scored, worst.r_sum / worst.scored
-        wide: cython.longlong = towards.wide + away.wide
-        if wide:
-            self.mos_wb = (towards.wide_sum + away.wide_sum) / wide
-        if self.names.side not in call.rtt_us:
-            self.mos_source = "assumed"  # the delay is the configured default
-        else:
-            self.mos_source = (towards if towards.scored else away).lost_source
-
-    def time(self, trips: Trips) -> None:
-        """Round trips of this side; XR serves where sender reports tell nothing."""
-        by_rtcp: list[float] = []
-        by_xr: list[float] = []
-        whole: list[float] = []
-        for trip in trips:
-            if trip.leg in self.legs:
-                kind = whole if trip.end_to_end else by_rtcp if trip.source == "rtcp" else by_xr
-                kind.append(trip.rtt_us)
-        if by_rtcp:
-            self.rtt_us, self.rtt_source = sum(by_rtcp) / len(by_rtcp), "rtcp"
-        elif by_xr:
-            self.rtt_us, self.rtt_source = sum(by_xr) / len(by_xr), "xr"
-        if whole:
-            self.end_to_end_us = sum(whole) / len(whole)
-
-    def put(self, row: Row) -> None:
-        """Fill in what the side had; a blank record has the rest."""
-        its = self.names
-        if self.rtt_us is not None:
-            row[its.rtt], row[its.rtt_source] = tenths(self.rtt_us), self.rtt_source
-        if self.mos is not None:
-            row[its.mos], row[its.mos_source] = thousandths(self.mos), self.mos_source
-            row[its.mos_worst] = thousandths(self.mos_worst)
-            row[its.r], row[its.r_worst] = tenths(self.r), tenths(self.r_worst)
-            if self.mos_wb is not None:
-                row[its.mos_wb] = thousandths(self.mos_wb)
-        if self.end_to_end_us is not None:
-            row[its.end_to_end] = tenths(self.end_to_end_us)
-        row[its.far_end], row[its.relayed] = self.far_end, self.relayed
-
-
-def is_relayed(call: Call, legs: Legs) -> bool:
-    """Whether what leaves on `legs` came in on another leg of the call under the same SSRC."""
-    for other in call.legs:
-        arrived = other.ledger.arrived
-        if arrived:
-            for leg in legs:
-                if leg is not other and not arrived.keys().isdisjoint(leg.ledger.left):
-                    return True
-    return False
-
-
-# round() is five times as slow, and a minute's close has 70,000 figures; none of them is negative.
-
-
-def tenths(value: cython.double) -> cython.double:
-    return (value * 10 + 0.5) // 1 / 10
-
-
-def thousandths(value: cython.double) -> cython.double:
-    return (value * 1000 + 0.5) // 1 / 1000
+        self.customer.add_to(totals)
+        self.remote.add_to(totals)

@@ -20,7 +20,7 @@ MAX_CACHED = 65_536  # addresses come from the wire: a scan must not grow the ca
 CLOUD_DOMAIN = ".voiceconnector.chime.aws"
 
 
-class Connector(Struct, frozen=True):
+class Connector(Struct, frozen=True, cache_hash=True):
     """One customer trunk. `domains` are SIP hosts that name it; the managed service's is always one."""
 
     id: str

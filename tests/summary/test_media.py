@@ -167,11 +167,11 @@ def test_a_connectors_loss_is_the_sum_over_what_is_known() -> None:
     for order in ([known, unknown, told_late], [told_late, unknown, known], [unknown, known, told_late]):
         totals = MediaTotals()
         for figures in order:
-            totals.add({"vc2cust": figures})
+            totals.add("vc2cust", figures)
         assert totals.values["VcToCustomerPacketsLost"] == 10
         assert totals.coverage["vc2cust"] == 0.75
     totals = MediaTotals()
-    totals.add({"vc2cust": unknown})
+    totals.add("vc2cust", unknown)
     assert totals.values["VcToCustomerPacketsLost"] is None
     assert totals.values["CustomerToVcPacketsLost"] == 0
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import uncompiled
-from agent.summary import direction_cy, heard_cy, media_cy
+from agent.summary import direction_cy, heard_cy, media_cy, side_cy
 from agent.summary.identity import Identity
 from agent.tracking import loop_cy, measure_cy, minute_cy, stream_cy
 from agent.tracking.call import Call
@@ -29,9 +29,10 @@ NAMES = (
     "tracking.stream_cy",
     "summary.direction_cy",
     "summary.heard_cy",
+    "summary.side_cy",
     "summary.media_cy",
 )
-COMPILED = (loop_cy, measure_cy, minute_cy, stream_cy, direction_cy, heard_cy, media_cy)
+COMPILED = (loop_cy, measure_cy, minute_cy, stream_cy, direction_cy, heard_cy, side_cy, media_cy)
 UNCOMPILED = tuple(uncompiled.sources(*(f"agent.{name}" for name in NAMES)))
 COUNT = st.integers(0, 10**6)
 FIGURE = st.one_of(st.none(), st.floats(0, 1e7))
@@ -129,7 +130,7 @@ def test_a_media_record_is_the_same_in_both(
     for call_id, way, side in (("a", "incoming", "customer"), ("b", "outgoing", "remote")):
         call.adopt(Leg(call_id, "tag", way, "192.0.2.1", side, 0, 1))  # type: ignore[arg-type]
     results = []
-    for _, _, minute, _, direction, heards, media in (COMPILED, UNCOMPILED):
+    for _, _, minute, _, direction, heards, _, media in (COMPILED, UNCOMPILED):
         its = copy.deepcopy(call)  # ledgers grow
         heard = heards.CallMinute(its)
         for leg, values in streams:
