@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 from agent.errors import SinkError
 from agent.store import UNASSIGNED, Draft, Row
 from agent.store.codec import unpack, unpack_connectors
+from agent.summary.bins_cy import binned
 from agent.summary.catalog import AGENT_METRICS, AGENT_NAMESPACE, METRICS, Metric
-from agent.summary.records import MAX_VALUES, ConnectorMinute, Samples, Value, binned
+from agent.summary.records import MAX_VALUES, ConnectorMinute, Samples, Value
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient

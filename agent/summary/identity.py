@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -15,15 +15,8 @@ if TYPE_CHECKING:
     from agent.summary.masking import Masking
 
 
-class Who(NamedTuple):
-    """A call's names in its record."""
-
-    call_ids: list[str]
-    from_user: str
-    from_country: str | None
-    to_user: str
-    to_country: str | None
-    endpoint: str
+# A call's Call-IDs, from user and country, to user and country, endpoint id.
+Who = tuple[list[str], str, str | None, str, str | None, str]
 
 
 class Identity(Struct, frozen=True):
@@ -36,20 +29,20 @@ class Identity(Struct, frozen=True):
     def of_call(self, call: Call) -> Who:
         """Everybody whom a call's record names."""
         lead = call.lead
-        caller, callee = lead.from_user, lead.to_user
-        return Who(
-            self.call_ids(call),
-            self.user(caller),
-            _country(caller, self.country),
-            self.user(callee),
-            _country(callee, self.country),
-            self.endpoint(lead),
-        )
+        caller, callee, country = lead.from_user, lead.to_user, self.country
+        from_country, to_country = _country(caller, country), _country(callee, country)
+        endpoint = _endpoint(self.key, (callee if lead.side == "customer" else caller) or lead.peer)
+        call_ids = _call_ids(call, lead)
+        if self.masking is None:
+            return call_ids, caller, from_country, callee, to_country, endpoint
+        mask, known = self.masking, users_of(call)
+        call_ids = [mask.text(call_id, known) for call_id in call_ids]
+        return call_ids, mask.user(caller), from_country, mask.user(callee), to_country, endpoint
 
     def endpoint(self, lead: Leg) -> str:
         """An opaque identifier of a call's other end: stable on a host, its key is needed to turn it back."""
         who = lead.to_user if lead.side == "customer" else lead.from_user
-        return _endpoint(self.key[:64], who or lead.peer)
+        return _endpoint(self.key, who or lead.peer)
 
     def user(self, user: str) -> str:
         """A user as records name it."""
@@ -57,10 +50,7 @@ class Identity(Struct, frozen=True):
 
     def call_ids(self, call: Call) -> list[str]:
         """The Call-IDs of a call, the lead's first, as records name them."""
-        found = [call.lead.call_id]
-        for leg in call.legs:
-            if leg.call_id not in found:
-                found.append(leg.call_id)
+        found = _call_ids(call, call.lead)
         if self.masking is None:
             return found
         known = users_of(call)
@@ -71,6 +61,14 @@ class Identity(Struct, frozen=True):
         return _country(user, self.country)
 
 
+def _call_ids(call: Call, lead: Leg) -> list[str]:
+    found = [lead.call_id]
+    for leg in call.legs:
+        if leg.call_id not in found:
+            found.append(leg.call_id)
+    return found
+
+
 def users_of(call: Call) -> list[str]:
     """Both users of all its legs."""
     return [user for leg in (call.lead, *call.legs) for user in (leg.from_user, leg.to_user)]
@@ -78,7 +76,7 @@ def users_of(call: Call) -> list[str]:
 
 @lru_cache(maxsize=65_536)
 def _endpoint(key: bytes, who: str) -> str:
-    return blake2b(who.encode(), key=key, digest_size=16).hexdigest()
+    return blake2b(who.encode(), key=key[:64], digest_size=16).hexdigest()
 
 
 @lru_cache(maxsize=16_384)

@@ -13,12 +13,13 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from agent.summary.bins_cy import sampled
 from agent.summary.catalog import METRICS
 from agent.summary.direction_cy import MediaTotals
 from agent.summary.heard_cy import CallMinute, Calls, of_call, share_out
 from agent.summary.identity import Identity, users_of
 from agent.summary.media_cy import records
-from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value, binned
+from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value
 from agent.summary.siplog import SipLog
 from agent.tracking.call import Call
 from agent.tracking.collector import held_off
@@ -257,11 +258,15 @@ class Intervals:
             until_ns,
             vc_seen=self._observer == "vc",
         )
-        gauges: Counter[tuple[Connector, str]] = Counter()
-        for account in minute.up.accounts if minute.up else ():
-            if account.direction is not None:
-                connector = account.leg.connector or self._sides.fallback
-                gauges[connector, account.direction.capitalize() + "CallsActive"] += 1
+        up = Counter(
+            (account.leg.connector or self._sides.fallback, account.direction)
+            for account in (minute.up.accounts if minute.up else ())
+            if account.direction is not None
+        )
+        gauges = {
+            (connector, direction.capitalize() + "CallsActive"): count
+            for (connector, direction), count in up.items()
+        }
         connectors = list(self._sides.connectors)
         for connector in (*counts, *figures, *media, *(c for c, _ in gauges)):
             if connector not in connectors:
@@ -305,7 +310,7 @@ class Intervals:
         connector: Connector,
         counts: Counter[str],
         media: MediaTotals,
-        gauges: Counter[tuple[Connector, str]],
+        gauges: dict[tuple[Connector, str], int],
         complete: bool,
         figures: dict[str, Any],
     ) -> ConnectorMinute:
@@ -317,11 +322,11 @@ class Intervals:
             elif not self._sides.known or ("Remote" in metric.name and self._observer == "customer"):
                 values[metric.name] = None
             elif metric.kind == "gauge":
-                values[metric.name] = gauges[connector, metric.name] if complete else None
+                values[metric.name] = gauges.get((connector, metric.name), 0) if complete else None
             elif metric.name in media_values:
                 values[metric.name] = media_values[metric.name]
             elif metric.kind == "samples":
-                values[metric.name] = binned(Counter(samples[metric.name]).items())
+                values[metric.name] = sampled(samples[metric.name])
             else:
                 values[metric.name] = counts[metric.name]
         return ConnectorMinute(connector.id, connector.region, values, media.coverage, figures)

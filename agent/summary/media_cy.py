@@ -139,11 +139,11 @@ class CallView:
         row: Row = _BLANK.copy()
         row["voice_connector_id"], row["aws_region"] = connector.id, connector.region
         row["event_timestamp"] = end_ns // 1_000_000
-        who = identity.of_call(call)
-        row["call_ids"], row["call_id"] = who.call_ids, who.call_ids[0]
-        row["from_sip_user"], row["from_country"] = who.from_user, who.from_country
-        row["to_sip_user"], row["to_country"] = who.to_user, who.to_country
-        row["endpoint_id"] = who.endpoint
+        (
+            call_ids, row["from_sip_user"], row["from_country"], row["to_sip_user"], row["to_country"],
+            row["endpoint_id"],
+        ) = identity.of_call(call)  # fmt: skip
+        row["call_id"], row["call_ids"] = call_ids[0], call_ids
         row["flags"] = sorted(flags) if flags else []
         row["vc_lost"] = self.heard.vc_lost
         for direction, total in lost.items():

@@ -7,7 +7,6 @@ data, so that it can be committed, read back and sent by another process.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -42,41 +41,6 @@ class Samples(msgspec.Struct, array_like=True):
             "min": min(self.values),
             "max": max(self.values),
         }
-
-
-def binned(pairs: Iterable[tuple[float, float]]) -> Samples | None:
-    """(value, count) pairs as at most `MAX_VALUES` bins; None where there are none.
-
-    Inner bins hold equal shares of the samples (by rank), so percentiles stay near where most samples are.
-    """
-    merged: dict[float, float] = {}
-    for value, count in pairs:
-        if math.isfinite(value) and count > 0:
-            merged[value] = merged.get(value, 0.0) + count
-    if not merged:
-        return None
-    ordered = sorted(merged.items())
-    if len(ordered) > MAX_VALUES:
-        inner = ordered[1:-1]
-        share = sum(count for _, count in inner) / (MAX_VALUES - 2)
-        bins: list[tuple[float, float]] = []
-        held: list[tuple[float, float]] = []
-        filled = 0.0
-        for value, count in inner:
-            held.append((value, count))
-            filled += count
-            if filled >= share * (len(bins) + 1) - 1e-9:
-                bins.append(_mean(held))
-                held = []
-        if held:
-            bins.append(_mean(held))
-        ordered = [ordered[0], *bins, ordered[-1]]
-    return Samples([value for value, _ in ordered], [count for _, count in ordered])
-
-
-def _mean(pairs: list[tuple[float, float]]) -> tuple[float, float]:
-    weight = math.fsum(count for _, count in pairs)
-    return math.fsum(value * count for value, count in pairs) / weight, weight
 
 
 Value = int | Samples | None

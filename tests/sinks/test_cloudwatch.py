@@ -19,8 +19,9 @@ from agent.sinks.cloudwatch import (
 )
 from agent.store import Row, Store
 from agent.store.codec import pack
+from agent.summary.bins_cy import binned
 from agent.summary.catalog import METRICS
-from agent.summary.records import ConnectorMinute, Samples, binned
+from agent.summary.records import ConnectorMinute, Samples
 from tests.sinks.clock import Clock, delivery, run
 from tests.store.minutes import SAMPLES, T0, connector, summary
 from tests.strict_aws import StrictAws

@@ -1,7 +1,8 @@
 import re
 
 from agent.summary import catalog
-from agent.summary.records import MAX_VALUES, binned
+from agent.summary.bins_cy import binned, sampled
+from agent.summary.records import MAX_VALUES
 
 
 def test_metrics_are_the_documents_forty_three_with_their_units() -> None:
@@ -32,6 +33,12 @@ def test_binned_many_samples_keeps_sum_count_and_extremes_exact() -> None:
     assert min(samples.values) == min(v for v, _ in pairs)
     assert max(samples.values) == max(v for v, _ in pairs)
     assert samples.counts[0] == sum(1 for v, _ in pairs if v == samples.values[0])
+
+
+def test_samples_one_by_one_are_binned_as_pairs_are() -> None:
+    for count, step in ((0, 1), (1, 1), (150, 1), (150, 7), (151, 1), (5000, 7919), (5000, 97)):
+        samples = [float(i * i % step) / 3 for i in range(count)] + [float("inf")]
+        assert sampled(samples) == binned([(sample, 1.0) for sample in samples])
 
 
 def test_binned_without_finite_samples_is_none() -> None:
