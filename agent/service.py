@@ -86,13 +86,13 @@ class Service:
         self.clock = clock or Clock()
         rings = [live] if live else host.rings(config)  # the first thing that may be refused: before threads
         self.source = Sifting(rings, self.clock, lateness_ns=ns(config.capture.lateness))
+        self.totals = Totals()
         self.pipeline = self._built(config)
         self.store = Store(
             directory / "sbcwatch.sqlite",
             retention_s=round(config.store.keep_hours * 3600),
             max_bytes=config.store.max_mb << 20,
         )
-        self.totals = Totals()
         figures = Figures(time.monotonic)
         self.writer = Writer(self.store, self.totals, lambda: figures.take(self), self._stored)
         self.deliveries = list(self._deliveries())
@@ -108,7 +108,9 @@ class Service:
     def _built(self, config: Config, before: Pipeline | None = None) -> Pipeline:
         # Without configured addresses the vc is this host.
         vc = () if config.vc.addresses else host.addresses()
-        return build(config, vc=vc, key=self._key, live=True, turns=self.source.turns, before=before)
+        made = build(config, vc=vc, key=self._key, live=True, turns=self.source.turns, before=before)
+        self.totals.begin(made.intervals.nothing())
+        return made
 
     def _deliveries(self) -> Iterator[Delivery]:
         """The AWS sinks that are configured. Clients are made here, in the main thread."""

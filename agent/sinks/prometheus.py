@@ -1,8 +1,8 @@
 """Minutes as Prometheus metrics: cumulative counters in base units, drawn from the catalog.
 
-Counters add up over the minutes that this process closed and begin at zero with it, as Prometheus expects of
-a counter; what earlier processes counted is in CloudWatch and in the store. No label grows with the traffic:
-the labels are connector, region, and the catalog's fixed ones.
+Counters add up over the minutes that this process closed and are there at zero from its start, as Prometheus
+expects of a counter; what earlier processes counted is in CloudWatch and in the store. No label grows with the
+traffic: the labels are connector, region, and the catalog's fixed ones.
 """
 
 from __future__ import annotations
@@ -46,6 +46,13 @@ class Totals:
         self._gauges: dict[tuple[str, str, str], tuple[int, float]] = {}
         self._histograms: dict[tuple[str, str, str], _Histogram] = {}
         self._minute_ns = 0
+
+    def begin(self, nothing: Iterable[ConnectorMinute]) -> None:
+        """Show counters of these connectors before their first minute: what comes up at 5 has no rate."""
+        with self._lock:
+            for minute in nothing:
+                for metric in METRICS:
+                    self._add(0, minute, metric)
 
     def add(self, summary: Summary) -> None:
         """Add one minute part. Unknown values add nothing; a gauge stands until the next minute."""

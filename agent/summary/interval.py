@@ -120,6 +120,13 @@ class Intervals:
         summaries, self._closed = self._closed, []
         return summaries
 
+    def nothing(self) -> list[ConnectorMinute]:
+        """What each connector has where nothing happens: 0 of all that can be known."""
+        return [
+            self._connector(connector, Counter(), MediaTotals(), {}, False, {})
+            for connector in self._sides.connectors
+        ]
+
     def messages(self) -> list[dict[str, Any]]:
         """SIP log rows whose connector is decided, drained; the others are asked again once a second."""
         newest_ns = self._messages[-1].stamp_ns if self._messages else 0

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from agent.config import Config, Vc
 from agent.errors import SinkError
+from agent.pipeline import build
 from agent.sinks.http_endpoint import HttpEndpoint
 from agent.sinks.prometheus import BUCKETS, Collector, Totals
 from agent.summary.catalog import METRICS
@@ -62,6 +64,23 @@ def test_counters_add_up_over_minutes_and_gauges_are_the_last_minutes(endpoint: 
     assert found["sbcwatch_call_attempts_total", labels(direction="inbound")] == 7
     assert found["sbcwatch_calls_active", labels(direction="inbound")] == 7
     assert found["sbcwatch_sip_responses_total", labels(**{"class": "2xx"})] == 2
+
+
+@pytest.mark.parametrize("observer", ["vc", "customer"])
+def test_counters_are_there_before_the_first_minute_and_unknown_ones_are_not(
+    endpoint: Endpoint, observer: str
+) -> None:
+    config = Config(vc=Vc(addresses=["10.0.0.1"], observer=observer))  # type: ignore[arg-type]
+    endpoint.totals.begin(build(config).intervals.nothing())
+    endpoint.totals.add(summary(0, connectors=[connector(InboundCallAttempts=5)]))
+    found = endpoint.samples()
+    fresh = labels(voice_connector_id="default", region="local", direction="inbound")
+    assert found["sbcwatch_call_attempts_total", fresh] == 0
+    assert found["sbcwatch_call_attempts_total", labels(direction="inbound")] == 5
+    assert ("sbcwatch_calls_active", fresh) not in found
+    remote = [value for (_, told), value in found.items() if ("voice_connector_id", "default") in told
+              and ("direction", "rem2vc") in told]  # fmt: skip
+    assert set(remote) == ({0.0} if observer == "vc" else set())
 
 
 def test_every_metric_of_the_catalog_is_shown_under_its_own_labels(endpoint: Endpoint) -> None:
