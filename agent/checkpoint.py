@@ -25,19 +25,19 @@ from agent.summary import heard_cy
 from agent.summary.heard_cy import CallMinute
 from agent.summary.interval import Intervals, Minute
 from agent.summary.records import MINUTE_NS
-from agent.tracking import events
-from agent.tracking.call import Account, Call
+from agent.tracking import events, ledger_cy, minute_cy, transaction_cy
+from agent.tracking.call_cy import ACCOUNT_FIELDS, CALL_FIELDS, Account, Call
 from agent.tracking.collector import held_off
-from agent.tracking.dialog import Dialog, Leg
+from agent.tracking.dialog_cy import DIALOG_FIELDS, LEG_FIELDS, Dialog, Leg
 from agent.tracking.engine import Engine
 from agent.tracking.far import View
-from agent.tracking.ledger import Ledger
-from agent.tracking.minute_cy import FIELDS, REPORTS_FIELDS, AwayMinute, ReportsMinute, StreamMinute
+from agent.tracking.ledger_cy import Ledger
+from agent.tracking.minute_cy import AwayMinute, ReportsMinute, StreamMinute
 from agent.tracking.quality import Score
 from agent.tracking.report import Away, Baseline, Counted
 from agent.tracking.sides import UNASSIGNED, Connector, Sides
 from agent.tracking.stream import Stream
-from agent.tracking.transaction import Attempt
+from agent.tracking.transaction_cy import Attempt
 from agent.wire import sdp
 
 FORMAT = 3
@@ -63,31 +63,34 @@ _KINDS: tuple[type, ...] = (
     events.Measured,
     events.Tallied,
 )
-# Compiled ones do not tell their fields.
-_COMPILED: dict[type, tuple[str, ...]] = {
-    StreamMinute: FIELDS,
-    ReportsMinute: REPORTS_FIELDS,
-    CallMinute: heard_cy.FIELDS,
-}
 _KIND = {kind: number for number, kind in enumerate(_KINDS)}
 _PLAIN: dict[tuple[str, str], Any] = {
     ("collections", kind.__name__): kind for kind in (Counter, OrderedDict, defaultdict, deque)
 }
 _PLAIN |= {("builtins", kind.__name__): kind for kind in (set, list, dict, int)}
-# Streams are attached again; a call's own encoding is not part of itself.
-_LEFT_OUT: dict[tuple[type, str], Callable[[], Any]] = {
-    (Leg, "streams"): set,
-    (Call, "saved"): lambda: None,
+# Compiled classes say their fields; those of a msgspec struct are all saved.
+_SAID: dict[type, tuple[str, ...]] = {
+    Call: CALL_FIELDS,
+    Leg: LEG_FIELDS,
+    Account: ACCOUNT_FIELDS,
+    Attempt: transaction_cy.FIELDS,
+    Dialog: DIALOG_FIELDS,
+    Ledger: ledger_cy.FIELDS,
+    StreamMinute: minute_cy.FIELDS,
+    ReportsMinute: minute_cy.REPORTS_FIELDS,
+    CallMinute: heard_cy.FIELDS,
 }
-
-
-def _fields_of(kind: Any) -> tuple[str, ...]:
-    if kind in _COMPILED:
-        return _COMPILED[kind]
-    return tuple(name for name in kind.__struct_fields__ if (kind, name) not in _LEFT_OUT)
-
-
-_FIELDS = {kind: _fields_of(kind) for kind in _KINDS}
+_FIELDS: dict[type, tuple[str, ...]] = {
+    kind: _SAID.get(kind) or kind.__struct_fields__  # type: ignore[attr-defined]
+    for kind in _KINDS
+}
+# In no cycle: made whole, which is faster than made first and filled later.
+_WHOLE = frozenset(
+    kind
+    for kind in _KINDS
+    if kind in (Attempt, Dialog, Ledger, StreamMinute, ReportsMinute, CallMinute)
+    or (kind not in _SAID and not kind.__struct_config__.gc)  # type: ignore[attr-defined]
+)
 # Another version may have other fields: such a checkpoint is not read.
 _STAMP = repr((FORMAT, __version__, [(kind.__name__, _FIELDS[kind]) for kind in _KINDS])).encode()
 STAMP = zlib.crc32(_STAMP)
@@ -112,26 +115,31 @@ class _Image(NamedTuple):
 
 
 def _blank(number: int) -> Any:
+    """An object of a class of which there may be cycles; `_fill` follows."""
     kind: Any = _KINDS[number]
-    made = kind(*(None,) * len(kind.__struct_fields__))
-    for (owner, name), empty in _LEFT_OUT.items():
-        if owner is kind:
-            setattr(made, name, empty())
+    if kind not in _SAID:
+        return kind(*(None,) * len(kind.__struct_fields__))
+    made = kind.__new__(kind)
+    if kind is Leg:
+        made.streams = set()  # they are attached again
+    elif kind is Call:
+        made.saved = None  # its own encoding is not part of itself
     return made
 
 
 def _fill(made: Any, values: tuple[Any, ...]) -> None:
-    for name, value in zip(_FIELDS[type(made)], values, strict=True):
-        msgspec.structs.force_setattr(made, name, value)
+    kind = type(made)
+    fill = setattr if kind in _SAID else msgspec.structs.force_setattr  # the latter of frozen ones too
+    for name, value in zip(_FIELDS[kind], values, strict=True):
+        fill(made, name, value)
 
 
 def _made(number: int, values: tuple[Any, ...]) -> Any:
     kind: Any = _KINDS[number]
-    if kind not in _COMPILED:
+    if kind not in _SAID:
         return kind(*values)
     made = kind.__new__(kind)
-    for name, value in zip(_COMPILED[kind], values, strict=True):
-        setattr(made, name, value)
+    _fill(made, values)
     return made
 
 
@@ -152,8 +160,8 @@ class _Pickler(pickle.Pickler):
         number = _KIND.get(kind)
         if number is None:
             return NotImplemented
-        values = tuple(getattr(thing, name) for name in _FIELDS[kind])
-        if kind in _COMPILED or not kind.__struct_config__.gc:  # in no cycle: made whole, which is faster
+        values = _values(thing)
+        if kind in _WHOLE:
             return _made, (number, values)
         return _blank, (number,), values, None, None, _fill
 
@@ -271,7 +279,8 @@ def _restore(image: _Image, engine: Engine, intervals: Intervals, shift_ns: int)
     for (call, _), (last_rtp_ns, rtt_us, legs) in zip(loaded, image.moving, strict=True):
         call.last_rtp_ns, call.rtt_us = last_rtp_ns, rtt_us
         for leg, (carried, ledger, reports, sent) in zip(call.legs, legs, strict=True):
-            leg.carried, leg.ledger, leg.reports, leg.sent = carried, Ledger(*ledger), reports, sent
+            leg.carried, leg.reports, leg.sent = carried, reports, sent
+            _fill(leg.ledger, ledger)
 
     def find_any(pid: Any) -> Any:
         if pid[0] == "call":
@@ -303,8 +312,8 @@ def _restore(image: _Image, engine: Engine, intervals: Intervals, shift_ns: int)
     intervals.restore(state)
 
 
-def _values(ledger: Ledger) -> tuple[Any, ...]:
-    return ledger.lost, ledger.arrived, ledger.left, ledger.vc_lost, ledger.first_ns
+def _values(thing: Any) -> tuple[Any, ...]:
+    return tuple([getattr(thing, name) for name in _FIELDS[type(thing)]])
 
 
 def _told(stream: Stream) -> tuple[Any, ...]:

@@ -1,8 +1,8 @@
 """Minutes as Prometheus metrics: cumulative counters in base units, drawn from the catalog.
 
 Counters add up over the minutes that this process closed and are there at zero from its start, as Prometheus
-expects of a counter; what earlier processes counted is in CloudWatch and in the store. No label grows with the
-traffic: the labels are connector, region, and the catalog's fixed ones.
+expects of a counter; what earlier processes counted is in CloudWatch and in the store. No label grows with
+the traffic: the labels are connector, region, and the catalog's fixed ones.
 """
 
 from __future__ import annotations

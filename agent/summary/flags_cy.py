@@ -16,8 +16,8 @@ late_answer         The call was answered after its failure had been counted (gi
 from __future__ import annotations
 
 from agent.summary.direction_cy import DirectionFigures
-from agent.tracking.call import Call
-from agent.tracking.dialog import Leg
+from agent.tracking.call_cy import Call
+from agent.tracking.dialog_cy import Leg
 
 try:
     import cython

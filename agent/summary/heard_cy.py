@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.tracking.call import Call
-from agent.tracking.dialog import Leg
+from agent.tracking.call_cy import Call
+from agent.tracking.dialog_cy import Leg
 from agent.tracking.events import FarEnd, RoundTrip
 from agent.tracking.minute_cy import ReportsMinute, StreamMinute
 

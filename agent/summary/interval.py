@@ -21,9 +21,9 @@ from agent.summary.identity import Identity, users_of
 from agent.summary.media_cy import records
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value
 from agent.summary.siplog import SipLog
-from agent.tracking.call import Call
+from agent.tracking.call_cy import Call
 from agent.tracking.collector import held_off
-from agent.tracking.dialog import Leg
+from agent.tracking.dialog_cy import Leg
 from agent.tracking.events import (
     Attempted,
     CallOver,

@@ -28,7 +28,7 @@ from agent.summary.flags_cy import flag_side
 from agent.summary.heard_cy import CallMinute, Calls
 from agent.summary.identity import Identity
 from agent.summary.side_cy import CUSTOMER, REMOTE, Row, SideFigures
-from agent.tracking.dialog import Leg
+from agent.tracking.dialog_cy import Leg
 from agent.tracking.minute_cy import ReportsMinute, StreamMinute
 from agent.tracking.report import MINUTE_NS
 from agent.tracking.sides import Connector

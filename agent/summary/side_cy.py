@@ -8,8 +8,8 @@ from typing import Any
 from agent.summary.catalog import SIDES
 from agent.summary.direction_cy import DirectionFigures, MediaTotals
 from agent.summary.heard_cy import CallMinute
-from agent.tracking.call import Call
-from agent.tracking.dialog import Leg
+from agent.tracking.call_cy import Call
+from agent.tracking.dialog_cy import Leg
 from agent.tracking.events import FarEnd, RoundTrip
 from agent.tracking.far import View
 

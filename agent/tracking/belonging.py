@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from agent.tracking.dialog import Leg
+from agent.tracking.dialog_cy import Leg
 from agent.tracking.sides import Connector, Sides
 from agent.wire.sip import Message
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 
 from agent.tracking.belonging import Belonging
-from agent.tracking.call import Account, Call
+from agent.tracking.call_cy import Account, Call
 from agent.tracking.counting import CallRules, Counting, Due
 from agent.tracking.deadlines import Deadlines
-from agent.tracking.dialog import Leg
+from agent.tracking.dialog_cy import Leg
 from agent.tracking.events import CallOver, CallsUp, Event, Tallied
 from agent.tracking.joining import Joiner, Key
 from agent.tracking.media import Media
 from agent.tracking.performance import Exchanges
 from agent.tracking.sides import Sides
-from agent.tracking.transaction import SECOND_NS
+from agent.tracking.transaction_cy import SECOND_NS
 
 RETRANSMITTED_NS = 32 * SECOND_NS  # 64 * T1: how long a message of a finished call may come again
 

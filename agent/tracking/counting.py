@@ -18,12 +18,12 @@ from typing import Literal
 from msgspec import Struct
 
 from agent.tracking import performance
-from agent.tracking.call import Account, Call
+from agent.tracking.call_cy import Account, Call
 from agent.tracking.deadlines import Deadlines
-from agent.tracking.dialog import Dialog, Direction, Leg
+from agent.tracking.dialog_cy import Dialog, Direction, Leg
 from agent.tracking.events import Attempted, Concluded, Event, Measured, Tallied, Throttled
 from agent.tracking.sides import Sides
-from agent.tracking.transaction import SECOND_NS, Outcome
+from agent.tracking.transaction_cy import SECOND_NS, Outcome
 from agent.wire.sip import Message
 
 Due = Leg | Account | Call

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from agent.tracking.call import Account, Call
-from agent.tracking.dialog import Leg
+from agent.tracking.call_cy import Account, Call
+from agent.tracking.dialog_cy import Leg
 from agent.tracking.far import View
 from agent.tracking.minute_cy import ReportsMinute, StreamMinute
 from agent.tracking.sides import Connector
-from agent.tracking.transaction import Outcome
+from agent.tracking.transaction_cy import Outcome
 
 
 class MessageSeen(Struct, gc=False):

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 
-from agent.tracking.call import Call
-from agent.tracking.dialog import Leg
+from agent.tracking.call_cy import Call
+from agent.tracking.dialog_cy import Leg
 from agent.wire.sip import Message
 
 Key = tuple[str, ...]

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 from agent.errors import Reason, WireError
 from agent.tracking import far
-from agent.tracking.call import Call
-from agent.tracking.dialog import Leg, Passage
+from agent.tracking.call_cy import Call
+from agent.tracking.dialog_cy import Leg, Passage
 from agent.tracking.events import Event, FarEnd, MediaHeard, RoundTrip
 from agent.tracking.lanes import Lanes
 from agent.tracking.loop_cy import Loop

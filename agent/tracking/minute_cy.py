@@ -11,7 +11,7 @@ except ModuleNotFoundError:
     from agent import uncompiled as cython
 
 if TYPE_CHECKING:
-    from agent.tracking.dialog import Leg
+    from agent.tracking.dialog_cy import Leg
     from agent.tracking.quality import Score
     from agent.tracking.sides import Socket
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from agent.tracking.dialog import Leg, Passage
+from agent.tracking.dialog_cy import Leg, Passage
 from agent.tracking.sides import Sides, Socket
 from agent.wire.sdp import Media, Session
 

@@ -30,7 +30,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from agent.tracking.sides import Connector
-from agent.tracking.transaction import TIMER_B_NS, Outcome
+from agent.tracking.transaction_cy import TIMER_B_NS, Outcome
 
 SRD, SRD_FAILED, SDD, SDT = "srd_ms", "srd_failed_ms", "sdd_ms", "sdt_ms"
 OPTIONS_RTT, RRD = "options_rtt_ms", "rrd_ms"

@@ -13,12 +13,12 @@ from agent.errors import WireError
 from agent.tracking import hearsay
 from agent.tracking.calls import Calls
 from agent.tracking.counting import CallRules
-from agent.tracking.dialog import Leg, Passage, Place, Way, way_of
+from agent.tracking.dialog_cy import Leg, Passage, Place, Way, way_of
 from agent.tracking.events import Event, Measured, MessageSeen, Tallied
 from agent.tracking.media import Media
 from agent.tracking.performance import Method
 from agent.tracking.sides import Connector, Sides
-from agent.tracking.transaction import SECOND_NS, Attempt
+from agent.tracking.transaction_cy import SECOND_NS, Attempt
 from agent.wire import sdp
 from agent.wire.sip import Message
 
@@ -146,7 +146,7 @@ class Signalling(Calls):
             leg.joined = True
             self._register(leg)
             return leg
-        leg.attempt = Attempt.begin(now_ns, message.cseq, message.branch)
+        leg.attempt = Attempt(now_ns, message.cseq, message.branch)
         self._joiner.join(leg, self._joiner.correlations(message))
         self.counters["joins_ambiguous"] = self._joiner.ambiguous
         self._counting.begin(leg, now_ns)
@@ -176,21 +176,11 @@ class Signalling(Calls):
     def _new_leg(self, message: Message, from_tag: str, way: Way, route: Route, now_ns: int) -> Leg:
         side = route.place[0]
         self.counters["legs"] += 1
-        return Leg(
-            message.call_id,
-            from_tag,
-            way,
-            route.peer,
-            side,
-            now_ns,
-            message.cseq,
-            message.from_user,
-            message.to_user,
-            message.uri_user if message.is_request else "",
-            route.place,
-            connector=self._belonging.connector(message, route.peer if side == "customer" else None),
-            last_ns=now_ns,
-        )
+        leg = Leg(message.call_id, from_tag, way, route.peer, side, now_ns, message.cseq, place=route.place)
+        leg.from_user, leg.to_user = message.from_user, message.to_user
+        leg.uri_user = message.uri_user if message.is_request else ""
+        leg.connector = self._belonging.connector(message, route.peer if side == "customer" else None)
+        return leg
 
     def _replaced(self, message: Message) -> Leg | None:
         """The leg whose dialog an INVITE takes over (RFC 3891 3), where its call is up."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from agent.tracking.codecs import STATIC_TYPES
-from agent.tracking.dialog import Leg
+from agent.tracking.dialog_cy import Leg
 from agent.tracking.found import Found
 from agent.tracking.lanes import Lanes
 from agent.tracking.loop_cy import (

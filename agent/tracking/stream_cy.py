@@ -17,7 +17,7 @@ except ModuleNotFoundError:
     from agent import uncompiled as cython
 
 if TYPE_CHECKING:
-    from agent.tracking.dialog import Leg
+    from agent.tracking.dialog_cy import Leg
     from agent.tracking.sides import Socket
 
 _NO_CODECS: dict[int, str] = {}  # of every stream that no SDP has explained

@@ -14,8 +14,8 @@ from agent import uncompiled
 from agent.summary import direction_cy, heard_cy, media_cy, side_cy
 from agent.summary.identity import Identity
 from agent.tracking import loop_cy, measure_cy, minute_cy, stream_cy
-from agent.tracking.call import Call
-from agent.tracking.dialog import Leg
+from agent.tracking.call_cy import Call
+from agent.tracking.dialog_cy import Leg
 from agent.tracking.events import RoundTrip
 from agent.tracking.quality import Score
 from agent.tracking.report import MINUTE_NS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.tracking.dialog import MAX_DIALOGS, Leg, Passage, Way, way_of
+from agent.tracking.dialog_cy import MAX_DIALOGS, Leg, Passage, Way, way_of
 
 
 def leg(**more: object) -> Leg:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from agent.tracking.transaction import MAX_BRANCHES, RETRIED, SECOND_NS, TIMER_B_NS, TIMER_C_NS, Attempt
+from agent.tracking.transaction_cy import MAX_BRANCHES, RETRIED, SECOND_NS, TIMER_B_NS, TIMER_C_NS, Attempt
 
 WINDOW = 5 * SECOND_NS
 
 
 def attempt() -> Attempt:
-    return Attempt.begin(0, 1, "x")
+    return Attempt(0, 1, "x")
 
 
 @pytest.mark.parametrize("status", [200, 202, 299])

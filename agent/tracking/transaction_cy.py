@@ -1,3 +1,4 @@
+# cython: language_level=3
 """The call attempt: an INVITE, its forks and its retries, as a tap sees them.
 
 An *attempt* is the Call-ID and From tag of an INVITE without To tag. It has one outcome, in the minute in
@@ -37,7 +38,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
 
 Outcome = Literal["answered", "failed", "cancelled", "redirected"]
 State = Literal["open", "waiting", "closed"]
@@ -52,40 +56,44 @@ RETRIED = frozenset({401, 407, 413, 415, 416, 420, 421, 422, 484, 488, 494})
 MAX_BRANCHES = 32  # branches are the sender's to invent
 
 
-class Attempt(Struct):
+FIELDS = (
+    "started_ns", "cseq", "state", "outcome", "status", "counted", "late_answer", "answer_unseen",
+    "interrupted", "refused", "cancelled", "deadline", "_branches", "_global",
+)  # fmt: skip
+"""An `Attempt`'s fields, in the order in which a checkpoint has them."""
+
+
+class Attempt:
     """One attempt. `deadline` is when `due` has something to say: (from, after) in ns, None for never."""
 
-    started_ns: int
-    cseq: int
-    state: State = "open"
-    outcome: Outcome | None = None
-    status: int | None = None  # of the final response that decided, or would without a retry
-    counted: bool = False  # the outcome is published: nothing re-opens it
-    late_answer: bool = False
-    answer_unseen: bool = False
-    interrupted: bool = False  # while it was open nobody captured: silence proves nothing any more
-    refused: bool = False  # the last final was the vc's own refusal (Throttles)
-    cancelled: bool = False  # a CANCEL was the last word of the caller
-    deadline: tuple[int, int] | None = None
-    _branches: dict[str, int] = {}  # branch: its final status, 0 while open
-    _global: int | None = None  # a 6xx
-
-    @classmethod
-    def begin(cls, started_ns: int, cseq: int, branch: str) -> Attempt:
+    def __init__(self, started_ns: cython.longlong, cseq: cython.longlong, branch: str) -> None:
         """An INVITE that begins an attempt of its own."""
-        return cls(started_ns, cseq, deadline=(started_ns, TIMER_B_NS), _branches={branch: 0})
+        self.started_ns = started_ns
+        self.cseq = cseq
+        self.state: State = "open"
+        self.outcome: Outcome | None = None
+        self.status: int | None = None  # of the final response that decided, or would without a retry
+        self.counted = False  # the outcome is published: nothing re-opens it
+        self.late_answer = False
+        self.answer_unseen = False
+        self.interrupted = False  # while it was open nobody captured: silence proves nothing any more
+        self.refused = False  # the last final was the vc's own refusal (Throttles)
+        self.cancelled = False  # a CANCEL was the last word of the caller
+        self.deadline: tuple[int, int] | None = (started_ns, TIMER_B_NS)
+        self._branches: dict[str, int] = {branch: 0}  # branch: its final status, 0 while open
+        self._global: int | None = None  # a 6xx
 
-    def takes(self, cseq: int) -> bool:
+    def takes(self, cseq: cython.longlong) -> cython.bint:
         """Whether an INVITE with this CSeq belongs here, rather than being an attempt of its own."""
         return cseq <= self.cseq or self.state != "closed"
 
-    def invite(self, cseq: int, branch: str, now_ns: int) -> bool:
+    def invite(self, cseq: cython.longlong, branch: str, now_ns: cython.longlong) -> cython.bint:
         """An INVITE that `takes` accepted. True: a retry or a further branch; False: a retransmission."""
         if cseq > self.cseq:
             self.cseq = cseq
             self._branches = {branch: 0}
             self._global = None
-        elif cseq < self.cseq or self._final or branch in self._branches or self._full:
+        elif cseq < self.cseq or self._is_final() or branch in self._branches or self._is_full():
             return False
         else:
             self._branches[branch] = 0
@@ -93,29 +101,32 @@ class Attempt(Struct):
         self.deadline = (now_ns, TIMER_B_NS)
         return True
 
-    @property
-    def _final(self) -> bool:
+    def _is_final(self) -> cython.bint:
         """No further branch changes what was decided."""
         if self.state != "closed":
             return False
         return self.counted or self.answer_unseen or self.outcome == "answered"
 
-    @property
-    def _full(self) -> bool:
+    def _is_full(self) -> cython.bint:
         return len(self._branches) >= MAX_BRANCHES
 
-    def knows(self, branch: str) -> bool:
+    def knows(self, branch: str) -> cython.bint:
         """Whether an INVITE of this attempt had this branch (so has the ACK of its non-2xx, 17.1.1.3)."""
         return branch in self._branches
 
-    def cancel(self, cseq: int, now_ns: int) -> None:
+    def cancel(self, cseq: cython.longlong, now_ns: cython.longlong) -> None:
         """The caller gives up: CANCEL (9.1: the CSeq number is the INVITE's), or BYE of an early dialog."""
         if cseq == self.cseq and self.state == "open":
             self.cancelled = True
             self.deadline = (now_ns, TIMER_B_NS)
 
     def response(
-        self, status: int, cseq: int, branch: str, now_ns: int, retry_window_ns: int
+        self,
+        status: cython.longlong,
+        cseq: cython.longlong,
+        branch: str,
+        now_ns: cython.longlong,
+        retry_window_ns: cython.longlong,
     ) -> Outcome | None:
         """A response to the INVITE; the outcome where it decides one."""
         if cseq != self.cseq:
@@ -144,14 +155,14 @@ class Attempt(Struct):
             return None
         return self._close("failed", status)
 
-    def _provisional(self, status: int, now_ns: int) -> None:
+    def _provisional(self, status: cython.longlong, now_ns: cython.longlong) -> None:
         if self.state != "open" or self.cancelled:
             return
         # A 100 is a response, so Timer B is over; but only 101-199 start Timer C anew (16.7 step 2).
         if status > 100 or self.deadline is None or self.deadline[1] != TIMER_C_NS:
             self.deadline = (now_ns, TIMER_C_NS)
 
-    def _answered(self, status: int) -> Outcome | None:
+    def _answered(self, status: cython.longlong) -> Outcome | None:
         if self.state != "closed":
             return self._close("answered", status)
         if self.outcome in (None, "answered"):
@@ -161,14 +172,14 @@ class Attempt(Struct):
         self.late_answer = True
         return None
 
-    def unseen(self) -> bool:
+    def unseen(self) -> cython.bint:
         """Something shows that the attempt was answered, but its 2xx was not captured. True when news."""
         if self.state == "closed" or self.answer_unseen:
             return False
         self.state, self.deadline, self.answer_unseen = "closed", None, True
         return True
 
-    def due(self, now_ns: int) -> Outcome | None:
+    def due(self, now_ns: cython.longlong) -> Outcome | None:
         """What the passing of time decides."""
         if self.deadline is None or now_ns < sum(self.deadline):
             return None

@@ -1,49 +1,64 @@
+# cython: language_level=3
 """Calls: the legs joined, where they count, and how long they are up."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
+from agent.tracking.dialog_cy import Direction, Leg, Way
+from agent.tracking.transaction_cy import Outcome
 
-from agent.tracking.dialog import Direction, Leg, Way
-from agent.tracking.transaction import Outcome
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
 
 EndReason = Literal["bye", "timer", "silence"]
-_WAYS: tuple[Way, ...] = ("incoming", "outgoing")
+# The fields in the order in which a checkpoint has them. A call's own encoding is not part of itself.
+ACCOUNT_FIELDS = ("leg", "direction", "legs", "outcome", "answered", "decided_by")
+CALL_FIELDS = (
+    "legs", "accounts", "answer_ns", "end_ns", "end_reason", "last_rtp_ns", "flags", "rtt_us", "reported",
+    "released",
+)  # fmt: skip
 
 
-class Account(Struct, eq=False):
+class Account:
     """One place where a call counts: a direction, and the legs whose attempts decide it together.
 
     `leg` is the first of them: the account's connector is that leg's, which may be decided later.
     """
 
-    leg: Leg
-    direction: Direction | None
-    legs: list[Leg] = []
-    outcome: Outcome | None = None
-    answered: bool = False  # by a 2xx, a late one too
-    decided_by: Leg | None = None
+    def __init__(self, leg: Leg, direction: Direction | None) -> None:
+        self.leg = leg
+        self.direction: Direction | None = direction
+        self.legs: list[Leg] = []
+        self.outcome: Outcome | None = None
+        self.answered = False  # by a 2xx, a late one too
+        self.decided_by: Leg | None = None
 
 
-class Call(Struct, eq=False):
+class Call:
     """Legs joined. `answer_ns`: the first 2xx on the counting leg; `end_ns`: when it was found to be over."""
 
-    legs: list[Leg] = []
-    accounts: list[Account] = []  # the one on the leg that `count_at` names first
-    answer_ns: int | None = None
-    end_ns: int | None = None
-    end_reason: EndReason | None = None
-    last_rtp_ns: int = 0
-    flags: set[str] = set()
-    rtt_us: dict[str, float] = {}  # side: the last known
-    reported: bool = False  # its `call` record is out
-    released: bool = False  # its media sockets are given up
-    saved: bytes | None = None  # its form in a checkpoint, until something happens to it
+    def __init__(self, answer_ns: int | None = None) -> None:
+        self.legs: list[Leg] = []
+        self.accounts: list[Account] = []  # the one on the leg that `count_at` names first
+        self.answer_ns = answer_ns
+        self.end_ns: int | None = None
+        self.end_reason: EndReason | None = None
+        self.last_rtp_ns = 0
+        self.flags: set[str] = set()
+        self.rtt_us: dict[str, float] = {}  # side: the last known
+        self.reported = False  # its `call` record is out
+        self.released = False  # its media sockets are given up
+        self.saved: bytes | None = None  # its form in a checkpoint, until something happens to it
 
     @property
     def incoming(self) -> Leg | None:
+        return self.find_incoming()
+
+    def find_incoming(self) -> Leg | None:
+        leg: Leg
         for leg in self.legs:
             if leg.way == "incoming":
                 return leg
@@ -52,7 +67,10 @@ class Call(Struct, eq=False):
     @property
     def lead(self) -> Leg:
         """The leg that names the call: the incoming one, else the first."""
-        return self.incoming or self.legs[0]
+        return self.find_lead()
+
+    def find_lead(self) -> Leg:
+        return self.find_incoming() or self.legs[0]
 
     @property
     def whole(self) -> bool:
@@ -121,28 +139,42 @@ class Call(Struct, eq=False):
         self.share_connector(leg)
 
     def share_connector(self, leg: Leg) -> None:
+        other: Leg
         known = leg.connector
         if known is None:
-            leg.connector = next((other.connector for other in self.legs if other.connector), None)
+            for other in self.legs:
+                if other.connector is not None:
+                    leg.connector = other.connector
+                    break
             return
         for other in self.legs:
             if other.connector is None:
                 other.connector = known
 
-    def check_over(self, now_ns: int) -> bool:
+    def check_over(self, now_ns: cython.longlong) -> cython.bint:
         """An answered call ends when one of its sides has no confirmed dialog left (RFC 3261 15).
 
         True where it ends now. One that silence had ended was up all the same until this BYE.
         """
         if self.answer_ns is None or self.end_reason == "bye":
             return False
-        ways: tuple[Way, ...] = _WAYS if any(leg.way != "internal" for leg in self.legs) else ("internal",)
-        for way in ways:
-            legs = [leg for leg in self.legs if leg.way == way]
-            if any(leg.was_up for leg in legs) and not any(leg.up for leg in legs):
-                self.end_ns, self.end_reason = now_ns, "bye"
-                return True
+        if self._has_left("incoming") or self._has_left("outgoing") or self._has_left("internal"):
+            self.end_ns, self.end_reason = now_ns, "bye"
+            return True
         return False
+
+    def _has_left(self, way: Way) -> cython.bint:
+        """Whether legs of one way were up, and none is any more; of internal ones, where all are internal."""
+        leg: Leg
+        was_up = False
+        for leg in self.legs:
+            if leg.way == way:
+                if leg.is_up():
+                    return False
+                was_up = was_up or leg.has_been_up()
+            elif way == "internal":
+                return False
+        return was_up
 
     def check_silence(self, now_ns: int, call_timeout_ns: int, hold_timeout_ns: int) -> None:
         """End by session timer or silence, or re-open where traffic came back. Call at a minute's end."""

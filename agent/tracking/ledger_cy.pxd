@@ -1,0 +1,6 @@
+cimport cython
+
+@cython.final
+@cython.no_gc
+cdef class Ledger:
+    cdef public dict lost, arrived, left, vc_lost, first_ns
