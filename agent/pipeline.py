@@ -19,7 +19,7 @@ from agent.tracking.events import Event
 from agent.tracking.lanes import Turn
 from agent.tracking.minute_cy import StreamMinute
 from agent.tracking.sides import Connector, Sides
-from agent.tracking.signalling import CallRules
+from agent.tracking.signalling_cy import CallRules
 from agent.tracking.stream import QualityRules
 
 # Without a frame or a word of the clock for so long nobody can say that capture ran. A file of one quiet

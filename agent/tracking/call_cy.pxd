@@ -20,6 +20,7 @@ cdef class Call:
 
     cpdef object adopt(self, Leg leg)
     cpdef object share_connector(self, Leg leg)
+    cdef bint is_up(self)
     cdef Leg find_incoming(self)
     cdef Leg find_lead(self)
     cpdef bint check_over(self, long long now_ns) except -1

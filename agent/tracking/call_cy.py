@@ -99,6 +99,10 @@ class Call:
 
     @property
     def up(self) -> bool:
+        """Answered and not over."""
+        return bool(self.is_up())
+
+    def is_up(self) -> cython.bint:
         return self.answer_ns is not None and self.end_ns is None
 
     @property

@@ -24,7 +24,7 @@ from agent.tracking.media import Media
 from agent.tracking.reassembly import Fragments, TcpStreams
 from agent.tracking.report import MINUTE_NS
 from agent.tracking.sides import Sides
-from agent.tracking.signalling import CallRules, Signalling
+from agent.tracking.signalling_cy import CallRules, Signalling
 from agent.tracking.stream import Observer, QualityRules
 from agent.wire import packet_cy as packets
 from agent.wire import sip

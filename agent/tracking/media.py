@@ -18,7 +18,7 @@ from agent.tracking.events import Event, FarEnd, MediaHeard, RoundTrip
 from agent.tracking.lanes import Lanes
 from agent.tracking.loop_cy import Loop
 from agent.tracking.minute_cy import StreamMinute, taken_reports
-from agent.tracking.offer import Offers
+from agent.tracking.offer_cy import Offers
 from agent.tracking.report import MINUTE_NS, Away, Departures
 from agent.tracking.sides import Sides, Socket
 from agent.tracking.stream import Observer, QualityRules, Streams

@@ -24,7 +24,7 @@ from agent.tracking.loop_cy import (
 )
 from agent.tracking.measure_cy import Measure, QualityRules
 from agent.tracking.minute_cy import StreamMinute
-from agent.tracking.offer import Claim, Description, Offers
+from agent.tracking.offer_cy import Claim, Description, Offers
 from agent.tracking.sides import Socket
 from agent.tracking.stream_cy import Stream
 from agent.tracking.unexplained import Unexplained

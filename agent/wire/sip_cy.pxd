@@ -42,7 +42,7 @@ cdef class Message:
     cdef readonly bint is_request
     cdef readonly str method, reason, uri, call_id, from_text, from_tag, to_text, to_tag
     cdef readonly str cseq_method, top_via, branch
-    cdef readonly object status, cseq
+    cdef readonly long long status, cseq
     cdef object _from, _to, _request
     cdef bytes _head
     cdef Py_ssize_t _at, _end, _body_at

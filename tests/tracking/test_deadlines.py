@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.tracking.deadlines import NEVER_NS, Deadlines
+from agent.tracking.deadlines_cy import NEVER_NS, Deadlines
 
 steps = st.lists(
     st.tuples(
@@ -20,7 +20,7 @@ steps = st.lists(
 
 @given(steps)
 def test_each_thing_is_due_once_in_order_and_not_before(script: list[tuple[str, int, int, int]]) -> None:
-    deadlines: Deadlines[int] = Deadlines()
+    deadlines: Deadlines = Deadlines()
     model: dict[int, int] = {}
     now = 0
     for action, what, after, passed in script:

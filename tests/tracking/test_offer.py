@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.config import Config, MediaSettings
-from agent.tracking.offer import MAX_SOCKETS
+from agent.tracking.offer_cy import MAX_SOCKETS
 from tests.tracking.conversation import ALICE, BOB, VC, VC_MEDIA, Conversation, Script, sdp
 
 ELSEWHERE = "198.18.0.9"  # where packets come from behind NAT, in nobody's SDP

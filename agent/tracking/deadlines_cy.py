@@ -1,3 +1,4 @@
+# cython: language_level=3
 """What falls due when.
 
 SIP's waits are few and of constant length (Timer B, Timer C, the retry window ...), and time only goes on:
@@ -9,23 +10,25 @@ of them stays here, which a heap of callbacks would keep until each is due.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Any
 
-T = TypeVar("T", bound=Hashable)
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
 
 NEVER_NS = 1 << 62
 
 
-class Deadlines(Generic[T]):
+class Deadlines:
     """One deadline for each `what`. Times are capture time in ns."""
 
     def __init__(self) -> None:
         self.due_ns = NEVER_NS  # nothing is due before; may be early where a deadline was dropped
-        self._queues: dict[int, OrderedDict[T, int]] = {}
-        self._where: dict[T, OrderedDict[T, int]] = {}
+        self._queues: dict[int, OrderedDict[Any, int]] = {}
+        self._where: dict[Any, OrderedDict[Any, int]] = {}
 
-    def set(self, what: T, now_ns: int, after_ns: int) -> None:
+    def set(self, what: Any, now_ns: cython.longlong, after_ns: cython.longlong) -> None:
         """`what` is due `after_ns` from now, and at no other time any more."""
         queue = self._queues.get(after_ns)
         if queue is None:
@@ -39,22 +42,22 @@ class Deadlines(Generic[T]):
         if due_ns < self.due_ns:
             self.due_ns = due_ns
 
-    def drop(self, what: T) -> None:
+    def drop(self, what: Any) -> None:
         """`what` waits for nothing any more; nothing happens where it did not."""
         queue = self._where.pop(what, None)
         if queue is not None:
             del queue[what]
 
-    def of(self, what: T) -> tuple[int, int] | None:
+    def of(self, what: Any) -> tuple[int, int] | None:
         """(due_ns, after_ns) of `what`: when it is due, and how long after it was set."""
         queue = self._where.get(what)
         if queue is None:
             return None
         return queue[what], next(after for after, its in self._queues.items() if its is queue)
 
-    def pop(self, now_ns: int) -> tuple[T, int] | None:
+    def pop(self, now_ns: cython.longlong) -> tuple[Any, int] | None:
         """The next that is due by `now_ns`, with its time; None when there is none left."""
-        first: OrderedDict[T, int] | None = None
+        first: OrderedDict[Any, int] | None = None
         first_ns = NEVER_NS
         for queue in self._queues.values():
             if queue:

@@ -1,3 +1,4 @@
+# cython: language_level=3
 """SIP: messages to legs, legs to calls, and what each message does to them.
 
 A tap sees half-conversations: an unexpected message is a fact, not an error. What counts is in `counting`;
@@ -7,20 +8,26 @@ which legs make a call, in `joining`; whose a leg is, in `belonging`.
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple, cast
+from typing import cast
 
 from agent.errors import WireError
 from agent.tracking import hearsay
-from agent.tracking.calls import Calls
-from agent.tracking.counting import CallRules
-from agent.tracking.dialog_cy import Leg, Passage, Place, Way, way_of
+from agent.tracking.call_cy import Call
+from agent.tracking.calls_cy import Calls
+from agent.tracking.counting_cy import CallRules
+from agent.tracking.dialog_cy import Dialog, Leg, Passage, Place, Way, way_of
 from agent.tracking.events import Event, Measured, MessageSeen, Tallied
 from agent.tracking.media import Media
 from agent.tracking.performance import Method
 from agent.tracking.sides import Connector, Sides
 from agent.tracking.transaction_cy import SECOND_NS, Attempt
 from agent.wire import sdp
-from agent.wire.sip import Message
+from agent.wire.sip_cy import Message
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
 
 __all__ = ["CallRules", "Signalling"]
 
@@ -30,18 +37,19 @@ MAX_ROUTES = 65_536
 MAX_SUSPECTS = 1_000
 
 
-class Route(NamedTuple):
+class Route:
     """What two addresses make of a message between them. `seen`: it counts as a message of the vc.
 
     `by_caller` and `by_callee` are the ways of the legs on which the message travels, by who sent it.
     """
 
-    passage: Passage
-    peer: str
-    place: Place
-    seen: bool
-    by_caller: Way
-    by_callee: Way
+    def __init__(self, passage: Passage, peer: str, place: Place, seen: bool) -> None:
+        self.passage: Passage = passage
+        self.peer = peer
+        self.place = place
+        self.seen = seen
+        self.by_caller = way_of(passage, True)
+        self.by_callee = way_of(passage, False)
 
 
 class Signalling(Calls):
@@ -54,11 +62,15 @@ class Signalling(Calls):
 
     # -- messages
 
-    def take(self, message: Message, src: str, dst: str, now_ns: int) -> None:
-        route = self._routes.get((src, dst)) or self._route(src, dst)
+    def take(self, message: Message, src: str, dst: str, now_ns: cython.longlong) -> None:
+        call: Call
+        route: Route | None = self._routes.get((src, dst))
+        if route is None:
+            route = self._route(src, dst)
         leg = self._leg_of(message, route, src, now_ns)
         if leg is not None:
-            leg.call.saved = None
+            call = leg.call
+            call.saved = None
             if now_ns > leg.last_ns:
                 leg.last_ns = now_ns
             if leg.connector is None:
@@ -95,15 +107,16 @@ class Signalling(Calls):
             else:
                 passage, peer = "towards", src
         place: Place = (None, None) if passage == "internal" else self._sides.place(peer)
-        route = Route(passage, peer, place, seen, way_of(passage, True), way_of(passage, False))
+        route = Route(passage, peer, place, seen)
         if len(self._routes) >= MAX_ROUTES:
             self._routes.clear()
         self._routes[src, dst] = route
         return route
 
-    def _leg_of(self, message: Message, route: Route, src: str, now_ns: int) -> Leg | None:
+    def _leg_of(self, message: Message, route: Route, src: str, now_ns: cython.longlong) -> Leg | None:
         """The leg on which a message travels; made where it begins one."""
-        initial = message.is_request and message.method == "INVITE" and not message.to_tag
+        leg: Leg
+        initial: cython.bint = message.is_request and message.method == "INVITE" and not message.to_tag
         legs = self._legs.get(message.call_id)
         if legs is not None:
             from_tag, to_tag, request = message.from_tag, message.to_tag, message.is_request
@@ -131,13 +144,13 @@ class Signalling(Calls):
                 return None
         if initial:
             return self._begin(message, route, src, now_ns)
-        if _in_dialog(message):
+        if _is_in_dialog(message):
             return self._resume(message, route, now_ns)
         return None
 
     # -- legs
 
-    def _begin(self, message: Message, route: Route, src: str, now_ns: int) -> Leg:
+    def _begin(self, message: Message, route: Route, src: str, now_ns: cython.longlong) -> Leg:
         """An initial INVITE."""
         leg = self._new_leg(message, message.from_tag, route.by_caller, route, now_ns)
         replaced = self._replaced(message)
@@ -157,7 +170,7 @@ class Signalling(Calls):
                 self._suspect(src, 2)
         return leg
 
-    def _resume(self, message: Message, route: Route, now_ns: int) -> Leg:
+    def _resume(self, message: Message, route: Route, now_ns: cython.longlong) -> Leg:
         """A dialog whose beginning was not seen: it is up, is no attempt and has no direction."""
         # Which tag is the caller's cannot be told; one choice must hold for both ways of the dialog.
         caller = min(message.from_tag, message.to_tag)
@@ -173,7 +186,9 @@ class Signalling(Calls):
         self._register(leg)
         return leg
 
-    def _new_leg(self, message: Message, from_tag: str, way: Way, route: Route, now_ns: int) -> Leg:
+    def _new_leg(
+        self, message: Message, from_tag: str, way: Way, route: Route, now_ns: cython.longlong
+    ) -> Leg:
         side = route.place[0]
         self.counters["legs"] += 1
         leg = Leg(message.call_id, from_tag, way, route.peer, side, now_ns, message.cseq, place=route.place)
@@ -202,8 +217,9 @@ class Signalling(Calls):
 
     # -- what a message does to its leg
 
-    def _request(self, leg: Leg, message: Message, now_ns: int) -> None:
-        method, attempt = message.method, leg.attempt
+    def _request(self, leg: Leg, message: Message, now_ns: cython.longlong) -> None:
+        attempt: Attempt | None = leg.attempt
+        method = message.method
         if method == "INVITE":
             if message.to_tag:
                 self._proves_answer(leg, message, now_ns)
@@ -214,7 +230,12 @@ class Signalling(Calls):
                 self._counting.again(leg)
         elif method == "ACK":
             # 17.1.1.3: the ACK of a non-2xx has its INVITE's branch; that of a 2xx has its own (13.2.2.4).
-            if attempt and message.to_tag and message.branch and not attempt.knows(message.branch):
+            if (
+                attempt is not None
+                and message.to_tag
+                and message.branch
+                and not attempt.knows(message.branch)
+            ):
                 self._proves_answer(leg, message, now_ns)
         elif method == "CANCEL":
             if attempt is not None:
@@ -223,9 +244,9 @@ class Signalling(Calls):
         elif method == "BYE":
             self._bye(leg, message, now_ns)
 
-    def _bye(self, leg: Leg, message: Message, now_ns: int) -> None:
-        dialog = leg.dialog(leg.callee_tag(message.from_tag, message.to_tag))
-        attempt = leg.attempt
+    def _bye(self, leg: Leg, message: Message, now_ns: cython.longlong) -> None:
+        dialog: Dialog = leg.dialog(leg.callee_tag(message.from_tag, message.to_tag))
+        attempt: Attempt | None = leg.attempt
         if attempt is not None and attempt.state == "open":
             if message.from_tag == leg.from_tag:  # 15: the caller may end an early dialog so
                 attempt.cancel(attempt.cseq, now_ns)
@@ -235,20 +256,22 @@ class Signalling(Calls):
         if dialog.bye_ns is None and not dialog.ended:
             dialog.bye_ns = now_ns
         dialog.ended = True
-        if not leg.up:
+        if not leg.is_up():
             leg.session_ns = None
         self._check_over(leg.call, now_ns)
 
-    def _proves_answer(self, leg: Leg, message: Message, now_ns: int) -> None:
+    def _proves_answer(self, leg: Leg, message: Message, now_ns: cython.longlong) -> None:
         """Only an answered dialog has this request: where the attempt is open its 2xx was not captured."""
-        dialog = leg.dialog(leg.callee_tag(message.from_tag, message.to_tag))
+        dialog: Dialog = leg.dialog(leg.callee_tag(message.from_tag, message.to_tag))
         if leg.attempt is not None and not dialog.confirmed and leg.attempt.unseen():
             dialog.confirmed, dialog.answer_ns = True, now_ns
             self._counting.answer_unseen(leg, now_ns)
             self._sort(leg.call)
 
-    def _response(self, leg: Leg, message: Message, now_ns: int) -> None:
-        method, status = message.method, message.status
+    def _response(self, leg: Leg, message: Message, now_ns: cython.longlong) -> None:
+        dialog: Dialog
+        method = message.method
+        status: cython.longlong = message.status
         if method == "INVITE":
             if 200 <= status < 300:
                 dialog = leg.dialog(leg.callee_tag(message.from_tag, message.to_tag))
@@ -264,16 +287,18 @@ class Signalling(Calls):
         elif method == "UPDATE" and 200 <= status < 300:
             self._session(leg, message, now_ns)
 
-    def _session(self, leg: Leg, message: Message, now_ns: int) -> None:
+    def _session(self, leg: Leg, message: Message, now_ns: cython.longlong) -> None:
         """RFC 4028 7.2: each 2xx starts the session timer anew, or says that there is none."""
         expires = message.session_expires
         leg.session_ns = now_ns + max(expires[0], MIN_SESSION_S) * SECOND_NS if expires else None
 
-    def _attempted(self, leg: Leg, attempt: Attempt, message: Message, now_ns: int) -> None:
+    def _attempted(self, leg: Leg, attempt: Attempt, message: Message, now_ns: cython.longlong) -> None:
         """A response to an INVITE of the caller's; those to a re-INVITE have a CSeq of their own."""
         if message.cseq != attempt.cseq:
             return
-        status, was_late, deadline = message.status, attempt.late_answer, attempt.deadline
+        status: cython.longlong = message.status
+        was_late: cython.bint = attempt.late_answer
+        deadline = attempt.deadline
         if 100 < status < 300 and not leg.rung:
             self._counting.rung(leg, now_ns)
         if status >= 300 and attempt.state == "open":
@@ -307,7 +332,7 @@ class Signalling(Calls):
         leg.sdp[passage] = body
         self._media.describe(leg, session, passage)
 
-    def _exchange(self, message: Message, connector: Connector, now_ns: int) -> None:
+    def _exchange(self, message: Message, connector: Connector, now_ns: cython.longlong) -> None:
         key = (message.call_id, message.cseq, message.branch)
         if message.is_request:
             tally = self._exchanges.request(cast(Method, message.method), key, connector, now_ns)
@@ -325,17 +350,18 @@ _OFFERING = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})  # RFC 3261 13.2.1, 
 _DIALOG_METHODS = frozenset({"INVITE", "UPDATE", "INFO"})
 
 
-def _is_another(leg: Leg, message: Message) -> bool:
+def _is_another(leg: Leg, message: Message) -> cython.bint:
     """Whether an initial INVITE with the Call-ID and From tag of a leg is an attempt of its own."""
-    attempt = leg.attempt
+    call: Call = leg.call
+    attempt: Attempt | None = leg.attempt
     if attempt is None:
         return not leg.whole
     if not attempt.takes(message.cseq):
         return True  # all was decided before
-    return leg.call.end_reason == "bye" and not attempt.knows(message.branch)
+    return call.end_reason == "bye" and not attempt.knows(message.branch)
 
 
-def _in_dialog(message: Message) -> bool:
+def _is_in_dialog(message: Message) -> cython.bint:
     """Whether a message shows that a dialog is up which we have not seen begin.
 
     A BYE shows one that is over; an ACK or a response may be the tail of a failed INVITE; PRACK belongs to

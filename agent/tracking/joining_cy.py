@@ -1,3 +1,4 @@
+# cython: language_level=3
 """Joining legs into calls: one incoming leg and any number of outgoing ones.
 
 First that fits: same Call-ID; same From tag and CSeq of the initial INVITE (topology-hiding proxies keep
@@ -12,7 +13,12 @@ from collections.abc import Iterable, Sequence
 
 from agent.tracking.call_cy import Call
 from agent.tracking.dialog_cy import Leg
-from agent.wire.sip import Message
+from agent.wire.sip_cy import Message
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
 
 Key = tuple[str, ...]
 
@@ -37,12 +43,13 @@ class Joiner:
     def join(self, leg: Leg, correlations: Iterable[str]) -> Call:
         """The call of `leg`, which takes it in; a new one where nothing fits."""
         keys = self._keys_for(leg, correlations)
+        other: Leg
         call: Call | None = None
         ambiguous = False
         for key in keys:
-            fitting = [call for call in self._keys.get(key, ()) if _fits(call, leg)]
+            fitting = [one for one in self._keys.get(key, ()) if _fits(one, leg)]
             if len(fitting) > 1:  # proxies keep both, so the From tag tells calls of one Call-ID apart
-                fitting = [c for c in fitting if c.lead.from_tag == leg.from_tag] or fitting
+                fitting = [one for one in fitting if one.lead.from_tag == leg.from_tag] or fitting
             if len(fitting) == 1:
                 call = fitting[0]
                 break
@@ -104,8 +111,7 @@ class Joiner:
             if not value:
                 continue
             if name.lower() == "p-charging-vector":  # RFC 7315 5.6: only icid-value is the call's
-                parts = (part.strip() for part in value.split(";"))
-                value = next((p[11:].strip('" ') for p in parts if p.lower().startswith("icid-value=")), "")
+                value = _icid(value)
             elif name.lower() == "session-id":  # RFC 7989: the remote half changes, the local one stays
                 value = value.split(";")[0].strip()
             if value.strip("0"):  # RFC 7989 5: the null identifier is nobody's
@@ -122,15 +128,19 @@ class Joiner:
                     fitting.append(call)
         return fitting
 
-    def _open_for(self, call: Call, leg: Leg) -> bool:
+    def _open_for(self, call: Call, leg: Leg) -> cython.bint:
         """Within the window after the incoming INVITE, or after a non-2xx final on a leg already joined."""
-        lead = call.lead
+        other: Leg
+        lead: Leg = call.find_lead()
         if not _fits(call, leg) or lead.call_id == leg.call_id:
             return False
         if 0 <= leg.invite_ns - lead.invite_ns <= self._window_ns:
             return True
-        finals = (other.final_ns for other in call.legs if other is not lead)
-        return any(final and 0 <= leg.invite_ns - final <= self._window_ns for final in finals)
+        for other in call.legs:
+            final_ns = other.final_ns
+            if other is not lead and final_ns and 0 <= leg.invite_ns - final_ns <= self._window_ns:
+                return True
+        return False
 
     def _remember(self, leg: Leg, call: Call) -> None:
         if leg.way == "outgoing" or not leg.from_user or not leg.whole:
@@ -167,7 +177,7 @@ class Joiner:
         return len(self._keys) + len(self._recent)
 
 
-def _fits(call: Call, leg: Leg) -> bool:
+def _fits(call: Call, leg: Leg) -> cython.bint:
     """Whether a call can take this leg at all."""
     if len(call.legs) >= MAX_LEGS:
         return False
@@ -175,7 +185,8 @@ def _fits(call: Call, leg: Leg) -> bool:
         return False  # a Call-ID met again after its call is over is another call's (or an attacker's)
     if call.answer_ns is None and call.decided:
         return False
-    if leg.way == "incoming" and call.incoming is not None:
+    other: Leg
+    if leg.way == "incoming" and call.find_incoming() is not None:
         return False  # a call has one incoming leg: a Call-ID used again is another call
     for other in call.legs:
         if other.call_id == leg.call_id and other.from_tag == leg.from_tag and other.way == leg.way:
@@ -184,9 +195,19 @@ def _fits(call: Call, leg: Leg) -> bool:
     return True
 
 
+def _icid(value: str) -> str:
+    """The icid-value of a P-Charging-Vector; "" where there is none."""
+    for part in value.split(";"):
+        part = part.strip()
+        if part.lower().startswith("icid-value="):
+            return part[11:].strip('" ')
+    return ""
+
+
 def _users(leg: Leg) -> set[tuple[str, str]]:
     caller = _user(leg.from_user)
-    return {(caller, called) for user in (leg.to_user, leg.uri_user) if (called := _user(user))}
+    called, asked = _user(leg.to_user), _user(leg.uri_user)
+    return {(caller, user) for user in (called, asked) if user}
 
 
 def _user(user: str) -> str:

@@ -1,3 +1,4 @@
+# cython: language_level=3
 """Calls alive: which are up, when they are over, what of them is saved.
 
 The tables are filled from the wire, so they are capped: a call that is not up makes room first, the oldest
@@ -8,17 +9,22 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 
-from agent.tracking.belonging import Belonging
+from agent.tracking.belonging_cy import Belonging
 from agent.tracking.call_cy import Account, Call
-from agent.tracking.counting import CallRules, Counting, Due
-from agent.tracking.deadlines import Deadlines
+from agent.tracking.counting_cy import CallRules, Counting, Due
+from agent.tracking.deadlines_cy import Deadlines
 from agent.tracking.dialog_cy import Leg
 from agent.tracking.events import CallOver, CallsUp, Event, Tallied
-from agent.tracking.joining import Joiner, Key
+from agent.tracking.joining_cy import Joiner, Key
 from agent.tracking.media import Media
 from agent.tracking.performance import Exchanges
 from agent.tracking.sides import Sides
 from agent.tracking.transaction_cy import SECOND_NS
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
 
 RETRANSMITTED_NS = 32 * SECOND_NS  # 64 * T1: how long a message of a finished call may come again
 
@@ -36,7 +42,7 @@ class Calls:
         # Oldest first. Calls that are not up make room for others first.
         self._up: OrderedDict[Call, None] = OrderedDict()
         self._down: OrderedDict[Call, None] = OrderedDict()
-        self._deadlines: Deadlines[Due] = Deadlines()
+        self._deadlines: Deadlines = Deadlines()
         self._belonging = Belonging(sides, self.counters)
         self._joiner = Joiner(rules.join_window_ns, rules.correlation_headers, rules.call_id_suffixes)
         self._counting = Counting(rules, sides, self._deadlines, out, self.counters, self._decided)
@@ -49,27 +55,35 @@ class Calls:
         """When `advance` has something to do next; it may turn out to be nothing."""
         return self._deadlines.due_ns
 
-    def advance(self, now_ns: int) -> None:
-        while (due := self._deadlines.pop(now_ns)) is not None:
+    def advance(self, now_ns: cython.longlong) -> None:
+        due = self._deadlines.pop(now_ns)
+        while due is not None:
             what, due_ns = due
-            _call_of(what).saved = None
+            call = _call_of(what)
+            call.saved = None
             if isinstance(what, Leg):
                 self._waited(what, due_ns)
             elif isinstance(what, Account):
                 self._counting.give_up(what, due_ns)
-            elif what.released:
-                self._forget(what)
+            elif call.released:
+                self._forget(call)
             else:
-                self._release(what, due_ns)
+                self._release(call, due_ns)
+            due = self._deadlines.pop(now_ns)
 
-    def _waited(self, leg: Leg, now_ns: int) -> None:
+    def _waited(self, leg: Leg, now_ns: cython.longlong) -> None:
         attempt = leg.attempt
-        outcome = attempt.due(now_ns) if attempt else None
+        outcome = attempt.due(now_ns) if attempt is not None else None
         if outcome:
             self._counting.close(leg, outcome, now_ns)
             return
         self._counting.watch(leg)
-        if attempt and attempt.interrupted and attempt.state == "closed" and leg.call.answer_ns is None:
+        if (
+            attempt is not None
+            and attempt.interrupted
+            and attempt.state == "closed"
+            and leg.call.answer_ns is None
+        ):
             self._over(leg.call, now_ns)
 
     # -- tables
@@ -85,30 +99,31 @@ class Calls:
 
     def _sort(self, call: Call) -> None:
         """Keep a call among those that are up, or among those that go first when room is needed."""
-        here, there = (self._up, self._down) if call.up else (self._down, self._up)
+        here, there = (self._up, self._down) if call.is_up() else (self._down, self._up)
         there.pop(call, None)
         if call not in here:
             here[call] = None
 
     # -- ends
 
-    def _decided(self, call: Call, now_ns: int) -> None:
+    def _decided(self, call: Call, now_ns: cython.longlong) -> None:
         """Every outcome is known; a call that never came up is over."""
         if call.answer_ns is None:
             self._over(call, now_ns)
 
-    def _check_over(self, call: Call, now_ns: int) -> None:
+    def _check_over(self, call: Call, now_ns: cython.longlong) -> None:
         if call.check_over(now_ns):
             self._counting.ended(call, now_ns)
             self._sort(call)
             self._over(call, now_ns)
 
-    def _over(self, call: Call, now_ns: int) -> None:
+    def _over(self, call: Call, now_ns: cython.longlong) -> None:
         """Nothing more is expected but late media and retransmissions."""
         self._heard(call)
         self._deadlines.set(call, now_ns, self._rules.media_linger_ns)
 
-    def _release(self, call: Call, now_ns: int) -> None:
+    def _release(self, call: Call, now_ns: cython.longlong) -> None:
+        leg: Leg
         call.released = True
         for leg in call.legs:
             self._media.release(leg)
@@ -116,7 +131,7 @@ class Calls:
         self._report(call, now_ns)
         self._deadlines.set(call, now_ns, RETRANSMITTED_NS)
 
-    def _report(self, call: Call, now_ns: int) -> None:
+    def _report(self, call: Call, now_ns: cython.longlong) -> None:
         if not call.reported:
             call.reported = True
             if call.end_reason in ("timer", "silence"):
@@ -124,6 +139,7 @@ class Calls:
             self._out.append(CallOver(now_ns, call))
 
     def _forget(self, call: Call) -> None:
+        leg: Leg
         self._up.pop(call, None)
         self._down.pop(call, None)
         if call.answer_ns is not None or call.decided:
@@ -150,7 +166,7 @@ class Calls:
     def _heard(self, call: Call) -> None:
         call.last_rtp_ns = max(call.last_rtp_ns, self._media.heard_ns(call))
 
-    def minute_end(self, minute_ns: int, end_ns: int) -> None:
+    def minute_end(self, minute_ns: cython.longlong, end_ns: cython.longlong) -> None:
         """The gauges: calls up when a minute ends. Ends by silence and timer are found here."""
         up: list[Account] = []
         unknown = 0
@@ -175,11 +191,11 @@ class Calls:
         for connector, tally in self._exchanges.expired(end_ns):
             self._out.append(Tallied(minute_ns, None, connector, tally))
 
-    def settle(self, end_ns: int) -> None:
+    def settle(self, end_ns: cython.longlong) -> None:
         """Legs undecided when the minute of their INVITE closes go to the default connector for good."""
         self._belonging.settle(end_ns, self._counting.unjoined)
 
-    def finish(self, now_ns: int) -> None:
+    def finish(self, now_ns: cython.longlong) -> None:
         """The capture is over: what waits for a retry is decided; the rest stays pending."""
         for call in (*self._up, *self._down):
             for account in tuple(call.accounts):

@@ -1,3 +1,4 @@
+# cython: language_level=3
 """Counting calls: attempts, their one outcome, throttles; on the leg that `count_at` names and nowhere else.
 
 Where both legs are customers', each leg counts in its own connector: Outbound for the caller's, Inbound for
@@ -19,12 +20,17 @@ from msgspec import Struct
 
 from agent.tracking import performance
 from agent.tracking.call_cy import Account, Call
-from agent.tracking.deadlines import Deadlines
+from agent.tracking.deadlines_cy import Deadlines
 from agent.tracking.dialog_cy import Dialog, Direction, Leg
 from agent.tracking.events import Attempted, Concluded, Event, Measured, Tallied, Throttled
 from agent.tracking.sides import Sides
-from agent.tracking.transaction_cy import SECOND_NS, Outcome
-from agent.wire.sip import Message
+from agent.tracking.transaction_cy import SECOND_NS, Attempt, Outcome
+from agent.wire.sip_cy import Message
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
 
 Due = Leg | Account | Call
 
@@ -52,7 +58,7 @@ class Counting:
         self,
         rules: CallRules,
         sides: Sides,
-        deadlines: Deadlines[Due],
+        deadlines: Deadlines,
         out: list[Event],
         counters: Counter[str],
         decided: Callable[[Call, int], None],
@@ -67,9 +73,10 @@ class Counting:
 
     # -- attempts
 
-    def begin(self, leg: Leg, now_ns: int) -> None:
+    def begin(self, leg: Leg, now_ns: cython.longlong) -> None:
         """A leg with an attempt has joined its call: open the accounts that it gives it."""
-        call, incoming = leg.call, leg.call.incoming
+        call: Call = leg.call
+        incoming: Leg | None = call.find_incoming()
         counts = self._rules.count_at in (leg.way, "either")
         if not self._sides.known or leg.direction is None:
             counts = False
@@ -88,8 +95,9 @@ class Counting:
         elif not call.accounts or (leg.way == "outgoing" and call.accounts[0].leg.way == "outgoing"):
             self._open(leg, None, now_ns)
 
-    def _open(self, leg: Leg, direction: Direction | None, now_ns: int) -> None:
-        call = leg.call
+    def _open(self, leg: Leg, direction: Direction | None, now_ns: cython.longlong) -> None:
+        account: Account
+        call: Call = leg.call
         for account in call.accounts:
             first = account.leg
             if account.direction == direction and first.way == leg.way and first.place == leg.place:
@@ -99,7 +107,9 @@ class Counting:
             call.accounts.append(account)
             if direction is not None:
                 call.accounts = [a for a in call.accounts if a.direction is not None]
-                call.accounts.sort(key=lambda a: self._rules.count_at not in (a.leg.way, "either"))
+                # Those on the leg that `count_at` names first, each part in the order in which they came.
+                first_ones = [a for a in call.accounts if self._rules.count_at in (a.leg.way, "either")]
+                call.accounts = first_ones + [a for a in call.accounts if a not in first_ones]
                 self._out.append(Attempted(now_ns, account))
         account.legs.append(leg)
         leg.account = account
@@ -111,13 +121,13 @@ class Counting:
 
     def watch(self, leg: Leg) -> None:
         """Time may decide the attempt: take over its deadline."""
-        attempt = leg.attempt
+        attempt: Attempt | None = leg.attempt
         if attempt is None or leg.account is None:
             return
         if attempt.deadline is None:
             self._deadlines.drop(leg)
         else:
-            self._deadlines.set(leg, *attempt.deadline)
+            self._deadlines.set(leg, attempt.deadline[0], attempt.deadline[1])
 
     def again(self, leg: Leg) -> None:
         """A retry or a further branch: the attempt is open again."""
@@ -127,33 +137,35 @@ class Counting:
 
     # -- outcomes
 
-    def close(self, leg: Leg, outcome: Outcome, now_ns: int) -> None:
+    def close(self, leg: Leg, outcome: Outcome, now_ns: cython.longlong) -> None:
         """The attempt of a leg has its outcome: that of its account, unless others may still answer."""
-        account = leg.account
+        account: Account | None = leg.account
         self._deadlines.drop(leg)
         if account is not None and account.outcome is None:
             account.decided_by = leg
             if outcome == "answered":
                 self._conclude(account, outcome, now_ns)
-            elif all(other.attempt and other.attempt.state == "closed" for other in account.legs):
-                if leg.way == "outgoing" and _hunting(leg.call):
+            elif _all_closed(account):
+                if leg.way == "outgoing" and _is_hunting(leg.call):
                     self._deadlines.set(account, now_ns, self._rules.join_window_ns)
                 else:
                     self._conclude(account, outcome, now_ns)
+        other_account: Account
         if leg.way == "incoming" and outcome != "answered":
             for other_account in leg.call.accounts:
                 if other_account.outcome is None and other_account in self._deadlines:
                     self.give_up(other_account, now_ns)
 
-    def give_up(self, account: Account, now_ns: int) -> None:
+    def give_up(self, account: Account, now_ns: cython.longlong) -> None:
         """No further leg will be tried."""
         last = account.decided_by
         if account.outcome is None and last is not None and last.attempt and last.attempt.outcome:
             self._conclude(account, last.attempt.outcome, now_ns)
 
-    def _conclude(self, account: Account, outcome: Outcome, now_ns: int) -> None:
-        leg = account.decided_by or account.leg
-        call = leg.call
+    def _conclude(self, account: Account, outcome: Outcome, now_ns: cython.longlong) -> None:
+        other: Leg
+        leg: Leg = account.decided_by or account.leg
+        call: Call = leg.call
         self._deadlines.drop(account)
         account.outcome = outcome
         for other in account.legs:
@@ -176,12 +188,12 @@ class Counting:
         if call.decided:
             self._decided(call, now_ns)
 
-    def late_answer(self, leg: Leg, now_ns: int) -> bool:
+    def late_answer(self, leg: Leg, now_ns: cython.longlong) -> cython.bint:
         """A 2xx after a counted outcome: the call is up, but not Answered. True where it is."""
-        account = leg.account
+        account: Account | None = leg.account
         if account is None:
             return False
-        call = leg.call
+        call: Call = leg.call
         account.answered = True
         call.flags.add("late_answer")
         call.answer_ns = now_ns
@@ -189,16 +201,16 @@ class Counting:
         call.reported = call.released = False
         return True
 
-    def answer_unseen(self, leg: Leg, now_ns: int) -> None:
+    def answer_unseen(self, leg: Leg, now_ns: cython.longlong) -> None:
         """The dialog is up, though its 2xx was not captured: no outcome, and active only as unknown."""
         self._deadlines.drop(leg)
         leg.call.flags.add("answer_unseen")
         if leg.call.answer_ns is None:
             leg.call.answer_ns = now_ns
 
-    def refused(self, leg: Leg, message: Message) -> bool:
+    def refused(self, leg: Leg, message: Message) -> cython.bint:
         """Whether a final response is the vc's own limit: no INVITE left it (a carrier's 503 is not ours)."""
-        if message.status < 400 or any(other.way == "outgoing" for other in leg.call.legs):
+        if message.status < 400 or _has_outgoing(leg.call):
             return False
         if message.status == 503 and message.header("Retry-After") is not None:
             return True
@@ -207,17 +219,22 @@ class Counting:
         import fnmatch
 
         text = f"{message.status} {message.reason}".lower()
-        return any(fnmatch.fnmatchcase(text, pattern) for pattern in self._patterns)
+        for pattern in self._patterns:
+            if fnmatch.fnmatchcase(text, pattern):
+                return True
+        return False
 
     # -- RFC 6076
 
-    def rung(self, leg: Leg, now_ns: int) -> None:
+    def rung(self, leg: Leg, now_ns: cython.longlong) -> None:
         """The first response that tells the caller something: Session Request Delay (4.3.1)."""
         leg.rung = True
         if leg.account is not None and leg.attempt is not None and leg.attempt.state != "closed":
             self._measure(leg.account, performance.SRD, now_ns, leg.attempt.started_ns)
 
-    def disconnected(self, leg: Leg, dialog: Dialog, status: int, now_ns: int) -> None:
+    def disconnected(
+        self, leg: Leg, dialog: Dialog, status: cython.longlong, now_ns: cython.longlong
+    ) -> None:
         """A final response to a BYE: Session Disconnect Delay (4.4)."""
         if dialog.bye_ns is None or leg.account is None:
             return
@@ -225,8 +242,9 @@ class Counting:
             self._measure(leg.account, performance.SDD, now_ns, dialog.bye_ns)
         dialog.bye_ns = None
 
-    def ended(self, call: Call, now_ns: int) -> None:
+    def ended(self, call: Call, now_ns: cython.longlong) -> None:
         """An answered call is over: Session Duration Time (4.5), Session Completion Ratio (4.9)."""
+        account: Account
         for account in call.accounts:
             if account.direction is None or not account.answered or call.end_ns is None:
                 continue
@@ -235,7 +253,9 @@ class Counting:
             if call.end_reason == "bye" and call.answer_ns is not None:
                 self._measure(account, performance.SDT, call.end_ns, call.answer_ns)
 
-    def _measure(self, account: Account, name: str, now_ns: int, since_ns: int) -> None:
+    def _measure(
+        self, account: Account, name: str, now_ns: cython.longlong, since_ns: cython.longlong
+    ) -> None:
         if account.direction is not None:
             self._out.append(Measured(now_ns, account.leg, None, name, (now_ns - since_ns) / 1e6))
 
@@ -247,7 +267,24 @@ class Counting:
             self._out.append(Tallied(leg.invite_ns, leg, None, "legs_unjoined"))
 
 
-def _hunting(call: Call) -> bool:
+def _has_outgoing(call: Call) -> cython.bint:
+    leg: Leg
+    for leg in call.legs:
+        if leg.way == "outgoing":
+            return True
+    return False
+
+
+def _all_closed(account: Account) -> cython.bint:
+    """Whether no leg of it may still be answered."""
+    leg: Leg
+    for leg in account.legs:
+        if leg.attempt is None or leg.attempt.state != "closed":
+            return False
+    return True
+
+
+def _is_hunting(call: Call) -> cython.bint:
     """Whether the vc may try another leg: nobody has told the caller the end of it."""
-    incoming = call.incoming
+    incoming: Leg | None = call.find_incoming()
     return incoming is None or incoming.attempt is None or incoming.attempt.state != "closed"

@@ -1,3 +1,4 @@
+# cython: language_level=3
 """Whose connector a leg belongs to.
 
 First that fits: `X-VoiceConnector-ID` naming a configured connector; a Request-URI, To or From host that is
@@ -12,7 +13,12 @@ from collections.abc import Callable
 
 from agent.tracking.dialog_cy import Leg
 from agent.tracking.sides import Connector, Sides
-from agent.wire.sip import Message
+from agent.wire.sip_cy import Message
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
 
 CONNECTOR_HEADER = "X-VoiceConnector-ID"
 
@@ -60,7 +66,7 @@ class Belonging:
                 leg.connector = self._sides.fallback
             settled(leg)
 
-    def settle(self, end_ns: int, settled: Callable[[Leg], None]) -> None:
+    def settle(self, end_ns: cython.longlong, settled: Callable[[Leg], None]) -> None:
         """The minutes up to `end_ns` close: what is undecided is decided, and each leg is shown once."""
         for leg in [leg for leg in self._open if leg.invite_ns < end_ns]:
             del self._open[leg]

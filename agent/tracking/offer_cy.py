@@ -1,3 +1,4 @@
+# cython: language_level=3
 """Offer and answer (RFC 3264): which leg a media socket belongs to.
 
 Media belongs to the leg whose SDP named the vc-side socket; the far end's own socket is the second choice,
