@@ -15,6 +15,11 @@ from msgspec import Struct
 
 from agent.errors import Reason, WireError
 
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
 # One 64 KiB body could name thousands of sockets, each an entry in the table that attaches streams to calls.
 MEDIA_MAX = 32
 SOCKETS_MAX = 8  # of one m= line with a port count
@@ -130,19 +135,26 @@ def parse(data: bytes) -> Session:
         WireError: SDP_MALFORMED, if no `v=` and no usable `m=` line is there.
     """
     session = Session(None, "", "sendrecv", [], [])
-    version = False
-    keyed = False
+    version: cython.bint = False
+    keyed: cython.bint = False
+    skipping: cython.bint = False
     current: Media | None = None
     explicit_rtcp: list[tuple[int, str]] = []  # by section: port (0: not given) and address
-    skipping = False
     line: str
-    kind: str
     value: str
+    colon: cython.Py_ssize_t
     text = data.decode("utf-8", "backslashreplace")
-    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        kind, value = line[:2], line[2:].strip()
-        if kind == "a=" and not skipping:
-            name, _, rest = value.partition(":")
+    if text.count("\r") != text.count("\r\n"):  # a CR alone ends a line too; one before LF is stripped
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    for line in text.split("\n"):
+        if len(line) < 2 or line[1] != "=":
+            continue
+        value = line[2:].strip()
+        if line[0] == "a":
+            if skipping:
+                continue
+            colon = value.find(":")
+            name, rest = (value, "") if colon < 0 else (value[:colon], value[colon + 1 :])
             if current is not None:
                 if name == "rtcp":
                     explicit_rtcp[-1] = _rtcp(rest) or explicit_rtcp[-1]
@@ -154,22 +166,22 @@ def parse(data: bytes) -> Session:
                 session.bundles.append(tuple(mids[1:]))
             elif name in ("fingerprint", "crypto", "zrtp-hash"):
                 keyed = True
-        elif kind == "m=":
+        elif line[0] == "m":
             current = _media(value, session) if len(session.media) < MEDIA_MAX else None
             skipping = current is None
-            if current:
+            if current is not None:
                 current.crypto = keyed
                 session.media.append(current)
                 explicit_rtcp.append((0, ""))
-        elif kind == "c=" and not skipping:
-            address = _connection(value)
+        elif line[0] == "c":
+            address = "" if skipping else _connection(value)
             if address and current is not None:
                 current.address = address
             elif address:
                 session.connection = address
-        elif kind == "v=":
+        elif line[0] == "v":
             version = True
-        elif kind == "o=" and session.origin is None and len(words := value.split()) == 6:
+        elif line[0] == "o" and session.origin is None and len(words := value.split()) == 6:
             session.origin = Origin(words[0], words[1], words[2], _canonical(words[5]))
     if not version and not session.media:
         raise WireError(Reason.SDP_MALFORMED)
@@ -187,15 +199,17 @@ def _media(value: str, session: Session) -> Media | None:
         return None
     first, _, count = words[1].partition("/")
     port = _number(first, 65535)
-    if port is None:
+    if port < 0:
         return None
     media = Media(words[0].lower(), port, words[2], address=session.connection, direction=session.direction)
-    media.port_count = min(_number(count, 65535) or 1, SOCKETS_MAX)
+    if count:
+        media.port_count = min(max(_number(count, 65535), 0) or 1, SOCKETS_MAX)
     if media.is_rtp:
+        payload_types = media.payload_types
         for word in words[3 : 3 + FORMATS_MAX]:
             payload_type = _number(word, 127)
-            if payload_type is not None and payload_type not in media.payload_types:
-                media.payload_types.append(payload_type)
+            if payload_type >= 0 and payload_type not in payload_types:
+                payload_types.append(payload_type)
     return media
 
 
@@ -207,7 +221,7 @@ def _media_attribute(media: Media, name: str, value: str) -> None:
     elif name == "fmtp":
         first, _, rest = value.partition(" ")
         payload_type = _number(first, 127)
-        if payload_type is not None:
+        if payload_type >= 0:
             media.fmtp[payload_type] = rest.strip()
     elif name in DIRECTIONS:
         media.direction = name
@@ -221,7 +235,7 @@ def _media_attribute(media: Media, name: str, value: str) -> None:
         media.mid = value.strip()
     elif name == "ssrc":
         ssrc = _number(value.split(" ", 1)[0], 0xFFFF_FFFF)
-        if ssrc is not None and ssrc not in media.ssrcs and len(media.ssrcs) < SSRCS_MAX:
+        if ssrc >= 0 and ssrc not in media.ssrcs and len(media.ssrcs) < SSRCS_MAX:
             media.ssrcs.append(ssrc)
     elif name == "candidate":
         candidate = _candidate(value)
@@ -239,16 +253,16 @@ def _rtpmap(value: str) -> tuple[int, tuple[str, int, int]] | None:
     name, _, rest = encoding.strip().partition("/")
     clock, _, channels = rest.partition("/")
     rate = _number(clock, 0xFFFF_FFFF)
-    if payload_type is None or not name or not rate:  # a clock of 0 would divide jitter by it
+    if payload_type < 0 or not name or rate <= 0:  # a clock of 0 would divide jitter by it
         return None
-    return payload_type, (name.strip(), rate, _number(channels, 255) or 1)
+    return payload_type, (name.strip(), rate, max(_number(channels, 255), 0) or 1)
 
 
 def _rtcp(value: str) -> tuple[int, str] | None:
     """a=rtcp:<port> [IN IP4 <address>] (RFC 3605 2.1)"""
     words = value.split()
-    port = _number(words[0], 65535) if words else None
-    if not port:
+    port = _number(words[0], 65535) if words else 0
+    if port <= 0:
         return None
     return port, _canonical(words[3]) if len(words) >= 4 else ""
 
@@ -259,7 +273,7 @@ def _candidate(value: str) -> Candidate | None:
     if len(words) < 8 or words[2].lower() != "udp" or words[6].lower() != "typ":
         return None
     component, port = _number(words[1], 256), _number(words[5], 65535)
-    if not component or not port:
+    if component <= 0 or port <= 0:
         return None
     return Candidate(_canonical(words[4]), port, component, words[7].lower())
 
@@ -280,14 +294,18 @@ def _canonical(address: str) -> str:
     return address.lower()
 
 
-def _number(text: str, most: int) -> int | None:
-    """Decimal digits as an integer of at most `most`."""
-    if not text.isdigit():
-        text = text.strip()
-    if not text.isdigit() or not text.isascii() or len(text) > 10:
-        return None
-    value = int(text)
-    return value if value <= most else None
+def _number(text: str, most: cython.longlong) -> cython.longlong:
+    """Decimal digits as an integer of at most `most`; -1 where that is not what they are."""
+    value: cython.longlong = 0
+    digit: cython.Py_UCS4
+    text = text.strip()
+    if not 0 < len(text) <= 10:
+        return -1
+    for digit in text:
+        if not "0" <= digit <= "9":
+            return -1
+        value = 10 * value + (ord(digit) - 48)
+    return value if value <= most else -1
 
 
 def _milliseconds(text: str) -> float | None:

@@ -6,6 +6,7 @@ cdef enum:
     CR = 13
     SPACE = 32
     COLON = 58
+    LOWER = 32
 
     VIA = 1
     FROM = 2
@@ -27,12 +28,17 @@ cdef extern from *:
     """
     Py_ssize_t find_octet "sbcwatch_find_octet"(bytes data, int octet, Py_ssize_t at, Py_ssize_t end)
 
+cpdef bint looks_like_sip(bytes data) except -1
 cdef Py_ssize_t _find(bytes data, int octet, Py_ssize_t at, Py_ssize_t end) noexcept
 cdef bint _is_tidy(bytes data, Py_ssize_t at, Py_ssize_t end) except -1
 cdef int _needed(bytes head, Py_ssize_t at, Py_ssize_t colon) except -1
 cdef Py_ssize_t _name_end(bytes head, Py_ssize_t at, Py_ssize_t colon) except -1
 cdef bint _is(bytes head, Py_ssize_t at, Py_ssize_t stop, bytes name) except -1
 cdef str _text(bytes head, Py_ssize_t at, Py_ssize_t stop)
+cdef str _stripped(str text)
+cdef long long _digits(str text, Py_ssize_t most) except -2
+cdef object _read_uri(str text)
+cdef tuple _address(str value)
 cdef str _tag(str value)
 cdef str _branch(str via)
 
@@ -51,6 +57,7 @@ cdef class Message:
     cdef object _frame(self)
     cdef object _identify(self)
     cdef object _start_line(self, str line)
+    cpdef str header(self, str name)
     cdef Py_ssize_t _seek(self, bytes long, bytes short, Py_ssize_t at) except -2
     cdef str _value(self, Py_ssize_t at)
     cdef object _from_uri(self)

@@ -24,10 +24,13 @@ except ModuleNotFoundError:
 
 if not cython.compiled:  # sip_cy.pxd holds the same values for the compiler
     TAB, LF, CR, SPACE, COLON = b"\t\n\r :"
+    LOWER = 32  # the bit by which a letter differs from its capital
     VIA, FROM, TO, CALL_ID, CSEQ = range(1, 6)
 
 _ERRORS = "backslashreplace"
+_DIGITS_END = 10_000_000_000  # what `_digits` reads is less
 _CSEQ_MAX = 0xFFFF_FFFF  # 8.1.1.5: a 32-bit unsigned integer
+_URI_KEPT = 64  # characters of a URI that may be kept read
 _NESTING_MAX = 3  # multipart in multipart in ...: the depth is the sender's choice, the stack is ours
 
 # 7.3.3 and the IANA registry of compact forms
@@ -75,10 +78,22 @@ class Uri(NamedTuple):
 
 def parse_uri(text: str) -> Uri:
     """The parts of a URI (RFC 3261 19.1, RFC 3966); empty strings for what is not there."""
-    matched = _URI.match(text)
-    if not matched:
-        return Uri("", "", "", None)
-    scheme, rest = matched[1].lower(), matched[2].strip()
+    return _known_uri(text) if len(text) <= _URI_KEPT else _read_uri(text)
+
+
+@lru_cache(maxsize=1024)  # both legs of a call have the same users, and so have its retransmissions
+def _known_uri(text: str) -> Uri:
+    return _read_uri(text)
+
+
+def _read_uri(text: str) -> Uri:
+    if text.startswith("sip:"):
+        scheme, rest = "sip", text[4:].strip()
+    else:
+        matched = _URI.match(text)
+        if not matched:
+            return Uri("", "", "", None)
+        scheme, rest = matched[1].lower(), matched[2].strip()
     if scheme == "tel":
         number, _, parameters = rest.partition(";")
         context = dict(_parameters(";" + parameters)).get("phone-context", "")
@@ -86,7 +101,7 @@ def parse_uri(text: str) -> Uri:
     user, at, host = rest.partition("@")
     if not at:
         user, host = "", rest
-    else:
+    elif "@" in host:
         # A raw "@" in the user is illegal but seen (user@domain@sbc): the host follows the last one.
         more, again, last = re.split(r"[;?]", host, maxsplit=1)[0].rpartition("@")
         if again:
@@ -100,7 +115,7 @@ def parse_uri(text: str) -> Uri:
     return Uri(scheme, _unescaped(user.strip()), (found[1] or found[2] or "").lower(), port)
 
 
-def looks_like_sip(data: bytes) -> bool:
+def looks_like_sip(data: bytes) -> cython.bint:
     """Whether a datagram or stream position begins with a SIP start line (leading CRLFs allowed, 7.5)."""
     return _LOOKS.match(data, 0, 4096) is not None
 
@@ -164,10 +179,11 @@ class Message:
         """The start line, and the five headers without which nothing can be tracked."""
         head = self._head
         stop: cython.Py_ssize_t = _find(head, LF, self._at, self._end)
-        self._start_line(head[self._at : stop].decode("utf-8", "backslashreplace").removesuffix("\r"))
+        at: cython.Py_ssize_t = stop - 1 if stop > self._at and head[stop - 1] == CR else stop
+        self._start_line(head[self._at : at].decode("utf-8", "backslashreplace"))
         self._at = stop + 1
         via = from_text = to_text = call_id = cseq = ""
-        at: cython.Py_ssize_t = self._at
+        at = self._at
         colon: cython.Py_ssize_t
         number: cython.int
         while at < self._end:
@@ -194,12 +210,9 @@ class Message:
         self.top_via = _split_list(via)[0] if "," in via else via
         self.branch = _branch(self.top_via)
         words = cseq.split()
-        if len(words) < 2 or not (words[0].isdigit() and words[0].isascii()) or len(words[0]) > 20:
+        self.cseq = _digits(words[0], 20) if len(words) > 1 else -1
+        if not 0 <= self.cseq <= _CSEQ_MAX:
             raise WireError(Reason.SIP_HEADER, "CSeq")
-        count = int(words[0])
-        if count > _CSEQ_MAX:
-            raise WireError(Reason.SIP_HEADER, "CSeq")
-        self.cseq = count
         self.cseq_method = words[1]
         if not self.is_request:
             self.method = words[1]
@@ -208,11 +221,11 @@ class Message:
         if line[:4].upper() == "SIP/":  # Status-Line (7.2); the phrase and its space are often missing
             words = line.split(None, 2)
             code = words[1] if len(words) > 1 else ""
-            if len(code) != 3 or not code.isascii() or not code.isdigit() or not "1" <= code[0] <= "6":
+            self.status = _digits(code, 3)
+            if len(code) != 3 or not 100 <= self.status < 700:
                 raise WireError(Reason.SIP_START_LINE)
             if words[0] != "SIP/2.0" and not re.fullmatch(_VERSION, words[0]):
                 raise WireError(Reason.SIP_START_LINE)
-            self.status = int(code)
             self.reason = words[2] if len(words) > 2 else ""
             return
         words = line.split(" ")
@@ -256,10 +269,12 @@ class Message:
         stop: cython.Py_ssize_t
         colon: cython.Py_ssize_t
         name_end: cython.Py_ssize_t
+        octet: cython.int
         while at < self._end:
             stop = _find(self._head, LF, at, self._end)
             colon = _find(self._head, COLON, at, stop)
-            if colon < stop:
+            octet = self._head[at] | LOWER  # most names differ in their first letter
+            if colon < stop and (octet == long[0] or (short and octet == short[0])):
                 name_end = _name_end(self._head, at, colon)
                 if _is(self._head, at, name_end, long) or (short and _is(self._head, at, name_end, short)):
                     return colon + 1
@@ -371,8 +386,9 @@ class Message:
     @property
     def content_length(self) -> int | None:
         """None where absent or not a number."""
-        matched = _DIGITS.fullmatch(self.header("content-length") or "")
-        return int(matched[1]) if matched else None
+        text = self.header("content-length")
+        length = _digits(text, 10) if text else -1
+        return length if length >= 0 else None
 
     @property
     def body(self) -> bytes:
@@ -474,7 +490,31 @@ def _text(head: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> str:
     """The text of `head[at:stop]`, as identifiers are compared."""
     while at < stop and head[at] == SPACE:
         at += 1
-    return head[at:stop].decode("utf-8", "backslashreplace").strip()
+    if at < stop and head[stop - 1] == CR:
+        stop -= 1
+    return _stripped(head[at:stop].decode("utf-8", "backslashreplace"))
+
+
+def _stripped(text: str) -> str:
+    """`text.strip()`; most text has nothing to strip, which its ends show."""
+    if text and "!" <= text[0] <= "~" and "!" <= text[len(text) - 1] <= "~":
+        return text
+    return text.strip()
+
+
+def _digits(text: str, most: cython.Py_ssize_t) -> cython.longlong:
+    """1 to `most` (of 20) decimal digits as a number; -1 for anything else, and from 10 ** 10 on."""
+    value: cython.longlong = 0
+    digit: cython.Py_UCS4
+    if not 0 < len(text) <= most:
+        return -1
+    for digit in text:
+        if not "0" <= digit <= "9":
+            return -1
+        value = 10 * value + (ord(digit) - 48)
+        if value >= _DIGITS_END:
+            return -1
+    return value
 
 
 @lru_cache(maxsize=1024)  # what is asked for comes from our code and configuration
@@ -494,10 +534,10 @@ def _tag(value: str) -> str:
     close: cython.Py_ssize_t = value.rfind(">") + 1
     at: cython.Py_ssize_t = value.find(";tag=", close)
     stop: cython.Py_ssize_t
-    if at >= 0 and '"' not in value[close:]:
+    if at >= 0 and value.find('"', close) < 0:
         stop = value.find(";", at + 5)
-        return (value[at + 5 : stop] if stop >= 0 else value[at + 5 :]).strip()
-    if "tag" not in value and "tag" not in value.lower():
+        return _stripped(value[at + 5 : stop] if stop >= 0 else value[at + 5 :])
+    if at < 0 and "tag" not in value and "tag" not in value.lower():
         return ""
     return dict(_parameters(_address(value)[1])).get("tag", "")
 
@@ -508,12 +548,16 @@ def _branch(via: str) -> str:
     stop: cython.Py_ssize_t
     if at >= 0 and '"' not in via:
         stop = via.find(";", at + 8)
-        return (via[at + 8 : stop] if stop >= 0 else via[at + 8 :]).strip()
+        return _stripped(via[at + 8 : stop] if stop >= 0 else via[at + 8 :])
     return dict(_parameters(via)).get("branch", "")
 
 
 def _address(value: str) -> tuple[str, str]:
     """(URI, header parameters) of `name-addr / addr-spec` (20.10)."""
+    opened: cython.Py_ssize_t = value.find("<")
+    closed: cython.Py_ssize_t = value.find(">", opened) if opened >= 0 else -1
+    if closed >= 0 and value.find('"', 0, opened) < 0:  # no display name, or one without quotes
+        return _stripped(value[opened + 1 : closed]), value[closed + 1 :]
     matched = _NAME_ADDR.match(value)
     if matched:
         return matched[1].strip(), matched[2]
