@@ -16,7 +16,7 @@ from agent.tracking.deadlines_cy import Deadlines
 from agent.tracking.dialog_cy import Leg
 from agent.tracking.events import CallOver, CallsUp, Event, Tallied
 from agent.tracking.joining_cy import Joiner, Key
-from agent.tracking.media import Media
+from agent.tracking.media_cy import Media
 from agent.tracking.performance import Exchanges
 from agent.tracking.sides import Sides
 from agent.tracking.transaction_cy import SECOND_NS

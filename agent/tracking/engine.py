@@ -7,35 +7,29 @@ end, and it closes when the clock passes its end by `lateness`.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from agent.errors import Reason, WireError
+from agent.errors import Reason
 from agent.tracking.budget import Budget
 from agent.tracking.collector import held_off
 from agent.tracking.events import Event, MinuteClosed, MinutesSkipped
+from agent.tracking.intake_cy import Intake
 from agent.tracking.lanes import Lanes, Turn
 from agent.tracking.loop_cy import STOP_END, STOP_SLOW, STOP_STREAM, Loop
-from agent.tracking.media import Media
-from agent.tracking.reassembly import Fragments, TcpStreams
+from agent.tracking.media_cy import Media
 from agent.tracking.report import MINUTE_NS
 from agent.tracking.sides import Sides
 from agent.tracking.signalling_cy import CallRules, Signalling
 from agent.tracking.stream import Observer, QualityRules
-from agent.wire import packet_cy as packets
-from agent.wire import sip
-from agent.wire.frame import STAMP, STRIDE, Batch
+from agent.wire.frame import CAPTURED, ORIGIN, STAMP, STRIDE, Batch
 
 SECOND_NS = 1_000_000_000
 FOREVER_NS = 1 << 62
-COPY_NS = 20_000_000  # the same bytes between the same sockets within this time are a copy
-MAX_COPIES = 8_192  # what passes within that time at 400,000 a second
 MAX_MISSED = 64  # spans that the capture missed: what was silent since before them is judged by them
-UDP_PROTOCOL, UDP_HEADER = 17, 8
 STREAM_IDLE_NS = 120 * SECOND_NS  # silent streams are forgotten: two minutes, so that none is half counted
 
 
@@ -82,15 +76,18 @@ class Engine:
         self.rejects: Counter[Reason] = self.media.rejects
         self.counters: Counter[str] = self.signalling.counters
         self.missed: deque[tuple[int, int]] = deque(maxlen=MAX_MISSED)
-        self.budget = Budget(rules.sip_budget)
-        self._fragments = Fragments()
-        self._tcp = TcpStreams()
-        # (payload, both sockets) to (when, by which path), of the newest 20 ms; oldest first
-        self._recent: OrderedDict[tuple[bytes, str, int, str, int], tuple[int, int]] = OrderedDict()
+        self.intake = Intake(
+            sides, self.signalling, self.media, Budget(rules.sip_budget), self.rejects, rules.single_span
+        )
         self.now_ns = 0
-        self.late_frames = self.duplicate_frames = 0  # of the slow path; the loop has its own
+        self.late_frames = 0  # of what is not plain RTP; the loop has its own
         self._minute_ns = 0  # the oldest minute not closed; 0 before the first frame
         self._ended = False  # its gauges are taken
+
+    @property
+    def budget(self) -> Budget:
+        """What one source of SIP may have parsed."""
+        return self.intake.budget
 
     @property
     def lanes(self) -> Lanes:
@@ -104,12 +101,15 @@ class Engine:
     # -- time
 
     @property
+    def _boundary_ns(self) -> int:
+        """When the open minute ends or, once it has, when it closes."""
+        end_ns = self._minute_ns + MINUTE_NS
+        return end_ns + self.rules.lateness_ns if self._ended else end_ns
+
+    @property
     def _due_ns(self) -> int:
         """When something must happen before another frame is taken."""
-        end_ns = self._minute_ns + MINUTE_NS
-        boundary_ns = end_ns + self.rules.lateness_ns if self._ended else end_ns
-        timer_ns = self.signalling.due_ns
-        return timer_ns if timer_ns < boundary_ns else boundary_ns
+        return min(self.signalling.due_ns, self._boundary_ns)
 
     def advance(self, now_ns: int) -> list[Event]:
         """Let time pass up to `now_ns`: timers, gauges, closed minutes."""
@@ -168,10 +168,9 @@ class Engine:
 
         Where the clock was set, what was stamped by it and is over in a moment stays behind.
         """
-        self._fragments, self._tcp = before._fragments, before._tcp
+        self.intake.follow(before.intake, not shift_ns)
         if not shift_ns:
-            self._recent = before._recent
-            self.budget, self.budget.rate = before.budget, self.rules.sip_budget
+            self.intake.budget, before.budget.rate = before.budget, self.rules.sip_budget
         self.media.follow(before.media, shift_ns)
 
     def discard(self, until_ns: int) -> None:
@@ -275,7 +274,7 @@ class Engine:
 
     def duplicates(self) -> int:
         """Copies removed before counting, the loop's and ours."""
-        return int(self.loop.duplicate_frames) + self.duplicate_frames
+        return int(self.loop.duplicate_frames) + self.intake.duplicates
 
     def tables(self) -> dict[str, int]:
         """Sizes of the tables that the wire fills."""
@@ -284,10 +283,7 @@ class Engine:
             "streams": len(self.media.streams),
             "streams_unexplained": len(self.media.streams.unexplained),
             "media_sockets": len(self.media.offers),
-            "fragments": len(self._fragments),
-            "tcp_streams": len(self._tcp),
-            "sip_sources": len(self.budget),
-            "digests": len(self._recent),
+            **self.intake.tables(),
         }
 
     def finish(self) -> list[Event]:
@@ -321,35 +317,53 @@ class Engine:
         count = len(batch)
         if not count:
             return self._taken()
-        loop, position, idle_ns = self.loop, 0, self.rules.idle_ns
+        self.loop.hold(batch.data)
+        self.intake.hold(batch.data)
+        try:
+            self._walked(self.loop, batch, count)
+        finally:
+            self.loop.hold(b"")
+            self.intake.hold(b"")
+        self.now_ns = max(self.now_ns, self.loop.newest_ns)
+        return self._taken()
+
+    def _walked(self, loop: Loop, batch: Batch, count: int) -> None:
+        data, index, signalling, position = batch.data, batch.index, self.signalling, 0
+        idle_ns, boundary_ns = self.rules.idle_ns, self._boundary_ns
         while position < count:
-            due_ns = self._due_ns
-            position = loop.walk(batch.data, batch.index, position, due_ns)
-            if loop.stopped == STOP_END:
+            due_ns = signalling.due_ns
+            if due_ns > boundary_ns:
+                due_ns = boundary_ns
+            position = loop.walk(data, index, position, due_ns)
+            stopped = loop.stopped
+            if stopped == STOP_END:
                 break
-            if loop.stopped == STOP_STREAM:
+            if stopped == STOP_STREAM:
                 self.media.streams.fresh(loop.fresh)
                 continue
-            stamp_ns = batch.index[position * STRIDE + STAMP]
+            stamp_ns = index[position * STRIDE + STAMP]
             if stamp_ns >= due_ns or stamp_ns - self.now_ns > idle_ns:
                 self._pass(stamp_ns)
-            if loop.stopped == STOP_SLOW:
-                self._slow(batch, position)
+                boundary_ns = self._boundary_ns
+            if stopped == STOP_SLOW:
+                self._slow(batch, position, stamp_ns)
                 position += 1
-        self.now_ns = max(self.now_ns, loop.newest_ns)
-        return self._taken()
 
     def _sifted(self, lanes: Lanes, batch: Batch) -> list[Event]:
         """The loops had this batch before us, and know its losses."""
         for loss in batch.losses:
             self._missed(loss.start_ns, loss.end_ns)
         self.budget.thin(batch)
-        for position in range(len(batch)):
-            stamp_ns = batch.index[position * STRIDE + STAMP]
-            self._meet(stamp_ns)
-            if stamp_ns >= self._due_ns or stamp_ns - self.now_ns > self.rules.idle_ns:
-                self._pass(stamp_ns)
-            self._slow(batch, position)
+        self.intake.hold(batch.data)
+        try:
+            for position in range(len(batch)):
+                stamp_ns = batch.index[position * STRIDE + STAMP]
+                self._meet(stamp_ns)
+                if stamp_ns >= self._due_ns or stamp_ns - self.now_ns > self.rules.idle_ns:
+                    self._pass(stamp_ns)
+                self._slow(batch, position, stamp_ns)
+        finally:
+            self.intake.hold(b"")
         return self._taken()
 
     def _meet(self, until_ns: int) -> None:
@@ -358,95 +372,15 @@ class Engine:
             for stream_id, clean in self.loop.begun(until_ns):
                 self.media.streams.fresh(stream_id, clean)
 
-    def _slow(self, batch: Batch, position: int) -> None:
-        offset, captured, _, stamp_ns, origin = batch.index[position * STRIDE : position * STRIDE + STRIDE]
+    def _slow(self, batch: Batch, position: int, stamp_ns: int) -> None:
+        """A frame that is not plain RTP; its batch is held."""
+        index, at = batch.index, position * STRIDE
         if stamp_ns > self.now_ns:
             self.now_ns = stamp_ns
         if stamp_ns < self._minute_ns:
             self.late_frames += 1
             stamp_ns = self._minute_ns
-        try:
-            packet = packets.packet(batch.data, offset, captured, stamp_ns, origin)
-        except WireError as error:
-            self.rejects[error.reason] += 1
-            return
-        self.take(packet)
-
-    def take(self, packet: packets.Packet) -> None:
-        """One packet that is not plain RTP."""
-        if packet.kind == packets.KIND_UDP:
-            self._datagram(packet)
-        elif packet.kind == packets.KIND_FRAGMENT:
-            whole = self._fragments.add(
-                (packet.src, packet.dst, packet.protocol),
-                packet.identification,
-                packet.fragment_offset,
-                packet.more_fragments,
-                packet.payload,
-                packet.stamp_ns,
-            )
-            if whole is not None:
-                rejoined = _rejoined(packet, whole)
-                if rejoined is not None:
-                    self.take(rejoined)
-        elif packet.kind == packets.KIND_TCP:
-            for data in self._tcp.add(
-                packet.src,
-                packet.src_port,
-                packet.dst,
-                packet.dst_port,
-                packet.seq,
-                packet.flags,
-                packet.payload,
-                packet.stamp_ns,
-            ):
-                self._sip(packet, data)
-
-    def _datagram(self, packet: packets.Packet) -> None:
-        payload = packet.payload
-        is_rtcp = len(payload) > 1 and payload[0] >> 6 == 2 and 192 <= payload[1] <= 223
-        if self._copy(packet, by_path=is_rtcp and not self.rules.single_span):
-            self.duplicate_frames += 1
-        elif is_rtcp:
-            self.media.rtcp(
-                (packet.src, packet.src_port),
-                (packet.dst, packet.dst_port),
-                payload,
-                packet.length,
-                packet.stamp_ns,
-            )
-        elif sip.looks_like_sip(payload):
-            self._sip(packet, payload)
-
-    def _copy(self, packet: packets.Packet, *, by_path: bool) -> bool:
-        """Whether the same bytes passed between the same sockets within 20 ms.
-
-        SIP through the same path too: its shortest retransmission comes after 500 ms (RFC 3261 T1).
-        """
-        recent, now_ns = self._recent, packet.stamp_ns
-        key = (packet.payload, packet.src, packet.src_port, packet.dst, packet.dst_port)
-        seen = recent.get(key)
-        if seen is not None:
-            seen_ns, path = seen
-            if now_ns - seen_ns <= COPY_NS and not (by_path and path == packet.path):
-                return True
-            recent.move_to_end(key)
-        recent[key] = (now_ns, packet.path)
-        while len(recent) > MAX_COPIES or abs(now_ns - next(iter(recent.values()))[0]) > COPY_NS:
-            recent.popitem(last=False)
-        return False
-
-    def _sip(self, packet: packets.Packet, data: bytes) -> None:
-        towards = not self.sides.is_vc(packet.src)
-        peer = packet.src if towards else packet.dst
-        if not self.budget.takes(peer, towards, data, packet.stamp_ns):
-            return
-        try:
-            message = sip.parse(data)
-        except WireError as error:
-            self.rejects[error.reason] += 1
-            return
-        self.signalling.take(message, packet.src, packet.dst, packet.stamp_ns)
+        self.intake.frame(batch.data, index[at], index[at + CAPTURED], stamp_ns, index[at + ORIGIN])
 
 
 def _loop_settings(rules: Rules) -> dict[str, Any]:
@@ -457,19 +391,3 @@ def _loop_settings(rules: Rules) -> dict[str, Any]:
         "jitter_buffer_max_ms": rules.max_buffer_ms,
         "single_span": rules.single_span,
     }
-
-
-def _rejoined(fragment: packets.Packet, whole: bytes) -> packets.Packet | None:
-    """The UDP datagram of reassembled fragments; None for other protocols and short ones (RFC 768)."""
-    if fragment.protocol != UDP_PROTOCOL or len(whole) < UDP_HEADER:
-        return None
-    src_port, dst_port = int.from_bytes(whole[:2], "big"), int.from_bytes(whole[2:4], "big")
-    payload = whole[UDP_HEADER:]
-    return replace(
-        fragment,
-        kind=packets.KIND_UDP,
-        src_port=src_port,
-        dst_port=dst_port,
-        payload=payload,
-        length=len(payload),
-    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent.tracking.dialog_cy import Leg, Place
-from agent.tracking.media import Media
+from agent.tracking.media_cy import Media
 from agent.wire import vq
 from agent.wire.sip import Message
 

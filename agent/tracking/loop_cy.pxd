@@ -56,6 +56,7 @@ cdef extern from *:
 @cython.final
 cdef class Loop(Losses):
     cdef readonly int stopped
+    cdef object held
     cdef readonly long long fresh, position, ignored, late_frames, duplicate_frames
     cdef readonly bint single_span, adaptive
     cdef Decoder decoder

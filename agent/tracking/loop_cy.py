@@ -106,6 +106,7 @@ class Loop(Losses):
         self.least_us = min(jitter_buffer_ms, jitter_buffer_max_ms) * 1000.0 / 3.0
         self.most_us = jitter_buffer_max_ms * 1000.0
         self.decoder = Decoder()
+        self.held: bytes | bytearray | memoryview = b""  # what every walk may find open
         self.stopped = 0
         self.fresh = self.position = -1
         self.ignored = self.late_frames = self.duplicate_frames = 0
@@ -192,6 +193,11 @@ class Loop(Losses):
 
     # --- the walk
 
+    def hold(self, data: bytes | bytearray | memoryview) -> None:
+        """Every walk over `data` until the next `hold` finds it open; `b""` lets go of it."""
+        self.decoder.attach(data)
+        self.held = data
+
     def walk(
         self,
         data: bytes | bytearray | memoryview,
@@ -205,11 +211,14 @@ class Loop(Losses):
         the caller's: SIP, RTCP, a fragment or TCP; go on behind it) or STREAM (it makes `fresh` a stream:
         set its payload map and go on at the same position).
         """
+        if data is self.held:
+            self.frames(index, position, until_ns)
+            return int(self.position)
         self.decoder.attach(data)
         try:
             self.frames(index, position, until_ns)
         finally:
-            self.decoder.attach(b"")
+            self.decoder.attach(self.held)
         return int(self.position)
 
     def sift(

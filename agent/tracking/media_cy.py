@@ -1,3 +1,4 @@
+# cython: language_level=3
 """Media of the legs: sockets claimed, streams attached, RTCP read.
 
 RTCP of the far end carries what only it knows: loss and jitter of what left the vc, and the round trip. It is
@@ -89,9 +90,10 @@ class Media:
         both[passage] = other
         if len(both) == 2 and all(both.values()):
             in_use = {s for m in session.media if m.is_rtp for s in m.sockets}
-            for media in (media for medias in both.values() for media in medias):
-                if in_use.isdisjoint(media.sockets):
-                    self.offers.withdraw(leg, media)
+            for medias in both.values():
+                for media in medias:
+                    if in_use.isdisjoint(media.sockets):
+                        self.offers.withdraw(leg, media)
 
     def restore(self, leg: Leg, session: sdp.Session, passage: Passage) -> None:
         """An SDP that passed on `leg` before a restart."""
@@ -135,10 +137,11 @@ class Media:
 
     def heard_ns(self, call: Call) -> int:
         """When RTP of `call` was last seen, 0 if never."""
-        last_ns, newest_ns = self._loop.last_ns, 0
+        leg: Leg
+        newest_ns = 0
         for leg in call.legs:
             for stream in leg.streams:
-                newest_ns = max(newest_ns, last_ns(stream.id))
+                newest_ns = max(newest_ns, self._loop.last_ns(stream.id))
         return newest_ns
 
     # -- RTCP
@@ -303,7 +306,7 @@ class Media:
     def _claim_early(self, sockets: list[Socket]) -> None:
         for socket in sockets:
             for pair in tuple(self._early_at.get(socket, ())):
-                found = self.offers.find(*pair)
+                found = self.offers.find(pair[0], pair[1])
                 if found is None:
                     continue
                 for minute, (packets, length) in self._forget_early(pair).items():

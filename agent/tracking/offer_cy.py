@@ -9,31 +9,35 @@ does an SDP between two parts of the vc: what the vc shows outside is what count
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from agent.tracking.dialog_cy import Leg, Passage
 from agent.tracking.sides import Sides, Socket
-from agent.wire.sdp import Media, Session
+from agent.wire.sdp_cy import Media, Session
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
 
 
-class Claim(Struct, eq=False):
+class Claim:
     """A socket that an SDP of `leg` named; `rtp` is the RTP socket that it serves (itself, or its RTCP's)."""
 
-    leg: Leg
-    rtp: Socket
-    ours: bool  # named by the vc
-    media: list[Media] = []  # several m-lines share it under BUNDLE (RFC 8843)
+    def __init__(self, leg: Leg, rtp: Socket, media: Media) -> None:
+        self.leg = leg
+        self.rtp = rtp
+        self.media = [media]  # several m-lines share it under BUNDLE (RFC 8843)
 
     @property
     def encrypted(self) -> bool:
         return any(media.encrypted for media in self.media)
 
 
-class Description(Struct):
+class Description:
     """The last SDP of each end of a leg."""
 
-    ours: list[Media] = []
-    far: list[Media] = []
+    def __init__(self) -> None:
+        self.ours: list[Media] = []
+        self.far: list[Media] = []
 
 
 class Offers:
@@ -50,18 +54,22 @@ class Offers:
         """An SDP passed on `leg`; the sockets that it claims now."""
         ours = passage == "away"
         media = [m for m in session.media if m.is_rtp and m.port != 0]
-        description = self.descriptions.setdefault(leg, Description())
+        description: Description | None = self.descriptions.get(leg)
+        if description is None:
+            description = self.descriptions[leg] = Description()
         if ours:
             description.ours = media
         else:
             description.far = media
-        leg.held = _held(description.ours) or _held(description.far)
+        leg.held = _is_held(description.ours) or _is_held(description.far)
         if passage == "internal" and self._sides.known:
             return []
         table = self._ours if ours else self._far
-        held = self._by_leg.setdefault(leg, {})
+        held: dict[Socket, None] | None = self._by_leg.get(leg)
+        if held is None:
+            held = self._by_leg[leg] = {}
         taken = []
-        for socket, claim in self._claims(leg, media, session, ours).items():
+        for socket, claim in self._claims(leg, media, session).items():
             if ours and self._is_far_end_of(socket, leg):
                 continue  # a proxy that left the SDP alone: the socket is an endpoint's, not the vc's
             if socket not in held and len(held) >= MAX_SOCKETS:
@@ -71,26 +79,28 @@ class Offers:
             taken.append(socket)
         return taken
 
-    def _claims(self, leg: Leg, medias: list[Media], session: Session, ours: bool) -> dict[Socket, Claim]:
+    def _claims(self, leg: Leg, medias: list[Media], session: Session) -> dict[Socket, Claim]:
         """Sockets to what they claim. RTP before RTCP: a port that one m-line names is not another's RTCP."""
         claims: dict[Socket, Claim] = {}
         others: list[tuple[Socket, Socket, Media]] = []
         for media in medias:
             for socket, rtp in self._sockets(media):
                 if socket is rtp or socket == rtp:
-                    _claim(claims, leg, socket, rtp, media, ours)
+                    _claim(claims, leg, socket, rtp, media)
                 else:
                     others.append((socket, rtp, media))
         for socket, rtp, media in others:
-            _claim(claims, leg, socket, rtp, media, ours)
+            _claim(claims, leg, socket, rtp, media)
         for media in session.media if session.bundles else ():
             # RFC 8843 6: an m-line of port 0 in a group is bundle-only, its media uses the group's socket.
             if media.port or not media.is_rtp or not media.mid:
                 continue
-            group = next((mids for mids in session.bundles if media.mid in mids), ())
+            group = _group_of(media, session)
             for claim in claims.values():
-                if any(other.mid in group for other in claim.media):
-                    claim.media.append(media)
+                for other in claim.media:
+                    if other.mid in group:
+                        claim.media.append(media)
+                        break
         return claims
 
     def _withdraw(self, socket: Socket, leg: Leg) -> None:
@@ -100,8 +110,8 @@ class Offers:
             if claim is not None and claim.leg is leg:
                 del table[socket]
 
-    def _is_far_end_of(self, socket: Socket, leg: Leg) -> bool:
-        claim = self._far.get(socket)
+    def _is_far_end_of(self, socket: Socket, leg: Leg) -> cython.bint:
+        claim: Claim | None = self._far.get(socket)
         if claim is None or claim.leg is leg:
             return False
         return claim.leg.call is leg.call or not self._sides.is_vc(socket[0])
@@ -149,7 +159,9 @@ class Offers:
 
         None where no SDP named either end, or where the vc stands at both.
         """
-        to_vc, from_vc = self._ours.get(dst), self._ours.get(src)
+        claim: Claim | None
+        to_vc: Claim | None = self._ours.get(dst)
+        from_vc: Claim | None = self._ours.get(src)
         if to_vc and from_vc:
             return None
         if (to_vc or from_vc) and self._sides.is_vc(src[0]) and self._sides.is_vc(dst[0]):
@@ -183,20 +195,29 @@ class Offers:
         return len(self._ours) + len(self._far)
 
 
-def _claim(
-    claims: dict[Socket, Claim], leg: Leg, socket: Socket, rtp: Socket, media: Media, ours: bool
-) -> None:
+def _group_of(media: Media, session: Session) -> tuple[str, ...]:
+    """The mids that share a socket with `media`."""
+    for mids in session.bundles:
+        if media.mid in mids:
+            return mids
+    return ()
+
+
+def _claim(claims: dict[Socket, Claim], leg: Leg, socket: Socket, rtp: Socket, media: Media) -> None:
     if socket[0] in _NOWHERE:
         return
-    claim = claims.get(socket)
+    claim: Claim | None = claims.get(socket)
     if claim is None:
-        claims[socket] = Claim(leg, rtp, ours, [media])
+        claims[socket] = Claim(leg, rtp, media)
     elif claim.rtp == rtp and media not in claim.media:
         claim.media.append(media)
 
 
-def _held(medias: list[Media]) -> bool:
-    return any(media.held for media in medias if media.kind == "audio")
+def _is_held(medias: list[Media]) -> cython.bint:
+    for media in medias:
+        if media.kind == "audio" and media.held:
+            return True
+    return False
 
 
 _NOWHERE = ("", "0.0.0.0", "::")  # hold as of RFC 2543, or a description without c= line

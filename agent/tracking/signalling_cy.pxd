@@ -6,6 +6,7 @@ from agent.tracking.transaction_cy cimport Attempt
 from agent.wire.sip_cy cimport Message
 
 @cython.final
+@cython.no_gc
 cdef class Route:
     cdef readonly str passage, peer, by_caller, by_callee
     cdef readonly tuple place

@@ -17,7 +17,7 @@ from agent.tracking.calls_cy import Calls
 from agent.tracking.counting_cy import CallRules
 from agent.tracking.dialog_cy import Dialog, Leg, Passage, Place, Way, way_of
 from agent.tracking.events import Event, Measured, MessageSeen, Tallied
-from agent.tracking.media import Media
+from agent.tracking.media_cy import Media
 from agent.tracking.performance import Method
 from agent.tracking.sides import Connector, Sides
 from agent.tracking.transaction_cy import SECOND_NS, Attempt

@@ -84,3 +84,15 @@ cdef class Decoder:
 cdef inline Octets octets_of(Decoder decoder, unsigned long long at, unsigned long long count) except NULL nogil:
     cdef Octets last = &decoder.view[at + count - 1]
     return &decoder.view[at] if last else NULL
+
+@cython.final
+@cython.no_gc
+cdef class Packet:
+    cdef readonly int kind
+    cdef readonly str src, dst
+    cdef readonly bytes payload
+    cdef readonly long long src_port, dst_port, length, stamp_ns, path, protocol
+    cdef readonly long long identification, fragment_offset, seq, flags
+    cdef readonly bint more_fragments
+
+cpdef Packet read(Decoder decoder, object data, long long offset, long long captured, long long stamp_ns, long long origin)

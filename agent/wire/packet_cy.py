@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from msgspec import Struct
-
 from agent.errors import Reason, WireError
 
 try:
@@ -466,28 +464,41 @@ class Decoder:
         return 1
 
 
-class Packet(Struct):
+class Packet:
     """One frame, decoded, on its own: what the slow path works on.
 
     `payload` may be shorter than `length`, its length on the wire: the capture snapped it. For a fragment it
     is the IP payload; for TCP the segment's data; empty for anything else than UDP, TCP and fragments.
     """
 
-    kind: int
-    src: str
-    src_port: int
-    dst: str
-    dst_port: int
-    payload: bytes
-    length: int
-    stamp_ns: int
-    path: int
-    protocol: int = 0
-    identification: int = 0
-    fragment_offset: int = 0
-    more_fragments: bool = False
-    seq: int = 0
-    flags: int = 0
+    def __init__(
+        self,
+        kind: int,
+        src: str,
+        src_port: int,
+        dst: str,
+        dst_port: int,
+        payload: bytes,
+        length: int,
+        stamp_ns: int,
+        path: int,
+        protocol: int = 0,
+    ) -> None:
+        self.kind = kind
+        self.src = src
+        self.src_port = src_port
+        self.dst = dst
+        self.dst_port = dst_port
+        self.payload = payload
+        self.length = length
+        self.stamp_ns = stamp_ns
+        self.path = path
+        self.protocol = protocol
+        self.identification = 0
+        self.fragment_offset = 0
+        self.more_fragments = False
+        self.seq = 0
+        self.flags = 0
 
 
 @lru_cache(maxsize=65536)
@@ -520,14 +531,27 @@ def packet(
     """
     decoder = Decoder()
     decoder.attach(data)
-    kind: int = decoder.decode(offset, captured, origin)
+    return read(decoder, data, offset, captured, stamp_ns, origin)
+
+
+def read(
+    decoder: Decoder,
+    data: bytes | bytearray | memoryview,
+    offset: cython.longlong,
+    captured: cython.longlong,
+    stamp_ns: cython.longlong,
+    origin: cython.longlong,
+) -> Packet:
+    """`packet` with a decoder that is attached to `data`. Raises WireError as that does."""
+    start: cython.longlong
+    kind: cython.int = decoder.frame(offset, captured, origin)
     if kind < 0:
         raise WireError(REASONS[kind])
-    if kind == KIND_NOT_IP:
+    if kind == NOT_IP:
         return Packet(kind, "", 0, "", 0, b"", 0, stamp_ns, decoder.path)
     src = address(decoder.src_hi, decoder.src_lo)
     dst = address(decoder.dst_hi, decoder.dst_lo)
-    if kind == KIND_OTHER_IP:
+    if kind == OTHER_IP:
         return Packet(kind, src, 0, dst, 0, b"", 0, stamp_ns, decoder.path, decoder.protocol)
     start = decoder.payload_offset
     result = Packet(
@@ -542,11 +566,11 @@ def packet(
         decoder.path,
         decoder.protocol,
     )
-    if kind == KIND_FRAGMENT:
+    if kind == FRAGMENT:
         result.identification = decoder.identification
         result.fragment_offset = decoder.fragment_offset
-        result.more_fragments = bool(decoder.more_fragments)
-    elif kind == KIND_TCP:
+        result.more_fragments = decoder.more_fragments != 0
+    elif kind == TCP:
         result.seq = decoder.tcp_seq
         result.flags = decoder.tcp_flags
     return result

@@ -60,7 +60,7 @@ class Candidate(NamedTuple):
     typ: str
 
 
-class Media(Struct):
+class Media(Struct, gc=False):
     """One m= section with what it inherits from the session."""
 
     kind: str  # "audio", "video", "image", ... in lower case
@@ -112,7 +112,7 @@ class Media(Struct):
         return self.rtpmap.get(payload_type) or STATIC.get(payload_type)
 
 
-class Session(Struct):
+class Session(Struct, gc=False):
     """A session description. `connection` (an address) and `direction` are the session-level ones."""
 
     origin: Origin | None

@@ -43,6 +43,7 @@ cdef str _tag(str value)
 cdef str _branch(str via)
 
 @cython.final
+@cython.no_gc
 cdef class Message:
     cdef readonly bytes data
     cdef readonly bint is_request

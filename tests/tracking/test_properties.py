@@ -96,4 +96,4 @@ def test_copies_within_20_ms_change_nothing_but_duplicate_frames(script: Script,
     once, (twice, added) = play(script)[0], play(script, copies=copies)
     assert plain(twice) == plain(once)
     engine = twice.pipeline.engine
-    assert engine.duplicate_frames + engine.loop.duplicate_frames == added
+    assert engine.duplicates() == added

@@ -43,7 +43,7 @@ def test_copy_within_20_ms_counts_once_and_retransmission_counts_again() -> None
         )
     heard = talk.play()
     assert heard.total("Sip4xxCodes") == 2
-    assert heard.pipeline.engine.duplicate_frames == 1
+    assert heard.pipeline.engine.duplicates() == 1
 
 
 # -- forks and hunting

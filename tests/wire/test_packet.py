@@ -269,9 +269,10 @@ def outcome(function: Callable[..., Any], *arguments: Any) -> object:
         packet = function(*arguments)
     except WireError as error:
         return error.reason
-    return [getattr(packet, name) for name in packet.__slots__]
+    return [getattr(packet, name) for name in PACKET_FIELDS]
 
 
+PACKET_FIELDS = list(vars(SOURCE.Packet(0, "", 0, "", 0, b"", 0, 0, 0)))
 START = st.sampled_from([data for _, data in [*LAYERS.values(), *V6_LAYERS.values()]])
 LINKS = st.sampled_from([0, 1, 101, 108, 113, 147, 228, 229, 276])
 

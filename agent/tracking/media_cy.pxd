@@ -1,0 +1,19 @@
+cimport cython
+from agent.tracking.call_cy cimport Call
+from agent.tracking.dialog_cy cimport Leg
+from agent.tracking.offer_cy cimport Offers
+
+@cython.final
+cdef class Media:
+    cdef readonly Offers offers
+    cdef readonly object streams, rejects
+    cdef public long long missed_ns
+    cdef public list open_minutes
+    cdef object _loop, _observer, _departures, _references, _early
+    cdef list _out
+    cdef dict _reporting, _early_at, _other
+
+    cpdef object describe(self, Leg leg, object session, str passage)
+    cpdef object release(self, Leg leg)
+    cpdef object heard_ns(self, Call call)
+    cdef object _claim_early(self, list sockets)
