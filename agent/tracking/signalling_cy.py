@@ -289,8 +289,8 @@ class Signalling(Calls):
 
     def _session(self, leg: Leg, message: Message, now_ns: cython.longlong) -> None:
         """RFC 4028 7.2: each 2xx starts the session timer anew, or says that there is none."""
-        expires = message.session_expires
-        leg.session_ns = now_ns + max(expires[0], MIN_SESSION_S) * SECOND_NS if expires else None
+        seconds = message.session_seconds
+        leg.session_ns = None if seconds is None else now_ns + max(seconds, MIN_SESSION_S) * SECOND_NS
 
     def _attempted(self, leg: Leg, attempt: Attempt, message: Message, now_ns: cython.longlong) -> None:
         """A response to an INVITE of the caller's; those to a re-INVITE have a CSeq of their own."""

@@ -1,3 +1,5 @@
+from agent.wire.sip_cy cimport stripped
+
 cdef object _media(str value, object session)
 cdef object _media_attribute(object media, str name, str value)
 cdef object _rtcp(str value)

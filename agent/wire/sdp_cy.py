@@ -14,6 +14,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from agent.errors import Reason, WireError
+from agent.wire.sip_cy import stripped
 
 try:
     import cython
@@ -143,13 +144,15 @@ def parse(data: bytes) -> Session:
     line: str
     value: str
     colon: cython.Py_ssize_t
+    stop: cython.Py_ssize_t
     text = data.decode("utf-8", "backslashreplace")
     if text.count("\r") != text.count("\r\n"):  # a CR alone ends a line too; one before LF is stripped
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     for line in text.split("\n"):
         if len(line) < 2 or line[1] != "=":
             continue
-        value = line[2:].strip()
+        stop = len(line) - 1 if line[len(line) - 1] == "\r" else len(line)
+        value = stripped(line[2:stop])
         if line[0] == "a":
             if skipping:
                 continue

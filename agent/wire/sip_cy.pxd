@@ -35,7 +35,7 @@ cdef int _needed(bytes head, Py_ssize_t at, Py_ssize_t colon) except -1
 cdef Py_ssize_t _name_end(bytes head, Py_ssize_t at, Py_ssize_t colon) except -1
 cdef bint _is(bytes head, Py_ssize_t at, Py_ssize_t stop, bytes name) except -1
 cdef str _text(bytes head, Py_ssize_t at, Py_ssize_t stop)
-cdef str _stripped(str text)
+cpdef str stripped(str text)
 cdef long long _digits(str text, Py_ssize_t most) except -2
 cdef object _read_uri(str text)
 cdef tuple _address(str value)

@@ -270,11 +270,13 @@ class Message:
         colon: cython.Py_ssize_t
         name_end: cython.Py_ssize_t
         octet: cython.int
+        first: cython.int = long[0] if long else COLON
+        only: cython.int = short[0] if short else first
         while at < self._end:
             stop = _find(self._head, LF, at, self._end)
-            colon = _find(self._head, COLON, at, stop)
             octet = self._head[at] | LOWER  # most names differ in their first letter
-            if colon < stop and (octet == long[0] or (short and octet == short[0])):
+            colon = _find(self._head, COLON, at, stop) if octet in (first, only) else stop
+            if colon < stop:
                 name_end = _name_end(self._head, at, colon)
                 if _is(self._head, at, name_end, long) or (short and _is(self._head, at, name_end, short)):
                     return colon + 1
@@ -355,11 +357,17 @@ class Message:
     @property
     def session_expires(self) -> tuple[int, str | None] | None:
         """RFC 4028: (seconds, "uac" or "uas" or None where the refresher is not named)."""
-        text = self.header("session-expires")
-        if not text or not (matched := _DIGITS.match(text)):
+        seconds = self.session_seconds
+        if seconds is None:
             return None
-        refresher = dict(_parameters(text)).get("refresher", "").lower()
-        return int(matched[1]), refresher if refresher in ("uac", "uas") else None
+        refresher = dict(_parameters(self.header("session-expires") or "")).get("refresher", "").lower()
+        return seconds, refresher if refresher in ("uac", "uas") else None
+
+    @property
+    def session_seconds(self) -> int | None:
+        """RFC 4028: the session's interval, whoever refreshes it."""
+        matched = _DIGITS.match(self.header("session-expires") or "")
+        return int(matched[1]) if matched else None
 
     @property
     def retry_after(self) -> int | None:
@@ -492,10 +500,10 @@ def _text(head: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> str:
         at += 1
     if at < stop and head[stop - 1] == CR:
         stop -= 1
-    return _stripped(head[at:stop].decode("utf-8", "backslashreplace"))
+    return stripped(head[at:stop].decode("utf-8", "backslashreplace"))
 
 
-def _stripped(text: str) -> str:
+def stripped(text: str) -> str:
     """`text.strip()`; most text has nothing to strip, which its ends show."""
     if text and "!" <= text[0] <= "~" and "!" <= text[len(text) - 1] <= "~":
         return text
@@ -536,7 +544,7 @@ def _tag(value: str) -> str:
     stop: cython.Py_ssize_t
     if at >= 0 and value.find('"', close) < 0:
         stop = value.find(";", at + 5)
-        return _stripped(value[at + 5 : stop] if stop >= 0 else value[at + 5 :])
+        return stripped(value[at + 5 : stop] if stop >= 0 else value[at + 5 :])
     if at < 0 and "tag" not in value and "tag" not in value.lower():
         return ""
     return dict(_parameters(_address(value)[1])).get("tag", "")
@@ -548,7 +556,7 @@ def _branch(via: str) -> str:
     stop: cython.Py_ssize_t
     if at >= 0 and '"' not in via:
         stop = via.find(";", at + 8)
-        return _stripped(via[at + 8 : stop] if stop >= 0 else via[at + 8 :])
+        return stripped(via[at + 8 : stop] if stop >= 0 else via[at + 8 :])
     return dict(_parameters(via)).get("branch", "")
 
 
@@ -557,7 +565,7 @@ def _address(value: str) -> tuple[str, str]:
     opened: cython.Py_ssize_t = value.find("<")
     closed: cython.Py_ssize_t = value.find(">", opened) if opened >= 0 else -1
     if closed >= 0 and value.find('"', 0, opened) < 0:  # no display name, or one without quotes
-        return _stripped(value[opened + 1 : closed]), value[closed + 1 :]
+        return stripped(value[opened + 1 : closed]), value[closed + 1 :]
     matched = _NAME_ADDR.match(value)
     if matched:
         return matched[1].strip(), matched[2]
