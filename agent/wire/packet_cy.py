@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
 """The one frame decoder: link layer, IP and UDP of a frame, in place, without a copy.
 
-`Decoder` serves the compiled loop; `packet()` wraps it for everything that leaves the loop. Every length
+`Decoder` serves the compiled loop; `read()` wraps it for everything that leaves the loop. Every length
 comes from the IP and UDP headers, never from the bytes captured: frames may be snapped or padded.
 Addresses are 128 bits in two halves, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2).
 """
@@ -542,7 +542,7 @@ def read(
     stamp_ns: cython.longlong,
     origin: cython.longlong,
 ) -> Packet:
-    """`packet` with a decoder that is attached to `data`. Raises WireError as that does."""
+    """`packet` with a decoder that is attached to `data` already. Raises WireError as that does."""
     start: cython.longlong
     kind: cython.int = decoder.frame(offset, captured, origin)
     if kind < 0:

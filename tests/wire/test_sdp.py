@@ -273,3 +273,24 @@ def test_highest_port_payload_type_and_ssrc_are_in_range():
 
 def test_m_line_without_formats_still_names_its_socket():
     assert one("m=audio 6000 RTP/AVP").sockets == [("192.0.2.1", 6000)]
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+def test_lines_end_with_cr_lf_or_both(end):
+    lines = [
+        "v=0",
+        "c=IN IP4 192.0.2.1",
+        "m=audio 6000 RTP/AVP 8 ",
+        "a=rtcp:7000",
+        "",
+        "a",
+        "a=ptime:20",
+        "x",
+    ]
+    media = sdp.parse(end.join(lines).encode()).media[0]
+    assert (media.sockets, media.rtcp_port, media.ptime) == ([("192.0.2.1", 6000)], 7000, 20.0)
+
+
+def test_one_bare_cr_among_lines_that_end_with_crlf_ends_a_line_too():
+    media = sdp.parse(b"v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 6000 RTP/AVP 8\ra=sendonly\r\n").media[0]
+    assert (media.payload_types, media.direction) == ([8], "sendonly")

@@ -485,3 +485,36 @@ def test_hostile_line_of_64_kib_is_read_in_linear_time(line):
     except WireError:
         pass
     assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("cseq", "expected"),
+    [
+        ("00000000004294967295 INVITE", 4294967295),
+        ("4294967296 INVITE", None),
+        ("000000000000000000001 INVITE", None),  # more digits than any number needs
+        ("99999999999999999999 INVITE", None),
+        ("1x INVITE", None),
+        ("\u0661 INVITE", None),  # a digit, but not of ASCII
+        ("1", None),
+    ],
+)
+def test_cseq_is_a_number_of_32_bits_and_a_method(cseq, expected):
+    data = request().replace(b"CSeq: 1 INVITE", f"CSeq: {cseq}".encode())
+    if expected is None:
+        with pytest.raises(WireError):
+            sip.parse(data)
+    else:
+        assert sip.parse(data).cseq == expected
+
+
+def test_header_without_a_name_is_found_by_no_other_name():
+    message = sip.parse(request(": nameless\r\nSubject: one\r\n"))
+    assert (message.header("subject"), message.header("s"), message.header("sub")) == ("one", "one", None)
+    assert message.header("") == "nameless"
+
+
+def test_long_uri_is_read_as_a_short_one():
+    user = "u" * 100
+    assert sip.parse_uri(f"sip:{user}@Example.com:5070;x") == ("sip", user, "example.com", 5070)
+    assert sip.parse_uri("sip:u@Example.com:5070;x") == ("sip", "u", "example.com", 5070)
