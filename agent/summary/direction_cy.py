@@ -64,7 +64,7 @@ class DirectionFigures:
         if stream.jitter_us is not None:
             jitter_us: cython.double = stream.jitter_us
             weight: cython.longlong = packets or 1
-            self.jitters_us.append(jitter_us)
+            self.jitters_us.append(stream.jitter_us)
             self.jitter_sum += jitter_us * weight
             self.jitter_packets += weight
         self.lost_source = stream.lost_source or self.lost_source
@@ -101,8 +101,10 @@ class DirectionFigures:
         """Its score, weighted by the packets behind it."""
         scored: cython.longlong = stream.packets or int(stream.weight) or 1
         self.scored += scored
-        self.mos_sum += score.mos * scored
-        self.r_sum += score.r * scored
+        mos: cython.double = score.mos
+        rating: cython.double = score.r
+        self.mos_sum += mos * scored
+        self.r_sum += rating * scored
         if score.mos_wb is not None:
             self.wide += scored
             self.wide_sum += score.mos_wb * scored

@@ -63,7 +63,7 @@ def flag_side(
         if len(first) < 2:
             towards_late = began_late(first, True, towards, late_ns)
             away_late = began_late(first, False, away, late_ns)
-            if (towards_late or away_late) and call.whole:
+            if (towards_late or away_late) and "late_media" not in found and call.whole:
                 found.add("late_media")
     if answer_ns is None:
         return

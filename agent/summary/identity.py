@@ -29,9 +29,8 @@ class Identity(Struct, frozen=True):
     def of_call(self, call: Call) -> Who:
         """Everybody whom a call's record names."""
         lead = call.lead
-        caller, callee, country = lead.from_user, lead.to_user, self.country
-        from_country, to_country = _country(caller, country), _country(callee, country)
-        endpoint = _endpoint(self.key, (callee if lead.side == "customer" else caller) or lead.peer)
+        caller, callee = lead.from_user, lead.to_user
+        from_country, to_country, endpoint = self.about(lead)
         call_ids = _call_ids(call, lead)
         if self.masking is None:
             return call_ids, caller, from_country, callee, to_country, endpoint
@@ -39,10 +38,10 @@ class Identity(Struct, frozen=True):
         call_ids = [mask.text(call_id, known) for call_id in call_ids]
         return call_ids, mask.user(caller), from_country, mask.user(callee), to_country, endpoint
 
-    def endpoint(self, lead: Leg) -> str:
-        """An opaque identifier of a call's other end: stable on a host, its key is needed to turn it back."""
-        who = lead.to_user if lead.side == "customer" else lead.from_user
-        return _endpoint(self.key, who or lead.peer)
+    def about(self, lead: Leg) -> tuple[str | None, str | None, str]:
+        """Both users' countries, and the endpoint id of a call's other end."""
+        other = (lead.to_user if lead.side == "customer" else lead.from_user) or lead.peer
+        return _about(lead.from_user, lead.to_user, other, self.country, self.key)
 
     def user(self, user: str) -> str:
         """A user as records name it."""
@@ -75,7 +74,15 @@ def users_of(call: Call) -> list[str]:
 
 
 @lru_cache(maxsize=65_536)
+def _about(
+    caller: str, callee: str, other: str, country: str | None, key: bytes
+) -> tuple[str | None, str | None, str]:
+    """Found once a call, and asked for in every minute of it."""
+    return _country(caller, country), _country(callee, country), _endpoint(key, other)
+
+
 def _endpoint(key: bytes, who: str) -> str:
+    """An opaque identifier of a call's other end: stable on a host, its key is needed to turn it back."""
     return blake2b(who.encode(), key=key[:64], digest_size=16).hexdigest()
 
 

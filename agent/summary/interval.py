@@ -182,10 +182,7 @@ class Intervals:
     def _attempted(self, event: Attempted) -> None:
         self._call_count(event, "CallAttempts")
         # Found now and kept: at the close 5,000 calls would ask for their names all at once.
-        lead = event.account.leg.call.lead
-        self._identity.endpoint(lead)
-        self._identity.country_of(lead.from_user)
-        self._identity.country_of(lead.to_user)
+        self._identity.about(event.account.leg.call.lead)
 
     def _concluded(self, event: Concluded) -> None:
         if event.outcome == "answered":

@@ -6,6 +6,8 @@ from agent.tracking.minute_cy cimport ReportsMinute, StreamMinute
 
 cdef dict _BLANK, _TOTALS
 
+cpdef list views(CallMinute heard, bint vc_seen=*)
+
 @cython.final
 cdef class CallView:
     cdef readonly object owner

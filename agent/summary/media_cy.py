@@ -51,7 +51,10 @@ def _blank() -> Row:
             row[name] = 0
         for name in (its.total, its.unknown, its.discarded, its.bursts):
             row[name] = 0
-    return row | dict.fromkeys((*CUSTOMER.extras(), *REMOTE.extras()))
+    row |= dict.fromkeys((*CUSTOMER.extras(), *REMOTE.extras()))
+    # The keys are the very objects that are put later: found without comparing letters.
+    same = {name: name for its in (*_DIRECTIONS, CUSTOMER, REMOTE) for name in its.fields()}
+    return {same.get(name, name): value for name, value in row.items()}
 
 
 _BLANK = _blank()
@@ -75,7 +78,7 @@ def records(
     heard: CallMinute
     view: CallView
     for heard in calls.values():
-        for view in views(heard, vc_seen=vc_seen):
+        for view in views(heard, vc_seen):
             connector: Connector = view.owner.connector or fallback
             view.add_to(media[connector])
             row = view.row(connector, end_ns, until_ns, identity)
@@ -84,11 +87,11 @@ def records(
     return rows
 
 
-def views(heard: CallMinute, *, vc_seen: bool = True) -> list[CallView]:
+def views(heard: CallMinute, vc_seen: cython.bint = True) -> list[CallView]:
     """A call's minute as each of its connectors sees it. To be asked once: totals move on."""
     if vc_seen:
         heard.lose()
-    return [CallView(heard, *view) for view in heard.call.views()]
+    return [CallView(heard, owner, customers, remotes) for owner, customers, remotes in heard.call.views()]
 
 
 class CallView:

@@ -37,6 +37,10 @@ class DirectionNames:
         self.burst_density, self.gap_density = f"{direction}_burst_density", f"{direction}_gap_density"
         self.bursts = f"{direction}_bursts"
 
+    def fields(self) -> tuple[str, ...]:
+        """Those of the media log."""
+        return self.packets, self.bytes, self.rtcp_packets, self.rtcp_bytes, self.lost, self.jitter
+
     def extras(self) -> tuple[str, ...]:
         return (
             self.lost_source, self.jitter_source, self.total, self.unknown, self.discarded,
@@ -59,6 +63,10 @@ class SideNames:
         self.mos_worst, self.r_worst = f"mos_worst_{pair}", f"r_worst_{pair}"
         self.end_to_end, self.far_end = f"rtt_end_to_end_{short}", f"far_end_{short}"
         self.relayed = f"vc2{short}_relayed"
+
+    def fields(self) -> tuple[str, ...]:
+        """Those of the media log."""
+        return self.rtt, self.mos
 
     def extras(self) -> tuple[str, ...]:
         return (

@@ -140,7 +140,8 @@ def taken_reports(reporting: dict[Leg, None], minute_ns: cython.longlong) -> lis
         counts: dict[int, list[int]] = leg.reports
         for minute in list(counts):
             if minute <= minute_ns:
-                taken.append(ReportsMinute(minute_ns, leg, *counts.pop(minute)))
+                packets, size, packets_away, size_away = counts.pop(minute)
+                taken.append(ReportsMinute(minute_ns, leg, packets, size, packets_away, size_away))
         if not counts:
             del reporting[leg]
     return taken
