@@ -433,9 +433,11 @@ def parse(data: bytes) -> Message:
 
 def _find(data: bytes, octet: cython.int, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
     """The first place of `octet` in `data[at:end]`, `end` where it is not there."""
+    found: cython.Py_ssize_t
     if cython.compiled:
-        return find_octet(data, octet, at, end)  # type: ignore[name-defined] # noqa: F821
-    found = data.find(octet, at, end)
+        found = find_octet(data, octet, at, end)  # type: ignore[name-defined] # noqa: F821
+    else:
+        found = data.find(octet, at, end)
     return end if found < 0 else found
 
 
