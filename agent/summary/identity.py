@@ -27,45 +27,24 @@ class Identity(Struct, frozen=True):
     masking: Masking | None = None  # people by tokens
 
     def of_call(self, call: Call) -> Who:
-        """Everybody whom a call's record names."""
+        """Everybody whom a call's records name. The lead's Call-ID is the first."""
         lead = call.lead
         caller, callee = lead.from_user, lead.to_user
+        call_ids = [lead.call_id]
+        for leg in call.legs:
+            if leg.call_id not in call_ids:
+                call_ids.append(leg.call_id)
         from_country, to_country, endpoint = self.about(lead)
-        call_ids = _call_ids(call, lead)
-        if self.masking is None:
-            return call_ids, caller, from_country, callee, to_country, endpoint
-        mask, known = self.masking, users_of(call)
-        call_ids = [mask.text(call_id, known) for call_id in call_ids]
-        return call_ids, mask.user(caller), from_country, mask.user(callee), to_country, endpoint
+        if self.masking is not None:
+            known = users_of(call)
+            call_ids = [self.masking.text(call_id, known) for call_id in call_ids]
+            caller, callee = self.masking.user(caller), self.masking.user(callee)
+        return call_ids, caller, from_country, callee, to_country, endpoint
 
     def about(self, lead: Leg) -> tuple[str | None, str | None, str]:
         """Both users' countries, and the endpoint id of a call's other end."""
         other = (lead.to_user if lead.side == "customer" else lead.from_user) or lead.peer
         return _about(lead.from_user, lead.to_user, other, self.country, self.key)
-
-    def user(self, user: str) -> str:
-        """A user as records name it."""
-        return user if self.masking is None else self.masking.user(user)
-
-    def call_ids(self, call: Call) -> list[str]:
-        """The Call-IDs of a call, the lead's first, as records name them."""
-        found = _call_ids(call, call.lead)
-        if self.masking is None:
-            return found
-        known = users_of(call)
-        return [self.masking.text(call_id, known) for call_id in found]
-
-    def country_of(self, user: str) -> str | None:
-        """The ISO country of an E.164 user, None where it cannot be told."""
-        return _country(user, self.country)
-
-
-def _call_ids(call: Call, lead: Leg) -> list[str]:
-    found = [lead.call_id]
-    for leg in call.legs:
-        if leg.call_id not in found:
-            found.append(leg.call_id)
-    return found
 
 
 def users_of(call: Call) -> list[str]:
@@ -78,7 +57,7 @@ def _about(
     caller: str, callee: str, other: str, country: str | None, key: bytes
 ) -> tuple[str | None, str | None, str]:
     """Found once a call, and asked for in every minute of it."""
-    return _country(caller, country), _country(callee, country), _endpoint(key, other)
+    return country_of(caller, country), country_of(callee, country), _endpoint(key, other)
 
 
 def _endpoint(key: bytes, who: str) -> str:
@@ -87,7 +66,8 @@ def _endpoint(key: bytes, who: str) -> str:
 
 
 @lru_cache(maxsize=16_384)
-def _country(user: str, default: str | None) -> str | None:
+def country_of(user: str, default: str | None) -> str | None:
+    """The ISO country of an E.164 user, None where it cannot be told; `default`: of bare numbers."""
     number = user.split(";")[0]
     digits = number.removeprefix("+")
     if not digits.isdigit() or len(digits) < 7 or (digits == number and default is None):

@@ -374,14 +374,14 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, A
     lead, counted = call.lead, call.counted
     attempt = counted.attempt
     direction = call.accounts[0].direction if call.accounts else None
-    call_ids = identity.call_ids(call)
+    call_ids, from_user, _, to_user, _, _ = identity.of_call(call)
     return {
         "call_id": call_ids[0],
         "call_ids": call_ids,
         "voice_connector_id": (counted.connector or lead.connector or fallback).id,
         "direction": direction,
-        "from_sip_user": identity.user(lead.from_user),
-        "to_sip_user": identity.user(lead.to_user),
+        "from_sip_user": from_user,
+        "to_sip_user": to_user,
         "invite_ns": lead.invite_ns if lead.whole else None,
         "answer_ns": call.answer_ns if lead.whole else None,
         "end_ns": call.end_ns,
