@@ -1,4 +1,6 @@
 from agent.summary.direction_cy cimport DirectionFigures
+from agent.tracking.call_cy cimport Call
+from agent.tracking.dialog_cy cimport Leg
 
-cpdef object flag_side(set found, object call, list legs, DirectionFigures towards, DirectionFigures away, long long start_ns, long long until_ns)
+cpdef object flag_side(set found, Call call, list legs, DirectionFigures towards, DirectionFigures away, long long start_ns, long long until_ns)
 cdef bint began_late(dict first, bint towards, DirectionFigures figures, long long late_ns) except -1

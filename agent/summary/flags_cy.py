@@ -58,6 +58,7 @@ def flag_side(
             found.add("ptime_asymmetry")
     answer_ns = call.answer_ns
     late_ns: cython.longlong = NEVER_NS if answer_ns is None else answer_ns + LATE_NS
+    leg: Leg
     for leg in legs:
         first: First = leg.ledger.first_ns
         if len(first) < 2:

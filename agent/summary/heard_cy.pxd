@@ -1,12 +1,16 @@
 cimport cython
+from agent.tracking.call_cy cimport Call
+from agent.tracking.dialog_cy cimport Leg
+from agent.tracking.ledger_cy cimport Ledger
 from agent.tracking.minute_cy cimport ReportsMinute, StreamMinute
 
 @cython.final
 cdef class CallMinute:
-    cdef public object call, vc_lost
+    cdef public Call call
+    cdef public object vc_lost
     cdef public list streams, reports, rtts, far_ends
 
     cpdef object lose(self)
-    cdef long long added(self, object leg, long long ssrc, long long gaps) except *
+    cdef long long added(self, Leg leg, long long ssrc, long long gaps) except *
 
-cpdef CallMinute of_call(dict calls, object call)
+cpdef CallMinute of_call(dict calls, Call call)

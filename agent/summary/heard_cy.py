@@ -8,6 +8,7 @@ from collections.abc import Callable
 from agent.tracking.call_cy import Call
 from agent.tracking.dialog_cy import Leg
 from agent.tracking.events import FarEnd, RoundTrip
+from agent.tracking.ledger_cy import Ledger
 from agent.tracking.minute_cy import ReportsMinute, StreamMinute
 
 try:
@@ -40,6 +41,8 @@ class CallMinute:
         lost: cython.longlong = 0
         grown: cython.bint = False  # only where more is missing of what leaves can any of it be new
         its: StreamMinute
+        leg: Leg | None
+        ledger: Ledger
         for its in self.streams:
             leg = its.leg
             if leg is None or its.towards is None:
@@ -47,7 +50,7 @@ class CallMinute:
             ledger = leg.ledger
             known: dict[int, int] = ledger.arrived if its.towards else ledger.left
             if its.gaps or its.ssrc not in known:
-                ledger.gap(its.ssrc, its.gaps, arrived=its.towards)
+                ledger.gap(its.ssrc, its.gaps, its.towards)
                 grown = grown or not its.towards
         if grown:
             for leg in self.call.legs:
@@ -76,7 +79,7 @@ Calls = dict[Call, CallMinute]
 
 def of_call(calls: Calls, call: Call) -> CallMinute:
     """A call's minute among those of others, made when there is none."""
-    found = calls.get(call)
+    found: CallMinute | None = calls.get(call)
     if found is None:
         found = calls[call] = CallMinute(call)
     return found

@@ -2,6 +2,8 @@ cimport cython
 from agent.summary.direction_cy cimport MediaTotals
 from agent.summary.heard_cy cimport CallMinute
 from agent.summary.side_cy cimport SideFigures
+from agent.tracking.call_cy cimport Call
+from agent.tracking.dialog_cy cimport Leg
 from agent.tracking.minute_cy cimport ReportsMinute, StreamMinute
 
 cdef dict _BLANK, _TOTALS
@@ -10,7 +12,7 @@ cpdef list views(CallMinute heard, bint vc_seen=*)
 
 @cython.final
 cdef class CallView:
-    cdef readonly object owner
+    cdef readonly Leg owner
     cdef readonly CallMinute heard
     cdef readonly SideFigures customer, remote
 

@@ -1,6 +1,8 @@
 cimport cython
 from agent.summary.direction_cy cimport DirectionFigures, MediaTotals
 from agent.summary.heard_cy cimport CallMinute
+from agent.tracking.call_cy cimport Call
+from agent.tracking.dialog_cy cimport Leg
 
 @cython.final
 cdef class DirectionNames:
@@ -27,7 +29,7 @@ cdef class SideFigures:
 
     cdef DirectionFigures direction(self, bint towards)
     cdef object finish(self, CallMinute heard)
-    cdef object judge(self, object call)
+    cdef object judge(self, Call call)
     cdef object time(self, list trips)
     cdef object hear(self, list far_ends)
     cdef bint some(self) noexcept

@@ -216,6 +216,8 @@ class SideFigures:
 
 def is_relayed(all_legs: Legs, legs: Legs) -> cython.bint:
     """Whether what leaves on `legs` came in on another leg of the call under the same SSRC."""
+    leg: Leg
+    other: Leg
     for other in all_legs:
         arrived: dict[int, int] = other.ledger.arrived
         if arrived:

@@ -122,6 +122,7 @@ class Call:
         callees: list[Leg] = []
         remotes: list[Leg] = []
         customers: list[Leg] = []
+        leg: Leg
         for leg in self.legs:
             if leg.way == "internal":
                 continue

@@ -3,6 +3,12 @@
 
 from __future__ import annotations
 
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+Gaps = dict[int, int]  # numbers never seen, by SSRC
 MAX_RELAYS = 256  # streams remembered a leg: somebody may change SSRCs as often as he likes
 FIELDS = ("lost", "arrived", "left", "vc_lost", "first_ns")
 """A `Ledger`'s fields, in the order in which a checkpoint has them."""
@@ -21,8 +27,8 @@ class Ledger:
         self.vc_lost: dict[int, int] = {}
         self.first_ns: dict[bool, int] = {}
 
-    def gap(self, ssrc: int, gaps: int, *, arrived: bool) -> None:
+    def gap(self, ssrc: cython.longlong, gaps: cython.longlong, arrived: cython.bint) -> None:
         """`gaps` numbers of a stream were never seen."""
-        table = self.arrived if arrived else self.left
+        table: Gaps = self.arrived if arrived else self.left
         if ssrc in table or len(table) < MAX_RELAYS:
             table[ssrc] = table.get(ssrc, 0) + gaps

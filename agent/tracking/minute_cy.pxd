@@ -1,11 +1,13 @@
 cimport cython
+from agent.tracking.dialog_cy cimport Leg
 
 @cython.final
 @cython.no_gc
 cdef class StreamMinute:
     cdef public int id
     cdef public long long stamp_ns, ssrc, payload_type, clock_rate, step, first_ns, last_ns
-    cdef public object leg, towards
+    cdef public Leg leg
+    cdef public object towards
     cdef public tuple src, dst
     cdef public str codec
     cdef public long long packets, bytes
@@ -32,4 +34,4 @@ cdef class AwayMinute:
 @cython.no_gc
 cdef class ReportsMinute:
     cdef public long long stamp_ns, packets_towards, bytes_towards, packets_away, bytes_away
-    cdef public object leg
+    cdef public Leg leg

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agent.tracking.quality import Score
     from agent.tracking.sides import Socket
 
+Reporting = dict["Leg", None]
 COUNTERS = (
     "packets", "bytes", "judged", "gap_packets", "jitter_sum_us", "jitter_count", "jitter_max_us", "gaps",
     "unknown", "duplicates", "reordered", "discarded", "loss_runs", "burst_packets", "burst_lost", "gap_lost",
@@ -133,9 +134,10 @@ class ReportsMinute:
         self.bytes_away = bytes_away
 
 
-def taken_reports(reporting: dict[Leg, None], minute_ns: cython.longlong) -> list[ReportsMinute]:
+def taken_reports(reporting: Reporting, minute_ns: cython.longlong) -> list[ReportsMinute]:
     """What legs counted of RTCP up to that minute, taken from them; who has no more leaves `reporting`."""
     taken: list[ReportsMinute] = []
+    leg: Leg
     for leg in list(reporting):
         counts: dict[int, list[int]] = leg.reports
         for minute in list(counts):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -65,14 +64,16 @@ def test_a_streams_minute_is_the_same_in_both(
     told: tuple[int | None, int, float, int] | None,
     rtt_us: float | None,
 ) -> None:
-    call = SimpleNamespace(rtt_us={} if rtt_us is None else {"customer": rtt_us})
+    call = Call()
+    call.adopt(Leg("a", "tag", "incoming", "192.0.2.1", "customer", 0, 1))
+    call.rtt_us = {} if rtt_us is None else {"customer": rtt_us}
     minutes = []
     for loop, measure, minute, streams, *_ in (COMPILED, UNCOMPILED):
         tap = Tap(loop.Loop(max_streams=8))
         tap.run([number for number in range(1, 120) if number not in lost])
         tap.loop.finish()
         stream = streams.Stream(tap.stream, ("192.0.2.1", 4000), ("10.0.0.1", 4002), 1, T0)
-        stream.leg = SimpleNamespace(call=call, side="customer")
+        stream.leg = call.lead
         stream.towards = stream.arriving = arriving
         stream.codecs = {0: codec}
         its = tap.loop.harvest(tap.stream, T0)
