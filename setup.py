@@ -19,7 +19,8 @@ FORBIDDEN = os.environ.get("SBCWATCH_NO_COMPILED") == "1"
 DESCRIBES = {"sdist", "egg_info", "dist_info"}
 # No fused multiply-add: compiled and uncompiled must give the same doubles on every processor.
 # Where Cython compares any object with a number, gcc warns of what would be if None were one.
-FLAGS = ["-O3", "-ffp-contract=off", "-Wno-sign-compare", "-Wno-array-bounds"]
+# No debugging information: it is four fifths of a module, and of the image's room for them.
+FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-Wno-sign-compare", "-Wno-array-bounds"]
 
 
 def sources() -> list[str]:
