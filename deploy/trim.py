@@ -21,7 +21,13 @@ UNUSED = (
     "distutils-precedence.pth",
 )
 # scapy's contributed protocols; boto3's resource layer; tables of words for colouring source code.
-NEVER_IMPORTED = ("scapy/contrib", "boto3/data/*", "boto3/examples", "pygments/lexers/[a-z]*")
+NEVER_IMPORTED = (
+    "scapy/contrib",
+    "boto3/data/*",
+    "boto3/examples",
+    "pygments/lexers/[a-z]*",
+    "pygments/lexers/_*_builtins.py",
+)
 
 
 def trim(site: Path) -> int:
