@@ -1,4 +1,4 @@
-from agent.wire.sip_cy cimport stripped
+from agent.wire.sip_cy cimport digits, stripped
 
 cdef object _media(str value, object session)
 cdef object _media_attribute(object media, str name, str value)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from agent.errors import Reason, WireError
-from agent.wire.sip_cy import stripped
+from agent.wire.sip_cy import digits, stripped
 
 try:
     import cython
@@ -299,15 +299,7 @@ def _canonical(address: str) -> str:
 
 def _number(text: str, most: cython.longlong) -> cython.longlong:
     """Decimal digits as an integer of at most `most`; -1 where that is not what they are."""
-    value: cython.longlong = 0
-    digit: cython.Py_UCS4
-    text = text.strip()
-    if not 0 < len(text) <= 10:
-        return -1
-    for digit in text:
-        if not "0" <= digit <= "9":
-            return -1
-        value = 10 * value + (ord(digit) - 48)
+    value: cython.longlong = digits(stripped(text), 10)
     return value if value <= most else -1
 
 

@@ -36,7 +36,7 @@ cdef Py_ssize_t _name_end(bytes head, Py_ssize_t at, Py_ssize_t colon) except -1
 cdef bint _is(bytes head, Py_ssize_t at, Py_ssize_t stop, bytes name) except -1
 cdef str _text(bytes head, Py_ssize_t at, Py_ssize_t stop)
 cpdef str stripped(str text)
-cdef long long _digits(str text, Py_ssize_t most) except -2
+cpdef long long digits(str text, Py_ssize_t most) except -2
 cdef object _read_uri(str text)
 cdef tuple _address(str value)
 cdef str _tag(str value)

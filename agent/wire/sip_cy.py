@@ -28,7 +28,7 @@ if not cython.compiled:  # sip_cy.pxd holds the same values for the compiler
     VIA, FROM, TO, CALL_ID, CSEQ = range(1, 6)
 
 _ERRORS = "backslashreplace"
-_DIGITS_END = 10_000_000_000  # what `_digits` reads is less
+_DIGITS_END = 10_000_000_000  # what `digits` reads is less
 _CSEQ_MAX = 0xFFFF_FFFF  # 8.1.1.5: a 32-bit unsigned integer
 _URI_KEPT = 64  # characters of a URI that may be kept read
 _NESTING_MAX = 3  # multipart in multipart in ...: the depth is the sender's choice, the stack is ours
@@ -210,7 +210,7 @@ class Message:
         self.top_via = _split_list(via)[0] if "," in via else via
         self.branch = _branch(self.top_via)
         words = cseq.split()
-        self.cseq = _digits(words[0], 20) if len(words) > 1 else -1
+        self.cseq = digits(words[0], 20) if len(words) > 1 else -1
         if not 0 <= self.cseq <= _CSEQ_MAX:
             raise WireError(Reason.SIP_HEADER, "CSeq")
         self.cseq_method = words[1]
@@ -221,7 +221,7 @@ class Message:
         if line[:4].upper() == "SIP/":  # Status-Line (7.2); the phrase and its space are often missing
             words = line.split(None, 2)
             code = words[1] if len(words) > 1 else ""
-            self.status = _digits(code, 3)
+            self.status = digits(code, 3)
             if len(code) != 3 or not 100 <= self.status < 700:
                 raise WireError(Reason.SIP_START_LINE)
             if words[0] != "SIP/2.0" and not re.fullmatch(_VERSION, words[0]):
@@ -395,7 +395,7 @@ class Message:
     def content_length(self) -> int | None:
         """None where absent or not a number."""
         text = self.header("content-length")
-        length = _digits(text, 10) if text else -1
+        length = digits(text, 10) if text else -1
         return length if length >= 0 else None
 
     @property
@@ -512,7 +512,7 @@ def stripped(text: str) -> str:
     return text.strip()
 
 
-def _digits(text: str, most: cython.Py_ssize_t) -> cython.longlong:
+def digits(text: str, most: cython.Py_ssize_t) -> cython.longlong:
     """1 to `most` (of 20) decimal digits as a number; -1 for anything else, and from 10 ** 10 on."""
     value: cython.longlong = 0
     digit: cython.Py_UCS4
