@@ -169,8 +169,6 @@ class Engine:
         Where the clock was set, what was stamped by it and is over in a moment stays behind.
         """
         self.intake.follow(before.intake, not shift_ns)
-        if not shift_ns:
-            self.intake.budget, before.budget.rate = before.budget, self.rules.sip_budget
         self.media.follow(before.media, shift_ns)
 
     def discard(self, until_ns: int) -> None:

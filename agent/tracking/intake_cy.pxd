@@ -9,7 +9,7 @@ cdef enum:
 @cython.final
 cdef class Intake:
     cdef readonly long long duplicates
-    cdef public object budget
+    cdef readonly object budget
     cdef object _sides, _media, _rejects, _recent, _fragments, _tcp
     cdef Signalling _signalling
     cdef Decoder _decoder

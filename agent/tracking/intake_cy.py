@@ -63,6 +63,8 @@ class Intake:
         self._fragments, self._tcp = before._fragments, before._tcp
         if same_clock:
             self._recent = before._recent
+            before.budget.rate = self.budget.rate  # what may be parsed is the new configuration's to say
+            self.budget = before.budget
 
     def tables(self) -> dict[str, int]:
         """Sizes of the tables that the wire fills."""
