@@ -2,6 +2,7 @@ cimport cython
 from agent.tracking.call_cy cimport Call
 from agent.tracking.dialog_cy cimport Leg
 from agent.tracking.offer_cy cimport Offers
+from agent.wire.sdp_cy cimport Media as Section, Session
 
 @cython.final
 cdef class Media:
@@ -13,7 +14,9 @@ cdef class Media:
     cdef list _out
     cdef dict _reporting, _early_at, _other
 
-    cpdef object describe(self, Leg leg, object session, str passage)
+    cpdef object describe(self, Leg leg, Session session, str passage)
+    cdef object _replaced(self, Leg leg, Session session, str passage)
+    cdef object _cut(self, list streams)
     cpdef object release(self, Leg leg)
     cpdef object heard_ns(self, Call call)
     cdef object _claim_early(self, list sockets)

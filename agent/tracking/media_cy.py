@@ -23,8 +23,10 @@ from agent.tracking.offer_cy import Offers
 from agent.tracking.report import MINUTE_NS, Away, Departures
 from agent.tracking.sides import Sides, Socket
 from agent.tracking.stream import Observer, QualityRules, Streams
-from agent.wire import rtcp, sdp, vq, xr
+from agent.wire import rtcp, vq, xr
 from agent.wire.rtcp import Block
+from agent.wire.sdp_cy import Media as Section
+from agent.wire.sdp_cy import Session
 
 MAX_EARLY = 10_000  # socket pairs whose RTCP came before any SDP; a flood pushes out the oldest
 DEPARTED_NS = 2 * MINUTE_NS  # a sender report that nobody has answered by then meets no block any more
@@ -56,18 +58,20 @@ class Media:
         self._reporting: dict[Leg, None] = {}  # in order, for thousands are walked at a minute's close
         self._early: OrderedDict[Pair, dict[int, list[int]]] = OrderedDict()
         self._early_at: dict[Socket, set[Pair]] = {}
-        self._other: dict[Leg, dict[Passage, list[sdp.Media]]] = {}  # m-lines that are not RTP
+        self._other: dict[Leg, dict[Passage, list[Section]]] = {}  # m-lines that are not RTP
 
     # -- SDP
 
-    def describe(self, leg: Leg, session: sdp.Session, passage: Passage) -> None:
+    def describe(self, leg: Leg, session: Session, passage: Passage) -> None:
         """An SDP passed on `leg`."""
         now_ns = leg.last_ns
         sockets = self.offers.describe(leg, session, passage)
         self._replaced(leg, session, passage)
-        sections = [
-            (m.kind, m.address, m.port, m.direction, tuple(m.payload_types), m.is_rtp) for m in session.media
-        ]
+        media: Section
+        sections = []
+        for media in session.media:
+            said = (media.kind, media.address, media.port, media.direction, media.payload_types, media.is_rtp)
+            sections.append(said)
         before = leg.described.get(passage)
         leg.described[passage] = sections
         if before != sections:
@@ -78,12 +82,16 @@ class Media:
         self.streams.described(leg)
         self._claim_early(sockets)
 
-    def _replaced(self, leg: Leg, session: sdp.Session, passage: Passage) -> None:
+    def _replaced(self, leg: Leg, session: Session, passage: Passage) -> None:
         """Once both ends have said that a socket carries T.38 (RFC 3362), nothing there is RTP any more.
 
         An offer alone changes nothing: it may be refused.
         """
-        other = [media for media in session.media if media.port and not media.is_rtp]
+        media: Section
+        other: list[Section] = []
+        for media in session.media:
+            if media.port and not media.is_rtp:
+                other.append(media)
         if not other and leg not in self._other:
             return
         both = self._other.setdefault(leg, {})
@@ -95,7 +103,7 @@ class Media:
                     if in_use.isdisjoint(media.sockets):
                         self.offers.withdraw(leg, media)
 
-    def restore(self, leg: Leg, session: sdp.Session, passage: Passage) -> None:
+    def restore(self, leg: Leg, session: Session, passage: Passage) -> None:
         """An SDP that passed on `leg` before a restart."""
         self.offers.describe(leg, session, passage)
         self._replaced(leg, session, passage)

@@ -1,5 +1,6 @@
 cimport cython
 from agent.tracking.dialog_cy cimport Leg
+from agent.wire.sdp_cy cimport Media, Session
 
 @cython.final
 cdef class Claim:
@@ -14,18 +15,19 @@ cdef class Description:
 @cython.final
 cdef class Offers:
     cdef object _sides
-    cdef dict _ours, _far, _by_leg
+    cdef dict _public, _ours, _far, _by_leg
     cdef readonly dict descriptions
 
-    cpdef list describe(self, Leg leg, object session, str passage)
-    cdef dict _claims(self, Leg leg, list medias, object session)
+    cpdef list describe(self, Leg leg, Session session, str passage)
+    cdef dict _claims(self, Leg leg, list[Media] medias, Session session)
     cdef object _withdraw(self, tuple socket, Leg leg)
     cdef bint _is_far_end_of(self, tuple socket, Leg leg) except -1
-    cdef list _sockets(self, object media)
-    cpdef object withdraw(self, Leg leg, object media)
+    cdef list _sockets(self, Media media)
+    cdef str _on_wire(self, str address)
+    cpdef object withdraw(self, Leg leg, Media media)
     cpdef object find(self, tuple src, tuple dst)
     cpdef list release(self, Leg leg)
 
-cdef tuple _group_of(object media, object session)
-cdef object _claim(dict claims, Leg leg, tuple socket, tuple rtp, object media)
-cdef bint _is_held(list medias) except -1
+cdef tuple _group_of(Media media, Session session)
+cdef object _claim(dict claims, Leg leg, tuple socket, tuple rtp, Media media)
+cdef bint _is_held(list[Media] medias) except -1

@@ -45,6 +45,7 @@ class Offers:
 
     def __init__(self, sides: Sides) -> None:
         self._sides = sides
+        self._public = sides.public
         self._ours: dict[Socket, Claim] = {}
         self._far: dict[Socket, Claim] = {}
         self._by_leg: dict[Leg, dict[Socket, None]] = {}  # oldest first
@@ -53,7 +54,11 @@ class Offers:
     def describe(self, leg: Leg, session: Session, passage: Passage) -> list[Socket]:
         """An SDP passed on `leg`; the sockets that it claims now."""
         ours = passage == "away"
-        media = [m for m in session.media if m.is_rtp and m.port != 0]
+        one: Media
+        media: list[Media] = []
+        for one in session.media:
+            if one.is_rtp and one.port:
+                media.append(one)
         description: Description | None = self.descriptions.get(leg)
         if description is None:
             description = self.descriptions[leg] = Description()
@@ -83,6 +88,9 @@ class Offers:
         """Sockets to what they claim. RTP before RTCP: a port that one m-line names is not another's RTCP."""
         claims: dict[Socket, Claim] = {}
         others: list[tuple[Socket, Socket, Media]] = []
+        media: Media
+        socket: Socket
+        rtp: Socket
         for media in medias:
             for socket, rtp in self._sockets(media):
                 if socket is rtp or socket == rtp:
@@ -118,21 +126,25 @@ class Offers:
 
     def _sockets(self, media: Media) -> list[tuple[Socket, Socket]]:
         """(socket, RTP socket that it serves) of an m-line: RTP, RTCP (RFC 3605, 5761), ICE candidates."""
-        address = self._sides.on_wire(media.address)
+        address = self._on_wire(media.address)
         rtp = (address, media.port)
         rows = [(rtp, rtp)]
         if media.port_count > 1 or not media.port:
             rows = [((address, port), (address, port)) for _, port in media.sockets]
         if not media.rtcp_mux or media.rtcp_port != media.port:
-            rtcp_address = self._sides.on_wire(media.rtcp_address) if media.rtcp_address else address
+            rtcp_address = self._on_wire(media.rtcp_address) if media.rtcp_address else address
             rows.append(((rtcp_address, media.rtcp_port), rtp))
         for candidate_address, port, component, _ in media.candidates:
-            socket = (self._sides.on_wire(candidate_address), port)
+            socket = (self._on_wire(candidate_address), port)
             if component == 1:
                 rows.append((socket, socket))
             else:
                 rows.append((socket, rtp))
         return rows
+
+    def _on_wire(self, address: str) -> str:
+        """The address that frames carry where SDP names `address`."""
+        return self._public.get(address, address)
 
     def serving(self, socket: Socket) -> Socket | None:
         """The RTP socket whose RTCP uses `socket`, whoever named it; None where no SDP says."""
@@ -144,8 +156,8 @@ class Offers:
 
         None where that cannot be told: one is a host name (RFC 8866 5.7), or 0.0.0.0, which says hold.
         """
-        named = {self._sides.on_wire(media.address) for media in medias}
-        named.update(self._sides.on_wire(one.address) for media in medias for one in media.candidates)
+        named = {self._on_wire(media.address) for media in medias}
+        named.update(self._on_wire(one.address) for media in medias for one in media.candidates)
         told = all(":" in one or one.replace(".", "").isdigit() for one in named)
         return named if told and not named & {"0.0.0.0", "::"} else set()
 
@@ -204,7 +216,8 @@ def _group_of(media: Media, session: Session) -> tuple[str, ...]:
 
 
 def _claim(claims: dict[Socket, Claim], leg: Leg, socket: Socket, rtp: Socket, media: Media) -> None:
-    if socket[0] in _NOWHERE:
+    host: str = socket[0]
+    if host in ("", "0.0.0.0", "::"):  # a description without c= line, or hold as of RFC 2543
         return
     claim: Claim | None = claims.get(socket)
     if claim is None:
@@ -214,12 +227,12 @@ def _claim(claims: dict[Socket, Claim], leg: Leg, socket: Socket, rtp: Socket, m
 
 
 def _is_held(medias: list[Media]) -> cython.bint:
+    media: Media
     for media in medias:
         if media.kind == "audio" and media.held:
             return True
     return False
 
 
-_NOWHERE = ("", "0.0.0.0", "::")  # hold as of RFC 2543, or a description without c= line
 # An offer of a browser names some dozens of ICE candidates; a thousand is an attack.
 MAX_SOCKETS = 256

@@ -54,13 +54,13 @@ class Sides:
         Raises ValueError where an address or network does not parse.
         """
         self.connectors = tuple(connectors) or (ONLY,)
-        self._public = {
+        self.public: dict[str, str] = {
             str(ip_address(public)): str(ip_address(private))
             for public, private in (public_addresses or {}).items()
         }
         # Under 1:1 NAT the public address names the vc as well, wherever frames carry it.
         named = {str(ip_address(address)) for address in vc}
-        self._vc = frozenset(named | {private for public, private in self._public.items() if public in named})
+        self._vc = frozenset(named | {private for public, private in self.public.items() if public in named})
         networks: list[tuple[Network, Connector | None]] = [
             (ip_network(network, strict=False), connector)
             for connector in self.connectors
@@ -108,10 +108,6 @@ class Sides:
 
     def by_id(self, connector_id: str) -> Connector | None:
         return self._ids.get(connector_id.strip().lower())
-
-    def on_wire(self, address: str) -> str:
-        """The address that frames carry where SDP names `address`."""
-        return self._public.get(address, address)
 
     def _look(self, address: str) -> tuple[Side, Connector | None]:
         found = self._cache.get(address)

@@ -7,10 +7,8 @@ from agent.wire.sdp_cy import (
     MEDIA_MAX,
     SOCKETS_MAX,
     SSRCS_MAX,
-    STATIC,
     Candidate,
     Media,
-    Origin,
     Session,
     parse,
 )
@@ -22,10 +20,8 @@ __all__ = [
     "MEDIA_MAX",
     "SOCKETS_MAX",
     "SSRCS_MAX",
-    "STATIC",
     "Candidate",
     "Media",
-    "Origin",
     "Session",
     "parse",
 ]

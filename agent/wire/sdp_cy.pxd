@@ -1,9 +1,41 @@
-from agent.wire.sip_cy cimport digits, stripped
+cimport cython
+from agent.wire.sip_cy cimport digits, find_octet, stripped
 
-cdef object _media(str value, object session)
-cdef object _media_attribute(object media, str name, str value)
-cdef object _rtcp(str value)
+cdef enum:
+    LF = 10
+    CR = 13
+    COLON = 58
+    EQUALS = 61
+    ATTRIBUTE = 97
+    CONNECTION = 99
+    MEDIA = 109
+    VERSION = 118
+
+@cython.final
+@cython.no_gc
+cdef class Session:
+    cdef readonly str connection, direction
+    cdef readonly bint crypto
+    cdef readonly list media, bundles
+
+@cython.final
+@cython.no_gc
+cdef class Media:
+    cdef readonly str kind, protocol, address, direction, rtcp_address, mid
+    cdef readonly int port, port_count, rtcp_port
+    cdef readonly bint is_rtp, encrypted, rtcp_mux, crypto
+    cdef readonly tuple payload_types
+    cdef readonly dict rtpmap
+    cdef readonly list ssrcs, candidates
+
+cpdef Session parse(bytes data)
+cdef object _place_rtcp(Media media)
+cdef Media _media(str value, Session session)
+cdef object _attribute(bytes data, Py_ssize_t at, Py_ssize_t stop, Media media, Session session)
+cdef object _of_session(Session session, str name, str value)
+cdef object _rtcp(Media media, str value)
 cdef object _candidate(str value)
 cdef str _connection(str value)
 cdef str _canonical(str address)
 cdef long long _number(str text, long long most) except -2
+cdef str _text(bytes data, Py_ssize_t at, Py_ssize_t stop)

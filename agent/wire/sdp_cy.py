@@ -3,15 +3,16 @@
 
 Unknown, repeated or broken lines are dropped one by one. Only a text with neither `v=` nor `m=` is no SDP.
 Encoding names are as written: compare them without regard to case (RFC 8866 6.6).
+
+Lines are read where they lie, and become text only where it is kept. What the calls of a host have in common,
+lists of formats and encodings, is read once.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from functools import lru_cache
-from typing import NamedTuple
-
-from msgspec import Struct
+from typing import Any, NamedTuple
 
 from agent.errors import Reason, WireError
 from agent.wire.sip_cy import digits, stripped
@@ -21,35 +22,27 @@ try:
 except ModuleNotFoundError:
     from agent import uncompiled as cython
 
+if not cython.compiled:  # sdp_cy.pxd holds the same for the compiler
+    LF, CR, COLON, EQUALS = b"\n\r:="
+    ATTRIBUTE, CONNECTION, MEDIA, VERSION = b"acmv"
+
+    def find_octet(data: bytes, octet: int, at: int, end: int) -> int:
+        """The first place of `octet` in `data[at:end]`, `end` where it is not there."""
+        found = data.find(octet, at, end)
+        return end if found < 0 else found
+
+
 # One 64 KiB body could name thousands of sockets, each an entry in the table that attaches streams to calls.
 MEDIA_MAX = 32
 SOCKETS_MAX = 8  # of one m= line with a port count
 CANDIDATES_MAX = 64
 SSRCS_MAX = 64
 FORMATS_MAX = 128
-KEPT_MAX = 64  # characters of an attribute that may be kept read
+KEPT_MAX = 64  # characters of a value that may be kept read
 
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
+_KEYS = ("crypto", "fingerprint", "zrtp-hash")  # RFC 4568, RFC 8122, RFC 6189
 _DISCARD_PORT = 9  # RFC 8840 4.1.3: trickled ICE says c=0.0.0.0 and port 9, and holds nothing
-
-# RFC 3551 6, tables 4 and 5: payload types that need no rtpmap.
-STATIC: dict[int, tuple[str, int, int]] = {
-    0: ("PCMU", 8000, 1), 3: ("GSM", 8000, 1), 4: ("G723", 8000, 1), 5: ("DVI4", 8000, 1),
-    6: ("DVI4", 16000, 1), 7: ("LPC", 8000, 1), 8: ("PCMA", 8000, 1), 9: ("G722", 8000, 1),
-    10: ("L16", 44100, 2), 11: ("L16", 44100, 1), 12: ("QCELP", 8000, 1), 13: ("CN", 8000, 1),
-    14: ("MPA", 90000, 1), 15: ("G728", 8000, 1), 16: ("DVI4", 11025, 1), 17: ("DVI4", 22050, 1),
-    18: ("G729", 8000, 1), 25: ("CelB", 90000, 1), 26: ("JPEG", 90000, 1), 28: ("nv", 90000, 1),
-    31: ("H261", 90000, 1), 32: ("MPV", 90000, 1), 33: ("MP2T", 90000, 1), 34: ("H263", 90000, 1),
-}  # fmt: skip
-
-
-class Origin(NamedTuple):
-    """The o= line (RFC 8866 5.2): an unchanged `session_version` means an unchanged description."""
-
-    username: str
-    session_id: str
-    session_version: str
-    address: str
 
 
 class Candidate(NamedTuple):
@@ -61,72 +54,52 @@ class Candidate(NamedTuple):
     typ: str
 
 
-class Media(Struct, gc=False):
+class Media:
     """One m= section with what it inherits from the session."""
 
-    kind: str  # "audio", "video", "image", ... in lower case
-    port: int  # 0: rejected or switched off (RFC 3264 5.1)
-    protocol: str  # "RTP/AVP", "udptl", ... as written
-    port_count: int = 1
-    payload_types: list[int] = []  # in order of preference; RTP only
-    rtpmap: dict[int, tuple[str, int, int]] = {}  # name, clock rate, channels
-    fmtp: dict[int, str] = {}
-    address: str = ""  # "" where neither the section nor the session has a c= line
-    direction: str = "sendrecv"
-    rtcp_address: str = ""
-    rtcp_port: int = 0  # a=rtcp (RFC 3605), else port + 1; 0 where the port is 0
-    rtcp_mux: bool = False  # offered or accepted (RFC 5761); both must have said so for it to hold
-    ptime: float | None = None  # milliseconds, like maxptime
-    maxptime: float | None = None
-    ssrcs: list[int] = []  # a=ssrc (RFC 5576)
-    candidates: list[Candidate] = []
-    mid: str = ""
-    crypto: bool = False  # keys are offered here or for the session: SDES, DTLS or ZRTP, whatever the profile
-
-    @property
-    def is_rtp(self) -> bool:
-        return "RTP/" in self.protocol.upper()
-
-    @property
-    def encrypted(self) -> bool:
-        """A secure profile (RFC 3711, 5124, 5764). `RTP/AVP` with `crypto` may be: the packets will tell."""
-        return "SAVP" in self.protocol.upper()
+    def __init__(self, kind: str, port: int, formats: tuple[Any, ...], session: Session) -> None:
+        self.kind = kind  # "audio", "video", "image", ... in lower case
+        self.port = port  # 0: rejected or switched off (RFC 3264 5.1)
+        # Protocol as written ("RTP/AVP", "udptl"); `encrypted`: a secure profile (RFC 3711, 5124, 5764), and
+        # `RTP/AVP` with `crypto` may be: the packets will tell; payload types in order of preference.
+        self.protocol, self.is_rtp, self.encrypted, self.payload_types = formats
+        self.port_count = 1
+        self.rtpmap: dict[int, tuple[str, int, int]] = {}  # name, clock rate, channels by payload type
+        self.address = session.connection  # "" where neither the section nor the session has a c= line
+        self.direction = session.direction
+        self.rtcp_address = ""
+        self.rtcp_port = 0  # a=rtcp (RFC 3605), else port + 1; 0 where the port is 0
+        self.rtcp_mux = False  # offered or accepted (RFC 5761); both must have said so for it to hold
+        self.ssrcs: list[int] = []  # a=ssrc (RFC 5576)
+        self.candidates: list[Candidate] = []
+        self.mid = ""
+        self.crypto = session.crypto
 
     @property
     def held(self) -> bool:
         """inactive, sendonly (RFC 3264 8.4) or an address of zero (RFC 2543 B.5)."""
-        zero = self.address in ("0.0.0.0", "::") and self.port != _DISCARD_PORT
-        return zero or self.direction in ("inactive", "sendonly")
+        if self.direction == "inactive" or self.direction == "sendonly":
+            return True
+        return (self.address == "0.0.0.0" or self.address == "::") and self.port != _DISCARD_PORT
 
     @property
     def sockets(self) -> list[tuple[str, int]]:
         """Where RTP is expected: `m=audio 49170/2` is 49170 and 49172 (RFC 8866 5.14). Empty if port is 0."""
         if not self.port:
             return []
-        if self.port_count == 1:
-            return [(self.address, self.port)]
         ports = range(self.port, min(self.port + 2 * self.port_count, 65536), 2)
         return [(self.address, port) for port in ports]
 
-    def codec(self, payload_type: int) -> tuple[str, int, int] | None:
-        """(name, clock rate, channels) by rtpmap, else by RFC 3551; None if neither knows."""
-        return self.rtpmap.get(payload_type) or STATIC.get(payload_type)
 
-
-class Session(Struct, gc=False):
+class Session:
     """A session description. `connection` (an address) and `direction` are the session-level ones."""
 
-    origin: Origin | None
-    connection: str  # "" if there is no session-level c= line
-    direction: str
-    media: list[Media]
-    bundles: list[tuple[str, ...]]  # mids that share one socket (RFC 9143); the first one's m= names it
-
-    @property
-    def held(self) -> bool:
-        """Every active audio section is held, and there is one."""
-        audio = [media for media in self.media if media.kind == "audio" and media.port]
-        return bool(audio) and all(media.held for media in audio)
+    def __init__(self) -> None:
+        self.connection = ""  # "" if there is no session-level c= line
+        self.direction = "sendrecv"
+        self.crypto = False  # keys are offered: SDES, DTLS or ZRTP, whatever the profile
+        self.media: list[Media] = []
+        self.bundles: list[tuple[str, ...]] = []  # mids that share a socket, the first m= names it (RFC 9143)
 
 
 def parse(data: bytes) -> Session:
@@ -135,123 +108,131 @@ def parse(data: bytes) -> Session:
     Raises:
         WireError: SDP_MALFORMED, if no `v=` and no usable `m=` line is there.
     """
-    session = Session(None, "", "sendrecv", [], [])
+    session = Session()
     version: cython.bint = False
-    keyed: cython.bint = False
-    skipping: cython.bint = False
     current: Media | None = None
-    explicit_rtcp: list[tuple[int, str]] = []  # by section: port (0: not given) and address
-    line: str
-    value: str
-    colon: cython.Py_ssize_t
+    skipping: cython.bint = False  # the lines of a section that is not read
+    kind: cython.int
+    at: cython.Py_ssize_t = 0
     stop: cython.Py_ssize_t
-    text = data.decode("utf-8", "backslashreplace")
-    if text.count("\r") != text.count("\r\n"):  # a CR alone ends a line too; one before LF is stripped
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    for line in text.split("\n"):
-        if len(line) < 2 or line[1] != "=":
-            continue
-        stop = len(line) - 1 if line[len(line) - 1] == "\r" else len(line)
-        value = stripped(line[2:stop])
-        if line[0] == "a":
-            if skipping:
-                continue
-            colon = value.find(":")
-            name, rest = (value, "") if colon < 0 else (value[:colon], value[colon + 1 :])
-            if current is not None:
-                if name == "rtcp":
-                    explicit_rtcp[-1] = _rtcp(rest) or explicit_rtcp[-1]
-                else:
-                    _media_attribute(current, name, rest)
-            elif name in DIRECTIONS:
-                session.direction = name
-            elif name == "group" and len(mids := rest.split()) > 1 and mids[0].upper() == "BUNDLE":
-                session.bundles.append(tuple(mids[1:]))
-            elif name in ("fingerprint", "crypto", "zrtp-hash"):
-                keyed = True
-        elif line[0] == "m":
-            current = _media(value, session) if len(session.media) < MEDIA_MAX else None
-            skipping = current is None
-            if current is not None:
-                current.crypto = keyed
-                session.media.append(current)
-                explicit_rtcp.append((0, ""))
-        elif line[0] == "c":
-            address = "" if skipping else _connection(value)
-            if address and current is not None:
-                current.address = address
-            elif address:
-                session.connection = address
-        elif line[0] == "v":
-            version = True
-        elif line[0] == "o" and session.origin is None and len(words := value.split()) == 6:
-            session.origin = Origin(words[0], words[1], words[2], _canonical(words[5]))
+    while at < len(data):
+        stop = find_octet(data, LF, at, len(data))
+        if find_octet(data, CR, at, stop) < stop - 1:  # a CR alone ends a line too
+            return parse(data.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+        if stop - at >= 2 and data[at + 1] == EQUALS:
+            kind = data[at]
+            if kind == ATTRIBUTE:
+                if not skipping:
+                    _attribute(data, at + 2, stop, current, session)
+            elif kind == MEDIA:
+                current = None
+                if len(session.media) < MEDIA_MAX:
+                    current = _media(_text(data, at + 2, stop), session)
+                skipping = current is None
+                if current is not None:
+                    session.media.append(current)
+            elif kind == CONNECTION:
+                address = "" if skipping else _connection(_text(data, at + 2, stop))
+                if address and current is not None:
+                    current.address = address
+                elif address:
+                    session.connection = address
+            elif kind == VERSION:
+                version = True
+        at = stop + 1
     if not version and not session.media:
         raise WireError(Reason.SDP_MALFORMED)
-    for media, (port, address) in zip(session.media, explicit_rtcp, strict=True):
-        if media.port:
-            media.rtcp_port = port or min(media.port + 1, 65535)
-            media.rtcp_address = address or media.address
+    for current in session.media:
+        _place_rtcp(current)
     return session
+
+
+def _place_rtcp(media: Media) -> None:
+    """RTCP is on the next port unless a=rtcp says otherwise (RFC 3550 11), and nowhere without RTP."""
+    if not media.port:
+        media.rtcp_port, media.rtcp_address = 0, ""
+        return
+    media.rtcp_port = media.rtcp_port or min(media.port + 1, 65535)
+    media.rtcp_address = media.rtcp_address or media.address
 
 
 def _media(value: str, session: Session) -> Media | None:
     """m=<media> <port>[/<count>] <proto> <fmt> ... (RFC 8866 5.14); None if there is no port to be read."""
-    words = value.split()
+    words = value.split(None, 2)
     if len(words) < 3:
         return None
-    first, _, count = words[1].partition("/")
+    first, _, count = words[1].partition("/") if "/" in words[1] else (words[1], "", "")
     port = _number(first, 65535)
     if port < 0:
         return None
-    media = Media(words[0].lower(), port, words[2], address=session.connection, direction=session.direction)
+    formats = _formats(words[2]) if len(words[2]) <= KEPT_MAX else _formats.__wrapped__(words[2])
+    media = Media(words[0].lower(), port, formats, session)
     if count:
         media.port_count = min(max(_number(count, 65535), 0) or 1, SOCKETS_MAX)
-    if media.is_rtp:
-        payload_types = media.payload_types
-        for word in words[3 : 3 + FORMATS_MAX]:
-            payload_type = _number(word, 127)
-            if payload_type >= 0 and payload_type not in payload_types:
-                payload_types.append(payload_type)
     return media
 
 
-def _media_attribute(media: Media, name: str, value: str) -> None:
-    if name == "rtpmap":
+@lru_cache(maxsize=1024)  # a host's codecs are few
+def _formats(value: str) -> tuple[str, bool, bool, tuple[int, ...]]:
+    """<proto> <fmt> ...: protocol, whether it is RTP, whether its profile is secure; payload types if RTP."""
+    words = value.split()
+    protocol = words[0].upper()
+    is_rtp = "RTP/" in protocol
+    numbers = [_number(word, 127) for word in words[1 : 1 + FORMATS_MAX]] if is_rtp else []
+    payload_types = tuple(dict.fromkeys(number for number in numbers if number >= 0))
+    return words[0], is_rtp, "SAVP" in protocol, payload_types
+
+
+def _attribute(
+    data: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t, media: Media | None, session: Session
+) -> None:
+    """a=<name>[:<value>] of a section, or of the session (RFC 8866 5.13)."""
+    colon: cython.Py_ssize_t = find_octet(data, COLON, at, stop)
+    name = _text(data, at, colon)
+    if media is None:
+        _of_session(session, name, _text(data, colon + 1, stop))
+    elif name == "rtpmap":
+        value = _text(data, colon + 1, stop)
         row = _rtpmap(value) if len(value) <= KEPT_MAX else _rtpmap.__wrapped__(value)
         if row is not None:
             media.rtpmap[row[0]] = row[1]
-    elif name == "fmtp":
-        first, _, rest = value.partition(" ")
-        payload_type = _number(first, 127)
-        if payload_type >= 0:
-            media.fmtp[payload_type] = rest.strip()
+    elif name == "fmtp" or name == "ptime":
+        pass  # frequent, and of no use here
     elif name in DIRECTIONS:
         media.direction = name
-    elif name == "ptime":
-        media.ptime = _milliseconds(value) or media.ptime
-    elif name == "maxptime":
-        media.maxptime = _milliseconds(value) or media.maxptime
+    elif name == "rtcp":
+        _rtcp(media, _text(data, colon + 1, stop))
     elif name == "rtcp-mux":
         media.rtcp_mux = True
     elif name == "mid":
-        media.mid = value.strip()
+        media.mid = _text(data, colon + 1, stop)
     elif name == "ssrc":
-        ssrc = _number(value.split(" ", 1)[0], 0xFFFF_FFFF)
+        ssrc = _number(_text(data, colon + 1, stop).split(" ", 1)[0], 0xFFFF_FFFF)
         if ssrc >= 0 and ssrc not in media.ssrcs and len(media.ssrcs) < SSRCS_MAX:
             media.ssrcs.append(ssrc)
     elif name == "candidate":
-        candidate = _candidate(value)
-        if candidate and len(media.candidates) < CANDIDATES_MAX:
+        candidate = _candidate(_text(data, colon + 1, stop))
+        if candidate is not None and len(media.candidates) < CANDIDATES_MAX:
             media.candidates.append(candidate)
-    elif name in ("crypto", "fingerprint", "zrtp-hash"):
+    elif name in _KEYS:
         media.crypto = True
 
 
-@lru_cache(maxsize=1024)  # a host's codecs are few
+def _of_session(session: Session, name: str, value: str) -> None:
+    if name in DIRECTIONS:
+        session.direction = name
+    elif name == "group":
+        mids = value.split()
+        if len(mids) > 1 and mids[0].upper() == "BUNDLE":
+            session.bundles.append(tuple(mids[1:]))
+    elif name in _KEYS:
+        session.crypto = True
+
+
+@lru_cache(maxsize=1024)
 def _rtpmap(value: str) -> tuple[int, tuple[str, int, int]] | None:
     """a=rtpmap:<payload type> <encoding name>/<clock rate>[/<channels>]"""
-    first, _, encoding = value.strip().partition(" ")
+    first, _, encoding = value.partition(" ")
     payload_type = _number(first, 127)
     name, _, rest = encoding.strip().partition("/")
     clock, _, channels = rest.partition("/")
@@ -261,13 +242,12 @@ def _rtpmap(value: str) -> tuple[int, tuple[str, int, int]] | None:
     return payload_type, (name.strip(), rate, max(_number(channels, 255), 0) or 1)
 
 
-def _rtcp(value: str) -> tuple[int, str] | None:
+def _rtcp(media: Media, value: str) -> None:
     """a=rtcp:<port> [IN IP4 <address>] (RFC 3605 2.1)"""
     words = value.split()
     port = _number(words[0], 65535) if words else 0
-    if port <= 0:
-        return None
-    return port, _canonical(words[3]) if len(words) >= 4 else ""
+    if port > 0:
+        media.rtcp_port, media.rtcp_address = port, _canonical(words[3]) if len(words) >= 4 else ""
 
 
 def _candidate(value: str) -> Candidate | None:
@@ -282,9 +262,11 @@ def _candidate(value: str) -> Candidate | None:
 
 
 def _connection(value: str) -> str:
-    """<nettype> <addrtype> <address>[/<ttl>[/<count>]] (RFC 8866 5.7); "" if unreadable."""
+    """c=<nettype> <addrtype> <address>[/<ttl>[/<count>]] (RFC 8866 5.7); "" if unreadable."""
     words = value.split()
-    return _canonical(words[2].partition("/")[0]) if len(words) >= 3 else ""
+    if len(words) < 3:
+        return ""
+    return _canonical(words[2].partition("/")[0] if "/" in words[2] else words[2])
 
 
 def _canonical(address: str) -> str:
@@ -293,7 +275,7 @@ def _canonical(address: str) -> str:
         try:
             return str(ipaddress.IPv6Address(address.strip("[]")))
         except ValueError:
-            return address.lower()
+            pass
     return address.lower()
 
 
@@ -303,10 +285,8 @@ def _number(text: str, most: cython.longlong) -> cython.longlong:
     return value if value <= most else -1
 
 
-def _milliseconds(text: str) -> float | None:
-    """`non-zero-int-or-real` (RFC 8866 6.4), up to ten seconds."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 < value <= 10_000 else None
+def _text(data: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> str:
+    """The text of `data[at:stop]` without blanks around it; "" where there is nothing."""
+    if stop > at and data[stop - 1] == CR:
+        stop -= 1
+    return stripped(data[at:stop].decode("utf-8", "backslashreplace")) if stop > at else ""

@@ -44,7 +44,7 @@ def test_domains_name_a_connector_in_any_case_and_the_services_own_is_always_one
 
 def test_public_addresses_map_what_sdp_names_onto_what_frames_carry() -> None:
     sides = Sides(["203.0.113.1"], public_addresses={"203.0.113.1": "10.0.0.9"})
-    assert sides.on_wire("203.0.113.1") == "10.0.0.9"
+    assert sides.public == {"203.0.113.1": "10.0.0.9"}
     assert sides.side("10.0.0.9") == "vc"
 
 
