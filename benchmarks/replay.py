@@ -5,8 +5,8 @@
 
 Without --capture one is generated: 2 M packets, 500 calls, 1,000 streams, 1 % lost. Programs take turns in
 every round, so that a machine that gets slower does so for all; figures are medians, ratios are of medians.
-CPU time is user and system time of the process and of all that it waited for. Bytecode is cached, as in an
-installation. sngrep runs without its interface (-N), keeping RTP (-r).
+CPU time is user and system time of the process and of all that it waited for. Ours runs as installed
+(`benchmarks.installed`), bytecode cached. sngrep runs without its interface (-N), keeping RTP (-r).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import generate
+from benchmarks.installed import installed
 
 ROUNDS = 5
 
@@ -56,7 +57,7 @@ def main() -> int:
 
 def measure(capture: Path, rounds: int, folder: Path, against: list[str]) -> list[dict[str, float | str]]:
     """One row a program that is here; `ratio` is its median CPU time over ours."""
-    commands = programs(capture, against)
+    commands = programs(capture, against, installed(folder))
     environment = cached(folder)
     spent: dict[str, list[float]] = {name: [] for name in commands}
     resident: dict[str, list[float]] = {name: [] for name in commands}
@@ -80,10 +81,10 @@ def measure(capture: Path, rounds: int, folder: Path, against: list[str]) -> lis
     ]
 
 
-def programs(capture: Path, against: list[str]) -> dict[str, list[str]]:
+def programs(capture: Path, against: list[str], python: str) -> dict[str, list[str]]:
     """Ours first, then who is installed."""
     file = str(capture)
-    ours = [sys.executable, "-m", "agent", "replay", file, "--vc", generate.VC, "--json"]
+    ours = [python, "-m", "agent", "replay", file, "--vc", generate.VC, "--json"]
     found = {"sbcwatch replay --json": ours}
     if "tshark" in against and shutil.which("tshark"):
         found["tshark -z rtp,streams"] = ["tshark", "-q", "-n", "-r", file, "-z", "rtp,streams"]

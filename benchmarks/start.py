@@ -27,6 +27,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.installed import installed
 from benchmarks.live import FAR, NEAR, TICK_S, VC, compiled, hindrance, namespaces
 from benchmarks.replay import cached
 
@@ -68,7 +69,8 @@ def measure(rounds: int) -> dict[str, float]:
         flooder = [compiled(Path(folder)), FAR, "100", "3600", "2000"]
         flood = subprocess.Popen(["ip", "netns", "exec", far, *flooder], stdout=subprocess.DEVNULL)
         try:
-            started = [start(near, Path(folder), settle=number == 0) for number in range(-1, rounds)]
+            python = installed(Path(folder))
+            started = [start(near, python, Path(folder), settle=number == 0) for number in range(-1, rounds)]
         finally:
             flood.kill()
             flood.wait()
@@ -79,7 +81,7 @@ def measure(rounds: int) -> dict[str, float]:
     return row
 
 
-def start(near: str, folder: Path, *, settle: bool) -> dict[str, float]:
+def start(near: str, python: str, folder: Path, *, settle: bool) -> dict[str, float]:
     """One life of the daemon in namespace `near`."""
     with tempfile.TemporaryDirectory(dir=folder) as home:
         config = Path(home, "sbcwatch.toml")
@@ -100,7 +102,7 @@ def start(near: str, folder: Path, *, settle: bool) -> dict[str, float]:
         began = time.monotonic()
         with Path(home, "log").open("w") as log:
             daemon = subprocess.Popen(
-                ["ip", "netns", "exec", near, sys.executable, "-m", "agent", "run", "--config", str(config)],
+                ["ip", "netns", "exec", near, python, "-m", "agent", "run", "--config", str(config)],
                 env=environment,
                 stderr=log,
             )
