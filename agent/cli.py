@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _collect_seldom()
         status: int = command(options)
         sys.stdout.flush()
+        if alone:
+            gc.freeze()  # what is left goes with the process: no last walk over all of it
         return status
     except SbcwatchError as error:
         print(f"sbcwatch: {error}", file=sys.stderr)

@@ -11,8 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
-from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -20,6 +19,9 @@ from msgspec import Meta, Struct
 from agent.config import Config, ConnectorSettings, media_ports
 from agent.errors import ConfigError
 from agent.summary.catalog import RETENTION_DAYS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ENVIRONMENT = "SBCWATCH_"
 # Settings with another name or section now: "section.key" before, "section.key" since. A file or variable
@@ -58,7 +60,8 @@ def load(
     text = ""
     if path is not None:
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            with open(path, encoding="utf-8") as file:
+                text = file.read()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
             raise ConfigError(f"{path}: {reason}: name a readable TOML file with --config") from None
