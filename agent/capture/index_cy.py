@@ -45,19 +45,29 @@ if not cython.compiled:  # index_cy.pxd has these, typed: a module's own names a
     TIME_LIMIT = 1 << 62  # ns: the year 2116; leaves room for an offset
     SECONDS_LIMIT = (1 << 62) // 1_000_000_000
 
+    Octets = memoryview
+    Row = memoryview
+
+    def octets_of(data: memoryview, at: int, count: int) -> Octets:
+        return data[at : at + count]
+
+    def row_of(index: memoryview, at: int) -> Row:
+        return memoryview(index)[at : at + 5]
+
+    def load16(octets: Octets, at: int, big: bool) -> int:
+        return octets[at] << 8 | octets[at + 1] if big else octets[at + 1] << 8 | octets[at]
+
+    def load32(octets: Octets, at: int, big: bool) -> int:
+        first, second = load16(octets, at, big), load16(octets, at + 2, big)
+        return first << 16 | second if big else second << 16 | first
+
 
 def _u16(data: cython.const[cython.uchar][::1], at: cython.Py_ssize_t, big: cython.bint) -> cython.longlong:
-    first: cython.longlong = data[at]
-    second: cython.longlong = data[at + 1]
-    return first << 8 | second if big else second << 8 | first
+    return load16(octets_of(data, at, 2), 0, big)
 
 
 def _u32(data: cython.const[cython.uchar][::1], at: cython.Py_ssize_t, big: cython.bint) -> cython.longlong:
-    a: cython.longlong = data[at]
-    b: cython.longlong = data[at + 1]
-    c: cython.longlong = data[at + 2]
-    d: cython.longlong = data[at + 3]
-    return a << 24 | b << 16 | c << 8 | d if big else d << 24 | c << 16 | b << 8 | a
+    return load32(octets_of(data, at, 4), 0, big)
 
 
 def walk_pcap(
@@ -82,13 +92,16 @@ def walk_pcap(
     captured: cython.longlong
     wire: cython.longlong
     stamp: cython.longlong
+    record: Octets
+    found: Row
     while True:
         if row > room:
             status = 1
             break
         if position + header > end:
             break
-        captured = _u32(data, position + 8, big)
+        record = octets_of(data, position, header)
+        captured = load32(record, 8, big)
         if captured > _MAX_CAPTURED:
             registers[5] = TOO_LONG
             registers[6] = captured
@@ -96,23 +109,25 @@ def walk_pcap(
             break
         if position + header + captured > end:
             break
-        wire = _u32(data, position + 12, big)
-        stamp = _u32(data, position, big) * 1000000000 + _u32(data, position + 4, big) * unit
+        wire = load32(record, 12, big)
+        stamp = load32(record, 0, big)
+        stamp = stamp * 1000000000 + load32(record, 4, big) * unit
         if modified:
             origin = (
                 origin & ~(_INTERFACE_BITS | _TYPE_BITS)
-                | _u32(data, position + 16, big) & _INTERFACE_BITS
-                | (data[position + 22] & 7) << 16
+                | load32(record, 16, big) & _INTERFACE_BITS
+                | (record[22] & 7) << 16
             )
         if stamp < newest:
             registers[4] = 1
         else:
             newest = stamp
-        index[row] = position + header
-        index[row + 1] = captured
-        index[row + 2] = wire if wire > captured else captured
-        index[row + 3] = stamp
-        index[row + 4] = origin
+        found = row_of(index, row)
+        found[0] = position + header
+        found[1] = captured
+        found[2] = wire if wire > captured else captured
+        found[3] = stamp
+        found[4] = origin
         row += 5
         total += captured
         position += header + captured
