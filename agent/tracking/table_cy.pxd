@@ -99,7 +99,7 @@ cdef class Table:
 
     cdef Row known(self, long long stream) except NULL
     cdef StreamMinute described(self, long long number, Row row, long long minute_start_ns)
-    cdef unsigned long long hash(self, unsigned long long a, unsigned long long b, unsigned long long c, unsigned long long d, unsigned long long e) noexcept nogil
+    cdef inline unsigned long long hash(self, unsigned long long a, unsigned long long b, unsigned long long c, unsigned long long d, unsigned long long e) noexcept nogil
     cdef unsigned long long hash_of(self, Row row) noexcept nogil
     cdef int lookup(self, unsigned long long a, unsigned long long b, unsigned long long c, unsigned long long d, unsigned long long e) except -2 nogil
     cdef int insert(self, unsigned long long a, unsigned long long b, unsigned long long c, unsigned long long d, unsigned long long e) except -2 nogil
