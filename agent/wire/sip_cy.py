@@ -659,12 +659,26 @@ def _find_part(body: bytes, content_type: str, wanted: bytes, depth: int) -> byt
     return None
 
 
-# Every message is logged, most have nothing to hide: look before decoding twice.
+# Every message is logged, most have nothing to hide: look before the text is searched.
 @lru_cache(maxsize=8)
-def _redaction(headers: tuple[str, ...]) -> tuple[tuple[bytes, ...], re.Pattern[str]]:
+def _redaction(headers: tuple[str, ...]) -> tuple[list[bytes], re.Pattern[str]]:
     names = "|".join(re.escape(name) for name in sorted(headers, key=len, reverse=True))
     pattern = rf"^({names})([ \t]*:)[^\r\n]*(?:\r?\n[ \t]+[^\r\n]*|\r(?!\n)[^\r\n]*)*"
-    return tuple(name.lower().encode() for name in headers), re.compile(pattern, re.IGNORECASE | re.MULTILINE)
+    flags = re.ASCII | re.IGNORECASE | re.MULTILINE  # names are tokens, and those are ASCII (25.1)
+    return [name.lower().encode() for name in headers], re.compile(pattern, flags)
+
+
+def _has_line(data: bytes, names: list[bytes]) -> cython.bint:
+    """Whether a line of `data` begins with one of `names`, which are in lower case."""
+    name: bytes
+    at: cython.Py_ssize_t = 0
+    end: cython.Py_ssize_t = len(data)
+    while at < end:
+        for name in names:
+            if _is(data, at, min(at + len(name), end), name):
+                return True
+        at = _find(data, LF, at, end) + 1
+    return False
 
 
 def redacted(data: bytes, headers: tuple[str, ...] = ("authorization", "proxy-authorization")) -> str:
@@ -673,10 +687,9 @@ def redacted(data: bytes, headers: tuple[str, ...] = ("authorization", "proxy-au
     Bytes that are no UTF-8 become U+FFFD; all else is unchanged. A message quoted in the body
     (message/sipfrag) is treated alike.
     """
-    text = str(data, "utf-8", "replace")
+    text = data.decode("utf-8", "replace")
     if headers:
         names, pattern = _redaction(headers)
-        lowered = data.lower()
-        if any(name in lowered for name in names):
+        if _has_line(data, names):
             return pattern.sub(r"\1\2 <removed>", text)
     return text

@@ -419,6 +419,12 @@ def test_redacted_headers_can_be_chosen():
     assert sip.redacted(text, ()) == text.decode()
 
 
+def test_redacted_names_are_ascii_tokens_at_the_start_of_a_line():
+    text = "INVITE a SIP/2.0\r\n\u017fubject: kept\r\n Subject: kept\r\nsubJECT: secret\r\n"
+    assert sip.redacted(text.encode(), ("subject",)) == text.replace("secret", "<removed>")
+    assert sip.redacted(b"subject:x\nSubject", ("subject",)) == "subject: <removed>\nSubject"
+
+
 # Recognition
 
 
