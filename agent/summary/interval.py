@@ -47,6 +47,7 @@ from agent.wire.sip import redacted
 
 Owner = Leg | Connector
 ASK_AGAIN_NS = 1_000_000_000
+SIP_CODES = tuple(f"Sip{hundreds}xxCodes" for hundreds in range(7))  # by a status's hundreds; 0 has none
 MAX_CALL_ROWS = 100_000  # of one minute: a scan that is answered call by call must not fill the memory
 
 
@@ -90,6 +91,8 @@ class Intervals:
         self._on_stream = on_stream
         self._minutes: defaultdict[int, Minute] = defaultdict(Minute)
         self._oldest_ns = 0
+        self._newest = Minute()  # that of the last fact, which is mostly the next one's too ...
+        self._start_ns = self._end_ns = 0  # ... where it is between these
         self._messages: list[MessageSeen] = []
         self.sip_log = SipLog(sip_rate)
         self._waiting: list[MessageSeen] = []  # of legs whose connector is not decided
@@ -156,19 +159,29 @@ class Intervals:
         return self._oldest_ns, dict(self._minutes), self._waiting + self._messages
 
     def restore(self, state: tuple[int, dict[int, Minute], list[MessageSeen]]) -> None:
-        self._oldest_ns, minutes, self._messages = state
+        oldest_ns, minutes, self._messages = state
         self._minutes = defaultdict(Minute, minutes)
+        self._go_on(oldest_ns)
 
     def discard(self, until_ns: int) -> int:
         """Drop restored counts of minutes that were committed before; how many minutes had any."""
         closed = [minute for minute in self._minutes if minute < until_ns]
         for minute in closed:
             del self._minutes[minute]
-        self._oldest_ns = max(self._oldest_ns, until_ns)
+        self._go_on(max(self._oldest_ns, until_ns))
         return len(closed)
 
+    def _go_on(self, oldest_ns: int) -> None:
+        """No fact counts before `oldest_ns` any more: what is older is of the minute that begins there."""
+        self._oldest_ns = oldest_ns
+        self._start_ns = self._end_ns = 0
+
     def _minute(self, stamp_ns: int) -> Minute:
-        return self._minutes[max(self._oldest_ns, stamp_ns // MINUTE_NS * MINUTE_NS)]
+        if not self._start_ns <= stamp_ns < self._end_ns:
+            self._start_ns = max(self._oldest_ns, stamp_ns // MINUTE_NS * MINUTE_NS)
+            self._end_ns = self._start_ns + MINUTE_NS
+            self._newest = self._minutes[self._start_ns]
+        return self._newest
 
     # -- events
 
@@ -177,7 +190,7 @@ class Intervals:
             self._messages.append(event)
         if 100 <= event.status < 700:
             owner = _owner(event.leg, event.connector)
-            self._minute(event.stamp_ns).counts[owner, f"Sip{event.status // 100}xxCodes"] += 1
+            self._minute(event.stamp_ns).counts[owner, SIP_CODES[event.status // 100]] += 1
 
     def _attempted(self, event: Attempted) -> None:
         self._call_count(event, "CallAttempts")
@@ -204,7 +217,10 @@ class Intervals:
 
     def _measured(self, event: Measured) -> None:
         key = (_owner(event.leg, event.connector), event.name)
-        samples = self._minute(event.stamp_ns).delays.setdefault(key, [])
+        delays = self._minute(event.stamp_ns).delays
+        samples = delays.get(key)
+        if samples is None:
+            samples = delays[key] = []
         if len(samples) < MAX_SAMPLES:
             samples.append(event.value)
 
@@ -240,7 +256,7 @@ class Intervals:
         start_ns = event.stamp_ns
         minute = self._minutes.pop(start_ns, None) or Minute()
         # A part that ends inside its minute is followed by another of the same label.
-        self._oldest_ns = start_ns + MINUTE_NS if event.complete else start_ns
+        self._go_on(start_ns + MINUTE_NS if event.complete else start_ns)
         counts: dict[Connector, Counter[str]] = defaultdict(Counter)
         for (owner, name), count in minute.counts.items():
             connector = owner if isinstance(owner, Connector) else owner.connector or self._sides.fallback
@@ -304,7 +320,7 @@ class Intervals:
 
     def _skipped(self, event: MinutesSkipped) -> None:
         until = datetime.fromtimestamp(event.until_ns / 1e9, UTC).isoformat()
-        self._oldest_ns = event.until_ns
+        self._go_on(event.until_ns)
         self._closed.append(
             Summary(event.stamp_ns, 0, False, [], [], [], [], gap=f"not watched until {until}")
         )

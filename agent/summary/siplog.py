@@ -25,20 +25,25 @@ class SipLog:
 
     def takes(self, status: int, stamp_ns: int, waiting: int) -> bool:
         """Whether a message (`status` 0: a request) is logged; `waiting`: how many wait undecided."""
+        failure = status >= 400
+        most = 2 * MAX_WAITING if failure else MAX_WAITING
+        if (not self.rate or self._has_room(failure, stamp_ns)) and waiting < most:
+            return True
+        self.unlogged += 1
+        if failure:
+            self.unlogged_failures += 1
+        return False
+
+    def _has_room(self, failure: bool, stamp_ns: int) -> bool:
+        """Count one more of its second."""
         second = stamp_ns // SECOND_NS
         if second > self._second:
             self._second, self._logged, self._failures = second, 0, 0
-        if status >= 400:
+        if failure:
             self._failures += 1
-            if (not self.rate or self._failures <= self.rate) and waiting < 2 * MAX_WAITING:
-                return True
-            self.unlogged_failures += 1
-        else:
-            self._logged += 1
-            if (not self.rate or self._logged <= self.rate) and waiting < MAX_WAITING:
-                return True
-        self.unlogged += 1
-        return False
+            return self._failures <= self.rate
+        self._logged += 1
+        return self._logged <= self.rate
 
     def text(self, data: bytes, status: int) -> bytes:
         """What is logged of a message: all of it, or its start line."""

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 from agent.config import Config, ConnectorSettings
+from agent.summary.identity import Identity
+from agent.summary.interval import Intervals
+from agent.summary.records import MINUTE_NS
+from agent.tracking.events import MinuteClosed, MinutesSkipped, Tallied
+from agent.tracking.sides import ONLY, Sides
 from tests.replayed import PCAPS, Replayed, sidecar, through
 
 
@@ -26,3 +31,30 @@ def test_connector_without_media_log_counts_but_writes_no_record() -> None:
     assert result.media == []
     assert result.total("CustomerToVcRtpPackets")
     assert result.sip
+
+
+def counted(intervals: Intervals) -> list[int]:
+    """How many of `one` each minute has that was closed since."""
+    return [summary.connectors[0].extras.get("one", 0) for summary in intervals.closed() if not summary.gap]
+
+
+def test_facts_out_of_order_count_in_their_minute_and_late_ones_in_the_oldest_open() -> None:
+    intervals = Intervals(Sides(), identity=Identity())
+    first, second, third, later = (minute * MINUTE_NS for minute in (1, 2, 3, 9))
+
+    def tally(*stamps_ns: int) -> None:
+        for stamp_ns in stamps_ns:
+            intervals.record(Tallied(stamp_ns, None, ONLY, "one"))
+
+    tally(first, second, second - 1, second + 1, first + 1)
+    intervals.record(MinuteClosed(first, True))
+    tally(first + 2, second + 2, first + 3)
+    intervals.record(MinuteClosed(second, False))
+    tally(second + 3, first)
+    intervals.record(MinuteClosed(second, True))
+    tally(third)
+    intervals.record(MinuteClosed(third, True))
+    intervals.record(MinutesSkipped(third + MINUTE_NS, later))
+    tally(third, later)
+    intervals.record(MinuteClosed(later, True))
+    assert counted(intervals) == [3, 5, 2, 1, 2]
