@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -26,6 +26,9 @@ from agent.tracking.sides import Sides
 from agent.tracking.signalling_cy import CallRules, Signalling
 from agent.tracking.stream import Observer, QualityRules
 from agent.wire.frame import CAPTURED, ORIGIN, STAMP, STRIDE, Batch
+
+if TYPE_CHECKING:
+    from array import array
 
 SECOND_NS = 1_000_000_000
 FOREVER_NS = 1 << 62
@@ -334,17 +337,17 @@ class Engine:
                 due_ns = boundary_ns
             position = loop.walk(data, index, position, due_ns)
             stopped = loop.stopped
-            if stopped == STOP_END:
-                break
             if stopped == STOP_STREAM:
                 self.media.streams.fresh(loop.fresh)
                 continue
+            if stopped == STOP_END:
+                break
             stamp_ns = index[position * STRIDE + STAMP]
             if stamp_ns >= due_ns or stamp_ns - self.now_ns > idle_ns:
                 self._pass(stamp_ns)
                 boundary_ns = self._boundary_ns
             if stopped == STOP_SLOW:
-                self._slow(batch, position, stamp_ns)
+                self._slow(data, index, position * STRIDE, stamp_ns)
                 position += 1
 
     def _sifted(self, lanes: Lanes, batch: Batch) -> list[Event]:
@@ -359,7 +362,7 @@ class Engine:
                 self._meet(stamp_ns)
                 if stamp_ns >= self._due_ns or stamp_ns - self.now_ns > self.rules.idle_ns:
                     self._pass(stamp_ns)
-                self._slow(batch, position, stamp_ns)
+                self._slow(batch.data, batch.index, position * STRIDE, stamp_ns)
         finally:
             self.intake.hold(b"")
         return self._taken()
@@ -370,15 +373,14 @@ class Engine:
             for stream_id, clean in self.loop.begun(until_ns):
                 self.media.streams.fresh(stream_id, clean)
 
-    def _slow(self, batch: Batch, position: int, stamp_ns: int) -> None:
-        """A frame that is not plain RTP; its batch is held."""
-        index, at = batch.index, position * STRIDE
+    def _slow(self, data: bytes | bytearray | memoryview, index: array[int], at: int, stamp_ns: int) -> None:
+        """The frame whose row is `index[at:]`, which is not plain RTP; its batch is held."""
         if stamp_ns > self.now_ns:
             self.now_ns = stamp_ns
         if stamp_ns < self._minute_ns:
             self.late_frames += 1
             stamp_ns = self._minute_ns
-        self.intake.frame(batch.data, index[at], index[at + CAPTURED], stamp_ns, index[at + ORIGIN])
+        self.intake.frame(data, index[at], index[at + CAPTURED], stamp_ns, index[at + ORIGIN])
 
 
 def _loop_settings(rules: Rules) -> dict[str, Any]:

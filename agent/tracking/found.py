@@ -46,13 +46,16 @@ class _Crowd:
                 del self.sent[stream.ssrc]
 
 
+Users = Stream | tuple[Stream, ...] | _Crowd
+
+
 class Found:
     """Every stream alive, in no order."""
 
     def __init__(self) -> None:
         self.by_id: list[Stream | None] = []  # ids are rows of the loop's table: dense, and used again
         self._count = 0
-        self._by_socket: dict[Socket, Stream | tuple[Stream, ...] | _Crowd] = {}
+        self._by_socket: dict[Socket, Users] = {}
 
     def __len__(self) -> int:
         return self._count
@@ -72,17 +75,20 @@ class Found:
 
     def at(self, socket: Socket) -> tuple[Stream, ...]:
         """Those that come from `socket` or go to it."""
-        users = self._by_socket.get(socket, ())
+        users = self._by_socket.get(socket)
+        if users is None:
+            return ()
         return tuple(users.users) if isinstance(users, _Crowd) else _few(users)
 
     def add(self, stream: Stream) -> None:
         """Take up a stream whose id is free."""
-        self.by_id += [None] * (stream.id + 1 - len(self.by_id))
+        if stream.id >= len(self.by_id):
+            self.by_id += [None] * (stream.id + 1 - len(self.by_id))
         self.by_id[stream.id] = stream
         self._count += 1
-        stream.src, stream.dst = self._known(stream.src), self._known(stream.dst)
-        src, dst = self._join(stream.src, stream), self._join(stream.dst, stream)
-        if src == dst:
+        stream.src, src = self._join(stream.src, stream)
+        stream.dst, dst = self._join(stream.dst, stream)
+        if src is not dst and src == dst:
             self._by_socket[stream.dst] = src
 
     def pop(self, stream_id: int) -> Stream | None:
@@ -96,25 +102,22 @@ class Found:
             self._part(socket, stream)
         return stream
 
-    def _known(self, socket: Socket) -> Socket:
-        """The object that stands for the socket."""
+    def _join(self, socket: Socket, stream: Stream) -> tuple[Socket, Users]:
+        """Put `stream` to the users of `socket`: the object that stands for the socket, and all of them."""
         users = self._by_socket.get(socket)
         if users is None:
-            return socket
-        one = next(iter(users.users if isinstance(users, _Crowd) else _few(users)))
-        return one.src if one.src == socket else one.dst
-
-    def _join(self, socket: Socket, stream: Stream) -> Stream | tuple[Stream, ...] | _Crowd:
-        """Put `stream` to the users of `socket`."""
-        users = self._by_socket.get(socket)
-        if users is None:
-            users = stream
-        elif isinstance(users, _Crowd):
+            self._by_socket[socket] = stream
+            return socket, stream
+        if isinstance(users, _Crowd):
+            one = next(iter(users.users))
             users.add(socket, stream)
-        elif stream not in (users := _few(users)):
-            users = _Crowd(socket, (*users, stream)) if len(users) == FEW else (*users, stream)
-        self._by_socket[socket] = users
-        return users
+        else:
+            few = _few(users)
+            one = few[0]
+            if stream not in few:
+                users = _Crowd(socket, (*few, stream)) if len(few) == FEW else (*few, stream)
+                self._by_socket[socket] = users
+        return (one.src if one.src == socket else one.dst), users
 
     def _part(self, socket: Socket, stream: Stream) -> None:
         users = self._by_socket[socket]

@@ -7,7 +7,7 @@ that no SDP explains yet waits, and is attached when its SDP comes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Literal
 
 from agent.tracking.codecs import STATIC_TYPES
@@ -104,12 +104,14 @@ class Streams:
         if found is None and self.shedding:
             self.unexplained.leave(stream_id, src, dst)
             return None
-        stream = Stream(stream_id, src, dst, ssrc, self._loop.first_ns(stream_id))
+        first_ns = self._loop.first_ns(stream_id)
+        stream = Stream(stream_id, src, dst, ssrc, first_ns)
         # A receiver without probation counts from the very first packet; we, from the first two in sequence.
-        stream.clean = self._loop.last_ns(stream_id) == stream.first_ns if clean is None else clean
+        stream.clean = self._loop.last_ns(stream_id) == first_ns if clean is None else clean
         self._found.add(stream)
-        if found:
-            self._attach(stream, *found)
+        if found is not None:
+            claim, towards = found
+            self._attach(stream, claim, towards)
         return stream
 
     def follow(self, before: Streams) -> None:
@@ -149,10 +151,9 @@ class Streams:
         """A block spoke of `stream`: it has something to say in this minute even if it sends nothing."""
         self._told.add(stream)
 
-    def claimed(self, sockets: Iterable[Socket], minutes: list[int]) -> list[StreamMinute]:
+    def claimed(self, sockets: Collection[Socket], minutes: list[int]) -> list[StreamMinute]:
         """An SDP named `sockets`: attach what runs there. What a stream did under another leg is closed."""
         done: list[StreamMinute] = []
-        sockets = tuple(sockets)
         for stream_id in self.unexplained.take(sockets):
             self.fresh(stream_id)
         for socket in sockets:
@@ -243,36 +244,48 @@ class Streams:
             self._detach(stream)
             stream.leg = leg
             leg.streams.add(stream)
-            # A receiver counts on over a pause in which we forgot the stream, and over a change of sockets.
-            stream.first = (
-                stream.clean
-                and not stream.attached
-                and stream.ssrc not in leg.sent
-                and len(leg.sent) < MAX_SENT
-                and stream.first_ns >= leg.invite_ns
-            )
-            # What fell silent before the leg began, onto a socket that the leg names too, was another's.
-            sent = arriving is False and self._loop.last_ns(stream.id) >= leg.invite_ns
-            if sent and len(leg.sent) < MAX_SENT:
-                leg.sent.add(stream.ssrc)
+            stream.first = False
+            sent = leg.sent
+            if len(sent) < MAX_SENT:
+                ssrc, invite_ns = stream.ssrc, leg.invite_ns
+                # A receiver counts on over a pause in which we forgot the stream, and new sockets.
+                stream.first = (
+                    stream.clean and not stream.attached and ssrc not in sent and stream.first_ns >= invite_ns
+                )
+                # What fell silent before the leg began, onto a socket that the leg names too, was another's.
+                if arriving is False and self._loop.last_ns(stream.id) >= invite_ns:
+                    sent.add(ssrc)
             stream.attached = True
         stream.towards, stream.arriving = towards, arriving
         description = self._offers.descriptions.get(leg)
         stream.named = self._is_named(stream, description)
-        section = _section(claim.media, self._loop.payload_type(stream.id), stream.ssrc)
+        media = claim.media
+        section = media[0] if len(media) == 1 else self._section(stream, media)
         # Payload types are the receiver's to define (RFC 3264 5.1): its SDP comes first.
-        medias = list(claim.media)
-        if description:
-            first, second = description.ours, description.far
-            medias = [*medias, *first, *second] if towards else [*second, *first, *medias]
-        stream.audio = section.kind == "audio"
-        medias = [media for media in medias if media.kind == section.kind]
-        stream.codecs, map_id = self._codecs_of(section.kind, medias)
+        said = [media]
+        if description is not None:
+            ours, far = description.ours, description.far
+            said = [media, ours, far] if towards else [far, ours, media]
+        kind = section.kind
+        stream.audio = kind == "audio"
+        medias = [media for medias in said for media in medias if media.kind == kind]
+        stream.codecs, map_id = self._codecs_of(kind, medias)
         self._loop.set_map(stream.id, map_id)
+
+    def _section(self, stream: Stream, medias: list[Media]) -> Media:
+        """The m-line of a stream where several share a socket (RFC 9143 9.2): by its SSRC, else its type."""
+        for media in medias:
+            if stream.ssrc in media.ssrcs:
+                return media
+        payload_type = self._loop.payload_type(stream.id)
+        for media in medias:
+            if payload_type in media.payload_types:
+                return media
+        return medias[0]
 
     def _codecs_of(self, kind: str, medias: list[Media]) -> tuple[dict[int, str], int]:
         """Encoding names and the loop's map of what `medias` say; streams that say the same share them."""
-        said = (kind, tuple(tuple(media.rtpmap.items()) for media in medias if media.rtpmap))
+        said = (kind, tuple([tuple(media.rtpmap.items()) for media in medias if media.rtpmap]))
         known = self._codecs.get(said)
         if known is None:
             rows, names = payload_rows(medias)
@@ -285,15 +298,3 @@ class Streams:
         if stream.leg is not None:
             stream.leg.streams.discard(stream)
             stream.leg = stream.towards = stream.arriving = None
-
-
-def _section(medias: list[Media], payload_type: int, ssrc: int) -> Media:
-    """The m-line of a stream where several share a socket (RFC 9143 9.2): by its SSRC, else its type."""
-    if len(medias) > 1:
-        for media in medias:
-            if ssrc in media.ssrcs:
-                return media
-        for media in medias:
-            if payload_type in media.payload_types:
-                return media
-    return medias[0]
