@@ -36,7 +36,7 @@ from agent.tracking.minute_cy import AwayMinute, ReportsMinute, StreamMinute
 from agent.tracking.quality import Score
 from agent.tracking.report import Away, Baseline, Counted
 from agent.tracking.sides import UNASSIGNED, Connector, Sides
-from agent.tracking.stream import Stream
+from agent.tracking.stream_cy import Stream
 from agent.tracking.transaction_cy import Attempt
 from agent.wire import sdp
 

@@ -20,7 +20,7 @@ from agent.tracking.lanes import Turn
 from agent.tracking.minute_cy import StreamMinute
 from agent.tracking.sides import Connector, Sides
 from agent.tracking.signalling_cy import CallRules
-from agent.tracking.stream import QualityRules
+from agent.tracking.streams_cy import QualityRules
 
 # Without a frame or a word of the clock for so long nobody can say that capture ran. A file of one quiet
 # trunk may be silent for long; a live source speaks several times a second unless the host was suspended.

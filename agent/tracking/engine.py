@@ -24,7 +24,7 @@ from agent.tracking.media_cy import Media
 from agent.tracking.report import MINUTE_NS
 from agent.tracking.sides import Sides
 from agent.tracking.signalling_cy import CallRules, Signalling
-from agent.tracking.stream import Observer, QualityRules
+from agent.tracking.streams_cy import Observer, QualityRules
 from agent.wire.frame import CAPTURED, ORIGIN, STAMP, STRIDE, Batch
 
 if TYPE_CHECKING:

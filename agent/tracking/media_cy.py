@@ -22,7 +22,7 @@ from agent.tracking.minute_cy import StreamMinute, taken_reports
 from agent.tracking.offer_cy import Offers
 from agent.tracking.report import MINUTE_NS, Away, Departures
 from agent.tracking.sides import Sides, Socket
-from agent.tracking.stream import Observer, QualityRules, Streams
+from agent.tracking.streams_cy import Observer, QualityRules, Streams
 from agent.wire import rtcp, vq, xr
 from agent.wire.rtcp import Block
 from agent.wire.sdp_cy import Media as Section

@@ -1,3 +1,4 @@
+# cython: language_level=3
 """Streams: what the loop counts, joined to the leg whose sockets they use.
 
 A *stream* is one SSRC in one direction between two sockets (RFC 3550 3). The loop owns sequence numbers,
@@ -7,12 +8,11 @@ that no SDP explains yet waits, and is attached when its SDP comes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from agent.tracking.codecs import STATIC_TYPES
 from agent.tracking.dialog_cy import Leg
-from agent.tracking.found import Found
 from agent.tracking.lanes import Lanes
 from agent.tracking.loop_cy import (
     KIND_AUDIO,
@@ -26,9 +26,14 @@ from agent.tracking.measure_cy import Measure, QualityRules
 from agent.tracking.minute_cy import StreamMinute
 from agent.tracking.offer_cy import Claim, Description, Offers
 from agent.tracking.sides import Socket
-from agent.tracking.stream_cy import Stream
+from agent.tracking.stream_cy import Found, Stream
 from agent.tracking.unexplained import Unexplained
-from agent.wire.sdp import Media
+from agent.wire.sdp_cy import Media
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
 
 __all__ = ["Observer", "QualityRules", "Stream", "Streams", "payload_rows"]
 
@@ -42,6 +47,7 @@ _SPECIAL = {
     "flexfec": KIND_REDUNDANT,
 }
 Observer = Literal["vc", "customer"]
+Known = bool | None  # None: it is not
 Rows = dict[int, tuple[int, int]]  # payload type: clock rate (Hz), kind
 Said = tuple[str, tuple[tuple[tuple[int, tuple[str, int, int]], ...], ...]]  # kind, each m-line's rtpmap
 
@@ -90,10 +96,10 @@ class Streams:
     def __iter__(self) -> Iterator[Stream]:
         return iter(self._found)
 
-    def get(self, stream_id: int) -> Stream | None:
+    def get(self, stream_id: cython.longlong) -> Stream | None:
         return self._found.get(stream_id)
 
-    def fresh(self, stream_id: int, clean: bool | None = None) -> Stream | None:
+    def fresh(self, stream_id: cython.longlong, clean: Known = None) -> Stream | None:
         """The loop accepted a stream: attach it, and tell the loop its clock rates. None: left alone.
 
         `clean`: its second packet followed its first; None: the second is not counted yet, so it can be seen.
@@ -110,8 +116,7 @@ class Streams:
         stream.clean = self._loop.last_ns(stream_id) == first_ns if clean is None else clean
         self._found.add(stream)
         if found is not None:
-            claim, towards = found
-            self._attach(stream, claim, towards)
+            self._attach(stream, found[0], found[1])
         return stream
 
     def follow(self, before: Streams) -> None:
@@ -151,8 +156,10 @@ class Streams:
         """A block spoke of `stream`: it has something to say in this minute even if it sends nothing."""
         self._told.add(stream)
 
-    def claimed(self, sockets: Collection[Socket], minutes: list[int]) -> list[StreamMinute]:
+    def claimed(self, sockets: list[Socket], minutes: list[int]) -> list[StreamMinute]:
         """An SDP named `sockets`: attach what runs there. What a stream did under another leg is closed."""
+        stream: Stream
+        claim: Claim
         done: list[StreamMinute] = []
         for stream_id in self.unexplained.take(sockets):
             self.fresh(stream_id)
@@ -227,17 +234,18 @@ class Streams:
 
     def described(self, leg: Leg) -> None:
         """An SDP passed on `leg`: which addresses its streams come from may now be explained."""
-        description = self._offers.descriptions.get(leg)
+        stream: Stream
+        description: Description | None = self._offers.descriptions.get(leg)
         for stream in leg.streams:
             stream.named = self._is_named(stream, description)
 
-    def _is_named(self, stream: Stream, description: Description | None) -> bool:
+    def _is_named(self, stream: Stream, description: Description | None) -> cython.bint:
         if description is None or stream.towards is None:
             return True
         named = self._offers.addresses(description.far if stream.towards else description.ours)
         return not named or stream.src[0] in named
 
-    def _attach(self, stream: Stream, claim: Claim, towards: bool | None) -> None:
+    def _attach(self, stream: Stream, claim: Claim, towards: Known) -> None:
         leg = claim.leg
         arriving = None if towards is None else towards == (self._observer == "vc")
         if stream.leg is not leg:
@@ -257,7 +265,7 @@ class Streams:
                     sent.add(ssrc)
             stream.attached = True
         stream.towards, stream.arriving = towards, arriving
-        description = self._offers.descriptions.get(leg)
+        description: Description | None = self._offers.descriptions.get(leg)
         stream.named = self._is_named(stream, description)
         media = claim.media
         section = media[0] if len(media) == 1 else self._section(stream, media)
