@@ -273,7 +273,7 @@ class JsonLines:
 
         So a record is given its type without being copied.
         """
-        self._write(head + self._encode(row)[1:-1] + end)
+        self._write(b"".join((head, self._encode(row)[1:-1], end)))
 
     def messages(self, rows: list[Row]) -> None:
         for row in rows:
