@@ -671,11 +671,13 @@ def _redaction(headers: tuple[str, ...]) -> tuple[list[bytes], re.Pattern[str]]:
 def _has_line(data: bytes, names: list[bytes]) -> cython.bint:
     """Whether a line of `data` begins with one of `names`, which are in lower case."""
     name: bytes
+    first: cython.int
     at: cython.Py_ssize_t = 0
     end: cython.Py_ssize_t = len(data)
     while at < end:
+        first = data[at] | LOWER
         for name in names:
-            if _is(data, at, min(at + len(name), end), name):
+            if (not name or name[0] == first) and _is(data, at, min(at + len(name), end), name):
                 return True
         at = _find(data, LF, at, end) + 1
     return False
