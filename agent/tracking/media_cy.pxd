@@ -2,12 +2,14 @@ cimport cython
 from agent.tracking.call_cy cimport Call
 from agent.tracking.dialog_cy cimport Leg
 from agent.tracking.offer_cy cimport Offers
+from agent.tracking.streams_cy cimport Streams
 from agent.wire.sdp_cy cimport Media as Section, Session
 
 @cython.final
 cdef class Media:
     cdef readonly Offers offers
-    cdef readonly object streams, rejects
+    cdef readonly Streams streams
+    cdef readonly object rejects
     cdef public long long missed_ns
     cdef public list open_minutes
     cdef object _loop, _observer, _departures, _references, _early

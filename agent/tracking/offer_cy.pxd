@@ -24,6 +24,8 @@ cdef class Offers:
     cdef bint _is_far_end_of(self, tuple socket, Leg leg) except -1
     cdef list _sockets(self, Media media)
     cdef str _on_wire(self, str address)
+    cpdef bint may_send(self, list[Media] medias, str address) except -1
+    cdef bint _may_be(self, str named, str address) except -1
     cpdef object withdraw(self, Leg leg, Media media)
     cpdef object find(self, tuple src, tuple dst)
     cpdef list release(self, Leg leg)

@@ -151,15 +151,24 @@ class Offers:
         claim = self._ours.get(socket) or self._far.get(socket)
         return claim.rtp if claim else None
 
-    def addresses(self, medias: list[Media]) -> set[str]:
-        """Every address from which media described so may come.
+    def may_send(self, medias: list[Media], address: str) -> cython.bint:
+        """Whether media described so may come from `address`."""
+        media: Media
+        for media in medias:
+            if self._may_be(media.address, address):
+                return True
+            for candidate in media.candidates:
+                if self._may_be(candidate.address, address):
+                    return True
+        return not medias
 
-        None where that cannot be told: one is a host name (RFC 8866 5.7), or 0.0.0.0, which says hold.
-        """
-        named = {self._on_wire(media.address) for media in medias}
-        named.update(self._on_wire(one.address) for media in medias for one in media.candidates)
-        told = all(":" in one or one.replace(".", "").isdigit() for one in named)
-        return named if told and not named & {"0.0.0.0", "::"} else set()
+    def _may_be(self, named: str, address: str) -> cython.bint:
+        """Whether an SDP that names `named` may mean `address`: a host name (RFC 8866 5.7), 0.0.0.0, which
+        says hold, and no address at all tell nothing."""
+        named = self._on_wire(named)
+        if named == address or named in ("0.0.0.0", "::"):
+            return True
+        return ":" not in named and not named.replace(".", "").isdigit()
 
     def withdraw(self, leg: Leg, media: Media) -> None:
         """The sockets of `media` carry something else than RTP now (T.38): they are no claim of `leg`'s."""

@@ -16,6 +16,8 @@ cdef class Streams:
     cdef public bint shedding
     cdef readonly object unexplained
 
+    cpdef list claimed(self, list sockets, object minutes)
+    cpdef object described(self, Leg leg)
     cpdef Stream get(self, long long stream_id)
     cpdef Stream fresh(self, long long stream_id, object clean=*)
     cdef bint _is_named(self, Stream stream, Description description) except -1

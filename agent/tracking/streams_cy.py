@@ -8,7 +8,7 @@ that no SDP explains yet waits, and is attached when its SDP comes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from agent.tracking.codecs import STATIC_TYPES
@@ -156,7 +156,7 @@ class Streams:
         """A block spoke of `stream`: it has something to say in this minute even if it sends nothing."""
         self._told.add(stream)
 
-    def claimed(self, sockets: list[Socket], minutes: list[int]) -> list[StreamMinute]:
+    def claimed(self, sockets: list[Socket], minutes: Sequence[int]) -> list[StreamMinute]:
         """An SDP named `sockets`: attach what runs there. What a stream did under another leg is closed."""
         stream: Stream
         claim: Claim
@@ -174,7 +174,7 @@ class Streams:
                 self._attach(stream, claim, towards)
         return done
 
-    def cut(self, stream: Stream, minutes: list[int]) -> list[StreamMinute]:
+    def cut(self, stream: Stream, minutes: Sequence[int]) -> list[StreamMinute]:
         """Close what `stream` counted so far in the open minutes, and detach it."""
         told = stream.heard.minutes if stream.heard is not None else {}
         done = [
@@ -242,8 +242,8 @@ class Streams:
     def _is_named(self, stream: Stream, description: Description | None) -> cython.bint:
         if description is None or stream.towards is None:
             return True
-        named = self._offers.addresses(description.far if stream.towards else description.ours)
-        return not named or stream.src[0] in named
+        said = description.far if stream.towards else description.ours
+        return self._offers.may_send(said, stream.src[0])
 
     def _attach(self, stream: Stream, claim: Claim, towards: Known) -> None:
         leg = claim.leg
