@@ -84,7 +84,7 @@ class Signalling(Calls):
         if not route.seen:
             self.counters["messages_elsewhere"] += 1
             return
-        if message.method in hearsay.TELLING and route.passage == "towards":
+        if route.passage == "towards" and message.method in hearsay.TELLING:
             hearsay.take(message, leg, self._legs, route.peer, route.place, self._media, now_ns)
         connector = None
         if leg is None:
@@ -117,9 +117,10 @@ class Signalling(Calls):
         """The leg on which a message travels; made where it begins one."""
         leg: Leg
         initial: cython.bint = message.is_request and message.method == "INVITE" and not message.to_tag
-        legs = self._legs.get(message.call_id)
+        legs: list[Leg] | None = self._legs.get(message.call_id)
         if legs is not None:
-            from_tag, to_tag, request = message.from_tag, message.to_tag, message.is_request
+            from_tag, to_tag = message.from_tag, message.to_tag
+            request: cython.bint = message.is_request
             elsewhere: Leg | None = None
             for leg in reversed(legs):
                 if leg.from_tag == from_tag:
@@ -130,7 +131,7 @@ class Signalling(Calls):
                     continue
                 if leg.way != way:
                     continue
-                if leg.place != route.place:
+                if leg.place is not route.place and leg.place != route.place:
                     if not initial:  # an in-dialog message may take another way (12.2.1.1); a fork to
                         elsewhere = elsewhere or leg  # somebody else is a leg of its own
                 elif initial and _is_another(leg, message):

@@ -1,4 +1,4 @@
-# cython: language_level=3
+# cython: language_level=3, wraparound=False
 """SIP messages (RFC 3261) as a listener reads them: five headers at once, the rest when asked.
 
 A listener is lenient: it accepts what a tolerant stack would, in any case, with compact names (7.3.3), folded
@@ -23,7 +23,7 @@ except ModuleNotFoundError:
     from agent import uncompiled as cython
 
 if not cython.compiled:  # sip_cy.pxd holds the same values for the compiler
-    TAB, LF, CR, SPACE, COLON = b"\t\n\r :"
+    TAB, LF, CR, SPACE, QUOTE, COMMA, DOT, SLASH, COLON, SEMICOLON, LESS, GREATER = b'\t\n\r ",./:;<>'
     LOWER = 32  # the bit by which a letter differs from its capital
     VIA, FROM, TO, CALL_ID, CSEQ = range(1, 6)
 
@@ -60,11 +60,16 @@ _LIST_STOP = re.compile(r'[",<]')
 _QUOTE_REST = re.compile(r'(?:[^"\\]|\\.)*+"', re.DOTALL)
 _URI = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)\s*:(.*)", re.DOTALL)
 _HOST = re.compile(r"\s*(?:\[([^\]]*)\]?|([^\s:;?>]*))\s*(?::\s*(\d{1,5}))?")
-_DIGITS = re.compile(r"\s*([0-9]{1,10})(?![0-9])")
-_LOOKS = re.compile(
-    rb"[\r\n]*+(?:SIP/[0-9]\.[0-9] ++[1-6][0-9]{2}(?![0-9])|[A-Za-z0-9.!%*_+`'~-]{1,64}(?= )[^\n]* SIP/)",
-    re.IGNORECASE,
-)
+
+_LOOKED_AT = 4096  # octets in which a start line is looked for
+_METHOD_MAX = 64  # characters of the method in what looks like SIP
+# What start lines and CSeqs name, the frequent first.
+_METHODS = (
+    "INVITE", "ACK", "BYE", "OPTIONS", "REGISTER", "CANCEL", "PRACK", "UPDATE", "INFO", "SUBSCRIBE", "NOTIFY",
+    "MESSAGE", "PUBLISH", "REFER",
+)  # fmt: skip
+_NAMED = tuple((method.encode(), method) for method in _METHODS)
+_SPELLINGS_MAX = 1024
 
 
 class Uri(NamedTuple):
@@ -117,7 +122,21 @@ def _read_uri(text: str) -> Uri:
 
 def looks_like_sip(data: bytes) -> cython.bint:
     """Whether a datagram or stream position begins with a SIP start line (leading CRLFs allowed, 7.5)."""
-    return _LOOKS.match(data, 0, 4096) is not None
+    slash: cython.Py_ssize_t
+    end: cython.Py_ssize_t = min(len(data), _LOOKED_AT)
+    at: cython.Py_ssize_t = _start(data, end)
+    if end - at > 4 and _is(data, at, at + 4, b"sip/"):
+        return _looks_like_status(data, at + 4, end)
+    space: cython.Py_ssize_t = _token_end(data, at, min(end, at + _METHOD_MAX + 1))
+    if not 0 < space - at <= _METHOD_MAX or space >= end or data[space] != SPACE:
+        return False
+    end = _find(data, LF, space, end)
+    slash = _find(data, SLASH, space, end)
+    while slash < end:  # a version somewhere in the line
+        if slash - space >= 4 and _is(data, slash - 4, slash, b" sip"):
+            return True
+        slash = _find(data, SLASH, slash + 1, end)
+    return False
 
 
 class Message:
@@ -132,22 +151,24 @@ class Message:
         self.is_request = False
         self.method = ""  # of a response: from CSeq
         self.status = 0  # 0 for requests
-        self.reason = ""
-        self.uri = ""  # the Request-URI; "" for responses
         self.call_id = ""
-        self.from_text = ""  # the header's whole value
         self.from_tag = ""  # "" if there is none
-        self.to_text = ""
         self.to_tag = ""
         self.cseq = 0
         self.cseq_method = ""
-        self.top_via = ""  # the first Via value
         self.branch = ""  # of the top Via; "" from an RFC 2543 sender
         self._from: Uri | None = None
         self._to: Uri | None = None
         self._request: Uri | None = None
-        self._frame()
-        self._identify()
+        # Places in `_head`: the start line, the headers behind it, values of those that identify
+        self._head = data
+        self._line = self._line_end = self._at = self._end = 0
+        self._via_at = self._via_end = self._from_at = self._from_end = 0
+        self._to_at = self._to_end = self._cseq_at = self._cseq_end = 0
+        self._names = 0  # a `_mark` of each header's name
+        self._body_at = 0  # in `data`
+        self._whole = True  # the blank line after the headers was captured
+        self._read()
 
     def __repr__(self) -> str:
         what = self.uri if self.is_request else f"{self.status} {self.reason}"
@@ -155,17 +176,47 @@ class Message:
 
     # Reading
 
-    def _frame(self) -> None:
-        """Where the head is: lines of `_head` from `_at` to `_end`, unfolded; where the body begins."""
+    def _read(self) -> None:
+        """The start line, and the five headers without which nothing can be tracked."""
+        self._line = _start(self.data, len(self.data))  # 7.5: ignore any CRLF before the start line
+        if not self._walk_in_place():
+            self._unfold(self._line)
+            self._walk()
+        self._start_line()
+        if not (self._via_end and self._from_end and self._to_end and self.call_id and self._cseq_end):
+            raise WireError(Reason.SIP_MISSING_HEADER if self._whole else Reason.SIP_TRUNCATED)
+        self.from_tag = _tag_at(self._head, self._from_at, self._from_end)
+        self.to_tag = _tag_at(self._head, self._to_at, self._to_end)
+        self.branch = _branch_at(self._head, self._via_at, self._via_end)
+        self._sequence(self._cseq_at, self._cseq_end)
+
+    def _walk_in_place(self) -> cython.bint:
+        """Note the headers of lines that need no unfolding. False where a line is folded, does not end with
+        CRLF, or none is blank."""
+        head = self._head
+        size: cython.Py_ssize_t = len(head)
+        at: cython.Py_ssize_t = self._line
+        stop: cython.Py_ssize_t
+        following: cython.int
+        while True:
+            stop = _find(head, LF, at, size)
+            if stop + 2 >= size or head[stop - 1] != CR:
+                return False
+            following = head[stop + 1]
+            if following in (SPACE, TAB):
+                return False
+            if self._at:
+                self._note(at, stop - 1)
+            else:
+                self._line_end, self._at = stop - 1, stop + 1
+            at = stop + 1
+            if following == CR and head[stop + 2] == LF:
+                self._end, self._body_at = stop - 1, stop + 3
+                return True
+
+    def _unfold(self, start: cython.Py_ssize_t) -> None:
+        """The head on its own, each header in one line."""
         data = self.data
-        start: cython.Py_ssize_t = 0
-        while start < len(data) and (data[start] == CR or data[start] == LF):
-            start += 1  # 7.5: ignore any CRLF before the start line
-        end: cython.Py_ssize_t = data.find(b"\r\n\r\n", start)
-        self._whole = True  # the blank line after the headers was captured
-        if end >= 0 and _is_tidy(data, start, end):
-            self._head, self._at, self._end, self._body_at = data, start, end, end + 4
-            return
         blank = _BLANK_LINE.search(data, start)
         if blank:
             end, self._body_at = blank.start(), blank.end()
@@ -173,51 +224,88 @@ class Message:
             # Cut by the snap length: the last line counts only if its end was captured.
             end, self._body_at, self._whole = data.rfind(b"\n") + 1, len(data), False
         self._head = re.sub(_FOLD, b" ", data[start:end].replace(b"\r\n", b"\n").rstrip(b"\n"))
-        self._at, self._end = 0, len(self._head)
+        self._line, self._end = 0, len(self._head)
+        self._via_end = self._from_end = self._to_end = self._cseq_end = self._names = 0
+        self.call_id = ""
 
-    def _identify(self) -> None:
-        """The start line, and the five headers without which nothing can be tracked."""
-        head = self._head
-        stop: cython.Py_ssize_t = _find(head, LF, self._at, self._end)
-        at: cython.Py_ssize_t = stop - 1 if stop > self._at and head[stop - 1] == CR else stop
-        self._start_line(head[self._at : at].decode("utf-8", "backslashreplace"))
-        self._at = stop + 1
-        via = from_text = to_text = call_id = cseq = ""
-        at = self._at
-        colon: cython.Py_ssize_t
-        number: cython.int
+    def _walk(self) -> None:
+        """Note the headers of the unfolded head."""
+        stop: cython.Py_ssize_t = _find(self._head, LF, 0, self._end)
+        self._line_end = stop - 1 if stop and self._head[stop - 1] == CR else stop
+        at: cython.Py_ssize_t = stop + 1
+        self._at = at
         while at < self._end:
-            stop = _find(head, LF, at, self._end)
-            colon = _find(head, COLON, at, stop)
-            if colon < stop:
-                number = _needed(head, at, colon)
-                if number == VIA:
-                    via = via or _text(head, colon + 1, stop)
-                elif number == FROM:
-                    from_text = from_text or _text(head, colon + 1, stop)
-                elif number == TO:
-                    to_text = to_text or _text(head, colon + 1, stop)
-                elif number == CALL_ID:
-                    call_id = call_id or _text(head, colon + 1, stop)
-                elif number == CSEQ:
-                    cseq = cseq or _text(head, colon + 1, stop)
+            stop = _find(self._head, LF, at, self._end)
+            self._note(at, stop)
             at = stop + 1
-        if not (via and from_text and to_text and call_id and cseq):
-            raise WireError(Reason.SIP_MISSING_HEADER if self._whole else Reason.SIP_TRUNCATED)
-        self.call_id, self.from_text, self.to_text = call_id, from_text, to_text
-        self.from_tag = _tag(from_text)
-        self.to_tag = _tag(to_text)
-        self.top_via = _split_list(via)[0] if "," in via else via
-        self.branch = _branch(self.top_via)
-        words = cseq.split()
-        self.cseq = digits(words[0], 20) if len(words) > 1 else -1
+
+    def _note(self, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> None:
+        """Take the line at `at` into `_names`, and its value where it is the first of a needed header."""
+        head = self._head
+        colon: cython.Py_ssize_t = _find(head, COLON, at, stop)
+        if colon >= stop:
+            return
+        name_end: cython.Py_ssize_t = _name_end(head, at, colon)
+        self._names |= _mark(head[at], name_end - at)
+        number: cython.int = _needed(head, at, name_end)
+        if not number:
+            return
+        at = colon + 1
+        while at < stop and head[at] == SPACE:
+            at += 1
+        if number == CALL_ID:
+            self.call_id = self.call_id or _text(head, at, stop)
+        elif _is_blank(head, at, stop):
+            return
+        elif number == VIA:
+            if not self._via_end:
+                self._via_at, self._via_end = at, stop
+        elif number == FROM:
+            if not self._from_end:
+                self._from_at, self._from_end = at, stop
+        elif number == TO:
+            if not self._to_end:
+                self._to_at, self._to_end = at, stop
+        elif not self._cseq_end:
+            self._cseq_at, self._cseq_end = at, stop
+
+    def _sequence(self, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> None:
+        """CSeq: number and method (20.16)."""
+        head = self._head
+        space: cython.Py_ssize_t = _find(head, SPACE, at, stop)
+        method: str | None = _method(head, space + 1, stop)
+        self.cseq = -1 if method is None else digits(_text(head, at, space), 20)
+        if method is None or self.cseq < 0:
+            words = _text(head, at, stop).split()
+            if len(words) < 2:
+                raise WireError(Reason.SIP_HEADER, "CSeq")
+            self.cseq, method = digits(words[0], 20), words[1]
         if not 0 <= self.cseq <= _CSEQ_MAX:
             raise WireError(Reason.SIP_HEADER, "CSeq")
-        self.cseq_method = words[1]
+        self.cseq_method = method
         if not self.is_request:
-            self.method = words[1]
+            self.method = method
 
-    def _start_line(self, line: str) -> None:
+    def _start_line(self) -> None:
+        head = self._head
+        at: cython.Py_ssize_t = self._line
+        stop: cython.Py_ssize_t = self._line_end
+        space: cython.Py_ssize_t
+        method: str | None
+        if _begins(head, b"SIP/2.0 ", at, stop):
+            self.status = _status(head, at + 8, stop)
+            if self.status and (stop - at == 11 or head[at + 11] == SPACE):
+                return
+        elif stop - at > 8 and _begins(head, b" SIP/2.0", stop - 8, stop):
+            space = _find(head, SPACE, at, stop)
+            method = _method(head, at, space)
+            if method is not None and space + 1 < stop - 8 == _find(head, SPACE, space + 1, stop):
+                self.is_request, self.method = True, method
+                return
+        self._odd_start_line(self._start_text())
+
+    def _odd_start_line(self, line: str) -> None:
+        """A start line that is written otherwise than most."""
         if line[:4].upper() == "SIP/":  # Status-Line (7.2); the phrase and its space are often missing
             words = line.split(None, 2)
             code = words[1] if len(words) > 1 else ""
@@ -226,21 +314,47 @@ class Message:
                 raise WireError(Reason.SIP_START_LINE)
             if words[0] != "SIP/2.0" and not re.fullmatch(_VERSION, words[0]):
                 raise WireError(Reason.SIP_START_LINE)
-            self.reason = words[2] if len(words) > 2 else ""
             return
-        words = line.split(" ")
-        if len(words) != 3:  # blanks doubled, trailing or in the URI: method first, version last, URI between
-            method, _, rest = line.strip().partition(" ")
-            uri, _, version = rest.strip().rpartition(" ")
-            words = [method, uri.strip(), version]
-        method, uri, version = words
+        method, uri, version = _request_line(line)
         if version != "SIP/2.0" and not re.fullmatch(_VERSION, version):
             raise WireError(Reason.SIP_START_LINE)
         if not uri or not ((method.isascii() and method.isalpha()) or re.fullmatch(_TOKEN, method)):
             raise WireError(Reason.SIP_START_LINE)
         self.is_request = True
         self.method = method
-        self.uri = uri[1:-1] if uri[0] == "<" and uri[-1] == ">" else uri
+
+    def _start_text(self) -> str:
+        return self._head[self._line : self._line_end].decode("utf-8", "backslashreplace")
+
+    # What was found, as text
+
+    @property
+    def reason(self) -> str:
+        """The phrase of a response; "" where there is none."""
+        words = [] if self.is_request else self._start_text().split(None, 2)
+        return words[2] if len(words) > 2 else ""
+
+    @property
+    def uri(self) -> str:
+        """The Request-URI; "" for responses."""
+        if not self.is_request:
+            return ""
+        uri = _request_line(self._start_text())[1]
+        return uri[1 : len(uri) - 1] if uri.startswith("<") and uri.endswith(">") else uri
+
+    @property
+    def from_text(self) -> str:
+        """The header's whole value."""
+        return _text(self._head, self._from_at, self._from_end)
+
+    @property
+    def to_text(self) -> str:
+        return _text(self._head, self._to_at, self._to_end)
+
+    @property
+    def top_via(self) -> str:
+        """The first Via value."""
+        return _split_list(_text(self._head, self._via_at, self._via_end))[0]
 
     # Headers at large
 
@@ -272,6 +386,8 @@ class Message:
         octet: cython.int
         first: cython.int = long[0] if long else COLON
         only: cython.int = short[0] if short else first
+        if not self._names & (_mark(first, len(long)) | _mark(only, len(short))):
+            return -1
         while at < self._end:
             stop = _find(self._head, LF, at, self._end)
             octet = self._head[at] | LOWER  # most names differ in their first letter
@@ -366,19 +482,20 @@ class Message:
     @property
     def session_seconds(self) -> int | None:
         """RFC 4028: the session's interval, whoever refreshes it."""
-        matched = _DIGITS.match(self.header("session-expires") or "")
-        return int(matched[1]) if matched else None
+        return _seconds(self.header("session-expires"))
 
     @property
     def retry_after(self) -> int | None:
         """Seconds of Retry-After (20.33)."""
-        matched = _DIGITS.match(self.header("retry-after") or "")
-        return int(matched[1]) if matched else None
+        return _seconds(self.header("retry-after"))
 
     @property
     def replaces(self) -> tuple[str, str, str] | None:
         """RFC 3891: (Call-ID, to-tag, from-tag) of the dialog to replace; None unless all three are there."""
-        call_id, semicolon, rest = (self.header("replaces") or "").partition(";")
+        text = self.header("replaces")
+        if text is None:
+            return None
+        call_id, semicolon, rest = text.partition(";")
         found = dict(_parameters(semicolon + rest))
         if not call_id.strip() or "to-tag" not in found or "from-tag" not in found:
             return None
@@ -415,7 +532,8 @@ class Message:
         body = self.body
         if not body:
             return None
-        return _find_part(body, self.header("content-type") or "", b"application/sdp", 0)
+        kind = self.header("content-type") or ""
+        return body if kind == "application/sdp" else _find_part(body, kind, b"application/sdp", 0)
 
 
 def parse(data: bytes) -> Message:
@@ -441,37 +559,94 @@ def _find(data: bytes, octet: cython.int, at: cython.Py_ssize_t, end: cython.Py_
     return end if found < 0 else found
 
 
-def _is_tidy(data: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
-    """Whether each line of `data[at:end]` ends with CRLF and none is folded."""
-    while True:
-        at = _find(data, LF, at, end)
-        if at >= end:
-            return True
-        if at == 0 or data[at - 1] != CR or data[at + 1] == SPACE or data[at + 1] == TAB:
-            return False
+def _begins(data: bytes, what: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
+    """Whether `data[at:end]` begins with `what`, letter for letter."""
+    if cython.compiled:
+        return begins_with(data, what, at, end)  # type: ignore[name-defined] # noqa: F821
+    return data.startswith(what, at, end)
+
+
+def _start(data: bytes, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Where a start line may begin: behind any line ends."""
+    at: cython.Py_ssize_t = 0
+    while at < end and (data[at] == CR or data[at] == LF):
         at += 1
+    return at
 
 
-def _needed(head: bytes, at: cython.Py_ssize_t, colon: cython.Py_ssize_t) -> cython.int:
-    """Which of the five that identify a message is named at `at`; 0: none of them."""
-    stop: cython.Py_ssize_t = _name_end(head, at, colon)
-    if stop - at == 1:
-        if _is(head, at, stop, b"v"):
-            return VIA
-        if _is(head, at, stop, b"f"):
-            return FROM
-        if _is(head, at, stop, b"t"):
-            return TO
-        return CALL_ID if _is(head, at, stop, b"i") else 0
-    if stop - at == 2:
-        return TO if _is(head, at, stop, b"to") else 0
-    if stop - at == 3:
-        return VIA if _is(head, at, stop, b"via") else 0
-    if stop - at == 4:
-        if _is(head, at, stop, b"from"):
-            return FROM
-        return CSEQ if _is(head, at, stop, b"cseq") else 0
-    return CALL_ID if stop - at == 7 and _is(head, at, stop, b"call-id") else 0
+def _token_end(data: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Where the token (25.1) at `at` ends."""
+    octet: cython.int
+    while at < end:
+        octet = data[at]
+        if not (97 <= octet | LOWER <= 122 or 48 <= octet <= 57 or octet in b".!%*_+`'~-"):
+            break
+        at += 1
+    return at
+
+
+def _looks_like_status(data: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
+    """Whether at `at` are a version, blanks and a status."""
+    if end - at < 4 or not (_is_digit(data[at]) and data[at + 1] == DOT and _is_digit(data[at + 2])):
+        return False
+    at += 3
+    if data[at] != SPACE:
+        return False
+    while at < end and data[at] == SPACE:
+        at += 1
+    return _status(data, at, end) != 0
+
+
+def _status(data: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
+    """The three digits at `at`, from 100 to 699; 0 where there is something else, or a fourth."""
+    if end - at < 3 or not (_is_digit(data[at]) and _is_digit(data[at + 1]) and _is_digit(data[at + 2])):
+        return 0
+    if end - at > 3 and _is_digit(data[at + 3]):
+        return 0
+    status: cython.int = 100 * data[at] + 10 * data[at + 1] + data[at + 2] - 111 * 48
+    return status if 100 <= status < 700 else 0
+
+
+def _is_digit(octet: cython.int) -> cython.bint:
+    return 48 <= octet <= 57
+
+
+def _method(head: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str | None:
+    """Which of the usual methods `head[at:end]` is; None for any other."""
+    word: bytes
+    method: str
+    for word, method in _NAMED:
+        if end - at == len(word) and _begins(head, word, at, end):
+            return method
+    return None
+
+
+def _needed(head: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.int:
+    """Which of the five that identify a message is the name `head[at:stop]`; 0: none of them."""
+    first: cython.int = head[at] | LOWER
+    length: cython.Py_ssize_t = stop - at
+    if first == ord("c"):
+        if length == 7 and _is(head, at, stop, b"call-id"):
+            return CALL_ID
+        return CSEQ if length == 4 and _is(head, at, stop, b"cseq") else 0
+    if first == ord("v"):
+        return VIA if length == 1 or (length == 3 and _is(head, at, stop, b"via")) else 0
+    if first == ord("f"):
+        return FROM if length == 1 or (length == 4 and _is(head, at, stop, b"from")) else 0
+    if first == ord("t"):
+        return TO if length == 1 or (length == 2 and _is(head, at, stop, b"to")) else 0
+    return CALL_ID if first == ord("i") and length == 1 else 0
+
+
+def _mark(first: cython.int, length: cython.Py_ssize_t) -> cython.ulonglong:
+    """The bit of `_names` that names of that first letter and length share."""
+    bit: cython.ulonglong = 1
+    return bit << (((first | LOWER) + 7 * length) & 63)
+
+
+def _is_blank(head: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.bint:
+    """Whether nothing is left of a value that begins at `at`."""
+    return at >= stop or (not 33 <= head[at] <= 126 and not _text(head, at, stop))
 
 
 def _name_end(head: bytes, at: cython.Py_ssize_t, colon: cython.Py_ssize_t) -> cython.Py_ssize_t:
@@ -502,7 +677,9 @@ def _text(head: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> str:
         at += 1
     if at < stop and head[stop - 1] == CR:
         stop -= 1
-    return stripped(head[at:stop].decode("utf-8", "backslashreplace"))
+    text = head[at:stop].decode("utf-8", "backslashreplace")
+    # Most text has nothing to strip, which its ends show.
+    return text if at < stop and 33 <= head[at] <= 126 and 33 <= head[stop - 1] <= 126 else text.strip()
 
 
 def stripped(text: str) -> str:
@@ -527,46 +704,89 @@ def digits(text: str, most: cython.Py_ssize_t) -> cython.longlong:
     return value
 
 
-@lru_cache(maxsize=1024)  # what is asked for comes from our code and configuration
+_spelled: dict[str, tuple[bytes, bytes]] = {}
+
+
 def _spellings(name: str) -> tuple[bytes, bytes]:
     """(long name, compact form or b"") of a header, both in lower case."""
-    name = name.strip().lower()
-    long = _COMPACT.get(name, name)
-    return long.encode(), _SHORT.get(long, "").encode()
+    known: tuple[bytes, bytes] | None = _spelled.get(name)
+    if known is None:
+        if len(_spelled) >= _SPELLINGS_MAX:  # what is asked for comes from our code and configuration
+            _spelled.clear()
+        lowered = name.strip().lower()
+        long = _COMPACT.get(lowered, lowered)
+        known = _spelled[name] = long.encode(), _SHORT.get(long, "").encode()
+    return known
+
+
+def _request_line(line: str) -> list[str]:
+    """Method, Request-URI and version of a Request-Line (7.1)."""
+    words = line.split(" ")
+    if len(words) == 3:
+        return words
+    # Blanks doubled, trailing or in the URI: method first, version last, URI between.
+    method, _, rest = line.strip().partition(" ")
+    uri, _, version = rest.strip().rpartition(" ")
+    return [method, uri.strip(), version]
 
 
 # Values
 
 
-def _tag(value: str) -> str:
-    """The tag of a From or To value; "" if there is none."""
+def _tag_at(head: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str:
+    """The tag of the From or To value `head[at:end]`; "" if there is none."""
     # 20.10: parameters after the bracket are the header's; without brackets all of them are.
-    close: cython.Py_ssize_t = value.rfind(">") + 1
-    at: cython.Py_ssize_t = value.find(";tag=", close)
-    stop: cython.Py_ssize_t
-    if at >= 0 and value.find('"', close) < 0:
-        stop = value.find(";", at + 5)
-        return stripped(value[at + 5 : stop] if stop >= 0 else value[at + 5 :])
-    if at < 0 and "tag" not in value and "tag" not in value.lower():
-        return ""
-    return dict(_parameters(_address(value)[1])).get("tag", "")
+    close: cython.Py_ssize_t = end
+    while close > at and head[close - 1] != GREATER:
+        close -= 1
+    if close == end == _find(head, GREATER, at, end) + 1 and _find(head, LESS, at, end) < end:
+        return ""  # one bracket closes, and nothing follows
+    tag = _parameter_at(head, b";tag=", close, end)
+    if tag is not None:
+        return tag
+    value = _text(head, at, end)
+    return dict(_parameters(_address(value)[1])).get("tag", "") if "tag" in value.lower() else ""
 
 
-def _branch(via: str) -> str:
-    """The branch parameter of a Via value; "" if there is none."""
-    at: cython.Py_ssize_t = via.find(";branch=")
-    stop: cython.Py_ssize_t
-    if at >= 0 and '"' not in via:
-        stop = via.find(";", at + 8)
-        return stripped(via[at + 8 : stop] if stop >= 0 else via[at + 8 :])
-    return dict(_parameters(via)).get("branch", "")
+def _branch_at(head: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str:
+    """The branch parameter of the first of the Via values `head[at:end]`; "" if there is none."""
+    if _find(head, COMMA, at, end) < end:
+        head = _split_list(_text(head, at, end))[0].encode()
+        at, end = 0, len(head)
+    branch = _parameter_at(head, b";branch=", at, end)
+    return dict(_parameters(_text(head, at, end))).get("branch", "") if branch is None else branch
+
+
+def _parameter_at(head: bytes, name: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str | None:
+    """What follows `name`, which is `;...=`, in `head[at:end]`; None where a closer look must decide."""
+    if _find(head, QUOTE, at, end) < end:
+        return None
+    at = _find(head, SEMICOLON, at, end)
+    while at < end:
+        if _begins(head, name, at, end):
+            at += len(name)
+            return _text(head, at, _find(head, SEMICOLON, at, end))
+        at = _find(head, SEMICOLON, at + 1, end)
+    return None
+
+
+def _seconds(text: str | None) -> int | None:
+    """The number with which a value begins; None where there is none, or one of more than ten digits."""
+    length: cython.Py_ssize_t = 0
+    if text is None:
+        return None
+    while length < len(text) and "0" <= text[length] <= "9":
+        length += 1
+    seconds: cython.longlong = digits(text[:length], 10)
+    return seconds if seconds >= 0 else None
 
 
 def _address(value: str) -> tuple[str, str]:
     """(URI, header parameters) of `name-addr / addr-spec` (20.10)."""
     opened: cython.Py_ssize_t = value.find("<")
     closed: cython.Py_ssize_t = value.find(">", opened) if opened >= 0 else -1
-    if closed >= 0 and value.find('"', 0, opened) < 0:  # no display name, or one without quotes
+    # Where every quote before it is closed again, the first bracket is not inside a display name.
+    if closed >= 0 and not (value.count('"', 0, opened) & 1 or value.find("\\", 0, opened) >= 0):
         return stripped(value[opened + 1 : closed]), value[closed + 1 :]
     matched = _NAME_ADDR.match(value)
     if matched:
@@ -586,8 +806,8 @@ def _parameters(text: str) -> list[tuple[str, str]]:
 
 
 def _unquoted(value: str) -> str:
-    if len(value) > 1 and value[0] == value[-1] == '"':
-        return re.sub(r"\\(.)", r"\1", value[1:-1])
+    if len(value) > 1 and value.startswith('"') and value.endswith('"'):
+        return re.sub(r"\\(.)", r"\1", value[1 : len(value) - 1])
     return value
 
 

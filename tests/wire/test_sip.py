@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -444,6 +445,139 @@ def test_redacted_names_are_ascii_tokens_at_the_start_of_a_line():
 )
 def test_looks_like_sip(data, expected):
     assert sip.looks_like_sip(data) is expected
+
+
+# Forms that are read by their bytes
+
+LOOKS = re.compile(
+    rb"[\r\n]*+(?:SIP/[0-9]\.[0-9] ++[1-6][0-9]{2}(?![0-9])|[A-Za-z0-9.!%*_+`'~-]{1,64}(?= )[^\n]* SIP/)",
+    re.IGNORECASE,
+)
+START_PIECES = [
+    b"SIP/2.0",
+    b"sip/",
+    b" SIP/",
+    b" ",
+    b"\r\n",
+    b"/",
+    b"2.0",
+    b"200",
+    b"7",
+    b"\n",
+    b"INVITE",
+    b"x*" * 31,
+    b"a",
+    b"\xd3",
+]
+
+
+@given(st.lists(st.sampled_from(START_PIECES) | st.binary(max_size=3), max_size=9).map(b"".join))
+@settings(max_examples=1000)
+def test_what_looks_like_sip_is_what_the_grammar_says(data):
+    assert sip.looks_like_sip(data) == bool(LOOKS.match(data))
+
+
+@pytest.mark.parametrize("before", [4090, 4091, 4092])
+def test_what_looks_like_sip_begins_within_its_first_4096_octets(before):
+    line = b"INVITE " + b"a" * (before - 7) + b" SIP/2.0"
+    assert sip.looks_like_sip(line) == (before <= 4091)
+
+
+OTHERS = st.lists(
+    st.sampled_from([";epid=1", ";x", ';note="a;tag=no;branch=no"', "; lr", ";tags=no"]), max_size=2
+)
+
+
+@given(
+    display=st.sampled_from(["", "Bob ", '"Bob" ', '"a;tag=no" ', '"x > y" ', '"q\\" <" ', "\t"]),
+    uri=st.sampled_from(["sip:a@b", "sip:tag@b;tag=no", "sip:a@b;user=phone?x=tag", ""]),
+    before=OTHERS.map("".join),
+    tag=st.sampled_from(["", ";tag=t1", ";TAG=t1", "; tag = t1", ';tag="t1"', ";tag=t1;tag=t2", " ;tag=t1 "]),
+    after=OTHERS.map("".join),
+    name=st.sampled_from(["From", "f", "FROM "]),
+)
+def test_tag_is_found_however_it_is_written(display, uri, before, tag, after, name):
+    message = sip.parse(with_header(f"{name}: {display}<{uri}>{before}{tag}{after}", "From"))
+    assert message.from_tag == ("t1" if tag else "")
+    assert message.from_text == f"{display}<{uri}>{before}{tag}{after}".strip()
+
+
+@given(
+    before=OTHERS.map("".join),
+    branch=st.sampled_from(["", ";branch=z9", ";Branch=z9", "; branch = z9", ';branch="z9"', ";branch=z9 "]),
+    after=OTHERS.map("".join),
+    more=st.sampled_from(["", ", SIP/2.0/UDP b;branch=no", ',SIP/2.0/UDP b;x="y"']),
+)
+def test_branch_is_that_of_the_first_via_value(before, branch, after, more):
+    message = sip.parse(with_header(f"Via: SIP/2.0/UDP a{before}{branch}{after}{more}", "Via"))
+    assert message.branch == ("z9" if branch else "")
+    assert message.top_via == f"SIP/2.0/UDP a{before}{branch}{after}".strip()
+
+
+START_LINES = [
+    "INVITE sip:a@b SIP/2.0", "SIP/2.0 200 OK", "SIP/2.0 180", "SIP/2.0 200OK", "SIP/2.0  486  Busy  Here ",
+    "sip/2.0 200 OK", "FOO sip:a SIP/2.0", "BYE  sip:a  SIP/2.0 ", "ACK <sip:a b> SIP/2.0",
+    "BYE sip:a sip/2.0", "INVITE  SIP/2.0", "SIP/2.0 099 x", "SIP/2.0 2000 x",
+]  # fmt: skip
+HEADER_LINES = [
+    "Via: SIP/2.0/UDP a;branch=z9", "v:SIP/2.0/UDP b", "From: <sip:a>;tag=1", "f : sip:b;tag=2", "To:",
+    "t: <sip:c>", "Call-ID: one", "i:", "I: two", "CSeq: 1 INVITE", "cseq:\t2  BYE", "CSeq: 3\tACK",
+    "CSeq: x INVITE", "CSeq: 7 FOO", "Supported: timer", "k: 100rel", "Session-Expires: 1800;refresher=uac",
+    "x: 90", "Retry-After: 12345678901", "X-CID: a", "no colon", ": nameless", "Content-Length: 3",
+    "\u00a0: x", "To: \u00a0", "Subject: \u00e9\u2028",
+]  # fmt: skip
+ASKED = [
+    "via", "FROM", "to", "t", "Call-ID", "cseq", "supported", "Session-Expires", "X", "retry-after",
+    "X-CID", "x-cie", "", "content-length", "l", "subject", "absent",
+]  # fmt: skip
+
+
+def known_of(data):
+    """Everything that can be asked of a message but its bytes."""
+    try:
+        message = sip.parse(data)
+    except WireError as error:
+        return error.reason
+    names = [name for name in dir(message) if not name.startswith("_")]
+    values = {
+        name: getattr(message, name) for name in names if name not in ("data", "body", "sdp", "truncated")
+    }
+    headers = {name: (message.header(name), message.headers(name)) for name in ASKED}
+    return {name: value for name, value in values.items() if not callable(value)}, headers
+
+
+@given(start=st.sampled_from(START_LINES), lines=st.permutations(HEADER_LINES), count=st.integers(0, 26))
+@settings(max_examples=300, deadline=None)
+def test_headers_are_the_same_in_place_and_unfolded(start, lines, count):
+    head = "\r\n".join([start, *lines[:count], "Last: x"]) + "\r\n\r\n"
+    data = head.encode()
+    assert (
+        known_of(data)
+        == known_of(data.replace(b"\r\n", b"\n"))
+        == known_of(data.replace(b" x\r", b"\r\n x\r"))
+    )
+
+
+@given(lines=st.permutations(HEADER_LINES), count=st.integers(0, 26), name=st.sampled_from(ASKED))
+@settings(max_examples=300, deadline=None)
+def test_header_is_each_line_that_has_its_name(lines, count, name):
+    compact = {"v": "via", "f": "from", "t": "to", "i": "call-id", "k": "supported", "l": "content-length"}
+    compact |= {"x": "session-expires"}
+
+    def long(text):
+        text = text.strip("\0\t ").lower()
+        return compact.get(text, text)
+
+    lines = [line for line in lines[:count] if not line.startswith("CSeq")]
+    message = sip.parse(request("".join(line + "\r\n" for line in lines)))
+    text = message.data.decode().partition("\r\n\r\n")[0].split("\r\n")[1:]
+    expected = [
+        line.partition(":")[2].strip()
+        for line in text
+        if ":" in line and long(line.partition(":")[0]) == long(name)
+    ]
+    assert message.headers(name) == expected
+    assert message.header(name) == (expected[0] if expected else None)
 
 
 # Any bytes
