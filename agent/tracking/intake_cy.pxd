@@ -10,7 +10,9 @@ cdef enum:
 cdef class Intake:
     cdef readonly long long duplicates
     cdef readonly object budget
-    cdef object _sides, _media, _rejects, _recent, _fragments, _tcp
+    cdef object _sides, _media, _rejects, _fragments, _tcp
+    cdef dict _recent, _before
+    cdef long long _since_ns
     cdef Signalling _signalling
     cdef Decoder _decoder
     cdef bint _single_span

@@ -7,7 +7,7 @@ is dropped; RTCP goes to `media`, SIP within its source's budget to `signalling`
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 
 from agent.errors import Reason, WireError
 from agent.tracking.budget import Budget
@@ -55,14 +55,16 @@ class Intake:
         self._fragments = Fragments()
         self._tcp = TcpStreams()
         self._decoder = Decoder()
-        # (payload, both sockets) to (when, by which path), of the newest 20 ms; oldest first
-        self._recent: OrderedDict[tuple[bytes, str, int, str, int], tuple[int, int]] = OrderedDict()
+        # Packets met since `_since_ns`, at most 20 ms ago, and those of as long before; the last of each key
+        self._recent: dict[Packet, Packet] = {}
+        self._before: dict[Packet, Packet] = {}
+        self._since_ns = 0
 
     def follow(self, before: Intake, same_clock: bool) -> None:
         """Take over what is half assembled; where the clock was set, what was stamped by it stays behind."""
         self._fragments, self._tcp = before._fragments, before._tcp
         if same_clock:
-            self._recent = before._recent
+            self._recent, self._before, self._since_ns = before._recent, before._before, before._since_ns
             before.budget.rate = self.budget.rate  # what may be parsed is the new configuration's to say
             self.budget = before.budget
 
@@ -72,7 +74,7 @@ class Intake:
             "fragments": len(self._fragments),
             "tcp_streams": len(self._tcp),
             "sip_sources": len(self.budget),
-            "digests": len(self._recent),
+            "digests": len(self._recent) + len(self._before),
         }
 
     def hold(self, data: bytes | bytearray | memoryview) -> None:
@@ -89,7 +91,7 @@ class Intake:
     ) -> None:
         """The frame of `captured` bytes at `data[offset:]`; `data` is what was given to `hold`."""
         try:
-            packet = read(self._decoder, data, offset, captured, stamp_ns, origin)
+            packet = read(self._decoder, offset, captured, stamp_ns, origin)
         except WireError as error:
             self._rejects[error.reason] += 1
             return
@@ -145,22 +147,20 @@ class Intake:
 
         SIP through the same path too: its shortest retransmission comes after 500 ms (RFC 3261 T1).
         """
-        recent = self._recent
-        key = (packet.payload, packet.src, packet.src_port, packet.dst, packet.dst_port)
-        seen: tuple[int, int] | None = recent.get(key)
-        seen_ns: cython.longlong
-        oldest_ns: cython.longlong
-        if seen is not None:
-            seen_ns = seen[0]
-            if packet.stamp_ns - seen_ns <= COPY_NS and not (by_path and packet.path == seen[1]):
-                return True
-            recent.move_to_end(key)
-        recent[key] = (packet.stamp_ns, packet.path)
-        while True:
-            oldest_ns = next(iter(recent.values()))[0]
-            if len(recent) <= MAX_COPIES and -COPY_NS <= packet.stamp_ns - oldest_ns <= COPY_NS:
-                return False
-            recent.popitem(last=False)
+        seen: Packet | None = self._recent.get(packet)
+        if seen is None:
+            seen = self._before.get(packet)
+        if (
+            seen is not None
+            and -COPY_NS <= packet.stamp_ns - seen.stamp_ns <= COPY_NS
+            and not (by_path and packet.path == seen.path)
+        ):
+            return True
+        full: cython.bint = len(self._recent) >= MAX_COPIES
+        if full or not -COPY_NS <= packet.stamp_ns - self._since_ns <= COPY_NS:
+            self._before, self._recent, self._since_ns = self._recent, {}, packet.stamp_ns
+        self._recent[packet] = packet
+        return False
 
     def _sip(self, packet: Packet, data: bytes) -> None:
         if self.budget.rate:
@@ -180,16 +180,15 @@ def _rejoined(fragment: Packet, whole: bytes) -> Packet | None:
     """The UDP datagram of reassembled fragments; None for other protocols and short ones (RFC 768)."""
     if fragment.protocol != UDP_PROTOCOL or len(whole) < UDP_HEADER:
         return None
-    payload = whole[UDP_HEADER:]
-    return Packet(
-        UDP,
-        fragment.src,
-        int.from_bytes(whole[:2], "big"),
-        fragment.dst,
-        int.from_bytes(whole[2:4], "big"),
-        payload,
-        len(payload),
-        fragment.stamp_ns,
-        fragment.path,
-        fragment.protocol,
-    )
+    packet: Packet = Packet()
+    packet.kind = UDP
+    packet.src = fragment.src
+    packet.src_port = int.from_bytes(whole[:2], "big")
+    packet.dst = fragment.dst
+    packet.dst_port = int.from_bytes(whole[2:4], "big")
+    packet.payload = whole[UDP_HEADER:]
+    packet.length = len(packet.payload)
+    packet.stamp_ns = fragment.stamp_ns
+    packet.path = fragment.path
+    packet.protocol = fragment.protocol
+    return packet

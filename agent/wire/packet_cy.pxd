@@ -85,6 +85,10 @@ cdef inline Octets octets_of(Decoder decoder, unsigned long long at, unsigned lo
     cdef Octets last = &decoder.view[at + count - 1]
     return &decoder.view[at] if last else NULL
 
+# A copy of them; `count` may be 0.
+cdef inline bytes bytes_of(Decoder decoder, unsigned long long at, unsigned long long count):
+    return (<const char *>octets_of(decoder, at, count))[:count] if count else b""
+
 @cython.final
 @cython.no_gc
 cdef class Packet:
@@ -95,4 +99,6 @@ cdef class Packet:
     cdef readonly long long identification, fragment_offset, seq, flags
     cdef readonly bint more_fragments
 
-cpdef Packet read(Decoder decoder, object data, long long offset, long long captured, long long stamp_ns, long long origin)
+cdef dict _dotted
+cpdef str address(unsigned long long high, unsigned long long low)
+cpdef Packet read(Decoder decoder, long long offset, long long captured, long long stamp_ns, long long origin)

@@ -29,6 +29,9 @@ if not cython.compiled:  # packet_cy.pxd holds the same values for the compiler
     def octets_of(decoder: Decoder, at: int, count: int) -> Octets:
         return decoder.view[at : at + count]
 
+    def bytes_of(decoder: Decoder, at: int, count: int) -> bytes:
+        return bytes(decoder.view[at : at + count])
+
     def load16(octets: Octets, at: int) -> int:
         return octets[at] << 8 | octets[at + 1]
 
@@ -51,6 +54,9 @@ REASONS = {
     -7: Reason.TCP_MALFORMED,
     -8: Reason.RTP_MALFORMED,
 }
+
+
+MAX_TEXTS = 65_536  # addresses whose text is kept
 
 
 class Decoder:
@@ -471,41 +477,60 @@ class Packet:
     is the IP payload; for TCP the segment's data; empty for anything else than UDP, TCP and fragments.
     """
 
-    def __init__(
-        self,
-        kind: int,
-        src: str,
-        src_port: int,
-        dst: str,
-        dst_port: int,
-        payload: bytes,
-        length: int,
-        stamp_ns: int,
-        path: int,
-        protocol: int = 0,
-    ) -> None:
-        self.kind = kind
-        self.src = src
-        self.src_port = src_port
-        self.dst = dst
-        self.dst_port = dst_port
-        self.payload = payload
-        self.length = length
-        self.stamp_ns = stamp_ns
-        self.path = path
-        self.protocol = protocol
+    def __init__(self) -> None:
+        """Nothing yet: who makes one sets what it is."""
+        self.kind: cython.int = NOT_IP
+        self.src = ""
+        self.src_port = 0
+        self.dst = ""
+        self.dst_port = 0
+        self.payload = b""
+        self.length = 0
+        self.stamp_ns = 0
+        self.path = 0
+        self.protocol = 0
         self.identification = 0
         self.fragment_offset = 0
         self.more_fragments = False
         self.seq = 0
         self.flags = 0
 
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same bytes between the same sockets."""
+        if not isinstance(other, Packet):
+            return NotImplemented
+        that: Packet = other
+        if self.src_port != that.src_port or self.dst_port != that.dst_port:
+            return False
+        return self.payload == that.payload and self.src == that.src and self.dst == that.dst
 
-@lru_cache(maxsize=65536)
-def address(high: int, low: int) -> str:
+    def __hash__(self) -> int:
+        # Senders choose all of it. Texts hash with a secret; ports are multiplied into it, so that nobody
+        # can tell which pairs of them meet.
+        src: cython.ulonglong = hash(self.src)
+        dst: cython.ulonglong = hash(self.dst)
+        payload: cython.ulonglong = hash(self.payload)
+        return payload ^ src * (2 * self.src_port + 1) ^ dst * (2 * self.dst_port + 1)  # type: ignore[no-any-return]
+
+
+_dotted: dict[int, str] = {}  # IPv4 addresses by number
+
+
+def address(high: cython.ulonglong, low: cython.ulonglong) -> str:
     """The canonical text of an address: dotted for IPv4 (and v4-mapped), RFC 5952 for IPv6."""
-    if high == 0 and low >> 32 == 0xFFFF:
-        return f"{low >> 24 & 0xFF}.{low >> 16 & 0xFF}.{low >> 8 & 0xFF}.{low & 0xFF}"
+    if high or low >> 32 != 0xFFFF:
+        return _rfc5952(high, low)
+    text: str | None = _dotted.get(low)
+    if text is None:
+        if len(_dotted) >= MAX_TEXTS:  # addresses come from the wire
+            _dotted.clear()
+        text = f"{low >> 24 & 0xFF}.{low >> 16 & 0xFF}.{low >> 8 & 0xFF}.{low & 0xFF}"
+        _dotted[low] = text
+    return text
+
+
+@lru_cache(maxsize=MAX_TEXTS)
+def _rfc5952(high: int, low: int) -> str:
     import socket  # with what it brings in 6 ms a start, and few hosts have IPv6
 
     return socket.inet_ntop(socket.AF_INET6, high.to_bytes(8, "big") + low.to_bytes(8, "big"))
@@ -531,46 +556,40 @@ def packet(
     """
     decoder = Decoder()
     decoder.attach(data)
-    return read(decoder, data, offset, captured, stamp_ns, origin)
+    return read(decoder, offset, captured, stamp_ns, origin)
 
 
 def read(
     decoder: Decoder,
-    data: bytes | bytearray | memoryview,
     offset: cython.longlong,
     captured: cython.longlong,
     stamp_ns: cython.longlong,
     origin: cython.longlong,
 ) -> Packet:
-    """`packet` with a decoder that is attached to `data` already. Raises WireError as that does."""
-    start: cython.longlong
+    """`packet` of what `decoder` is attached to. Raises WireError as that does."""
     kind: cython.int = decoder.frame(offset, captured, origin)
     if kind < 0:
         raise WireError(REASONS[kind])
+    packet: Packet = Packet()
+    packet.kind = kind
+    packet.stamp_ns = stamp_ns
+    packet.path = decoder.path
     if kind == NOT_IP:
-        return Packet(kind, "", 0, "", 0, b"", 0, stamp_ns, decoder.path)
-    src = address(decoder.src_hi, decoder.src_lo)
-    dst = address(decoder.dst_hi, decoder.dst_lo)
+        return packet
+    packet.src = address(decoder.src_hi, decoder.src_lo)
+    packet.dst = address(decoder.dst_hi, decoder.dst_lo)
+    packet.protocol = decoder.protocol
     if kind == OTHER_IP:
-        return Packet(kind, src, 0, dst, 0, b"", 0, stamp_ns, decoder.path, decoder.protocol)
-    start = decoder.payload_offset
-    result = Packet(
-        kind,
-        src,
-        decoder.src_port,
-        dst,
-        decoder.dst_port,
-        bytes(data[start : start + decoder.payload_captured]),
-        decoder.payload_length,
-        stamp_ns,
-        decoder.path,
-        decoder.protocol,
-    )
+        return packet
+    packet.src_port = decoder.src_port
+    packet.dst_port = decoder.dst_port
+    packet.payload = bytes_of(decoder, decoder.payload_offset, decoder.payload_captured)
+    packet.length = decoder.payload_length
     if kind == FRAGMENT:
-        result.identification = decoder.identification
-        result.fragment_offset = decoder.fragment_offset
-        result.more_fragments = decoder.more_fragments != 0
+        packet.identification = decoder.identification
+        packet.fragment_offset = decoder.fragment_offset
+        packet.more_fragments = decoder.more_fragments != 0
     elif kind == TCP:
-        result.seq = decoder.tcp_seq
-        result.flags = decoder.tcp_flags
-    return result
+        packet.seq = decoder.tcp_seq
+        packet.flags = decoder.tcp_flags
+    return packet

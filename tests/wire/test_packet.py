@@ -272,7 +272,7 @@ def outcome(function: Callable[..., Any], *arguments: Any) -> object:
     return [getattr(packet, name) for name in PACKET_FIELDS]
 
 
-PACKET_FIELDS = list(vars(SOURCE.Packet(0, "", 0, "", 0, b"", 0, 0, 0)))
+PACKET_FIELDS = list(vars(SOURCE.Packet()))
 START = st.sampled_from([data for _, data in [*LAYERS.values(), *V6_LAYERS.values()]])
 LINKS = st.sampled_from([0, 1, 101, 108, 113, 147, 228, 229, 276])
 
@@ -293,6 +293,23 @@ class TestAnyBytes:
         results = [outcome(module.packet, padded, 5, len(data), 9, where) for module in (packet_cy, SOURCE)]
         assert results[0] == results[1]
         assert results[0] == outcome(packet_cy.packet, data, 0, len(data), 9, where)
+
+
+class TestSame:
+    @given(ports=st.tuples(st.integers(0, 65535), st.integers(0, 65535)), last=st.sampled_from([b"", b"x"]))
+    def test_packets_are_equal_whose_sockets_and_bytes_are(self, ports: tuple[int, int], last: bytes) -> None:
+        for module in (packet_cy, SOURCE):
+            plain, other = (
+                module.packet(data, 0, len(data), stamp_ns, frame.origin(1, stamp_ns))
+                for stamp_ns, data in (
+                    (1, ether(ipv4(udp()))),
+                    (2, ether(ipv4(struct.pack(">HH", *ports) + udp(PAYLOAD + last)[4:]))),
+                )
+            )
+            assert (plain == other) == (ports == (5060, 5080) and not last)
+            assert plain != other or hash(plain) == hash(other)
+            assert plain == module.packet(ether(ipv4(udp())), 0, 99, 3, frame.origin(1, 0))
+            assert plain != plain.payload
 
 
 RTP = bytes.fromhex("8000012c00000a00deadbeef") + bytes(20)
