@@ -13,6 +13,7 @@ cdef enum:
     SEMICOLON = 59
     LESS = 60
     GREATER = 62
+    BACKSLASH = 92
     LOWER = 32
 
     VIA = 1
@@ -20,6 +21,9 @@ cdef enum:
     TO = 3
     CALL_ID = 4
     CSEQ = 5
+
+    LOOKED_AT = 4096
+    METHOD_MAX = 64
 
 cdef extern from *:
     """
@@ -38,6 +42,8 @@ cdef extern from *:
             && memcmp(PyBytes_AS_STRING(data) + at, PyBytes_AS_STRING(what), (size_t)size) == 0;
     }
     """
+    const long long DIGITS_END "10000000000LL"
+    const long long CSEQ_MAX "0xFFFFFFFFLL"
     bint begins_with "sbcwatch_begins_with"(bytes data, bytes what, Py_ssize_t at, Py_ssize_t end)
     Py_ssize_t find_octet "sbcwatch_find_octet"(bytes data, int octet, Py_ssize_t at, Py_ssize_t end)
 
@@ -59,10 +65,12 @@ cdef str _text(bytes head, Py_ssize_t at, Py_ssize_t stop)
 cpdef str stripped(str text)
 cpdef long long digits(str text, Py_ssize_t most) except -2
 cdef tuple _spellings(str name)
-cdef dict _spelled
+cdef dict _spelled, _known_uris
+cpdef object parse_uri(str text)
 cdef tuple _NAMED
 cdef object _read_uri(str text)
 cdef tuple _address(str value)
+cdef str _address_at(bytes head, Py_ssize_t at, Py_ssize_t end)
 cdef str _tag_at(bytes head, Py_ssize_t at, Py_ssize_t end)
 cdef str _branch_at(bytes head, Py_ssize_t at, Py_ssize_t end)
 cdef str _parameter_at(bytes head, bytes name, Py_ssize_t at, Py_ssize_t end)
@@ -78,7 +86,7 @@ cdef class Message:
     cdef object _from, _to, _request
     cdef bytes _head
     cdef unsigned long long _names
-    cdef Py_ssize_t _line, _line_end, _at, _end, _body_at
+    cdef Py_ssize_t _line, _line_end, _uri_at, _uri_end, _at, _end, _body_at
     cdef Py_ssize_t _via_at, _via_end, _from_at, _from_end, _to_at, _to_end, _cseq_at, _cseq_end
     cdef bint _whole
 

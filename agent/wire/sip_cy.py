@@ -23,14 +23,19 @@ except ModuleNotFoundError:
     from agent import uncompiled as cython
 
 if not cython.compiled:  # sip_cy.pxd holds the same values for the compiler
-    TAB, LF, CR, SPACE, QUOTE, COMMA, DOT, SLASH, COLON, SEMICOLON, LESS, GREATER = b'\t\n\r ",./:;<>'
+    TAB, LF, CR, SPACE, QUOTE, COMMA, DOT, SLASH, COLON, SEMICOLON, LESS, GREATER, BACKSLASH = (
+        b'\t\n\r ",./:;<>\\'
+    )
     LOWER = 32  # the bit by which a letter differs from its capital
     VIA, FROM, TO, CALL_ID, CSEQ = range(1, 6)
+    DIGITS_END = 10_000_000_000  # what `digits` reads is less
+    CSEQ_MAX = 0xFFFF_FFFF  # 8.1.1.5: a 32-bit unsigned integer
+    LOOKED_AT = 4096  # octets in which a start line is looked for
+    METHOD_MAX = 64  # characters of the method in what looks like SIP
 
 _ERRORS = "backslashreplace"
-_DIGITS_END = 10_000_000_000  # what `digits` reads is less
-_CSEQ_MAX = 0xFFFF_FFFF  # 8.1.1.5: a 32-bit unsigned integer
 _URI_KEPT = 64  # characters of a URI that may be kept read
+_URIS_KEPT = 1024
 _NESTING_MAX = 3  # multipart in multipart in ...: the depth is the sender's choice, the stack is ours
 
 # 7.3.3 and the IANA registry of compact forms
@@ -61,8 +66,6 @@ _QUOTE_REST = re.compile(r'(?:[^"\\]|\\.)*+"', re.DOTALL)
 _URI = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)\s*:(.*)", re.DOTALL)
 _HOST = re.compile(r"\s*(?:\[([^\]]*)\]?|([^\s:;?>]*))\s*(?::\s*(\d{1,5}))?")
 
-_LOOKED_AT = 4096  # octets in which a start line is looked for
-_METHOD_MAX = 64  # characters of the method in what looks like SIP
 # What start lines and CSeqs name, the frequent first.
 _METHODS = (
     "INVITE", "ACK", "BYE", "OPTIONS", "REGISTER", "CANCEL", "PRACK", "UPDATE", "INFO", "SUBSCRIBE", "NOTIFY",
@@ -83,12 +86,18 @@ class Uri(NamedTuple):
 
 def parse_uri(text: str) -> Uri:
     """The parts of a URI (RFC 3261 19.1, RFC 3966); empty strings for what is not there."""
-    return _known_uri(text) if len(text) <= _URI_KEPT else _read_uri(text)
+    known: Uri | None = _known_uris.get(text)
+    if known is None:
+        known = _read_uri(text)
+        if len(text) <= _URI_KEPT:
+            if len(_known_uris) >= _URIS_KEPT:
+                _known_uris.clear()
+            _known_uris[text] = known
+    return known
 
 
-@lru_cache(maxsize=1024)  # both legs of a call have the same users, and so have its retransmissions
-def _known_uri(text: str) -> Uri:
-    return _read_uri(text)
+# Both legs of a call have the same users, and so have its retransmissions.
+_known_uris: dict[str, Uri] = {}
 
 
 def _read_uri(text: str) -> Uri:
@@ -123,12 +132,12 @@ def _read_uri(text: str) -> Uri:
 def looks_like_sip(data: bytes) -> cython.bint:
     """Whether a datagram or stream position begins with a SIP start line (leading CRLFs allowed, 7.5)."""
     slash: cython.Py_ssize_t
-    end: cython.Py_ssize_t = min(len(data), _LOOKED_AT)
+    end: cython.Py_ssize_t = min(len(data), LOOKED_AT)
     at: cython.Py_ssize_t = _start(data, end)
     if end - at > 4 and _is(data, at, at + 4, b"sip/"):
         return _looks_like_status(data, at + 4, end)
-    space: cython.Py_ssize_t = _token_end(data, at, min(end, at + _METHOD_MAX + 1))
-    if not 0 < space - at <= _METHOD_MAX or space >= end or data[space] != SPACE:
+    space: cython.Py_ssize_t = _token_end(data, at, min(end, at + METHOD_MAX + 1))
+    if not 0 < space - at <= METHOD_MAX or space >= end or data[space] != SPACE:
         return False
     end = _find(data, LF, space, end)
     slash = _find(data, SLASH, space, end)
@@ -163,6 +172,7 @@ class Message:
         # Places in `_head`: the start line, the headers behind it, values of those that identify
         self._head = data
         self._line = self._line_end = self._at = self._end = 0
+        self._uri_at = self._uri_end = 0
         self._via_at = self._via_end = self._from_at = self._from_end = 0
         self._to_at = self._to_end = self._cseq_at = self._cseq_end = 0
         self._names = 0  # a `_mark` of each header's name
@@ -280,7 +290,7 @@ class Message:
             if len(words) < 2:
                 raise WireError(Reason.SIP_HEADER, "CSeq")
             self.cseq, method = digits(words[0], 20), words[1]
-        if not 0 <= self.cseq <= _CSEQ_MAX:
+        if not 0 <= self.cseq <= CSEQ_MAX:
             raise WireError(Reason.SIP_HEADER, "CSeq")
         self.cseq_method = method
         if not self.is_request:
@@ -301,6 +311,7 @@ class Message:
             method = _method(head, at, space)
             if method is not None and space + 1 < stop - 8 == _find(head, SPACE, space + 1, stop):
                 self.is_request, self.method = True, method
+                self._uri_at, self._uri_end = space + 1, stop - 8
                 return
         self._odd_start_line(self._start_text())
 
@@ -339,7 +350,10 @@ class Message:
         """The Request-URI; "" for responses."""
         if not self.is_request:
             return ""
-        uri = _request_line(self._start_text())[1]
+        if self._uri_end:
+            uri = self._head[self._uri_at : self._uri_end].decode("utf-8", "backslashreplace")
+        else:
+            uri = _request_line(self._start_text())[1]
         return uri[1 : len(uri) - 1] if uri.startswith("<") and uri.endswith(">") else uri
 
     @property
@@ -430,12 +444,12 @@ class Message:
 
     def _from_uri(self) -> Uri:
         if self._from is None:
-            self._from = parse_uri(_address(self.from_text)[0])
+            self._from = parse_uri(_address_at(self._head, self._from_at, self._from_end))
         return self._from
 
     def _to_uri(self) -> Uri:
         if self._to is None:
-            self._to = parse_uri(_address(self.to_text)[0])
+            self._to = parse_uri(_address_at(self._head, self._to_at, self._to_end))
         return self._to
 
     def _request_uri(self) -> Uri:
@@ -699,7 +713,7 @@ def digits(text: str, most: cython.Py_ssize_t) -> cython.longlong:
         if not "0" <= digit <= "9":
             return -1
         value = 10 * value + (ord(digit) - 48)
-        if value >= _DIGITS_END:
+        if value >= DIGITS_END:
             return -1
     return value
 
@@ -748,6 +762,24 @@ def _tag_at(head: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str:
     return dict(_parameters(_address(value)[1])).get("tag", "") if "tag" in value.lower() else ""
 
 
+def _address_at(head: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str:
+    """The URI of the From or To value `head[at:end]`."""
+    opened: cython.Py_ssize_t = _find(head, LESS, at, end)
+    closed: cython.Py_ssize_t = _find(head, GREATER, opened, end)
+    quote: cython.Py_ssize_t = _find(head, QUOTE, at, opened)
+    if quote < opened:  # a display name; with two quotes before the bracket and no escape they are its own
+        quote = _find(head, QUOTE, quote + 1, opened)
+        if (
+            quote == opened
+            or _find(head, QUOTE, quote + 1, opened) < opened
+            or _find(head, BACKSLASH, at, opened) < opened
+        ):
+            closed = end
+    if closed < end:
+        return _text(head, opened + 1, closed)
+    return str(_address(_text(head, at, end))[0])
+
+
 def _branch_at(head: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str:
     """The branch parameter of the first of the Via values `head[at:end]`; "" if there is none."""
     if _find(head, COMMA, at, end) < end:
@@ -785,8 +817,7 @@ def _address(value: str) -> tuple[str, str]:
     """(URI, header parameters) of `name-addr / addr-spec` (20.10)."""
     opened: cython.Py_ssize_t = value.find("<")
     closed: cython.Py_ssize_t = value.find(">", opened) if opened >= 0 else -1
-    # Where every quote before it is closed again, the first bracket is not inside a display name.
-    if closed >= 0 and not (value.count('"', 0, opened) & 1 or value.find("\\", 0, opened) >= 0):
+    if closed >= 0 and value.find('"', 0, opened) < 0:  # no display name, or one without quotes
         return stripped(value[opened + 1 : closed]), value[closed + 1 :]
     matched = _NAME_ADDR.match(value)
     if matched:
