@@ -1,7 +1,8 @@
 cimport cython
 from agent.tracking.signalling_cy cimport Signalling
 from agent.wire.packet_cy cimport FRAGMENT, TCP, UDP, Decoder, Packet, read
-from agent.wire.sip_cy cimport Message, looks_like_sip
+from agent.wire.sip_cy cimport Message
+from agent.wire.sip_octets_cy cimport looks_like_sip
 
 cdef enum:
     COPY_NS = 20000000

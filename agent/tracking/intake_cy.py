@@ -16,7 +16,8 @@ from agent.tracking.reassembly import Fragments, TcpStreams
 from agent.tracking.sides import Sides
 from agent.tracking.signalling_cy import Signalling
 from agent.wire.packet_cy import Decoder, Packet, read
-from agent.wire.sip_cy import Message, looks_like_sip
+from agent.wire.sip_cy import Message
+from agent.wire.sip_octets_cy import looks_like_sip
 
 try:
     import cython

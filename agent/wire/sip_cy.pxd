@@ -1,79 +1,18 @@
 cimport cython
-
-cdef enum:
-    TAB = 9
-    LF = 10
-    CR = 13
-    SPACE = 32
-    QUOTE = 34
-    COMMA = 44
-    DOT = 46
-    SLASH = 47
-    COLON = 58
-    SEMICOLON = 59
-    LESS = 60
-    GREATER = 62
-    BACKSLASH = 92
-    LOWER = 32
-
-    VIA = 1
-    FROM = 2
-    TO = 3
-    CALL_ID = 4
-    CSEQ = 5
-
-    LOOKED_AT = 4096
-    METHOD_MAX = 64
+from agent.wire.sip_octets_cy cimport (
+    CALL_ID, COLON, CR, FROM, LF, LOWER, SPACE, TAB, TO, VIA, begins, find, is_blank, mark, method_at, name_end,
+    needed, same, start_of, status_at, text_at,
+)
+from agent.wire.sip_values_cy cimport address_at, address_of, branch_at, parse_uri, tag_at
 
 cdef extern from *:
-    """
-    #include <string.h>
-    /* Both ends are checked against the object: where they are not inside it nothing is found. */
-    static inline Py_ssize_t sbcwatch_find_octet(PyObject *data, int octet, Py_ssize_t at, Py_ssize_t end) {
-        const char *first = PyBytes_AS_STRING(data);
-        const char *found = NULL;
-        if (0 <= at && at < end && end <= PyBytes_GET_SIZE(data))
-            found = (const char *)memchr(first + at, octet, (size_t)(end - at));
-        return found ? (Py_ssize_t)(found - first) : end;
-    }
-    static inline int sbcwatch_begins_with(PyObject *data, PyObject *what, Py_ssize_t at, Py_ssize_t end) {
-        Py_ssize_t size = PyBytes_GET_SIZE(what);
-        return 0 <= at && size <= end - at && end <= PyBytes_GET_SIZE(data)
-            && memcmp(PyBytes_AS_STRING(data) + at, PyBytes_AS_STRING(what), (size_t)size) == 0;
-    }
-    """
     const long long DIGITS_END "10000000000LL"
     const long long CSEQ_MAX "0xFFFFFFFFLL"
-    bint begins_with "sbcwatch_begins_with"(bytes data, bytes what, Py_ssize_t at, Py_ssize_t end)
-    Py_ssize_t find_octet "sbcwatch_find_octet"(bytes data, int octet, Py_ssize_t at, Py_ssize_t end)
 
-cpdef bint looks_like_sip(bytes data) except -1
-cdef Py_ssize_t _find(bytes data, int octet, Py_ssize_t at, Py_ssize_t end) noexcept
-cdef bint _begins(bytes data, bytes what, Py_ssize_t at, Py_ssize_t end) noexcept
-cdef Py_ssize_t _start(bytes data, Py_ssize_t end) except -1
-cdef Py_ssize_t _token_end(bytes data, Py_ssize_t at, Py_ssize_t end) except -1
-cdef bint _looks_like_status(bytes data, Py_ssize_t at, Py_ssize_t end) except -1
-cdef int _status(bytes data, Py_ssize_t at, Py_ssize_t end) except -1
-cdef bint _is_digit(int octet) noexcept
-cdef str _method(bytes head, Py_ssize_t at, Py_ssize_t end)
-cdef int _needed(bytes head, Py_ssize_t at, Py_ssize_t stop) except -1
-cdef unsigned long long _mark(int first, Py_ssize_t length) noexcept
-cdef bint _is_blank(bytes head, Py_ssize_t at, Py_ssize_t stop) except -1
-cdef Py_ssize_t _name_end(bytes head, Py_ssize_t at, Py_ssize_t colon) except -1
-cdef bint _is(bytes head, Py_ssize_t at, Py_ssize_t stop, bytes name) except -1
-cdef str _text(bytes head, Py_ssize_t at, Py_ssize_t stop)
 cpdef str stripped(str text)
 cpdef long long digits(str text, Py_ssize_t most) except -2
+cdef dict _spelled
 cdef tuple _spellings(str name)
-cdef dict _spelled, _known_uris
-cpdef object parse_uri(str text)
-cdef tuple _NAMED
-cdef object _read_uri(str text)
-cdef tuple _address(str value)
-cdef str _address_at(bytes head, Py_ssize_t at, Py_ssize_t end)
-cdef str _tag_at(bytes head, Py_ssize_t at, Py_ssize_t end)
-cdef str _branch_at(bytes head, Py_ssize_t at, Py_ssize_t end)
-cdef str _parameter_at(bytes head, bytes name, Py_ssize_t at, Py_ssize_t end)
 cdef object _seconds(str text)
 
 @cython.final
