@@ -206,8 +206,15 @@ def _icid(value: str) -> str:
 
 def _users(leg: Leg) -> set[tuple[str, str]]:
     caller = _user(leg.from_user)
-    called, asked = _user(leg.to_user), _user(leg.uri_user)
-    return {(caller, user) for user in (called, asked) if user}
+    called = _user(leg.to_user)
+    users: set[tuple[str, str]] = set()
+    if called:
+        users.add((caller, called))
+    if leg.uri_user and leg.uri_user != leg.to_user:  # it went to somebody else than it was meant for
+        asked = _user(leg.uri_user)
+        if asked:
+            users.add((caller, asked))
+    return users
 
 
 def _user(user: str) -> str:
