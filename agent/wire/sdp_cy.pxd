@@ -1,10 +1,8 @@
 cimport cython
-from agent.wire.sip_cy cimport digits, find_octet, stripped
+from agent.wire.sip_cy cimport digits, stripped
+from agent.wire.sip_octets_cy cimport COLON, CR, LF, find, text_at
 
 cdef enum:
-    LF = 10
-    CR = 13
-    COLON = 58
     EQUALS = 61
     ATTRIBUTE = 97
     CONNECTION = 99
@@ -38,4 +36,3 @@ cdef object _candidate(str value)
 cdef str _connection(str value)
 cdef str _canonical(str address)
 cdef long long _number(str text, long long most) except -2
-cdef str _text(bytes data, Py_ssize_t at, Py_ssize_t stop)

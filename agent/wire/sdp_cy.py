@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from agent.errors import Reason, WireError
 from agent.wire.sip_cy import digits, stripped
+from agent.wire.sip_octets_cy import text_at
 
 try:
     import cython
@@ -23,14 +24,10 @@ except ModuleNotFoundError:
     from agent import uncompiled as cython
 
 if not cython.compiled:  # sdp_cy.pxd holds the same for the compiler
-    LF, CR, COLON, EQUALS = b"\n\r:="
+    from agent.wire.sip_octets_cy import COLON, CR, LF, find
+
+    EQUALS = ord("=")
     ATTRIBUTE, CONNECTION, MEDIA, VERSION = b"acmv"
-
-    def find_octet(data: bytes, octet: int, at: int, end: int) -> int:
-        """The first place of `octet` in `data[at:end]`, `end` where it is not there."""
-        found = data.find(octet, at, end)
-        return end if found < 0 else found
-
 
 # One 64 KiB body could name thousands of sockets, each an entry in the table that attaches streams to calls.
 MEDIA_MAX = 32
@@ -116,8 +113,8 @@ def parse(data: bytes) -> Session:
     at: cython.Py_ssize_t = 0
     stop: cython.Py_ssize_t
     while at < len(data):
-        stop = find_octet(data, LF, at, len(data))
-        if find_octet(data, CR, at, stop) < stop - 1:  # a CR alone ends a line too
+        stop = find(data, LF, at, len(data))
+        if find(data, CR, at, stop) < stop - 1:  # a CR alone ends a line too
             return parse(data.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
         if stop - at >= 2 and data[at + 1] == EQUALS:
             kind = data[at]
@@ -127,12 +124,12 @@ def parse(data: bytes) -> Session:
             elif kind == MEDIA:
                 current = None
                 if len(session.media) < MEDIA_MAX:
-                    current = _media(_text(data, at + 2, stop), session)
+                    current = _media(text_at(data, at + 2, stop), session)
                 skipping = current is None
                 if current is not None:
                     session.media.append(current)
             elif kind == CONNECTION:
-                address = "" if skipping else _connection(_text(data, at + 2, stop))
+                address = "" if skipping else _connection(text_at(data, at + 2, stop))
                 if address and current is not None:
                     current.address = address
                 elif address:
@@ -187,12 +184,12 @@ def _attribute(
     data: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t, media: Media | None, session: Session
 ) -> None:
     """a=<name>[:<value>] of a section, or of the session (RFC 8866 5.13)."""
-    colon: cython.Py_ssize_t = find_octet(data, COLON, at, stop)
-    name = _text(data, at, colon)
+    colon: cython.Py_ssize_t = find(data, COLON, at, stop)
+    name = text_at(data, at, colon)
     if media is None:
-        _of_session(session, name, _text(data, colon + 1, stop))
+        _of_session(session, name, text_at(data, colon + 1, stop))
     elif name == "rtpmap":
-        value = _text(data, colon + 1, stop)
+        value = text_at(data, colon + 1, stop)
         row = _rtpmap(value) if len(value) <= KEPT_MAX else _rtpmap.__wrapped__(value)
         if row is not None:
             media.rtpmap[row[0]] = row[1]
@@ -201,17 +198,17 @@ def _attribute(
     elif name in DIRECTIONS:
         media.direction = name
     elif name == "rtcp":
-        _rtcp(media, _text(data, colon + 1, stop))
+        _rtcp(media, text_at(data, colon + 1, stop))
     elif name == "rtcp-mux":
         media.rtcp_mux = True
     elif name == "mid":
-        media.mid = _text(data, colon + 1, stop)
+        media.mid = text_at(data, colon + 1, stop)
     elif name == "ssrc":
-        ssrc = _number(_text(data, colon + 1, stop).split(" ", 1)[0], 0xFFFF_FFFF)
+        ssrc = _number(text_at(data, colon + 1, stop).split(" ", 1)[0], 0xFFFF_FFFF)
         if ssrc >= 0 and ssrc not in media.ssrcs and len(media.ssrcs) < SSRCS_MAX:
             media.ssrcs.append(ssrc)
     elif name == "candidate":
-        candidate = _candidate(_text(data, colon + 1, stop))
+        candidate = _candidate(text_at(data, colon + 1, stop))
         if candidate is not None and len(media.candidates) < CANDIDATES_MAX:
             media.candidates.append(candidate)
     elif name in _KEYS:
@@ -283,10 +280,3 @@ def _number(text: str, most: cython.longlong) -> cython.longlong:
     """Decimal digits as an integer of at most `most`; -1 where that is not what they are."""
     value: cython.longlong = digits(stripped(text), 10)
     return value if value <= most else -1
-
-
-def _text(data: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> str:
-    """The text of `data[at:stop]` without blanks around it; "" where there is nothing."""
-    if stop > at and data[stop - 1] == CR:
-        stop -= 1
-    return stripped(data[at:stop].decode("utf-8", "backslashreplace")) if stop > at else ""

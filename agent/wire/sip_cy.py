@@ -611,9 +611,9 @@ def _has_line(data: bytes, names: list[bytes]) -> cython.bint:
     while at < end:
         first = data[at] | LOWER
         for name in names:
-            if (not name or name[0] == first) and _is(data, at, min(at + len(name), end), name):
+            if (not name or name[0] == first) and same(data, at, min(at + len(name), end), name):
                 return True
-        at = _find(data, LF, at, end) + 1
+        at = find(data, LF, at, end) + 1
     return False
 
 
