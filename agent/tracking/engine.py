@@ -347,7 +347,7 @@ class Engine:
                 self._pass(stamp_ns)
                 boundary_ns = self._boundary_ns
             if stopped == STOP_SLOW:
-                self._slow(data, index, position * STRIDE, stamp_ns)
+                self._slow(index, position * STRIDE, stamp_ns)
                 position += 1
 
     def _sifted(self, lanes: Lanes, batch: Batch) -> list[Event]:
@@ -362,7 +362,7 @@ class Engine:
                 self._meet(stamp_ns)
                 if stamp_ns >= self._due_ns or stamp_ns - self.now_ns > self.rules.idle_ns:
                     self._pass(stamp_ns)
-                self._slow(batch.data, batch.index, position * STRIDE, stamp_ns)
+                self._slow(batch.index, position * STRIDE, stamp_ns)
         finally:
             self.intake.hold(b"")
         return self._taken()
@@ -373,14 +373,14 @@ class Engine:
             for stream_id, clean in self.loop.begun(until_ns):
                 self.media.streams.fresh(stream_id, clean)
 
-    def _slow(self, data: bytes | bytearray | memoryview, index: array[int], at: int, stamp_ns: int) -> None:
+    def _slow(self, index: array[int], at: int, stamp_ns: int) -> None:
         """The frame whose row is `index[at:]`, which is not plain RTP; its batch is held."""
         if stamp_ns > self.now_ns:
             self.now_ns = stamp_ns
         if stamp_ns < self._minute_ns:
             self.late_frames += 1
             stamp_ns = self._minute_ns
-        self.intake.frame(data, index[at], index[at + CAPTURED], stamp_ns, index[at + ORIGIN])
+        self.intake.frame(index[at], index[at + CAPTURED], stamp_ns, index[at + ORIGIN])
 
 
 def _loop_settings(rules: Rules) -> dict[str, Any]:

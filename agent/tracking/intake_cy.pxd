@@ -18,7 +18,7 @@ cdef class Intake:
     cdef Decoder _decoder
     cdef bint _single_span
 
-    cpdef object frame(self, object data, long long offset, long long captured, long long stamp_ns, long long origin)
+    cpdef object frame(self, long long offset, long long captured, long long stamp_ns, long long origin)
     cpdef object take(self, Packet packet)
     cdef object _datagram(self, Packet packet)
     cdef bint _is_copy(self, Packet packet, bint by_path) except -1

@@ -84,13 +84,12 @@ class Intake:
 
     def frame(
         self,
-        data: bytes | bytearray | memoryview,
         offset: cython.longlong,
         captured: cython.longlong,
         stamp_ns: cython.longlong,
         origin: cython.longlong,
     ) -> None:
-        """The frame of `captured` bytes at `data[offset:]`; `data` is what was given to `hold`."""
+        """The frame of `captured` bytes at `offset` in what is held."""
         try:
             packet = read(self._decoder, offset, captured, stamp_ns, origin)
         except WireError as error:

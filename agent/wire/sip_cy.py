@@ -420,15 +420,6 @@ class Message:
         return self.header("user-agent") or self.header("server")
 
     @property
-    def session_expires(self) -> tuple[int, str | None] | None:
-        """RFC 4028: (seconds, "uac" or "uas" or None where the refresher is not named)."""
-        seconds = self.session_seconds
-        if seconds is None:
-            return None
-        refresher = dict(parameters(self.header("session-expires") or "")).get("refresher", "").lower()
-        return seconds, refresher if refresher in ("uac", "uas") else None
-
-    @property
     def session_seconds(self) -> int | None:
         """RFC 4028: the session's interval, whoever refreshes it."""
         return _seconds(self.header("session-expires"))

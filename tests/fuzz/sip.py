@@ -17,7 +17,7 @@ from agent.errors import WireError
 
 READ = (
     "from_user", "from_host", "to_user", "to_host", "uri_user", "uri_host", "via_sent_by", "contact",
-    "refer_to", "user_agent", "session_expires", "retry_after", "replaces", "content_type", "content_length",
+    "refer_to", "user_agent", "session_seconds", "retry_after", "replaces", "content_type", "content_length",
     "truncated",
 )  # fmt: skip
 

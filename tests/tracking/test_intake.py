@@ -40,7 +40,7 @@ def give(to: Intake, payload: bytes, at_ns: int, *, port: int = 5060, interface:
     ip = struct.pack(">BBHHHBBHII", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, 1, 2)
     data = bytes(12) + b"\x08\x00" + ip + udp
     to.hold(data)
-    to.frame(data, 0, len(data), at_ns, origin(LINK_ETHERNET, interface))
+    to.frame(0, len(data), at_ns, origin(LINK_ETHERNET, interface))
     to.hold(b"")
 
 
