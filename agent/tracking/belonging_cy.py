@@ -68,7 +68,12 @@ class Belonging:
 
     def settle(self, end_ns: cython.longlong, settled: Callable[[Leg], None]) -> None:
         """The minutes up to `end_ns` close: what is undecided is decided, and each leg is shown once."""
-        for leg in [leg for leg in self._open if leg.invite_ns < end_ns]:
+        leg: Leg
+        closed: list[Leg] = []
+        for leg in self._open:
+            if leg.invite_ns < end_ns:
+                closed.append(leg)
+        for leg in closed:
             del self._open[leg]
             if leg.connector is None:
                 leg.connector = self._sides.fallback

@@ -21,7 +21,11 @@ cdef class Call:
     cpdef object adopt(self, Leg leg)
     cpdef object share_connector(self, Leg leg)
     cdef bint is_up(self)
+    cpdef list views(self)
+    cdef long long last_sip_ns(self)
+    cdef bint is_held(self)
     cdef Leg find_incoming(self)
     cdef Leg find_lead(self)
     cpdef bint check_over(self, long long now_ns) except -1
     cdef bint _has_left(self, str way) except -1
+    cdef object check_silence(self, long long now_ns, long long call_timeout_ns, long long hold_timeout_ns)

@@ -74,7 +74,11 @@ class Call:
 
     @property
     def whole(self) -> bool:
-        return all(leg.whole for leg in self.legs)
+        leg: Leg
+        for leg in self.legs:
+            if not leg.whole:
+                return False
+        return True
 
     @property
     def counted(self) -> Leg:
@@ -105,13 +109,19 @@ class Call:
     def is_up(self) -> cython.bint:
         return self.answer_ns is not None and self.end_ns is None
 
-    @property
-    def last_sip_ns(self) -> int:
-        return max(leg.last_ns for leg in self.legs)
+    def last_sip_ns(self) -> cython.longlong:
+        leg: Leg
+        newest_ns: cython.longlong = 0
+        for leg in self.legs:
+            newest_ns = max(newest_ns, leg.last_ns)
+        return newest_ns
 
-    @property
-    def held(self) -> bool:
-        return any(leg.held for leg in self.legs)
+    def is_held(self) -> cython.bint:
+        leg: Leg
+        for leg in self.legs:
+            if leg.held:
+                return True
+        return False
 
     def views(self) -> list[tuple[Leg, list[Leg], list[Leg]]]:
         """(owner, customer legs, remote legs) for each connector that the call belongs to.
@@ -181,19 +191,26 @@ class Call:
                 return False
         return was_up
 
-    def check_silence(self, now_ns: int, call_timeout_ns: int, hold_timeout_ns: int) -> None:
+    def check_silence(
+        self, now_ns: cython.longlong, call_timeout_ns: cython.longlong, hold_timeout_ns: cython.longlong
+    ) -> None:
         """End by session timer or silence, or re-open where traffic came back. Call at a minute's end."""
         if self.end_reason == "bye" or self.answer_ns is None:
             return
-        heard_ns = max(self.last_sip_ns, self.last_rtp_ns)
+        heard_ns: cython.longlong = max(self.last_sip_ns(), self.last_rtp_ns)
         if self.end_ns is not None:
             if heard_ns <= self.end_ns:
                 return
             self.end_ns = self.end_reason = None
-        timers = [leg.session_ns for leg in self.legs if leg.session_ns is not None and leg.up]
-        if timers and min(timers) <= now_ns and self.last_rtp_ns <= min(timers):
-            self.end_ns, self.end_reason = min(timers), "timer"
+        leg: Leg
+        timer_ns: int | None = None  # the first that runs out
+        for leg in self.legs:
+            its_ns = leg.session_ns
+            if its_ns is not None and leg.is_up() and (timer_ns is None or its_ns < timer_ns):
+                timer_ns = its_ns
+        if timer_ns is not None and timer_ns <= now_ns and self.last_rtp_ns <= timer_ns:
+            self.end_ns, self.end_reason = timer_ns, "timer"
             return
-        silence_ns = hold_timeout_ns if self.held else call_timeout_ns
+        silence_ns: cython.longlong = hold_timeout_ns if self.is_held() else call_timeout_ns
         if now_ns - heard_ns >= silence_ns:
             self.end_ns, self.end_reason = heard_ns + silence_ns, "silence"

@@ -143,7 +143,7 @@ class Calls:
         self._up.pop(call, None)
         self._down.pop(call, None)
         if call.answer_ns is not None or call.decided:
-            self._report(call, call.last_sip_ns)
+            self._report(call, call.last_sip_ns())
         # A call pushed out before it was decided is counted as evicted and has no record: a flood would
         # fill the minute with them.
         self._deadlines.drop(call)
@@ -164,28 +164,36 @@ class Calls:
     # -- minutes
 
     def _heard(self, call: Call) -> None:
-        call.last_rtp_ns = max(call.last_rtp_ns, self._media.heard_ns(call))
+        heard_ns: cython.longlong = self._media.heard_ns(call)
+        call.last_rtp_ns = max(call.last_rtp_ns, heard_ns)
 
     def minute_end(self, minute_ns: cython.longlong, end_ns: cython.longlong) -> None:
         """The gauges: calls up when a minute ends. Ends by silence and timer are found here."""
+        call: Call
+        account: Account
         up: list[Account] = []
         unknown = 0
-        rules = self._rules
+        call_timeout_ns: cython.longlong = self._rules.call_timeout_ns
+        hold_timeout_ns: cython.longlong = self._rules.hold_timeout_ns
         for call in (*self._up, *self._down):
             if call.answer_ns is None or call.end_reason == "bye":
                 continue
-            was_up, was_ended = call.up, call.end_ns
+            was_up, was_ended = call.is_up(), call.end_ns
             self._heard(call)
-            call.check_silence(end_ns, rules.call_timeout_ns, rules.hold_timeout_ns)
+            call.check_silence(end_ns, call_timeout_ns, hold_timeout_ns)
             if call.end_ns != was_ended:
                 call.saved = None
-            if call.up != was_up:
+            if call.is_up() != was_up:
                 self._sort(call)
-            if call.up:
-                answered = [account for account in call.accounts if account.answered]
-                up += [account for account in answered if account.direction is not None]
+            if call.is_up():
+                answered = False
+                for account in call.accounts:
+                    if account.answered:
+                        answered = True
+                        if account.direction is not None:
+                            up.append(account)
                 unknown += not answered
-            elif call.end_ns is not None and end_ns - call.end_ns > rules.hold_timeout_ns:
+            elif call.end_ns is not None and end_ns - call.end_ns > hold_timeout_ns:
                 self._forget(call)  # long enough that nothing re-opens it
         self._out.append(CallsUp(minute_ns, up, unknown))
         for connector, tally in self._exchanges.expired(end_ns):
@@ -197,6 +205,7 @@ class Calls:
 
     def finish(self, now_ns: cython.longlong) -> None:
         """The capture is over: what waits for a retry is decided; the rest stays pending."""
+        call: Call
         for call in (*self._up, *self._down):
             for account in tuple(call.accounts):
                 for leg in account.legs:

@@ -2,6 +2,7 @@ cimport cython
 from agent.tracking.call_cy cimport Call
 from agent.tracking.dialog_cy cimport Leg
 from agent.tracking.offer_cy cimport Offers
+from agent.tracking.stream_cy cimport Stream
 from agent.tracking.streams_cy cimport Streams
 from agent.wire.sdp_cy cimport Media as Section, Session
 
@@ -20,5 +21,5 @@ cdef class Media:
     cdef object _replaced(self, Leg leg, Session session, str passage)
     cdef object _cut(self, list streams)
     cpdef object release(self, Leg leg)
-    cpdef object heard_ns(self, Call call)
+    cpdef long long heard_ns(self, Call call)
     cdef object _claim_early(self, list sockets)

@@ -22,11 +22,17 @@ from agent.tracking.minute_cy import StreamMinute, taken_reports
 from agent.tracking.offer_cy import Offers
 from agent.tracking.report import MINUTE_NS, Away, Departures
 from agent.tracking.sides import Sides, Socket
+from agent.tracking.stream_cy import Stream
 from agent.tracking.streams_cy import Observer, QualityRules, Streams
 from agent.wire import rtcp, vq, xr
 from agent.wire.rtcp import Block
 from agent.wire.sdp_cy import Media as Section
 from agent.wire.sdp_cy import Session
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
 
 MAX_EARLY = 10_000  # socket pairs whose RTCP came before any SDP; a flood pushes out the oldest
 DEPARTED_NS = 2 * MINUTE_NS  # a sender report that nobody has answered by then meets no block any more
@@ -143,13 +149,17 @@ class Media:
         if streams:
             self._out.append(MediaHeard(streams, []))
 
-    def heard_ns(self, call: Call) -> int:
+    def heard_ns(self, call: Call) -> cython.longlong:
         """When RTP of `call` was last seen, 0 if never."""
         leg: Leg
-        newest_ns = 0
+        stream: Stream
+        last_ns: cython.longlong
+        newest_ns: cython.longlong = 0
+        loop = self._loop
         for leg in call.legs:
             for stream in leg.streams:
-                newest_ns = max(newest_ns, self._loop.last_ns(stream.id))
+                last_ns = loop.last_ns(stream.id)
+                newest_ns = max(newest_ns, last_ns)
         return newest_ns
 
     # -- RTCP

@@ -140,10 +140,9 @@ def taken_reports(reporting: Reporting, minute_ns: cython.longlong) -> list[Repo
     leg: Leg
     for leg in list(reporting):
         counts: dict[int, list[int]] = leg.reports
-        for minute in list(counts):
-            if minute <= minute_ns:
-                packets, size, packets_away, size_away = counts.pop(minute)
-                taken.append(ReportsMinute(minute_ns, leg, packets, size, packets_away, size_away))
+        for minute in [minute for minute in counts if minute <= minute_ns]:
+            packets, size, packets_away, size_away = counts.pop(minute)
+            taken.append(ReportsMinute(minute_ns, leg, packets, size, packets_away, size_away))
         if not counts:
             del reporting[leg]
     return taken

@@ -98,6 +98,7 @@ cdef class Table:
     cdef long long spares, queued, oldest, queue_mask
 
     cdef Row known(self, long long stream) except NULL
+    cpdef long long last_ns(self, long long stream) except? -1
     cdef StreamMinute described(self, long long number, Row row, long long minute_start_ns)
     cdef inline unsigned long long hash(self, unsigned long long a, unsigned long long b, unsigned long long c, unsigned long long d, unsigned long long e) noexcept nogil
     cdef unsigned long long hash_of(self, Row row) noexcept nogil

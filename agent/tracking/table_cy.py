@@ -283,7 +283,7 @@ class Table:
         row: Row = self.known(stream)
         return int(row.first_ns)
 
-    def last_ns(self, stream: int) -> int:
+    def last_ns(self, stream: cython.longlong) -> int:
         row: Row = self.known(stream)
         return int(row.last_ns)
 
