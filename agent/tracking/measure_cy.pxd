@@ -1,10 +1,12 @@
 cimport cython
+from agent.tracking.call_cy cimport Call
 from agent.tracking.minute_cy cimport AwayMinute, StreamMinute
 from agent.tracking.stream_cy cimport Stream
 
 @cython.final
 cdef class Measure:
     cdef object rules
+    cdef double default_rtt_us
     cdef dict scores, its_scores
     cdef int kept
     cdef str name

@@ -7,10 +7,9 @@ Of what leaves only the far end knows, so they are its reports'.
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 
+from agent.tracking.call_cy import Call
 from agent.tracking.codecs import Codec, codec
 from agent.tracking.minute_cy import AwayMinute, StreamMinute
 from agent.tracking.quality import Score, burst_ratio, one_way_delay_ms, score
@@ -21,6 +20,9 @@ try:
 except ModuleNotFoundError:
     from agent import uncompiled as cython
 
+# The round trip where nothing was lost, as of most streams; else with loss and burst ratio.
+Key = int | tuple[int, float, float]
+Scores = dict[Key, Score]
 MAX_SCORES = 65_536  # keys hold what the wire says, so somebody may invent them
 
 
@@ -37,12 +39,13 @@ class Measure:
 
     def __init__(self, rules: QualityRules) -> None:
         self.rules = rules
+        self.default_rtt_us = rules.default_rtt_ms * 1000.0
         # By codec and packet time, then by round trip, loss and burst ratio: most streams share the former.
-        self.scores: dict[tuple[str, int, int], dict[tuple[int, float, float], Score]] = {}
+        self.scores: dict[tuple[str, int, int], Scores] = {}
         self.kept = 0
         self.name = ""  # the newest codec and packet time, and its scores
         self.rate = self.ticks = 0
-        self.its_scores: dict[tuple[int, float, float], Score] = {}
+        self.its_scores: Scores = {}
 
     def harvest(
         self,
@@ -67,10 +70,12 @@ class Measure:
             if stream.leg is None and not orphans:
                 continue
             away: AwayMinute | None = None
-            if stream.heard is not None and stream.heard.minutes:
-                away = stream.heard.minutes.pop(its.stamp_ns, None)
-                if not stream.heard.minutes:
-                    told.discard(stream)
+            if stream.heard is not None:
+                minutes: dict[int, AwayMinute] = stream.heard.minutes
+                if minutes:
+                    away = minutes.pop(its.stamp_ns, None)
+                    if not minutes:
+                        told.discard(stream)
             done.append(self.minute(stream, its, away))
         return done
 
@@ -101,7 +106,7 @@ class Measure:
             if its.judged:
                 bad: cython.longlong = its.gaps + its.discarded
                 known, ratio, its.weight = True, bad / its.judged if bad < its.judged else 1.0, its.judged
-                if bad:
+                if bad > its.loss_runs:  # single ones are no burst
                     its.burst_ratio = burst_ratio(bad, its.loss_runs, its.judged)
         if known and its.audio and its.codec and its.leg is not None:
             its.score = self.score(stream, its.codec, rate, ticks, ratio, its.burst_ratio)
@@ -119,13 +124,19 @@ class Measure:
         """By codec, packet time, loss, burst ratio and the round trip, which is taken to 0.1 ms."""
         leg = stream.leg
         assert leg is not None
-        trips: dict[str, Any] = leg.call.rtt_us
-        rtt_us = trips.get(leg.side or "")
-        tenths: cython.longlong = int(self.rules.default_rtt_ms * 1000.0 if rtt_us is None else rtt_us) // 100
+        call: Call = leg.call
+        rtt_us: cython.double = self.default_rtt_us
+        known = call.rtt_us.get(leg.side or "")
+        if known is not None:
+            rtt_us = known
+        whole_us: cython.longlong = int(rtt_us)
+        tenths: cython.longlong = whole_us // 100
         if name != self.name or rate != self.rate or ticks != self.ticks:
             self.name, self.rate, self.ticks = name, rate, ticks
             self.its_scores = self.scores.setdefault((name, rate, ticks), {})
-        key = (tenths, ratio, bursts)
+        key: Key = tenths
+        if ratio:
+            key = (tenths, ratio, bursts)
         found = self.its_scores.get(key)
         if found is None:
             if self.kept >= MAX_SCORES:
