@@ -48,9 +48,10 @@ class DirectionFigures:
         self.packets += packets
         self.bytes += stream.bytes
         if stream.lost is not None:
+            lost: cython.longlong = stream.lost
             self.streams += 1
             self.known += 1
-            self.known_lost += stream.lost
+            self.known_lost += lost
             self.known_packets += packets
         elif packets:
             self.streams += 1
@@ -99,7 +100,9 @@ class DirectionFigures:
 
     def judge(self, stream: StreamMinute, score: Score) -> None:
         """Its score, weighted by the packets behind it."""
-        scored: cython.longlong = stream.packets or int(stream.weight) or 1
+        scored: cython.longlong = stream.packets
+        if not scored:
+            scored = max(1, int(stream.weight))
         self.scored += scored
         mos: cython.double = score.mos
         rating: cython.double = score.r

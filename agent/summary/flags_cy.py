@@ -56,8 +56,10 @@ def flag_side(
             found.add("codec_asymmetry")
         if towards.packet_ms and away.packet_ms and abs(towards.packet_ms - away.packet_ms) >= 1.0:
             found.add("ptime_asymmetry")
-    answer_ns = call.answer_ns
-    late_ns: cython.longlong = NEVER_NS if answer_ns is None else answer_ns + LATE_NS
+    late_ns: cython.longlong = NEVER_NS
+    if call.answer_ns is not None:
+        answer_ns: cython.longlong = call.answer_ns
+        late_ns = answer_ns + LATE_NS
     leg: Leg
     for leg in legs:
         first: First = leg.ledger.first_ns
@@ -66,11 +68,10 @@ def flag_side(
             away_late = began_late(first, False, away, late_ns)
             if (towards_late or away_late) and "late_media" not in found and call.whole:
                 found.add("late_media")
-    if answer_ns is None:
+    if call.answer_ns is None:
         return
-    end_ns = call.end_ns
-    if end_ns is not None and end_ns < until_ns:
-        until_ns = end_ns
+    if call.end_ns is not None:
+        until_ns = min(until_ns, call.end_ns)
     heard_ns: cython.longlong = until_ns - ONE_WAY_NS
     if towards.last_ns > heard_ns and away.last_ns > heard_ns:
         return  # as nearly always: both were heard to the end

@@ -1,5 +1,6 @@
 cimport cython
 from agent.summary.direction_cy cimport MediaTotals
+from agent.summary.flags_cy cimport flag_side
 from agent.summary.heard_cy cimport CallMinute
 from agent.summary.side_cy cimport SideFigures
 from agent.tracking.call_cy cimport Call
