@@ -123,7 +123,7 @@ def _blank(number: int) -> Any:
     if kind is Leg:
         made.streams = set()  # they are attached again
     elif kind is Call:
-        made.saved = None  # its own encoding is not part of itself
+        made.saved = made.who = None  # neither is part of itself
     return made
 
 

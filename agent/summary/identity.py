@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agent.tracking.call_cy import Call
-from agent.tracking.dialog_cy import Leg
 
 if TYPE_CHECKING:
     from agent.summary.masking import Masking
@@ -27,37 +26,31 @@ class Identity(Struct, frozen=True):
     masking: Masking | None = None  # people by tokens
 
     def of_call(self, call: Call) -> Who:
-        """Everybody whom a call's records name. The lead's Call-ID is the first."""
+        """Everybody whom a call's records name. The lead's Call-ID is the first. Found once for its legs."""
+        if call.who is None:
+            call.who = self._found(call)
+        return call.who
+
+    def _found(self, call: Call) -> Who:
         lead = call.lead
         caller, callee = lead.from_user, lead.to_user
         call_ids = [lead.call_id]
         for leg in call.legs:
             if leg.call_id not in call_ids:
                 call_ids.append(leg.call_id)
-        from_country, to_country, endpoint = self.about(lead)
+        other = (callee if lead.side == "customer" else caller) or lead.peer
+        from_country, to_country = country_of(caller, self.country), country_of(callee, self.country)
+        endpoint = _endpoint(self.key, other)
         if self.masking is not None:
             known = users_of(call)
             call_ids = [self.masking.text(call_id, known) for call_id in call_ids]
             caller, callee = self.masking.user(caller), self.masking.user(callee)
         return call_ids, caller, from_country, callee, to_country, endpoint
 
-    def about(self, lead: Leg) -> tuple[str | None, str | None, str]:
-        """Both users' countries, and the endpoint id of a call's other end."""
-        other = (lead.to_user if lead.side == "customer" else lead.from_user) or lead.peer
-        return _about(lead.from_user, lead.to_user, other, self.country, self.key)
-
 
 def users_of(call: Call) -> list[str]:
     """Both users of all its legs."""
     return [user for leg in (call.lead, *call.legs) for user in (leg.from_user, leg.to_user)]
-
-
-@lru_cache(maxsize=65_536)
-def _about(
-    caller: str, callee: str, other: str, country: str | None, key: bytes
-) -> tuple[str | None, str | None, str]:
-    """Found once a call, and asked for in every minute of it."""
-    return country_of(caller, country), country_of(callee, country), _endpoint(key, other)
 
 
 def _endpoint(key: bytes, who: str) -> str:

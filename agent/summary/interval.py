@@ -196,7 +196,7 @@ class Intervals:
     def _attempted(self, event: Attempted) -> None:
         self._call_count(event, "CallAttempts")
         # Found now and kept: at the close 5,000 calls would ask for their names all at once.
-        self._identity.about(event.account.leg.call.lead)
+        self._identity.of_call(event.account.leg.call)
 
     def _concluded(self, event: Concluded) -> None:
         if event.outcome == "answered":

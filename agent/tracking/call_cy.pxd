@@ -17,6 +17,7 @@ cdef class Call:
     cdef public dict rtt_us
     cdef public bint reported, released
     cdef public bytes saved
+    cdef public tuple who
 
     cpdef object adopt(self, Leg leg)
     cpdef object share_connector(self, Leg leg)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from agent.tracking.dialog_cy import Direction, Leg, Way
 from agent.tracking.transaction_cy import Outcome
@@ -14,7 +14,8 @@ except ModuleNotFoundError:
     from agent import uncompiled as cython
 
 EndReason = Literal["bye", "timer", "silence"]
-# The fields in the order in which a checkpoint has them. A call's own encoding is not part of itself.
+# The fields in the order in which a checkpoint has them. A call's own encoding is not part of itself, and who
+# its records name is found again.
 ACCOUNT_FIELDS = ("leg", "direction", "legs", "outcome", "answered", "decided_by")
 CALL_FIELDS = (
     "legs", "accounts", "answer_ns", "end_ns", "end_reason", "last_rtp_ns", "flags", "rtt_us", "reported",
@@ -52,6 +53,7 @@ class Call:
         self.reported = False  # its `call` record is out
         self.released = False  # its media sockets are given up
         self.saved: bytes | None = None  # its form in a checkpoint, until something happens to it
+        self.who: tuple[Any, ...] | None = None  # everybody whom its records name, until another leg joins
 
     @property
     def incoming(self) -> Leg | None:
@@ -151,6 +153,7 @@ class Call:
         """Take a leg in, with what each leg can tell the others: the connector."""
         leg.call = self
         self.legs.append(leg)
+        self.who = None
         self.share_connector(leg)
 
     def share_connector(self, leg: Leg) -> None:

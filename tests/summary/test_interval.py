@@ -4,6 +4,8 @@ from agent.config import Config, ConnectorSettings
 from agent.summary.identity import Identity
 from agent.summary.interval import Intervals
 from agent.summary.records import MINUTE_NS
+from agent.tracking.call_cy import Call
+from agent.tracking.dialog_cy import Leg
 from agent.tracking.events import MinuteClosed, MinutesSkipped, Tallied
 from agent.tracking.sides import ONLY, Sides
 from tests.replayed import PCAPS, Replayed, sidecar, through
@@ -58,3 +60,12 @@ def test_facts_out_of_order_count_in_their_minute_and_late_ones_in_the_oldest_op
     tally(third, later)
     intervals.record(MinuteClosed(later, True))
     assert counted(intervals) == [3, 5, 2, 1, 2]
+
+
+def test_a_leg_that_joins_is_named_from_then_on() -> None:
+    call, identity = Call(), Identity()
+    call.adopt(Leg("call-1", "tag", "outgoing", "192.0.2.1", "customer", 5, 1))
+    assert identity.of_call(call)[0] == ["call-1"]
+    call.adopt(Leg("call-2", "tag", "incoming", "198.51.100.9", "remote", 6, 1))
+    assert identity.of_call(call)[0] == ["call-2", "call-1"]
+    assert identity.of_call(call) is identity.of_call(call)

@@ -19,7 +19,7 @@ def made(modules: tuple[Any, ...]) -> dict[str, tuple[Any, tuple[str, ...], set[
     call, dialog, ledger, transaction = modules
     leg = dialog.Leg("call-1", "tag", "incoming", "192.0.2.1", "customer", 5, 1)
     return {
-        "Call": (call.Call(), call.CALL_FIELDS, {"saved"}),
+        "Call": (call.Call(), call.CALL_FIELDS, {"saved", "who"}),
         "Account": (call.Account(leg, "inbound"), call.ACCOUNT_FIELDS, set()),
         "Leg": (leg, dialog.LEG_FIELDS, {"streams"}),
         "Dialog": (dialog.Dialog(), dialog.DIALOG_FIELDS, set()),
