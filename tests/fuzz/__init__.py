@@ -6,3 +6,5 @@ Seeds are in `corpus/`: `torture-*` and the named ones are written by hand (afte
 examples), `lab-*` were captured from baresip, sipp and Kamailio in the lab. What a run adds goes to a
 temporary directory.
 """
+
+import agent  # noqa: F401 its finder of sources first: atheris instruments what finders behind its own find

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import atheris
 
-import agent  # noqa: F401 its finder of sources first: atheris looks behind its own
-
 with atheris.instrument_imports(include=["agent.wire"]):
     from agent.wire import sdp
 

@@ -10,8 +10,6 @@ import json
 
 import atheris
 
-import agent  # noqa: F401 its finder of sources first: atheris looks behind its own
-
 with atheris.instrument_imports(include=["agent.wire"]):
     from agent.wire import sip, vq
 
