@@ -145,7 +145,7 @@ class CallView:
         (
             call_ids, row["from_sip_user"], row["from_country"], row["to_sip_user"], row["to_country"],
             row["endpoint_id"],
-        ) = call.who or identity.of_call(call)  # fmt: skip
+        ) = identity.of_call(call)  # fmt: skip
         row["call_id"], row["call_ids"] = call_ids[0], call_ids
         row["flags"] = sorted(flags) if flags else []
         row["vc_lost"] = self.heard.vc_lost

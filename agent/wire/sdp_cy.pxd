@@ -1,5 +1,5 @@
 cimport cython
-from agent.wire.sip_cy cimport digits, stripped
+from agent.wire.sip_cy cimport digits
 from agent.wire.sip_octets_cy cimport COLON, CR, LF, find, text_at
 
 cdef enum:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from agent.errors import Reason, WireError
-from agent.wire.sip_cy import digits, stripped
+from agent.wire.sip_cy import digits
 from agent.wire.sip_octets_cy import text_at
 
 try:
@@ -278,5 +278,5 @@ def _canonical(address: str) -> str:
 
 def _number(text: str, most: cython.longlong) -> cython.longlong:
     """Decimal digits as an integer of at most `most`; -1 where that is not what they are."""
-    value: cython.longlong = digits(stripped(text), 10)
+    value: cython.longlong = digits(text.strip(), 10)
     return value if value <= most else -1

@@ -9,7 +9,6 @@ cdef extern from *:
     const long long DIGITS_END "10000000000LL"
     const long long CSEQ_MAX "0xFFFFFFFFLL"
 
-cpdef str stripped(str text)
 cpdef long long digits(str text, Py_ssize_t most) except -2
 cdef dict _spelled
 cdef tuple _spellings(str name)

@@ -110,7 +110,7 @@ class Message:
         self._uri_at = self._uri_end = 0
         self._via_at = self._via_end = self._from_at = self._from_end = 0
         self._to_at = self._to_end = self._cseq_at = self._cseq_end = 0
-        self._names = 0  # a `_mark` of each header's name
+        self._names = 0  # a `mark` of each header's name
         self._body_at = 0  # in `data`
         self._whole = True  # the blank line after the headers was captured
         self._read()
@@ -487,13 +487,6 @@ def parse(data: bytes) -> Message:
 
 
 # Texts
-
-
-def stripped(text: str) -> str:
-    """`text.strip()`; most text has nothing to strip, which its ends show."""
-    if text and "!" <= text[0] <= "~" and "!" <= text[len(text) - 1] <= "~":
-        return text
-    return text.strip()
 
 
 def digits(text: str, most: cython.Py_ssize_t) -> cython.longlong:
