@@ -47,9 +47,9 @@ fuzz: $(TESTED)
 chaos: $(TESTED)
 	$(BIN)/python -m tests.chaos --kills 200
 
-# config/sbcwatch.toml is written from agent/config.py.
+# config/sbcwatch.toml is written from agent/config/settings.py.
 config: $(INSTALLED)
-	$(BIN)/python -c "from agent.configfile import shipped; print(shipped(), end='')" > config/sbcwatch.toml
+	$(BIN)/python -c "from agent.config.load import shipped; print(shipped(), end='')" > config/sbcwatch.toml
 
 $(INSTALLED): pyproject.toml setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -158,16 +158,24 @@ def _files(sub: argparse.ArgumentParser) -> None:
 
 # By name: "module:function" of the parsed options, what it is for, what adds its arguments.
 _COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
-    "run": ("agent.service:run_command", "Watch this host: the daemon.", _run),
-    "replay": ("agent.replay:replay_command", "Put capture files through the same pipeline.", _replay),
-    "streams": ("agent.replay:streams_command", "One row per RTP stream of capture files.", _table),
-    "verify": ("agent.verify:verify_command", "Hold capture files against tshark.", _table),
-    "report": ("agent.report:report_command", "A capture file as one HTML page.", _report),
-    "top": ("agent.top:top_command", "The last minutes and calls of the running daemon.", _top),
-    "check-config": ("agent.explain:check_command", "Check a configuration, say what it means.", _check),
-    "selftest": ("agent.selftest:selftest_command", "Does this installation count right?", _nothing),
-    "healthcheck": ("agent.healthcheck:healthcheck_command", "Is the daemon here alive?", _config),
-    "init": ("agent.initialise:init_command", "Look at this host, write a first configuration.", _init),
-    "cost": ("agent.cost:cost_command", "What AWS will ask a month for a configuration.", _config),
-    "aws": ("agent.deploy.aws:aws_command", "Dashboards, alarms, policy, queries as code.", _aws),
+    "run": ("agent.daemon.service:run_command", "Watch this host: the daemon.", _run),
+    "replay": (
+        "agent.commands.replay:replay_command",
+        "Put capture files through the same pipeline.",
+        _replay,
+    ),
+    "streams": ("agent.commands.replay:streams_command", "One row per RTP stream of capture files.", _table),
+    "verify": ("agent.commands.verify:verify_command", "Hold capture files against tshark.", _table),
+    "report": ("agent.commands.report:report_command", "A capture file as one HTML page.", _report),
+    "top": ("agent.commands.top:top_command", "The last minutes and calls of the running daemon.", _top),
+    "check-config": (
+        "agent.commands.check_config:check_command",
+        "Check a configuration, say what it means.",
+        _check,
+    ),
+    "selftest": ("agent.commands.selftest:selftest_command", "Does this installation count right?", _nothing),
+    "healthcheck": ("agent.commands.healthcheck:healthcheck_command", "Is the daemon here alive?", _config),
+    "init": ("agent.commands.init:init_command", "Look at this host, write a first configuration.", _init),
+    "cost": ("agent.provision.cost:cost_command", "What AWS will ask a month for a configuration.", _config),
+    "aws": ("agent.provision.aws:aws_command", "Dashboards, alarms, policy, queries as code.", _aws),
 }

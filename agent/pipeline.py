@@ -8,19 +8,19 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from agent.capture import Source
-from agent.config import Config
+from agent.calls.signalling_cy import CallRules
+from agent.capture.source import Source
+from agent.config.settings import Config
+from agent.engine.engine import Engine, Rules
 from agent.errors import ConfigError
+from agent.media.rtp.workers import Lock
+from agent.media.streams_cy import QualityRules
+from agent.model.events import Event
+from agent.model.sides import Connector, Sides
+from agent.model.stream_minute_cy import StreamMinute
 from agent.summary.identity import Identity
 from agent.summary.interval import Intervals
 from agent.summary.records import Summary
-from agent.tracking.engine import Engine, Rules
-from agent.tracking.events import Event
-from agent.tracking.lanes import Turn
-from agent.tracking.minute_cy import StreamMinute
-from agent.tracking.sides import Connector, Sides
-from agent.tracking.signalling_cy import CallRules
-from agent.tracking.streams_cy import QualityRules
 
 # Without a frame or a word of the clock for so long nobody can say that capture ran. A file of one quiet
 # trunk may be silent for long; a live source speaks several times a second unless the host was suspended.
@@ -33,7 +33,7 @@ LEAST = 100  # calls, and streams: what the settings of either must be as well
 WAITING_BYTES = 96 << 20  # for the engine (sifting.ROOM) and for the disk (writer.MAX_WAITING), at most
 
 
-class Keeper(Protocol):
+class MinuteSink(Protocol):
     """What takes closed minutes and SIP log rows: the store, or what prints them."""
 
     def commit(self, summary: Summary) -> object: ...
@@ -49,7 +49,7 @@ class Pipeline(Struct):
     intervals: Intervals
 
     def shed(self, level: int) -> None:
-        """Do without what `agent.load` says at this level, and no more."""
+        """Do without what `agent.daemon.overload` says at this level, and no more."""
         self.intervals.sip_log.level = level
         self.engine.shed(level)
 
@@ -61,7 +61,7 @@ def build(
     customers: Iterable[str] = (),
     key: bytes = b"",
     live: bool = False,
-    turns: Sequence[Turn] = (),
+    turns: Sequence[Lock] = (),
     on_stream: Callable[[StreamMinute], None] | None = None,
     before: Pipeline | None = None,
 ) -> Pipeline:
@@ -152,7 +152,7 @@ def ns(seconds: float) -> int:
     return round(seconds * 1e9)
 
 
-def run(source: Source, engine: Engine, intervals: Intervals, keeper: Keeper) -> None:
+def run(source: Source, engine: Engine, intervals: Intervals, keeper: MinuteSink) -> None:
     """Everything from `source` to `keeper`.
 
     Raises CaptureError where the source does, after what was read before the fault is accounted for.
@@ -164,7 +164,7 @@ def run(source: Source, engine: Engine, intervals: Intervals, keeper: Keeper) ->
         pass_on(engine.finish(), intervals, keeper)
 
 
-def pass_on(events: list[Event], intervals: Intervals, keeper: Keeper) -> None:
+def pass_on(events: list[Event], intervals: Intervals, keeper: MinuteSink) -> None:
     """Events of one batch into minutes; closed minutes and decided SIP rows to the keeper."""
     for event in events:
         intervals.record(event)

@@ -1,6 +1,6 @@
 /* The ceiling of the RTP loop: what plain C takes for the counting part, without a bounds check.
  *
- * Reads the same index as agent/tracking/loop_cy.py and does what every packet of a steady stream needs:
+ * Reads the same index as agent/media/rtp/loop_cy.py and does what every packet of a steady stream needs:
  * decode Ethernet, IPv4 and UDP, find the stream by its key in an open-addressing table, extend the sequence
  * number, keep the 64-number window and judge what leaves it, count packets and bytes, RFC 3550 A.8 jitter.
  * It handles no VLAN, IPv6, fragment, copy, restart, reordering, minute or payload map.

@@ -203,13 +203,13 @@ def consume(kind: str) -> dict[str, float]:
         stop = True
 
     signal.signal(signal.SIGINT, stopped)
-    from agent import host
-    from agent.capture import ring_cy
     from agent.capture.clock import Clock
+    from agent.capture.live import ring_cy
     from agent.cli import _collect_seldom
-    from agent.config import Config
+    from agent.config.settings import Config
+    from agent.daemon import host
+    from agent.daemon.capture_threads import CaptureThreads
     from agent.pipeline import build, pass_on
-    from agent.sifting import Sifting
 
     class Nothing:
         def commit(self, summary: object) -> None: ...
@@ -221,7 +221,7 @@ def consume(kind: str) -> dict[str, float]:
     config.capture.ring_mb = RING_MB
     config.capture.threads = threads
     rings = host.rings(config)
-    source = Sifting(rings, Clock())
+    source = CaptureThreads(rings, Clock())
     pipeline = build(config, vc=[VC], live=True, turns=source.turns)
     pipeline.engine.resume(time.time_ns())
     source.serve(pipeline.engine.lanes)

@@ -24,7 +24,7 @@ import time
 from array import array
 from pathlib import Path
 
-from agent.tracking import loop_cy
+from agent.media.rtp import loop_cy
 from agent.uncompiled import status
 from agent.wire.frame import STAMP, STRIDE, origin
 
@@ -153,7 +153,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    if not status()["agent.tracking.loop_cy"]:
+    if not status()["agent.media.rtp.loop_cy"]:
         print("the loop is not compiled: these figures are of uncompiled Python", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         library = compile_ceiling(folder)

@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from agent.cli import COLLECT_AFTER
-from agent.config import Config
+from agent.config.settings import Config
+from agent.model.events import Event
 from agent.pipeline import Pipeline, build
-from agent.tracking.events import Event
 from agent.wire.frame import LINK_ETHERNET, Batch, origin
 
 START_NS = 1_800_000_000_000_000_000  # the start of a minute

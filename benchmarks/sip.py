@@ -20,7 +20,7 @@ from array import array
 from collections.abc import Iterator
 
 from agent.cli import COLLECT_AFTER
-from agent.config import Config
+from agent.config.settings import Config
 from agent.pipeline import build
 from agent.wire.frame import Batch, origin
 

@@ -157,9 +157,9 @@ def resident_mb(pid: int) -> float:
 
 def stream_bytes(count: int) -> dict[str, float]:
     """Resident bytes that a stream adds, in all and in the loop alone."""
-    from agent.config import Config
+    from agent.config.settings import Config
+    from agent.media.rtp.loop_cy import STOP_END, Loop
     from agent.pipeline import build
-    from agent.tracking.loop_cy import STOP_END, Loop
     from agent.wire.frame import Batch
     from benchmarks.loop import FOREVER, Traffic
 

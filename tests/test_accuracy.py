@@ -7,16 +7,16 @@ import shutil
 
 import pytest
 
-from agent import verify
+from agent.commands import verify
 from agent.summary.catalog import METRICS
-from tests import endpoints
-from tests.accuracy import DOC, filled
+from tests.kit import endpoints
+from tests.kit.accuracy import DOC, filled
 
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 def test_tables_are_what_the_tests_measure() -> None:
     text = DOC.read_text()
-    assert text == filled(text), "write them anew: python -m tests.accuracy"
+    assert text == filled(text), "write them anew: python -m tests.kit.accuracy"
 
 
 def test_every_metric_has_its_row_once() -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.capture.files import pcap, steady
-from tests.replayed import PCAPS
+from tests.kit.capture_files import pcap, steady
+from tests.kit.replayed import PCAPS
 
 GOOD = PCAPS / "short-inbound-customer.pcap"
 SIDES = ("--vc", "10.10.0.1", "--customer", "10.10.0.0/24")

@@ -9,14 +9,14 @@ def test_compiled_required_and_absent_refuses_to_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SBCWATCH_REQUIRE_COMPILED", "1")
-    monkeypatch.setattr(uncompiled, "status", lambda: {"agent.tracking.loop_cy": False})
+    monkeypatch.setattr(uncompiled, "status", lambda: {"agent.media.rtp.loop_cy": False})
     assert cli.main(["selftest"]) == 2
-    assert "agent.tracking.loop_cy: not compiled: install a C compiler" in capsys.readouterr().err
+    assert "agent.media.rtp.loop_cy: not compiled: install a C compiler" in capsys.readouterr().err
 
 
 def test_compiled_required_and_there_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SBCWATCH_REQUIRE_COMPILED", "1")
-    monkeypatch.setattr(uncompiled, "status", lambda: {"agent.tracking.loop_cy": True})
+    monkeypatch.setattr(uncompiled, "status", lambda: {"agent.media.rtp.loop_cy": True})
     assert cli.main(["selftest"]) == 0
 
 

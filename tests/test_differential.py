@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from agent.config import Config
-from agent.verify import Check, compare
-from tests import traffic
-from tests.second_opinion import KINDS, captures, checks, every_check, ours, table, theirs
+from agent.commands.verify import Check, compare
+from agent.config.settings import Config
+from tests.kit import traffic
+from tests.kit.second_opinion import KINDS, captures, checks, every_check, ours, table, theirs
 
 pytestmark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 

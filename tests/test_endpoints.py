@@ -1,11 +1,11 @@
-"""The phones' own statistics against what was published of their calls (tests/endpoints.py)."""
+"""The phones' own statistics against what was published of their calls (tests/kit/endpoints.py)."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.endpoints import judged, mean, table, told
-from tests.replayed import scenario, sidecar
+from tests.kit.endpoints import judged, mean, table, told
+from tests.kit.replayed import scenario, sidecar
 
 reporting = pytest.mark.parametrize("name", told())
 

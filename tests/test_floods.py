@@ -1,6 +1,6 @@
 """Floods at 100,000 frames a second of capture time: bounded tables and memory, and real calls to the packet.
 
-`python -m tests.flooding invites 1000000` runs one at full size; here each is a tenth or less of that.
+`python -m tests.kit.flooding invites 1000000` runs one at full size; here each is a tenth or less of that.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from agent import sifting, writer
-from agent.config import Capture, Config, Limits
+from agent.config.settings import Capture, Config, Limits
+from agent.daemon import capture_threads, writer
 from agent.pipeline import rules, tables
-from agent.summary.siplog import MAX_WAITING, SipLog
-from agent.tracking.budget import CALM_S, MAX_SOURCES, SECOND_NS, Budget, Talker
+from agent.summary.sip_log import MAX_WAITING, SipLog
+from agent.transport.rate_limit import CALM_S, MAX_SOURCES, SECOND_NS, RateLimit, Talker
 
 ROOT = Path(__file__).parent.parent
 OPTIONS = b"OPTIONS sip:a SIP/2.0\r\nCall-ID: 1\r\n"
@@ -29,7 +29,7 @@ LOUD, QUIET = "203.0.113.9", "203.0.113.10"
 @cache
 def flooded(kind: str, count: int, live: bool = False) -> dict[str, Any]:
     """In a process of its own, whose resident memory is the flood's."""
-    command = [sys.executable, "-m", "tests.flooding", kind, str(count), *(["--live"] if live else [])]
+    command = [sys.executable, "-m", "tests.kit.flooding", kind, str(count), *(["--live"] if live else [])]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
@@ -102,7 +102,7 @@ def test_tables_are_lowered_to_what_fits_in_the_memory(memory_mb: int) -> None:
 @pytest.mark.parametrize("ring_mb", [16, 64, 256])
 def test_tables_of_a_live_capture_leave_room_for_the_rings_and_what_waits(ring_mb: int) -> None:
     calls, streams = tables(Config(capture=Capture(ring_mb=ring_mb)), live=True)
-    waiting = sifting.ROOM + writer.MAX_WAITING
+    waiting = capture_threads.ROOM + writer.MAX_WAITING
     assert (calls * 9_216 + streams * 2_048) + waiting + ((ring_mb + 64) << 20) <= MEMORY_MB << 20
 
 
@@ -111,21 +111,21 @@ def test_capture_files_are_parsed_whole() -> None:
     assert rules(Config(), live=True).sip_budget == Limits().sip_budget
 
 
-def call(number: int, second: int, budget: Budget, peer: str = LOUD) -> list[bool]:
+def call(number: int, second: int, budget: RateLimit, peer: str = LOUD) -> list[bool]:
     """Whether each of a call's four messages is taken."""
     data = b"INVITE sip:a SIP/2.0\r\nCall-ID: call-%d\r\n" % number
-    return [budget.takes(peer, towards, data, second * SECOND_NS) for towards in (True, False) * 2]
+    return [budget.takes(peer, to_vc, data, second * SECOND_NS) for to_vc in (True, False) * 2]
 
 
 def test_messages_within_the_budget_are_all_taken() -> None:
-    budget = Budget(200)
+    budget = RateLimit(200)
     assert all(all(call(number, second, budget)) for second in range(3) for number in range(100))
     assert (budget.shed, budget.taken_shed()) == (0, 0)
 
 
 @pytest.mark.parametrize("times", [1.5, 3, 20])
 def test_source_above_its_budget_is_sampled_by_whole_calls(times: float) -> None:
-    budget, count = Budget(1_000), int(500 * times)
+    budget, count = RateLimit(1_000), int(500 * times)
     for second in range(2):  # the first second of a flood is cut where it passes the budget
         for number in range(count):
             call(number, second, budget)
@@ -138,13 +138,13 @@ def test_source_above_its_budget_is_sampled_by_whole_calls(times: float) -> None
 
 
 def test_call_is_kept_or_not_for_as_long_as_its_source_is_as_loud() -> None:
-    budget = Budget(1_000)
+    budget = RateLimit(1_000)
     kept = [{n for n in range(1_200) if any(call(n, second, budget))} for second in range(30)]
     assert all(each == kept[2] for each in kept[2:])
 
 
 def test_compact_call_id_is_the_same_call() -> None:
-    budget = Budget(100)
+    budget = RateLimit(100)
     names = (b"Call-ID: %d", b"i:%d", b"CALL-ID  :\t%d  ")
     messages = [b"OPTIONS sip:a SIP/2.0\r\n" + name + b"\r\nCSeq: 1 OPTIONS\r\n" for name in names]
     for second in range(2):
@@ -156,7 +156,7 @@ def test_compact_call_id_is_the_same_call() -> None:
 
 
 def test_first_second_of_a_flood_is_bounded_too() -> None:
-    budget = Budget(1_000)
+    budget = RateLimit(1_000)
     taken = sum(sum(call(number, 0, budget)) for number in range(50_000))
     assert 2_000 < taken < 6_000
     taken = sum(sum(call(number, 1, budget)) for number in range(50_000))
@@ -164,7 +164,7 @@ def test_first_second_of_a_flood_is_bounded_too() -> None:
 
 
 def test_source_is_taken_whole_again_after_a_calm_minute_and_not_before() -> None:
-    budget = Budget(100)
+    budget = RateLimit(100)
     for number in range(200):
         call(number, 0, budget)
     shed = []
@@ -178,7 +178,7 @@ def test_source_is_taken_whole_again_after_a_calm_minute_and_not_before() -> Non
 
 
 def test_strained_host_cuts_sources_above_their_budget_to_a_quarter_and_no_others() -> None:
-    budget = Budget(1_000)
+    budget = RateLimit(1_000)
     for second, budget.strained in enumerate((False, False, False, True, True)):
         loud = sum(all(call(number, second, budget)) for number in range(800))
         quiet = sum(all(call(number, second, budget, QUIET)) for number in range(400))
@@ -189,20 +189,20 @@ def test_strained_host_cuts_sources_above_their_budget_to_a_quarter_and_no_other
 
 
 def test_one_sources_flood_takes_nothing_from_another() -> None:
-    budget = Budget(3)
+    budget = RateLimit(3)
     for n in range(100):
         budget.takes(LOUD, True, OPTIONS, n)
     assert budget.takes(QUIET, True, OPTIONS, 100)
 
 
 def test_answers_to_a_flood_are_counted_apart_from_it() -> None:
-    budget = Budget(3)
-    assert all(budget.takes(LOUD, towards, OPTIONS, 0) for towards in (True, False) for _ in range(3))
+    budget = RateLimit(3)
+    assert all(budget.takes(LOUD, to_vc, OPTIONS, 0) for to_vc in (True, False) for _ in range(3))
     assert not budget.takes(LOUD, False, OPTIONS, 0)
 
 
 def test_invented_sources_push_out_the_one_silent_longest() -> None:
-    budget = Budget(3)
+    budget = RateLimit(3)
     for n in range(MAX_SOURCES + 10):
         budget.takes(f"10.0.{n >> 8}.{n & 255}", True, OPTIONS, n * SECOND_NS)
     assert len(budget) == MAX_SOURCES
@@ -214,13 +214,13 @@ def test_invented_sources_push_out_the_one_silent_longest() -> None:
     [(b"friendly-scanner", "friendly-scanner"), (b"SIPVicious 0.3", "sipvicious"), (b"Asterisk PBX", None)],
 )
 def test_scanner_is_known_by_its_user_agent_below_any_budget(agent: bytes, scanner: str | None) -> None:
-    budget = Budget(100)
+    budget = RateLimit(100)
     budget.takes(LOUD, True, OPTIONS + b"User-Agent: " + agent + b"\r\n", 0)
     assert budget.talkers() == ([Talker(LOUD, 1, 0, scanner)] if scanner else [])
 
 
 def test_talkers_are_the_loudest_and_begin_again_each_minute() -> None:
-    budget = Budget(2)
+    budget = RateLimit(2)
     for n in range(8):
         for _ in range(n):
             budget.takes(f"10.0.0.{n}", True, OPTIONS, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.replayed import outcomes, scenario, sidecar, sidecars
+from tests.kit.replayed import outcomes, scenario, sidecar, sidecars
 
 DIRECTIONS = {
     "cust2vc": "CustomerToVc",

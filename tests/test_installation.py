@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.replayed import PCAPS, scenario, sidecar
+from tests.kit.replayed import PCAPS, scenario, sidecar
 
 ROOT = Path(__file__).parent.parent
 

@@ -21,11 +21,11 @@ from typing import Any
 
 import pytest
 
-from agent import checkpoint
-from agent.config import Limits
+from agent.config.settings import Limits
+from agent.daemon import checkpoint
 from agent.store import Store
 from agent.store.codec import unpack
-from agent.wire import packet_cy
+from agent.wire.ip import decoder_cy
 from benchmarks.live import FAR, NEAR, hindrance, namespaces
 from tests.chaos import calls
 from tests.lab.network import inside
@@ -67,13 +67,13 @@ class Seen:
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     reason = hindrance()
-    if not reason and packet_cy.__file__.endswith(".py"):
+    if not reason and decoder_cy.__file__.endswith(".py"):
         reason = "the loop is not compiled"
     if reason:
         pytest.skip(f"no flood here: {reason}")
     folder, found = tmp_path_factory.mktemp("flood"), Seen()
     flooder = folder / "sip_flood"
-    subprocess.run(["cc", "-O2", "-o", flooder, Path(__file__).with_name("sip_flood.c")], check=True)
+    subprocess.run(["cc", "-O2", "-o", flooder, ROOT / "tests" / "kit" / "sip_flood.c"], check=True)
     config, log = folder / "sbcwatch.toml", folder / "log"
     config.write_text(CONFIG.format(interface=NEAR, state=folder / "state"))
     with namespaces() as (far, near), log.open("wb") as output:

@@ -15,13 +15,13 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.capture import ring_cy
-from agent.capture.pcapfile import open_capture
-from agent.config import Config
+from agent.capture.files.pcapfile import open_capture
+from agent.capture.live import ring_cy
+from agent.config.settings import Config
+from agent.media.rtp.loop_cy import STOP_END, Loop
+from agent.media.rtp.stream_row import StreamRow
 from agent.pipeline import build, pass_on
 from agent.summary.records import Summary
-from agent.tracking.loop_cy import STOP_END, Loop
-from agent.tracking.row import Row
 from agent.wire.frame import Batch
 from benchmarks import generate
 from benchmarks.loop import FOREVER, Traffic, walk
@@ -120,7 +120,7 @@ def test_calls_of_a_file_cost_no_more_than_thousands_of_steps_each(tmp_path) -> 
 def test_stream_takes_no_more_than_its_row_and_its_object() -> None:
     """Python's own objects of a stream; the loop's row is 640 bytes by its layout."""
     traffic = Traffic(5000, 15_000, 0.0)
-    assert ctypes.sizeof(Row) == 640
+    assert ctypes.sizeof(StreamRow) == 640
     pipeline = build(Config(), vc=["192.168.0.1"])
     gc.collect()
     before = sys.getallocatedblocks()

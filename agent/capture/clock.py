@@ -15,7 +15,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from agent.capture.order_cy import shift_stamps
-from agent.wire.frame import STAMP, Batch, Loss
+from agent.wire.frame import STAMP, Batch, CaptureDrop
 
 STEP_NS = 1_000_000_000
 _LATE_NS = 100_000_000  # a frame may have waited so long before it is looked at
@@ -98,6 +98,6 @@ def moved(batch: Batch, now_ns: int, clock: Clock) -> int:
     if shift_ns:
         shift_stamps(batch.index, shift_ns)
         batch.losses = [
-            Loss(loss.start_ns + shift_ns, loss.end_ns + shift_ns, loss.count) for loss in batch.losses
+            CaptureDrop(loss.start_ns + shift_ns, loss.end_ns + shift_ns, loss.count) for loss in batch.losses
         ]
     return now_ns + shift_ns

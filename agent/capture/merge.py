@@ -10,10 +10,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 
-from agent.capture import LATENESS_NS, Source
 from agent.capture.order_cy import merge_rows, move_rows, rows_until, span
+from agent.capture.source import LATENESS_NS, Source
 from agent.errors import CaptureError
-from agent.wire.frame import EMPTY, STAMP, STRIDE, Batch, Loss
+from agent.wire.frame import EMPTY, STAMP, STRIDE, Batch, CaptureDrop
 
 _INTERFACES = 65536
 
@@ -63,7 +63,7 @@ class Merge:
         self._data = bytearray()
         self._now_ns = 0
         self._fault: CaptureError | None = None
-        self._losses: list[Loss] = []
+        self._losses: list[CaptureDrop] = []
 
     @property
     def frames(self) -> int:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from agent.sinks.aws_errors import BACKOFF, WHOLE_SINK, Rule, error_code, rule_of
-from agent.store import Batch, Draft, Gap, Outbox, Row
+from agent.sinks.aws.errors import BACKOFF, WHOLE_SINK, ErrorRule, error_code, rule_of
+from agent.store import Draft, Gap, Outbox, OutboxBatch, OutboxRow
 from agent.store.codec import to_json
 from agent.store.database import Corrupt, Unwritable
 
@@ -34,7 +34,7 @@ class Sink(Protocol):
     def kinds(self) -> tuple[str, ...]: ...
     @property
     def max_age_s(self) -> int: ...
-    def encode(self, rows: Sequence[Row]) -> list[Draft]: ...
+    def encode(self, rows: Sequence[OutboxRow]) -> list[Draft]: ...
     def item_ns(self, item: dict[str, Any]) -> int: ...
     def send(self, target: str, items: list[dict[str, Any]]) -> dict[str, int]: ...
     def prepare(self, target: str) -> None: ...
@@ -146,7 +146,7 @@ class Delivery:
         longest = max(backoff.cap_s for backoff in BACKOFF.values()) * SECOND_NS
         return {lane: until for lane, (until, _) in self._waits.items() if now_ns < until <= now_ns + longest}
 
-    def _next(self, now_ns: int, skip: list[str]) -> Batch | None:
+    def _next(self, now_ns: int, skip: list[str]) -> OutboxBatch | None:
         name = self.sink.name
         while True:
             batch = self._outbox.next_batch(name, newest_first=self._newest_first, skip=skip)
@@ -163,7 +163,7 @@ class Delivery:
                 return None
             self._plan(rows, now_ns)
 
-    def _plan(self, rows: Sequence[Row], now_ns: int) -> None:
+    def _plan(self, rows: Sequence[OutboxRow], now_ns: int) -> None:
         try:
             self._outbox.plan(self.sink.name, rows, self.sink.encode(rows))
         except _UNREADABLE as error:
@@ -181,7 +181,7 @@ class Delivery:
         # A minute's grace, so that what leaves in time is not refused on arrival.
         return (self.sink.max_age_s - 60) * SECOND_NS
 
-    def _drop_old(self, batch: Batch, now_ns: int) -> None:
+    def _drop_old(self, batch: OutboxBatch, now_ns: int) -> None:
         items = batch.items
         fresh = [item for item in items if self.sink.item_ns(item) >= now_ns - self._max_age_ns]
         drafts = [Draft.of(fresh, batch.lane, batch.target, self.sink.item_ns)] if fresh else []
@@ -189,7 +189,7 @@ class Delivery:
         gap = self._gap(batch, now_ns, dropped, "too old for CloudWatch")
         self._outbox.replace(batch, drafts, gaps=[gap], totals={"dropped": dropped}, sent=batch.sent)
 
-    def _deliver(self, batch: Batch, now_ns: int) -> float:
+    def _deliver(self, batch: OutboxBatch, now_ns: int) -> float:
         if not self._outbox.mark_sent(batch):
             return 0.0
         items = batch.items
@@ -211,7 +211,7 @@ class Delivery:
         self._counts["sent_items"] += len(items)
         return 0.0
 
-    def _succeeded(self, batch: Batch) -> None:
+    def _succeeded(self, batch: OutboxBatch) -> None:
         self._waits.pop("", None)
         self._waits.pop(batch.lane, None)
         self._prepared.discard(batch.target)
@@ -219,19 +219,21 @@ class Delivery:
             self._notices.append(f"{self.sink.name}: delivering again")
             self._last_code = ""
 
-    def _failed(self, batch: Batch, items: list[dict[str, Any]], now_ns: int, error: Exception) -> float:
+    def _failed(
+        self, batch: OutboxBatch, items: list[dict[str, Any]], now_ns: int, error: Exception
+    ) -> float:
         code = error_code(error)
         rule = rule_of(code)
         self._count_error(code, str(error))
-        if rule is Rule.TAKEN:
+        if rule is ErrorRule.TAKEN:
             self._outbox.mark_done(batch)
             return 0.0
-        if rule is Rule.BISECT:
+        if rule is ErrorRule.BISECT:
             self._bisect(batch, items, now_ns, f"{code}: {error}")
             return 0.0
-        if rule is not Rule.UNKNOWN:
+        if rule is not ErrorRule.UNKNOWN:
             self._outbox.mark_refused(batch)
-        if rule is Rule.MISSING:
+        if rule is ErrorRule.MISSING:
             try:
                 self.sink.prepare(batch.target)
             except Exception as failure:
@@ -244,14 +246,14 @@ class Delivery:
                     return 0.0
         return self._back_off(batch.lane, rule, now_ns)
 
-    def _back_off(self, lane: str, rule: Rule, now_ns: int) -> float:
+    def _back_off(self, lane: str, rule: ErrorRule, now_ns: int) -> float:
         waiter = "" if rule in WHOLE_SINK else lane
         attempts = self._waits.get(waiter, (0, 0))[1]
-        wait_s = BACKOFF.get(rule, BACKOFF[Rule.UNKNOWN]).wait_s(attempts, self._random())
+        wait_s = BACKOFF.get(rule, BACKOFF[ErrorRule.UNKNOWN]).wait_s(attempts, self._random())
         self._waits[waiter] = (now_ns + int(wait_s * SECOND_NS), attempts + 1)
         return wait_s if waiter == "" else 0.0
 
-    def _bisect(self, batch: Batch, items: list[dict[str, Any]], now_ns: int, why: str) -> None:
+    def _bisect(self, batch: OutboxBatch, items: list[dict[str, Any]], now_ns: int, why: str) -> None:
         if len(items) == 1:
             detail = f"{why}\n{to_json(items[0]).decode()}"
             gap = self._gap(batch, now_ns, 1, "refused by CloudWatch", detail)
@@ -265,7 +267,7 @@ class Delivery:
         self._outbox.replace(batch, halves)
 
     def _partly_rejected(
-        self, batch: Batch, items: list[dict[str, Any]], rejected: Mapping[str, int], now_ns: int
+        self, batch: OutboxBatch, items: list[dict[str, Any]], rejected: Mapping[str, int], now_ns: int
     ) -> float:
         """HTTP 200 with `rejectedLogEventsInfo`: old ends are exclusive, the new start is inclusive."""
         old = min(len(items), rejected.get("tooOldLogEventEndIndex", 0))
@@ -287,9 +289,9 @@ class Delivery:
             return 0.0
         # AWS's clock says that ours is ahead: what it called too new is kept and tried again.
         self._count_error("tooNewLogEvent", "events ahead of AWS's clock by more than two hours")
-        return self._back_off(batch.lane, Rule.CLOCK, now_ns)
+        return self._back_off(batch.lane, ErrorRule.CLOCK, now_ns)
 
-    def _gap(self, batch: Batch, now_ns: int, records: int, why: str, detail: str = "") -> Gap:
+    def _gap(self, batch: OutboxBatch, now_ns: int, records: int, why: str, detail: str = "") -> Gap:
         return Gap(
             now_ns,
             self.sink.kinds[0],

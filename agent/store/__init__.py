@@ -1,7 +1,17 @@
 """The local store: closed minutes, the checkpoint, and what each sink has yet to deliver."""
 
 from agent.store.gaps import Gap
-from agent.store.outbox import Batch, Draft, Outbox, Row
+from agent.store.outbox import Draft, Outbox, OutboxBatch, OutboxRow
 from agent.store.store import ALL_CONNECTORS, KINDS, UNASSIGNED, Store
 
-__all__ = ["ALL_CONNECTORS", "KINDS", "UNASSIGNED", "Batch", "Draft", "Gap", "Outbox", "Row", "Store"]
+__all__ = [
+    "ALL_CONNECTORS",
+    "KINDS",
+    "UNASSIGNED",
+    "Draft",
+    "Gap",
+    "Outbox",
+    "OutboxBatch",
+    "OutboxRow",
+    "Store",
+]

@@ -29,7 +29,7 @@ _IN_ONE_QUERY = 500  # SQLite's old limit of variables in one statement is 999
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class OutboxRow:
     """One stored blob: `records` records of one kind, of one connector (`*`: all) and minute part."""
 
     id: int
@@ -65,7 +65,7 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class OutboxBatch:
     """A draft that the store holds. `sent`: it was on its way before, and nobody knows if it was taken."""
 
     id: int
@@ -127,7 +127,7 @@ class Outbox:
         limit: int = 64,
         max_bytes: int = 1 << 20,
         skip: Sequence[str] = (),
-    ) -> list[Row]:
+    ) -> list[OutboxRow]:
         """Rows of minutes before `before_ns`: at least one if any, then as many as fit the limits."""
         order = "DESC" if newest_first else "ASC"
         marks = ",".join("?" * len(skip))
@@ -138,11 +138,11 @@ class Outbox:
             f"ORDER BY row_id {order} LIMIT ?"
         )
 
-        def work(connection: sqlite3.Connection) -> list[Row]:
-            taken: list[Row] = []
+        def work(connection: sqlite3.Connection) -> list[OutboxRow]:
+            taken: list[OutboxRow] = []
             size = 0
             for values in connection.execute(query, (sink, before_ns, *skip, limit)):
-                row = Row(*values)
+                row = OutboxRow(*values)
                 size += len(row.body)
                 if taken and size > max_bytes:
                     break
@@ -154,7 +154,7 @@ class Outbox:
     def plan(
         self,
         sink: str,
-        rows: Sequence[Row],
+        rows: Sequence[OutboxRow],
         drafts: Sequence[Draft],
         gaps: Sequence[Gap] = (),
         totals: Mapping[str, int] | None = None,
@@ -174,7 +174,9 @@ class Outbox:
         if rows:
             self._volume.change("rows", rows[0].id, work)
 
-    def next_batch(self, sink: str, *, newest_first: bool = False, skip: Sequence[str] = ()) -> Batch | None:
+    def next_batch(
+        self, sink: str, *, newest_first: bool = False, skip: Sequence[str] = ()
+    ) -> OutboxBatch | None:
         """The batch to send next; those whose lane is in `skip` wait."""
         self._mark_the_unmarked()
         order = "last_ns DESC, id DESC" if newest_first else "id"
@@ -186,16 +188,16 @@ class Outbox:
             f"WHERE sink=? AND lane NOT IN ({lanes}) AND id NOT IN ({ids}) ORDER BY {order} LIMIT 1"
         )
 
-        def work(connection: sqlite3.Connection) -> Batch | None:
+        def work(connection: sqlite3.Connection) -> OutboxBatch | None:
             found = connection.execute(query, (sink, *skip, *known)).fetchone()
             if found is None:
                 return None
             batch_id, name, lane, target, sent, count, first_ns, last_ns, body = found
-            return Batch(batch_id, name, lane, target, bool(sent), count, first_ns, last_ns, body)
+            return OutboxBatch(batch_id, name, lane, target, bool(sent), count, first_ns, last_ns, body)
 
         return self._volume.read(work, newest_only=True)[0]
 
-    def mark_sent(self, batch: Batch) -> bool:
+    def mark_sent(self, batch: OutboxBatch) -> bool:
         """To be called before the request; counts `maybe_duplicate` where it was sent before.
 
         False: the store has lost the batch (a damaged file was moved aside), so it may not be sent.
@@ -209,14 +211,14 @@ class Outbox:
 
         return self._volume.change("batches", batch.id, work) is not None
 
-    def mark_done(self, batch: Batch) -> None:
+    def mark_done(self, batch: OutboxBatch) -> None:
         """AWS took it. Never raises `Unwritable`: what cannot be written down now is remembered."""
         try:
             self._finish(batch.id, batch.sink)
         except Unwritable:
             self._done_unmarked[batch.id] = batch.sink
 
-    def mark_refused(self, batch: Batch) -> None:
+    def mark_refused(self, batch: OutboxBatch) -> None:
         """The answer said that nothing was taken: the next request is no duplicate."""
 
         def work(connection: sqlite3.Connection) -> None:
@@ -226,7 +228,7 @@ class Outbox:
 
     def replace(
         self,
-        batch: Batch,
+        batch: OutboxBatch,
         drafts: Sequence[Draft],
         *,
         gaps: Sequence[Gap] = (),

@@ -34,7 +34,7 @@ _ROW_OVERHEAD = 200  # bytes of a row beside its body: columns and three indexes
 
 
 @dataclass(slots=True)
-class Loss:
+class DroppedRows:
     """What one sweep took of one kind."""
 
     rows: int = 0
@@ -58,7 +58,7 @@ def make_room(
     for kind, waited_for in _ORDER:
         if excess <= 0:
             break
-        loss = Loss()
+        loss = DroppedRows()
         ids = []
         for row_id, minute_ns, records, size in _oldest(connection, kind, waited_for):
             ids.append((row_id,))
@@ -86,7 +86,7 @@ def drop_old(
             f"SELECT id FROM rows WHERE kind=? AND minute_ns < ? AND NOT {_WAITING}", (kind, kept_from)
         )
         delete_rows(connection, old.fetchall())
-        loss = Loss()
+        loss = DroppedRows()
         ids = []
         for row_id, minute_ns, records in connection.execute(
             "SELECT id, minute_ns, records FROM rows WHERE kind=? AND minute_ns < ?", (kind, horizon)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agent.tracking.call_cy import Call
+from agent.model.call_cy import Call
 
 if TYPE_CHECKING:
     from agent.summary.masking import Masking

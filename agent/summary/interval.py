@@ -13,18 +13,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from agent.summary.bins_cy import sampled
-from agent.summary.catalog import METRICS
-from agent.summary.direction_cy import MediaTotals
-from agent.summary.heard_cy import CallMinute, Calls, of_call, share_out
-from agent.summary.identity import Identity, users_of
-from agent.summary.media_cy import records
-from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value
-from agent.summary.siplog import SipLog
-from agent.tracking.call_cy import Call
-from agent.tracking.collector import held_off
-from agent.tracking.dialog_cy import Leg
-from agent.tracking.events import (
+from agent.calls.rfc6076 import MAX_SAMPLES, extras
+from agent.gc_pause import held_off
+from agent.model.call_cy import Call, Leg
+from agent.model.events import (
     Attempted,
     CallOver,
     CallsUp,
@@ -40,9 +32,16 @@ from agent.tracking.events import (
     Tallied,
     Throttled,
 )
-from agent.tracking.minute_cy import StreamMinute
-from agent.tracking.performance import MAX_SAMPLES, extras
-from agent.tracking.sides import UNASSIGNED, Connector, Sides
+from agent.model.sides import UNASSIGNED, Connector, Sides
+from agent.model.stream_minute_cy import StreamMinute
+from agent.summary.call_minute_cy import CallMinute, Calls, of_call, share_out
+from agent.summary.catalog import METRICS
+from agent.summary.direction_totals_cy import MediaTotals
+from agent.summary.identity import Identity, users_of
+from agent.summary.media_record_cy import records
+from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value
+from agent.summary.samples_cy import sampled
+from agent.summary.sip_log import SipLog
 from agent.wire.sip import redacted
 
 Owner = Leg | Connector
@@ -52,7 +51,7 @@ SIP_CODES = tuple(f"Sip{hundreds}xxCodes" for hundreds in range(7))  # by a stat
 MAX_CALL_ROWS = 100_000  # of one minute: a scan that is answered call by call must not fill the memory
 
 
-class Minute(Struct):
+class OpenMinute(Struct):
     """What happened in one open minute."""
 
     counts: Counts = {}
@@ -90,9 +89,9 @@ class Intervals:
         self._observer = observer
         self._redact = redact
         self._on_stream = on_stream
-        self._minutes: defaultdict[int, Minute] = defaultdict(Minute)
+        self._minutes: defaultdict[int, OpenMinute] = defaultdict(OpenMinute)
         self._oldest_ns = 0
-        self._newest = Minute()  # that of the last fact, which is mostly the next one's too ...
+        self._newest = OpenMinute()  # that of the last fact, which is mostly the next one's too ...
         self._start_ns = self._end_ns = 0  # ... where it is between these
         self._messages: list[MessageSeen] = []
         self.sip_log = SipLog(sip_rate)
@@ -155,13 +154,13 @@ class Intervals:
                 rows.append(self._sip_row(seen, owner))
         return rows
 
-    def state(self) -> tuple[int, dict[int, Minute], list[MessageSeen]]:
+    def state(self) -> tuple[int, dict[int, OpenMinute], list[MessageSeen]]:
         """The open minutes, for a checkpoint: what `restore` takes."""
         return self._oldest_ns, dict(self._minutes), self._waiting + self._messages
 
-    def restore(self, state: tuple[int, dict[int, Minute], list[MessageSeen]]) -> None:
+    def restore(self, state: tuple[int, dict[int, OpenMinute], list[MessageSeen]]) -> None:
         oldest_ns, minutes, self._messages = state
-        self._minutes = defaultdict(Minute, minutes)
+        self._minutes = defaultdict(OpenMinute, minutes)
         self._go_on(oldest_ns)
 
     def discard(self, until_ns: int) -> int:
@@ -177,7 +176,7 @@ class Intervals:
         self._oldest_ns = oldest_ns
         self._start_ns = self._end_ns = 0
 
-    def _minute(self, stamp_ns: int) -> Minute:
+    def _minute(self, stamp_ns: int) -> OpenMinute:
         if not self._start_ns <= stamp_ns < self._end_ns:
             self._start_ns = max(self._oldest_ns, stamp_ns // MINUTE_NS * MINUTE_NS)
             self._end_ns = self._start_ns + MINUTE_NS
@@ -255,7 +254,7 @@ class Intervals:
     @held_off()
     def _close(self, event: MinuteClosed) -> None:
         start_ns = event.stamp_ns
-        minute = self._minutes.pop(start_ns, None) or Minute()
+        minute = self._minutes.pop(start_ns, None) or OpenMinute()
         # A part that ends inside its minute is followed by another of the same label.
         self._go_on(start_ns + MINUTE_NS if event.complete else start_ns)
         counts: dict[Connector, Counter[str]] = defaultdict(Counter)
@@ -378,7 +377,7 @@ def _count(counts: Counts, owner: Owner, name: str) -> None:
     counts[key] = counts.get(key, 0) + 1
 
 
-def _figures(minute: Minute, fallback: Connector) -> dict[Connector, dict[str, Any]]:
+def _figures(minute: OpenMinute, fallback: Connector) -> dict[Connector, dict[str, Any]]:
     """RFC 6076 and the other extra counts, by connector."""
     tallies: dict[Connector, Counter[str]] = defaultdict(Counter)
     delays: dict[Connector, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))

@@ -34,7 +34,7 @@ def origin(link_type: int, interface: int, packet_type: int = UNKNOWN_TYPE) -> i
     return link_type << 32 | packet_type << 16 | interface
 
 
-class Loss(Struct, frozen=True):
+class CaptureDrop(Struct, frozen=True):
     """The capture itself missed `count` frames (None: it cannot say how many) in (start_ns, end_ns)."""
 
     start_ns: int
@@ -59,7 +59,7 @@ class Batch(Struct):
 
     data: bytes | bytearray | memoryview
     index: array[int]
-    losses: list[Loss] = []
+    losses: list[CaptureDrop] = []
 
     def __len__(self) -> int:
         return len(self.index) // STRIDE

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from agent.capture.clock import Clock, Step, moved
-from agent.wire.frame import Frame, Loss, batch_of, origin
+from agent.wire.frame import CaptureDrop, Frame, batch_of, origin
 
 SECOND = 1_000_000_000
 START_NS = 1_700_000_000 * SECOND
@@ -93,11 +93,11 @@ def test_batches_on_engine_time_run_evenly_through_sets_of_the_clock() -> None:
         host.set_ns += set_by_ns
         stamp_ns = host.realtime_ns()
         batch = batch_of([Frame(b"x", stamp_ns, origin(1, 0), 1)])
-        batch.losses.append(Loss(stamp_ns - 5, stamp_ns, 1))
+        batch.losses.append(CaptureDrop(stamp_ns - 5, stamp_ns, 1))
         steps.append(clock.look())
         clocks.append(moved(batch, stamp_ns, clock) - START_NS)
         stamps.append(batch.frame(0).stamp_ns - START_NS)
-        assert batch.losses == [Loss(stamps[-1] + START_NS - 5, stamps[-1] + START_NS, 1)]
+        assert batch.losses == [CaptureDrop(stamps[-1] + START_NS - 5, stamps[-1] + START_NS, 1)]
     assert stamps == clocks
     assert stamps[:3] == [20_000_000, 40_000_000, 60_000_000]
     assert [step is not None for step in steps] == [False, False, False, True, False]

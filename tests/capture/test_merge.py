@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.capture.files.pcapfile import open_capture
 from agent.capture.merge import merge
-from agent.capture.pcapfile import open_capture
 from agent.errors import CaptureError
-from agent.wire.frame import EMPTY, Batch, Frame, Loss, batch_of, origin
-from tests.capture.files import SECOND, START_NS, Packet, pcap, steady
+from agent.wire.frame import EMPTY, Batch, CaptureDrop, Frame, batch_of, origin
+from tests.kit.capture_files import SECOND, START_NS, Packet, pcap, steady
 
 
 class Listed:
@@ -109,7 +109,7 @@ def test_losses_and_drops_of_all_sources_are_passed_on() -> None:
     class Losing(Listed):
         def __iter__(self) -> Iterator[tuple[Batch, int]]:
             for batch, now_ns in super().__iter__():
-                yield Batch(batch.data, batch.index, [Loss(1, 2, 3)]), now_ns
+                yield Batch(batch.data, batch.index, [CaptureDrop(1, 2, 3)]), now_ns
 
     first, second = Losing([[frame(1, "a")]]), Losing([[frame(2, "b")], 5])
     first.drops = 3

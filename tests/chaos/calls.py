@@ -14,9 +14,9 @@ from hashlib import blake2b
 from ipaddress import IPv4Network, ip_address
 from typing import Any
 
-from agent import replay
-from agent.config import Config
-from tests.replayed import PCAPS, sidecar
+from agent.commands import replay
+from agent.config.settings import Config
+from tests.kit.replayed import PCAPS, sidecar
 
 # Of the lab's scenarios those that have no IPv6, TCP, VLAN or fragments, and end within a minute.
 SPOKEN = (
@@ -128,10 +128,10 @@ def template(name: str) -> Template:
     for frame in raw:
         data = frame.data
         src, dst = str(ip_address(data[26:30])), str(ip_address(data[30:34]))
-        towards = dst in side["vc"]
-        peer = src if towards else dst
+        to_vc = dst in side["vc"]
+        peer = src if to_vc else dst
         side_name = "cust" if any(ip_address(peer) in network for network in networks) else "rem"
-        direction = DIRECTIONS[f"{side_name}2vc" if towards else f"vc2{side_name}"]
+        direction = DIRECTIONS[f"{side_name}2vc" if to_vc else f"vc2{side_name}"]
         payload = data[_UDP + 8 :]
         sip = 5060 in (int.from_bytes(data[_UDP : _UDP + 2]), int.from_bytes(data[_UDP + 2 : _UDP + 4]))
         if sip:
@@ -143,7 +143,7 @@ def template(name: str) -> Template:
                 data,
                 frame.origin,
                 sip,
-                0 if sip else (_UDP + 2 if towards else _UDP),
+                0 if sip else (_UDP + 2 if to_vc else _UDP),
                 not sip and not begun.issuperset(name for name, _ in adds),
                 adds,
             )

@@ -14,8 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from agent.configfile import load
-from agent.service import Service
+from agent.config.load import load
+from agent.daemon.service import Service
 from agent.sinks.delivery import Delivery
 from tests.chaos import feed
 from tests.chaos.simtime import SimTime

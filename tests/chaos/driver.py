@@ -17,9 +17,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from agent import checkpoint
+from agent.daemon import checkpoint
 from agent.store import Store
-from agent.wire.frame import Loss
+from agent.wire.frame import CaptureDrop
 from tests.chaos import calls, feed
 from tests.chaos.calls import Placed
 from tests.chaos.daemon import Daemon
@@ -212,7 +212,7 @@ class Run:
             loss = None
             if self._unsent and not self.down:
                 step_ns = self.sim.step_ns
-                loss = Loss(self._sent_ns + step_ns, now_ns + step_ns, self._unsent)
+                loss = CaptureDrop(self._sent_ns + step_ns, now_ns + step_ns, self._unsent)
             if self.down:
                 seen = False
                 self.daemon.send(feed.encode(now_ns + self.sim.step_ns, []))
@@ -280,7 +280,7 @@ class Run:
             self.settle()
             now_ns, step_ns = self.sim.boottime_ns(), self.sim.step_ns
             self.daemon.send(
-                feed.encode(now_ns + step_ns, [], Loss(began_ns + step_ns, now_ns + step_ns, None))
+                feed.encode(now_ns + step_ns, [], CaptureDrop(began_ns + step_ns, now_ns + step_ns, None))
             )
             self._unsent, self._sent_ns = 0, now_ns
 

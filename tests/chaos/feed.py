@@ -7,7 +7,7 @@ import struct
 from array import array
 from collections.abc import Iterator
 
-from agent.wire.frame import EMPTY, STRIDE, Batch, Loss
+from agent.wire.frame import EMPTY, STRIDE, Batch, CaptureDrop
 from tests.chaos.simtime import SimTime
 
 _HEAD = struct.Struct("<qIqqq")
@@ -24,7 +24,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return near, far
 
 
-def encode(now_ns: int, frames: list[tuple[int, bytes, int]], loss: Loss | None = None) -> bytes:
+def encode(now_ns: int, frames: list[tuple[int, bytes, int]], loss: CaptureDrop | None = None) -> bytes:
     """`frames`: (stamp, bytes, origin) in order, all stamped at most `now_ns`."""
     index = array("q")
     at = 0
@@ -46,7 +46,7 @@ def decode(message: bytes) -> tuple[Batch, int]:
     index.frombytes(message[begin:end])
     losses = []
     if lost != NO_LOSS:
-        losses = [Loss(start_ns, end_ns, None if lost == NOT_COUNTED else lost)]
+        losses = [CaptureDrop(start_ns, end_ns, None if lost == NOT_COUNTED else lost)]
     return Batch(message[end:], index, losses), now_ns
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from tests.chaos.ledger import Ledger
-from tests.strict_aws import StrictAws
+from tests.kit.strict_aws import StrictAws
 
 CONNECTOR = "lab-trunk"
 SIP_GROUP = f"/aws/ChimeVoiceConnectorSipMessages/{CONNECTOR}"

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from tests.deploy.container import IMAGE, Images
+from tests.kit.strict_aws import StrictAws, statistic
 from tests.lab import Lab, total, why_not
 from tests.lab.truth import Truth
-from tests.strict_aws import StrictAws, statistic
 
 SCENARIOS = ["answered-outbound", "answered-inbound", "busy-inbound", "loss-cust2vc", "loss-vc2cust"]
 SECONDS = 32  # from the first call to the last packet, with some to spare

@@ -29,11 +29,11 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 from scapy.utils import RawPcapReader
 
-from agent.deploy.grafana import dashboard
+from agent.provision.grafana import dashboard
 from tests.deploy.machine import ROOT, needs
+from tests.kit.replayed import PCAPS, sidecar
 from tests.lab.network import inside
 from tests.lab.truth import total
-from tests.replayed import PCAPS, sidecar
 
 NETWORK = f"sbcwatch-panels-{os.getpid()}"
 NIC, PEER = "cust0", "cust1"

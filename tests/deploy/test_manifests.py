@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from agent.configfile import load, read
-from agent.deploy.policy import statements
+from agent.config.load import load, read
+from agent.provision.policy import statements
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed (it comes with moto)")
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -9,12 +9,12 @@ from __future__ import annotations
 import atheris
 
 with atheris.instrument_imports(include=["agent.wire"]):
-    from agent.wire import rtcp, xr
+    from agent.wire.rtp import rtcp, rtcp_xr
 
 from agent.errors import WireError
 
 
-def blocks(compound: rtcp.Compound) -> list[rtcp.Block]:
+def blocks(compound: rtcp.Compound) -> list[rtcp.ReportBlock]:
     return [block for report in compound.reports for block in report.blocks]
 
 
@@ -26,14 +26,14 @@ def check(data: bytes) -> None:
         compound = None
     if compound is not None:
         assert not encrypted
-        assert len(compound.reports) + len(compound.xr) + len(compound.feedback) <= rtcp.PACKETS_MAX
+        assert len(compound.reports) + len(compound.rtcp_xr) + len(compound.feedback) <= rtcp.PACKETS_MAX
         for block in blocks(compound):
             assert 0 <= block.fraction_lost <= 255
             assert -(1 << 23) <= block.cumulative_lost < 1 << 23
             assert max(block.highest, block.jitter, block.lsr, block.dlsr) <= 0xFFFF_FFFF
-        for report in compound.xr:
+        for report in compound.rtcp_xr:
             for part in report.blocks:
-                if isinstance(part, xr.RunLength):
+                if isinstance(part, rtcp_xr.RunLength):
                     assert 0 <= part.zeros <= 65536
     if data:
         try:

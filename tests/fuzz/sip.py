@@ -11,7 +11,8 @@ import json
 import atheris
 
 with atheris.instrument_imports(include=["agent.wire"]):
-    from agent.wire import sip, vq
+    from agent.wire import sip
+    from agent.wire.sip import quality_report
 
 from agent.errors import WireError
 
@@ -40,10 +41,10 @@ def check(data: bytes) -> None:
     assert message.sdp is None or len(message.sdp) <= len(message.body)
     for name in ("via", "contact"):
         message.values(name)
-    for name in vq.HEADERS[:2]:
+    for name in quality_report.HEADERS[:2]:
         if value := message.header(name):
-            vq.rtp_stat(value)
-    vq.parse(message.body)
+            quality_report.rtp_stat(value)
+    quality_report.parse(message.body)
     if message.content_length is not None and not message.truncated:
         again = sip.parse(data + b"INVITE trailing\r\n\r\n")
         assert (again.body, again.call_id, again.cseq) == (message.body, message.call_id, message.cseq)

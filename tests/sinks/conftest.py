@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.store import Store
+from tests.kit.strict_aws import StrictAws
 from tests.sinks.clock import Clock
-from tests.strict_aws import StrictAws
 
 
 @pytest.fixture

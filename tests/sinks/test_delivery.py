@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from agent.sinks.aws_errors import BACKOFF, RULES, Rule
-from agent.sinks.cloudwatch import CloudWatchSink
+from agent.sinks.aws.cloudwatch import CloudWatchSink
+from agent.sinks.aws.errors import BACKOFF, RULES, ErrorRule
+from agent.sinks.aws.logs import LogsSink
 from agent.sinks.delivery import Delivery
-from agent.sinks.logs import LogsSink
 from agent.store import Draft, Store
 from agent.summary.records import MINUTE_NS
+from tests.kit.strict_aws import StrictAws
 from tests.sinks.clock import Clock, delivery, run, run_for
 from tests.store.minutes import SECOND_NS, T0, connector, summary
-from tests.strict_aws import StrictAws
 
 PUT = "PutMetricData"
 PER_MINUTE = 2 * 35  # datums: the eight samples are unknown in these minutes
@@ -95,7 +95,7 @@ def test_nothing_listening_is_no_duplicate(aws: StrictAws, store: Store, clock: 
     assert stored(aws) == PER_MINUTE
 
 
-@pytest.mark.parametrize("code", sorted(code for code in RULES if RULES[code] is not Rule.TAKEN))
+@pytest.mark.parametrize("code", sorted(code for code in RULES if RULES[code] is not ErrorRule.TAKEN))
 @pytest.mark.parametrize("status", [400, 403, 500])
 def test_code_decides_and_status_does_not(
     aws: StrictAws, store: Store, clock: Clock, code: str, status: int
@@ -106,10 +106,10 @@ def test_code_decides_and_status_does_not(
     delay = loop.deliver_once(clock.now_ns)
     rule = RULES[code]
     batches = loop.counters(clock.now_ns)["depth"]
-    assert batches == (2 if rule is Rule.BISECT else 1)
-    if rule in (Rule.BISECT, Rule.MISSING):
+    assert batches == (2 if rule is ErrorRule.BISECT else 1)
+    if rule in (ErrorRule.BISECT, ErrorRule.MISSING):
         assert delay == 0
-    clock.advance(BACKOFF[Rule.CREDENTIALS].cap_s)
+    clock.advance(BACKOFF[ErrorRule.CREDENTIALS].cap_s)
     run(loop, clock)
     assert stored(aws) == PER_MINUTE
     assert loop.counters(clock.now_ns)["maybe_duplicate"] == 0

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.config import Config, Vc
+from agent.config.settings import Config, Vc
 from agent.errors import SinkError
 from agent.pipeline import build
-from agent.sinks.http_endpoint import HttpEndpoint
 from agent.sinks.prometheus import BUCKETS, Collector, Totals
 from agent.summary.catalog import METRICS
 from agent.summary.records import Samples, Value
+from agent.web.server import HttpEndpoint
 from tests.store.minutes import SAMPLES, connector, summary
 
 

@@ -18,7 +18,7 @@ import os, signal, sys, zlib
 from agent.sinks.prometheus import Totals
 from agent.store import Store
 from agent.store.database import Database
-from agent.writer import Writer
+from agent.daemon.writer import Writer
 from agent.summary.records import MINUTE_NS
 from tests.store.minutes import T0, sip_row, summary
 

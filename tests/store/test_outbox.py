@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.store import Draft, Outbox, Row, Store
+from agent.store import Draft, Outbox, OutboxRow, Store
 from tests.store.minutes import T0, summary
 
 ALL = 2 * T0
@@ -14,7 +14,7 @@ def opened(path: Path) -> Store:
     return store
 
 
-def draft(rows: list[Row]) -> Draft:
+def draft(rows: list[OutboxRow]) -> Draft:
     items = [{"minute": row.minute_ns, "n": number} for number, row in enumerate(rows)]
     return Draft("*", "target", items, rows[0].minute_ns, rows[-1].minute_ns)
 

@@ -1,8 +1,8 @@
 import re
 
 from agent.summary import catalog
-from agent.summary.bins_cy import binned, sampled
 from agent.summary.records import MAX_VALUES
+from agent.summary.samples_cy import binned, sampled
 
 
 def test_metrics_are_the_documents_forty_three_with_their_units() -> None:

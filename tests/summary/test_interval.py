@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-from agent.config import Config, ConnectorSettings
+from agent.config.settings import Config, ConnectorSettings
+from agent.model.call_cy import Call, Leg
+from agent.model.events import MinuteClosed, MinutesSkipped, Tallied
+from agent.model.sides import ONLY, Sides
 from agent.summary.identity import Identity
 from agent.summary.interval import Intervals
 from agent.summary.records import MINUTE_NS
-from agent.tracking.call_cy import Call
-from agent.tracking.dialog_cy import Leg
-from agent.tracking.events import MinuteClosed, MinutesSkipped, Tallied
-from agent.tracking.sides import ONLY, Sides
-from tests.replayed import PCAPS, Replayed, sidecar, through
+from tests.kit.replayed import PCAPS, Replayed, sidecar, through
 
 
 def replayed_with(**switches: bool) -> Replayed:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from agent.summary.catalog import MEDIA_FIELDS
-from agent.summary.direction_cy import DirectionFigures, MediaTotals
-from tests.tracking.scene import (
+from agent.summary.direction_totals_cy import DirectionFigures, MediaTotals
+from tests.kit.scene import (
     CUST,
     CUSTOMER,
     REM,

@@ -10,56 +10,68 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import uncompiled
-from agent.summary import direction_cy, heard_cy, media_cy, side_cy
+from agent.media import stream_score_cy
+from agent.media.rtp import loop_cy
+from agent.model import call_cy, far_end_cy, stream_minute_cy
+from agent.model.call_cy import Call, Leg
+from agent.model.events import RoundTrip
+from agent.model.sides import ONLY
+from agent.model.units import MINUTE_NS
+from agent.quality.emodel import Score
+from agent.summary import call_minute_cy, direction_totals_cy, media_record_cy, side_totals_cy
 from agent.summary.identity import Identity
-from agent.tracking import loop_cy, measure_cy, minute_cy, stream_cy
-from agent.tracking.call_cy import Call
-from agent.tracking.dialog_cy import Leg
-from agent.tracking.events import RoundTrip
-from agent.tracking.quality import Score
-from agent.tracking.report import MINUTE_NS
-from agent.tracking.sides import ONLY
-from tests.tracking.test_loop import T0, Tap
+from tests.media.rtp.test_loop import T0, Tap
 
 NAMES = (
-    "tracking.loop_cy",
-    "tracking.measure_cy",
-    "tracking.minute_cy",
-    "tracking.stream_cy",
-    "summary.direction_cy",
-    "summary.heard_cy",
-    "summary.side_cy",
-    "summary.media_cy",
+    "media.rtp.loop_cy",
+    "media.stream_score_cy",
+    "model.stream_minute_cy",
+    "model.call_cy",
+    "summary.direction_totals_cy",
+    "summary.call_minute_cy",
+    "summary.side_totals_cy",
+    "summary.media_record_cy",
+    "model.far_end_cy",
 )
-COMPILED = (loop_cy, measure_cy, minute_cy, stream_cy, direction_cy, heard_cy, side_cy, media_cy)
+COMPILED = (
+    loop_cy,
+    stream_score_cy,
+    stream_minute_cy,
+    call_cy,
+    direction_totals_cy,
+    call_minute_cy,
+    side_totals_cy,
+    media_record_cy,
+    far_end_cy,
+)
 UNCOMPILED = tuple(uncompiled.sources(*(f"agent.{name}" for name in NAMES)))
 COUNT = st.integers(0, 10**6)
 FIGURE = st.one_of(st.none(), st.floats(0, 1e7))
 LOSSES = st.lists(st.integers(2, 110), max_size=30)
 
-pytestmark = pytest.mark.skipif(str(media_cy.__file__).endswith(".py"), reason="not compiled here")
+pytestmark = pytest.mark.skipif(str(media_record_cy.__file__).endswith(".py"), reason="not compiled here")
 
 
 def fields(minute: Any) -> tuple[Any, ...]:
-    return tuple(getattr(minute, name) for name in minute_cy.FIELDS)
+    return tuple(getattr(minute, name) for name in stream_minute_cy.FIELDS)
 
 
 def test_a_stream_minutes_fields_are_those_that_the_compiler_declares() -> None:
-    assert set(vars(UNCOMPILED[2].StreamMinute())) == set(minute_cy.FIELDS)
-    assert fields(minute_cy.StreamMinute()) == fields(UNCOMPILED[2].StreamMinute())
+    assert set(vars(UNCOMPILED[2].StreamMinute())) == set(stream_minute_cy.FIELDS)
+    assert fields(stream_minute_cy.StreamMinute()) == fields(UNCOMPILED[2].StreamMinute())
 
 
 @settings(max_examples=25, deadline=None)
 @given(
     lost=LOSSES,
-    arriving=st.sampled_from([True, False, None]),
+    measured_here=st.sampled_from([True, False, None]),
     codec=st.sampled_from(["PCMA", "G722", "opus", ""]),
     told=st.one_of(st.none(), st.tuples(st.one_of(st.none(), COUNT), COUNT, st.floats(0, 1e6), COUNT)),
     rtt_us=st.one_of(st.none(), st.floats(0, 1e7)),
 )
 def test_a_streams_minute_is_the_same_in_both(
     lost: list[int],
-    arriving: bool | None,
+    measured_here: bool | None,
     codec: str,
     told: tuple[int | None, int, float, int] | None,
     rtt_us: float | None,
@@ -68,16 +80,16 @@ def test_a_streams_minute_is_the_same_in_both(
     call.adopt(Leg("a", "tag", "incoming", "192.0.2.1", "customer", 0, 1))
     call.rtt_us = {} if rtt_us is None else {"customer": rtt_us}
     minutes = []
-    for loop, measure, minute, streams, *_ in (COMPILED, UNCOMPILED):
+    for loop, measure, _, calls, *_, far_end in (COMPILED, UNCOMPILED):
         tap = Tap(loop.Loop(max_streams=8))
         tap.run([number for number in range(1, 120) if number not in lost])
         tap.loop.finish()
-        stream = streams.Stream(tap.stream, ("192.0.2.1", 4000), ("10.0.0.1", 4002), 1, T0)
+        stream = calls.Stream(tap.stream, ("192.0.2.1", 4000), ("10.0.0.1", 4002), 1, T0)
         stream.leg = call.lead
-        stream.towards = stream.arriving = arriving
+        stream.to_vc = stream.measured_here = measured_here
         stream.codecs = {0: codec}
         its = tap.loop.harvest(tap.stream, T0)
-        away = None if told is None else minute.AwayMinute(*told)
+        away = None if told is None else far_end.AwayMinute(*told)
         made = measure.Measure(measure.QualityRules()).minute(stream, its, away)
         made.leg = None
         minutes.append(fields(made))
@@ -88,7 +100,7 @@ def test_a_streams_minute_is_the_same_in_both(
 def stream_fields(draw: st.DrawFn) -> dict[str, Any]:
     jitter_us, lost = draw(FIGURE), draw(st.one_of(st.none(), COUNT))
     return {
-        "towards": draw(st.sampled_from([True, False, None])),
+        "to_vc": draw(st.sampled_from([True, False, None])),
         "ssrc": draw(st.integers(1, 3)),
         "codec": draw(st.sampled_from(["PCMA", "pcma", "G722"])),
         "first_ns": draw(st.integers(0, MINUTE_NS)),
@@ -131,7 +143,7 @@ def test_a_media_record_is_the_same_in_both(
     for call_id, way, side in (("a", "incoming", "customer"), ("b", "outgoing", "remote")):
         call.adopt(Leg(call_id, "tag", way, "192.0.2.1", side, 0, 1))  # type: ignore[arg-type]
     results = []
-    for _, _, minute, _, direction, heards, _, media in (COMPILED, UNCOMPILED):
+    for _, _, minute, _, direction, heards, _, media, _ in (COMPILED, UNCOMPILED):
         its = copy.deepcopy(call)  # ledgers grow
         heard = heards.CallMinute(its)
         for leg, values in streams:

@@ -1,0 +1,86 @@
+# cython: language_level=3
+"""Whose connector a leg belongs to.
+
+First that fits: `X-VoiceConnector-ID` naming a configured connector; a Request-URI, To or From host that is
+one of its domains; the customer peer's address; the other legs of the call. A leg still undecided when the
+minute of its INVITE closes goes to the connector marked `default`, else to `unassigned`, for good.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from agent.model.call_cy import Leg
+from agent.model.sides import Connector, Sides
+from agent.wire.sip.message_cy import Message
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+CONNECTOR_HEADER = "X-VoiceConnector-ID"
+
+
+class ConnectorResolver:
+    """Legs of open minutes, and the connectors that they turn out to belong to."""
+
+    def __init__(self, sides: Sides, counters: Counter[str]) -> None:
+        self._sides = sides
+        self._counters = counters
+        self._open: dict[Leg, None] = {}  # legs whose INVITE's minute is not closed
+
+    def connector(self, message: Message, customer: str | None) -> Connector | None:
+        """What a message says; `customer` is the customer peer's address, if there is one."""
+        named = message.header(CONNECTOR_HEADER)
+        if named is not None:
+            connector = self._sides.by_id(named)
+            if connector is not None:
+                return connector
+            # Ignored and counted: the wire never creates a series or a log group.
+            self._counters["unknown_connector_header"] += 1
+        if self._sides.sole is not None:
+            return self._sides.sole
+        for host in (message.uri_host if message.is_request else "", message.to_host, message.from_host):
+            connector = self._sides.by_host(host) if host else None
+            if connector is not None:
+                return connector
+        return self._sides.by_peer(customer) if customer else None
+
+    def add(self, leg: Leg) -> None:
+        """A new leg, joined to its call."""
+        self._open[leg] = None
+
+    def update(self, leg: Leg, message: Message) -> None:
+        """Another message of an undecided leg."""
+        leg.connector = self.connector(message, leg.peer if leg.side == "customer" else None)
+        if leg.connector is not None:
+            leg.call.share_connector(leg)
+
+    def drop(self, leg: Leg, settled: Callable[[Leg], None]) -> None:
+        """The leg is forgotten, perhaps before its minute closed."""
+        if leg in self._open:
+            del self._open[leg]
+            if leg.connector is None:
+                leg.connector = self._sides.fallback
+            settled(leg)
+
+    def settle(self, end_ns: cython.longlong, settled: Callable[[Leg], None]) -> None:
+        """The minutes up to `end_ns` close: what is undecided is decided, and each leg is shown once."""
+        leg: Leg
+        closed: list[Leg] = []
+        for leg in self._open:
+            if leg.invite_ns < end_ns:
+                closed.append(leg)
+        for leg in closed:
+            del self._open[leg]
+            if leg.connector is None:
+                leg.connector = self._sides.fallback
+            settled(leg)
+
+    def __contains__(self, leg: object) -> bool:
+        return leg in self._open
+
+    def __len__(self) -> int:
+        return len(self._open)

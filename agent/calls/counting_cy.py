@@ -1,0 +1,289 @@
+# cython: language_level=3
+"""Counting calls: attempts, their one outcome, throttles; on the leg that `count_at` names and nowhere else.
+
+Where both legs are customers', each leg counts in its own connector: Outbound for the caller's, Inbound for
+the callee's. With `count_at = "either"` (the observer is a customer's host, which sees one leg of each call)
+every leg counts.
+
+An account may have several legs: a vc that hunts asks one carrier after the other, each perhaps in a dialog
+of its own. It fails only when the last of them has, and none began within the join window; it is answered by
+the first 2xx of any. A leg that counts nowhere keeps an account without direction, for its call's record.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Literal
+
+from msgspec import Struct
+
+from agent.calls import rfc6076
+from agent.calls.timers_cy import Timers
+from agent.model.attempt_cy import SECOND_NS, Attempt, Outcome
+from agent.model.call_cy import Call, CountedAttempt, Dialog, Direction, Leg
+from agent.model.events import Attempted, Concluded, Event, Measured, Tallied, Throttled
+from agent.model.sides import Sides
+from agent.wire.sip.message_cy import Message
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+Due = Leg | CountedAttempt | Call
+
+
+class CallRules(Struct, frozen=True):
+    """How calls are counted. Nanoseconds."""
+
+    count_at: Literal["incoming", "outgoing", "either"] = "incoming"
+    retry_window_ns: int = 5 * SECOND_NS
+    join_window_ns: int = 2 * SECOND_NS
+    call_timeout_ns: int = 300 * SECOND_NS
+    hold_timeout_ns: int = 7200 * SECOND_NS
+    media_linger_ns: int = 5 * SECOND_NS
+    correlation_headers: tuple[str, ...] = ("Session-ID", "X-Call-ID", "X-CID", "P-Charging-Vector")
+    call_id_suffixes: tuple[str, ...] = ("_b2b-1",)
+    not_failures: tuple[int, ...] = ()
+    throttle_patterns: tuple[str, ...] = ()  # "STATUS reason", with * and ?
+    max_calls: int = 100_000
+
+
+class Counting:
+    """Accounts of calls. Feeds `out`; tells `decided` when a call has all the outcomes it can have."""
+
+    def __init__(
+        self,
+        rules: CallRules,
+        sides: Sides,
+        deadlines: Timers,
+        out: list[Event],
+        counters: Counter[str],
+        decided: Callable[[Call, int], None],
+    ) -> None:
+        self._rules = rules
+        self._sides = sides
+        self._timers = deadlines
+        self._out = out
+        self._counters = counters
+        self._decided = decided
+        self._patterns = tuple(pattern.lower() for pattern in rules.throttle_patterns)
+
+    # -- attempts
+
+    def begin(self, leg: Leg, now_ns: cython.longlong) -> None:
+        """A leg with an attempt has joined its call: open the accounts that it gives it."""
+        call: Call = leg.call
+        incoming: Leg | None = call.find_incoming()
+        counts = self._rules.count_at in (leg.way, "either")
+        if not self._sides.known or leg.direction is None:
+            counts = False
+        elif (
+            leg.way == "outgoing"
+            and leg.side == "customer"
+            and incoming is not None
+            and incoming.side == "customer"
+            and incoming.attempt is not None
+        ):
+            counts = True
+            if incoming.account is None or incoming.account.direction is None:
+                self._open(incoming, incoming.direction, now_ns)
+        if counts:
+            self._open(leg, leg.direction, now_ns)
+        elif not call.accounts or (leg.way == "outgoing" and call.accounts[0].leg.way == "outgoing"):
+            self._open(leg, None, now_ns)
+
+    def _open(self, leg: Leg, direction: Direction | None, now_ns: cython.longlong) -> None:
+        account: CountedAttempt
+        call: Call = leg.call
+        for account in call.accounts:
+            first = account.leg
+            if account.direction == direction and first.way == leg.way and first.place == leg.place:
+                break
+        else:
+            account = CountedAttempt(leg, direction)
+            call.accounts.append(account)
+            if direction is not None:
+                call.accounts = [a for a in call.accounts if a.direction is not None]
+                # Those on the leg that `count_at` names first, each part in the order in which they came.
+                first_ones = [a for a in call.accounts if self._rules.count_at in (a.leg.way, "either")]
+                call.accounts = first_ones + [a for a in call.accounts if a not in first_ones]
+                self._out.append(Attempted(now_ns, account))
+        account.legs.append(leg)
+        leg.account = account
+        if leg.attempt is not None:
+            leg.attempt.counted = account.outcome is not None
+        if account.outcome is None:
+            self._timers.drop(account)
+        self.watch(leg)
+
+    def watch(self, leg: Leg) -> None:
+        """Time may decide the attempt: take over its deadline."""
+        attempt: Attempt | None = leg.attempt
+        if attempt is None or leg.account is None:
+            return
+        if attempt.deadline is None:
+            self._timers.drop(leg)
+        else:
+            self._timers.set(leg, attempt.deadline[0], attempt.deadline[1])
+
+    def again(self, leg: Leg) -> None:
+        """A retry or a further branch: the attempt is open again."""
+        if leg.account is not None and leg.account.outcome is None:
+            self._timers.drop(leg.account)
+        self.watch(leg)
+
+    # -- outcomes
+
+    def close(self, leg: Leg, outcome: Outcome, now_ns: cython.longlong) -> None:
+        """The attempt of a leg has its outcome: that of its account, unless others may still answer."""
+        account: CountedAttempt | None = leg.account
+        self._timers.drop(leg)
+        if account is not None and account.outcome is None:
+            account.decided_by = leg
+            if outcome == "answered":
+                self._conclude(account, outcome, now_ns)
+            elif _all_closed(account):
+                if leg.way == "outgoing" and _is_hunting(leg.call):
+                    self._timers.set(account, now_ns, self._rules.join_window_ns)
+                else:
+                    self._conclude(account, outcome, now_ns)
+        other_account: CountedAttempt
+        if leg.way == "incoming" and outcome != "answered":
+            for other_account in leg.call.accounts:
+                if other_account.outcome is None and other_account in self._timers:
+                    self.give_up(other_account, now_ns)
+
+    def give_up(self, account: CountedAttempt, now_ns: cython.longlong) -> None:
+        """No further leg will be tried."""
+        last = account.decided_by
+        if account.outcome is None and last is not None and last.attempt and last.attempt.outcome:
+            self._conclude(account, last.attempt.outcome, now_ns)
+
+    def _conclude(self, account: CountedAttempt, outcome: Outcome, now_ns: cython.longlong) -> None:
+        other: Leg
+        leg: Leg = account.decided_by or account.leg
+        call: Call = leg.call
+        self._timers.drop(account)
+        account.outcome = outcome
+        for other in account.legs:
+            if other.attempt is not None:
+                other.attempt.counted = True
+        status = leg.attempt.status if leg.attempt else None
+        if account.direction is not None:
+            failure = outcome == "failed" and (status is None or status not in self._rules.not_failures)
+            self._out.append(Concluded(now_ns, account, outcome, failure))
+            if outcome == "failed" and leg.attempt and leg.attempt.refused:
+                self._out.append(Throttled(now_ns, account))
+            for name in rfc6076.tallies(outcome, status):
+                self._out.append(Tallied(now_ns, account.leg, None, name))
+            if outcome == "failed" and status is not None and not leg.rung and leg.attempt:
+                self._measure(account, rfc6076.SRD_FAILED, now_ns, leg.attempt.started_ns)
+        if outcome == "answered":
+            account.answered = True
+            if account is call.accounts[0]:
+                call.answer_ns = now_ns
+        if call.decided:
+            self._decided(call, now_ns)
+
+    def late_answer(self, leg: Leg, now_ns: cython.longlong) -> cython.bint:
+        """A 2xx after a counted outcome: the call is up, but not Answered. True where it is."""
+        account: CountedAttempt | None = leg.account
+        if account is None:
+            return False
+        call: Call = leg.call
+        account.answered = True
+        call.flags.add("late_answer")
+        call.answer_ns = now_ns
+        call.end_ns = call.end_reason = None
+        call.reported = call.released = False
+        return True
+
+    def answer_unseen(self, leg: Leg, now_ns: cython.longlong) -> None:
+        """The dialog is up, though its 2xx was not captured: no outcome, and active only as unknown."""
+        self._timers.drop(leg)
+        leg.call.flags.add("answer_unseen")
+        if leg.call.answer_ns is None:
+            leg.call.answer_ns = now_ns
+
+    def refused(self, leg: Leg, message: Message) -> cython.bint:
+        """Whether a final response is the vc's own limit: no INVITE left it (a carrier's 503 is not ours)."""
+        if message.status < 400 or _has_outgoing(leg.call):
+            return False
+        if message.status == 503 and message.header("Retry-After") is not None:
+            return True
+        if not self._patterns:
+            return False
+        import fnmatch
+
+        text = f"{message.status} {message.reason}".lower()
+        for pattern in self._patterns:
+            if fnmatch.fnmatchcase(text, pattern):
+                return True
+        return False
+
+    # -- RFC 6076
+
+    def rung(self, leg: Leg, now_ns: cython.longlong) -> None:
+        """The first response that tells the caller something: Session Request Delay (4.3.1)."""
+        leg.rung = True
+        if leg.account is not None and leg.attempt is not None and leg.attempt.state != "closed":
+            self._measure(leg.account, rfc6076.SRD, now_ns, leg.attempt.started_ns)
+
+    def disconnected(
+        self, leg: Leg, dialog: Dialog, status: cython.longlong, now_ns: cython.longlong
+    ) -> None:
+        """A final response to a BYE: Session Disconnect Delay (4.4)."""
+        if dialog.bye_ns is None or leg.account is None:
+            return
+        if 200 <= status < 300:
+            self._measure(leg.account, rfc6076.SDD, now_ns, dialog.bye_ns)
+        dialog.bye_ns = None
+
+    def ended(self, call: Call, now_ns: cython.longlong) -> None:
+        """An answered call is over: Session Duration Time (4.5), Session Completion Ratio (4.9)."""
+        account: CountedAttempt
+        for account in call.accounts:
+            if account.direction is None or not account.answered or call.end_ns is None:
+                continue
+            name = rfc6076.COMPLETED if call.end_reason == "bye" else rfc6076.ABANDONED
+            self._out.append(Tallied(now_ns, account.leg, None, name))
+            if call.end_reason == "bye" and call.answer_ns is not None:
+                self._measure(account, rfc6076.SDT, call.end_ns, call.answer_ns)
+
+    def _measure(
+        self, account: CountedAttempt, name: str, now_ns: cython.longlong, since_ns: cython.longlong
+    ) -> None:
+        if account.direction is not None:
+            self._out.append(Measured(now_ns, account.leg, None, name, (now_ns - since_ns) / 1e6))
+
+    def unjoined(self, leg: Leg) -> None:
+        """The minute of a leg closes: one that counts nowhere and found no other is told."""
+        counts = leg.account is not None and leg.account.direction is not None
+        if leg.direction is not None and leg.attempt is not None and not leg.joined and not counts:
+            self._counters["legs_unjoined"] += 1
+            self._out.append(Tallied(leg.invite_ns, leg, None, "legs_unjoined"))
+
+
+def _has_outgoing(call: Call) -> cython.bint:
+    leg: Leg
+    for leg in call.legs:
+        if leg.way == "outgoing":
+            return True
+    return False
+
+
+def _all_closed(account: CountedAttempt) -> cython.bint:
+    """Whether no leg of it may still be answered."""
+    leg: Leg
+    for leg in account.legs:
+        if leg.attempt is None or leg.attempt.state != "closed":
+            return False
+    return True
+
+
+def _is_hunting(call: Call) -> cython.bint:
+    """Whether the vc may try another leg: nobody has told the caller the end of it."""
+    incoming: Leg | None = call.find_incoming()
+    return incoming is None or incoming.attempt is None or incoming.attempt.state != "closed"

@@ -1,0 +1,26 @@
+from agent.calls.connector_cy cimport ConnectorResolver
+from agent.model.call_cy cimport CountedAttempt, Call
+from agent.calls.counting_cy cimport Counting
+from agent.calls.timers_cy cimport Timers
+from agent.model.call_cy cimport Leg
+from agent.calls.joining_cy cimport Joiner
+from agent.model.attempt_cy cimport Attempt
+
+cdef class CallTable:
+    cdef readonly object counters
+    cdef object _rules, _sides, _media, _exchanges, _up, _down
+    cdef list _out
+    cdef readonly dict _legs
+    cdef readonly Timers _timers
+    cdef readonly ConnectorResolver _connectors
+    cdef readonly Joiner _joiner
+    cdef Counting _counting
+
+    cdef object _register(self, Leg leg)
+    cdef object _sort(self, Call call)
+    cdef object _check_over(self, Call call, long long now_ns)
+    cdef object _over(self, Call call, long long now_ns)
+    cdef object _release(self, Call call, long long now_ns)
+    cdef object _report(self, Call call, long long now_ns)
+    cdef object _forget(self, Call call)
+    cdef object _heard(self, Call call)

@@ -1,0 +1,273 @@
+# cython: language_level=3
+"""Calls alive: which are up, when they are over, what of them is saved.
+
+The tables are filled from the wire, so they are capped: a call that is not up makes room first, the oldest
+before all, in O(1).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+
+from agent.calls.connector_cy import ConnectorResolver
+from agent.calls.counting_cy import CallRules, Counting, Due
+from agent.calls.joining_cy import Joiner, Key
+from agent.calls.rfc6076 import Exchanges
+from agent.calls.timers_cy import Timers
+from agent.media.leg_media_cy import LegMedia
+from agent.model.attempt_cy import SECOND_NS
+from agent.model.call_cy import Call, CountedAttempt, Leg
+from agent.model.events import CallOver, CallsUp, Event, Tallied
+from agent.model.sides import Sides
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+RETRANSMITTED_NS = 32 * SECOND_NS  # 64 * T1: how long a message of a finished call may come again
+
+
+class CallTable:
+    """Every leg and call alive. Feeds `out`; time comes through `advance` and at each minute's end."""
+
+    def __init__(self, rules: CallRules, sides: Sides, media: LegMedia, out: list[Event]) -> None:
+        self.counters: Counter[str] = Counter()
+        self._rules = rules
+        self._sides = sides
+        self._media = media
+        self._out = out
+        self._legs: dict[str, list[Leg]] = {}  # by Call-ID
+        # Oldest first. Calls that are not up make room for others first.
+        self._up: OrderedDict[Call, None] = OrderedDict()
+        self._down: OrderedDict[Call, None] = OrderedDict()
+        self._timers: Timers = Timers()
+        self._connectors = ConnectorResolver(sides, self.counters)
+        self._joiner = Joiner(rules.join_window_ns, rules.correlation_headers, rules.call_id_suffixes)
+        self._counting = Counting(rules, sides, self._timers, out, self.counters, self._decided)
+        self._exchanges = Exchanges()
+
+    # -- time
+
+    @property
+    def due_ns(self) -> int:
+        """When `advance` has something to do next; it may turn out to be nothing."""
+        return self._timers.due_ns
+
+    def advance(self, now_ns: cython.longlong) -> None:
+        due = self._timers.pop(now_ns)
+        while due is not None:
+            what, due_ns = due
+            call = _call_of(what)
+            call.saved = None
+            if isinstance(what, Leg):
+                self._waited(what, due_ns)
+            elif isinstance(what, CountedAttempt):
+                self._counting.give_up(what, due_ns)
+            elif call.released:
+                self._forget(call)
+            else:
+                self._release(call, due_ns)
+            due = self._timers.pop(now_ns)
+
+    def _waited(self, leg: Leg, now_ns: cython.longlong) -> None:
+        attempt = leg.attempt
+        outcome = attempt.due(now_ns) if attempt is not None else None
+        if outcome:
+            self._counting.close(leg, outcome, now_ns)
+            return
+        self._counting.watch(leg)
+        if (
+            attempt is not None
+            and attempt.interrupted
+            and attempt.state == "closed"
+            and leg.call.answer_ns is None
+        ):
+            self._over(leg.call, now_ns)
+
+    # -- tables
+
+    def _register(self, leg: Leg) -> None:
+        self._legs.setdefault(leg.call_id, []).append(leg)
+        self._connectors.add(leg)
+        self._sort(leg.call)
+        if len(self) > self._rules.max_calls:
+            # Calls come from the wire: 100,000 invented Call-IDs a second push each other out, O(1) each.
+            self.counters["calls_evicted"] += 1
+            self._forget(next(iter(self._down or self._up)))
+
+    def _sort(self, call: Call) -> None:
+        """Keep a call among those that are up, or among those that go first when room is needed."""
+        here, there = (self._up, self._down) if call.is_up() else (self._down, self._up)
+        there.pop(call, None)
+        if call not in here:
+            here[call] = None
+
+    # -- ends
+
+    def _decided(self, call: Call, now_ns: cython.longlong) -> None:
+        """Every outcome is known; a call that never came up is over."""
+        if call.answer_ns is None:
+            self._over(call, now_ns)
+
+    def _check_over(self, call: Call, now_ns: cython.longlong) -> None:
+        if call.check_over(now_ns):
+            self._counting.ended(call, now_ns)
+            self._sort(call)
+            self._over(call, now_ns)
+
+    def _over(self, call: Call, now_ns: cython.longlong) -> None:
+        """Nothing more is expected but late media and retransmissions."""
+        self._heard(call)
+        self._timers.set(call, now_ns, self._rules.media_linger_ns)
+
+    def _release(self, call: Call, now_ns: cython.longlong) -> None:
+        leg: Leg
+        call.released = True
+        for leg in call.legs:
+            self._media.release(leg)
+            leg.sdp.clear()
+        self._report(call, now_ns)
+        self._timers.set(call, now_ns, RETRANSMITTED_NS)
+
+    def _report(self, call: Call, now_ns: cython.longlong) -> None:
+        if not call.reported:
+            call.reported = True
+            if call.end_reason in ("timer", "silence"):
+                self._counting.ended(call, now_ns)
+            self._out.append(CallOver(now_ns, call))
+
+    def _forget(self, call: Call) -> None:
+        leg: Leg
+        self._up.pop(call, None)
+        self._down.pop(call, None)
+        if call.answer_ns is not None or call.decided:
+            self._report(call, call.last_sip_ns())
+        # A call pushed out before it was decided is counted as evicted and has no record: a flood would
+        # fill the minute with them.
+        self._timers.drop(call)
+        for account in call.accounts:
+            self._timers.drop(account)
+        self._joiner.forget(call)
+        for leg in call.legs:
+            self._timers.drop(leg)
+            self._connectors.drop(leg, self._counting.unjoined)
+            self._media.release(leg)
+            legs = self._legs.get(leg.call_id)
+            if legs is not None:
+                if leg in legs:
+                    legs.remove(leg)
+                if not legs:
+                    del self._legs[leg.call_id]
+
+    # -- minutes
+
+    def _heard(self, call: Call) -> None:
+        heard_ns: cython.longlong = self._media.heard_ns(call)
+        call.last_rtp_ns = max(call.last_rtp_ns, heard_ns)
+
+    def minute_end(self, minute_ns: cython.longlong, end_ns: cython.longlong) -> None:
+        """The gauges: calls up when a minute ends. Ends by silence and timer are found here."""
+        call: Call
+        account: CountedAttempt
+        up: list[CountedAttempt] = []
+        unknown = 0
+        call_timeout_ns: cython.longlong = self._rules.call_timeout_ns
+        hold_timeout_ns: cython.longlong = self._rules.hold_timeout_ns
+        for call in (*self._up, *self._down):
+            if call.answer_ns is None or call.end_reason == "bye":
+                continue
+            was_up, was_ended = call.is_up(), call.end_ns
+            self._heard(call)
+            call.check_silence(end_ns, call_timeout_ns, hold_timeout_ns)
+            if call.end_ns != was_ended:
+                call.saved = None
+            if call.is_up() != was_up:
+                self._sort(call)
+            if call.is_up():
+                answered = False
+                for account in call.accounts:
+                    if account.answered:
+                        answered = True
+                        if account.direction is not None:
+                            up.append(account)
+                unknown += not answered
+            elif call.end_ns is not None and end_ns - call.end_ns > hold_timeout_ns:
+                self._forget(call)  # long enough that nothing re-opens it
+        self._out.append(CallsUp(minute_ns, up, unknown))
+        for connector, tally in self._exchanges.expired(end_ns):
+            self._out.append(Tallied(minute_ns, None, connector, tally))
+
+    def settle(self, end_ns: cython.longlong) -> None:
+        """Legs undecided when the minute of their INVITE closes go to the default connector for good."""
+        self._connectors.settle(end_ns, self._counting.unjoined)
+
+    def finish(self, now_ns: cython.longlong) -> None:
+        """The capture is over: what waits for a retry is decided; the rest stays pending."""
+        call: Call
+        for call in (*self._up, *self._down):
+            for account in tuple(call.accounts):
+                for leg in account.legs:
+                    outcome = leg.attempt.give_up() if leg.attempt else None
+                    if outcome:
+                        self._counting.close(leg, outcome, now_ns)
+                if account in self._timers:
+                    self._counting.give_up(account, now_ns)
+            self._heard(call)
+            call.check_silence(now_ns, self._rules.call_timeout_ns, self._rules.hold_timeout_ns)
+            self._report(call, now_ns)
+
+    # -- checkpoints
+
+    def calls(self) -> list[Call]:
+        """Every call alive, oldest first, those that are up before the others."""
+        return [*self._up, *self._down]
+
+    def state(self, call: Call) -> tuple[list[tuple[int, int] | None], list[list[Key]], list[bool]]:
+        """What is known of a call beside itself: deadlines, the keys of its legs, which are still open."""
+        deadlines = [self._timers.of(what) for what in _waiting(call)]
+        keys = [self._joiner.keys(leg) for leg in call.legs]
+        return deadlines, keys, [leg in self._connectors for leg in call.legs]
+
+    def restore(
+        self, saved: list[tuple[Call, tuple[list[tuple[int, int] | None], list[list[Key]], list[bool]]]]
+    ) -> None:
+        """Take up calls as `calls` and `state` gave them. Only before any message."""
+        due: list[tuple[int, int, Due]] = []
+        for call, (deadlines, keys, undecided) in saved:
+            for leg, its, open_ in zip(call.legs, keys, undecided, strict=True):
+                self._legs.setdefault(leg.call_id, []).append(leg)
+                self._joiner.restore(leg, its)
+                if open_:
+                    self._connectors.add(leg)
+            due += [
+                (*when, what)
+                for what, when in zip(_waiting(call), deadlines, strict=True)
+                if when is not None
+            ]
+            self._sort(call)
+        # Each length of wait has a queue, oldest first.
+        for due_ns, after_ns, what in sorted(due, key=lambda row: row[0]):
+            self._timers.set(what, due_ns - after_ns, after_ns)
+
+    def interrupted(self) -> None:
+        """Nobody captured for a while: what was awaited may have come and gone."""
+        for call in self.calls():
+            for leg in call.legs:
+                if leg.attempt is not None and leg.attempt.state != "closed":
+                    leg.attempt.interrupted = True
+                    call.saved = None
+
+    def __len__(self) -> int:
+        return len(self._up) + len(self._down)
+
+
+def _call_of(what: Due) -> Call:
+    if isinstance(what, Call):
+        return what
+    return what.leg.call if isinstance(what, CountedAttempt) else what.call
+
+
+def _waiting(call: Call) -> list[Due]:
+    """What of a call may have a deadline."""
+    return [call, *call.accounts, *call.legs]

@@ -1,0 +1,78 @@
+# cython: language_level=3
+"""What falls due when.
+
+SIP's waits are few and of constant length (Timer B, Timer C, the retry window ...), and time only goes on:
+so each length has a queue of its own, oldest first, and setting, moving and dropping a deadline is O(1). A
+deadline ends with what it is for: when a flood of invented Call-IDs pushes calls out of the table, nothing
+of them stays here, which a heap of callbacks would keep until each is due.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+NEVER_NS = 1 << 62
+
+
+class Timers:
+    """One deadline for each `what`. Times are capture time in ns."""
+
+    def __init__(self) -> None:
+        self.due_ns = NEVER_NS  # nothing is due before; may be early where a deadline was dropped
+        self._queues: dict[int, OrderedDict[Any, int]] = {}
+        self._where: dict[Any, OrderedDict[Any, int]] = {}
+
+    def set(self, what: Any, now_ns: cython.longlong, after_ns: cython.longlong) -> None:
+        """`what` is due `after_ns` from now, and at no other time any more."""
+        queue = self._queues.get(after_ns)
+        if queue is None:
+            queue = self._queues[after_ns] = OrderedDict()
+        was = self._where.get(what)
+        if was is not None:
+            del was[what]
+        due_ns = now_ns + after_ns
+        queue[what] = due_ns
+        self._where[what] = queue
+        if due_ns < self.due_ns:
+            self.due_ns = due_ns
+
+    def drop(self, what: Any) -> None:
+        """`what` waits for nothing any more; nothing happens where it did not."""
+        queue = self._where.pop(what, None)
+        if queue is not None:
+            del queue[what]
+
+    def of(self, what: Any) -> tuple[int, int] | None:
+        """(due_ns, after_ns) of `what`: when it is due, and how long after it was set."""
+        queue = self._where.get(what)
+        if queue is None:
+            return None
+        return queue[what], next(after for after, its in self._queues.items() if its is queue)
+
+    def pop(self, now_ns: cython.longlong) -> tuple[Any, int] | None:
+        """The next that is due by `now_ns`, with its time; None when there is none left."""
+        first: OrderedDict[Any, int] | None = None
+        first_ns = NEVER_NS
+        for queue in self._queues.values():
+            if queue:
+                head_ns = queue[next(iter(queue))]
+                if head_ns < first_ns:
+                    first, first_ns = queue, head_ns
+        self.due_ns = first_ns
+        if first is None or first_ns > now_ns:
+            return None
+        what, _ = first.popitem(last=False)
+        del self._where[what]
+        return what, first_ns
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def __contains__(self, what: object) -> bool:
+        return what in self._where

@@ -1,0 +1,82 @@
+"""A packet socket read frame by frame: where no compiled code is there to read the ring."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from array import array
+
+from agent.capture.live import linux
+from agent.capture.live.ring_cy import SLOTS
+from agent.wire.frame import LINK_ETHERNET, LINK_RAW, STRIDE, Batch, origin
+
+_FRAMES = 256  # a batch at most
+_ETHERNET_TYPES = (1, 772)  # ARPHRD_ETHER, ARPHRD_LOOPBACK
+_AUXILIARY = struct.Struct(
+    "=IIIHHHH"
+)  # status, length, captured, link header, network header, VLAN, its type
+
+
+class PacketSocket:
+    """See `agent.capture.live.afpacket.Reader`."""
+
+    def __init__(self, sock: socket.socket, megabytes: int) -> None:
+        self.newest_ns = 0
+        self.bytes = 0
+        self.fill = None  # the kernel does not say
+        self._socket = sock
+        self._slots: dict[str, int] = {}
+        sock.setblocking(False)
+        size = min(megabytes << 20, 1 << 30)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, linux.SO_RCVBUFFORCE, size)
+        except PermissionError:  # CAP_NET_ADMIN is not ours to ask for: what net.core.rmem_max allows
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+        sock.setsockopt(socket.SOL_SOCKET, linux.SO_TIMESTAMPNS, 1)
+        sock.setsockopt(linux.SOL_PACKET, linux.PACKET_AUXDATA, 1)
+
+    def batch(self) -> Batch | None:
+        data = bytearray()
+        index: array[int] = array("q")
+        self.newest_ns = 0
+        while len(index) < _FRAMES * STRIDE:
+            try:
+                frame, ancillary, _, address = self._socket.recvmsg(262144, 512)
+            except OSError:  # nothing there, or an interface went down: poll tells which
+                break
+            stamp_ns, wire, vlan, network = self.newest_ns, len(frame), 0, 0
+            for level, kind, value in ancillary:
+                if level == socket.SOL_SOCKET and kind == linux.SO_TIMESTAMPNS:
+                    seconds, nanoseconds = struct.unpack("@ll", value[: struct.calcsize("@ll")])
+                    stamp_ns = seconds * 1_000_000_000 + nanoseconds
+                elif level == linux.SOL_PACKET and kind == linux.PACKET_AUXDATA:
+                    status, wire, _, link_at, network_at, tag, _ = _AUXILIARY.unpack(value[: _AUXILIARY.size])
+                    vlan = tag & 0xFFF if status & linux.TP_STATUS_VLAN_VALID else 0
+                    network = max(0, network_at - link_at)
+            name, _, packet_type, hardware, _ = address
+            if hardware in _ETHERNET_TYPES:
+                link, network = LINK_ETHERNET, 0
+            else:
+                link = LINK_RAW  # see ring_cy: IP from the network header on
+            slot = min(self._slots.setdefault(name, len(self._slots)), SLOTS - 1)
+            index.extend(
+                (
+                    len(data),
+                    max(0, len(frame) - network),
+                    max(0, wire - network, len(frame) - network),
+                    stamp_ns,
+                    origin(link, slot << 12 | vlan, packet_type),
+                )
+            )
+            data += frame[network:]
+            self.newest_ns = max(self.newest_ns, stamp_ns)
+        if not index:
+            return None
+        self.bytes += len(data)
+        return Batch(bytes(data), index)
+
+    def renumber(self, old: int, new: int) -> None:
+        pass  # slots go by name here
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,109 @@
+"""`sbcwatch check-config`: every problem of a configuration, or what it means, in words."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+
+from agent.config.load import load
+from agent.config.settings import Config, media_ports
+from agent.daemon import host
+from agent.errors import ConfigError
+from agent.pipeline import build, tables, taken
+from agent.provision.cost import check_bound, estimate
+
+FOR_CALLS_MB = 16  # and streams: some 900 calls
+
+
+def check_command(options: argparse.Namespace) -> int:
+    """Raises ConfigError with every problem found."""
+    config = usable(options.file, warn=lambda warning: print(f"warning: {warning}"))
+    build(config)
+    print(explain(config))
+    return 0
+
+
+def usable(path: str | None, warn: Callable[[str], None]) -> Config:
+    """The configuration in `path`, with which a daemon may start or go on.
+
+    Raises ConfigError with every problem found.
+    """
+    config = load(path, warn=warn, further=_beyond_the_file)
+    check_bound(config)
+    return config
+
+
+def _beyond_the_file(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Whether the kernel's filter can be made (a wrong expression, too many ports), and calls have memory."""
+    least_mb = (taken(config, live=True) >> 20) + FOR_CALLS_MB
+    if config.limits.max_memory_mb < least_mb:
+        rings = f"rings of {config.capture.ring_mb} MB"
+        yield "limits", "max_memory_mb", f"leaves none for calls: at least {least_mb} with {rings}"
+    key = "filter" if config.capture.filter else "sip_ports"
+    try:
+        host.program(config.capture, media_ports(config))
+    except ConfigError as error:
+        yield "capture", key, str(error).removeprefix(f"capture.{key}: ")
+
+
+def explain(config: Config) -> str:
+    """What a configuration means: sides, connectors, filter, sinks, cost; a line each."""
+    lines = [*_sides(config), *_connectors(config), *_capture(config), *_sinks(config)]
+    cost = f"cost: about {estimate(config).usd:,.2f} USD a month (sbcwatch cost shows the parts)"
+    return "\n".join([*lines, cost])
+
+
+def _sides(config: Config) -> Iterator[str]:
+    here = f"the addresses of the host that it runs on (here {', '.join(host.addresses())})"
+    vc = ", ".join(config.vc.addresses) or here
+    if config.vc.observer == "customer":
+        vc += "; this host is the customer's, so the remote side is out of its sight"
+    yield f"vc: {vc}"
+    for public, private in config.vc.public_addresses.items():
+        yield f"vc: {public} in SDP is {private} on the wire"
+    networks = [network for connector in config.connectors for network in connector.customer_networks]
+    networks += config.customers.networks
+    yield f"customer: {', '.join(networks) or 'no network is named: whoever talks to the vc is remote'}"
+    yield "remote: every other address"
+
+
+def _connectors(config: Config) -> Iterator[str]:
+    if not config.connectors:
+        yield "connectors: one, named default, region local"
+    for connector in config.connectors:
+        fits = [f"X-VoiceConnector-ID {connector.id}", *connector.domains, *connector.customer_networks]
+        told = [f"connector {connector.id}, region {connector.region}: fits {', '.join(fits)}"]
+        if connector.default:
+            told.append("takes legs that fit none")
+        told += [f"no {what} log" for what, on in _logged(connector.log_media, connector.log_sip) if not on]
+        yield "; ".join(told)
+    if config.connectors and not any(connector.default for connector in config.connectors):
+        yield "connector unassigned: legs that fit none, kept in the local store only"
+
+
+def _logged(media: bool, sip: bool) -> tuple[tuple[str, bool], ...]:
+    return ("media", media), ("SIP", sip)
+
+
+def _capture(config: Config) -> Iterator[str]:
+    capture = config.capture
+    threads = "1 capture thread" if capture.threads == 1 else f"{capture.threads} capture threads"
+    where = ", ".join(capture.interfaces) or "all interfaces"
+    yield f"watching: {where}, {threads}, rings of {capture.ring_mb} MB"
+    yield f"SIP ports: {', '.join(map(str, capture.sip_ports))}"
+    yield f"media ports: {capture.media_ports or 'all of UDP'}"
+    program = host.program(capture, media_ports(config))
+    yield f"filter: {host.expression(config)} ({len(program)} instructions in the kernel)"
+    calls, streams = tables(config, live=True)
+    yield f"memory: {config.limits.max_memory_mb} MB, for {calls:,} calls and {streams:,} streams at once"
+
+
+def _sinks(config: Config) -> Iterator[str]:
+    named = [
+        f"CloudWatch, namespace {config.cloudwatch.namespace}" if config.cloudwatch.enabled else "",
+        f"Logs, kept {config.logs.retention_days} days" if config.logs.enabled else "",
+    ]
+    kept = f"minutes stay in {config.store.directory} for {config.store.keep_hours:g} h"
+    yield f"sinks: {'; '.join(filter(None, named)) or f'none, {kept}'}"
+    if config.prometheus.enabled:
+        yield f"/metrics: on {config.prometheus.address} port {config.prometheus.port}"

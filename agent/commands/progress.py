@@ -1,0 +1,49 @@
+"""A progress bar for large capture files, drawn on stderr only where that is a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+from agent.capture.source import Source
+from agent.wire.frame import Batch
+
+
+class _Watched:
+    """A source that tells how far it is as it is read."""
+
+    def __init__(self, source: Source, advance: Callable[[int], None]) -> None:
+        self._source = source
+        self._advance = advance
+
+    @property
+    def frames(self) -> int:
+        return self._source.frames
+
+    @property
+    def bytes(self) -> int:
+        return self._source.bytes
+
+    @property
+    def drops(self) -> int | None:
+        return self._source.drops
+
+    def close(self) -> None:
+        self._source.close()
+
+    def __iter__(self) -> Iterator[tuple[Batch, int]]:
+        for step in self._source:
+            self._advance(self._source.bytes)
+            yield step
+
+
+@contextmanager
+def bar(total: int) -> Iterator[Callable[[Source], _Watched]]:
+    """Gives what wraps a source of about `total` bytes."""
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("replay", total=total)
+        yield lambda source: _Watched(source, lambda done: progress.update(task, completed=done))

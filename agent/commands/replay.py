@@ -1,0 +1,376 @@
+"""`replay` and `streams`: capture files through the whole pipeline."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from agent.capture.files.pcapfile import open_capture
+from agent.capture.merge import merge
+from agent.capture.source import Source
+from agent.config.load import load
+from agent.config.settings import Config
+from agent.errors import CaptureError, ConfigError
+from agent.model.stream_minute_cy import StreamMinute
+from agent.pipeline import MinuteSink, Pipeline, build, ns, run
+from agent.summary.records import ConnectorMinute, Samples, Summary
+
+if TYPE_CHECKING:
+    from agent.store import Store
+
+Row = dict[str, Any]
+LARGE_BYTES = 50_000_000  # files from here on get a progress bar at a terminal
+
+
+def replay_command(options: argparse.Namespace) -> int:
+    """`sbcwatch replay`: tables, or JSON lines."""
+    if options.json:
+        lines = JsonLines(sys.stdout.buffer.write)
+        with reading(options) as files:
+            fault = files.through(lines)
+        lines.line(capture_row(files.source, files.pipeline))
+        return ended(fault)
+    store = _store(options.store)
+    kept = CollectedMinutes(store)
+    with reading(options) as files:
+        fault = files.through(kept)
+    from agent.commands.tables import call_table, minute_table, show, side_table
+
+    show([minute_table(kept.summaries), side_table(kept.summaries), call_table(kept.summaries)])
+    source = files.source
+    print(f"{source.frames} frames, {source.bytes} bytes, {kept.sip_messages} SIP messages")
+    if store is not None:
+        store.close()
+        print(f"stored in {options.store}")
+    return ended(fault)
+
+
+def streams_command(options: argparse.Namespace) -> int:
+    """`sbcwatch streams`: one row per RTP stream."""
+    totals = StreamTotals()
+    with reading(options, totals.add) as files:
+        fault = files.through(CollectedMinutes())
+    if options.json:
+        lines = JsonLines(sys.stdout.buffer.write)
+        for row in totals.rows():
+            lines.line(row)
+    else:
+        from agent.commands.tables import show, stream_table
+
+        show([stream_table(totals.rows())])
+    return ended(fault)
+
+
+class Reading(Struct):
+    """Files opened, and the pipeline that they go through."""
+
+    source: Source
+    watched: Source
+    pipeline: Pipeline
+    heard: TrafficSeen
+
+    def through(self, keeper: MinuteSink) -> CaptureError | None:
+        """Everything read goes to `keeper`; the fault that ended the reading, if one did."""
+        fault: CaptureError | None = None
+        try:
+            replay(self.watched, self.pipeline, self.heard.passing_to(keeper))
+        except CaptureError as error:
+            fault = error
+        hint = self._hint(fault)
+        if hint:
+            print(f"sbcwatch: {hint}", file=sys.stderr)
+        return fault
+
+    def _hint(self, fault: CaptureError | None) -> str:
+        """What kept figures from being known, and what to do about it."""
+        heard, sides = self.heard, self.pipeline.sides
+        if (heard.sip or heard.rtp) and not sides.known:
+            return _unknown_sides(self.pipeline)
+        if heard.sip or fault is not None:
+            return ""
+        elsewhere = self.pipeline.engine.counters["messages_elsewhere"]
+        if elsewhere:
+            return (
+                f"{elsewhere} SIP messages, and none to or from {', '.join(sides.vc)}:"
+                " name the SBC's addresses with --vc or [vc] addresses"
+            )
+        if heard.rtp:
+            return ""
+        if not self.source.frames:
+            return "no frames: nothing was captured, so look at the capture's interface and filter"
+        return (
+            f"no SIP and no RTP in {self.source.frames} frames:"
+            " capture where the SBC's SIP and media pass, whole packets"
+        )
+
+
+class TrafficSeen:
+    """Whether there was SIP of the vc, and RTP, at all."""
+
+    def __init__(self, on_stream: Callable[[StreamMinute], None] | None) -> None:
+        self.sip = self.rtp = False
+        self._on_stream = on_stream
+        self._keeper: MinuteSink = CollectedMinutes()
+
+    def passing_to(self, keeper: MinuteSink) -> MinuteSink:
+        self._keeper = keeper
+        return self
+
+    def stream(self, minute: StreamMinute) -> None:
+        self.rtp = True
+        if self._on_stream is not None:
+            self._on_stream(minute)
+
+    def messages(self, rows: list[Row]) -> None:
+        self.sip = True
+        self._keeper.messages(rows)
+
+    def commit(self, summary: Summary) -> None:
+        self.sip = self.sip or bool(summary.sip)
+        self._keeper.commit(summary)
+
+
+@contextmanager
+def reading(
+    options: argparse.Namespace, on_stream: Callable[[StreamMinute], None] | None = None
+) -> Iterator[Reading]:
+    config = load(options.config)
+    heard = TrafficSeen(on_stream)
+    pipeline = prepare(config, vc=options.vc, customers=options.customer, on_stream=heard.stream)
+    source = open_files(options.files, config, options.keylog)
+    size = sum(os.path.getsize(path) for path in options.files if os.path.isfile(path))
+    if size < LARGE_BYTES or not sys.stderr.isatty():
+        yield Reading(source, source, pipeline, heard)
+        return
+    from agent.commands.progress import bar
+
+    with bar(size) as watched:
+        yield Reading(source, watched(source), pipeline, heard)
+
+
+def ended(fault: CaptureError | None) -> int:
+    """Tell what ended the reading after all that came before it."""
+    if fault is None:
+        return 0
+    sys.stdout.flush()
+    print(f"sbcwatch: {fault}", file=sys.stderr)
+    return fault.exit_status
+
+
+def _store(directory: str | None) -> Store | None:
+    if directory is None:
+        return None
+    from pathlib import Path
+
+    from agent.store import Store
+
+    try:
+        os.makedirs(directory, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{directory}: {error.strerror}: name a folder that can be written") from None
+    return Store(Path(directory, "sbcwatch.sqlite"))
+
+
+def open_files(paths: Sequence[str], config: Config, keylog: str | None = None) -> Source:
+    """Capture files as one source, merged by capture time. Raises CaptureError.
+
+    `keylog`: TLS session keys (NSS format); SIP over TLS is then read out of the files by tshark.
+    """
+    sources: list[Source] = [open_capture(path) for path in paths]
+    if keylog is not None:
+        from agent.capture.feeds.tls_keylog import TsharkSource
+
+        sources += [TsharkSource(path, keylog, tls_ports=config.capture.sip_ports) for path in paths]
+    return merge(sources, ns(config.capture.lateness))
+
+
+def prepare(
+    config: Config,
+    *,
+    vc: Sequence[str],
+    customers: Sequence[str],
+    on_stream: Callable[[StreamMinute], None] | None = None,
+) -> Pipeline:
+    """The pipeline for files: no address is this host's. Raises ConfigError."""
+    return build(config, vc=vc, customers=customers, key=host_key(), on_stream=on_stream)
+
+
+def replay(source: Source, pipeline: Pipeline, keeper: MinuteSink) -> None:
+    """Run `source` through.
+
+    Raises CaptureError where the source does; all that was read before is with the keeper by then.
+    """
+    run(source, pipeline.engine, pipeline.intervals, keeper)
+
+
+def host_key() -> bytes:
+    """A key of this host for endpoint ids where no state directory holds one."""
+    try:
+        with open("/etc/machine-id", "rb") as file:
+            machine = file.read()
+    except OSError:
+        machine = b""
+    return blake2b(machine, person=b"sbcwatch-host").digest()
+
+
+def _unknown_sides(pipeline: Pipeline) -> str:
+    likely = [address for address, _ in pipeline.engine.signalling.suspects.most_common(4)]
+    hint = f" ({', '.join(likely)} look like the SBC)" if likely else ""
+    return (
+        "sides are unknown, so sided metrics are null: name the SBC's addresses"
+        f" with --vc or [vc] addresses{hint}"
+    )
+
+
+def metrics_row(summary: Summary, connector: ConnectorMinute) -> Row:
+    """The `metrics` JSON line of one connector and minute part."""
+    return {
+        "type": "metrics",
+        "timestamp": summary.start_ns // 1_000_000,
+        "voice_connector_id": connector.voice_connector_id,
+        "region": connector.region,
+        "values": {
+            name: value.summary() if isinstance(value, Samples) else value
+            for name, value in connector.values.items()
+        },
+        "coverage": connector.coverage,
+        "part": summary.part,
+        "extras": connector.extras | summary.extras,
+    }
+
+
+def capture_row(source: Source, pipeline: Pipeline) -> Row:
+    """The last JSON line: what was read."""
+    engine = pipeline.engine
+    return {
+        "type": "capture",
+        "frames": source.frames,
+        "bytes": source.bytes,
+        "rejects": {reason: count for reason, count in sorted(engine.rejected().items()) if count},
+        "drops": source.drops,
+        "late_frames": engine.late(),
+        "duplicate_frames": engine.duplicates(),
+    }
+
+
+class JsonLines:
+    """A keeper that prints JSON lines as minutes close."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+        self._encode = msgspec.json.Encoder().encode
+
+    def line(self, row: Row, head: bytes = b"{", end: bytes = b"}\n") -> None:
+        """Print `row`, with `head` in place of its opening brace and `end` of the closing one.
+
+        So a record is given its type without being copied.
+        """
+        self._write(b"".join((head, self._encode(row)[1:-1], end)))
+
+    def messages(self, rows: list[Row]) -> None:
+        for row in rows:
+            self.line(row, b'{"type":"sip",')
+
+    def commit(self, summary: Summary) -> None:
+        for connector in summary.connectors:
+            self.line(metrics_row(summary, connector))
+        part = b',"part":%d}\n' % summary.part
+        for row in summary.media:
+            self.line(row, b'{"type":"media",', part)
+        self.messages(summary.sip)
+        for row in summary.calls:
+            self.line(row, b'{"type":"call",')
+
+
+class CollectedMinutes:
+    """A keeper that holds minutes for the tables printed at the end."""
+
+    def __init__(self, store: Store | None = None) -> None:
+        self.summaries: list[Summary] = []
+        self.sip_messages = 0
+        self._store = store
+
+    def messages(self, rows: list[Row]) -> None:
+        self.sip_messages += len(rows)
+        if self._store is not None:
+            newest_ns = max(row["event_timestamp"] for row in rows) * 1_000_000
+            self._store.save_checkpoint(None, rows, now_ns=newest_ns)
+
+    def commit(self, summary: Summary) -> None:
+        self.sip_messages += len(summary.sip)
+        if self._store is not None:
+            summary.part = self._store.next_part(summary.start_ns)
+            self._store.commit(summary)
+        self.summaries.append(summary)
+
+
+class StreamTotals:
+    """One row per RTP stream, added up over its minutes."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[Any, ...], Row] = {}
+        self._sums: dict[tuple[Any, ...], list[float]] = {}
+
+    def add(self, minute: StreamMinute) -> None:
+        key = (minute.src, minute.dst, minute.ssrc, minute.first_ns)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = _stream_row(minute)
+            self._sums[key] = [0.0, 0.0]
+        for name in ("packets", "bytes", "duplicates", "reordered"):
+            row[name] += getattr(minute, name)
+        row["lost"] += minute.gaps
+        row["last_ns"] = max(row["last_ns"], minute.last_ns)
+        if minute.jitter_mean_us is not None:
+            sums = self._sums[key]
+            sums[0] += minute.jitter_mean_us * minute.jitter_count
+            sums[1] += minute.jitter_count
+            row["jitter_mean_us"] = round(sums[0] / sums[1], 1)
+            row["jitter_max_us"] = max(row["jitter_max_us"] or 0.0, round(minute.jitter_max_us or 0.0, 1))
+        if minute.leg is not None:
+            row["call_id"] = minute.leg.call.lead.call_id
+            row["direction"] = direction_of(minute) or row["direction"]
+        if minute.codec:
+            row["codec"], row["payload_type"] = minute.codec, minute.payload_type
+
+    def rows(self) -> list[Row]:
+        return sorted(self._rows.values(), key=lambda row: (row["first_ns"], row["src"], row["src_port"]))
+
+
+def direction_of(minute: StreamMinute) -> str | None:
+    """cust2vc, vc2cust, rem2vc or vc2rem; None where the side is unknown."""
+    if minute.leg is None or minute.to_vc is None or minute.leg.side not in ("customer", "remote"):
+        return None
+    end = "cust" if minute.leg.side == "customer" else "rem"
+    return f"{end}2vc" if minute.to_vc else f"vc2{end}"
+
+
+def _stream_row(minute: StreamMinute) -> Row:
+    return {
+        "src": minute.src[0],
+        "src_port": minute.src[1],
+        "dst": minute.dst[0],
+        "dst_port": minute.dst[1],
+        "ssrc": minute.ssrc,
+        "payload_type": minute.payload_type,
+        "codec": minute.codec or None,
+        "packets": 0,
+        "bytes": 0,
+        "lost": 0,
+        "duplicates": 0,
+        "reordered": 0,
+        "jitter_mean_us": None,
+        "jitter_max_us": None,
+        "first_ns": minute.first_ns,
+        "last_ns": minute.last_ns,
+        "call_id": None,
+        "direction": None,
+    }

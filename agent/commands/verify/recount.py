@@ -1,0 +1,125 @@
+"""RTP counted again, slowly and from the RFC's text: every packet is kept, nothing is judged on the way.
+
+For the second opinion of `sbcwatch verify`. It shares no code with the loop that counts for the metrics.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+MAX_DROPOUT, MAX_MISORDER = 3000, 100  # RFC 3550 A.1
+CLOCK_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 90000)
+
+
+class RecountedPacket(NamedTuple):
+    """One RTP packet. `speech` False: a telephone-event or comfort noise, which have clocks of their own."""
+
+    stamp_ns: int
+    seq: int
+    timestamp: int
+    payload_type: int
+    marker: bool
+    speech: bool
+
+
+class Sequence(NamedTuple):
+    """What sequence numbers say: `lost` were never seen, `duplicates` came again."""
+
+    lost: int
+    duplicates: int
+    accepted: bool  # two in a row were seen at all (RFC 3550 A.1)
+
+
+def runs(packets: Iterable[RecountedPacket]) -> Iterator[list[tuple[int, RecountedPacket]]]:
+    """Packets with extended numbers, split where a source began again; strays are left out.
+
+    RFC 3550 A.1: a number 3,000 or more ahead, or 100 or more behind, counts once the next one follows it.
+    """
+    run: list[tuple[int, RecountedPacket]] = []
+    highest = 0
+    stray: RecountedPacket | None = None
+    for packet in packets:
+        if run:
+            step = (packet.seq - highest + 0x8000 & 0xFFFF) - 0x8000
+            if -MAX_MISORDER < step < MAX_DROPOUT:
+                run.append((highest + step, packet))
+                highest = max(highest, highest + step)
+                stray = None
+                continue
+            if stray is None or packet.seq != (stray.seq + 1) & 0xFFFF:
+                stray = packet
+                continue
+            yield run
+            run = [(stray.seq, stray)]
+            highest, stray = stray.seq, None
+        highest = highest + 1 if run else packet.seq
+        run.append((highest, packet))
+    if run:
+        yield run
+
+
+def sequence(packets: Iterable[RecountedPacket]) -> Sequence:
+    """Loss and duplicates by keeping every number."""
+    lost = duplicates = 0
+    accepted = False
+    for run in runs(packets):
+        numbers = [number for number, _ in run]
+        distinct = set(numbers)
+        lost += max(distinct) - min(distinct) + 1 - len(distinct)
+        duplicates += len(numbers) - len(distinct)
+        accepted = accepted or any(b == a + 1 for a, b in pairwise(numbers))
+    return Sequence(lost, duplicates, accepted)
+
+
+def jitter_us(packets: Iterable[RecountedPacket]) -> tuple[float, float] | None:
+    """Mean and greatest J of RFC 3550 A.8 over the packets that measure the network; None without two.
+
+    Telephone-events, comfort noise, duplicates and packets of one timestamp measure nothing. The marker of a
+    talk spurt after a pause and a source that begins again are new references. Another payload type starts
+    J anew.
+    """
+    speech = [packet for packet in packets if packet.speech]
+    step, rate = _timing(speech)
+    if not rate:
+        return None
+    values: list[float] = []
+    j = 0.0
+    for place, run in enumerate(runs(speech)):
+        seen: set[int] = set()
+        before: RecountedPacket | None = None
+        # The first packet of a restart was out of range: only the next one made it valid (RFC 3550 A.1).
+        for number, packet in run[1:] if place else run:
+            if number in seen or (before is not None and packet.timestamp == before.timestamp):
+                continue
+            seen.add(number)
+            if before is not None and packet.payload_type != before.payload_type:
+                j, before = 0.0, None
+            if before is not None:
+                ticks = (packet.timestamp - before.timestamp + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
+                elapsed_us = (packet.stamp_ns - before.stamp_ns) / 1e3
+                if not (packet.marker and elapsed_us * rate / 1e6 > 2 * step):
+                    j += (abs(elapsed_us - ticks * 1e6 / rate) - j) / 16
+                    values.append(j)
+            before = packet
+    return (sum(values) / len(values), max(values)) if values else None
+
+
+def _timing(packets: list[RecountedPacket]) -> tuple[int, int]:
+    """Ticks a packet, and the standard clock rate nearest to what the timestamps show; 0 where they don't."""
+    neighbours = [
+        (b.timestamp - a.timestamp & 0xFFFFFFFF, b.stamp_ns - a.stamp_ns)
+        for a, b in pairwise(packets)
+        if b.seq == (a.seq + 1) & 0xFFFF
+    ]
+    steps = Counter(ticks for ticks, _ in neighbours if 0 < ticks < 1 << 31)
+    if not steps:
+        return 0, 0
+    step = steps.most_common(1)[0][0]
+    spent_ns = [ns for ticks, ns in neighbours if ticks == step]
+    if sum(spent_ns) <= 0:
+        return 0, 0
+    shown = step * len(spent_ns) * 1e9 / sum(spent_ns)
+    return step, min(CLOCK_RATES, key=lambda rate: abs(rate / shown - 1))

@@ -1,0 +1,340 @@
+"""Reading a configuration: TOML and the environment in, settings or every problem out.
+
+An environment variable `SBCWATCH_<SECTION>_<KEY>` overrides the key of a section (lists: commas between).
+Problems are collected, not raised one by one: an operator fixes a file in one go.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+
+from agent.config.settings import Config, ConnectorSettings, media_ports
+from agent.errors import ConfigError
+from agent.summary.catalog import RETENTION_DAYS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENVIRONMENT = "SBCWATCH_"
+# Settings with another name or section now: "section.key" before, "section.key" since. A file or variable
+# with the old one works as before, and a warning says what to write instead. An entry stays for two minor
+# versions at least.
+RENAMED: dict[str, str] = {}
+# Looks at a configuration that was read: section, key, and what is wrong with it.
+Check = Callable[[Config], Iterable[tuple[str, str, str]]]
+
+
+class Problem(Struct, frozen=True):
+    """One thing wrong with a configuration. `line` 0: not in the file (environment, or a missing key)."""
+
+    where: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.where}: {self.text}" if self.line else f"{self.where}: {self.text}"
+
+
+def _to_stderr(warning: str) -> None:
+    print(f"warning: {warning}", file=sys.stderr)
+
+
+def load(
+    path: str | Path | None,
+    environment: Mapping[str, str] = os.environ,
+    warn: Callable[[str], None] = _to_stderr,
+    further: Check | None = None,
+) -> Config:
+    """The configuration of a file (None: defaults) and the environment. `warn` is told what has a new name.
+
+    Raises ConfigError with every problem found, each on its line; those of `further` among them.
+    """
+    text = ""
+    if path is not None:
+        try:
+            with open(path, encoding="utf-8") as file:
+                text = file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+            raise ConfigError(f"{path}: {reason}: name a readable TOML file with --config") from None
+    warnings: list[Problem] = []
+    config, problems = read(text, environment, warnings, further)
+    name = str(path) if path is not None else "configuration"
+    for warning in warnings:
+        warn(f"{name}: {warning}")
+    if config is None:
+        raise ConfigError("\n".join(f"{name}: {problem}" for problem in problems))
+    return config
+
+
+def read(
+    text: str,
+    environment: Mapping[str, str],
+    warnings: list[Problem] | None = None,
+    further: Check | None = None,
+) -> tuple[Config | None, list[Problem]]:
+    """Parse and check; either a configuration or every problem. `warnings` is given the old names met."""
+    raw: dict[str, Any] = {}
+    if text:
+        import tomllib  # 5 ms: only where there is something to read
+
+        try:
+            raw = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            return None, [Problem("syntax", _line_in(str(error)), f"{error}: mend the TOML")]
+    problems: list[Problem] = []
+    told = warnings if warnings is not None else []
+    if RENAMED:
+        text = _renamed(raw, text, told, problems)
+        environment = _renamed_variables(environment, told, problems)
+    _override(raw, environment, problems)
+    values: dict[str, Any] = {}
+    for section, content in raw.items():
+        field = _fields(Config).get(section)
+        if field is None:
+            problems.append(Problem(section, _line_of(text, section), _unknown(section, _fields(Config))))
+        elif section == "connectors":
+            rows = content if isinstance(content, list) else [content]
+            values[section] = [
+                row
+                for number, one in enumerate(rows)
+                if (row := _section(ConnectorSettings, f"connectors[{number}]", one, text, problems))
+                is not None
+            ]
+        elif (made := _section(field.type, section, content, text, problems)) is not None:
+            values[section] = made
+    # What could not be read is at its default now: the rest is looked at all the same.
+    config = Config(**values)
+    told_of = {problem.where for problem in problems}
+    checks = (*_check(config), *(further(config) if further else ()))
+    problems += [
+        Problem(f"{section}.{key}", _line_of(text, section, key), reason)
+        for section, key, reason in checks
+        if f"{section}.{key}" not in told_of
+    ]
+    problems.sort(key=lambda problem: problem.line)
+    return (None, problems) if problems else (config, [])
+
+
+def _renamed(raw: dict[str, Any], text: str, warnings: list[Problem], problems: list[Problem]) -> str:
+    """Move old names of `raw` to their new place; the text with them, where that is the same section."""
+    for old, new in RENAMED.items():
+        (section, key), (target, name) = old.split("."), new.split(".")
+        content = raw.get(section)
+        for number, row in enumerate(content if isinstance(content, list) else [content]):
+            if not isinstance(row, dict) or key not in row:
+                continue
+            where = f"{section}[{number}]" if isinstance(content, list) else section
+            line = _line_of(text, where, key)
+            into = row if target == section else raw.setdefault(target, {})
+            if name in into:
+                problems.append(
+                    Problem(f"{where}.{key}", line, f"is {new} now, which is set too: remove this one")
+                )
+            else:
+                into[name] = row[key]
+                warnings.append(Problem(f"{where}.{key}", line, f"is {new} now: rename it"))
+            del row[key]
+            if line and target == section:
+                lines = text.splitlines()
+                lines[line - 1] = lines[line - 1].replace(key, name, 1)
+                text = "\n".join(lines)
+        if content == {} and section not in _fields(Config):
+            del raw[section]  # a section that is no more, and nothing unknown is left in it
+    return text
+
+
+def _renamed_variables(
+    environment: Mapping[str, str], warnings: list[Problem], problems: list[Problem]
+) -> Mapping[str, str]:
+    found = dict(environment)
+    for old, new in RENAMED.items():
+        before, since = (ENVIRONMENT + name.replace(".", "_").upper() for name in (old, new))
+        if before in found:
+            value = found.pop(before)
+            if since in found:
+                problems.append(Problem(before, 0, f"is {since} now, which is set too: remove this one"))
+            else:
+                found[since] = value
+                warnings.append(Problem(before, 0, f"is {since} now: rename it"))
+    return found
+
+
+def _section(kind: Any, where: str, content: Any, text: str, problems: list[Problem]) -> Any:
+    """One section converted key by key, so that every bad key is told."""
+    if not isinstance(content, dict):
+        problems.append(Problem(where, _line_of(text, where), f"must be a table: [{where}]"))
+        return None
+    values: dict[str, Any] = {}
+    fields = _fields(kind)
+    for key, value in content.items():
+        field = fields.get(key)
+        line = _line_of(text, where, key)
+        if field is None:
+            problems.append(Problem(f"{where}.{key}", line, _unknown(key, fields)))
+            continue
+        try:
+            values[key] = msgspec.convert(value, field.type)
+        except msgspec.ValidationError as error:
+            problems.append(Problem(f"{where}.{key}", line, f"{error}; it is for: {_help(field)}"))
+    missing = [key for key, field in fields.items() if field.required and key not in content]
+    problems += [
+        Problem(f"{where}.{key}", _line_of(text, where), f"is required: add {key} = ...") for key in missing
+    ]
+    return kind(**dict.fromkeys(missing, ""), **values)  # so that what else is wrong with it is told as well
+
+
+def _check(config: Config) -> Iterator[tuple[str, str, str]]:
+    """What types cannot say: section, key, and what is wrong with it."""
+    for address in (*config.vc.addresses, *config.vc.public_addresses, *config.vc.public_addresses.values()):
+        if not _parses(ip_address, address):
+            yield "vc", "addresses", f'"{address}" is no IP address: write it as 192.0.2.1'
+    for network in config.customers.networks:
+        if not _parses(ip_network, network):
+            yield "customers", "networks", _no_network(network)
+    seen: set[str] = set()
+    for number, connector in enumerate(config.connectors):
+        where = f"connectors[{number}]"
+        if not re.fullmatch(r"[A-Za-z0-9._\-/#]{1,256}", connector.id) or connector.id == "unassigned":
+            yield where, "id", f'"{connector.id}" will not do: letters, digits and . _ - / # only'
+        if connector.id in seen:
+            yield where, "id", f'"{connector.id}" is there twice: put both into one table'
+        seen.add(connector.id)
+        for network in connector.customer_networks:
+            if not _parses(ip_network, network):
+                yield where, "customer_networks", _no_network(network)
+    defaults = [number for number, connector in enumerate(config.connectors) if connector.default]
+    for number in defaults[1:]:
+        yield f"connectors[{number}]", "default", "only one connector can be the default: remove this one"
+    if config.capture.media_ports and media_ports(config) is None:
+        yield "capture", "media_ports", "write it as first-last, for example 10000-20000"
+    if config.capture.lateness <= config.calls.join_window:
+        yield "capture", "lateness", "must be more than calls.join_window"
+    if config.cloudwatch.namespace.startswith("AWS/"):
+        yield "cloudwatch", "namespace", "AWS/ is reserved: use a name of your own"
+    if config.logs.retention_days not in RETENTION_DAYS:
+        yield "logs", "retention_days", f"must be one of {', '.join(map(str, RETENTION_DAYS))}"
+
+
+def _no_network(text: str) -> str:
+    return f'"{text}" is no network: write it as 192.0.2.0/24'
+
+
+def _override(raw: dict[str, Any], environment: Mapping[str, str], problems: list[Problem]) -> None:
+    for name, text in sorted(environment.items()):
+        if not name.startswith(ENVIRONMENT):
+            continue
+        section, _, key = name[len(ENVIRONMENT) :].lower().partition("_")
+        field = _fields(Config).get(section)
+        if field is None or not key or section == "connectors":
+            continue  # SBCWATCH_NO_COMPILED and its like are not settings
+        setting = _fields(field.type).get(key)
+        if setting is None:
+            problems.append(Problem(name, 0, _unknown(key, _fields(field.type))))
+            continue
+        raw.setdefault(section, {})[key] = _from_environment(text, setting)
+
+
+def _from_environment(text: str, setting: Any) -> Any:
+    if isinstance(setting.default, tuple):
+        return [_scalar(part.strip()) for part in text.split(",") if part.strip()]
+    return text if isinstance(setting.default, str) else _scalar(text)
+
+
+def _scalar(text: str) -> Any:
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    return {field.name: field for field in msgspec.structs.fields(kind)}
+
+
+def _help(field: Any) -> str:
+    metas = [meta for meta in get_args(field.type)[1:] if isinstance(meta, Meta)]
+    return next((meta.description for meta in metas if meta.description), "")
+
+
+def _unknown(key: str, fields: Mapping[str, Any]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(key, fields, 1)
+    return (
+        f"there is no such setting: did you mean {close[0]}?"
+        if close
+        else (f"there is no such setting: there are {', '.join(fields)}")
+    )
+
+
+def _parses(parse: Any, text: str) -> bool:
+    try:
+        parse(text, strict=False) if parse is ip_network else parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _line_in(message: str) -> int:
+    found = re.search(r"line (\d+)", message)
+    return int(found[1]) if found else 0
+
+
+def _line_of(text: str, section: str, key: str | None = None) -> int:
+    """The line (from 1) of a section, or of a key in it; 0 where it is not in the text."""
+    name, _, number = section.partition("[")
+    wanted = int(number.rstrip("]")) if number else 0
+    seen, inside = -1, False
+    for line, content in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\[?\s*([\w.]+)\s*\]", content)
+        if header:
+            inside = header[1].split(".")[0] == name
+            seen += inside
+            if inside and seen == wanted and key is None:
+                return line
+        elif inside and key is not None and seen >= wanted and re.match(rf"\s*{re.escape(key)}\s*=", content):
+            return line
+    return 0
+
+
+def shipped() -> str:
+    """`config/sbcwatch.toml`: every setting with its help and default."""
+    lines = [
+        "# sbcwatch: every setting, with its default. Remove the # to change one.",
+        "# Check a file with: sbcwatch check-config FILE",
+    ]
+    for section, field in _fields(Config).items():
+        kind = ConnectorSettings if section == "connectors" else field.type
+        head = f"#[[{section}]]" if section == "connectors" else f"[{section}]"
+        lines += ["", f"# {kind.__doc__}", head]
+        for setting in _fields(kind).values():
+            default = setting.default
+            if setting.default_factory is not msgspec.NODEFAULT:
+                default = setting.default_factory()
+            if default is msgspec.NODEFAULT:
+                default = "trunk-1"
+            lines += [f"# {_help(setting)}", f"#{setting.name} = {_toml(default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f'"{k}" = {_toml(v)}' for k, v in value.items()) + " }" if value else "{}"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return repr(value)

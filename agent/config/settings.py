@@ -1,0 +1,326 @@
+"""Every setting once: type, default, unit, help. The shipped file and `check-config` come from here."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+Positive = Annotated[float, Meta(gt=0)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class _Section(Struct, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Vc(_Section):
+    """Whose addresses are the SBC's own side."""
+
+    addresses: Annotated[
+        tuple[str, ...],
+        Meta(description="The SBC's addresses. Empty: this host's own (a capture file has none)."),
+    ] = ()
+    public_addresses: Annotated[
+        dict[str, str],
+        Meta(description="Addresses that SDP names, each to the one that frames carry (1:1 NAT)."),
+    ] = {}
+    observer: Annotated[
+        Literal["vc", "customer"],
+        Meta(description='Whose host this is; "customer": the customer\'s SBC, its connector is elsewhere.'),
+    ] = "vc"
+
+
+class Customers(_Section):
+    """Customer addresses that belong to no connector in particular."""
+
+    networks: Annotated[tuple[str, ...], Meta(description="Networks (CIDR) of customers.")] = ()
+
+
+class ConnectorSettings(_Section):
+    """One customer trunk. Repeat the table for each."""
+
+    id: Annotated[str, Meta(description="VoiceConnectorId dimension, log group name, X-VoiceConnector-ID.")]
+    region: Annotated[str, Meta(description="Region dimension and aws_region of its records.")] = "local"
+    domains: Annotated[
+        tuple[str, ...], Meta(description="SIP hosts that name it in Request-URI, To or From.")
+    ] = ()
+    customer_networks: Annotated[tuple[str, ...], Meta(description="Networks (CIDR) of its customer.")] = ()
+    default: Annotated[bool, Meta(description="Takes legs that fit no connector.")] = False
+    log_media: Annotated[bool, Meta(description="Write its media records.")] = True
+    log_sip: Annotated[bool, Meta(description="Write its SIP messages.")] = True
+
+
+class Capture(_Section):
+    """Where frames come from."""
+
+    method: Annotated[
+        Literal["auto", "afpacket", "scapy"], Meta(description="auto: AF_PACKET where the system has it.")
+    ] = "auto"
+    interfaces: Annotated[
+        tuple[str, ...],
+        Meta(description="NICs to watch together; empty: all. One process must see all legs."),
+    ] = ()
+    sip_ports: Annotated[tuple[Port, ...], Meta(description="Ports of SIP over UDP and TCP.")] = (
+        5060,
+        5061,
+        5080,
+    )
+    media_ports: Annotated[
+        str, Meta(description="UDP ports of RTP and RTCP, first-last; empty: all UDP.")
+    ] = ""
+    filter: Annotated[
+        str, Meta(description="A libpcap expression instead of the filter made from ports.")
+    ] = ""
+    snap_length: Annotated[
+        int, Meta(ge=256, le=262144, description="Bytes kept of a frame: a SIP message must fit.")
+    ] = 65535
+    threads: Annotated[
+        int, Meta(ge=1, le=16, description="Capture threads; the kernel deals flows out to them.")
+    ] = 1
+    ring_mb: Annotated[int, Meta(ge=1, le=4096, description="Size of the kernel rings together, MB.")] = 64
+    block_timeout_ms: Annotated[
+        int, Meta(ge=1, le=1000, description="How long the kernel may hold a part-filled block, ms.")
+    ] = 60
+    promiscuous: Annotated[bool, Meta(description="Take frames for other hosts too (mirror port).")] = False
+    single_span: Annotated[
+        bool, Meta(description="A mirror port that sends every frame twice: RTP seen twice is a copy.")
+    ] = False
+    lateness: Annotated[
+        Positive, Meta(description="How long a silent NIC or file holds back the clock, s (> join_window).")
+    ] = 3.0
+
+
+class CallSettings(_Section):
+    """How calls are told apart and counted."""
+
+    count_at: Annotated[
+        Literal["incoming", "outgoing"], Meta(description="The leg on which a call counts.")
+    ] = "incoming"
+    retry_window: Annotated[
+        Positive, Meta(description="An INVITE this soon after 401, 407, 422 ... is the same attempt, s.")
+    ] = 5.0
+    join_window: Annotated[
+        Positive, Meta(description="Legs with the same users join when this close together, s.")
+    ] = 2.0
+    call_timeout: Annotated[
+        Positive, Meta(description="Without SIP and RTP for so long a call is over, s.")
+    ] = 300.0
+    hold_timeout: Annotated[Positive, Meta(description="The same for a call on hold, s.")] = 7200.0
+    correlation_headers: Annotated[
+        tuple[str, ...], Meta(description="Headers whose equal values join legs.")
+    ] = ("Session-ID", "X-Call-ID", "X-CID", "P-Charging-Vector")
+    call_id_suffixes: Annotated[
+        tuple[str, ...], Meta(description="Suffixes that a B2BUA adds to the other leg's Call-ID.")
+    ] = ("_b2b-1",)
+    not_failures: Annotated[
+        tuple[Annotated[int, Meta(ge=300, le=699)], ...],
+        Meta(description="Final statuses that are no CallFailures (RFC 6076 SEER: 480, 486, 600, 603)."),
+    ] = ()
+    throttle_patterns: Annotated[
+        tuple[str, ...],
+        Meta(description='"STATUS reason" (with * and ?) that means Throttles, beside 503 + Retry-After.'),
+    ] = ()
+
+
+class MediaSettings(_Section):
+    """RTP and RTCP."""
+
+    linger: Annotated[
+        Positive, Meta(description="Media sockets stay a call's for so long after its end, s.")
+    ] = 5.0
+
+
+class Quality(_Section):
+    """The E-model (ITU-T G.107)."""
+
+    jitter_buffer: Annotated[
+        Literal["fixed", "adaptive"], Meta(description="The modelled jitter buffer.")
+    ] = "fixed"
+    jitter_buffer_ms: Annotated[Positive, Meta(description="Its depth (adaptive: where it starts), ms.")] = (
+        60.0
+    )
+    jitter_buffer_max_ms: Annotated[Positive, Meta(description="Greatest depth of an adaptive one, ms.")] = (
+        200.0
+    )
+    default_rtt_ms: Annotated[
+        float, Meta(ge=0, description="RTT for MOS where none is known (the record says assumed), ms.")
+    ] = 100.0
+    plc: Annotated[bool, Meta(description="Receivers conceal lost packets.")] = True
+
+
+class CloudWatch(_Section):
+    """Metrics to Amazon CloudWatch."""
+
+    enabled: Annotated[bool, Meta(description="Send metrics to CloudWatch.")] = False
+    region: Annotated[str, Meta(description="AWS region of the endpoint; empty: as boto3 finds it.")] = ""
+    namespace: Annotated[str, Meta(description="Metric namespace; may not begin with AWS/.")] = (
+        "ChimeVoiceConnector"
+    )
+    dimensions: Annotated[
+        tuple[Literal["VoiceConnectorId", "Region"], ...],
+        Meta(description="Dimension sets published; each has a price."),
+    ] = ("VoiceConnectorId", "Region")
+    interval: Annotated[
+        Positive, Meta(description="How often this host looks for minutes to send (logs too), s.")
+    ] = 10.0
+    newest_first: Annotated[bool, Meta(description="After an outage send the newest minutes first.")] = False
+    agent_metrics: Annotated[
+        bool, Meta(description="Send the agent's own figures too: namespace sbcwatch/Agent, 8 series a host.")
+    ] = False
+
+
+class Logs(_Section):
+    """Media records and SIP messages to CloudWatch Logs."""
+
+    enabled: Annotated[bool, Meta(description="Send both logs to CloudWatch Logs.")] = False
+    media_group_prefix: Annotated[
+        str, Meta(description="What the media log's groups begin with; the connector's id follows.")
+    ] = "/aws/ChimeVoiceConnectorLogs/"
+    sip_group_prefix: Annotated[
+        str, Meta(description="What the SIP log's groups begin with; the connector's id follows.")
+    ] = "/aws/ChimeVoiceConnectorSipMessages/"
+    stream: Annotated[str, Meta(description="Log stream name; {host} is this host.")] = "{host}"
+    create_groups: Annotated[bool, Meta(description="Create groups that are missing.")] = True
+    retention_days: Annotated[int, Meta(description="Retention of groups we create, days.")] = 30
+    sip_rate: Annotated[
+        int, Meta(ge=0, description="SIP messages logged a second, and as many failures; 0: all of them.")
+    ] = 5_000
+
+
+class PrometheusSettings(_Section):
+    """/metrics, /healthz and /readyz."""
+
+    enabled: Annotated[bool, Meta(description="Serve them.")] = True
+    address: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0: any free one.")] = 9642
+
+
+class StoreSettings(_Section):
+    """The local store: one SQLite file that is the outbox too."""
+
+    directory: Annotated[str, Meta(description="State directory.")] = "/var/lib/sbcwatch"
+    keep_hours: Annotated[Positive, Meta(description="How long delivered minutes stay readable, hours.")] = (
+        24.0
+    )
+    max_mb: Annotated[int, Meta(ge=8, description="Greatest size on disk, MB.")] = 512
+    checkpoint: Annotated[Positive, Meta(description="How often open minutes and calls are saved, s.")] = 5.0
+
+
+class Cost(_Section):
+    """What AWS will ask for it: `sbcwatch cost`. Prices of us-east-1, no free tier."""
+
+    expected_calls: Annotated[
+        float, Meta(ge=0, description="Calls up at once on this host, mean over a month.")
+    ] = 20.0
+    expected_cps: Annotated[
+        float, Meta(ge=0, description="Call attempts a second on this host, mean over a month.")
+    ] = 0.1
+    messages_per_call: Annotated[
+        float,
+        Meta(ge=0, description="SIP messages of a call, both legs: INVITE, 100, 180, 200, ACK, BYE, 200."),
+    ] = 14.0
+    sip_bytes: Annotated[Positive, Meta(description="Mean size of one SIP message in the log, bytes.")] = (
+        1200.0
+    )
+    media_bytes: Annotated[Positive, Meta(description="Mean size of one media record in the log, bytes.")] = (
+        1700.0
+    )
+    hosts: Annotated[int, Meta(ge=1, description="Hosts that run this configuration.")] = 1
+    other_metrics: Annotated[
+        int,
+        Meta(ge=0, description="Custom metrics that the account has already: the first tier may be used up."),
+    ] = 0
+    max_metrics: Annotated[
+        int,
+        Meta(ge=0, description="Refuse a configuration that publishes more series than this; 0: no bound."),
+    ] = 10_000
+    max_monthly_cost: Annotated[
+        float,
+        Meta(ge=0, description="Refuse a configuration whose estimate is above this, USD; 0: no bound."),
+    ] = 0.0
+    prices_of: Annotated[str, Meta(description="Since when the prices below are AWS's.")] = "2025-09-01"
+    metric_tiers: Annotated[
+        tuple[tuple[int, float], ...],
+        Meta(description="Metrics up to this many cost so much each and month, USD; 0: all further ones."),
+    ] = ((10_000, 0.30), (250_000, 0.10), (1_000_000, 0.05), (0, 0.02))
+    request_price: Annotated[float, Meta(ge=0, description="1,000 PutMetricData requests, USD.")] = 0.01
+    log_price: Annotated[float, Meta(ge=0, description="One GB into CloudWatch Logs, USD.")] = 0.50
+    log_storage_price: Annotated[
+        float, Meta(ge=0, description="One GB kept in CloudWatch Logs for a month (compressed), USD.")
+    ] = 0.03
+
+
+class Privacy(_Section):
+    """What records say about people."""
+
+    mask_numbers: Annotated[
+        bool,
+        Meta(description="Users and numbers in records and logged messages become keyed tokens (n-...)."),
+    ] = False
+    redact_headers: Annotated[
+        tuple[str, ...], Meta(description="Headers whose values are removed from logged SIP messages.")
+    ] = ("Authorization", "Proxy-Authorization")
+    country: Annotated[
+        str, Meta(description="ISO country of numbers without a country code; empty: leave them unknown.")
+    ] = ""
+
+
+class Confine(_Section):
+    """What the daemon gives up once it runs: capabilities but NET_RAW, files but its own."""
+
+    enabled: Annotated[
+        bool,
+        Meta(description="Drop privileges and fence files in (Landlock); where that cannot be, it says so."),
+    ] = True
+
+
+class Limits(_Section):
+    """Bounds on what the wire can make us hold."""
+
+    max_streams: Annotated[int, Meta(ge=100, description="RTP streams followed at once.")] = 200_000
+    max_calls: Annotated[int, Meta(ge=100, description="Calls followed at once.")] = 100_000
+    max_memory_mb: Annotated[
+        int,
+        Meta(
+            ge=128,
+            description="Resident memory with the rings, MB: both of the above are lowered to what fits.",
+        ),
+    ] = 512
+    sip_budget: Annotated[
+        int,
+        Meta(
+            ge=0, description="SIP messages a second of one far address; above it calls are sampled. 0: all."
+        ),
+    ] = 2_000
+
+
+class Config(_Section):
+    """The whole file."""
+
+    vc: Vc = msgspec.field(default_factory=Vc)
+    customers: Customers = msgspec.field(default_factory=Customers)
+    connectors: list[ConnectorSettings] = []
+    capture: Capture = msgspec.field(default_factory=Capture)
+    calls: CallSettings = msgspec.field(default_factory=CallSettings)
+    media: MediaSettings = msgspec.field(default_factory=MediaSettings)
+    quality: Quality = msgspec.field(default_factory=Quality)
+    cloudwatch: CloudWatch = msgspec.field(default_factory=CloudWatch)
+    logs: Logs = msgspec.field(default_factory=Logs)
+    prometheus: PrometheusSettings = msgspec.field(default_factory=PrometheusSettings)
+    store: StoreSettings = msgspec.field(default_factory=StoreSettings)
+    privacy: Privacy = msgspec.field(default_factory=Privacy)
+    confine: Confine = msgspec.field(default_factory=Confine)
+    limits: Limits = msgspec.field(default_factory=Limits)
+    cost: Cost = msgspec.field(default_factory=Cost)
+
+
+def media_ports(config: Config) -> tuple[int, int] | None:
+    """(first, last) of the configured media ports; None for all, or where they do not parse."""
+    found = re.fullmatch(r"(\d+)-(\d+)", config.capture.media_ports)
+    if not found:
+        return None
+    first, last = int(found[1]), int(found[2])
+    return (first, last) if 1 <= first <= last <= 65535 else None

@@ -1,0 +1,278 @@
+"""The threads that take frames off the rings: RTP is finished there, the rest is the engine's.
+
+    a thread a source    ring -> engine time -> its lane's loop; what is no RTP is copied and handed over
+    the engine's thread  iterates this: what was handed over, by capture time
+
+Nothing that the engine does (SIP, RTCP, a minute's close) keeps a ring waiting, unless it falls behind by
+more than half a second: then the ring is the buffer, for RTCP is read against a stream's newest 64 numbers.
+Where the clock was set, reloading or stopping, the threads stand still until the engine has gone on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+
+from agent.capture.clock import Clock, Step, moved
+from agent.capture.merge import merge
+from agent.capture.order_cy import rows_until
+from agent.capture.source import LATENESS_NS, Source
+from agent.media.rtp.workers import Lock, RtpWorkers
+from agent.wire.frame import STAMP, STRIDE, Batch, batch_of
+
+LEAD_NS = 500_000_000  # of capture time that a lane may be ahead of the engine
+SPAN_NS = 100_000_000  # of capture time that is sifted in one go
+ROOM = 32 << 20  # bytes that may wait for the engine: a flood of SIP
+JOIN_S = 2.0
+
+Handed = tuple[Batch, int]
+
+
+class CaptureThreads:
+    """`Source` of what is left of `sources` when their RTP is finished. `serve` it a pipeline's lanes first.
+
+    `step` is the clock's step noticed just before the batch in hand, else None.
+
+    Raises (on iterating):
+        CaptureError: of the first source that failed, after what was handed over before.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        clock: Clock,
+        *,
+        lateness_ns: int = LATENESS_NS,
+        lead_ns: int = LEAD_NS,
+    ) -> None:
+        self.turns = [Lock() for _ in sources]
+        self.step: Step | None = None
+        self._sources = list(sources)
+        self._clock = clock
+        self._lateness_ns = lateness_ns
+        self._lead_ns = lead_ns
+        self._lanes: RtpWorkers | None = None
+        self._threads = [
+            threading.Thread(target=self._take, args=(lane,), name=f"capture-{lane}", daemon=True)
+            for lane in range(len(sources))
+        ]
+        self._looking = threading.Lock()  # one thread looks at the clocks at a time
+        self._seen: Step | None = None  # the engine has still to take it
+        self._stopped = False
+        self._news = threading.Condition()  # of all that follows
+        self._handed: list[deque[Handed]] = [deque() for _ in sources]
+        self._reached_ns = [0] * len(sources)
+        self._waiting = 0  # bytes
+        self._done_ns = 0  # the engine has been given all until then, and asked for more
+        self._asked = -1  # the lane that it waits for
+        self._still = False  # nothing more is to be waited for
+        self._over = [False] * len(sources)  # that source came to its end
+        self._fault: Exception | None = None
+        self._merged: Iterator[Handed] = iter(())
+
+    def serve(self, lanes: RtpWorkers) -> None:
+        """Sift into these lanes, made with `turns`, from now on. Before iterating, or in `still`."""
+        self._lanes = lanes
+
+    # -- what a source is asked
+
+    @property
+    def frames(self) -> int:
+        return sum(source.frames for source in self._sources)
+
+    @property
+    def bytes(self) -> int:
+        return sum(source.bytes for source in self._sources)
+
+    @property
+    def drops(self) -> int | None:
+        told = [source.drops for source in self._sources]
+        return None if None in told else sum(drops or 0 for drops in told)
+
+    @property
+    def ring_fill(self) -> float | None:
+        """How much of the fullest ring waits to be read, 0 to 1; None where no source has one."""
+        fills = [getattr(source, "ring_fill", None) for source in self._sources]
+        return max((fill for fill in fills if fill is not None), default=None)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for the engine."""
+        return self._waiting
+
+    def close(self) -> None:
+        self.stop()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(JOIN_S)
+        for source in self._sources:
+            source.close()
+
+    # -- the engine's thread
+
+    def __iter__(self) -> Iterator[Handed]:
+        for thread in self._threads:
+            thread.start()
+        now_ns = 0
+        while not all(self._over) or any(self._handed):
+            self._merged = self._merge()
+            for batch, reached_ns in self._merged:
+                now_ns = max(now_ns, reached_ns)
+                yield batch, now_ns
+                self._finished(now_ns)
+            if self._fault is not None:
+                raise self._fault
+            if self._seen is not None:
+                with self.still() as waiting:
+                    for batch, reached_ns in waiting:
+                        now_ns = max(now_ns, reached_ns)
+                        yield batch, now_ns
+                    self.step, self._seen = self._seen, None
+                    now_ns = self.step.after_ns  # the one time that it may go back
+                    yield batch_of([]), now_ns
+                    self.step = None
+                    self._reached_ns = [0] * len(self._sources)
+                    self._finished(now_ns)
+
+    def _merge(self) -> Iterator[Handed]:
+        return iter(merge([_Lane(self, lane) for lane in range(len(self._sources))], self._lateness_ns))
+
+    @contextmanager
+    def still(self) -> Iterator[Iterator[Handed]]:
+        """The threads stand still; gives what they have handed over and the engine has not had yet."""
+        for turn in self.turns:
+            turn.acquire()
+        self._still = True
+        try:
+            yield chain(self._merged, self._merge())
+        finally:
+            self._still = False
+            for turn in self.turns:
+                turn.notify_all()
+                turn.release()
+
+    def stop(self) -> None:
+        """Take no more frames."""
+        self._stopped = True
+        for turn in self.turns:
+            with turn:
+                turn.notify_all()
+        with self._news:
+            self._news.notify_all()
+
+    def _finished(self, now_ns: int) -> None:
+        with self._news:
+            self._done_ns = now_ns
+            self._news.notify_all()
+
+    def _next(self, lane: int) -> Handed | None:
+        """What a lane hands over next; None: nothing is to be waited for."""
+        handed = self._handed[lane]
+        with self._news:
+            while not handed:
+                if self._still or self._over[lane] or self._seen is not None or self._fault is not None:
+                    return None
+                self._asked = lane
+                self._news.notify_all()
+                self._news.wait()
+            batch, now_ns = handed.popleft()
+            self._waiting -= len(batch.data)
+        return batch, now_ns
+
+    # -- a lane's thread
+
+    def _take(self, lane: int) -> None:
+        try:
+            for batch, now_ns in self._sources[lane]:
+                for piece, reached_ns in pieces(batch, now_ns):
+                    self._sift(lane, piece, reached_ns)
+                    self._give_time(lane)
+                    if self._stopped:
+                        return
+        except Exception as fault:  # the engine's thread raises it
+            self._fault = self._fault or fault
+        finally:
+            with self._news:
+                self._over[lane] = True
+                self._news.notify_all()
+
+    def _sift(self, lane: int, batch: Batch, now_ns: int) -> None:
+        """Finish the RTP of a batch and hand over the rest."""
+        turn = self.turns[lane]
+        with turn:
+            reached_ns = self._moved(batch, now_ns)
+            while reached_ns is None:
+                turn.wait()
+                if self._stopped:
+                    return
+                reached_ns = self._moved(batch, now_ns)
+            position = 0
+            while not self._stopped:
+                assert self._lanes is not None, "serve comes before iterating"
+                rest, position = self._lanes.sift(lane, batch, position)
+                if position == len(batch):
+                    self._hand_over(lane, rest, reached_ns)
+                    return
+                # Minutes lie between: the engine closes what is open, then there is room for the next.
+                self._hand_over(lane, rest, batch.index[position * STRIDE + STAMP])
+                turn.wait()
+
+    def _moved(self, batch: Batch, now_ns: int) -> int | None:
+        """Move the batch onto engine time; None: the clock was set, and the engine has to go first."""
+        with self._looking:
+            if self._seen is None:
+                self._seen = self._clock.look()
+            if self._seen is None:
+                return moved(batch, now_ns, self._clock)
+        with self._news:
+            self._news.notify_all()
+        return None
+
+    def _hand_over(self, lane: int, rest: Batch, now_ns: int) -> None:
+        with self._news:
+            self._handed[lane].append((rest, now_ns))
+            self._reached_ns[lane] = now_ns
+            self._done_ns = self._done_ns or now_ns
+            self._asked = -1
+            self._waiting += len(rest.data)
+            self._news.notify_all()
+
+    def _give_time(self, lane: int) -> None:
+        """Wait while the engine is too far behind."""
+        with self._news:
+            while (
+                not self._stopped
+                and self._asked != lane
+                and (self._waiting > ROOM or self._reached_ns[lane] - self._done_ns > self._lead_ns)
+            ):
+                self._news.wait()
+
+
+def pieces(batch: Batch, now_ns: int) -> Iterator[Handed]:
+    """A batch in pieces of at most `SPAN_NS`: a ring's block is longer only where the machine stood still."""
+    index, first = batch.index, 0
+    while index and index[STAMP - STRIDE] - index[first * STRIDE + STAMP] > SPAN_NS:
+        last = rows_until(index, first, index[first * STRIDE + STAMP] + SPAN_NS, True)
+        piece = index[first * STRIDE : last * STRIDE]
+        yield Batch(batch.data, piece, [] if first else batch.losses), piece[STAMP - STRIDE]
+        first = last
+    yield Batch(batch.data, index[first * STRIDE :]) if first else batch, now_ns
+
+
+class _Lane:
+    """What one lane hands over, as a `Source` to be merged."""
+
+    frames = bytes = 0
+    drops = None
+
+    def __init__(self, sifting: CaptureThreads, lane: int) -> None:
+        self._sifting, self._lane = sifting, lane
+
+    def __iter__(self) -> Iterator[Handed]:
+        while (handed := self._sifting._next(self._lane)) is not None:
+            yield handed
+
+    def close(self) -> None: ...

@@ -1,0 +1,390 @@
+"""The checkpoint: what a restart needs to go on with calls that are up, and no more.
+
+Calls are saved each by itself and kept encoded until something happens to them, so that a checkpoint costs
+what changed since the last one. Streams come from the loop's own snapshot; which call they belong to is
+found again through the sockets that its SDP names. What is not saved costs at most a `null`: sender reports
+on their way, half-assembled fragments, digests of the last 20 ms.
+
+Nothing is unpickled but the classes listed here: a checkpoint is data, never code.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zlib
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from agent import __version__
+from agent.engine.engine import Engine
+from agent.errors import WireError
+from agent.gc_pause import held_off
+from agent.model import attempt_cy, events, stream_minute_cy
+from agent.model.attempt_cy import Attempt
+from agent.model.call_cy import (
+    ACCOUNT_FIELDS,
+    CALL_FIELDS,
+    DIALOG_FIELDS,
+    LEDGER_FIELDS,
+    LEG_FIELDS,
+    Call,
+    CountedAttempt,
+    Dialog,
+    Leg,
+    LegMediaTotals,
+    Stream,
+)
+from agent.model.endpoint_view import EndpointView
+from agent.model.far_end_cy import AwayMinute, Baseline, Counted, FarEndLoss
+from agent.model.sides import UNASSIGNED, Connector, Sides
+from agent.model.stream_minute_cy import ReportsMinute, StreamMinute
+from agent.quality.emodel import Score
+from agent.summary import call_minute_cy
+from agent.summary.call_minute_cy import CallMinute
+from agent.summary.interval import Intervals, OpenMinute
+from agent.summary.records import MINUTE_NS
+from agent.wire import sdp
+
+FORMAT = 3
+_LEVEL = 1  # of compression: a checkpoint is written every few seconds
+# Classes whose objects a checkpoint may hold. Their order is part of the format.
+_KINDS: tuple[type, ...] = (
+    Call,
+    Leg,
+    CountedAttempt,
+    Attempt,
+    Dialog,
+    LegMediaTotals,
+    OpenMinute,
+    CallMinute,
+    EndpointView,
+    Score,
+    events.MessageSeen,
+    StreamMinute,
+    ReportsMinute,
+    events.RoundTrip,
+    events.FarEnd,
+    events.CallsUp,
+    events.Measured,
+    events.Tallied,
+)
+_KIND = {kind: number for number, kind in enumerate(_KINDS)}
+_PLAIN: dict[tuple[str, str], Any] = {
+    ("collections", kind.__name__): kind for kind in (Counter, OrderedDict, defaultdict, deque)
+}
+_PLAIN |= {("builtins", kind.__name__): kind for kind in (set, list, dict, int)}
+# Compiled classes say their fields; those of a msgspec struct are all saved.
+_SAID: dict[type, tuple[str, ...]] = {
+    Call: CALL_FIELDS,
+    Leg: LEG_FIELDS,
+    CountedAttempt: ACCOUNT_FIELDS,
+    Attempt: attempt_cy.FIELDS,
+    Dialog: DIALOG_FIELDS,
+    LegMediaTotals: LEDGER_FIELDS,
+    StreamMinute: stream_minute_cy.FIELDS,
+    ReportsMinute: stream_minute_cy.REPORTS_FIELDS,
+    CallMinute: call_minute_cy.FIELDS,
+}
+_FIELDS: dict[type, tuple[str, ...]] = {
+    kind: _SAID.get(kind) or kind.__struct_fields__  # type: ignore[attr-defined]
+    for kind in _KINDS
+}
+# In no cycle: made whole, which is faster than made first and filled later.
+_WHOLE = frozenset(
+    kind
+    for kind in _KINDS
+    if kind in (Attempt, Dialog, LegMediaTotals, StreamMinute, ReportsMinute, CallMinute)
+    or (kind not in _SAID and not kind.__struct_config__.gc)  # type: ignore[attr-defined]
+)
+# Another version may have other fields: such a checkpoint is not read.
+_STAMP = repr((FORMAT, __version__, [(kind.__name__, _FIELDS[kind]) for kind in _KINDS])).encode()
+STAMP = zlib.crc32(_STAMP)
+
+
+class Unreadable(Exception):
+    """A checkpoint of another version, or no checkpoint at all. The text says which."""
+
+
+class _Image(NamedTuple):
+    """What a checkpoint holds, before it is encoded."""
+
+    stamp: int
+    now_ns: int
+    minute_ns: int
+    calls: list[bytes]
+    moving: list[Any]
+    away: list[tuple[Any, ...]]
+    loop: bytes
+    missed: list[tuple[int, int]]
+    intervals: bytes
+
+
+def _blank(number: int) -> Any:
+    """An object of a class of which there may be cycles; `_fill` follows."""
+    kind: Any = _KINDS[number]
+    if kind not in _SAID:
+        return kind(*(None,) * len(kind.__struct_fields__))
+    made = kind.__new__(kind)
+    if kind is Leg:
+        made.streams = set()  # they are attached again
+    elif kind is Call:
+        made.saved = made.who = None  # neither is part of itself
+    return made
+
+
+def _fill(made: Any, values: tuple[Any, ...]) -> None:
+    kind = type(made)
+    fill = setattr if kind in _SAID else msgspec.structs.force_setattr  # the latter of frozen ones too
+    for name, value in zip(_FIELDS[kind], values, strict=True):
+        fill(made, name, value)
+
+
+def _made(number: int, values: tuple[Any, ...]) -> Any:
+    kind: Any = _KINDS[number]
+    if kind not in _SAID:
+        return kind(*values)
+    made = kind.__new__(kind)
+    _fill(made, values)
+    return made
+
+
+class _Pickler(pickle.Pickler):
+    """Objects of the listed classes as their fields; connectors, and what lives elsewhere, by name."""
+
+    def __init__(self, file: io.BytesIO, name_of: Callable[[Any], Any]) -> None:
+        super().__init__(file, protocol=5)
+        self._name_of = name_of
+
+    def persistent_id(self, thing: Any) -> Any:
+        if type(thing) is Connector:
+            return "connector", thing.id
+        return self._name_of(thing)
+
+    def reducer_override(self, thing: Any) -> Any:
+        kind = type(thing)
+        number = _KIND.get(kind)
+        if number is None:
+            return NotImplemented
+        values = _values(thing)
+        if kind in _WHOLE:
+            return _made, (number, values)
+        return _blank, (number,), values, None, None, _fill
+
+
+class _Unpickler(pickle.Unpickler):
+    """Raises pickle.UnpicklingError where anything but the listed classes is named."""
+
+    def __init__(self, data: bytes, find: Callable[[Any], Any]) -> None:
+        super().__init__(io.BytesIO(data))
+        self._find = find
+
+    def persistent_load(self, pid: Any) -> Any:
+        return self._find(pid)
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == __name__ and name in ("_blank", "_fill", "_made"):
+            return globals()[name]
+        if (module, name) in _PLAIN:
+            return _PLAIN[module, name]
+        raise pickle.UnpicklingError(f"{module}.{name} has no place in a checkpoint")
+
+
+def _dumps(thing: Any, name_of: Callable[[Any], Any] = lambda thing: None) -> bytes:
+    file = io.BytesIO()
+    _Pickler(file, name_of).dump(thing)
+    return file.getvalue()
+
+
+@held_off()
+def save(engine: Engine, intervals: Intervals) -> bytes:
+    """Everything that `restore` needs. Compress it with `packed` where nobody waits."""
+    signalling = engine.signalling
+    calls = signalling.calls()
+    encoded, moving = [], []
+    names: dict[Any, Any] = {}
+    for number, call in enumerate(calls):
+        names[call] = ("call", number)
+        for place, leg in enumerate(call.legs):
+            names[leg] = ("leg", number, place)
+        for place, account in enumerate(call.accounts):
+            names[account] = ("account", number, place)
+        if call.saved is None:
+            call.saved = _dumps((call, signalling.state(call)))
+        encoded.append(call.saved)
+        moving.append(
+            (
+                call.last_rtp_ns,
+                call.rtt_us,
+                [(leg.carried, _values(leg.ledger), leg.reports, leg.sent) for leg in call.legs],
+            )
+        )
+
+    def name_of(thing: Any) -> Any:
+        return names.get(thing) if type(thing) in (Call, Leg, CountedAttempt) else None
+
+    image = _Image(
+        STAMP,
+        engine.now_ns,
+        engine.minute_ns,
+        encoded,
+        moving,
+        [_told(stream) for stream in engine.media.streams if stream.measured_here is False],
+        engine.loop.save(),
+        list(engine.missed),
+        _dumps(intervals.state(), name_of),
+    )
+    return pickle.dumps(tuple(image), protocol=5)
+
+
+def packed(image: bytes) -> bytes:
+    """A saved image as it is written."""
+    return zlib.compress(image, _LEVEL)
+
+
+def taken_ns(data: bytes) -> int:
+    """The capture time of a `packed` image. Raises Unreadable."""
+    return _opened(data).now_ns
+
+
+def restore(data: bytes, engine: Engine, intervals: Intervals, *, shift_ns: int = 0) -> int:
+    """Put a `packed` image into an engine and intervals that have seen nothing; its time, ns.
+
+    `shift_ns` moves every time in it along (the clock was set). Raises Unreadable.
+    """
+    image = _opened(data)
+    try:
+        _restore(image, engine, intervals, shift_ns)
+    except Exception as error:  # whatever a damaged file makes of pickle or our own fields
+        raise _unreadable(error) from None
+    return image.now_ns + shift_ns
+
+
+def _opened(data: bytes) -> _Image:
+    try:
+        image = _Image(*_Unpickler(zlib.decompress(data), _nothing).load())
+    except Exception as error:  # whatever a damaged file makes of pickle or zlib
+        raise _unreadable(error) from None
+    if image.stamp != STAMP:
+        raise Unreadable("the checkpoint was written by another version")
+    return image
+
+
+def _unreadable(error: Exception) -> Unreadable:
+    return Unreadable(f"the checkpoint cannot be read: {type(error).__name__}: {error}")
+
+
+def _restore(image: _Image, engine: Engine, intervals: Intervals, shift_ns: int) -> None:
+    sides = engine.sides
+
+    def find(pid: Any) -> Any:
+        return _connector(sides, pid[1]) if pid[0] == "connector" else _nothing(pid)
+
+    loaded = [_Unpickler(blob, find).load() for blob in image.calls]
+    calls: list[Call] = [call for call, _ in loaded]
+    for (call, _), (last_rtp_ns, rtt_us, legs) in zip(loaded, image.moving, strict=True):
+        call.last_rtp_ns, call.rtt_us = last_rtp_ns, rtt_us
+        for leg, (carried, ledger, reports, sent) in zip(call.legs, legs, strict=True):
+            leg.carried, leg.reports, leg.sent = carried, reports, sent
+            _fill(leg.ledger, ledger)
+
+    def find_any(pid: Any) -> Any:
+        if pid[0] == "call":
+            return calls[pid[1]]
+        if pid[0] == "leg":
+            return calls[pid[1]].legs[pid[2]]
+        if pid[0] == "account":
+            return calls[pid[1]].accounts[pid[2]]
+        return find(pid)
+
+    state = _Unpickler(image.intervals, find_any).load()
+    if shift_ns:
+        _shift((calls, state), shift_ns)
+    engine.begin_at(image.minute_ns, image.now_ns + shift_ns, image.loop, image.missed, shift_ns)
+    engine.signalling.restore([(call, _moved(its, shift_ns)) for call, its in loaded])
+    for call in calls:
+        for leg in call.legs:
+            for passage, body in leg.sdp.items():
+                try:
+                    engine.media.restore(leg, sdp.parse(body), passage)
+                except WireError:
+                    continue
+        engine.media.count_on(call.legs)
+    engine.media.attach([_heard(row, shift_ns) for row in image.away])
+    if shift_ns:
+        _, minutes, messages = state
+        minutes = {(minute + shift_ns) // MINUTE_NS * MINUTE_NS: its for minute, its in minutes.items()}
+        state = engine.minute_ns, minutes, messages
+    intervals.restore(state)
+
+
+def _values(thing: Any) -> tuple[Any, ...]:
+    return tuple([getattr(thing, name) for name in _FIELDS[type(thing)]])
+
+
+def _told(stream: Stream) -> tuple[Any, ...]:
+    """What the far end has said of a stream that leaves, as plain numbers: there are thousands of them."""
+    away, base = stream.away, stream.away.base
+    return (
+        stream.id,
+        stream.first,
+        away.baseline_used,
+        None
+        if base is None
+        else (base.stamp_ns, base.reporter, base.cumulative, base.highest, tuple(base.counted)),
+        [(minute, m.lost, m.expected, m.jitter_ticks, m.blocks) for minute, m in away.minutes.items()],
+    )
+
+
+def _heard(row: tuple[Any, ...], shift_ns: int) -> tuple[int, bool, FarEndLoss]:
+    stream_id, first, baseline_used, base, minutes = row
+    away = FarEndLoss(
+        baseline_used=baseline_used, minutes={minute: AwayMinute(*figures) for minute, *figures in minutes}
+    )
+    if base is not None:
+        stamp_ns, reporter, cumulative, highest, counted = base
+        away.base = Baseline(stamp_ns + shift_ns, reporter, cumulative, highest, Counted(*counted))
+    return stream_id, first, away
+
+
+def _moved(state: Any, shift_ns: int) -> Any:
+    """A call's deadlines (due, after) on the moved clock."""
+    deadlines, *rest = state
+    return [when and (when[0] + shift_ns, when[1]) for when in deadlines], *rest
+
+
+def _connector(sides: Sides, connector_id: str) -> Connector:
+    return sides.by_id(connector_id) or (UNASSIGNED if connector_id == UNASSIGNED.id else sides.fallback)
+
+
+def _nothing(pid: Any) -> Any:
+    raise pickle.UnpicklingError(f"{pid} has no place here")
+
+
+def _shift(thing: Any, shift_ns: int, seen: set[int] | None = None) -> None:
+    """Move the times of a graph of our objects: every integer field whose name ends in `_ns`."""
+    seen = set() if seen is None else seen
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    kind = type(thing)
+    if kind in _KIND:
+        for name in _FIELDS[kind]:
+            value = getattr(thing, name)
+            if name.endswith("_ns") and type(value) is int and value:
+                setattr(thing, name, value + shift_ns)
+            elif name == "first_ns" and isinstance(value, dict):
+                setattr(thing, name, {key: stamp + shift_ns for key, stamp in value.items()})
+            elif name == "deadline" and value is not None:
+                setattr(thing, name, (value[0] + shift_ns, value[1]))
+            else:
+                _shift(value, shift_ns, seen)
+    elif isinstance(thing, dict):
+        for value in thing.values():
+            _shift(value, shift_ns, seen)
+    elif isinstance(thing, list | tuple | set):
+        for value in thing:
+            _shift(value, shift_ns, seen)

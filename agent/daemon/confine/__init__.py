@@ -1,0 +1,50 @@
+"""Locked in from inside: once sockets and files are open the process gives up what it no longer needs.
+
+    capabilities    CAP_NET_RAW stays (hot-plug and a rebound NIC open new sockets), all others go, for good
+    no_new_privs    nothing that is executed gains a privilege
+    Landlock        writes the state directory only; reads what `files.readable` lists (package `landlock`)
+    seccomp         runs no program and makes no call that watching never needs (package `pyseccomp`)
+
+All of them are a thread's, and of those that it starts: to be called before there are others. Where something
+cannot be had, or would break what is configured, that part is left out and the report says why.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from agent.daemon.confine.capabilities import drop_capabilities, no_new_privileges
+from agent.daemon.confine.landlock import fence_files, runs_programs
+from agent.daemon.confine.report import ConfineReport
+from agent.daemon.confine.seccomp import binding, fence_calls
+
+__all__ = ["Report", "confine"]
+
+
+def confine(
+    state: Path, config: Path | None = None, environment: Mapping[str, str] = os.environ
+) -> ConfineReport:
+    """Lock this thread, and all that it starts, in. Raises nothing."""
+    report = ConfineReport()
+    if sys.platform != "linux":
+        report.left_out.append(f"{sys.platform} has neither capabilities nor Landlock nor seccomp")
+        return report
+    others = len(os.listdir("/proc/self/task")) - 1
+    if others:
+        report.left_out.append(f"{others} threads that run already keep what they have")
+    seccomp = binding()  # while programs may run
+    parts: tuple[Callable[[], None], ...] = (
+        lambda: drop_capabilities(state, config, report),
+        lambda: no_new_privileges(report),
+        lambda: fence_files(state, config, environment, report),
+        lambda: fence_calls(seccomp, runs_programs(environment), report),  # last: the others need calls
+    )
+    for part in parts:
+        try:
+            part()
+        except Exception as error:  # a daemon that watches unconfined is better than none
+            report.left_out.append(f"{type(error).__name__}: {error}")
+    return report

@@ -1,0 +1,403 @@
+"""The daemon: sole owner of clock, threads and signals.
+
+    capture threads ring -> loop: RTP is finished there
+    main thread     the rest -> engine -> intervals
+    writer thread   closed minutes, SIP rows and checkpoints -> the store, `/metrics` totals
+    a sink thread   each AWS sink reads on from its own cursor
+    http thread     /metrics, /healthz, /readyz
+
+The main thread never waits for a disk or for AWS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from agent.capture.clock import Clock
+from agent.capture.source import Source
+from agent.commands.check_config import usable
+from agent.config.settings import Config
+from agent.daemon import checkpoint, host
+from agent.daemon.agent_metrics import Figures, Health, self_metrics
+from agent.daemon.capture_threads import CaptureThreads
+from agent.daemon.log import Log
+from agent.daemon.overload import LEVELS, Load
+from agent.daemon.systemd import Notifier
+from agent.daemon.writer import Writer
+from agent.errors import SbcwatchError
+from agent.pipeline import Pipeline, build, ns, pass_on
+from agent.sinks.delivery import Delivery
+from agent.sinks.prometheus import Totals
+from agent.store import Store
+from agent.transport.rate_limit import Talker
+from agent.wire.frame import Batch
+
+CHECKPOINT_SHARE = 50  # a checkpoint may take a fiftieth of the time between two
+SWITCH_S = 0.001  # how long a capture thread may wait for a busy main thread, several times a block
+FLUSH_S = 10.0  # how long a stop may wait for AWS; systemd's TimeoutStopSec is longer
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """`sbcwatch run`: watch until SIGTERM or SIGINT. Raises SbcwatchError where it cannot start."""
+    warnings: list[str] = []
+    config = usable(options.config, warn=warnings.append)
+    if options.interface:
+        config.capture.interfaces = tuple(options.interface)
+    journal = Log()
+    for warning in warnings:
+        journal.warning("config", warning)
+    return Service(config, options.config, journal, confine=config.confine.enabled).run()
+
+
+class Service:
+    """One running daemon."""
+
+    def __init__(
+        self,
+        config: Config,
+        config_path: str | None = None,
+        journal: Log | None = None,
+        *,
+        live: Source | None = None,
+        clock: Clock | None = None,
+        confine: bool = False,
+    ) -> None:
+        """`live` and `clock`: frames from elsewhere than this host's NICs, at another time. `confine`: the
+        process is all ours, so it may lose its privileges for good."""
+        self.config = config
+        self._confine = confine
+        self._config_path = config_path
+        self._journal = journal or Log()
+        self._stop = threading.Event()
+        self._reload = False
+        directory = Path(config.store.directory)
+        self._key = host.key(directory)
+        self.clock = clock or Clock()
+        rings = [live] if live else host.rings(config)  # the first thing that may be refused: before threads
+        self.source = CaptureThreads(rings, self.clock, lateness_ns=ns(config.capture.lateness))
+        self.totals = Totals()
+        self.pipeline = self._built(config)
+        self.store = Store(
+            directory / "sbcwatch.sqlite",
+            retention_s=round(config.store.keep_hours * 3600),
+            max_bytes=config.store.max_mb << 20,
+        )
+        figures = Figures(time.monotonic)
+        self.writer = Writer(self.store, self.totals, lambda: figures.take(self), self._stored)
+        self.deliveries = list(self._deliveries())
+        self.health = Health(time.monotonic)
+        self.load = Load()
+        self.checkpoint_seconds = 0.0
+        self.close_seconds = 0.0
+        self.discarded = 0  # restored minutes that had been committed before
+        self.talkers: list[Talker] = []  # of the last minute
+        self._save_at_ns = 0
+        self._notifier = Notifier()
+
+    def _built(self, config: Config, before: Pipeline | None = None) -> Pipeline:
+        # Without configured addresses the vc is this host.
+        vc = () if config.vc.addresses else host.addresses()
+        made = build(config, vc=vc, key=self._key, live=True, turns=self.source.turns, before=before)
+        self.totals.begin(made.intervals.nothing())
+        return made
+
+    def _deliveries(self) -> Iterator[Delivery]:
+        """The AWS sinks that are configured. Clients are made here, in the main thread."""
+        config = self.config
+        name = socket.gethostname()
+        made: list[Any] = []
+        if config.cloudwatch.enabled:
+            from agent.sinks.aws.clients import cloudwatch_client
+            from agent.sinks.aws.cloudwatch import CloudWatchSink
+
+            made.append(
+                CloudWatchSink(
+                    cloudwatch_client(config.cloudwatch.region or None),
+                    namespace=config.cloudwatch.namespace,
+                    dimension_sets=[(dimension,) for dimension in config.cloudwatch.dimensions],
+                )
+            )
+            if config.cloudwatch.agent_metrics:
+                from agent.sinks.aws.cloudwatch import AgentSink
+
+                made.append(AgentSink(cloudwatch_client(config.cloudwatch.region or None), host=name))
+        if config.logs.enabled:
+            from agent.sinks.aws.clients import logs_client
+            from agent.sinks.aws.logs import LogsSink
+
+            client = logs_client(config.cloudwatch.region or None)
+            for kind, prefix in (
+                ("media", config.logs.media_group_prefix),
+                ("sip", config.logs.sip_group_prefix),
+            ):
+                made.append(
+                    LogsSink(
+                        client,
+                        kind,  # type: ignore[arg-type]
+                        host=name,
+                        group_prefix=prefix,
+                        stream=config.logs.stream,
+                        create=config.logs.create_groups,
+                        retention_days=config.logs.retention_days,
+                    )
+                )
+        self.store.outbox.register({sink.name: sink.kinds for sink in made})
+        for sink in made:
+            yield Delivery(
+                self.store.outbox,
+                sink,
+                host=name,
+                random=random.random,
+                monotonic=time.monotonic,
+                interval_s=config.cloudwatch.interval,
+                newest_first=config.cloudwatch.newest_first,
+            )
+
+    # -- running
+
+    def run(self) -> int:
+        # What was imported and loaded until now stays: no full collection shall walk boto3's models (35 ms).
+        gc.freeze()
+        sys.setswitchinterval(SWITCH_S)
+        self._catch_signals()
+        self._take_up()
+        endpoint = self._endpoint()
+        if self._confine:
+            self._lock_in()  # of this thread and what it starts: before there are others
+        if endpoint is not None:
+            endpoint.start()
+        self.writer.start()
+        threads = [_start(f"sink-{d.sink.name}", self._deliver, d) for d in self.deliveries]
+        self._announce(endpoint)
+        try:
+            self._watch()
+        finally:
+            self._notifier.send("STOPPING=1")
+            self._close(threads)
+            if endpoint is not None:
+                endpoint.stop()
+        return 0
+
+    def _lock_in(self) -> None:
+        from agent.daemon.confine import confine
+
+        config_path = Path(self._config_path) if self._config_path else None
+        report = confine(Path(self.config.store.directory), config_path)
+        if report.done:
+            self._journal.info("confine", "; ".join(report.done))
+        for reason in report.left_out:
+            self._journal.info("confine", f"left out: {reason}")
+
+    def _take_up(self) -> None:
+        """Go on with the calls of the process before, where its checkpoint can be read."""
+        data = self.store.load_checkpoint()
+        now_ns = self.clock.now_ns()
+        if data is not None:
+            try:
+                saved_ns = checkpoint.taken_ns(data)
+                # A host that comes up with its clock behind: nobody knows how long it was away.
+                shift_ns = min(0, now_ns - saved_ns)
+                checkpoint.restore(data, self.pipeline.engine, self.pipeline.intervals, shift_ns=shift_ns)
+            except checkpoint.Unreadable as error:
+                self._journal.warning("checkpoint", f"starting clean: {error}")
+                self.pipeline = self._built(self.config)
+            else:
+                closed_ns = self.store.closed_unsaved_ns
+                self.discarded = self.pipeline.intervals.discard(closed_ns)
+                self.pipeline.engine.discard(closed_ns)
+                calls, missed = len(self.pipeline.engine.signalling), max(0, now_ns - saved_ns) / 1e9
+                self._journal.info(
+                    "checkpoint", "going on", calls=calls, seconds_without_capture=round(missed, 1)
+                )
+        pass_on(self.pipeline.engine.resume(now_ns), self.pipeline.intervals, self.writer)
+
+    def _watch(self) -> None:
+        """The main path, live."""
+        self.source.serve(self.pipeline.engine.lanes)
+        self._notifier.send("READY=1")
+        for batch, now_ns in self.source:
+            if self.source.step is not None:
+                self._step(self.source.step.after_ns - self.source.step.before_ns)
+            if self.load.judge(self.clock.now_ns() - now_ns, self.source.drops or 0, time.monotonic_ns()):
+                self._shed()
+            engine, intervals = self.pipeline.engine, self.pipeline.intervals
+            begun = time.thread_time()
+            pass_on(engine.feed(batch) + engine.advance(now_ns), intervals, self.writer)
+            if self.writer.has_minutes:
+                self.close_seconds = time.thread_time() - begun
+                self._name_talkers()
+            if self.writer.has_minutes or now_ns >= self._save_at_ns:
+                self._save(now_ns)
+            self.health.passed(overdue_ns=engine.overdue_ns(now_ns))
+            if self.health.well()[0]:
+                self._notifier.send("WATCHDOG=1")
+            if self._reload:
+                self._reload = False
+                self._reconfigure()
+            if self._stop.is_set():
+                return
+
+    def _shed(self) -> None:
+        """The level of overload changed."""
+        level = self.load.level
+        self.pipeline.shed(level)
+        done_without = " and ".join(LEVELS[1 : level + 1]) or LEVELS[0]
+        lag_s = round(self.load.lag_ns / 1e9, 2)
+        self._journal.warning("overload", f"shedding {done_without}", load_level=level, lag_s=lag_s)
+
+    def _name_talkers(self) -> None:
+        """Once a minute: who floods, and who scans."""
+        self.talkers = self.pipeline.engine.budget.talkers()
+        for talker in self.talkers:
+            self._journal.warning(
+                "flood",
+                "a source is above its SIP budget" if talker.shed else "a SIP scanner",
+                source=talker.address,
+                messages=talker.messages,
+                shed=talker.shed,
+                scanner=talker.scanner,
+            )
+
+    def _save(self, now_ns: int) -> None:
+        """Hand everything over with a checkpoint. One that costs much comes less often, and says so."""
+        begun = time.thread_time()
+        image = checkpoint.save(self.pipeline.engine, self.pipeline.intervals)
+        self.checkpoint_seconds = time.thread_time() - begun
+        self.writer.hand_over(image, now_ns)
+        wait = max(self.config.store.checkpoint, self.checkpoint_seconds * CHECKPOINT_SHARE)
+        self._save_at_ns = now_ns + ns(wait)
+
+    def _close(self, threads: list[threading.Thread]) -> None:
+        """Commit what the open minute holds as a part of it, then give the sinks a moment."""
+        with self.source.still() as waiting:
+            self._suspend(waiting)
+            self._save(self.clock.now_ns())
+            self.source.stop()
+        self.source.close()
+        self._stop.set()
+        self.writer.stop()
+        for thread in threads:
+            thread.join(FLUSH_S)
+        deadline = time.monotonic() + FLUSH_S
+        for delivery in self.deliveries:
+            if not delivery.flush(deadline - time.monotonic(), self.clock.now_ns(), time.sleep):
+                self._journal.warning(
+                    delivery.sink.name, "not all sent: it stays in the store for the next start"
+                )
+        self.store.close()
+
+    def _deliver(self, delivery: Delivery) -> None:
+        delay = delivery.first_delay(self.clock.now_ns())
+        while not self._stop.wait(delay):
+            delay = delivery.deliver_once(self.clock.now_ns())
+            for notice in delivery.take_notices():
+                self._journal.warning(delivery.sink.name, notice)
+
+    # -- what changes under way
+
+    def _step(self, shift_ns: int) -> None:
+        """The host's clock was set: the open minute ends as a part, and all that is known moves along."""
+        seconds = round(shift_ns / 1e9, 1)
+        self._journal.warning(
+            "clock", "the clock was set: the open minute ends here as a part", seconds=seconds
+        )
+        self._move_into(self._built(self.config, self.pipeline), shift_ns)
+
+    def _reconfigure(self) -> None:
+        """SIGHUP: all of the new configuration, or none of it."""
+        try:
+            config = usable(self._config_path, lambda warning: self._journal.warning("config", warning))
+            pipeline = self._built(config, self.pipeline)
+        except SbcwatchError as error:
+            self._journal.error("reload", f"configuration not taken, the old one stays: {error}")
+            return
+        config.capture.interfaces = config.capture.interfaces or self.config.capture.interfaces
+        self._move_into(pipeline, 0)
+        self.config = config
+        self._journal.info("reload", "taken; capture, store and sink settings change at the next start")
+
+    def _move_into(self, pipeline: Pipeline, shift_ns: int) -> None:
+        """Go on in another pipeline with all that is known. The open minute ends as a part."""
+        with self.source.still() as waiting:
+            self._suspend(waiting)
+            image = checkpoint.packed(checkpoint.save(self.pipeline.engine, self.pipeline.intervals))
+            checkpoint.restore(image, pipeline.engine, pipeline.intervals, shift_ns=shift_ns)
+            pipeline.engine.follow(self.pipeline.engine, shift_ns)
+            pipeline.shed(self.load.level)
+            self.pipeline = pipeline
+            self.source.serve(pipeline.engine.lanes)
+
+    def _suspend(self, waiting: Iterable[tuple[Batch, int]]) -> None:
+        """Take what the capture threads have handed over; the open minute ends here as a part."""
+        engine, intervals = self.pipeline.engine, self.pipeline.intervals
+        for batch, now_ns in waiting:
+            pass_on(engine.feed(batch) + engine.advance(now_ns), intervals, self.writer)
+        pass_on(engine.suspend(), intervals, self.writer)
+
+    def _catch_signals(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # a test drives us
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self._stop.set()
+
+        def reload(number: int, frame: FrameType | None) -> None:
+            self._reload = True
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGHUP, reload)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    # -- saying what it does
+
+    def _endpoint(self) -> Any:
+        settings = self.config.prometheus
+        if not settings.enabled:
+            return None
+        from agent.sinks.prometheus import Collector
+        from agent.web.server import HttpEndpoint
+
+        return HttpEndpoint(
+            Collector(self.totals, lambda: self_metrics(self)),
+            address=settings.address,
+            port=settings.port,
+            healthy=self.health.well,
+            ready=self.health.ready,
+        )
+
+    def _stored(self, notice: str) -> None:
+        self._journal.warning("store", notice)
+
+    def _announce(self, endpoint: Any) -> None:
+        settings, info = self.config, self._journal.info
+        where = ", ".join(settings.capture.interfaces) or "all interfaces"
+        info("start", f"watching {where}; the vc is {', '.join(self.pipeline.sides.vc)}")
+        if endpoint is not None:
+            info(
+                "start", f"/metrics, /healthz, /readyz on {settings.prometheus.address} port {endpoint.port}"
+            )
+        if self.deliveries:
+            info("start", f"sending to {', '.join(delivery.sink.name for delivery in self.deliveries)}")
+        else:
+            kept = f"{settings.store.directory} for {settings.store.keep_hours:g} h"
+            info("start", f"no AWS sink is enabled: minutes stay in {kept}")
+
+
+def _start(name: str, target: Callable[..., object], *arguments: object) -> threading.Thread:
+    thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
+    thread.start()
+    return thread

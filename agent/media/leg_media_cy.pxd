@@ -1,0 +1,25 @@
+cimport cython
+from agent.model.call_cy cimport Call
+from agent.model.call_cy cimport Leg
+from agent.media.sockets_cy cimport MediaSockets
+from agent.model.call_cy cimport Stream
+from agent.media.streams_cy cimport Streams
+from agent.wire.sdp.session_cy cimport MediaDescription, Session
+
+@cython.final
+cdef class LegMedia:
+    cdef readonly MediaSockets offers
+    cdef readonly Streams streams
+    cdef readonly object rejects
+    cdef public long long missed_ns
+    cdef public list open_minutes
+    cdef object _loop, _observer, _sender_reports, _reference_times, _early
+    cdef list _out
+    cdef dict _reporting, _early_at, _other
+
+    cpdef object describe(self, Leg leg, Session session, str passage)
+    cdef object _replaced(self, Leg leg, Session session, str passage)
+    cdef object _cut(self, list streams)
+    cpdef object release(self, Leg leg)
+    cpdef long long heard_ns(self, Call call)
+    cdef object _claim_early(self, list sockets)

@@ -1,0 +1,47 @@
+"""Streams that no SDP explains, met while the host cannot follow: the loop counts them, and that is all.
+
+They make no object and no minute. Their sockets are kept, so that an SDP that comes later finds them and
+nothing of the open minute is lost. Their number is bounded by the loop's streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agent.model.sides import Socket
+
+
+class Orphans:
+    """Ids of the loop's streams by either socket."""
+
+    def __init__(self) -> None:
+        self.shed = 0  # how many were left alone so far
+        self._sockets: dict[int, tuple[Socket, Socket]] = {}
+        self._at: dict[Socket, set[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._sockets)
+
+    def leave(self, stream_id: int, src: Socket, dst: Socket) -> None:
+        self.shed += 1
+        self._sockets[stream_id] = src, dst
+        for socket in (src, dst):
+            self._at.setdefault(socket, set()).add(stream_id)
+
+    def take(self, sockets: Iterable[Socket]) -> list[int]:
+        """Those that an SDP explains now, oldest id first; they are left alone no longer."""
+        if not self._sockets:
+            return []
+        found = sorted({stream_id for socket in sockets for stream_id in self._at.get(socket, ())})
+        for stream_id in found:
+            self.forget(stream_id)
+        return found
+
+    def forget(self, stream_id: int) -> None:
+        """The loop has given it up, or it was taken."""
+        for socket in self._sockets.pop(stream_id, ()):
+            users = self._at.get(socket)
+            if users is not None:
+                users.discard(stream_id)
+                if not users:
+                    del self._at[socket]

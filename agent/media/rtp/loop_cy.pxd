@@ -1,0 +1,97 @@
+cimport cython
+from agent.media.rtp.loss_cy cimport *
+from agent.media.rtp.stream_table_cy cimport *
+from agent.wire.ip.decoder_cy cimport *
+
+cdef enum:
+    END = 0
+    DUE = 1
+    SLOW = 2
+    STREAM = 3
+
+    OTHER_TYPE = 0
+    AUDIO = 1
+    EVENT = 2
+    COMFORT = 3
+    VIDEO = 4
+    REDUNDANT = 5
+
+    MAX_DROPOUT = 3000
+    MAX_MISORDER = 100
+    TYPES = 128
+    MAX_MAPS = 4096
+    MAX_PATHS = 255
+    N_REASONS = 9
+    BAD_RTP = 8
+    INFER_PACKETS = 10
+    INFER_SPAN_NS = 100000000
+    MAX_VOTES = 4
+    NONE = 0
+    STRAY = 1
+    REBASE = 2
+    RESYNC = 10
+    LOOK_AHEAD = 12
+    TOUCH_AHEAD = 6
+    MANY_STREAMS = 4096
+    MAX_BEGUN = 512
+
+cdef extern from *:
+    """
+    #define SBCWATCH_TS_HALF 0x80000000LL
+    #define SBCWATCH_TS_WRAP 0x100000000LL
+    """
+    const long long TS_HALF "SBCWATCH_TS_HALF"
+    const long long TS_WRAP "SBCWATCH_TS_WRAP"
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define sbcwatch_prefetch(p) __builtin_prefetch(p)
+    #else
+    #define sbcwatch_prefetch(p) ((void)(p))
+    #endif
+    """
+    void prefetch "sbcwatch_prefetch"(const void *at) nogil
+
+@cython.final
+cdef class Loop(Losses):
+    cdef readonly int stopped
+    cdef object held
+    cdef readonly long long fresh, position, ignored, late_frames, duplicate_frames
+    cdef readonly bint single_span, adaptive
+    cdef Decoder decoder
+    cdef double buffer_us, least_us, most_us
+    cdef long long[::1] maps
+    cdef dict map_ids
+    cdef long long[::1] reasons
+    cdef long long[::1] paths
+    cdef long long known_paths, last_path, last_path_id
+    cdef long long minute_from, minute_to, headers
+    cdef int odd_now
+
+    cdef unsigned long long[::1] seen
+    cdef long long[::1] accepted
+    cdef long long n_accepted, kept
+    cdef int sift_frames(self, long long[::1] index, long long position, long long kept, long long until_ns) except -1
+    cdef int look(self, long long position, long long offset, long long captured) except -1 nogil
+    cdef int touch(self, long long position) except -1 nogil
+    cdef int frames(self, long long[::1] index, long long position, long long until_ns) except -1
+    # `inline`: each is called from one or two places, and its registers are a tenth of a packet's cost.
+    cdef inline int frame(self, long long offset, long long captured, long long stamp_ns, long long origin, long long until_ns) except -1 nogil
+    cdef inline int rtp(self, long long stamp_ns) except -1 nogil
+    cdef int probe(self, StreamRow row, long long stamp_ns, long long seq, long long ts, long long kind) except -1 nogil
+    cdef inline int count(self, StreamRow row, long long stamp_ns, long long seq, long long ts, long long second) except -1 nogil
+    cdef inline int slide(self, StreamRow row, MinuteRow minute, unsigned int leaving) noexcept nogil
+    cdef void restart(self, StreamRow row, MinuteRow minute, long long base) noexcept nogil
+    cdef inline unsigned int arrival(self, StreamRow row, long long stamp_ns) noexcept nogil
+    cdef inline unsigned int tagged(self, StreamRow row, long long stamp_ns) except? 0 nogil
+    cdef unsigned int again(self, StreamRow row, long long stamp_ns, unsigned int cell) except? 0 nogil
+    cdef int copied(self, StreamRow row, long long stamp_ns, unsigned int cell) except -1 nogil
+    cdef inline int path_id(self) except -1 nogil
+    cdef inline MinuteRow minute_now(self, StreamRow row, long long stamp_ns) noexcept nogil
+    cdef inline int jitter(self, StreamRow row, MinuteRow minute, long long stamp_ns, long long ts, long long second, bint follows) except -1 nogil
+    cdef inline int buffer(self, StreamRow row, double excess_us) noexcept nogil
+    cdef int settle(self, StreamRow row, long long stamp_ns, long long ts, long long payload_type, bint follows) except -1 nogil
+    cdef void use_codec(self, StreamRow row, long long codec, long long payload_type) noexcept nogil
+    cdef inline void vote(self, StreamRow row, long long step) noexcept nogil
+    cdef void infer(self, StreamRow row, long long stamp_ns, long long ts, bint follows) noexcept nogil

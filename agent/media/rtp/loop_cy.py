@@ -1,0 +1,750 @@
+# cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
+"""The RTP loop: a whole batch of frames in, per-stream counters out; everything else is left to the caller.
+
+What every figure means is in docs/accuracy.md; the rules that a packet meets, in order:
+
+    copy        the same number again within 20 ms through another path: removed before all counting
+    probation   a stream exists from two packets in sequence on (RFC 3550 A.1); both count
+    sequence    A.1's MAX_DROPOUT and MAX_MISORDER; two in a row out of range are a restart, never loss
+    loss        judged when a number leaves the window (loss_cy)
+    jitter      RFC 3550 A.8 over the admitted packets
+    buffer      a packet later than the modelled jitter buffer allows is discarded
+"""
+# ruff: noqa: F403, F405 -- the layout of a row comes whole, as the compiler takes it from the .pxd
+
+from __future__ import annotations
+
+import mmap
+import struct
+from array import array
+
+from agent.media.rtp.loss_cy import Losses
+from agent.media.rtp.snapshot_cy import restore, save
+from agent.wire.ip.decoder_cy import REASONS, Decoder
+from agent.wire.rtp.payload_types import STATIC_ROWS
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+if not cython.compiled:  # loop_cy.pxd holds the same values for the compiler
+    from agent.media.rtp.loss_cy import *
+    from agent.media.rtp.stream_row import MinuteRow, StreamRow
+    from agent.media.rtp.stream_table_cy import *
+    from agent.wire.ip.decoder_cy import *
+
+    END, DUE, SLOW, STREAM = range(4)
+    OTHER_TYPE, AUDIO, EVENT, COMFORT, VIDEO, REDUNDANT = range(6)
+    MAX_DROPOUT, MAX_MISORDER = 3000, 100  # RFC 3550 A.1
+    TYPES, MAX_MAPS, MAX_PATHS, N_REASONS, BAD_RTP = 128, 4096, 255, 9, 8
+    LOOK_AHEAD, TOUCH_AHEAD, MANY_STREAMS = 12, 6, 4096
+    MAX_BEGUN = 512  # streams that one `sift` may accept
+    TS_HALF, TS_WRAP = 1 << 31, 1 << 32
+    INFER_PACKETS, INFER_SPAN_NS, MAX_VOTES = 10, 100_000_000, 4
+    NONE, STRAY, REBASE = range(3)
+    RESYNC = 10  # late packets in a row after which the jitter buffer starts anew
+
+__all__ = [
+    "STOP_DUE",
+    "STOP_END",
+    "STOP_SLOW",
+    "STOP_STREAM",
+    "Loop",
+]
+
+# Why a walk stopped, for callers in Python.
+STOP_END, STOP_DUE, STOP_SLOW, STOP_STREAM = range(4)
+
+_MAP_ROW = struct.Struct("<BIB")  # payload type, clock rate, kind
+
+
+class Loop(Losses):
+    """Follows every RTP stream of the frames it walks.
+
+    After `walk`: `stopped` says why it returned, `fresh` which stream was just accepted (STREAM). Counters
+    over all frames: `ignored` (not for anyone), `duplicate_frames` (copies), `late_frames`, `refused`
+    streams, `evicted` candidates, `rejects()`. The caller sets `closed_ns`, the end of the newest
+    closed minute.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_streams: int = 200_000,
+        jitter_buffer_ms: float = 60.0,
+        adaptive: bool = False,
+        jitter_buffer_max_ms: float = 200.0,
+        single_span: bool = False,
+        minute_ns: int = 60_000_000_000,
+    ) -> None:
+        super().__init__(max_streams, minute_ns)
+        self.single_span = single_span
+        self.adaptive = adaptive
+        self.buffer_us = jitter_buffer_ms * 1000.0
+        self.least_us = min(jitter_buffer_ms, jitter_buffer_max_ms) * 1000.0 / 3.0
+        self.most_us = jitter_buffer_max_ms * 1000.0
+        self.decoder = Decoder()
+        self.held: bytes | bytearray | memoryview = b""  # what every walk may find open
+        self.stopped = 0
+        self.fresh = self.position = -1
+        self.ignored = self.late_frames = self.duplicate_frames = 0
+        self.maps = memoryview(mmap.mmap(-1, 4096 * 128 * 8)).cast("q")
+        self.map_ids: dict[tuple[tuple[int, tuple[int, int]], ...], int] = {}
+        self.reasons = memoryview(mmap.mmap(-1, 4096)).cast("q")
+        self.paths = memoryview(mmap.mmap(-1, 4096)).cast("q")
+        self.known_paths = 0
+        self.last_path = self.last_path_id = -1
+        self.minute_from = self.minute_to = self.odd_now = 0
+        self.seen = memoryview(mmap.mmap(-1, 4096)).cast("Q")
+        self.headers = 0
+        self.accepted = memoryview(mmap.mmap(-1, 4096)).cast("q")
+        self.n_accepted = self.kept = 0
+        self.payload_map({})
+
+    # --- payload types
+
+    def payload_map(self, rows: dict[int, tuple[int, int]]) -> int:
+        """The id of a map payload type -> (clock rate in Hz, kind); types it leaves out are RFC 3551's.
+
+        Beyond 4096 different maps the static one (0) is given: its dynamic types have their rate inferred.
+        """
+        merged = {number & 127: row for number, row in {**STATIC_ROWS, **rows}.items()}
+        key = tuple(sorted(merged.items()))
+        known = self.map_ids.get(key)
+        if known is not None:
+            return known
+        number = len(self.map_ids)
+        if number == MAX_MAPS:
+            return 0
+        self.map_ids[key] = number
+        for payload_type, (rate, kind) in key:
+            self.maps[number * TYPES + payload_type] = max(1, min(rate, 0xFFFFFF)) << 8 | kind
+        return number
+
+    def set_map(self, stream: int, map_id: int) -> None:
+        """From its next packet on the stream's payload types mean what `map_id` says."""
+        if not 0 <= map_id < len(self.map_ids):
+            raise IndexError(f"no payload map {map_id}")
+        row: StreamRow = self.known(stream)
+        row.map = map_id
+        row.settled = 0
+
+    def rebase(self, stream: int) -> None:
+        """The stream's next packet begins a new count without loss (after a re-INVITE, or a hold)."""
+        row: StreamRow = self.known(stream)
+        row.stray = REBASE
+
+    def rejects(self) -> dict[str, int]:
+        """Frames that do not parse, by `errors.Reason`."""
+        return {
+            str(reason): int(self.reasons[-number])
+            for number, reason in REASONS.items()
+            if self.reasons[-number]
+        }
+
+    # --- checkpoints
+
+    def save(self) -> bytes:
+        """The accepted streams with their open minutes, and the payload maps; see `restore`."""
+        maps = [(number, rate, kind) for key in self.map_ids for number, (rate, kind) in key]
+        sizes = [len(key) for key in self.map_ids]
+        tables = struct.pack(f"<H{len(sizes)}H", len(sizes), *sizes)
+        return save(self) + tables + b"".join(_MAP_ROW.pack(*row) for row in maps)
+
+    def restore(self, data: bytes) -> None:
+        """Go on where the loop of `save` was; only into a loop that has walked nothing.
+
+        Raises:
+            ValueError: not a snapshot of this version and these settings.
+        """
+        at = restore(self, data)
+        try:
+            (count,) = struct.unpack_from("<H", data, at)
+            sizes = struct.unpack_from(f"<{count}H", data, at + 2)
+            at += 2 + 2 * count
+            for size in sizes:
+                rows = [_MAP_ROW.unpack_from(data, at + place * _MAP_ROW.size) for place in range(size)]
+                at += size * _MAP_ROW.size
+                self.payload_map({number: (rate, kind) for number, rate, kind in rows})
+        except struct.error as error:
+            raise ValueError("snapshot too short") from error
+
+    # --- the walk
+
+    def hold(self, data: bytes | bytearray | memoryview) -> None:
+        """Every walk over `data` until the next `hold` finds it open; `b""` lets go of it."""
+        self.decoder.attach(data)
+        self.held = data
+
+    def walk(
+        self,
+        data: bytes | bytearray | memoryview,
+        index: array[int] | memoryview,
+        position: int,
+        until_ns: int,
+    ) -> int:
+        """Walk the frames of a batch from `position`: the position of the first one not consumed.
+
+        `stopped` is then END (there is none), DUE (that frame's stamp is `until_ns` or later), SLOW (it is
+        the caller's: SIP, RTCP, a fragment or TCP; go on behind it) or STREAM (it makes `fresh` a stream:
+        set its payload map and go on at the same position).
+        """
+        if data is self.held:
+            self.frames(index, position, until_ns)
+            return int(self.position)
+        self.decoder.attach(data)
+        try:
+            self.frames(index, position, until_ns)
+        finally:
+            self.decoder.attach(self.held)
+        return int(self.position)
+
+    def sift(
+        self,
+        data: bytes | bytearray | memoryview,
+        index: array[int] | memoryview,
+        position: int,
+        kept: int,
+        until_ns: int,
+    ) -> int:
+        """`walk` for a thread that does not wait for the caller: RTP is finished, nothing else stops it.
+
+        The rows of frames that are the caller's are moved to the front of `index`, behind the `kept` ones
+        that lie there already; returns how many there are now. Streams that were accepted are `begun`, and
+        count from their second packet on by the static types until their payload map is set. `stopped` is
+        END, DUE as for `walk`, or STREAM: there are as many begun as fit, take them and go on.
+        """
+        self.decoder.attach(data)
+        try:
+            self.sift_frames(index, position, kept, until_ns)
+        finally:
+            self.decoder.attach(b"")
+        return int(self.kept)
+
+    def begun(self) -> list[tuple[int, bool]]:
+        """Streams that `sift` accepted since the last call, and whether A.1 dropped nothing of each."""
+        noted = [int(self.accepted[at]) for at in range(self.n_accepted)]
+        self.n_accepted = 0
+        return [(number >> 1, bool(number & 1)) for number in noted]
+
+    def frames(
+        self, index: cython.longlong[::1], position: cython.longlong, until_ns: cython.longlong
+    ) -> cython.int:
+        count: cython.longlong = len(index) // 5
+        ahead: cython.longlong
+        self.stopped = END
+        with cython.nogil:
+            while position < count and self.stopped == END:
+                if cython.compiled and self.live > MANY_STREAMS and position + LOOK_AHEAD < count:
+                    ahead = 5 * (position + LOOK_AHEAD)
+                    self.look(position + LOOK_AHEAD, index[ahead], index[ahead + 1])
+                    self.touch(position + TOUCH_AHEAD)
+                position += self.frame(
+                    index[5 * position],
+                    index[5 * position + 1],
+                    index[5 * position + 3],
+                    index[5 * position + 4],
+                    until_ns,
+                )
+        self.position = position
+        return 0
+
+    def sift_frames(
+        self,
+        index: cython.longlong[::1],
+        position: cython.longlong,
+        kept: cython.longlong,
+        until_ns: cython.longlong,
+    ) -> cython.int:
+        count: cython.longlong = len(index) // 5
+        column: cython.longlong
+        row: StreamRow
+        self.stopped = END
+        while position < count and self.n_accepted < MAX_BEGUN:
+            self.frames(index, position, until_ns)
+            position = self.position
+            if self.stopped == SLOW:
+                for column in range(5):
+                    index[5 * kept + column] = index[5 * position + column]
+                kept += 1
+                position += 1
+            elif self.stopped == STREAM:
+                row = row_of(self, self.fresh)
+                self.accepted[self.n_accepted] = self.fresh << 1 | (row.first_ns == row.last_ns)
+                self.n_accepted += 1
+            else:
+                break
+        self.position = position
+        if self.stopped != DUE:
+            self.stopped = STREAM if position < count else END
+        self.kept = kept
+        return 0
+
+    # With many streams a packet's time is spent waiting for memory: three lines that each tell where the next
+    # is. So the loop looks a dozen frames ahead for their slots, and half as far for the rows these name.
+
+    def look(
+        self, position: cython.longlong, offset: cython.longlong, captured: cython.longlong
+    ) -> cython.int:
+        if not self.decoder.glance(offset + self.headers, offset + captured):
+            return 0
+        hashed: cython.ulonglong = self.hash(
+            self.decoder.near_src_hi,
+            self.decoder.near_src_lo,
+            self.decoder.near_dst_hi,
+            self.decoder.near_dst_lo,
+            self.decoder.near_sockets,
+        )
+        self.seen[position & 15] = hashed << 16 | self.decoder.be16(offset + self.headers + 2)
+        if cython.compiled:
+            prefetch(cython.address(self.slots[hashed & self.mask]))  # type: ignore[name-defined]
+        return 0
+
+    def touch(self, position: cython.longlong) -> cython.int:
+        hashed: cython.ulonglong = self.seen[position & 15] >> 16
+        entry: cython.ulonglong = self.slots[hashed & self.mask]
+        if entry == 0 or entry >> 32 != hashed:
+            return 0
+        row: StreamRow = row_of(self, (entry & MASK32) - 1)
+        seq: cython.ulonglong = self.seen[position & 15]
+        if cython.compiled:
+            prefetch(row)  # type: ignore[name-defined]
+            prefetch(cython.address(row.first_ns))  # type: ignore[name-defined]
+            prefetch(half(row, self.odd_now))  # type: ignore[name-defined]
+            prefetch(cython.address(row.window[seq & (WINDOW - 1)]))  # type: ignore[name-defined]
+        return 0
+
+    def frame(
+        self,
+        offset: cython.longlong,
+        captured: cython.longlong,
+        stamp_ns: cython.longlong,
+        origin: cython.longlong,
+        until_ns: cython.longlong,
+    ) -> cython.int:
+        """1: the frame is consumed; 0: it is not, and `stopped` says why."""
+        if stamp_ns >= until_ns:
+            self.stopped = DUE
+            return 0
+        if stamp_ns > self.newest_ns:
+            self.newest_ns = stamp_ns
+        kind: cython.int = UDP
+        plain: cython.int = self.decoder.plain(offset, captured, origin)
+        if not plain:
+            kind = self.decoder.frame(offset, captured, origin)
+        if kind == UDP:
+            kind = PAYLOAD_RTP if plain else self.decoder.classify()
+            if kind == PAYLOAD_RTP:
+                self.headers = self.decoder.payload_offset - offset
+                if self.rtp(stamp_ns):
+                    self.stopped = STREAM
+                    return 0
+            elif kind in (PAYLOAD_SIP, PAYLOAD_RTCP):
+                self.stopped = SLOW
+            elif kind == PAYLOAD_SHORT:
+                self.reasons[BAD_RTP] += 1
+            else:
+                self.ignored += 1
+        elif kind in (FRAGMENT, TCP):
+            self.stopped = SLOW
+        elif kind < 0:
+            self.reasons[-kind] += 1
+        else:
+            self.ignored += 1
+        if self.stopped == SLOW:  # the caller's, late or not
+            return 0
+        if stamp_ns < self.closed_ns:
+            self.late_frames += 1
+        return 1
+
+    def rtp(self, stamp_ns: cython.longlong) -> cython.int:
+        """Count the RTP packet that the decoder stands on; 1: its stream is new, nothing counted yet."""
+        if self.decoder.payload_length < self.decoder.rtp_header:
+            self.reasons[BAD_RTP] += 1
+            return 0
+        second: cython.longlong = self.decoder.rtp_second
+        seq: cython.longlong = self.decoder.rtp_seq
+        ts: cython.longlong = self.decoder.rtp_ts
+        sockets: cython.ulonglong = self.decoder.rtp_ssrc
+        sockets = sockets << 32 | self.decoder.src_port << 16 | self.decoder.dst_port
+        number: cython.longlong = self.lookup(
+            self.decoder.src_hi, self.decoder.src_lo, self.decoder.dst_hi, self.decoder.dst_lo, sockets
+        )
+        row: StreamRow
+        if number < 0:
+            number = self.insert(
+                self.decoder.src_hi, self.decoder.src_lo, self.decoder.dst_hi, self.decoder.dst_lo, sockets
+            )
+            if number < 0:
+                return 0
+            row = row_of(self, number)
+            row.first_ns = stamp_ns
+            row.last_ns = stamp_ns
+            row.since = GMIN
+            return self.probe(row, stamp_ns, seq, ts, second & 127)
+        row = row_of(self, number)
+        if row.state == ACCEPTED:
+            return self.count(row, stamp_ns, seq, ts, second)
+        if (seq - row.top) & 0xFFFF == 1:
+            row.state = ACCEPTED
+            self.streams += 1
+            self.fresh = number
+            return 1
+        return self.probe(row, stamp_ns, seq, ts, second & 127)
+
+    def probe(
+        self,
+        row: StreamRow,
+        stamp_ns: cython.longlong,
+        seq: cython.longlong,
+        ts: cython.longlong,
+        kind: cython.longlong,
+    ) -> cython.int:
+        """A candidate's packet that does not follow the one before: it may be the first of the next two."""
+        minute: MinuteRow = self.minute_now(row, stamp_ns)
+        at: cython.longlong = seq & (WINDOW - 1)
+        cell: cython.uint = row.window[at]
+        if row.top == seq and cell & CELL_COUNT:
+            if self.copied(row, stamp_ns, cell):
+                self.duplicate_frames += 1
+                return 0
+            minute.duplicates += 1
+            row.window[at] = self.again(row, stamp_ns, cell)
+        else:
+            self.start_sequence(row, seq)
+            row.window[at] = self.tagged(row, stamp_ns) | 1
+            row.payload_type = kind
+            row.ref_ns = stamp_ns
+            row.ref_ts = ts
+            row.referenced = 1
+        row.received += 1
+        minute.packets += 1
+        minute.bytes += self.decoder.payload_length
+        if stamp_ns > row.last_ns:
+            row.last_ns = stamp_ns
+        return 0
+
+    def count(
+        self,
+        row: StreamRow,
+        stamp_ns: cython.longlong,
+        seq: cython.longlong,
+        ts: cython.longlong,
+        second: cython.longlong,
+    ) -> cython.int:
+        """One packet of an accepted stream: RFC 3550 A.1 update_seq over the window."""
+        top: cython.longlong = row.top
+        delta: cython.longlong = (seq - top) & 0xFFFF
+        at: cython.longlong = seq & (WINDOW - 1)
+        cell: cython.uint = 0
+        late: cython.int = 0
+        if delta == 0 or delta > 0x10000 - MAX_MISORDER:
+            if (top - seq) & 0xFFFF < WINDOW:
+                cell = row.window[at]
+                if cell & CELL_COUNT and self.copied(row, stamp_ns, cell):
+                    self.duplicate_frames += 1
+                    return 0
+        elif (
+            row.stray == STRAY
+            and seq == (row.bad_seq - 1) & 0xFFFF
+            # The packet out of range again, before the one that would make it a restart.
+            and self.copied(row, stamp_ns, row.bad_cell)
+        ):
+            self.duplicate_frames += 1
+            return 0
+        last: cython.longlong = row.last_ns
+        if stamp_ns - last > SILENCE_NS and row.unjudged > 0:
+            self.judge_to(row, self.minute_at(row, last + SILENCE_NS), top)
+        if stamp_ns > last:
+            row.last_ns = stamp_ns
+        minute: MinuteRow = self.minute_now(row, stamp_ns)
+        minute.packets += 1
+        minute.bytes += self.decoder.payload_length
+        if row.stray == REBASE:
+            self.restart(row, minute, seq)
+            row.received = 1
+        elif delta == 0 or delta > 0x10000 - MAX_MISORDER:
+            row.received += 1
+            if cell & CELL_COUNT:
+                minute.duplicates += 1
+                row.window[at] = self.again(row, stamp_ns, cell)
+                return 0
+            minute.reordered += 1
+            if (top - seq) & 0xFFFF >= WINDOW:  # forgotten: nothing but the count is left to do
+                return 0
+            if cell & CELL_UNKNOWN:
+                row.unknown -= 1
+        elif delta < MAX_DROPOUT:
+            if delta != 1 or not self.slide(row, minute, row.window[at]):
+                self.advance(row, minute, top + delta, last, stamp_ns)
+            row.received += 1
+            row.stray = NONE
+        elif row.stray == STRAY and seq == row.bad_seq:
+            # "Two sequential packets -- assume that the other side restarted without telling us"
+            cell = row.bad_cell
+            self.restart(row, minute, (seq - 1) & 0xFFFF)
+            row.window[(seq - 1) & (WINDOW - 1)] = cell
+            row.top += 1
+            row.unjudged += 1
+            row.received = 2
+        else:
+            row.stray = STRAY
+            row.bad_seq = (seq + 1) & 0xFFFF
+            row.bad_cell = self.tagged(row, stamp_ns) | 1
+            return 0
+        late = self.jitter(row, minute, stamp_ns, ts, second, delta == 1)
+        row.window[at] = self.tagged(row, stamp_ns) | 1 | (CELL_DISCARDED if late else 0)
+        return 0
+
+    def slide(self, row: StreamRow, minute: MinuteRow, leaving: cython.uint) -> cython.int:
+        """`advance` by one number in the usual case: what leaves was received, and so were 16 before it."""
+        if row.unjudged < WINDOW:
+            row.unjudged += 1
+        elif leaving & CELL_COUNT == 0 or leaving & CELL_DISCARDED or row.since < GMIN:
+            return 0
+        else:
+            minute.judged += 1
+            minute.gap_packets += 1
+        row.top += 1
+        return 1
+
+    def restart(self, row: StreamRow, minute: MinuteRow, base: cython.longlong) -> None:
+        """A new count from `base` on: what is open is judged, nothing between old and new is lost."""
+        self.judge_to(row, minute, row.top)
+        self.start_sequence(row, base)
+        row.epoch += 1
+        row.stray = NONE
+        row.referenced = 0
+        row.excess_us = 0.0
+
+    # --- copies, paths, minutes
+
+    def arrival(self, row: StreamRow, stamp_ns: cython.longlong) -> cython.uint:
+        """A cell's arrival bits; counted from the stream's start, so that no clock's phase decides."""
+        return ((stamp_ns - row.first_ns) >> UNIT_SHIFT) & ARRIVAL_MASK
+
+    def tagged(self, row: StreamRow, stamp_ns: cython.longlong) -> cython.uint:
+        return self.arrival(row, stamp_ns) << ARRIVAL_AT | self.path_id() << PATH_AT
+
+    def again(self, row: StreamRow, stamp_ns: cython.longlong, cell: cython.uint) -> cython.uint:
+        """A cell after one more reception."""
+        kept: cython.uint = cell & (CELL_COUNT | CELL_DISCARDED)
+        if kept & CELL_COUNT < CELL_COUNT:
+            kept += 1
+        return self.tagged(row, stamp_ns) | kept
+
+    def copied(self, row: StreamRow, stamp_ns: cython.longlong, cell: cython.uint) -> cython.int:
+        """Is this the reception in `cell` once more, seen at another point of its way through the host?"""
+        if stamp_ns - row.last_ns > COPY_NS:
+            return 0
+        if not self.single_span and (cell >> PATH_AT) & PATH_MASK == self.path_id():
+            return 0
+        now: cython.longlong = self.arrival(row, stamp_ns)
+        apart: cython.longlong = (now - (cell >> ARRIVAL_AT)) & ARRIVAL_MASK
+        return apart <= COPY_UNITS or apart >= ARRIVAL_MASK + 1 - COPY_UNITS
+
+    def path_id(self) -> cython.int:
+        """The decoder's path as a number of 0-255; the 256th and all further ones share 255."""
+        path: cython.longlong = self.decoder.path
+        if path == self.last_path:
+            return self.last_path_id
+        at: cython.longlong = 0
+        while at < self.known_paths and self.paths[at] != path:
+            at += 1
+        if at == self.known_paths and at < MAX_PATHS:
+            self.paths[at] = path
+            self.known_paths += 1
+        self.last_path = path
+        self.last_path_id = at
+        return at
+
+    def minute_now(self, row: StreamRow, stamp_ns: cython.longlong) -> MinuteRow:
+        """`minute_at`; most packets fall into the minute of the one before."""
+        if stamp_ns < self.closed_ns:
+            stamp_ns = self.closed_ns
+        if stamp_ns < self.minute_from or stamp_ns >= self.minute_to:
+            minute: cython.longlong = stamp_ns // self.minute_ns
+            self.minute_from = minute * self.minute_ns
+            self.minute_to = self.minute_from + self.minute_ns
+            self.odd_now = minute & 1
+        return half(row, self.odd_now)
+
+    # --- jitter and the jitter buffer
+
+    def jitter(
+        self,
+        row: StreamRow,
+        minute: MinuteRow,
+        stamp_ns: cython.longlong,
+        ts: cython.longlong,
+        second: cython.longlong,
+        follows: cython.bint,
+    ) -> cython.int:
+        """RFC 3550 A.8 for one packet, J in microseconds; 1: it comes too late for the jitter buffer.
+
+        Elapsed times and steps are compared in ticks of 1e-9: exact, and without a division.
+        """
+        payload_type: cython.longlong = second & 127
+        if not (row.settled and payload_type == row.payload_type) and not self.settle(
+            row, stamp_ns, ts, payload_type, follows
+        ):
+            return 0
+        if not row.referenced:
+            row.ref_ns = stamp_ns
+            row.ref_ts = ts
+            row.referenced = 1
+            return 0
+        step: cython.longlong = (ts - row.ref_ts) & MASK32
+        if step == 0:
+            return 0
+        if step >= TS_HALF:
+            step -= TS_WRAP
+        elapsed: cython.double = stamp_ns - row.ref_ns
+        row.ref_ns = stamp_ns
+        row.ref_ts = ts
+        rate: cython.double = row.codec >> 8
+        ticks: cython.double = elapsed * rate
+        is_video: cython.bint = row.codec & 255 == VIDEO
+        if second >= 128 and not is_video:
+            usual: cython.double = row.step
+            if usual == 0.0:  # as if packets were of 20 ms
+                usual = rate / 50.0
+            if ticks > 2e9 * usual:  # a talkspurt begins
+                row.excess_us = 0.0
+                return 0
+        if follows and step > 0:
+            self.vote(row, step)
+        off_us: cython.double = (ticks - step * 1e9) * row.scale
+        late: cython.int = 0
+        if not is_video:
+            # The baseline rises by 500 us a second, so that it follows clocks that drift apart.
+            late = self.buffer(row, row.excess_us + off_us - elapsed * 5e-7)
+        if off_us < 0.0:
+            off_us = -off_us
+        row.jitter_us += (off_us - row.jitter_us) / 16.0
+        minute.jitter_sum_us += row.jitter_us
+        minute.jitter_count += 1
+        if row.jitter_us > minute.jitter_max_us:
+            minute.jitter_max_us = row.jitter_us
+        return late
+
+    def buffer(self, row: StreamRow, excess_us: cython.double) -> cython.int:
+        """1: a packet that comes `excess_us` above the baseline is later than the modelled buffer allows."""
+        if excess_us < 0.0:
+            excess_us = 0.0
+        row.excess_us = excess_us
+        allowed_us: cython.double = self.buffer_us
+        if self.adaptive:
+            allowed_us = 4.0 * row.jitter_us
+            if allowed_us < self.least_us:
+                allowed_us = self.least_us
+            if allowed_us > self.most_us:
+                allowed_us = self.most_us
+        if excess_us <= allowed_us:
+            row.late_run = 0
+            return 0
+        row.late_run += 1
+        if row.late_run == RESYNC:
+            # The path is longer now, for good: a receiver that plays nothing starts its buffer anew.
+            row.late_run = 0
+            row.excess_us = 0.0
+        return 1
+
+    # --- clock rates
+
+    def settle(
+        self,
+        row: StreamRow,
+        stamp_ns: cython.longlong,
+        ts: cython.longlong,
+        payload_type: cython.longlong,
+        follows: cython.bint,
+    ) -> cython.int:
+        """What a payload type means, where it is not the one before's; 0: no jitter of this packet."""
+        codec: cython.longlong = self.maps[row.map * TYPES + payload_type]
+        kind: cython.longlong = codec & 255
+        if kind in (EVENT, COMFORT):
+            return 0
+        if kind == OTHER_TYPE:
+            if payload_type != row.payload_type or row.codec & 255:
+                row.infer_count = 0
+                self.use_codec(row, 0, payload_type)
+            if row.codec == 0:
+                self.infer(row, stamp_ns, ts, follows)
+                return 0
+        elif codec != row.codec or payload_type != row.payload_type:
+            self.use_codec(row, codec, payload_type)
+        row.settled = 1
+        return 1
+
+    def use_codec(self, row: StreamRow, codec: cython.longlong, payload_type: cython.longlong) -> None:
+        """From this packet on: another codec or clock rate restarts J, and the packet is its reference."""
+        before: cython.longlong = row.codec
+        same: cython.bint = payload_type == row.payload_type
+        row.payload_type = payload_type
+        row.codec = codec
+        row.settled = 0
+        if codec:
+            row.scale = 1e-3 / (codec >> 8)
+        if before == 0 and (codec == 0 or same):  # the first packet of all stays the reference
+            return
+        # Redundant data (RFC 2198) and video's own types share their carrier's clock and timing.
+        if codec >> 8 == before >> 8 and (
+            codec & 255 == REDUNDANT or before & 255 == REDUNDANT or codec & before & 255 == VIDEO
+        ):
+            return
+        row.jitter_us = 0.0
+        row.excess_us = 0.0
+        row.referenced = 0
+        row.step = 0
+
+    def vote(self, row: StreamRow, step: cython.longlong) -> None:
+        """The usual step is the one that most of the last few packets took."""
+        if step == row.step:
+            if row.votes < MAX_VOTES:
+                row.votes += 1
+        elif row.votes > 1:
+            row.votes -= 1
+        else:
+            row.step = step
+            row.votes = 1
+
+    def infer(
+        self, row: StreamRow, stamp_ns: cython.longlong, ts: cython.longlong, follows: cython.bint
+    ) -> None:
+        """A dynamic type nobody declared: the usual clock rate nearest to what ten packets in order show."""
+        if row.infer_count == 0 or not follows:
+            row.infer_ns = stamp_ns
+            row.infer_ts = ts
+            row.infer_count = 1
+            return
+        row.infer_count += 1
+        elapsed: cython.longlong = stamp_ns - row.infer_ns
+        ticks: cython.longlong = (ts - row.infer_ts) & MASK32
+        if row.infer_count < INFER_PACKETS or elapsed < INFER_SPAN_NS:
+            return
+        row.infer_count = 0
+        if ticks == 0 or ticks >= TS_HALF:
+            return
+        seen: cython.double = ticks
+        seen = seen * 1e9 / elapsed
+        rate: cython.longlong = 90000
+        if seen < 11314.0:  # the bounds are geometric means of neighbours
+            rate = 8000
+        elif seen < 19596.0:
+            rate = 16000
+        elif seen < 27713.0:
+            rate = 24000
+        elif seen < 37566.0:
+            rate = 32000
+        elif seen < 46009.0:
+            rate = 44100
+        elif seen < 65727.0:
+            rate = 48000
+        self.use_codec(row, rate << 8, row.payload_type)
+        row.jitter_us = 0.0
+        row.excess_us = 0.0
+        row.ref_ns = stamp_ns
+        row.ref_ts = ts
+        row.referenced = 1

@@ -1,0 +1,36 @@
+from agent.model.stream_minute_cy cimport StreamMinute
+from agent.media.rtp.stream_table_cy cimport *
+
+cdef enum:
+    CELL_COUNT = 7
+    CELL_DISCARDED = 8
+    CELL_UNKNOWN = 16
+    PATH_AT = 5
+    PATH_MASK = 255
+    ARRIVAL_AT = 13
+    ARRIVAL_MASK = 524287
+    COPY_UNITS = 611
+    COPY_NS = 20000000
+    MAX_LOSSES = 16
+    GMIN = 16
+    SILENCE_NS = 2000000000
+    UNIT_SHIFT = 15
+
+cdef class Losses(Table):
+    cdef long long[::1] loss_start
+    cdef long long[::1] loss_end
+    cdef readonly long long losses
+
+    cdef void lose_number(self, StreamRow row, MinuteRow minute, long long count) noexcept nogil
+    cdef void take_number(self, StreamRow row, MinuteRow minute) noexcept nogil
+    cdef void close_cluster(self, StreamRow row, MinuteRow minute) noexcept nogil
+    cdef void judge(self, StreamRow row, MinuteRow minute, long long number) noexcept nogil
+    cdef void judge_to(self, StreamRow row, MinuteRow minute, long long number) noexcept nogil
+    cdef int advance(self, StreamRow row, MinuteRow minute, long long top, long long last_ns, long long stamp_ns) except -1 nogil
+    cdef int missed(self, long long start_ns, long long end_ns) except -1 nogil
+    cdef void start_sequence(self, StreamRow row, long long base) noexcept nogil
+    cdef void end(self, StreamRow row) noexcept nogil
+    cdef int is_odd(self, long long minute_start_ns) noexcept nogil
+    cdef bint holds(self, MinuteRow minute) noexcept nogil
+    cdef void move_on(self, MinuteRow here, MinuteRow there) noexcept nogil
+    cdef StreamMinute take(self, long long number, StreamRow row, MinuteRow minute, long long minute_start_ns)

@@ -1,0 +1,341 @@
+# cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
+"""Which sequence numbers of a stream are lost, and how losses cluster.
+
+A stream remembers its newest 64 numbers, a cell of 32 bits each:
+
+    bits 0-2    receptions, no further than 7
+    bit 3       discarded: too late for the modelled jitter buffer
+    bit 4       unknown: skipped while the capture itself missed frames
+    bits 5-12   the path of the newest reception
+    bits 13-31  its arrival since the stream's first packet, in units of 2**15 ns
+
+A number is judged once: when it leaves the window, or sooner at a restart, after 2 s without a packet and
+at the stream's end. Until then a late packet can still fill it, so reordering is never loss; duplicates
+raise a cell's receptions and never hide a loss. `top` is the highest number seen, and the newest `unjudged`
+numbers, at most 64, are still open.
+"""
+
+# ruff: noqa: F403, F405 -- the layout of a row comes whole, as the compiler takes it from the .pxd
+
+from __future__ import annotations
+
+import mmap
+
+from agent.media.rtp.stream_table_cy import Table
+from agent.model.stream_minute_cy import StreamMinute
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+if not cython.compiled:  # loss_cy.pxd holds the same values for the compiler
+    from agent.media.rtp.stream_row import MinuteRow, StreamRow, clear
+    from agent.media.rtp.stream_table_cy import *
+
+    CELL_COUNT, CELL_DISCARDED, CELL_UNKNOWN = 7, 8, 16
+    PATH_AT, PATH_MASK, ARRIVAL_AT, ARRIVAL_MASK = 5, 255, 13, 524287
+    UNIT_SHIFT, COPY_UNITS, COPY_NS = 15, 611, 20_000_000
+    MAX_LOSSES, GMIN, SILENCE_NS = 16, 16, 2_000_000_000
+
+
+class Losses(Table):
+    def __init__(self, max_streams: int, minute_ns: int) -> None:
+        super().__init__(max_streams, minute_ns)
+        self.losses = 0
+        self.loss_start = memoryview(mmap.mmap(-1, 4096)).cast("q")
+        self.loss_end = memoryview(mmap.mmap(-1, 4096)).cast("q")
+
+    # --- what the capture itself missed
+
+    def lose(self, start_ns: int, end_ns: int) -> None:
+        """The capture missed frames between these times: gaps that touch them are unknown, not lost."""
+        if self.losses == MAX_LOSSES:  # the two oldest become one, which at worst calls more unknown
+            self.loss_start[0] = min(self.loss_start[0], self.loss_start[1])
+            self.loss_end[0] = max(self.loss_end[0], self.loss_end[1])
+            for at in range(1, MAX_LOSSES - 1):
+                self.loss_start[at] = self.loss_start[at + 1]
+                self.loss_end[at] = self.loss_end[at + 1]
+            self.losses -= 1
+        self.loss_start[self.losses] = start_ns
+        self.loss_end[self.losses] = end_ns
+        self.losses += 1
+
+    def shift(self, shift_ns: int) -> None:
+        super().shift(shift_ns)
+        for at in range(self.losses):
+            self.loss_start[at] += shift_ns
+            self.loss_end[at] += shift_ns
+
+    def missed(self, start_ns: cython.longlong, end_ns: cython.longlong) -> cython.int:
+        """Did the capture miss frames at any time from `start_ns` to `end_ns`?"""
+        at: cython.longlong
+        for at in range(self.losses):
+            if self.loss_start[at] <= end_ns and self.loss_end[at] >= start_ns:
+                return 1
+        return 0
+
+    # --- numbers are judged, in order; `minute` is where they count
+
+    def lose_number(self, row: StreamRow, minute: MinuteRow, count: cython.longlong) -> None:
+        """The next `count` numbers are lost or discarded. RFC 3611 4.7.2: within Gmin, still one burst."""
+        minute.judged += count
+        if row.since > 0:
+            minute.loss_runs += 1
+        if row.since >= GMIN:
+            row.cluster = count
+            row.cluster_received = 0
+        else:
+            row.cluster += count
+            row.cluster_received += row.since
+        row.since = 0
+
+    def take_number(self, row: StreamRow, minute: MinuteRow) -> None:
+        """The next number was received in time."""
+        minute.judged += 1
+        if row.since >= GMIN:
+            minute.gap_packets += 1
+            return
+        row.since += 1
+        if row.since == GMIN:
+            self.close_cluster(row, minute)
+
+    def close_cluster(self, row: StreamRow, minute: MinuteRow) -> None:
+        """The losses since the last gap are a burst, or one loss alone, which belongs to the gap."""
+        if row.cluster == 1:
+            minute.gap_lost += 1
+            minute.gap_packets += 1
+        elif row.cluster > 1:
+            minute.bursts += 1
+            minute.burst_lost += row.cluster
+            minute.burst_packets += row.cluster + row.cluster_received
+        if row.cluster > 0:
+            minute.gap_packets += row.since
+        row.cluster = 0
+        row.since = GMIN
+
+    def judge(self, row: StreamRow, minute: MinuteRow, number: cython.longlong) -> None:
+        cell: cython.uint = row.window[number & (WINDOW - 1)]
+        if cell & CELL_COUNT:
+            if cell & CELL_DISCARDED:
+                minute.discarded += 1
+                self.lose_number(row, minute, 1)
+            else:
+                self.take_number(row, minute)
+        elif cell & CELL_UNKNOWN:
+            minute.unknown += 1
+        else:
+            minute.lost += 1
+            self.lose_number(row, minute, 1)
+
+    def judge_to(self, row: StreamRow, minute: MinuteRow, number: cython.longlong) -> None:
+        """Judge all numbers not judged yet, to `number` (at most `top`)."""
+        at: cython.longlong
+        first: cython.longlong = row.top - row.unjudged + 1
+        for at in range(first, number + 1):
+            self.judge(row, minute, at)
+        if number >= first:
+            row.unjudged = row.top - number
+
+    def advance(
+        self,
+        row: StreamRow,
+        minute: MinuteRow,
+        top: cython.longlong,
+        last_ns: cython.longlong,
+        stamp_ns: cython.longlong,
+    ) -> cython.int:
+        """Move the window so that `top`, a higher one, is its newest number; those between were skipped.
+
+        `last_ns`, `stamp_ns`: the newest packet before this one, and this one.
+        A skip costs 64 steps at most, however long it is: the wire chooses its length.
+        """
+        before: cython.longlong = row.top
+        leaving: cython.longlong = top - WINDOW
+        skipped: cython.longlong = leaving - before  # if positive: that many were never in the window
+        unknown: cython.uint = 0
+        at: cython.longlong
+        if top > before + 1 and self.losses > 0 and self.missed(last_ns, stamp_ns):
+            unknown = CELL_UNKNOWN
+            row.unknown += top - before - 1
+        self.judge_to(row, minute, min(leaving, before))
+        if skipped > 0:
+            if unknown:
+                minute.unknown += skipped
+            else:
+                minute.lost += skipped
+                self.lose_number(row, minute, skipped)
+        for at in range(max(before, leaving) + 1, top):
+            row.window[at & (WINDOW - 1)] = unknown
+        row.unjudged = min(WINDOW, row.unjudged + top - before)
+        row.top = top
+        return 0
+
+    def start_sequence(self, row: StreamRow, base: cython.longlong) -> None:
+        """RFC 3550 A.1 init_seq: nothing before `base` was ever expected. The caller counts `base` itself."""
+        at: cython.longlong
+        for at in range(WINDOW):
+            row.window[at] = 0
+        row.base = base
+        row.top = base
+        row.unjudged = 1
+        row.received = 0
+
+    # --- ends: silence, the end of the capture, the end of a stream
+
+    def flush(self, before_ns: int) -> None:
+        """Judge what is open of every stream that has been silent for 2 s at `before_ns`."""
+        number: cython.longlong
+        row: StreamRow
+        before: cython.longlong = before_ns
+        for number in range(self.used):
+            row = row_of(self, number)
+            if row.state == ACCEPTED and row.unjudged > 0 and row.last_ns + SILENCE_NS <= before:
+                self.judge_to(row, self.minute_at(row, row.last_ns + SILENCE_NS), row.top)
+
+    def finish(self) -> None:
+        """The capture is over: judge everything, in the minute of each stream's newest packet."""
+        number: cython.longlong
+        row: StreamRow
+        for number in range(self.used):
+            row = row_of(self, number)
+            if row.state == ACCEPTED:
+                self.end(row)
+
+    def end(self, row: StreamRow) -> None:
+        minute: MinuteRow = self.minute_at(row, row.last_ns)
+        self.judge_to(row, minute, row.top)
+        self.close_cluster(row, minute)
+
+    def expire(self, before_ns: int) -> list[int]:
+        """Free the streams without a packet since `before_ns`: their ids, which may be used again.
+
+        A stream whose end adds counts, or that has counts not harvested yet, waits for a later call.
+        Candidates go without a word.
+        """
+        freed: list[int] = []
+        number: cython.longlong
+        row: StreamRow
+        before: cython.longlong = before_ns
+        for number in range(self.used):
+            row = row_of(self, number)
+            if row.state == FREE or row.last_ns >= before:
+                continue
+            if row.state == ACCEPTED:
+                self.end(row)
+                if self.holds(half(row, 0)) or self.holds(half(row, 1)):
+                    continue
+                freed.append(number)
+            self.remove(number)
+        return freed
+
+    # --- results
+
+    def harvest(self, stream: int, minute_start_ns: int) -> StreamMinute:
+        """What the stream counted in that minute; its counters start at 0 again."""
+        row: StreamRow = self.known(stream)
+        return self.take(stream, row, half(row, self.is_odd(minute_start_ns)), minute_start_ns)
+
+    def is_odd(self, minute_start_ns: cython.longlong) -> cython.int:
+        return (minute_start_ns // self.minute_ns) & 1
+
+    def holds(self, minute: MinuteRow) -> cython.int:
+        """Has anything been counted there? No other counter is without one of these."""
+        return (
+            minute.packets > 0
+            or minute.judged > 0
+            or minute.unknown > 0
+            or minute.gap_packets > 0
+            or minute.bursts > 0
+        )
+
+    def take(
+        self, number: cython.longlong, row: StreamRow, minute: MinuteRow, minute_start_ns: cython.longlong
+    ) -> StreamMinute:
+        its: StreamMinute = self.described(number, row, minute_start_ns)
+        its.packets = minute.packets
+        its.bytes = minute.bytes
+        its.judged = minute.judged
+        its.gap_packets = minute.gap_packets
+        its.jitter_sum_us = minute.jitter_sum_us
+        its.jitter_count = minute.jitter_count
+        its.jitter_max_us = minute.jitter_max_us
+        its.gaps = minute.lost
+        its.unknown = minute.unknown
+        its.duplicates = minute.duplicates
+        its.reordered = minute.reordered
+        its.discarded = minute.discarded
+        its.loss_runs = minute.loss_runs
+        its.burst_packets = minute.burst_packets
+        its.burst_lost = minute.burst_lost
+        its.gap_lost = minute.gap_lost
+        its.bursts = minute.bursts
+        if cython.compiled:
+            memset(minute, 0, MINUTE_BYTES)  # type: ignore[name-defined]
+        else:
+            clear(minute)
+        return its
+
+    def harvest_all(self, minute_start_ns: int) -> list[StreamMinute]:
+        """Every stream that counted anything in that minute.
+
+        What a candidate counted moves on to the next minute: it counts once the stream is accepted.
+        """
+        result: list[StreamMinute] = []
+        start_ns: cython.longlong = minute_start_ns
+        number: cython.longlong
+        row: StreamRow
+        here: MinuteRow
+        odd: cython.int = self.is_odd(minute_start_ns)
+        for number in range(self.used):
+            row = row_of(self, number)
+            if row.state == FREE:
+                continue
+            here = half(row, odd)
+            if row.state == ACCEPTED:
+                if self.holds(here):
+                    result.append(self.take(number, row, here, start_ns))
+            elif here.packets > 0:
+                self.move_on(here, half(row, 1 - odd))
+        return result
+
+    def move_on(self, here: MinuteRow, there: MinuteRow) -> None:
+        """All that a candidate counts; it may do so for hours, so that 32 bits may not do."""
+        packets: cython.longlong = there.packets
+        duplicates: cython.longlong = there.duplicates
+        there.packets = min(packets + here.packets, MASK32)
+        there.duplicates = min(duplicates + here.duplicates, MASK32)
+        there.bytes += here.bytes
+        here.packets = 0
+        here.duplicates = 0
+        here.bytes = 0
+
+    def close(self, minute_start_ns: int, end_ns: int) -> list[StreamMinute]:
+        """`harvest_all` of a minute that ended at `end_ns`; a late frame of it counts in the next one."""
+        self.flush(end_ns)
+        harvest = self.harvest_all(minute_start_ns)
+        self.closed_ns = end_ns
+        return harvest
+
+    def counted(self, stream: int, sequence: int) -> tuple[int, int, int, int] | None:
+        """The stream as seen here up to the number nearest to its newest whose low 16 bits are `sequence`.
+
+        (epoch, expected, received, unknown): RFC 3550 A.3 (duplicates count as received), and how many
+        numbers so far the capture may itself have missed. A new epoch is a new count from its own base.
+        None: that number is ahead, from before the epoch, or more than 64 numbers back.
+        """
+        row: StreamRow = self.known(stream)
+        number: cython.longlong
+        cell: cython.uint
+        top: cython.longlong = row.top
+        back: cython.longlong = (top - sequence) & 0xFFFF
+        if back > WINDOW or top - back < row.base:
+            return None
+        received: cython.longlong = row.received
+        unknown: cython.longlong = row.unknown
+        for number in range(top - back + 1, top + 1):
+            cell = row.window[number & (WINDOW - 1)]
+            received -= cell & CELL_COUNT
+            if cell & CELL_UNKNOWN and not cell & CELL_COUNT:
+                unknown -= 1
+        return row.epoch, top - back - row.base + 1, received, unknown

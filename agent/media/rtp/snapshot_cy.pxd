@@ -1,0 +1,6 @@
+from agent.media.rtp.stream_table_cy cimport *
+
+cdef enum:
+    CELL_COUNT = 7
+    CELL_DISCARDED = 8
+    CELL_UNKNOWN = 16

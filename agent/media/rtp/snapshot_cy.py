@@ -1,0 +1,260 @@
+# cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
+"""The accepted streams of a table as bytes, for checkpoints, and back.
+
+Column by column, a column being one field of every row: the least value, the width in bytes (0, 1, 2, 4 or
+8) of what the greatest exceeds it by, then that difference for every stream. Most columns differ little from
+stream to stream, so a row of 640 bytes takes some 80. Of the window only which numbers were not seen,
+discarded or unknown is kept; candidates are not: a stream that begins during a restart is accepted again by
+its next two packets.
+"""
+# ruff: noqa: F403, F405 -- the layout of a row comes whole, as the compiler takes it from the .pxd
+
+from __future__ import annotations
+
+import struct
+from array import array
+from functools import cache
+from typing import Literal
+
+from agent.media.rtp.stream_table_cy import Table
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+if not cython.compiled:  # snapshot_cy.pxd holds the same values for the compiler
+    from agent.media.rtp.stream_row import StreamRow
+    from agent.media.rtp.stream_table_cy import *
+
+    CELL_COUNT, CELL_DISCARDED, CELL_UNKNOWN = 7, 8, 16
+
+VERSION = 2
+_HEAD = struct.Struct("<4sHIqq")  # magic, version, rows, minute length, end of the closed minutes
+_COLUMN = struct.Struct("<qB")
+_MAGIC = b"SBCW"
+_MINUTES = ("even", "odd")
+_LEFT_OUT = {"state", "scale", "settled", "queue", "window"}  # follow from others, or are a candidate's
+# What is kept as its distance from another field.
+_BEFORE = {"ref_ns": "last_ns", "infer_ns": "last_ns", "received": "top"}
+# What another field being 0 makes meaningless is kept as 0.
+_WHILE = {"infer_ns": "infer_count", "infer_ts": "infer_count", "bad_seq": "stray", "bad_cell": "stray"}
+_CODES: dict[int, Literal["B", "H", "I", "q"]] = {
+    1: "B",
+    2: "H",
+    4: "I",
+    8: "q",
+}  # a field by its size; doubles as their bits
+_WIDTHS = {0: "", 1: "B", 2: "H", 4: "I", 8: "Q"}
+
+
+@cache
+def _places() -> dict[str, tuple[int, int]]:
+    """Offset and size of every field that is kept, those of minutes among them."""
+    from ctypes import sizeof  # which a replay starts without
+
+    from agent.media.rtp.stream_row import MinuteRow, StreamRow
+
+    found: dict[str, tuple[int, int]] = {}
+    for name, kind, *_ in StreamRow._fields_:
+        offset = getattr(StreamRow, name).offset
+        if name in _MINUTES:
+            for its, size, *_ in MinuteRow._fields_:
+                found[f"{name}.{its}"] = (offset + getattr(MinuteRow, its).offset, sizeof(size))
+        elif name not in _LEFT_OUT:
+            found[name] = (offset, sizeof(kind))
+    return found
+
+
+# The window: three marks of two times 32 cells.
+_MARKS = [(first, which) for which in (CELL_COUNT, CELL_DISCARDED, CELL_UNKNOWN) for first in (0, 32)]
+
+
+def save(table: Table) -> bytes:
+    rows = array("q", table.live_streams())
+    numbers, others = array("q", rows), array("q", rows)
+    out = bytearray(_HEAD.pack(_MAGIC, VERSION, len(rows), table.minute_ns, table.closed_ns))
+    _pack(out, numbers)
+    for name in _places():
+        _read(table, rows, name, numbers)
+        if name in _WHILE:
+            _read(table, rows, _WHILE[name], others)
+            _blank(numbers, others)
+        if name in _BEFORE:
+            _read(table, rows, _BEFORE[name], others)
+            _differ(numbers, others)
+        _pack(out, numbers)
+    for mark in _MARKS:
+        _marks(table, rows, *mark, numbers)
+        _pack(out, numbers)
+    return bytes(out)
+
+
+def restore(table: Table, data: bytes) -> int:
+    """Fill an empty table: how many bytes of `data` were read. Streams keep their ids.
+
+    Raises:
+        ValueError: not a snapshot of this version, of another minute length, or more than the table holds.
+    """
+    try:
+        magic, version, count, minute_ns, closed_ns = _HEAD.unpack_from(data)
+    except struct.error as error:
+        raise ValueError("snapshot too short") from error
+    if (magic, version, minute_ns) != (_MAGIC, VERSION, table.minute_ns):
+        raise ValueError("snapshot of another version")
+    if table.used:
+        raise ValueError("table not empty")
+    if count > table.max_streams:
+        raise ValueError("snapshot of a larger table")
+    rows, at = _unpack(data, _HEAD.size, count)
+    if count and (min(rows) < 0 or max(rows) >= table.max_streams or len(set(rows)) != count):
+        raise ValueError("snapshot of a larger table")
+    used = max(rows, default=-1) + 1
+    others: dict[str, list[int]] = {}
+    for name, (_, size) in _places().items():
+        numbers, at = _unpack(data, at, count)
+        if name in _BEFORE:
+            numbers = [other - number for number, other in zip(numbers, others[_BEFORE[name]], strict=True)]
+        if name in _BEFORE.values():
+            others[name] = numbers
+        filled = array(_CODES[size], bytes(size * used))
+        try:
+            for place, number in zip(rows, numbers, strict=True):
+                filled[place] = number
+        except OverflowError as error:
+            raise ValueError(f"snapshot holds no {name}") from error
+        _field(table, name, used)[:] = memoryview(filled)
+    for first, which in _MARKS:
+        numbers, at = _unpack(data, at, count)
+        _mark(table, rows, numbers, first, which)
+    for number in rows:
+        table.revive(number)
+    table.closed_ns = closed_ns
+    table.rebuild(used)
+    return at
+
+
+def _field(table: Table, name: str, used: int) -> memoryview:
+    """One field of the first `used` rows."""
+    offset, size = _places()[name]
+    stride = ROW_BYTES // size
+    field: memoryview = memoryview(table.memory).cast(_CODES[size])[offset // size : used * stride : stride]
+    return field
+
+
+def _read(table: Table, rows: cython.longlong[::1], name: str, numbers: cython.longlong[::1]) -> None:
+    """One field of these rows."""
+    place, size = _places()[name]
+    at: cython.longlong
+    first: cython.longlong = place // size
+    stride: cython.longlong = ROW_BYTES // size
+    memory = memoryview(table.memory)
+    if size == 8:
+        words: cython.longlong[::1] = memory.cast("q")
+        for at in range(len(rows)):
+            numbers[at] = words[rows[at] * stride + first]
+    elif size == 4:
+        halves: cython.uint[::1] = memory.cast("I")
+        for at in range(len(rows)):
+            numbers[at] = halves[rows[at] * stride + first]
+    elif size == 2:
+        quarters: cython.ushort[::1] = memory.cast("H")
+        for at in range(len(rows)):
+            numbers[at] = quarters[rows[at] * stride + first]
+    else:
+        octets: cython.uchar[::1] = memory
+        for at in range(len(rows)):
+            numbers[at] = octets[rows[at] * stride + first]
+
+
+def _blank(numbers: cython.longlong[::1], others: cython.longlong[::1]) -> None:
+    at: cython.longlong
+    for at in range(len(numbers)):
+        if others[at] == 0:
+            numbers[at] = 0
+
+
+def _differ(numbers: cython.longlong[::1], others: cython.longlong[::1]) -> None:
+    at: cython.longlong
+    for at in range(len(numbers)):
+        numbers[at] = others[at] - numbers[at]
+
+
+def _pack(out: bytearray, numbers: cython.longlong[::1]) -> None:
+    at: cython.longlong
+    place: cython.longlong
+    number: cython.longlong
+    count: cython.longlong = len(numbers)
+    least: cython.longlong = numbers[0] if count else 0
+    most: cython.longlong = least
+    for at in range(count):
+        number = numbers[at]
+        if number < least:
+            least = number
+        if number > most:
+            most = number
+    needed: int = (int(most) - int(least)).bit_length()
+    width: cython.longlong = next(width for width in _WIDTHS if needed <= 8 * width)
+    out += _COLUMN.pack(least, width)
+    if width == 0:
+        return
+    body = bytearray(width * count)
+    octets: cython.uchar[::1] = body
+    for at in range(count):
+        number = numbers[at] - least
+        for place in range(width):
+            octets[at * width + place] = (number >> 8 * place) & 255
+    out += body
+
+
+def _unpack(data: bytes, at: int, count: int) -> tuple[list[int], int]:
+    """A column, and where the next begins."""
+    if at + _COLUMN.size > len(data):
+        raise ValueError("snapshot too short")
+    least, width = _COLUMN.unpack_from(data, at)
+    at += _COLUMN.size
+    if width not in _WIDTHS or at + width * count > len(data):
+        raise ValueError("snapshot too short")
+    if width == 0:
+        return [least] * count, at
+    body = struct.unpack_from(f"<{count}{_WIDTHS[width]}", data, at)
+    return [least + number for number in body], at + width * count
+
+
+def _marks(
+    table: Table,
+    rows: cython.longlong[::1],
+    first: cython.longlong,
+    which: cython.uint,
+    masks: cython.longlong[::1],
+) -> None:
+    """For each row a mask of those of its 32 cells from `first` on that have any of the bits `which`.
+
+    Where these are receptions, of those that have none: most are received.
+    """
+    row: StreamRow
+    at: cython.longlong
+    place: cython.longlong
+    mask: cython.longlong
+    bit: cython.longlong = 1
+    for at in range(len(rows)):
+        row = row_of(table, rows[at])
+        mask = 0
+        for place in range(32):
+            if (row.window[first + place] & which != 0) != (which == CELL_COUNT):
+                mask |= bit << place
+        masks[at] = mask
+
+
+def _mark(
+    table: Table, rows: list[int], masks: list[int], first: cython.longlong, which: cython.uint
+) -> None:
+    row: StreamRow
+    at: cython.longlong
+    mask: cython.longlong
+    bit: cython.uint = 1 if which == CELL_COUNT else which
+    for number, mask in zip(rows, masks, strict=True):
+        row = row_of(table, number)
+        for at in range(32):
+            if ((mask >> at) & 1 != 0) != (which == CELL_COUNT):
+                row.window[first + at] |= bit

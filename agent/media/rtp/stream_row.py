@@ -1,0 +1,102 @@
+"""The layout of a stream's row: for code that runs uncompiled, and for snapshots. table_cy.pxd has it in C.
+
+A row is ten cache lines of 64 bytes, of which a packet touches four: the first two, the third or the fifth
+for its minute's counters, and one of its window. Accesses to its fields are not checked in C, so no index
+into `window` may come from elsewhere than a mask. Where one packet may add more than 1 (bytes, numbers
+skipped) a counter has 64 bits; where it adds 1, 32 bits are a minute of 71 million packets a second.
+"""
+
+from __future__ import annotations
+
+from ctypes import (
+    Structure,
+    addressof,
+    c_double,
+    c_int64,
+    c_uint8,
+    c_uint16,
+    c_uint32,
+    c_uint64,
+    memset,
+    sizeof,
+)
+
+
+class MinuteRow(Structure):
+    """What a stream counts in one minute; see `minute_cy.COUNTERS`."""
+
+    _fields_ = (
+        ("bytes", c_int64),
+        ("judged", c_int64),
+        ("jitter_sum_us", c_double),
+        ("jitter_max_us", c_double),
+        ("packets", c_uint32),
+        ("gap_packets", c_uint32),
+        ("jitter_count", c_uint32),
+        # What few packets touch.
+        ("duplicates", c_uint32),
+        ("lost", c_int64),
+        ("unknown", c_int64),
+        ("burst_packets", c_int64),
+        ("burst_lost", c_int64),
+        ("reordered", c_uint32),
+        ("discarded", c_uint32),
+        ("loss_runs", c_uint32),
+        ("gap_lost", c_uint32),
+        ("bursts", c_uint32),
+    )
+
+
+class StreamRow(Structure):
+    """All that the loop knows of a stream. Times are ns, delays us."""
+
+    _fields_ = (
+        ("src_hi", c_uint64),
+        ("src_lo", c_uint64),
+        ("dst_hi", c_uint64),
+        ("dst_lo", c_uint64),
+        ("sockets", c_uint64),  # SSRC << 32 | source port << 16 | destination port
+        ("last_ns", c_int64),  # the newest packet
+        ("top", c_int64),  # the highest number, extended (RFC 3550 A.1)
+        ("state", c_uint8),  # FREE, CANDIDATE, ACCEPTED
+        ("unjudged", c_uint8),  # how many of the newest numbers are still to be judged
+        ("since", c_uint8),  # numbers received since the last one lost, no further than Gmin
+        ("payload_type", c_uint8),  # the newest that is neither event nor comfort noise
+        ("settled", c_uint8),  # `codec` is what the payload map has for `payload_type`
+        ("referenced", c_uint8),  # `ref_ns` and `ref_ts` are the packet that jitter is reckoned from
+        ("votes", c_uint8),  # for `step`
+        ("late_run", c_uint8),  # packets in a row too late for the modelled jitter buffer
+        # The second line.
+        ("first_ns", c_int64),
+        ("received", c_int64),  # in this epoch
+        ("ref_ns", c_int64),
+        ("jitter_us", c_double),  # RFC 3550 A.8's J
+        ("excess_us", c_double),  # delay above the jitter buffer's baseline
+        ("scale", c_double),  # us in a thousand-millionth of a tick: 1e-3 / clock rate
+        ("ref_ts", c_uint32),
+        ("codec", c_uint32),  # clock rate << 8 | kind; 0: unknown
+        ("step", c_uint32),  # the timestamp's usual one from packet to packet; 0: unknown
+        ("bad_seq", c_uint16),  # A.1's bad_seq
+        ("stray", c_uint8),  # NONE, STRAY: `bad_seq` is set, REBASE: the next packet begins a new count
+        ("infer_count", c_uint8),
+        # The third and fourth.
+        ("even", MinuteRow),  # two minutes are open at once
+        ("unknown", c_int64),  # numbers of this epoch that the capture may itself have missed
+        ("cluster", c_int64),  # numbers lost since the last gap (RFC 3611 4.7.2) ...
+        ("cluster_received", c_uint32),  # ... and received between them
+        ("epoch", c_uint32),
+        # The fifth and sixth.
+        ("odd", MinuteRow),
+        ("infer_ns", c_int64),
+        ("infer_ts", c_uint32),
+        ("bad_cell", c_uint32),  # of the packet before `bad_seq`
+        ("queue", c_uint32),  # a candidate's place in the queue, modulo 2**32
+        ("map", c_uint16),
+        ("base", c_uint16),  # the first number of this epoch
+        # And four more.
+        ("window", c_uint32 * 64),  # a cell for each of the newest numbers (loss_cy)
+    )
+
+
+def clear(record: Structure) -> None:
+    memset(addressof(record), 0, sizeof(record))

@@ -1,0 +1,255 @@
+"""Several loops as one: a lane for each thread that takes frames off a ring.
+
+A thread holds its lane's turn while it sifts a batch: RTP is finished in the lane's own loop, the rest goes
+to the engine. The engine takes the turn for what must not meet a packet half counted (a harvest, a rebase),
+and never for long; single words of a row are read without. The kernel gives both ways of a flow to one lane,
+so a stream is always of one loop: its id is its row there times the number of lanes, plus the lane.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from threading import Condition
+
+from agent.media.rtp.loop_cy import STOP_DUE, STOP_END, Loop
+from agent.model.stream_minute_cy import StreamMinute
+from agent.wire.frame import Batch
+
+Lock = Condition
+OPEN_MINUTES = 2  # a loop has counters for so many: what comes later waits for a close
+
+
+class RtpWorkers:
+    """What the engine asks of a loop, of all lanes. `made` gives a loop, `turns` has one a thread."""
+
+    def __init__(self, made: Callable[[], Loop], turns: Sequence[Lock]) -> None:
+        self._made = made
+        self._turns = list(turns)
+        self._loops = [made() for _ in turns]
+        self._saved = len(turns)  # lanes of the newest snapshot, taken or restored
+        # A lane's new streams: (first packet, id, whether probation dropped nothing of it)
+        self._begun: list[deque[tuple[int, int, bool]]] = [deque() for _ in turns]
+        self._maps: list[tuple[int, ...]] = []
+        self._map_ids: dict[tuple[int, ...], int] = {}
+
+    # -- the thread of a lane, its turn taken
+
+    def sift(self, lane: int, batch: Batch, position: int = 0) -> tuple[Batch, int]:
+        """Finish the RTP of `batch` from `position` on: a copy of what is left, and how far that went.
+
+        If not to the end, the frame there is of a minute for which an open one must close first.
+        """
+        loop = self._loops[lane]
+        losses = [] if position else batch.losses
+        for loss in losses:
+            loop.lose(loss.start_ns, loss.end_ns)
+        until_ns = loop.closed_ns + OPEN_MINUTES * loop.minute_ns
+        kept = 0
+        while True:
+            kept = loop.sift(batch.data, batch.index, position, kept, until_ns)
+            position = int(loop.position)
+            self._begun[lane].extend(
+                (loop.first_ns(row), row * len(self._loops) + lane, clean) for row, clean in loop.begun()
+            )
+            if loop.stopped in (STOP_END, STOP_DUE):
+                rest = batch.copy(kept)
+                rest.losses = losses
+                return rest, position
+
+    # -- the engine: streams by their id
+
+    def begun(self, until_ns: int) -> Iterator[tuple[int, bool]]:
+        """Streams that began by then and were not told before: (id, whether probation dropped nothing of it).
+
+        A lane is ahead of the engine: a stream must not be met before the SDP that came before it.
+        """
+        for begun in self._begun:
+            while begun and begun[0][0] <= until_ns:
+                _, stream, clean = begun.popleft()
+                yield stream, clean
+
+    def _at(self, stream: int) -> tuple[Loop, int]:
+        row, lane = divmod(stream, len(self._loops))
+        return self._loops[lane], row
+
+    def _turn(self, stream: int) -> Lock:
+        return self._turns[stream % len(self._loops)]
+
+    def key(self, stream: int) -> tuple[str, int, str, int, int]:
+        loop, row = self._at(stream)
+        return loop.key(row)
+
+    def first_ns(self, stream: int) -> int:
+        loop, row = self._at(stream)
+        return loop.first_ns(row)
+
+    def last_ns(self, stream: int) -> int:
+        loop, row = self._at(stream)
+        return loop.last_ns(row)
+
+    def payload_type(self, stream: int) -> int:
+        loop, row = self._at(stream)
+        return loop.payload_type(row)
+
+    def silent(self, stream: int, minute_start_ns: int) -> StreamMinute:
+        loop, row = self._at(stream)
+        its = loop.silent(row, minute_start_ns)
+        its.id = stream
+        return its
+
+    def counted(self, stream: int, sequence: int) -> tuple[int, int, int, int] | None:
+        loop, row = self._at(stream)
+        with self._turn(stream):
+            return loop.counted(row, sequence)
+
+    def rebase(self, stream: int) -> None:
+        loop, row = self._at(stream)
+        with self._turn(stream):
+            loop.rebase(row)
+
+    def payload_map(self, rows: dict[int, tuple[int, int]]) -> int:
+        """Loops number their maps as these were made or restored: a number of ours stands for one of each."""
+        numbers = tuple(loop.payload_map(rows) for loop in self._loops)
+        known = self._map_ids.setdefault(numbers, len(self._maps))
+        if known == len(self._maps):
+            self._maps.append(numbers)
+        return known
+
+    def set_map(self, stream: int, map_id: int) -> None:
+        loop, row = self._at(stream)
+        with self._turn(stream):
+            loop.set_map(row, self._maps[map_id][stream % len(self._loops)])
+
+    def harvest(self, stream: int, minute_start_ns: int) -> StreamMinute:
+        loop, row = self._at(stream)
+        with self._turn(stream):
+            its = loop.harvest(row, minute_start_ns)
+        its.id = stream
+        return its
+
+    # -- the engine: all streams, lane by lane
+
+    def _each(self) -> Iterator[tuple[int, Loop]]:
+        for lane, (turn, loop) in enumerate(zip(self._turns, self._loops, strict=True)):
+            with turn:
+                yield lane, loop
+
+    def _ids(self, lane: int, rows: list[int]) -> list[int]:
+        return [row * len(self._loops) + lane for row in rows]
+
+    def live_streams(self) -> list[int]:
+        return [stream for lane, loop in self._each() for stream in self._ids(lane, loop.live_streams())]
+
+    def flush(self, before_ns: int) -> None:
+        for _, loop in self._each():
+            loop.flush(before_ns)
+
+    def finish(self) -> None:
+        for _, loop in self._each():
+            loop.finish()
+
+    def expire(self, before_ns: int) -> list[int]:
+        return [stream for lane, loop in self._each() for stream in self._ids(lane, loop.expire(before_ns))]
+
+    def lose(self, start_ns: int, end_ns: int) -> None:
+        for _, loop in self._each():
+            loop.lose(start_ns, end_ns)
+
+    def shift(self, shift_ns: int) -> None:
+        for _, loop in self._each():
+            loop.shift(shift_ns)
+
+    def harvest_all(self, minute_start_ns: int) -> list[StreamMinute]:
+        harvest: list[StreamMinute] = []
+        for lane, loop in self._each():
+            harvest += self._numbered(lane, loop.harvest_all(minute_start_ns))
+        return harvest
+
+    def close(self, minute_start_ns: int, end_ns: int) -> list[StreamMinute]:
+        harvest: list[StreamMinute] = []
+        for lane, loop in self._each():
+            harvest += self._numbered(lane, loop.close(minute_start_ns, end_ns))
+            self._turns[lane].notify_all()  # a minute is free
+        return harvest
+
+    def _numbered(self, lane: int, harvest: list[StreamMinute]) -> list[StreamMinute]:
+        """A loop's rows as ids."""
+        lanes = len(self._loops)
+        if lanes > 1:
+            for its in harvest:
+                its.id = its.id * lanes + lane
+        return harvest
+
+    # -- sums
+
+    @property
+    def closed_ns(self) -> int:
+        return int(self._loops[0].closed_ns)
+
+    @closed_ns.setter
+    def closed_ns(self, closed_ns: int) -> None:
+        for lane, loop in self._each():
+            loop.closed_ns = closed_ns
+            self._turns[lane].notify_all()
+
+    @property
+    def newest_ns(self) -> int:
+        """Every lane has seen all that came before this."""
+        return int(min(loop.newest_ns for loop in self._loops))
+
+    @property
+    def late_frames(self) -> int:
+        return sum(int(loop.late_frames) for loop in self._loops)
+
+    @property
+    def duplicate_frames(self) -> int:
+        return sum(int(loop.duplicate_frames) for loop in self._loops)
+
+    @property
+    def refused(self) -> int:
+        return sum(int(loop.refused) for loop in self._loops)
+
+    @property
+    def evicted(self) -> int:
+        return sum(int(loop.evicted) for loop in self._loops)
+
+    def rejects(self) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for loop in self._loops:
+            total.update(loop.rejects())
+        return total
+
+    # -- checkpoints
+
+    def save(self) -> bytes:
+        """Every lane's snapshot, each behind its length."""
+        self._saved = len(self._loops)
+        parts = [loop.save() for _, loop in self._each()]
+        return struct.pack("<B", len(parts)) + b"".join(struct.pack("<I", len(part)) + part for part in parts)
+
+    def restore(self, data: bytes) -> None:
+        """Go on where the lanes of `save` were, were there more or fewer; before any frame.
+
+        What a lane held that no thread serves any more stays until it expires. Raises ValueError.
+        """
+        try:
+            (count,) = struct.unpack_from("<B", data)
+            at = 1
+            while len(self._loops) < count:
+                self._loops.append(self._made())
+                self._turns.append(Lock())
+                self._begun.append(deque())
+            for loop in self._loops[:count]:
+                (size,) = struct.unpack_from("<I", data, at)
+                loop.restore(data[at + 4 : at + 4 + size])
+                at += 4 + size
+        except struct.error as error:
+            raise ValueError("snapshot too short") from error
+        self._saved = count
+
+    def renumber(self, stream: int) -> int:
+        """The id here of what had the id `stream` where the snapshot was taken."""
+        row, lane = divmod(stream, self._saved)
+        return row * len(self._loops) + lane

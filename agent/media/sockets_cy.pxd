@@ -1,0 +1,35 @@
+cimport cython
+from agent.model.call_cy cimport Leg
+from agent.wire.sdp.session_cy cimport MediaDescription, Session
+
+@cython.final
+cdef class SocketOwner:
+    cdef readonly Leg leg
+    cdef readonly tuple rtp
+    cdef readonly list media
+
+@cython.final
+cdef class Description:
+    cdef readonly list ours, far
+
+@cython.final
+cdef class MediaSockets:
+    cdef object _sides
+    cdef dict _public, _ours, _far, _by_leg
+    cdef readonly dict descriptions
+
+    cpdef list describe(self, Leg leg, Session session, str passage)
+    cdef dict _claims(self, Leg leg, list[MediaDescription] medias, Session session)
+    cdef object _withdraw(self, tuple socket, Leg leg)
+    cdef bint _is_far_end_of(self, tuple socket, Leg leg) except -1
+    cdef list _sockets(self, MediaDescription media)
+    cdef str _on_wire(self, str address)
+    cpdef bint may_send(self, list[MediaDescription] medias, str address) except -1
+    cdef bint _may_be(self, str named, str address) except -1
+    cpdef object withdraw(self, Leg leg, MediaDescription media)
+    cpdef object find(self, tuple src, tuple dst)
+    cpdef list release(self, Leg leg)
+
+cdef tuple _group_of(MediaDescription media, Session session)
+cdef object _claim(dict claims, Leg leg, tuple socket, tuple rtp, MediaDescription media)
+cdef bint _is_held(list[MediaDescription] medias) except -1

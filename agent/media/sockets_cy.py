@@ -1,0 +1,251 @@
+# cython: language_level=3
+"""Offer and answer (RFC 3264): which leg a media socket belongs to.
+
+Media belongs to the leg whose SDP named the vc-side socket; the far end's own socket is the second choice,
+because behind NAT it is not where packets come from. A claim holds until another SDP of the vc names the
+socket, or until the leg is released. An m-line with port 0 (RFC 3264 6) or without RTP claims nothing, nor
+does an SDP between two parts of the vc: what the vc shows outside is what counts.
+"""
+
+from __future__ import annotations
+
+from agent.model.call_cy import Leg, Passage
+from agent.model.sides import Sides, Socket
+from agent.wire.sdp.session_cy import MediaDescription, Session
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+
+class SocketOwner:
+    """A socket that an SDP of `leg` named; `rtp` is the RTP socket that it serves (itself, or its RTCP's)."""
+
+    def __init__(self, leg: Leg, rtp: Socket, media: MediaDescription) -> None:
+        self.leg = leg
+        self.rtp = rtp
+        self.media = [media]  # several m-lines share it under BUNDLE (RFC 8843)
+
+    @property
+    def encrypted(self) -> bool:
+        return any(media.encrypted for media in self.media)
+
+
+class Description:
+    """The last SDP of each end of a leg."""
+
+    def __init__(self) -> None:
+        self.ours: list[MediaDescription] = []
+        self.far: list[MediaDescription] = []
+
+
+class MediaSockets:
+    """Sockets to claims. Bounded by the legs alive, each with at most `MAX_SOCKETS`."""
+
+    def __init__(self, sides: Sides) -> None:
+        self._sides = sides
+        self._public = sides.public
+        self._ours: dict[Socket, SocketOwner] = {}
+        self._far: dict[Socket, SocketOwner] = {}
+        self._by_leg: dict[Leg, dict[Socket, None]] = {}  # oldest first
+        self.descriptions: dict[Leg, Description] = {}
+
+    def describe(self, leg: Leg, session: Session, passage: Passage) -> list[Socket]:
+        """An SDP passed on `leg`; the sockets that it claims now."""
+        ours = passage == "away"
+        one: MediaDescription
+        media: list[MediaDescription] = []
+        for one in session.media:
+            if one.is_rtp and one.port:
+                media.append(one)
+        description: Description | None = self.descriptions.get(leg)
+        if description is None:
+            description = self.descriptions[leg] = Description()
+        if ours:
+            description.ours = media
+        else:
+            description.far = media
+        leg.held = _is_held(description.ours) or _is_held(description.far)
+        if passage == "internal" and self._sides.known:
+            return []
+        table = self._ours if ours else self._far
+        held: dict[Socket, None] | None = self._by_leg.get(leg)
+        if held is None:
+            held = self._by_leg[leg] = {}
+        taken = []
+        for socket, claim in self._claims(leg, media, session).items():
+            if ours and self._is_far_end_of(socket, leg):
+                continue  # a proxy that left the SDP alone: the socket is an endpoint's, not the vc's
+            if socket not in held and len(held) >= MAX_SOCKETS:
+                self._withdraw(next(iter(held)), leg)  # a re-INVITE that moves ports leaves the old ones
+            table[socket] = claim
+            held[socket] = None
+            taken.append(socket)
+        return taken
+
+    def _claims(
+        self, leg: Leg, medias: list[MediaDescription], session: Session
+    ) -> dict[Socket, SocketOwner]:
+        """Sockets to what they claim. RTP before RTCP: a port that one m-line names is not another's RTCP."""
+        claims: dict[Socket, SocketOwner] = {}
+        others: list[tuple[Socket, Socket, MediaDescription]] = []
+        media: MediaDescription
+        socket: Socket
+        rtp: Socket
+        for media in medias:
+            for socket, rtp in self._sockets(media):
+                if socket is rtp or socket == rtp:
+                    _claim(claims, leg, socket, rtp, media)
+                else:
+                    others.append((socket, rtp, media))
+        for socket, rtp, media in others:
+            _claim(claims, leg, socket, rtp, media)
+        for media in session.media if session.bundles else ():
+            # RFC 8843 6: an m-line of port 0 in a group is bundle-only, its media uses the group's socket.
+            if media.port or not media.is_rtp or not media.mid:
+                continue
+            group = _group_of(media, session)
+            for claim in claims.values():
+                for other in claim.media:
+                    if other.mid in group:
+                        claim.media.append(media)
+                        break
+        return claims
+
+    def _withdraw(self, socket: Socket, leg: Leg) -> None:
+        self._by_leg.get(leg, {}).pop(socket, None)
+        for table in (self._ours, self._far):
+            claim = table.get(socket)
+            if claim is not None and claim.leg is leg:
+                del table[socket]
+
+    def _is_far_end_of(self, socket: Socket, leg: Leg) -> cython.bint:
+        claim: SocketOwner | None = self._far.get(socket)
+        if claim is None or claim.leg is leg:
+            return False
+        return claim.leg.call is leg.call or not self._sides.is_vc(socket[0])
+
+    def _sockets(self, media: MediaDescription) -> list[tuple[Socket, Socket]]:
+        """(socket, RTP socket that it serves) of an m-line: RTP, RTCP (RFC 3605, 5761), ICE candidates."""
+        address = self._on_wire(media.address)
+        rtp = (address, media.port)
+        rows = [(rtp, rtp)]
+        if media.port_count > 1 or not media.port:
+            rows = [((address, port), (address, port)) for _, port in media.sockets]
+        if not media.rtcp_mux or media.rtcp_port != media.port:
+            rtcp_address = self._on_wire(media.rtcp_address) if media.rtcp_address else address
+            rows.append(((rtcp_address, media.rtcp_port), rtp))
+        for candidate_address, port, component, _ in media.candidates:
+            socket = (self._on_wire(candidate_address), port)
+            if component == 1:
+                rows.append((socket, socket))
+            else:
+                rows.append((socket, rtp))
+        return rows
+
+    def _on_wire(self, address: str) -> str:
+        """The address that frames carry where SDP names `address`."""
+        return self._public.get(address, address)
+
+    def serving(self, socket: Socket) -> Socket | None:
+        """The RTP socket whose RTCP uses `socket`, whoever named it; None where no SDP says."""
+        claim = self._ours.get(socket) or self._far.get(socket)
+        return claim.rtp if claim else None
+
+    def may_send(self, medias: list[MediaDescription], address: str) -> cython.bint:
+        """Whether media described so may come from `address`."""
+        media: MediaDescription
+        for media in medias:
+            if self._may_be(media.address, address):
+                return True
+            for candidate in media.candidates:
+                if self._may_be(candidate.address, address):
+                    return True
+        return not medias
+
+    def _may_be(self, named: str, address: str) -> cython.bint:
+        """Whether an SDP that names `named` may mean `address`: a host name (RFC 8866 5.7), 0.0.0.0, which
+        says hold, and no address at all tell nothing."""
+        named = self._on_wire(named)
+        if named == address or named in ("0.0.0.0", "::"):
+            return True
+        return ":" not in named and not named.replace(".", "").isdigit()
+
+    def withdraw(self, leg: Leg, media: MediaDescription) -> None:
+        """The sockets of `media` carry something else than RTP now (T.38): they are no claim of `leg`'s."""
+        for socket in {socket for row in self._sockets(media) for socket in row}:
+            self._withdraw(socket, leg)
+
+    def find(self, src: Socket, dst: Socket) -> tuple[SocketOwner, bool | None] | None:
+        """The claim under which packets from src to dst fall, and whether they go towards the vc.
+
+        None where no SDP named either end, or where the vc stands at both.
+        """
+        claim: SocketOwner | None
+        at_dst: SocketOwner | None = self._ours.get(dst)
+        at_src: SocketOwner | None = self._ours.get(src)
+        if at_dst and at_src:
+            return None
+        if (at_dst or at_src) and self._sides.is_vc(src[0]) and self._sides.is_vc(dst[0]):
+            return None  # from one part of the vc to another, which need not have named its socket
+        if at_dst:
+            return at_dst, True
+        if at_src:
+            return at_src, False
+        if self._sides.known:
+            if self._sides.is_vc(src[0]) == self._sides.is_vc(dst[0]):
+                return None  # the vc at both ends, or at neither: counts nowhere
+            to_vc = self._sides.is_vc(dst[0])
+            claim = self._far.get(src if to_vc else dst)
+            return (claim, to_vc) if claim and claim.leg.way != "internal" else None
+        claim = self._far.get(src) or self._far.get(dst)
+        return (claim, None) if claim else None
+
+    def release(self, leg: Leg) -> list[Socket]:
+        """Give up what a leg claimed; the sockets that nobody claims any more."""
+        self.descriptions.pop(leg, None)
+        freed = []
+        for socket in self._by_leg.pop(leg, ()):
+            for table in (self._ours, self._far):
+                claim = table.get(socket)
+                if claim is not None and claim.leg is leg:
+                    del table[socket]
+                    freed.append(socket)
+        return freed
+
+    def __len__(self) -> int:
+        return len(self._ours) + len(self._far)
+
+
+def _group_of(media: MediaDescription, session: Session) -> tuple[str, ...]:
+    """The mids that share a socket with `media`."""
+    for mids in session.bundles:
+        if media.mid in mids:
+            return mids
+    return ()
+
+
+def _claim(
+    claims: dict[Socket, SocketOwner], leg: Leg, socket: Socket, rtp: Socket, media: MediaDescription
+) -> None:
+    host: str = socket[0]
+    if host in ("", "0.0.0.0", "::"):  # a description without c= line, or hold as of RFC 2543
+        return
+    claim: SocketOwner | None = claims.get(socket)
+    if claim is None:
+        claims[socket] = SocketOwner(leg, rtp, media)
+    elif claim.rtp == rtp and media not in claim.media:
+        claim.media.append(media)
+
+
+def _is_held(medias: list[MediaDescription]) -> cython.bint:
+    media: MediaDescription
+    for media in medias:
+        if media.kind == "audio" and media.held:
+            return True
+    return False
+
+
+# An offer of a browser names some dozens of ICE candidates; a thousand is an attack.
+MAX_SOCKETS = 256

@@ -1,0 +1,27 @@
+cimport cython
+from agent.model.call_cy cimport Stream
+
+
+@cython.final
+cdef class ManyStreams:
+    cdef set users
+    cdef dict sent
+
+    cdef object add(self, tuple socket, Stream stream)
+    cdef object discard(self, tuple socket, Stream stream)
+
+@cython.final
+cdef class StreamIndex:
+    cdef readonly list by_id
+    cdef Py_ssize_t _count
+    cdef dict _by_socket
+
+    cpdef Stream get(self, long long stream_id)
+    cpdef list leaving(self, tuple source, unsigned int ssrc)
+    cpdef tuple at(self, tuple socket)
+    cpdef object add(self, Stream stream)
+    cpdef Stream pop(self, long long stream_id)
+    cdef tuple _join(self, tuple socket, Stream stream)
+    cdef object _part(self, tuple socket, Stream stream)
+
+cdef tuple _few(object users)

@@ -1,0 +1,155 @@
+# cython: language_level=3
+"""One stream as the rest of tracking knows it, and how it is found: by its id, or by its sockets and SSRC.
+
+There are as many as in the loop, so each byte counts. Compiled, a stream's numbers and flags lie in the
+object itself (stream_cy.pxd): 128 bytes instead of some 250. A socket has mostly two streams, one each way:
+the one stream of a socket stands for itself, a few are a tuple, which both sockets of a pair share, and only
+a crowd has tables of its own. Ids index a list, and equal sockets are one object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from agent.model.call_cy import Stream
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from agent.model.sides import Socket
+
+    Users: TypeAlias = "Stream | tuple[Stream, ...] | ManyStreams"
+
+FEW = 4  # the wire decides how many there are, and to look through a tuple, or to copy it, takes time
+
+
+class ManyStreams:
+    """The many streams of one socket: all of them, and those it sends by their SSRC."""
+
+    def __init__(self, socket: Socket, users: Collection[Stream]) -> None:
+        self.users: set[Stream] = set()
+        self.sent: dict[int, list[Stream]] = {}
+        for stream in users:
+            self.add(socket, stream)
+
+    def add(self, socket: Socket, stream: Stream) -> None:
+        if stream in self.users:  # it sends to itself
+            return
+        self.users.add(stream)
+        if stream.src == socket:
+            self.sent.setdefault(stream.ssrc, []).append(stream)
+
+    def discard(self, socket: Socket, stream: Stream) -> None:
+        self.users.discard(stream)
+        if stream.src == socket:
+            same = self.sent[stream.ssrc]
+            same.remove(stream)
+            if not same:
+                del self.sent[stream.ssrc]
+
+
+class StreamIndex:
+    """Every stream alive, in no order."""
+
+    def __init__(self) -> None:
+        self.by_id: list[Stream | None] = []  # ids are rows of the loop's table: dense, and used again
+        self._count = 0
+        self._by_socket: dict[Socket, Users] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Stream]:
+        return (stream for stream in self.by_id if stream is not None)
+
+    def get(self, stream_id: cython.longlong) -> Stream | None:
+        return self.by_id[stream_id] if 0 <= stream_id < len(self.by_id) else None
+
+    def leaving(self, source: Socket, ssrc: cython.uint) -> list[Stream]:
+        """Those that `source` sends with `ssrc`, oldest first."""
+        users = self._by_socket.get(source, ())
+        if isinstance(users, ManyStreams):
+            crowd: ManyStreams = users
+            return crowd.sent.get(ssrc, [])
+        stream: Stream
+        sent = []
+        for stream in _few(users):
+            if stream.ssrc == ssrc and stream.src == source:
+                sent.append(stream)
+        return sent
+
+    def at(self, socket: Socket) -> tuple[Stream, ...]:
+        """Those that come from `socket` or go to it."""
+        users = self._by_socket.get(socket)
+        if users is None:
+            return ()
+        if isinstance(users, ManyStreams):
+            crowd: ManyStreams = users
+            return tuple(crowd.users)
+        return _few(users)
+
+    def add(self, stream: Stream) -> None:
+        """Take up a stream whose id is free."""
+        if stream.id >= len(self.by_id):
+            self.by_id += [None] * (stream.id + 1 - len(self.by_id))
+        self.by_id[stream.id] = stream
+        self._count += 1
+        stream.src, src = self._join(stream.src, stream)
+        stream.dst, dst = self._join(stream.dst, stream)
+        if src is not dst and src == dst:
+            self._by_socket[stream.dst] = src
+
+    def pop(self, stream_id: cython.longlong) -> Stream | None:
+        """Forget a stream."""
+        stream = self.get(stream_id)
+        if stream is None:
+            return None
+        self.by_id[stream_id] = None
+        self._count -= 1
+        self._part(stream.src, stream)
+        if stream.dst != stream.src:
+            self._part(stream.dst, stream)
+        return stream
+
+    def _join(self, socket: Socket, stream: Stream) -> tuple[Socket, Users]:
+        """Put `stream` to the users of `socket`: the object that stands for the socket, and all of them."""
+        one: Stream
+        users = self._by_socket.get(socket)
+        if users is None:
+            self._by_socket[socket] = stream
+            return socket, stream
+        if isinstance(users, ManyStreams):
+            crowd: ManyStreams = users
+            one = next(iter(crowd.users))
+            crowd.add(socket, stream)
+        else:
+            few = _few(users)
+            one = few[0]
+            if stream not in few:
+                users = ManyStreams(socket, (*few, stream)) if len(few) == FEW else (*few, stream)
+                self._by_socket[socket] = users
+        return (one.src if one.src == socket else one.dst), users
+
+    def _part(self, socket: Socket, stream: Stream) -> None:
+        users = self._by_socket[socket]
+        if isinstance(users, ManyStreams):
+            crowd: ManyStreams = users
+            crowd.discard(socket, stream)
+            if not crowd.users:
+                del self._by_socket[socket]
+            return
+        left = tuple([each for each in _few(users) if each is not stream])
+        if left:
+            self._by_socket[socket] = left
+        else:
+            del self._by_socket[socket]
+
+
+def _few(users: Stream | tuple[Stream, ...]) -> tuple[Stream, ...]:
+    return (users,) if isinstance(users, Stream) else users

@@ -1,0 +1,16 @@
+cimport cython
+from agent.model.call_cy cimport Call
+from agent.model.far_end_cy cimport AwayMinute
+from agent.model.stream_minute_cy cimport StreamMinute
+from agent.model.call_cy cimport Stream
+
+@cython.final
+cdef class Measure:
+    cdef object rules
+    cdef double default_rtt_us
+    cdef dict scores, its_scores
+    cdef int kept
+    cdef str name
+    cdef long long rate, ticks
+    cpdef StreamMinute minute(self, Stream stream, StreamMinute its, AwayMinute away)
+    cdef object score(self, Stream stream, str name, long long rate, long long ticks, double ratio, double bursts)

@@ -1,0 +1,157 @@
+# cython: language_level=3
+"""What one stream's minute adds up to: its figures, where they come from, and its score.
+
+Towards the vc (that is: arriving where frames are captured) loss, jitter and burst ratio are measured here.
+Of what leaves only the far end knows, so they are its reports'.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from agent.model.call_cy import Call, Stream
+from agent.model.far_end_cy import AwayMinute
+from agent.model.stream_minute_cy import StreamMinute
+from agent.quality.codecs import Codec, codec
+from agent.quality.emodel import Score, burst_ratio, one_way_delay_ms, score
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+# The round trip where nothing was lost, as of most streams; else with loss and burst ratio.
+Key = int | tuple[int, float, float]
+Scores = dict[Key, Score]
+MAX_SCORES = 65_536  # keys hold what the wire says, so somebody may invent them
+
+
+class QualityRules(Struct, frozen=True):
+    """Settings of the E-model. Milliseconds."""
+
+    jitter_buffer_ms: float = 60.0
+    default_rtt_ms: float = 100.0
+    plc: bool = True
+
+
+class Measure:
+    """Says of a stream's minute whose it is and what it comes to. 20,000 close at once: scores are kept."""
+
+    def __init__(self, rules: QualityRules) -> None:
+        self.rules = rules
+        self.default_rtt_us = rules.default_rtt_ms * 1000.0
+        # By codec and packet time, then by round trip, loss and burst ratio: most streams share the former.
+        self.scores: dict[tuple[str, int, int], Scores] = {}
+        self.kept = 0
+        self.name = ""  # the newest codec and packet time, and its scores
+        self.rate = self.ticks = 0
+        self.its_scores: Scores = {}
+
+    def harvest(
+        self,
+        counted: list[StreamMinute],
+        streams: list[Stream | None],
+        told: set[Stream],
+        *,
+        orphans: bool,
+    ) -> list[StreamMinute]:
+        """Finish one minute of all streams, which `streams` has by their id; those not in it are left out.
+
+        `told`: streams of which the far end told something. `orphans`: those of no leg count too.
+        """
+        done: list[StreamMinute] = []
+        its: StreamMinute
+        stream: Stream
+        for its in counted:
+            known = streams[its.id] if its.id < len(streams) else None
+            if known is None:
+                continue
+            stream = known
+            if stream.leg is None and not orphans:
+                continue
+            away: AwayMinute | None = None
+            if stream.heard is not None:
+                minutes: dict[int, AwayMinute] = stream.heard.minutes
+                if minutes:
+                    away = minutes.pop(its.stamp_ns, None)
+                    if not minutes:
+                        told.discard(stream)
+            done.append(self.minute(stream, its, away))
+        return done
+
+    def minute(self, stream: Stream, its: StreamMinute, away: AwayMinute | None) -> StreamMinute:
+        """Finish what the loop counted of `stream`; `away`: what blocks said of it in that minute."""
+        rate: cython.longlong = its.clock_rate
+        ticks: cython.longlong = its.step
+        its.first_ns = stream.first_ns
+        its.leg, its.to_vc, its.audio, its.named = stream.leg, stream.to_vc, stream.audio, stream.named
+        its.src, its.dst, its.ssrc = stream.src, stream.dst, stream.ssrc
+        its.codec = stream.codec_name(its.payload_type)
+        if ticks and rate:
+            its.packet_ms = ticks * 1000.0 / rate
+        known: cython.bint = False
+        ratio: cython.double = 0.0
+        if stream.measured_here is False:  # what left is the far end's to report
+            if away is not None:
+                its.lost, its.weight, its.jitter_us = away.lost, away.expected, away.jitter_us(rate)
+                its.lost_source = None if its.lost is None else "rtcp"
+                its.jitter_source = None if its.jitter_us is None else "rtcp"
+                if away.lost is not None and away.expected > 0:
+                    lost: cython.longlong = away.lost
+                    known, ratio = True, lost / away.expected if lost < away.expected else 1.0
+        else:
+            its.lost, its.lost_source = its.gaps, "rtp"
+            if its.jitter_count:
+                its.jitter_us, its.jitter_source = its.jitter_sum_us / its.jitter_count, "rtp"
+            if its.judged:
+                bad: cython.longlong = its.gaps + its.discarded
+                known, ratio, its.weight = True, bad / its.judged if bad < its.judged else 1.0, its.judged
+                if bad > its.loss_runs:  # single ones are no burst
+                    its.burst_ratio = burst_ratio(bad, its.loss_runs, its.judged)
+        if known and its.audio and its.codec and its.leg is not None:
+            its.score = self.score(stream, its.codec, rate, ticks, ratio, its.burst_ratio)
+        return its
+
+    def score(
+        self,
+        stream: Stream,
+        name: str,
+        rate: cython.longlong,
+        ticks: cython.longlong,
+        ratio: cython.double,
+        bursts: cython.double,
+    ) -> Score:
+        """By codec, packet time, loss, burst ratio and the round trip, which is taken to 0.1 ms."""
+        leg = stream.leg
+        assert leg is not None
+        call: Call = leg.call
+        rtt_us: cython.double = self.default_rtt_us
+        known = call.rtt_us.get(leg.side or "")
+        if known is not None:
+            rtt_us = known
+        whole_us: cython.longlong = int(rtt_us)
+        tenths: cython.longlong = whole_us // 100
+        if name != self.name or rate != self.rate or ticks != self.ticks:
+            self.name, self.rate, self.ticks = name, rate, ticks
+            self.its_scores = self.scores.setdefault((name, rate, ticks), {})
+        key: Key = tenths
+        if ratio:
+            key = (tenths, ratio, bursts)
+        found = self.its_scores.get(key)
+        if found is None:
+            if self.kept >= MAX_SCORES:
+                self.scores.clear()
+                self.scores[name, rate, ticks] = self.its_scores = {}
+                self.kept = 0
+            row: Codec = codec(name, rate)
+            delay_ms = one_way_delay_ms(
+                tenths / 10.0,
+                row,
+                packet_ms=ticks * 1000.0 / rate if ticks and rate else row.packet_ms,
+                jitter_buffer_ms=self.rules.jitter_buffer_ms,
+            )
+            found = self.its_scores[key] = score(
+                row, loss_ratio=ratio, burst_ratio=bursts, one_way_delay_ms=delay_ms, plc=self.rules.plc
+            )
+            self.kept += 1
+        return found

@@ -1,0 +1,28 @@
+cimport cython
+from agent.model.call_cy cimport Leg
+from agent.media.stream_score_cy cimport Measure
+from agent.media.sockets_cy cimport SocketOwner, Description, MediaSockets
+from agent.media.stream_index_cy cimport StreamIndex
+from agent.model.call_cy cimport Stream
+
+@cython.final
+cdef class Streams:
+    cdef object _loop, _observer
+    cdef MediaSockets _sockets
+    cdef Measure _measure
+    cdef StreamIndex _found
+    cdef dict _codecs
+    cdef set _told
+    cdef long long _judged_ns
+    cdef public bint shedding
+    cdef readonly object unexplained
+
+    cpdef list claimed(self, list sockets, object minutes)
+    cpdef object described(self, Leg leg)
+    cpdef Stream get(self, long long stream_id)
+    cpdef Stream fresh(self, long long stream_id, object clean=*)
+    cdef bint _is_named(self, Stream stream, Description description) except -1
+    cdef object _attach(self, Stream stream, SocketOwner claim, object to_vc)
+    cdef object _section(self, Stream stream, list medias)
+    cdef tuple _codecs_of(self, str kind, list medias)
+    cdef object _detach(self, Stream stream)

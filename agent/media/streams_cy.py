@@ -1,0 +1,309 @@
+# cython: language_level=3
+"""Streams: what the loop counts, joined to the leg whose sockets they use.
+
+A *stream* is one SSRC in one direction between two sockets (RFC 3550 3). The loop owns sequence numbers,
+jitter and the minute's counters; here is who a stream belongs to and what its payload types mean. A stream
+that no SDP explains yet waits, and is attached when its SDP comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+from agent.media.orphans import Orphans
+from agent.media.rtp.loop_cy import Loop
+from agent.media.rtp.workers import RtpWorkers
+from agent.media.sockets_cy import Description, MediaSockets, SocketOwner
+from agent.media.stream_index_cy import StreamIndex
+from agent.media.stream_score_cy import Measure, QualityRules
+from agent.model.call_cy import Leg, Stream
+from agent.model.sides import Socket
+from agent.model.stream_minute_cy import StreamMinute
+from agent.wire.rtp.payload_types import (
+    KIND_AUDIO,
+    KIND_COMFORT,
+    KIND_EVENT,
+    KIND_REDUNDANT,
+    KIND_VIDEO,
+    STATIC_ROWS,
+)
+from agent.wire.sdp.session_cy import MediaDescription
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+__all__ = ["Observer", "QualityRules", "Stream", "Streams", "payload_rows"]
+
+_SPECIAL = {
+    "telephone-event": KIND_EVENT,
+    "tone": KIND_EVENT,
+    "cn": KIND_COMFORT,
+    "red": KIND_REDUNDANT,
+    "ulpfec": KIND_REDUNDANT,
+    "parityfec": KIND_REDUNDANT,
+    "flexfec": KIND_REDUNDANT,
+}
+Observer = Literal["vc", "customer"]
+Known = bool | None  # None: it is not
+Rows = dict[int, tuple[int, int]]  # payload type: clock rate (Hz), kind
+Said = tuple[str, tuple[tuple[tuple[int, tuple[str, int, int]], ...], ...]]  # kind, each m-line's rtpmap
+
+SILENCE_NS = 2_000_000_000  # after that long without a packet the loop judges what is open
+PAUSE_NS = 500_000_000  # a stream silent for so long when its media is renegotiated may begin anywhere
+MAX_SENT = 1024  # SSRCs remembered a leg: a sender that changes it with every packet stays unknown from there
+_MAX_CODECS = 1024  # different lists of codecs kept to be shared; the wire makes them
+
+
+def payload_rows(medias: Iterable[MediaDescription]) -> tuple[Rows, dict[int, str]]:
+    """Clock rates and kinds by payload type, and encoding names; the first SDP that names a type wins."""
+    rows: Rows = dict(STATIC_ROWS)
+    names: dict[int, str] = {}
+    for media in medias:
+        for number, (name, rate, _) in media.rtpmap.items():
+            if number in names or rate <= 0:
+                continue
+            kind = _SPECIAL.get(name.lower(), KIND_AUDIO if media.kind == "audio" else KIND_VIDEO)
+            rows[number] = (rate, kind)
+            names[number] = name
+    return rows, names
+
+
+class Streams:
+    """Every stream alive. Their number is the loop's cap."""
+
+    def __init__(
+        self, loop: Loop | RtpWorkers, offers: MediaSockets, quality: QualityRules, observer: Observer = "vc"
+    ) -> None:
+        """`observer`: whose host captures. At the customer's, what goes towards the vc leaves here."""
+        self._observer = observer
+        self._loop = loop
+        self._sockets = offers
+        self._measure = Measure(quality)
+        self._found = StreamIndex()
+        self._codecs: dict[Said, tuple[dict[int, str], int]] = {}
+        self._told: set[Stream] = set()  # the far end spoke of them in a minute that is still open
+        self._judged_ns = 0
+        self.shedding = False  # the host cannot follow: what no SDP explains is left alone
+        self.unexplained = Orphans()
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __iter__(self) -> Iterator[Stream]:
+        return iter(self._found)
+
+    def get(self, stream_id: cython.longlong) -> Stream | None:
+        return self._found.get(stream_id)
+
+    def fresh(self, stream_id: cython.longlong, clean: Known = None) -> Stream | None:
+        """The loop accepted a stream: attach it, and tell the loop its clock rates. None: left alone.
+
+        `clean`: its second packet followed its first; None: the second is not counted yet, so it can be seen.
+        """
+        src_host, src_port, dst_host, dst_port, ssrc = self._loop.key(stream_id)
+        src, dst = (src_host, src_port), (dst_host, dst_port)
+        found = self._sockets.find(src, dst)
+        if found is None and self.shedding:
+            self.unexplained.leave(stream_id, src, dst)
+            return None
+        first_ns = self._loop.first_ns(stream_id)
+        stream = Stream(stream_id, src, dst, ssrc, first_ns)
+        # A receiver without probation counts from the very first packet; we, from the first two in sequence.
+        stream.clean = self._loop.last_ns(stream_id) == first_ns if clean is None else clean
+        self._found.add(stream)
+        if found is not None:
+            self._attach(stream, found[0], found[1])
+        return stream
+
+    def follow(self, before: Streams) -> None:
+        """Take over what was known of streams that no SDP explained in the engine before."""
+        for old in before:
+            stream = self.get(old.id) if old.measured_here is None else None
+            if stream is not None and stream.measured_here is None:
+                stream.clean, stream.attached, stream.heard = old.clean, old.attached, old.heard
+
+    def leaving(self, rtp: Socket, ssrc: int, peer: Socket) -> Stream | None:
+        """The stream that leaves socket `rtp` with `ssrc`.
+
+        Where several do: towards `peer`, from which its RTCP comes; else to its address; else the newest.
+        """
+        streams = self._found.leaving(rtp, ssrc)
+        if len(streams) < 2:
+            return streams[0] if streams else None
+        ports = (peer[1], peer[1] - 1)
+        return max(
+            streams,
+            key=lambda s: (s.dst[0] == peer[0], s.dst[1] in ports, self._loop.last_ns(s.id)),
+        )
+
+    def relayed(self, leg: Leg, ssrc: int | None) -> bool:
+        """Whether the SBC passes on what leaves on `leg` (with `ssrc`, or at all) as it comes in elsewhere.
+
+        A relayed stream keeps its SSRC (RFC 3550 7.1); what the SBC makes itself has one of its own.
+        """
+        for stream in leg.streams:
+            if stream.measured_here is False and ssrc in (None, stream.ssrc):
+                for other in leg.call.legs:
+                    if other is not leg and any(
+                        s.ssrc == stream.ssrc and s.measured_here for s in other.streams
+                    ):
+                        return True
+        return False
+
+    def told(self, stream: Stream) -> None:
+        """A block spoke of `stream`: it has something to say in this minute even if it sends nothing."""
+        self._told.add(stream)
+
+    def claimed(self, sockets: list[Socket], minutes: Sequence[int]) -> list[StreamMinute]:
+        """An SDP named `sockets`: attach what runs there. What a stream did under another leg is closed."""
+        stream: Stream
+        claim: SocketOwner
+        done: list[StreamMinute] = []
+        for stream_id in self.unexplained.take(sockets):
+            self.fresh(stream_id)
+        for socket in sockets:
+            for stream in self._found.at(socket):
+                found = self._sockets.find(stream.src, stream.dst)
+                if not found:
+                    continue
+                claim, to_vc = found
+                if stream.leg is not None and stream.leg is not claim.leg:
+                    done += self.cut(stream, minutes)
+                self._attach(stream, claim, to_vc)
+        return done
+
+    def cut(self, stream: Stream, minutes: Sequence[int]) -> list[StreamMinute]:
+        """Close what `stream` counted so far in the open minutes, and detach it."""
+        told = stream.heard.minutes if stream.heard is not None else {}
+        done = [
+            self._measure.minute(stream, its, told.pop(its.stamp_ns, None))
+            for its in [self._loop.harvest(stream.id, minute) for minute in minutes]
+            if its.counted() or its.stamp_ns in told
+        ]
+        self._told.discard(stream)
+        self._detach(stream)
+        return done
+
+    def released(self, leg: Leg, minutes: list[int]) -> list[StreamMinute]:
+        """The leg's media is over: later packets are orphans."""
+        if leg.streams:
+            # The last 64 numbers wait for latecomers until 2 s of silence; then they are this leg's still.
+            due_ns = max(self._loop.last_ns(stream.id) for stream in leg.streams) + SILENCE_NS
+            if self._judged_ns < due_ns:
+                self._judged_ns = max(due_ns, int(self._loop.newest_ns))
+                self._loop.flush(self._judged_ns)
+        return [event for stream in tuple(leg.streams) for event in self.cut(stream, minutes)]
+
+    def harvest(self, minute_ns: int, counted: list[StreamMinute]) -> list[StreamMinute]:
+        """What every stream did in a minute, of which the loop `counted` this."""
+        done = self._measure.harvest(counted, self._found.by_id, self._told, orphans=not self.shedding)
+        for stream in tuple(self._told):
+            # Its last report may come a minute after its last packet.
+            if minute_ns in stream.away.minutes:
+                its = self._loop.silent(stream.id, minute_ns)
+                done.append(self._measure.minute(stream, its, stream.away.minutes.pop(minute_ns)))
+            if not stream.away.minutes:
+                self._told.discard(stream)
+        return done
+
+    def expire(self, before_ns: int) -> None:
+        """Forget streams silent since before `before_ns`."""
+        for stream_id in self._loop.expire(before_ns):
+            stream = self._found.pop(stream_id)
+            if stream is not None:
+                self._detach(stream)
+                self._told.discard(stream)
+            else:
+                self.unexplained.forget(stream_id)
+
+    def last_ns(self, stream: Stream) -> int:
+        return self._loop.last_ns(stream.id)
+
+    def rebase(self, legs: Iterable[Leg], now_ns: int) -> None:
+        """Media was renegotiated at `now_ns`: what a silent stream goes on with is no loss.
+
+        A stream that flows is left alone: were its next packet to begin a new count, losses around the
+        re-INVITE would be hidden. If its source does start again, RFC 3550 A.1 finds that.
+        """
+        for leg in legs:
+            for stream in leg.streams:
+                if now_ns - self._loop.last_ns(stream.id) >= PAUSE_NS:
+                    self._loop.rebase(stream.id)
+
+    def described(self, leg: Leg) -> None:
+        """An SDP passed on `leg`: which addresses its streams come from may now be explained."""
+        stream: Stream
+        description: Description | None = self._sockets.descriptions.get(leg)
+        for stream in leg.streams:
+            stream.named = self._is_named(stream, description)
+
+    def _is_named(self, stream: Stream, description: Description | None) -> cython.bint:
+        if description is None or stream.to_vc is None:
+            return True
+        said = description.far if stream.to_vc else description.ours
+        return self._sockets.may_send(said, stream.src[0])
+
+    def _attach(self, stream: Stream, claim: SocketOwner, to_vc: Known) -> None:
+        leg = claim.leg
+        measured_here = None if to_vc is None else to_vc == (self._observer == "vc")
+        if stream.leg is not leg:
+            self._detach(stream)
+            stream.leg = leg
+            leg.streams.add(stream)
+            stream.first = False
+            sent = leg.sent
+            if len(sent) < MAX_SENT:
+                ssrc, invite_ns = stream.ssrc, leg.invite_ns
+                # A receiver counts on over a pause in which we forgot the stream, and new sockets.
+                stream.first = (
+                    stream.clean and not stream.attached and ssrc not in sent and stream.first_ns >= invite_ns
+                )
+                # What fell silent before the leg began, onto a socket that the leg names too, was another's.
+                if measured_here is False and self._loop.last_ns(stream.id) >= invite_ns:
+                    sent.add(ssrc)
+            stream.attached = True
+        stream.to_vc, stream.measured_here = to_vc, measured_here
+        description: Description | None = self._sockets.descriptions.get(leg)
+        stream.named = self._is_named(stream, description)
+        media = claim.media
+        section = media[0] if len(media) == 1 else self._section(stream, media)
+        # Payload types are the receiver's to define (RFC 3264 5.1): its SDP comes first.
+        said = [media]
+        if description is not None:
+            ours, far = description.ours, description.far
+            said = [media, ours, far] if to_vc else [far, ours, media]
+        kind = section.kind
+        stream.audio = kind == "audio"
+        medias = [media for medias in said for media in medias if media.kind == kind]
+        stream.codecs, map_id = self._codecs_of(kind, medias)
+        self._loop.set_map(stream.id, map_id)
+
+    def _section(self, stream: Stream, medias: list[MediaDescription]) -> MediaDescription:
+        """The m-line of a stream where several share a socket (RFC 9143 9.2): by its SSRC, else its type."""
+        for media in medias:
+            if stream.ssrc in media.ssrcs:
+                return media
+        payload_type = self._loop.payload_type(stream.id)
+        for media in medias:
+            if payload_type in media.payload_types:
+                return media
+        return medias[0]
+
+    def _codecs_of(self, kind: str, medias: list[MediaDescription]) -> tuple[dict[int, str], int]:
+        """Encoding names and the loop's map of what `medias` say; streams that say the same share them."""
+        said = (kind, tuple([tuple(media.rtpmap.items()) for media in medias if media.rtpmap]))
+        known = self._codecs.get(said)
+        if known is None:
+            rows, names = payload_rows(medias)
+            known = names, self._loop.payload_map(rows)
+            if len(self._codecs) < _MAX_CODECS:
+                self._codecs[said] = known
+        return known
+
+    def _detach(self, stream: Stream) -> None:
+        if stream.leg is not None:
+            stream.leg.streams.discard(stream)
+            stream.leg = stream.to_vc = stream.measured_here = None

@@ -1,0 +1,74 @@
+cimport cython
+from agent.model.attempt_cy cimport Attempt
+
+@cython.final
+@cython.no_gc
+cdef class LegMediaTotals:
+    cdef public dict lost, arrived, left, vc_lost, first_ns
+
+    cpdef object gap(self, long long ssrc, long long gaps, bint arrived)
+
+@cython.final
+@cython.no_gc
+cdef class Dialog:
+    cdef public bint confirmed, ended
+    cdef public long long answer_ns
+    cdef public object bye_ns
+
+@cython.final
+cdef class Leg:
+    cdef public str call_id, from_tag, way, peer, from_user, to_user, uri_user
+    cdef public object side, connector, account, call
+    cdef public tuple place
+    cdef public Attempt attempt
+    cdef public LegMediaTotals ledger
+    cdef public dict dialogs, reports, sdp, described
+    cdef public set streams, sent
+    cdef public object session_ns, final_ns
+    cdef public long long invite_ns, cseq, last_ns, carried, described_ns
+    cdef public bint whole, joined, held, rung
+
+    cdef bint is_up(self) except -1
+    cdef bint has_been_up(self) except -1
+    cpdef Dialog dialog(self, str tag)
+    cpdef str callee_tag(self, str from_tag, str to_tag)
+
+cdef class Stream:
+    cdef public int id
+    cdef public unsigned int ssrc
+    cdef public long long first_ns
+    cdef public object src, dst, to_vc, measured_here, heard
+    cdef public Leg leg
+    cdef public dict codecs
+    cdef public bint clean, attached, first, audio, named
+    cpdef str codec_name(self, int payload_type)
+
+@cython.final
+cdef class CountedAttempt:
+    cdef public Leg leg, decided_by
+    cdef public list legs
+    cdef public object direction, outcome
+    cdef public bint answered
+
+@cython.final
+cdef class Call:
+    cdef public list legs, accounts
+    cdef public object answer_ns, end_ns, end_reason
+    cdef public long long last_rtp_ns
+    cdef public set flags
+    cdef public dict rtt_us
+    cdef public bint reported, released
+    cdef public bytes saved
+    cdef public tuple who
+
+    cpdef object adopt(self, Leg leg)
+    cpdef object share_connector(self, Leg leg)
+    cdef bint is_up(self)
+    cpdef list views(self)
+    cdef long long last_sip_ns(self)
+    cdef bint is_held(self)
+    cdef Leg find_incoming(self)
+    cdef Leg find_lead(self)
+    cpdef bint check_over(self, long long now_ns) except -1
+    cdef bint _has_left(self, str way) except -1
+    cdef object check_silence(self, long long now_ns, long long call_timeout_ns, long long hold_timeout_ns)

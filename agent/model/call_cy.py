@@ -1,0 +1,447 @@
+# cython: language_level=3
+"""The nouns that point at each other: a call, its legs, their dialogs, and the streams that they carry.
+
+A *leg* is keyed by Call-ID, the From tag of its initial INVITE, its way, and whose peer it has: `incoming`
+when that INVITE reaches the vc, `outgoing` when the vc sends it, `internal` when the vc is at both ends or
+at neither (or nobody knows who the vc is). A proxy so has an incoming and an outgoing leg with the same
+Call-ID; one that forks to a customer and to a carrier has an outgoing leg for each. Forks to the same peer
+make several dialogs in one leg (RFC 3261 12), told apart by the callee's tag.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from agent.model.attempt_cy import Attempt, Outcome
+from agent.model.far_end_cy import FarEndLoss
+from agent.model.sides import Connector, Side, Socket
+from agent.wire.rtp.payload_types import STATIC_TYPES
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+Gaps = dict[int, int]  # numbers never seen, by SSRC
+MAX_RELAYS = 256  # streams remembered a leg: somebody may change SSRCs as often as he likes
+LEDGER_FIELDS = ("lost", "arrived", "left", "vc_lost", "first_ns")
+"""A `LegMediaTotals`'s fields, in the order in which a checkpoint has them."""
+
+
+class LegMediaTotals:
+    """`lost` is of the whole call as the connector of this leg sees it: direction to cumulative loss, None
+    where streams ran and nobody knows. `arrived` and `left`: gaps by SSRC. `vc_lost`: published so far as the
+    vc's own. `first_ns`: the first RTP packet towards the vc, and away from it.
+    """
+
+    def __init__(self) -> None:
+        self.lost: dict[str, int | None] = {}
+        self.arrived: dict[int, int] = {}
+        self.left: dict[int, int] = {}
+        self.vc_lost: dict[int, int] = {}
+        self.first_ns: dict[bool, int] = {}
+
+    def gap(self, ssrc: cython.longlong, gaps: cython.longlong, arrived: cython.bint) -> None:
+        """`gaps` numbers of a stream were never seen."""
+        table: Gaps = self.arrived if arrived else self.left
+        if ssrc in table or len(table) < MAX_RELAYS:
+            table[ssrc] = table.get(ssrc, 0) + gaps
+
+
+Way = Literal["incoming", "outgoing", "internal"]
+Direction = Literal["inbound", "outbound"]
+# How one message crosses the vc's edge.
+Passage = Literal["towards", "away", "internal"]
+# Whose a peer is: its side, and the connector whose network holds it.
+Place = tuple[Side | None, Connector | None]
+# What of an m-line makes its media another: kind, address, port, direction, payload types, RTP or not.
+Section = tuple[str, str, int, str, tuple[int, ...], bool]
+
+# (passage, sent by the caller)
+_WAY: dict[tuple[Passage, bool], Way] = {
+    ("towards", True): "incoming",
+    ("away", True): "outgoing",
+    ("towards", False): "outgoing",
+    ("away", False): "incoming",
+    ("internal", True): "internal",
+    ("internal", False): "internal",
+}
+
+# The fields in the order in which a checkpoint has them; `streams` are not saved, they are attached again.
+DIALOG_FIELDS = ("confirmed", "ended", "answer_ns", "bye_ns")
+LEG_FIELDS = (
+    "call_id", "from_tag", "way", "peer", "side", "invite_ns", "cseq", "from_user", "to_user", "uri_user",
+    "place", "whole", "connector", "attempt", "account", "dialogs", "reports", "sdp", "joined", "last_ns",
+    "session_ns", "held", "final_ns", "rung", "ledger", "sent", "carried", "described_ns", "described",
+    "call",
+)  # fmt: skip
+
+# A forking proxy makes a handful of dialogs a leg; thousands are somebody inventing tags.
+MAX_DIALOGS = 32
+
+
+def way_of(passage: Passage, from_caller: bool) -> Way:
+    """The leg on which a message travels: who sent it, and how it crosses the vc's edge, decide."""
+    return _WAY[passage, from_caller]
+
+
+class Dialog:
+    """One callee tag of a leg. Times are capture time in ns."""
+
+    def __init__(self) -> None:
+        self.confirmed = False
+        self.ended = False
+        self.answer_ns = 0
+        self.bye_ns: int | None = None  # its first BYE, until that is answered
+
+    @property
+    def up(self) -> bool:
+        return self.confirmed and not self.ended
+
+
+class Leg:
+    """One side of a call. Times are capture time in ns; `side` is the far end's, None when unknown.
+
+    call_cy.pxd has the C types.
+    """
+
+    def __init__(
+        self,
+        call_id: str,
+        from_tag: str,
+        way: Way,
+        peer: str,
+        side: Side | None,
+        invite_ns: int,
+        cseq: int,
+        place: Place = (None, None),
+        whole: bool = True,
+    ) -> None:
+        self.call_id = call_id
+        self.from_tag = from_tag
+        self.way: Way = way
+        self.peer = peer
+        self.side = side
+        self.invite_ns = invite_ns  # the newest initial INVITE: joining counts from here
+        self.cseq = cseq
+        self.from_user = ""
+        self.to_user = ""
+        self.uri_user = ""
+        self.place = place
+        self.whole = whole  # its initial INVITE was seen
+        self.connector: Connector | None = None
+        self.attempt: Attempt | None = None
+        self.account: CountedAttempt | None = None
+        self.dialogs: dict[str, Dialog] = {}
+        # minute: RTCP packets and bytes towards the vc, packets and bytes away from it
+        self.reports: dict[int, list[int]] = {}
+        self.sdp: dict[Passage, bytes] = {}  # the last SDP each way, as it was written
+        self.joined = False
+        self.last_ns = invite_ns
+        self.session_ns: int | None = None  # when the session timer runs out (RFC 4028)
+        self.held = False
+        self.final_ns: int | None = None  # last non-2xx final: hunting starts from here
+        self.rung = False  # a response told the caller what happens (RFC 6076 4.3)
+        self.streams: set[Stream] = set()
+        self.ledger = LegMediaTotals()
+        self.sent: set[int] = set()  # SSRCs that left on it
+        self.carried = 0  # loss away from the vc that came out negative, waiting to be made up for
+        self.described_ns = 0  # when its media was last described otherwise than before
+        self.described: dict[Passage, list[Section]] = {}  # by the last SDP each way
+        self.call: Call = None  # type: ignore[assignment]  # the call that takes it in sets it
+
+    @property
+    def up(self) -> bool:
+        """Whether one of its dialogs is confirmed and not over."""
+        return bool(self.is_up())
+
+    @property
+    def was_up(self) -> bool:
+        """Whether one of its dialogs was ever confirmed."""
+        return bool(self.has_been_up())
+
+    def is_up(self) -> cython.bint:
+        dialog: Dialog
+        for dialog in self.dialogs.values():
+            if dialog.confirmed and not dialog.ended:
+                return True
+        return False
+
+    def has_been_up(self) -> cython.bint:
+        dialog: Dialog
+        for dialog in self.dialogs.values():
+            if dialog.confirmed:
+                return True
+        return False
+
+    @property
+    def direction(self) -> Direction | None:
+        """Inbound: remote to customer. Outbound: customer to remote. None when the side is unknown."""
+        if self.side not in ("customer", "remote") or self.way == "internal" or not self.whole:
+            return None
+        from_customer = (self.side == "customer") == (self.way == "incoming")
+        return "outbound" if from_customer else "inbound"
+
+    def dialog(self, tag: str) -> Dialog:
+        """The dialog of a callee's tag, made when it is new. Capped: tags come from the wire."""
+        found = self.dialogs.get(tag)
+        if found is None:
+            if len(self.dialogs) >= MAX_DIALOGS:
+                for old, dialog in self.dialogs.items():
+                    if not dialog.up:
+                        del self.dialogs[old]
+                        break
+                else:
+                    return Dialog()
+            found = self.dialogs[tag] = Dialog()
+        return found
+
+    def callee_tag(self, from_tag: str, to_tag: str) -> str:
+        return to_tag if from_tag == self.from_tag else from_tag
+
+
+_NO_CODECS: dict[int, str] = {}  # of every stream that no SDP has explained
+
+
+class Stream:
+    """One stream. `to_vc` the vc, away from it (False), or nobody knows (None)."""
+
+    def __init__(self, id: int, src: Socket, dst: Socket, ssrc: int, first_ns: int) -> None:
+        self.id = id
+        self.src = src
+        self.dst = dst
+        self.ssrc = ssrc
+        self.first_ns = first_ns
+        self.leg: Leg | None = None
+        self.to_vc: bool | None = None
+        self.measured_here: bool | None = None  # measured here; what leaves is the far end's to report
+        self.clean = False  # its second packet followed its first (RFC 3550 A.1 probation dropped nothing)
+        self.attached = False  # it has belonged to a leg
+        self.first = False  # its first packet is the first of its SSRC that leaves on its leg
+        self.audio = True
+        self.named = True  # it comes from an address that its sender's SDP names
+        self.codecs: dict[int, str] = _NO_CODECS  # payload type: encoding name
+        self.heard: FarEndLoss | None = None  # what the far end said of it, if it did: of most it never does
+
+    @property
+    def away(self) -> FarEndLoss:
+        if self.heard is None:
+            self.heard = FarEndLoss()
+        return self.heard
+
+    @away.setter
+    def away(self, away: FarEndLoss) -> None:
+        self.heard = away
+
+    def codec_name(self, payload_type: cython.int) -> str:
+        name = self.codecs.get(payload_type)
+        if name is None:
+            static = STATIC_TYPES.get(payload_type)
+            name = static.name if static else ""
+        return name
+
+
+EndReason = Literal["bye", "timer", "silence"]
+# The fields in the order in which a checkpoint has them. A call's own encoding is not part of itself, and who
+# its records name is found again.
+ACCOUNT_FIELDS = ("leg", "direction", "legs", "outcome", "answered", "decided_by")
+CALL_FIELDS = (
+    "legs", "accounts", "answer_ns", "end_ns", "end_reason", "last_rtp_ns", "flags", "rtt_us", "reported",
+    "released",
+)  # fmt: skip
+
+
+class CountedAttempt:
+    """One place where a call counts: a direction, and the legs whose attempts decide it together.
+
+    `leg` is the first of them: the account's connector is that leg's, which may be decided later.
+    """
+
+    def __init__(self, leg: Leg, direction: Direction | None) -> None:
+        self.leg = leg
+        self.direction: Direction | None = direction
+        self.legs: list[Leg] = []
+        self.outcome: Outcome | None = None
+        self.answered = False  # by a 2xx, a late one too
+        self.decided_by: Leg | None = None
+
+
+class Call:
+    """Legs joined. `answer_ns`: the first 2xx on the counting leg; `end_ns`: when it was found to be over."""
+
+    def __init__(self, answer_ns: int | None = None) -> None:
+        self.legs: list[Leg] = []
+        self.accounts: list[CountedAttempt] = []  # the one on the leg that `count_at` names first
+        self.answer_ns = answer_ns
+        self.end_ns: int | None = None
+        self.end_reason: EndReason | None = None
+        self.last_rtp_ns = 0
+        self.flags: set[str] = set()
+        self.rtt_us: dict[str, float] = {}  # side: the last known
+        self.reported = False  # its `call` record is out
+        self.released = False  # its media sockets are given up
+        self.saved: bytes | None = None  # its form in a checkpoint, until something happens to it
+        self.who: tuple[Any, ...] | None = None  # everybody whom its records name, until another leg joins
+
+    @property
+    def incoming(self) -> Leg | None:
+        return self.find_incoming()
+
+    def find_incoming(self) -> Leg | None:
+        leg: Leg
+        for leg in self.legs:
+            if leg.way == "incoming":
+                return leg
+        return None
+
+    @property
+    def lead(self) -> Leg:
+        """The leg that names the call: the incoming one, else the first."""
+        return self.find_lead()
+
+    def find_lead(self) -> Leg:
+        return self.find_incoming() or self.legs[0]
+
+    @property
+    def whole(self) -> bool:
+        leg: Leg
+        for leg in self.legs:
+            if not leg.whole:
+                return False
+        return True
+
+    @property
+    def counted(self) -> Leg:
+        """The leg whose attempt is the call's."""
+        if self.accounts:
+            return self.accounts[0].decided_by or self.accounts[0].leg
+        return self.lead
+
+    @property
+    def outcome(self) -> Outcome | Literal["pending"]:
+        if self.accounts:
+            return self.accounts[0].outcome or "pending"
+        attempt = self.lead.attempt
+        return (attempt.outcome if attempt else None) or "pending"
+
+    @property
+    def decided(self) -> bool:
+        """Every outcome that this call can have is known."""
+        if self.accounts:
+            return all(account.outcome is not None for account in self.accounts)
+        return self.outcome != "pending"
+
+    @property
+    def up(self) -> bool:
+        """Answered and not over."""
+        return bool(self.is_up())
+
+    def is_up(self) -> cython.bint:
+        return self.answer_ns is not None and self.end_ns is None
+
+    def last_sip_ns(self) -> cython.longlong:
+        leg: Leg
+        newest_ns: cython.longlong = 0
+        for leg in self.legs:
+            newest_ns = max(newest_ns, leg.last_ns)
+        return newest_ns
+
+    def is_held(self) -> cython.bint:
+        leg: Leg
+        for leg in self.legs:
+            if leg.held:
+                return True
+        return False
+
+    def views(self) -> list[tuple[Leg, list[Leg], list[Leg]]]:
+        """(owner, customer legs, remote legs) for each connector that the call belongs to.
+
+        Where both legs are customers', each counts in its own connector with the other as its remote.
+        """
+        callers: list[Leg] = []
+        callees: list[Leg] = []
+        remotes: list[Leg] = []
+        customers: list[Leg] = []
+        leg: Leg
+        for leg in self.legs:
+            if leg.way == "internal":
+                continue
+            if leg.side == "customer":
+                customers.append(leg)
+                (callers if leg.way == "incoming" else callees).append(leg)
+            elif leg.side == "remote":
+                remotes.append(leg)
+        if callers and callees:
+            return [(callers[0], callers, callees + remotes), (callees[0], callees, callers + remotes)]
+        if customers:
+            return [(customers[0], customers, remotes)]
+        return [(remotes[0], [], remotes)] if remotes else [(self.lead, [], [])]
+
+    def adopt(self, leg: Leg) -> None:
+        """Take a leg in, with what each leg can tell the others: the connector."""
+        leg.call = self
+        self.legs.append(leg)
+        self.who = None
+        self.share_connector(leg)
+
+    def share_connector(self, leg: Leg) -> None:
+        other: Leg
+        known = leg.connector
+        if known is None:
+            for other in self.legs:
+                if other.connector is not None:
+                    leg.connector = other.connector
+                    break
+            return
+        for other in self.legs:
+            if other.connector is None:
+                other.connector = known
+
+    def check_over(self, now_ns: cython.longlong) -> cython.bint:
+        """An answered call ends when one of its sides has no confirmed dialog left (RFC 3261 15).
+
+        True where it ends now. One that silence had ended was up all the same until this BYE.
+        """
+        if self.answer_ns is None or self.end_reason == "bye":
+            return False
+        if self._has_left("incoming") or self._has_left("outgoing") or self._has_left("internal"):
+            self.end_ns, self.end_reason = now_ns, "bye"
+            return True
+        return False
+
+    def _has_left(self, way: Way) -> cython.bint:
+        """Whether legs of one way were up, and none is any more; of internal ones, where all are internal."""
+        leg: Leg
+        was_up = False
+        for leg in self.legs:
+            if leg.way == way:
+                if leg.is_up():
+                    return False
+                was_up = was_up or leg.has_been_up()
+            elif way == "internal":
+                return False
+        return was_up
+
+    def check_silence(
+        self, now_ns: cython.longlong, call_timeout_ns: cython.longlong, hold_timeout_ns: cython.longlong
+    ) -> None:
+        """End by session timer or silence, or re-open where traffic came back. Call at a minute's end."""
+        if self.end_reason == "bye" or self.answer_ns is None:
+            return
+        heard_ns: cython.longlong = max(self.last_sip_ns(), self.last_rtp_ns)
+        if self.end_ns is not None:
+            if heard_ns <= self.end_ns:
+                return
+            self.end_ns = self.end_reason = None
+        leg: Leg
+        timer_ns: int | None = None  # the first that runs out
+        for leg in self.legs:
+            its_ns = leg.session_ns
+            if its_ns is not None and leg.is_up() and (timer_ns is None or its_ns < timer_ns):
+                timer_ns = its_ns
+        if timer_ns is not None and timer_ns <= now_ns and self.last_rtp_ns <= timer_ns:
+            self.end_ns, self.end_reason = timer_ns, "timer"
+            return
+        silence_ns: cython.longlong = hold_timeout_ns if self.is_held() else call_timeout_ns
+        if now_ns - heard_ns >= silence_ns:
+            self.end_ns, self.end_reason = heard_ns + silence_ns, "silence"

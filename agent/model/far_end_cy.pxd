@@ -1,0 +1,10 @@
+cimport cython
+
+@cython.final
+@cython.no_gc
+cdef class AwayMinute:
+    cdef public object lost
+    cdef public long long expected, blocks
+    cdef public double jitter_ticks
+
+    cpdef object jitter_us(self, long long clock_rate)

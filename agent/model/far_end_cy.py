@@ -1,0 +1,61 @@
+# cython: language_level=3
+"""The far end's view of one stream that leaves the vc, as its RTCP blocks tell it (RFC 3550 6.4)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec import Struct
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+MAX_JITTER_US = 10_000_000.0  # as for round trips: what claims more is no measurement
+
+
+class AwayMinute:
+    """What blocks told of one stream in one minute. `lost` None: no span is known."""
+
+    def __init__(
+        self, lost: int | None = None, expected: int = 0, jitter_ticks: float = 0.0, blocks: int = 0
+    ) -> None:
+        self.lost = lost
+        self.expected = expected
+        self.jitter_ticks = jitter_ticks
+        self.blocks = blocks
+
+    def jitter_us(self, clock_rate: cython.longlong) -> float | None:
+        """The mean of the blocks' jitter, microseconds."""
+        if not self.blocks or clock_rate <= 0:
+            return None
+        jitter_us: cython.double = self.jitter_ticks / self.blocks * 1e6 / clock_rate
+        return jitter_us if jitter_us <= MAX_JITTER_US else None
+
+
+class Counted(NamedTuple):
+    """Our own view of a stream up to one number (RFC 3550 A.3); `unknown`: perhaps missed by the capture."""
+
+    epoch: int
+    expected: int
+    received: int
+    unknown: int
+
+
+class Baseline(Struct):
+    """The block before: who said it and when, what it said, and our own count up to its number."""
+
+    stamp_ns: int
+    reporter: int
+    cumulative: int
+    highest: int
+    counted: Counted
+
+
+class FarEndLoss(Struct):
+    """The far end's view of one stream that leaves the vc."""
+
+    base: Baseline | None = None
+    baseline_used: bool = False  # a block was compared or refused: the stream's start is no baseline any more
+    minutes: dict[int, AwayMinute] = {}

@@ -1,0 +1,128 @@
+# cython: language_level=3
+"""What one stream did in one minute, as seen here and as the far end tells: a close has tens of thousands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+if TYPE_CHECKING:
+    from agent.model.call_cy import Leg
+    from agent.model.sides import Socket
+    from agent.quality.emodel import Score
+
+Reporting = dict["Leg", None]
+COUNTERS = (
+    "packets", "bytes", "judged", "gap_packets", "jitter_sum_us", "jitter_count", "jitter_max_us", "gaps",
+    "unknown", "duplicates", "reordered", "discarded", "loss_runs", "burst_packets", "burst_lost", "gap_lost",
+    "bursts",
+)  # fmt: skip
+"""What the loop counts of a `StreamMinute`; two are floats, the rest integers."""
+FIELDS = (
+    *COUNTERS,
+    "id", "stamp_ns", "leg", "to_vc", "src", "dst", "ssrc", "payload_type", "clock_rate", "step", "assumed",
+    "codec", "first_ns", "last_ns", "lost", "jitter_us", "lost_source", "jitter_source", "score", "weight",
+    "burst_ratio", "audio", "packet_ms", "named",
+)  # fmt: skip
+"""A `StreamMinute`'s fields, in the order in which a checkpoint has them."""
+REPORTS_FIELDS = ("stamp_ns", "leg", "packets_towards", "bytes_towards", "packets_away", "bytes_away")
+
+
+class StreamMinute:
+    """One stream in one minute. The loop makes it with its counts, `Measure` says whose it is and scores it.
+
+    `lost` and `jitter_us` are None where nobody knows. Towards the vc they are measured here; away from it
+    they are the far end's reports (the sources say so). `gaps` counts numbers never seen here, whichever way
+    the stream goes; `weight` is the packets that `score` judges. Burst and gap figures are RFC 3611 4.7.2's
+    with a Gmin of 16. minute_cy.pxd has the C types.
+    """
+
+    def __init__(self) -> None:
+        self.id = 0  # the stream's, in the loop
+        self.stamp_ns = 0
+        self.leg: Leg | None = None
+        self.to_vc: bool | None = None
+        self.src: Socket = ("", 0)
+        self.dst: Socket = ("", 0)
+        self.ssrc = 0
+        self.payload_type = 0  # the newest that is neither event nor comfort noise
+        self.clock_rate = 0  # Hz; 0: not known yet
+        self.step = 0  # ticks of the timestamp from packet to packet, as a rule; 0: not known yet
+        self.codec = ""
+        self.first_ns = 0
+        self.last_ns = 0
+        self.packets = 0
+        self.bytes = 0
+        self.lost: int | None = None
+        self.unknown = 0  # numbers never seen, perhaps because the capture missed them
+        self.duplicates = 0
+        self.reordered = 0
+        self.discarded = 0  # too late for the modelled jitter buffer
+        self.gaps = 0
+        self.judged = 0  # numbers of which it is known whether they came
+        self.loss_runs = 0
+        self.jitter_us: float | None = None
+        self.jitter_sum_us = 0.0
+        self.jitter_count = 0
+        self.jitter_max_us = 0.0
+        self.lost_source: str | None = None
+        self.jitter_source: str | None = None
+        self.score: Score | None = None
+        self.weight = 0.0
+        self.burst_ratio = 1.0
+        self.assumed = False  # the clock rate was inferred
+        self.audio = True
+        self.packet_ms = 0.0  # 0: not known yet
+        self.named = True  # its source address is one that the far end's SDP names
+        self.burst_packets = 0
+        self.burst_lost = 0
+        self.gap_packets = 0
+        self.gap_lost = 0
+        self.bursts = 0
+
+    def counted(self) -> bool:
+        """Whether the loop counted anything. No other counter is without one of these."""
+        return bool(self.packets or self.judged or self.unknown or self.gap_packets or self.bursts)
+
+    @property
+    def jitter_mean_us(self) -> float | None:
+        """As measured here, whichever way the stream goes."""
+        return self.jitter_sum_us / self.jitter_count if self.jitter_count else None
+
+
+class ReportsMinute:
+    """RTCP of one leg in one minute, towards the vc and away from it: UDP packets, their payload bytes."""
+
+    def __init__(
+        self,
+        stamp_ns: int,
+        leg: Leg,
+        packets_towards: int,
+        bytes_towards: int,
+        packets_away: int,
+        bytes_away: int,
+    ) -> None:
+        self.stamp_ns = stamp_ns
+        self.leg = leg
+        self.packets_towards = packets_towards
+        self.bytes_towards = bytes_towards
+        self.packets_away = packets_away
+        self.bytes_away = bytes_away
+
+
+def taken_reports(reporting: Reporting, minute_ns: cython.longlong) -> list[ReportsMinute]:
+    """What legs counted of RTCP up to that minute, taken from them; who has no more leaves `reporting`."""
+    taken: list[ReportsMinute] = []
+    leg: Leg
+    for leg in list(reporting):
+        counts: dict[int, list[int]] = leg.reports
+        for minute in [minute for minute in counts if minute <= minute_ns]:
+            packets, size, packets_away, size_away = counts.pop(minute)
+            taken.append(ReportsMinute(minute_ns, leg, packets, size, packets_away, size_away))
+        if not counts:
+            del reporting[leg]
+    return taken

@@ -1,0 +1,6 @@
+"""Units of time. A name says its unit by its end: `_ns`, `_us`, `_ms`, `_ts` (RTP ticks)."""
+
+from __future__ import annotations
+
+SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS

@@ -1,0 +1,229 @@
+"""The alarms: what each means, why its threshold, and what missing data says.
+
+An alarm is metric math over catalog metrics, for each connector. A share is judged only where enough happened
+to make it one: a single bad call at night wakes nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agent.config.settings import Config
+from agent.provision import metric
+from agent.provision.scope import Scope, scopes
+from agent.summary.catalog import AGENT_NAMESPACE, DIRECTIONS, SIDES
+
+# The far end measures loss of what the vc sends; the vc measures loss of what it receives. Only the latter is
+# missing from the packets counted.
+TOWARDS_VC = ("cust2vc", "rem2vc")
+USERS_OWN = frozenset({480, 486, 600, 603})  # RFC 6076 3.4: outcomes that no network failed at
+Missing = Literal["breaching", "notBreaching", "ignore"]
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmRule:
+    """One alarm. `inputs` are (id, metric, statistic); `expression` is metric math over the ids.
+
+    It goes off when `datapoints` of the last `periods` periods are `comparison` `threshold`.
+    """
+
+    key: str
+    what: str
+    why: str
+    inputs: tuple[tuple[str, str, str], ...]
+    expression: str
+    comparison: Literal["<", ">"]
+    threshold: float
+    datapoints: int
+    periods: int
+    missing: Missing
+    missing_why: str
+    period_s: int = 60
+
+    @property
+    def description(self) -> str:
+        """At most 1,024 characters, as CloudWatch wants."""
+        return f"{self.what} {self.why} Missing data: {self.missing_why} See docs/runbook.md#{self.key}"[
+            :1024
+        ]
+
+
+QUIET = "no calls is no fault; a silent agent has an alarm of its own."
+
+
+def rules(config: Config, hosts: int = 1) -> Iterator[AlarmRule]:
+    """The alarms of one connector that `hosts` hosts watch."""
+    for side, (suffix, _, words) in SIDES.items():
+        mos, rtt = metric(f"MOSBetweenVcAnd{suffix}"), metric(f"RTTBetweenVcAnd{suffix}")
+        yield AlarmRule(
+            f"mos-{side}",
+            f"Mean MOS {words} is below 3.6.",
+            "G.107 Annex B: at R 70 (MOS 3.60) some users begin to be dissatisfied. Minutes with fewer than "
+            "5 samples count as good.",
+            (("mos", mos, "Average"), ("n", mos, "SampleCount")),
+            "IF(n >= 5, mos, 4.4)",
+            "<", 3.6, 3, 5, "notBreaching", QUIET,
+        )  # fmt: skip
+        yield AlarmRule(
+            f"rtt-{side}",
+            f"Mean round-trip time {words} is above 300 ms.",
+            "G.114: up to 150 ms one way is fine for most users.",
+            (("rtt", rtt, "Average"), ("n", rtt, "SampleCount")),
+            "IF(n >= 5, rtt, 0)",
+            ">", 300_000, 3, 5, "notBreaching", QUIET,
+        )  # fmt: skip
+    for direction, (prefix, words) in DIRECTIONS.items():
+        jitter = metric(f"{prefix}Jitter")
+        yield AlarmRule(
+            f"jitter-{direction}",
+            f"Mean jitter {words} is above 30 ms.",
+            "Half of a 60 ms jitter buffer: beyond it packets begin to come too late to be played.",
+            (("jitter", jitter, "Average"), ("n", jitter, "SampleCount")),
+            "IF(n >= 5, jitter, 0)",
+            ">", 30_000, 3, 5, "notBreaching", QUIET,
+        )  # fmt: skip
+        sent = "(packets + lost)" if direction in TOWARDS_VC else "packets"
+        yield AlarmRule(
+            f"loss-{direction}",
+            f"More than 2 % of RTP packets {words} are lost.",
+            "G.113 App. I: at 2 % random loss G.729 falls from MOS 4.0 to 3.7, and G.711 without "
+            "concealment from 4.4 to 3.1. Judged from 15,000 packets a minute (five calls); of streams whose "
+            "loss is unknown the packets count and the loss does not, so that the share is a lower bound.",
+            (
+                ("lost", metric(f"{prefix}PacketsLost"), "Sum"),
+                ("packets", metric(f"{prefix}RtpPackets"), "Sum"),
+            ),
+            f"IF(packets >= 15000, lost / {sent}, 0)",
+            ">", 0.02, 3, 5, "notBreaching", QUIET,
+        )  # fmt: skip
+    yield from _calls(config)
+    yield AlarmRule(
+        "silent",
+        f"Fewer than {hosts} of {hosts} hosts sent this connector's minute.",
+        "Every host sends this count each minute, 0 where nothing happened, some 75 s after it began. "
+        "Five minutes leave room for a restart; what an outage of AWS held back is sent later.",
+        (("sent", metric("Sip2xxCodes"), "SampleCount"),),
+        "sent",
+        "<", hosts, 5, 5, "breaching", "breaching, for silence is what this alarm is about.",
+    )  # fmt: skip
+
+
+def _calls(config: Config) -> Iterator[AlarmRule]:
+    users = set(config.calls.not_failures) >= USERS_OWN
+    threshold = 0.1 if users else 0.5
+    reason = (
+        "Busy, declined and unreachable users do not count as failures (RFC 6076), so one in ten is news."
+        if users
+        else "Busy, declined and unreachable users count as failures, and half of all attempts end so on "
+        "many trunks; set calls.not_failures = [480, 486, 600, 603] for a threshold of 10 %."
+    )
+    for way in ("Inbound", "Outbound"):
+        yield AlarmRule(
+            f"failures-{way.lower()}",
+            f"More than {threshold:.0%} of {way.lower()} call attempts fail.",
+            f"{reason} Judged from 20 attempts in five minutes.",
+            (
+                ("failed", metric(f"{way}CallFailures"), "Sum"),
+                ("attempts", metric(f"{way}CallAttempts"), "Sum"),
+            ),
+            "IF(attempts >= 20, failed / attempts, 0)",
+            ">", threshold, 2, 2, "notBreaching", QUIET, 300,
+        )  # fmt: skip
+    finals = [(f"c{n}", metric(f"Sip{n}xxCodes"), "Sum") for n in range(2, 7)]
+    yield AlarmRule(
+        "5xx",
+        "More than 5 % of final SIP responses are 5xx.",
+        "A server fault that callers notice before they report it; retransmitted responses count too. Judged "
+        "from 20 final responses a minute.",
+        tuple(finals),
+        "IF(c2 + c3 + c4 + c5 + c6 >= 20, c5 / (c2 + c3 + c4 + c5 + c6), 0)",
+        ">", 0.05, 3, 5, "notBreaching", QUIET,
+    )  # fmt: skip
+    active = "(inbound + outbound)"
+    yield AlarmRule(
+        "active-collapse",
+        "Active calls fell to less than half within a minute.",
+        "Calls end one by one; half of at least 20 at once is a trunk, an SBC or a power supply. DIFF needs "
+        "the minute before, so three minutes are looked at and one is enough.",
+        (
+            ("inbound", metric("InboundCallsActive"), "Sum"),
+            ("outbound", metric("OutboundCallsActive"), "Sum"),
+        ),
+        f"IF({active} - DIFF{active} >= 20, {active} / ({active} - DIFF{active}), 1)",
+        "<", 0.5, 1, 3, "notBreaching", "a host that stopped is told by the alarm on silence.",
+    )  # fmt: skip
+
+
+def alarm_parameters(config: Config, hosts: int = 1) -> list[dict[str, Any]]:
+    """PutMetricAlarm's parameters, for every connector and for the agents."""
+    made = [
+        _parameters(f"sbcwatch {scope.label} {rule.key}", rule, _queries(rule, scope))
+        for scope in scopes(config)
+        for rule in rules(config, hosts)
+    ]
+    if config.cloudwatch.agent_metrics:
+        made.append(_parameters(f"sbcwatch {DROPS.key}", DROPS, _drops()))
+    return made
+
+
+DROPS = AlarmRule(
+    "capture-drops",
+    "The capture of at least one host missed frames.",
+    "Loss that the capture made is never reported as loss in the network, but what it missed is counted "
+    "nowhere: one frame is one too many.",
+    (("drops", metric("CaptureDrops"), "Sum"),),
+    "drops",
+    ">", 0, 3, 5, "notBreaching", "a silent agent has an alarm of its own.",
+)  # fmt: skip
+
+
+def _drops() -> list[dict[str, Any]]:
+    """Over all hosts by one Metrics Insights query: the template need not know their names."""
+    return [
+        {
+            "Id": "drops",
+            "Expression": f'SELECT SUM({metric("CaptureDrops")}) FROM SCHEMA("{AGENT_NAMESPACE}", Host)',
+            "Period": 60,
+            "Label": "frames missed",
+            "ReturnData": True,
+        }
+    ]
+
+
+def _queries(rule: AlarmRule, scope: Scope) -> list[dict[str, Any]]:
+    single = rule.expression == rule.inputs[0][0]
+    queries: list[dict[str, Any]] = [
+        {
+            "Id": name,
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": scope.namespace,
+                    "MetricName": metric_name,
+                    "Dimensions": [{"Name": scope.dimension, "Value": scope.value}],
+                },
+                "Period": rule.period_s,
+                "Stat": statistic,
+            },
+            "ReturnData": single,
+        }
+        for name, metric_name, statistic in rule.inputs
+    ]
+    if not single:
+        queries.append({"Id": "judged", "Expression": rule.expression, "Label": rule.key, "ReturnData": True})
+    return queries
+
+
+def _parameters(name: str, rule: AlarmRule, queries: list[dict[str, Any]]) -> dict[str, Any]:
+    comparison = {"<": "LessThanThreshold", ">": "GreaterThanThreshold"}[rule.comparison]
+    return {
+        "AlarmName": name[:255],
+        "AlarmDescription": rule.description,
+        "ComparisonOperator": comparison,
+        "Threshold": rule.threshold,
+        "EvaluationPeriods": rule.periods,
+        "DatapointsToAlarm": rule.datapoints,
+        "TreatMissingData": rule.missing,
+        "Metrics": queries,
+    }

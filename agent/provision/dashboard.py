@@ -1,0 +1,165 @@
+"""A CloudWatch dashboard: for each connector calls, answers, quality and media on one screen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from agent.config.settings import Config
+from agent.provision import metric
+from agent.provision.alarms import TOWARDS_VC
+from agent.provision.scope import Scope, scopes
+from agent.summary.catalog import AGENT_METRICS, AGENT_NAMESPACE, DIRECTIONS, SIDES
+
+WIDTH, HEIGHT = 24, 6  # CloudWatch's grid is 24 wide
+Line = list[Any]
+
+
+def dashboard_body(config: Config, region: str) -> dict[str, Any]:
+    """The body that PutDashboard takes. `region` is where the metrics are, for each widget says so."""
+    widgets: list[dict[str, Any]] = []
+    y = 0
+    for scope in scopes(config):
+        widgets.append(_text(f"## {scope.dimension} {scope.value}", y))
+        y += 1
+        rows = list(_graphs(scope))
+        for row in rows:
+            width = WIDTH // len(row)
+            for place, (title, lines, extra) in enumerate(row):
+                widgets.append(_graph(title, lines, extra, region, (place * width, y, width)))
+            y += HEIGHT
+    if config.cloudwatch.agent_metrics:
+        widgets.append(_text("## Agents", y))
+        for place, (title, lines) in enumerate(_agents()):
+            at = (place % 4 * 6, y + 1 + place // 4 * HEIGHT, 6)
+            widgets.append(_graph(title, lines, {}, region, at))
+    return {"start": "-PT3H", "periodOverride": "inherit", "widgets": widgets}
+
+
+def _graphs(scope: Scope) -> Iterator[list[tuple[str, list[Line], dict[str, Any]]]]:
+    def line(name: str, statistic: str, label: str, **more: Any) -> Line:
+        options = {"stat": statistic, "label": label, **more}
+        return [scope.namespace, metric(name), scope.dimension, scope.value, options]
+
+    def by_direction(suffix: str, statistic: str = "Sum") -> list[Line]:
+        return [line(prefix + suffix, statistic, d) for d, (prefix, _) in DIRECTIONS.items()]
+
+    ways = ("Inbound", "Outbound")
+    latency = {"yAxis": _axis(0, None, "us")}
+    yield [
+        (
+            "Call attempts a minute",
+            [line(f"{way}CallAttempts", "Sum", way.lower()) for way in ways],
+            _count(),
+        ),
+        ("Calls active", [line(f"{way}CallsActive", "Sum", way.lower()) for way in ways], _count()),
+        ("Outcomes a minute", _outcomes(line), _count()),
+    ]
+    yield [
+        ("Call failures, share of attempts", _failures(line), _share()),
+        (
+            "SIP responses a minute",
+            [line(f"Sip{n}xxCodes", "Sum", f"{n}xx") for n in range(1, 7)],
+            {"stacked": True, **_count()},
+        ),
+        ("Throttles a minute", [line("Throttles", "Sum", "throttled")], _count()),
+    ]
+    yield [
+        ("MOS, mean and worst tenth", list(_quality(line, "MOS", "p10")), {"yAxis": _axis(1, 4.5, "MOS")}),
+        ("Round-trip time, mean and worst tenth", list(_quality(line, "RTT", "p90")), latency),
+        ("Jitter, mean", by_direction("Jitter", "Average"), latency),
+    ]  # fmt: skip
+    yield [
+        ("Packets lost, share", _loss(line), _share()),
+        ("RTP packets a minute", by_direction("RtpPackets"), _count()),
+        ("RTP bits a second", _bits(line), _count()),
+        ("RTCP packets a minute", by_direction("RtcpPackets"), _count()),
+    ]  # fmt: skip
+
+
+def _outcomes(line: Any) -> list[Line]:
+    return [
+        line(f"{way}{suffix}", "Sum", f"{way.lower()} {word}")
+        for way in ("Inbound", "Outbound")
+        for suffix, word in (("CallsAnswered", "answered"), ("CallFailures", "failed"))
+    ]
+
+
+def _failures(line: Any) -> list[Line]:
+    lines = []
+    for n, way in enumerate(("Inbound", "Outbound")):
+        failed = line(f"{way}CallFailures", "Sum", "", id=f"f{n}", visible=False)
+        attempts = line(f"{way}CallAttempts", "Sum", "", id=f"a{n}", visible=False)
+        share = {"expression": f"IF(a{n} > 0, f{n} / a{n}, 0)", "label": way.lower()}
+        lines += [failed, attempts, [share]]
+    return lines
+
+
+def _loss(line: Any) -> list[Line]:
+    lines = []
+    for n, (direction, (prefix, _)) in enumerate(DIRECTIONS.items()):
+        lost = line(f"{prefix}PacketsLost", "Sum", "", id=f"l{n}", visible=False)
+        packets = line(f"{prefix}RtpPackets", "Sum", "", id=f"p{n}", visible=False)
+        sent = f"(p{n} + l{n})" if direction in TOWARDS_VC else f"p{n}"
+        lines += [lost, packets, [{"expression": f"IF(p{n} > 0, l{n} / {sent}, 0)", "label": direction}]]
+    return lines
+
+
+def _bits(line: Any) -> list[Line]:
+    lines = []
+    for n, (direction, (prefix, _)) in enumerate(DIRECTIONS.items()):
+        lines.append(line(f"{prefix}RtpBytes", "Sum", "", id=f"b{n}", visible=False))
+        lines.append([{"expression": f"b{n} * 8 / PERIOD(b{n})", "label": direction}])
+    return lines
+
+
+def _quality(line: Any, what: str, percentile: str) -> Iterator[Line]:
+    for side, (suffix, _, _) in SIDES.items():
+        yield line(f"{what}BetweenVcAnd{suffix}", "Average", side)
+        yield line(f"{what}BetweenVcAnd{suffix}", percentile, f"{side} {percentile}")
+
+
+def _agents() -> Iterator[tuple[str, list[Line]]]:
+    for one in AGENT_METRICS:
+        statistic = "Sum" if one.unit == "Count" else "Maximum"
+        search = f"SEARCH('{{{AGENT_NAMESPACE},Host}} MetricName=\"{one.name}\"', '{statistic}', 60)"
+        yield one.help, [[{"expression": search, "label": ""}]]
+
+
+def _graph(
+    title: str, lines: list[Line], extra: dict[str, Any], region: str, at: tuple[int, int, int]
+) -> dict[str, Any]:
+    x, y, width = at
+    properties = {
+        "title": title,
+        "view": "timeSeries",
+        "region": region,
+        "period": 60,
+        "metrics": lines,
+        **extra,
+    }
+    return {"type": "metric", "x": x, "y": y, "width": width, "height": HEIGHT, "properties": properties}
+
+
+def _text(markdown: str, y: int) -> dict[str, Any]:
+    return {
+        "type": "text", "x": 0, "y": y, "width": WIDTH, "height": 1, "properties": {"markdown": markdown},
+    }  # fmt: skip
+
+
+def _axis(least: float, greatest: float | None, label: str) -> dict[str, Any]:
+    left = {"min": least, "label": label, "showUnits": False}
+    return {"left": left if greatest is None else {**left, "max": greatest}}
+
+
+def _count() -> dict[str, Any]:
+    return {"yAxis": {"left": {"min": 0, "showUnits": False}}}
+
+
+def _share() -> dict[str, Any]:
+    return {"yAxis": {"left": {"min": 0, "showUnits": False, "label": "1 = all"}}}
+
+
+def dashboard_text(config: Config, region: str) -> str:
+    return json.dumps(dashboard_body(config, region), indent=2)

@@ -1,0 +1,167 @@
+"""Media records and SIP messages as CloudWatch Logs events, in the groups that Amazon uses.
+
+The limits are PutLogEvents': 1,048,576 bytes a request counting 26 for each event, 10,000 events, an event of
+at most 1 MB, by time, no two further apart than 24 hours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from agent.errors import SinkError
+from agent.store import UNASSIGNED, Draft, OutboxRow
+from agent.store.codec import to_json, unpack
+from agent.summary.catalog import RETENTION_DAYS
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
+
+MAX_REQUEST_BYTES = 1_048_576
+EVENT_OVERHEAD = 26
+MAX_EVENT_BYTES = MAX_REQUEST_BYTES - EVENT_OVERHEAD
+MAX_EVENTS = 10_000
+MAX_SPAN_MS = 24 * 3_600_000
+MAX_AGE_S = 14 * 86_400
+GROUP_PREFIX = {"media": "/aws/ChimeVoiceConnectorLogs/", "sip": "/aws/ChimeVoiceConnectorSipMessages/"}
+_GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
+_NOT_IN_GROUP = re.compile(r"[^.\-_/#A-Za-z0-9]")
+_STREAM = re.compile(r"[^:*]{1,512}")
+
+
+class LogsSink:
+    """One kind of record, `media` or `sip`, into one group for each connector.
+
+    Two of these, each with its own progress, so that a flood of SIP never holds back the media records.
+
+    Raises: SinkError (names or a retention that CloudWatch Logs would refuse).
+    """
+
+    def __init__(
+        self,
+        client: CloudWatchLogsClient,
+        kind: Literal["media", "sip"],
+        *,
+        host: str,
+        group_prefix: str | None = None,
+        stream: str = "{host}",
+        create: bool = True,
+        retention_days: int | None = 30,
+    ) -> None:
+        """`retention_days` None: the group never expires. With `create` off a missing group is waited for."""
+        self.name = f"logs_{kind}"
+        self.kinds = (kind,)
+        self._client = client
+        self._prefix = GROUP_PREFIX[kind] if group_prefix is None else group_prefix
+        self._stream = stream.replace("{host}", host)
+        self._create = create
+        self._retention_days = retention_days
+        self.counts = {"events_truncated": 0}
+        if retention_days is not None and retention_days not in RETENTION_DAYS:
+            raise SinkError(
+                f"CloudWatch Logs has no retention of {retention_days} days: take one of {RETENTION_DAYS}"
+            )
+        if not _GROUP.fullmatch(self._prefix + "x"):
+            raise SinkError(f"{self._prefix!r} cannot begin a log group's name: use letters, digits, .-_/#")
+        if not _STREAM.fullmatch(self._stream):
+            raise SinkError(f"{self._stream!r} cannot name a log stream: 1 to 512 characters, no : and no *")
+
+    @property
+    def max_age_s(self) -> int:
+        return MAX_AGE_S if self._retention_days is None else min(MAX_AGE_S, self._retention_days * 86_400)
+
+    def encode(self, rows: Sequence[OutboxRow]) -> list[Draft]:
+        """Rows as requests, each within every limit, events by time. `unassigned` never leaves the host."""
+        events: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            if row.connector != UNASSIGNED:
+                events.setdefault(row.connector, []).extend(map(self._event, unpack(row.body)))
+        drafts: list[Draft] = []
+        for connector, its in events.items():
+            # Stable: messages of the same millisecond stay in the order of their capture.
+            its.sort(key=lambda event: int(event["timestamp"]))
+            # A connector's id is the operator's; whatever a group's name cannot hold must not block delivery.
+            target = (self._prefix + _NOT_IN_GROUP.sub("_", connector))[:512]
+            drafts += [Draft.of(items, connector, target, self.item_ns) for items in _cut(its)]
+        return drafts
+
+    @staticmethod
+    def item_ns(item: dict[str, Any]) -> int:
+        """The time of an event, UTC ns."""
+        return int(item["timestamp"]) * 1_000_000
+
+    def send(self, target: str, items: list[dict[str, Any]]) -> dict[str, int]:
+        """One request; returns the indexes from `rejectedLogEventsInfo` where the answer has them.
+
+        Raises: botocore's ClientError and BotoCoreError.
+        """
+        answer = self._client.put_log_events(
+            logGroupName=target, logStreamName=self._stream, logEvents=cast(Any, items)
+        )
+        return {
+            name: int(cast(int, index)) for name, index in answer.get("rejectedLogEventsInfo", {}).items()
+        }
+
+    def prepare(self, target: str) -> None:
+        """Make the group, with its retention, and the stream, where they are missing.
+
+        Raises: botocore's ClientError and BotoCoreError.
+        """
+        if not self._create:
+            return
+        known = self._client.exceptions.ResourceAlreadyExistsException
+        try:
+            self._client.create_log_group(logGroupName=target)
+        except known:
+            pass
+        else:
+            if self._retention_days is not None:
+                self._client.put_retention_policy(
+                    logGroupName=target, retentionInDays=cast(Any, self._retention_days)
+                )
+        with contextlib.suppress(known):
+            self._client.create_log_stream(logGroupName=target, logStreamName=self._stream)
+
+    def _event(self, record: dict[str, Any]) -> dict[str, Any]:
+        message = to_json(record)
+        if len(message) > MAX_EVENT_BYTES:
+            message = self._truncated(record)
+        return {"timestamp": int(record["event_timestamp"]), "message": message.decode()}
+
+    def _truncated(self, record: dict[str, Any]) -> bytes:
+        """The record with its longest text cut until it fits: a SIP message's head says more than nothing."""
+        self.counts["events_truncated"] += 1
+        record = dict(record)
+        while True:
+            message = to_json(record)
+            if len(message) <= MAX_EVENT_BYTES:
+                return message
+            texts = {name: len(value) for name, value in record.items() if isinstance(value, str)}
+            longest = max(texts, key=lambda name: texts[name], default="")
+            if not texts.get(longest):
+                return to_json({"event_timestamp": record["event_timestamp"], "truncated": True})
+            # A character makes one to six bytes of JSON: a cut never takes more than is needed, and repeats.
+            excess = len(message) - MAX_EVENT_BYTES
+            record[longest] = record[longest][: max(0, texts[longest] - max(1, excess // 6))]
+
+
+def _cut(events: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    cut: list[list[dict[str, Any]]] = []
+    held: list[dict[str, Any]] = []
+    size = 0
+    for event in events:
+        event_size = len(event["message"].encode()) + EVENT_OVERHEAD
+        if held and (
+            len(held) == MAX_EVENTS
+            or size + event_size > MAX_REQUEST_BYTES
+            or event["timestamp"] - held[0]["timestamp"] > MAX_SPAN_MS
+        ):
+            cut.append(held)
+            held, size = [], 0
+        held.append(event)
+        size += event_size
+    if held:
+        cut.append(held)
+    return cut

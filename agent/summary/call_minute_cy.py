@@ -1,0 +1,105 @@
+# cython: language_level=3
+"""What was heard of each call in one minute, until the minute closes; and what of it the vc lost itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agent.model.call_cy import Call, Leg, LegMediaTotals
+from agent.model.events import FarEnd, RoundTrip
+from agent.model.stream_minute_cy import ReportsMinute, StreamMinute
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+FIELDS = ("call", "streams", "reports", "rtts", "far_ends", "vc_lost")
+"""A `CallMinute`'s fields, in the order in which a checkpoint has them."""
+
+
+class CallMinute:
+    """Everything heard of one call in one minute. `vc_lost` is None where the vc cannot be observed."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.streams: list[StreamMinute] = []
+        self.reports: list[ReportsMinute] = []
+        self.rtts: list[RoundTrip] = []
+        self.far_ends: list[FarEnd] = []
+        self.vc_lost: int | None = None
+
+    def lose(self) -> None:
+        """Find `vc_lost`: gaps that are new where a stream leaves. To be asked once: totals move on.
+
+        A relayed stream keeps its SSRC and so is met again on the leg where it came in. What leaves under an
+        SSRC of its own may still be passed on packet by packet, so all that was missing on the other legs is
+        taken off. Totals are compared, not minutes: a gap may be judged on either side of a boundary.
+        """
+        lost: cython.longlong = 0
+        grown: cython.bint = False  # only where more is missing of what leaves can any of it be new
+        its: StreamMinute
+        leg: Leg | None
+        ledger: LegMediaTotals
+        for its in self.streams:
+            leg = its.leg
+            if leg is None or its.to_vc is None:
+                continue
+            ledger = leg.ledger
+            known: dict[int, int] = ledger.arrived if its.to_vc else ledger.left
+            if its.gaps or its.ssrc not in known:
+                ledger.gap(its.ssrc, its.gaps, its.to_vc)
+                grown = grown or not its.to_vc
+        if grown:
+            for leg in self.call.legs:
+                left: dict[int, int] = leg.ledger.left
+                for ssrc, gaps in left.items():
+                    if gaps:
+                        lost += self.added(leg, ssrc, gaps)
+        self.vc_lost = lost
+
+    def added(self, leg: Leg, ssrc: cython.longlong, gaps: cython.longlong) -> cython.longlong:
+        """How many of a leaving stream's gaps neither came in nor are published; they are from here on."""
+        others = [other.ledger.arrived for other in self.call.legs if other is not leg]
+        same = [arrived[ssrc] for arrived in others if ssrc in arrived]
+        came = sum(same) if same else sum(sum(arrived.values()) for arrived in others)
+        published = leg.ledger.vc_lost
+        before: cython.longlong = published.get(ssrc, 0)
+        lost: cython.longlong = gaps - came - before
+        if lost <= 0:
+            return 0
+        published[ssrc] = before + lost
+        return lost
+
+
+Calls = dict[Call, CallMinute]
+
+
+def of_call(calls: Calls, call: Call) -> CallMinute:
+    """A call's minute among those of others, made when there is none."""
+    found: CallMinute | None = calls.get(call)
+    if found is None:
+        found = calls[call] = CallMinute(call)
+    return found
+
+
+def share_out(
+    calls_of: Callable[[int], Calls], streams: list[StreamMinute], reports: list[ReportsMinute]
+) -> None:
+    """Give each call its own. `calls_of`: what was heard in the minute that a time (ns) is in."""
+    calls: Calls = {}
+    stamp_ns: cython.longlong = -1
+    told: ReportsMinute
+    its: StreamMinute
+    for told in reports:
+        if told.stamp_ns != stamp_ns:
+            stamp_ns = told.stamp_ns
+            calls = calls_of(stamp_ns)
+        of_call(calls, told.leg.call).reports.append(told)
+    for its in streams:
+        if its.leg is None or its.to_vc is None:
+            continue
+        if its.stamp_ns != stamp_ns:
+            stamp_ns = its.stamp_ns
+            calls = calls_of(stamp_ns)
+        of_call(calls, its.leg.call).streams.append(its)

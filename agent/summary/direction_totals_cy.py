@@ -1,0 +1,164 @@
+# cython: language_level=3
+"""One direction of one call in one minute, and the sum of many calls for a connector."""
+
+from __future__ import annotations
+
+from agent.model.stream_minute_cy import StreamMinute
+from agent.quality.emodel import Score
+from agent.summary.catalog import DIRECTIONS, SIDES
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+
+class DirectionFigures:
+    """Streams that share a direction: counts add, jitter is weighted by packets.
+
+    `streams` counts those that ran or of which loss was told; `known` those whose loss is known.
+    direction_cy.pxd has the C types.
+    """
+
+    def __init__(self) -> None:
+        self.packets = self.bytes = self.rtcp_packets = self.rtcp_bytes = 0
+        self.streams = self.known = self.known_lost = self.known_packets = 0
+        self.unknown = self.discarded = 0
+        self.burst_packets = self.burst_lost = self.gap_packets = self.gap_lost = self.bursts = 0
+        self.jitters_us: list[float] = []  # one sample a stream
+        self.jitter_sum = 0.0
+        self.jitter_packets = 0
+        self.lost_source: str | None = None
+        self.jitter_source: str | None = None
+        self.scored = self.wide = 0  # packets behind the scores; the sums are weighted by them
+        self.mos_sum = self.r_sum = self.wide_sum = 0.0
+        self.first_ns = self.last_ns = 0  # of its streams, not of this minute alone
+        self.codec = ""  # of the audio stream with most packets
+        self.codec_packets = 0
+        self.packet_ms = 0.0
+        self.assumed = self.unnamed = False
+
+    def lost(self) -> int | None:
+        """0 where no stream ran; None where streams ran and of none it is known."""
+        return self.known_lost if self.known or not self.streams else None
+
+    def add(self, stream: StreamMinute) -> None:
+        """One more stream of the direction."""
+        packets: cython.longlong = stream.packets
+        self.packets += packets
+        self.bytes += stream.bytes
+        if stream.lost is not None:
+            lost: cython.longlong = stream.lost
+            self.streams += 1
+            self.known += 1
+            self.known_lost += lost
+            self.known_packets += packets
+        elif packets:
+            self.streams += 1
+        self.unknown += stream.unknown
+        self.discarded += stream.discarded
+        self.burst_packets += stream.burst_packets
+        self.burst_lost += stream.burst_lost
+        self.gap_packets += stream.gap_packets
+        self.gap_lost += stream.gap_lost
+        self.bursts += stream.bursts
+        if stream.jitter_us is not None:
+            jitter_us: cython.double = stream.jitter_us
+            weight: cython.longlong = packets or 1
+            self.jitters_us.append(stream.jitter_us)
+            self.jitter_sum += jitter_us * weight
+            self.jitter_packets += weight
+        self.lost_source = stream.lost_source or self.lost_source
+        self.jitter_source = stream.jitter_source or self.jitter_source
+        if stream.score is not None:
+            self.judge(stream, stream.score)
+        self.last_ns = max(self.last_ns, stream.last_ns)
+        if packets:
+            if stream.first_ns and (not self.first_ns or stream.first_ns < self.first_ns):
+                self.first_ns = stream.first_ns
+            if stream.audio and packets > self.codec_packets:
+                self.codec, self.packet_ms, self.codec_packets = stream.codec, stream.packet_ms, packets
+            self.assumed = self.assumed or stream.assumed
+            self.unnamed = self.unnamed or not stream.named
+
+    def add_reports(self, packets: cython.longlong, size: cython.longlong) -> None:
+        """RTCP that went the same way."""
+        self.rtcp_packets += packets
+        self.rtcp_bytes += size
+
+    def join(self, other: DirectionFigures) -> None:
+        """What a connector's metrics have of another call."""
+        self.packets += other.packets
+        self.bytes += other.bytes
+        self.rtcp_packets += other.rtcp_packets
+        self.rtcp_bytes += other.rtcp_bytes
+        self.streams += other.streams
+        self.known += other.known
+        self.known_lost += other.known_lost
+        self.known_packets += other.known_packets
+        self.jitters_us += other.jitters_us
+
+    def judge(self, stream: StreamMinute, score: Score) -> None:
+        """Its score, weighted by the packets behind it."""
+        scored: cython.longlong = stream.packets
+        if not scored:
+            scored = max(1, int(stream.weight))
+        self.scored += scored
+        mos: cython.double = score.mos
+        rating: cython.double = score.r
+        self.mos_sum += mos * scored
+        self.r_sum += rating * scored
+        if score.mos_wb is not None:
+            self.wide += scored
+            self.wide_sum += score.mos_wb * scored
+
+
+_COUNTS = tuple(
+    (direction, *(prefix + suffix for suffix in ("RtpPackets", "RtpBytes", "RtcpPackets", "RtcpBytes")))
+    for direction, (prefix, _) in DIRECTIONS.items()
+)
+
+
+class MediaTotals:
+    """The media metrics of one connector in one minute."""
+
+    def __init__(self) -> None:
+        self.sums = {direction: DirectionFigures() for direction in DIRECTIONS}
+        self.sampled: dict[str, list[float]] = {}
+
+    def add(self, direction: str, figures: DirectionFigures) -> None:
+        """One direction of one call."""
+        total: DirectionFigures = self.sums[direction]
+        total.join(figures)
+
+    def sample(self, metric: str, value: cython.double) -> None:
+        """One call's figure of a side: its RTT or MOS."""
+        self.sampled.setdefault(metric, []).append(value)
+
+    @property
+    def values(self) -> dict[str, int | None]:
+        """Counts by metric name. Loss: a sum over what is known, None where streams ran and none is."""
+        values: dict[str, int | None] = {}
+        for direction, packets, size, rtcp_packets, rtcp_bytes in _COUNTS:
+            total = self.sums[direction]
+            values[packets], values[size] = total.packets, total.bytes
+            values[rtcp_packets], values[rtcp_bytes] = total.rtcp_packets, total.rtcp_bytes
+            values[DIRECTIONS[direction][0] + "PacketsLost"] = total.lost()
+        return values
+
+    @property
+    def samples(self) -> dict[str, list[float]]:
+        """Samples by metric name: jitter one a stream, RTT and MOS one a call."""
+        samples = {prefix + "Jitter": self.sums[way].jitters_us for way, (prefix, _) in DIRECTIONS.items()}
+        for suffix, _, _ in SIDES.values():
+            for name in ("RTTBetweenVcAnd" + suffix, "MOSBetweenVcAnd" + suffix):
+                samples[name] = self.sampled.get(name, [])
+        return samples
+
+    @property
+    def coverage(self) -> dict[str, float | None]:
+        """By direction: packets of streams whose loss is known / packets; None where there were none."""
+        return {
+            direction: total.known_packets / total.packets if total.packets else None
+            for direction, total in self.sums.items()
+        }

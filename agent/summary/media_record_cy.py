@@ -1,0 +1,161 @@
+# cython: language_level=3
+"""The media record: one call in one minute, both sides of it (37 fields of the media log, then extras).
+
+Extras, None where unknown (`<dir>`: cust2vc, vc2cust, rem2vc, vc2rem; `<side>`: cust, rem):
+
+    call_ids, flags                    every leg's Call-ID; what is remarkable (summary/flags_cy.py)
+    vc_lost                            gaps that are new where streams leave the vc: its own loss
+    <field>_source                     rtp: measured here; rtcp, xr: the far end's report; assumed: MOS with
+                                       the configured delay, for no round trip was known
+    <dir>_packets_lost_total           loss since the call began, as far as it is known
+    <dir>_packets_unknown, _discarded  missed perhaps by the capture; too late for the modelled jitter buffer
+    <dir>_burst_density, _gap_density  losses and discards in bursts / packets in bursts; same for gaps
+    <dir>_bursts                       bursts that ended in this minute (RFC 3611 4.7.2, Gmin 16)
+    vc2<side>_relayed                  the SBC passes on what it gets, so the far end's jitter is the path's
+    r_btwn_.., mos_wb_btwn_..          the rating behind the MOS; MOS on the wideband scale (G.107.1)
+    mos_worst_btwn_.., r_worst_btwn_.. the worse of a side's two directions
+    rtt_end_to_end_<side>              microseconds, as an endpoint measured it over a relayed stream
+    far_end_<side>                     the far end's own view of its reception (tracking/far.py), source xr
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agent.model.call_cy import Leg
+from agent.model.sides import Connector
+from agent.model.stream_minute_cy import ReportsMinute, StreamMinute
+from agent.model.units import MINUTE_NS
+from agent.summary.call_minute_cy import CallMinute, Calls
+from agent.summary.catalog import MEDIA_FIELDS
+from agent.summary.direction_totals_cy import MediaTotals
+from agent.summary.identity import Identity
+from agent.summary.media_flags_cy import flag_side
+from agent.summary.side_totals_cy import CUSTOMER, REMOTE, Row, SideFigures
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+_DIRECTIONS = (CUSTOMER.to_vc, CUSTOMER.away, REMOTE.to_vc, REMOTE.away)
+_TOTALS = {its.direction: its.total for its in _DIRECTIONS}
+
+
+def _blank() -> Row:
+    """A record in which nothing happened: every field, in order."""
+    row: Row = dict.fromkeys((*MEDIA_FIELDS, "call_ids", "flags", "vc_lost"))
+    for its in _DIRECTIONS:
+        row |= dict.fromkeys(its.extras())
+        for name in (its.packets, its.bytes, its.rtcp_packets, its.rtcp_bytes, its.lost):
+            row[name] = 0
+        for name in (its.total, its.unknown, its.discarded, its.bursts):
+            row[name] = 0
+    row |= dict.fromkeys((*CUSTOMER.extras(), *REMOTE.extras()))
+    # The keys are the very objects that are put later: found without comparing letters.
+    same = {name: name for its in (*_DIRECTIONS, CUSTOMER, REMOTE) for name in its.fields()}
+    return {same.get(name, name): value for name, value in row.items()}
+
+
+_BLANK = _blank()
+
+
+def records(
+    calls: Calls,
+    media: Mapping[Connector, MediaTotals],
+    fallback: Connector,
+    identity: Identity,
+    end_ns: cython.longlong,
+    until_ns: cython.longlong,
+    *,
+    vc_seen: bool,
+) -> list[Row]:
+    """The media records of a minute; what their calls had is added to their connector's `media`.
+
+    `end_ns`: the minute's end; `until_ns`: how far it was watched. To be asked once: totals move on.
+    """
+    rows: list[Row] = []
+    heard: CallMinute
+    view: CallView
+    for heard in calls.values():
+        for view in views(heard, vc_seen):
+            connector: Connector = view.owner.connector or fallback
+            view.add_to(media[connector])
+            row = view.row(connector, end_ns, until_ns, identity)
+            if row is not None and connector.log_media:
+                rows.append(row)
+    return rows
+
+
+def views(heard: CallMinute, vc_seen: cython.bint = True) -> list[CallView]:
+    """A call's minute as each of its connectors sees it. To be asked once: totals move on."""
+    if vc_seen:
+        heard.lose()
+    return [CallView(heard, owner, customers, remotes) for owner, customers, remotes in heard.call.views()]
+
+
+class CallView:
+    """One call in one minute in the eyes of the connector that owns leg `owner`."""
+
+    def __init__(self, heard: CallMinute, owner: Leg, customers: list[Leg], remotes: list[Leg]) -> None:
+        self.owner = owner
+        self.heard = heard
+        self.customer = SideFigures(CUSTOMER, customers)
+        self.remote = SideFigures(REMOTE, remotes)
+        sides: dict[Leg | None, SideFigures] = {}
+        for leg in customers:
+            sides[leg] = self.customer
+        for leg in remotes:
+            sides[leg] = self.remote
+        side: SideFigures | None
+        its: StreamMinute
+        for its in heard.streams:
+            side = sides.get(its.leg)
+            if side is not None and its.to_vc is not None:
+                side.direction(its.to_vc).add(its)
+        told: ReportsMinute
+        for told in heard.reports:
+            side = sides.get(told.leg)
+            if side is not None and told.packets_towards:
+                side.direction(True).add_reports(told.packets_towards, told.bytes_towards)
+            if side is not None and told.packets_away:
+                side.direction(False).add_reports(told.packets_away, told.bytes_away)
+        self.customer.finish(heard)
+        self.remote.finish(heard)
+
+    def row(
+        self, connector: Connector, end_ns: cython.longlong, until_ns: cython.longlong, identity: Identity
+    ) -> Row | None:
+        """The media record; None where the minute had no media of a known side and nothing is missed."""
+        call, customer, remote = self.heard.call, self.customer, self.remote
+        flags: set[str] = set(call.flags)
+        start_ns: cython.longlong = end_ns - MINUTE_NS
+        if customer.legs:
+            flag_side(flags, call, customer.legs, customer.to_vc, customer.away, start_ns, until_ns)
+        if remote.legs:
+            flag_side(flags, call, remote.legs, remote.to_vc, remote.away, start_ns, until_ns)
+        lost: dict[str, int | None] = self.owner.ledger.lost
+        customer.count(lost)
+        remote.count(lost)
+        if not customer.some() and not remote.some() and "dead_air" not in flags:
+            return None
+        row: Row = _BLANK.copy()
+        row["voice_connector_id"], row["aws_region"] = connector.id, connector.region
+        row["event_timestamp"] = end_ns // 1_000_000
+        (
+            call_ids, row["from_sip_user"], row["from_country"], row["to_sip_user"], row["to_country"],
+            row["endpoint_id"],
+        ) = identity.of_call(call)  # fmt: skip
+        row["call_id"], row["call_ids"] = call_ids[0], call_ids
+        row["flags"] = sorted(flags) if flags else []
+        row["vc_lost"] = self.heard.vc_lost
+        for direction, total in lost.items():
+            row[_TOTALS[direction]] = total
+        customer.put(row)
+        remote.put(row)
+        return row
+
+    def add_to(self, totals: MediaTotals) -> None:
+        """Give the connector's metrics what this call had."""
+        self.customer.add_to(totals)
+        self.remote.add_to(totals)

@@ -1,6 +1,0 @@
-from agent.tracking.table_cy cimport *
-
-cdef enum:
-    CELL_COUNT = 7
-    CELL_DISCARDED = 8
-    CELL_UNKNOWN = 16

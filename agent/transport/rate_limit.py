@@ -1,0 +1,177 @@
+"""How many SIP messages a second one address may have parsed. What is beyond is sampled by whole calls.
+
+Of an address above its budget one Call-ID in 2**n is kept, with n such that what is kept fits the budget: a
+kept call has all its messages and so exact numbers, and the others have none. n follows the traffic at once
+upwards and a minute later downwards, for whenever it changes the calls under way are cut in two. While the
+host cannot follow (`strained`), sources above their budget are cut down to a quarter of it. What is not kept
+leaves its batch in compiled code (`sieve_cy`), for a flood comes faster than Python can look at a message.
+
+Counted by whole seconds of capture time, for the far address whichever way a message goes: what the vc
+answers to a flood is the flood's too. Sources come from the wire, so the table is bounded: the one silent
+longest goes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from msgspec import Struct, field
+
+from agent.transport.rate_limit_cy import SampledSources, keeps
+from agent.wire.frame import STAMP, Batch
+
+SECOND_NS = 1_000_000_000
+MAX_SOURCES = 16_384
+TOP = 5  # talkers named a minute
+CALM_S = 60  # seconds for which less must be shed before more is kept
+MAX_BITS = 12  # one call in 4,096 is kept at least
+STRAINED_BITS = 2  # a budget is a quarter of itself while the host cannot follow
+# What the scanners that everybody meets call themselves. Only these words are ever repeated.
+SCANNERS = (
+    "friendly-scanner", "friendly-request", "sipvicious", "sundayddr", "sipcli", "sip-scan", "sipsak", "sipp",
+    "vaxsipuseragent", "pplsip", "iwar", "smap", "eyebeam release 3006o",
+)  # fmt: skip
+
+
+class SourceTraffic(Struct):
+    """Messages of this second one way: how many came, were kept, and may be before fewer calls are."""
+
+    offered: int = 0
+    taken: int = 0
+    room: int = 0
+
+
+class SampledSource(Struct):
+    """One far address. One of its calls in 2**`bits` is kept; `held` is that from the second's start."""
+
+    second: int = -1
+    ways: tuple[SourceTraffic, SourceTraffic] = field(
+        default_factory=lambda: (SourceTraffic(), SourceTraffic())
+    )  # to it, from it
+    bits: int = 0
+    held: int = 0
+    busy: int = 0  # the last second in which no fewer bits would have done
+    messages: int = 0  # from it in this minute, and how many of those were shed
+    shed: int = 0
+    scanner: str | None = None
+    heard: bool = False  # its User-Agent was looked at
+
+
+class Talker(Struct, frozen=True):
+    """A source that was above its budget, or says that it is a scanner, in the last minute."""
+
+    address: str
+    messages: int
+    shed: int
+    scanner: str | None
+
+
+class RateLimit:
+    """`rate` messages a second each; 0: no bound. Time comes with each message."""
+
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+        self.strained = False
+        self.shed = self.evicted = 0
+        self._told = 0  # of `shed`
+        self._sieve = SampledSources()
+        self._sources: OrderedDict[str, SampledSource] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def thin(self, batch: Batch) -> None:
+        """Take out of a batch what loud sources send beyond their budget."""
+        if self._sieve.loud and batch.index:
+            second = batch.index[STAMP] // SECOND_NS
+            for peer in self._sieve.sources():
+                source = self._sources[peer]
+                self._count(peer, source)
+                if second > source.second:
+                    self._turn(peer, source, second)
+            batch.index = self._sieve.thin(batch.data, batch.index)
+
+    def takes(self, peer: str, to_vc: bool, data: bytes, now_ns: int) -> bool:
+        """Whether this message is to be parsed. `to_vc`: `peer` sent it, else it was sent to it."""
+        if not self.rate:
+            return True
+        source = self._sources.get(peer) or self._begin(peer)
+        second = now_ns // SECOND_NS
+        if second > source.second:
+            self._turn(peer, source, second)
+        if to_vc:
+            source.messages += 1
+            if not source.heard:
+                source.heard, source.scanner = True, _scanner(data)
+        way = source.ways[to_vc]
+        way.offered += 1
+        if way.taken >= way.room and source.bits < MAX_BITS:
+            source.bits += 1
+            way.room += self.rate // 4
+            self._sieve.share(peer, source.bits)
+        if way.taken < way.room and (not source.bits or keeps(data, source.bits)):
+            way.taken += 1
+            return True
+        source.shed += to_vc
+        self.shed += 1
+        return False
+
+    def _begin(self, peer: str) -> SampledSource:
+        if len(self._sources) >= MAX_SOURCES:
+            silent, source = self._sources.popitem(last=False)
+            self._count(silent, source)
+            self._sieve.share(silent, 0)
+            self.evicted += 1
+        source = self._sources[peer] = SampledSource()
+        return source
+
+    def _count(self, peer: str, source: SampledSource) -> None:
+        """What the sieve took out was offered, and is shed."""
+        to_it, from_it = self._sieve.taken_out(peer)
+        source.ways[0].offered += to_it
+        source.ways[1].offered += from_it
+        source.messages += from_it
+        source.shed += from_it
+        self.shed += to_it + from_it
+
+    def _turn(self, peer: str, source: SampledSource, second: int) -> None:
+        """A new second of a source: which of its calls are kept follows from the second before."""
+        offered = max(way.offered for way in source.ways) if source.second == second - 1 else 0
+        bits, rate = 0, self.rate
+        if self.strained and offered > rate:
+            rate >>= STRAINED_BITS
+        while offered >> bits > rate and bits < MAX_BITS:
+            bits += 1
+        if bits >= source.held or second - source.busy >= CALM_S:
+            source.held, source.busy = bits, second
+        source.second, source.bits = second, source.held
+        for way in source.ways:
+            way.offered = way.taken = 0
+            way.room = rate
+        self._sieve.share(peer, source.bits)
+        self._sources.move_to_end(peer)
+
+    def taken_shed(self) -> int:
+        """How many messages were shed since the last call."""
+        told, self._told = self._told, self.shed
+        return self.shed - told
+
+    def talkers(self) -> list[Talker]:
+        """The loudest of those worth a word since the last call; counts start again."""
+        found = [
+            Talker(address, source.messages, source.shed, source.scanner)
+            for address, source in self._sources.items()
+            if source.messages and (source.shed or source.scanner)
+        ]
+        for source in self._sources.values():
+            source.messages = source.shed = 0
+        return sorted(found, key=lambda talker: (-talker.shed, -talker.messages, talker.address))[:TOP]
+
+
+def _scanner(data: bytes) -> str | None:
+    """The scanner that a message's User-Agent names. Looked at once a source, not once a message."""
+    at = data.find(b"\nUser-Agent:")
+    if at < 0:
+        return None
+    agent = data[at + 12 : at + 80].split(b"\r", 1)[0].strip().lower().decode("latin-1")
+    return next((name for name in SCANNERS if agent.startswith(name)), None)

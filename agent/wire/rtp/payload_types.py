@@ -1,0 +1,52 @@
+"""RTP payload types: the static ones of RFC 3551 section 6, and the kinds that media is told apart by."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+# How a packet of a payload type is treated: only audio is a sample of jitter and of the score.
+KIND_OTHER, KIND_AUDIO, KIND_EVENT, KIND_COMFORT, KIND_VIDEO, KIND_REDUNDANT = range(6)
+
+
+class StaticType(NamedTuple):
+    """A payload type's meaning without any SDP. `clock_rate` in Hz; `kind` is one of KIND_*."""
+
+    name: str
+    clock_rate: int
+    channels: int
+    kind: int = KIND_AUDIO
+
+
+STATIC_TYPES: Final[dict[int, StaticType]] = {
+    # RFC 3551 Table 4 (audio; channels are 1 where the RFC leaves them open).
+    0: StaticType("PCMU", 8000, 1),
+    2: StaticType("G726-32", 8000, 1),  # reserved: was G721, and gateways still send G726-32 so
+    3: StaticType("GSM", 8000, 1),
+    4: StaticType("G723", 8000, 1),
+    5: StaticType("DVI4", 8000, 1),
+    6: StaticType("DVI4", 16000, 1),
+    7: StaticType("LPC", 8000, 1),
+    8: StaticType("PCMA", 8000, 1),
+    9: StaticType("G722", 8000, 1),
+    10: StaticType("L16", 44100, 2),
+    11: StaticType("L16", 44100, 1),
+    12: StaticType("QCELP", 8000, 1),
+    13: StaticType("CN", 8000, 1, KIND_COMFORT),
+    14: StaticType("MPA", 90000, 1),
+    15: StaticType("G728", 8000, 1),
+    16: StaticType("DVI4", 11025, 1),
+    17: StaticType("DVI4", 22050, 1),
+    18: StaticType("G729", 8000, 1),
+    19: StaticType("CN", 8000, 1, KIND_COMFORT),  # reserved: was comfort noise before RFC 3389
+    # RFC 3551 Table 5 (video).
+    25: StaticType("CelB", 90000, 1, KIND_VIDEO),
+    26: StaticType("JPEG", 90000, 1, KIND_VIDEO),
+    28: StaticType("nv", 90000, 1, KIND_VIDEO),
+    31: StaticType("H261", 90000, 1, KIND_VIDEO),
+    32: StaticType("MPV", 90000, 1, KIND_VIDEO),
+    33: StaticType("MP2T", 90000, 1, KIND_VIDEO),
+    34: StaticType("H263", 90000, 1, KIND_VIDEO),
+}
+
+# Payload type -> (clock rate in Hz, kind), as the loop keeps it.
+STATIC_ROWS: Final = {number: (row.clock_rate, row.kind) for number, row in STATIC_TYPES.items()}

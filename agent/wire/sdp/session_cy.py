@@ -1,0 +1,286 @@
+# cython: language_level=3
+"""SDP (RFC 8866) as a listener reads it: where media will flow, how it is encoded, whether it is held.
+
+Unknown, repeated or broken lines are dropped one by one. Only a text with neither `v=` nor `m=` is no SDP.
+Encoding names are as written: compare them without regard to case (RFC 8866 6.6).
+
+Lines are read where they lie, and become text only where it is kept. What the calls of a host have in common,
+lists of formats and encodings, is read once.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from agent.errors import Reason, WireError
+from agent.wire.sip.message_cy import digits
+from agent.wire.sip.scan_cy import text_at
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+if not cython.compiled:  # sdp_cy.pxd holds the same for the compiler
+    from agent.wire.sip.scan_cy import COLON, CR, LF, find
+
+    EQUALS = ord("=")
+    ATTRIBUTE, CONNECTION, MEDIA, VERSION = b"acmv"
+
+# One 64 KiB body could name thousands of sockets, each an entry in the table that attaches streams to calls.
+MEDIA_MAX = 32
+SOCKETS_MAX = 8  # of one m= line with a port count
+CANDIDATES_MAX = 64
+SSRCS_MAX = 64
+FORMATS_MAX = 128
+KEPT_MAX = 64  # characters of a value that may be kept read
+
+DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
+_KEYS = ("crypto", "fingerprint", "zrtp-hash")  # RFC 4568, RFC 8122, RFC 6189
+_DISCARD_PORT = 9  # RFC 8840 4.1.3: trickled ICE says c=0.0.0.0 and port 9, and holds nothing
+
+
+class Candidate(NamedTuple):
+    """An ICE candidate over UDP (RFC 8839 5.1); component 1 is RTP, 2 is RTCP."""
+
+    address: str
+    port: int
+    component: int
+    typ: str
+
+
+class MediaDescription:
+    """One m= section with what it inherits from the session."""
+
+    def __init__(self, kind: str, port: int, formats: tuple[Any, ...], session: Session) -> None:
+        self.kind = kind  # "audio", "video", "image", ... in lower case
+        self.port = port  # 0: rejected or switched off (RFC 3264 5.1)
+        # Protocol as written ("RTP/AVP", "udptl"); `encrypted`: a secure profile (RFC 3711, 5124, 5764), and
+        # `RTP/AVP` with `crypto` may be: the packets will tell; payload types in order of preference.
+        self.protocol, self.is_rtp, self.encrypted, self.payload_types = formats
+        self.port_count = 1
+        self.rtpmap: dict[int, tuple[str, int, int]] = {}  # name, clock rate, channels by payload type
+        self.address = session.connection  # "" where neither the section nor the session has a c= line
+        self.direction = session.direction
+        self.rtcp_address = ""
+        self.rtcp_port = 0  # a=rtcp (RFC 3605), else port + 1; 0 where the port is 0
+        self.rtcp_mux = False  # offered or accepted (RFC 5761); both must have said so for it to hold
+        self.ssrcs: list[int] = []  # a=ssrc (RFC 5576)
+        self.candidates: list[Candidate] = []
+        self.mid = ""
+        self.crypto = session.crypto
+
+    @property
+    def held(self) -> bool:
+        """inactive, sendonly (RFC 3264 8.4) or an address of zero (RFC 2543 B.5)."""
+        if self.direction == "inactive" or self.direction == "sendonly":
+            return True
+        return (self.address == "0.0.0.0" or self.address == "::") and self.port != _DISCARD_PORT
+
+    @property
+    def sockets(self) -> list[tuple[str, int]]:
+        """Where RTP is expected: `m=audio 49170/2` is 49170 and 49172 (RFC 8866 5.14). Empty if port is 0."""
+        if not self.port:
+            return []
+        ports = range(self.port, min(self.port + 2 * self.port_count, 65536), 2)
+        return [(self.address, port) for port in ports]
+
+
+class Session:
+    """A session description. `connection` (an address) and `direction` are the session-level ones."""
+
+    def __init__(self) -> None:
+        self.connection = ""  # "" if there is no session-level c= line
+        self.direction = "sendrecv"
+        self.crypto = False  # keys are offered: SDES, DTLS or ZRTP, whatever the profile
+        self.media: list[MediaDescription] = []
+        self.bundles: list[tuple[str, ...]] = []  # mids that share a socket, the first m= names it (RFC 9143)
+
+
+def parse(data: bytes) -> Session:
+    """Read a session description.
+
+    Raises:
+        WireError: SDP_MALFORMED, if no `v=` and no usable `m=` line is there.
+    """
+    session = Session()
+    version: cython.bint = False
+    current: MediaDescription | None = None
+    skipping: cython.bint = False  # the lines of a section that is not read
+    kind: cython.int
+    at: cython.Py_ssize_t = 0
+    stop: cython.Py_ssize_t
+    while at < len(data):
+        stop = find(data, LF, at, len(data))
+        if find(data, CR, at, stop) < stop - 1:  # a CR alone ends a line too
+            return parse(data.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+        if stop - at >= 2 and data[at + 1] == EQUALS:
+            kind = data[at]
+            if kind == ATTRIBUTE:
+                if not skipping:
+                    _attribute(data, at + 2, stop, current, session)
+            elif kind == MEDIA:
+                current = None
+                if len(session.media) < MEDIA_MAX:
+                    current = _media(text_at(data, at + 2, stop), session)
+                skipping = current is None
+                if current is not None:
+                    session.media.append(current)
+            elif kind == CONNECTION:
+                address = "" if skipping else _connection(text_at(data, at + 2, stop))
+                if address and current is not None:
+                    current.address = address
+                elif address:
+                    session.connection = address
+            elif kind == VERSION:
+                version = True
+        at = stop + 1
+    if not version and not session.media:
+        raise WireError(Reason.SDP_MALFORMED)
+    for current in session.media:
+        _place_rtcp(current)
+    return session
+
+
+def _place_rtcp(media: MediaDescription) -> None:
+    """RTCP is on the next port unless a=rtcp says otherwise (RFC 3550 11), and nowhere without RTP."""
+    if not media.port:
+        media.rtcp_port, media.rtcp_address = 0, ""
+        return
+    media.rtcp_port = media.rtcp_port or min(media.port + 1, 65535)
+    media.rtcp_address = media.rtcp_address or media.address
+
+
+def _media(value: str, session: Session) -> MediaDescription | None:
+    """m=<media> <port>[/<count>] <proto> <fmt> ... (RFC 8866 5.14); None if there is no port to be read."""
+    words = value.split(None, 2)
+    if len(words) < 3:
+        return None
+    first, _, count = words[1].partition("/") if "/" in words[1] else (words[1], "", "")
+    port = _number(first, 65535)
+    if port < 0:
+        return None
+    formats = _formats(words[2]) if len(words[2]) <= KEPT_MAX else _formats.__wrapped__(words[2])
+    media = MediaDescription(words[0].lower(), port, formats, session)
+    if count:
+        media.port_count = min(max(_number(count, 65535), 0) or 1, SOCKETS_MAX)
+    return media
+
+
+@lru_cache(maxsize=1024)  # a host's codecs are few
+def _formats(value: str) -> tuple[str, bool, bool, tuple[int, ...]]:
+    """<proto> <fmt> ...: protocol, whether it is RTP, whether its profile is secure; payload types if RTP."""
+    words = value.split()
+    protocol = words[0].upper()
+    is_rtp = "RTP/" in protocol
+    numbers = [_number(word, 127) for word in words[1 : 1 + FORMATS_MAX]] if is_rtp else []
+    payload_types = tuple(dict.fromkeys(number for number in numbers if number >= 0))
+    return words[0], is_rtp, "SAVP" in protocol, payload_types
+
+
+def _attribute(
+    data: bytes,
+    at: cython.Py_ssize_t,
+    stop: cython.Py_ssize_t,
+    media: MediaDescription | None,
+    session: Session,
+) -> None:
+    """a=<name>[:<value>] of a section, or of the session (RFC 8866 5.13)."""
+    colon: cython.Py_ssize_t = find(data, COLON, at, stop)
+    name = text_at(data, at, colon)
+    if media is None:
+        _of_session(session, name, text_at(data, colon + 1, stop))
+    elif name == "rtpmap":
+        value = text_at(data, colon + 1, stop)
+        row = _rtpmap(value) if len(value) <= KEPT_MAX else _rtpmap.__wrapped__(value)
+        if row is not None:
+            media.rtpmap[row[0]] = row[1]
+    elif name == "fmtp" or name == "ptime":
+        pass  # frequent, and of no use here
+    elif name in DIRECTIONS:
+        media.direction = name
+    elif name == "rtcp":
+        _rtcp(media, text_at(data, colon + 1, stop))
+    elif name == "rtcp-mux":
+        media.rtcp_mux = True
+    elif name == "mid":
+        media.mid = text_at(data, colon + 1, stop)
+    elif name == "ssrc":
+        ssrc = _number(text_at(data, colon + 1, stop).split(" ", 1)[0], 0xFFFF_FFFF)
+        if ssrc >= 0 and ssrc not in media.ssrcs and len(media.ssrcs) < SSRCS_MAX:
+            media.ssrcs.append(ssrc)
+    elif name == "candidate":
+        candidate = _candidate(text_at(data, colon + 1, stop))
+        if candidate is not None and len(media.candidates) < CANDIDATES_MAX:
+            media.candidates.append(candidate)
+    elif name in _KEYS:
+        media.crypto = True
+
+
+def _of_session(session: Session, name: str, value: str) -> None:
+    if name in DIRECTIONS:
+        session.direction = name
+    elif name == "group":
+        mids = value.split()
+        if len(mids) > 1 and mids[0].upper() == "BUNDLE":
+            session.bundles.append(tuple(mids[1:]))
+    elif name in _KEYS:
+        session.crypto = True
+
+
+@lru_cache(maxsize=1024)
+def _rtpmap(value: str) -> tuple[int, tuple[str, int, int]] | None:
+    """a=rtpmap:<payload type> <encoding name>/<clock rate>[/<channels>]"""
+    first, _, encoding = value.partition(" ")
+    payload_type = _number(first, 127)
+    name, _, rest = encoding.strip().partition("/")
+    clock, _, channels = rest.partition("/")
+    rate = _number(clock, 0xFFFF_FFFF)
+    if payload_type < 0 or not name or rate <= 0:  # a clock of 0 would divide jitter by it
+        return None
+    return payload_type, (name.strip(), rate, max(_number(channels, 255), 0) or 1)
+
+
+def _rtcp(media: MediaDescription, value: str) -> None:
+    """a=rtcp:<port> [IN IP4 <address>] (RFC 3605 2.1)"""
+    words = value.split()
+    port = _number(words[0], 65535) if words else 0
+    if port > 0:
+        media.rtcp_port, media.rtcp_address = port, _canonical(words[3]) if len(words) >= 4 else ""
+
+
+def _candidate(value: str) -> Candidate | None:
+    """<foundation> <component> <transport> <priority> <address> <port> typ <type> ... (RFC 8839 5.1)"""
+    words = value.split()
+    if len(words) < 8 or words[2].lower() != "udp" or words[6].lower() != "typ":
+        return None
+    component, port = _number(words[1], 256), _number(words[5], 65535)
+    if component <= 0 or port <= 0:
+        return None
+    return Candidate(_canonical(words[4]), port, component, words[7].lower())
+
+
+def _connection(value: str) -> str:
+    """c=<nettype> <addrtype> <address>[/<ttl>[/<count>]] (RFC 8866 5.7); "" if unreadable."""
+    words = value.split()
+    if len(words) < 3:
+        return ""
+    return _canonical(words[2].partition("/")[0] if "/" in words[2] else words[2])
+
+
+def _canonical(address: str) -> str:
+    """An IPv6 address in its one short form, anything else in lower case."""
+    if ":" in address:
+        try:
+            return str(ipaddress.IPv6Address(address.strip("[]")))
+        except ValueError:
+            pass
+    return address.lower()
+
+
+def _number(text: str, most: cython.longlong) -> cython.longlong:
+    """Decimal digits as an integer of at most `most`; -1 where that is not what they are."""
+    value: cython.longlong = digits(text.strip(), 10)
+    return value if value <= most else -1

@@ -1,0 +1,106 @@
+"""What `check-config` prints of a configuration that is right, and of one whose filter is not."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from agent.commands import check_config
+from agent.config.load import read
+from agent.errors import ConfigError
+
+SETTINGS = """
+[vc]
+addresses = ["192.0.2.1", "198.51.100.1"]
+public_addresses = { "203.0.113.9" = "192.0.2.1" }
+[customers]
+networks = ["10.9.0.0/16"]
+[[connectors]]
+id = "trunk-1"
+region = "eu-west-1"
+domains = ["sip.example.com"]
+customer_networks = ["10.1.0.0/24"]
+default = true
+[[connectors]]
+id = "trunk-2"
+customer_networks = ["10.2.0.0/24"]
+log_sip = false
+[capture]
+interfaces = ["eth0"]
+sip_ports = [5060]
+media_ports = "10000-20000"
+[cloudwatch]
+enabled = true
+[logs]
+enabled = true
+"""
+
+
+def explained(text: str) -> list[str]:
+    config, problems = read(text, {})
+    assert config is not None, problems
+    return check_config.explain(config).splitlines()
+
+
+def checked(folder: Path, text: str) -> int:
+    path = folder / "sbcwatch.toml"
+    path.write_text(text)
+    return check_config.check_command(argparse.Namespace(file=str(path)))
+
+
+def test_sides_connectors_filter_sinks_and_cost_are_told() -> None:
+    *lines, cost = explained(SETTINGS)
+    assert lines == [
+        "vc: 192.0.2.1, 198.51.100.1",
+        "vc: 203.0.113.9 in SDP is 192.0.2.1 on the wire",
+        "customer: 10.1.0.0/24, 10.2.0.0/24, 10.9.0.0/16",
+        "remote: every other address",
+        "connector trunk-1, region eu-west-1: fits X-VoiceConnector-ID trunk-1, sip.example.com, "
+        "10.1.0.0/24; takes legs that fit none",
+        "connector trunk-2, region local: fits X-VoiceConnector-ID trunk-2, 10.2.0.0/24; no SIP log",
+        "watching: eth0, 1 capture thread, rings of 64 MB",
+        "SIP ports: 5060",
+        "media ports: 10000-20000",
+        "filter: (port 5060) or (udp portrange 10000-20000) or (ip[6:2] & 0x3fff != 0) "
+        "(280 instructions in the kernel)",
+        "memory: 512 MB, for 16,384 calls and 73,728 streams at once",
+        "sinks: CloudWatch, namespace ChimeVoiceConnector; Logs, kept 30 days",
+        "/metrics: on 127.0.0.1 port 9642",
+    ]
+    assert cost.startswith("cost: about ")
+
+
+def test_defaults_say_whose_addresses_and_where_minutes_stay() -> None:
+    text = "\n".join(explained(""))
+    assert "vc: the addresses of the host that it runs on (here 127.0.0.1" in text
+    assert "customer: no network is named" in text
+    assert "connectors: one, named default, region local" in text
+    assert "sinks: none, minutes stay in /var/lib/sbcwatch for 24 h" in text
+
+
+def test_customers_host_is_told_what_it_cannot_see() -> None:
+    assert "the remote side is out of its sight" in explained('[vc]\nobserver = "customer"\n')[0]
+
+
+def test_filter_that_does_not_compile_is_told_on_its_line_beside_the_rest(tmp_path: Path) -> None:
+    text = '[capture]\nfilter = "no such word"\n[vc]\naddresses = ["nonsense"]\n'
+    with pytest.raises(ConfigError) as refused:
+        checked(tmp_path, text)
+    assert [line.split(": ", 1)[1].split(": ")[:2] for line in str(refused.value).splitlines()] == [
+        ["line 2", "capture.filter"],
+        ["line 4", "vc.addresses"],
+    ]
+
+
+def test_more_ports_than_a_filter_holds_are_told_on_their_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"line 2: capture\.sip_ports: .*: name fewer ports"):
+        checked(tmp_path, f"[capture]\nsip_ports = {list(range(5000, 5100))}\n")
+
+
+def test_rings_that_leave_no_memory_for_calls_are_refused_with_what_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        checked(tmp_path, "[limits]\nmax_memory_mb = 256\n[capture]\nring_mb = 128\n")
+    said = "limits.max_memory_mb: leaves none for calls: at least 304 with rings of 128 MB"
+    assert str(raised.value).endswith(f"line 2: {said}")

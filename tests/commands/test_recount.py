@@ -1,0 +1,67 @@
+"""The slow count from the RFC's text, against numbers worked by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.commands.verify.recount import RecountedPacket, jitter_us, sequence
+
+
+def packets(numbers: list[int], *, stray_ms: float = 0.0, payload_type: int = 0) -> list[RecountedPacket]:
+    """One packet every 20 ms; every second one comes `stray_ms` late."""
+    return [
+        RecountedPacket(
+            round((20 * place + (place % 2) * stray_ms) * 1e6), number, 160 * place, payload_type, False, True
+        )
+        for place, number in enumerate(numbers)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "lost", "duplicates"),
+    [
+        pytest.param([1, 2, 3, 4], 0, 0, id="none"),
+        pytest.param([1, 2, 4, 5], 1, 0, id="gap"),
+        pytest.param([1, 2, 4, 4, 5], 1, 1, id="a duplicate does not hide a gap"),
+        pytest.param([1, 2, 4, 3, 5], 0, 0, id="swap"),
+        pytest.param([65534, 65535, 1, 2], 1, 0, id="gap over the wrap"),
+        pytest.param([1, 2, 3, 9000, 9001, 9003], 1, 0, id="restart, then a gap"),
+        pytest.param([1, 2, 9000, 3, 4], 0, 0, id="a stray is nothing"),
+        pytest.param([500, 501, 502, 7, 8, 9], 0, 0, id="numbers start over"),
+    ],
+)
+def test_numbers_give_loss_and_duplicates(numbers: list[int], lost: int, duplicates: int) -> None:
+    assert sequence(packets(numbers)) == (lost, duplicates, True)
+
+
+def test_numbers_never_in_sequence_are_no_stream() -> None:
+    assert not sequence(packets([5, 90, 33, 71])).accepted
+
+
+def test_steady_packets_have_no_jitter() -> None:
+    assert jitter_us(packets(list(range(10)))) == (0.0, 0.0)
+
+
+def test_jitter_is_that_of_rfc_3550_a8() -> None:
+    # |D| is 4 ms from each packet to the next: J = 4 ms (1 - (15/16)^n).
+    told = jitter_us(packets(list(range(17)), stray_ms=4))
+    assert told is not None
+    steps = [4000 * (1 - (15 / 16) ** n) for n in range(1, 17)]
+    assert told == pytest.approx((sum(steps) / 16, steps[-1]))
+
+
+def test_jitter_passes_over_duplicates_and_events() -> None:
+    plain = packets(list(range(10)), stray_ms=4)
+    event = plain[4]._replace(timestamp=77, speech=False, stamp_ns=plain[4].stamp_ns + 9_000_000)
+    assert jitter_us([*plain[:5], plain[4], event, *plain[5:]]) == jitter_us(plain)
+
+
+def test_jitter_of_a_restart_starts_from_its_second_packet() -> None:
+    first = packets(list(range(20)))
+    moved = [p._replace(seq=p.seq + 9000, timestamp=p.timestamp + 999_999) for p in packets(list(range(20)))]
+    again = [p._replace(stamp_ns=p.stamp_ns + 400_000_000) for p in moved]
+    assert jitter_us(first + again) == (0.0, 0.0)
+
+
+def test_one_packet_tells_no_jitter() -> None:
+    assert jitter_us(packets([1])) is None

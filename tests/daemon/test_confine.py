@@ -1,0 +1,301 @@
+"""The daemon locked in from inside, as root on loopback: what it still may, and what it no longer can."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from agent.daemon.confine import ConfineReport
+from agent.daemon.confine import landlock as files
+from agent.daemon.confine import seccomp as calls
+from tests.kit.strict_aws import StrictAws
+
+NET_RAW = 1 << 13
+ROOT = Path(__file__).parents[2]
+CREATE_RULESET = 444
+# Started as a program is: it confines itself, then tries, in a thread that it started afterwards.
+TRIES = """
+import ctypes, json, os, sys, threading
+from pathlib import Path
+from agent.daemon.confine import confine
+PTRACE_CONT = 7  # of no process: "No such process" where it may ask
+state, config, outside = map(Path, sys.argv[1:])
+report = confine(state, config)
+told = {"done": report.done, "left_out": report.left_out}
+
+def tried(name, action):
+    try:
+        action()
+        told[name] = "done"
+    except OSError as error:
+        told[name] = error.strerror
+
+def call(name, *arguments):
+    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+def all_of_it():
+    tried("write state", lambda: (state / "x").write_text("x"))
+    tried("rename in state", lambda: (state / "x").rename(state / "y"))
+    tried("remove from state", lambda: (state / "y").unlink())
+    tried("write outside", lambda: (outside / "x").write_text("x"))
+    tried("change outside", lambda: (outside / "secret").write_text("x"))
+    tried("remove outside", lambda: (outside / "secret").unlink())
+    tried("read outside", lambda: (outside / "secret").read_text())
+    tried("write config", lambda: config.write_text("x"))
+    tried("read config", config.read_text)
+    tried("execute", lambda: os.posix_spawn("/bin/true", ["true"], {}))
+    tried("import", lambda: __import__("smtplib"))
+    tried("resolve", lambda: __import__("socket").getaddrinfo("localhost", 1))
+    tried("raw socket", lambda: __import__("socket").socket(__import__("socket").AF_PACKET, 3, 0))
+    tried("chown", lambda: os.chown(state, 1, 1))
+    tried("unshare", lambda: call("unshare", 0))
+    tried("ptrace", lambda: call("ptrace", PTRACE_CONT, 0, 0, 0))
+    tried("fork", lambda: os.waitpid(os.fork() or os._exit(0), 0))
+    tried("interfaces", lambda: os.listdir("/sys/class/net"))
+    tried("addresses", lambda: Path("/proc/net/fib_trie").read_text())
+    tried("own figures", lambda: Path("/proc/self/statm").read_text())
+
+thread = threading.Thread(target=all_of_it)
+thread.start()
+thread.join()
+print(json.dumps(told))
+"""
+
+
+def needs_root() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root: there is nothing to drop")
+
+
+def needs_landlock() -> None:
+    pytest.importorskip("landlock", reason="package landlock is not installed")
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), 1) < 1:
+        pytest.skip(f"this kernel has no Landlock: {os.strerror(ctypes.get_errno())}")
+
+
+def needs_seccomp() -> None:
+    try:
+        importlib.import_module("pyseccomp")
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"seccomp has no binding here: {error}")
+
+
+def tries(state: Path, config: Path, outside: Path, aws: Path | str = "") -> dict[str, str]:
+    run = subprocess.run(
+        [sys.executable, "-c", TRIES, str(state), str(config), str(outside)],
+        cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"AWS_CONFIG_FILE": str(aws)},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    told: dict[str, str] = json.loads(run.stdout)
+    return told
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """State, configuration, and what is nobody's business."""
+    for name in ("state", "etc", "outside"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "etc/sbcwatch.toml").write_text("")
+    (tmp_path / "outside/secret").write_text("x")
+    return tmp_path / "state", tmp_path / "etc/sbcwatch.toml", tmp_path / "outside"
+
+
+def test_process_keeps_its_own_and_nothing_else(folders: tuple[Path, Path, Path]) -> None:
+    needs_root()
+    needs_landlock()
+    needs_seccomp()
+    told = tries(*folders)
+    assert told.pop("left_out") == []
+    assert any("NET_RAW" in text for text in told.pop("done"))
+    refused = {name: why for name, why in told.items() if why != "done"}
+    assert refused == {
+        "write outside": "Permission denied",
+        "change outside": "Permission denied",
+        "remove outside": "Permission denied",
+        "read outside": "Permission denied",
+        "write config": "Permission denied",
+        "execute": "Operation not permitted",
+        "chown": "Operation not permitted",
+        "unshare": "Operation not permitted",
+        "ptrace": "Operation not permitted",
+    }
+
+
+def test_program_for_credentials_keeps_its_files_and_the_report_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text("[default]\ncredential_process = /usr/local/bin/helper\n")
+    report = ConfineReport()
+    files.fence_files(tmp_path, None, {"AWS_CONFIG_FILE": str(tmp_path / "config")}, report)
+    assert not report.done
+    assert "credential_process" in report.left_out[0]
+
+
+def test_missing_package_is_said_and_nothing_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "landlock", None)
+    report = ConfineReport()
+    files.fence_files(tmp_path, None, {}, report)
+    assert "is not installed" in report.left_out[0]
+
+
+def test_every_call_that_is_refused_by_name_is_known_to_libseccomp_or_younger_than_it() -> None:
+    needs_seccomp()
+    seccomp = importlib.import_module("pyseccomp")
+    unknown = -1  # libseccomp's own numbers for calls of other machines are below
+    names = (*calls.PROGRAMS, *calls.NEVER)
+    assert len(set(names)) == len(names)
+    assert not [name for name in names if seccomp.resolve_syscall(seccomp.system_arch(), name) == unknown]
+
+
+def test_program_for_credentials_may_run_and_the_report_says_so(folders: tuple[Path, Path, Path]) -> None:
+    needs_root()
+    needs_seccomp()
+    state, config, outside = folders
+    aws = config.with_name("aws")
+    aws.write_text("[default]\ncredential_process = /usr/local/bin/helper\n")
+    told = tries(state, config, outside, aws)
+    assert told["execute"] == "done"
+    assert told["ptrace"] == "Operation not permitted"
+    assert any("seccomp lets programs run" in reason for reason in told["left_out"])
+
+
+def test_missing_binding_is_said_and_nothing_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("seccomp", "pyseccomp"):
+        monkeypatch.setitem(sys.modules, name, None)
+    report = ConfineReport()
+    calls.fence_calls(calls.binding(), None, report)
+    assert not report.done
+    assert "pyseccomp or libseccomp is not installed" in report.left_out[0]
+
+
+def test_state_of_another_user_keeps_roots_way_to_it(folders: tuple[Path, Path, Path]) -> None:
+    needs_root()
+    state, config, outside = folders
+    os.chown(state, 4321, 4321)
+    state.chmod(0o700)
+    told = tries(state, config, outside)
+    assert told["write state"] == "done"
+    assert any(str(state) in reason for reason in told["left_out"])
+    assert told["chown"] == "Operation not permitted"
+
+
+# -- the daemon itself
+
+
+@dataclass
+class Daemon:
+    process: subprocess.Popen[bytes]
+    log: Path
+    config: Path
+    port: int
+    aws: StrictAws
+    status: dict[str, str] = field(default_factory=dict)
+
+    def said(self, text: str) -> bool:
+        return text in self.log.read_text()
+
+
+def until(what: Callable[[], object], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def daemon(folders: tuple[Path, Path, Path], tmp_path: Path) -> Iterator[Daemon]:
+    needs_root()
+    needs_landlock()
+    needs_seccomp()
+    state, config, _ = folders
+    shutil.rmtree(state)
+    port = free_port()
+    config.write_text(
+        f'[vc]\naddresses = ["127.0.0.1"]\n[customers]\nnetworks = ["127.0.0.2/32"]\n'
+        f'[capture]\nlateness = 2.5\n[store]\ndirectory = "{state}"\ncheckpoint = 0.5\n'
+        f"[prometheus]\nport = {port}\n"
+        '[cloudwatch]\nenabled = true\nregion = "eu-west-1"\ninterval = 0.5\n[logs]\nenabled = true\n'
+    )
+    with StrictAws() as aws, (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agent", "run", "--config", str(config), "--interface", "lo"],
+            cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,
+            env=os.environ | {
+                "AWS_ENDPOINT_URL": aws.endpoint_url, "AWS_ACCESS_KEY_ID": "test",
+                "AWS_SECRET_ACCESS_KEY": "test", "AWS_CONFIG_FILE": "/nonexistent",
+            },
+        )  # fmt: skip
+        try:
+            made = Daemon(process, tmp_path / "log", config, port, aws)
+            until(lambda: made.said('"cause": "start"') or process.poll() is not None, 30)
+            assert process.poll() is None, made.log.read_text()
+            yield made
+        finally:
+            process.kill()
+            process.wait()
+
+
+def options(daemon: Daemon) -> None:
+    text = (
+        "OPTIONS sip:a@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.2;branch=z9hG4bK1\r\n"
+        "From: <sip:b@127.0.0.2>;tag=1\r\nTo: <sip:a@127.0.0.1>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\r\n"
+    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.bind(("127.0.0.2", 0))
+        out.sendto(text.encode(), ("127.0.0.1", 5060))
+
+
+def test_confined_daemon_delivers_and_reloads(daemon: Daemon) -> None:
+    for task in Path(f"/proc/{daemon.process.pid}/task").iterdir():
+        status = dict(re.findall(r"(?m)^(\w+):\s+(.*)$", (task / "status").read_text()))
+        for kind in ("CapEff", "CapPrm", "CapBnd"):
+            assert int(status[kind], 16) == NET_RAW, kind
+        assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
+        assert status["NoNewPrivs"] == "1"
+        assert status["Seccomp"] == "2", "a filter"
+    assert daemon.said("no capability but NET_RAW; no new privileges; writes ")
+    assert daemon.said("runs no program; refuses ")
+    assert not daemon.said("left out")
+
+    options(daemon)
+    # Replaced, as an editor or a deployment tool does it.
+    fresh = daemon.config.with_suffix(".new")
+    fresh.write_text(daemon.config.read_text().replace("lateness = 2.5", "lateness = 2.6"))
+    fresh.rename(daemon.config)
+    daemon.process.send_signal(signal.SIGHUP)
+    until(lambda: daemon.said("taken; capture"), 10)
+    options(daemon)
+    with urllib.request.urlopen(f"http://127.0.0.1:{daemon.port}/metrics", timeout=5) as answer:
+        assert re.search(r"(?m)^sbcwatch_agent_frames_total [1-9]", answer.read().decode())
+
+    daemon.process.send_signal(signal.SIGTERM)  # commits the open minute and flushes
+    assert daemon.process.wait(30) == 0
+    logs = daemon.aws.client("logs")
+    groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+    assert any("SipMessages" in group for group in groups), daemon.log.read_text()
+    assert daemon.aws.client("cloudwatch").list_metrics()["Metrics"], daemon.log.read_text()
+    assert not daemon.said("Permission denied")
+    assert not daemon.said('"level": "error"')

@@ -1,0 +1,109 @@
+"""What a loud source sends beyond its budget leaves the batch: the same calls that the budget gives up."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.transport.rate_limit_cy import MOST, SampledSources, keeps
+from agent.wire.frame import LINK_ETHERNET, Batch, Frame, batch_of, origin
+from benchmarks.generate import VC, udp
+
+LOUD, QUIET = "203.0.113.9", "203.0.113.10"
+NAMES = ["Call-ID: %d", "CALL-ID\t : %d", "call-id:%d   ", "i: %d", "I :%d"]
+
+
+def message(number: int, name: str = NAMES[0]) -> bytes:
+    line = name % number
+    return f"OPTIONS sip:a SIP/2.0\r\nVia: x\r\nContact: i\r\n{line}\r\nCSeq: 1 OPTIONS\r\n\r\n".encode()
+
+
+def batch(*frames: bytes) -> Batch:
+    return batch_of([Frame(data, at, origin(LINK_ETHERNET, 0), len(data)) for at, data in enumerate(frames)])
+
+
+def thinned(sieve: SampledSources, frames: list[bytes]) -> list[bytes]:
+    its = batch(*frames)
+    its.index = sieve.thin(its.data, its.index)
+    return [frame.data for frame in its.frames()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_call_id_is_found_in_every_form_and_without_its_blanks(name: str) -> None:
+    for number in range(64):
+        assert keeps(message(number, name), 3) == keeps(message(number), 3)
+
+
+def test_share_of_calls_is_about_that_of_its_bits_and_each_share_is_part_of_the_one_before() -> None:
+    kept = [{n for n in range(8_000) if keeps(message(n), bits)} for bits in range(6)]
+    for bits, its in enumerate(kept):
+        assert len(its) == pytest.approx(8_000 / 2**bits, rel=0.15)
+        assert bits == 0 or its < kept[bits - 1]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\n", b"OPTIONS sip:a SIP/2.0\r\n\r\nCall-ID: 9\r\n", b"x\r\nCall-ID"]
+)
+def test_message_without_call_id_is_always_of_the_same_call(data: bytes) -> None:
+    assert keeps(data, 12)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_have_an_answer(data: bytes) -> None:
+    assert keeps(data, 0)
+    keeps(data, 4)
+
+
+def test_calls_of_a_loud_source_leave_both_ways_and_nothing_else_does() -> None:
+    sieve = SampledSources()
+    sieve.share(LOUD, 2)
+    rtp = b"\x80\x00" + bytes(170)
+    frames = []
+    for number in range(200):
+        frames += [
+            udp((LOUD, 5060), (VC, 5060), message(number)),
+            udp((VC, 5060), (LOUD, 5060), message(number)),
+            udp((QUIET, 5060), (VC, 5060), message(number)),
+            udp((LOUD, 4000), (VC, 4000), rtp),
+            b"no frame",
+        ]
+    kept = {number for number in range(200) if keeps(message(number), 2)}
+    assert 20 < len(kept) < 90
+    expected = [data for at, data in enumerate(frames) if at % 5 > 1 or at // 5 in kept]
+    assert thinned(sieve, frames) == expected
+    assert sieve.taken_out(LOUD) == (200 - len(kept), 200 - len(kept))
+    assert sieve.taken_out(LOUD) == (0, 0)
+
+
+def test_source_that_is_loud_no_more_leaves_the_others_as_they_are() -> None:
+    sieve = SampledSources()
+    addresses = [f"198.51.100.{n}" for n in range(5)] + ["2001:db8::1"]
+    for address in addresses:
+        sieve.share(address, 12)
+    lost = next(n for n in range(100) if not keeps(message(n), 12))
+    frames = [udp((address, 5060), (VC, 5060), message(lost)) for address in addresses[:5]]
+    sieve.share(addresses[1], 0)
+    assert thinned(sieve, frames) == [frames[1]]
+    assert [sieve.taken_out(address) for address in addresses[:5]] == [(0, 1), (0, 0), (0, 1), (0, 1), (0, 1)]
+    assert sieve.loud == 5
+
+
+def test_table_of_loud_sources_is_bounded() -> None:
+    sieve = SampledSources()
+    for number in range(MOST + 10):
+        sieve.share(f"198.51.{number}.1", 3)
+    assert sieve.loud == MOST == len(sieve.sources())
+
+
+def test_uncompiled_twin_keeps_the_same_calls() -> None:
+    from agent import uncompiled
+
+    _, twin = uncompiled.sources("agent.wire.ip.decoder_cy", "agent.transport.rate_limit_cy")
+    assert [twin.keeps(message(n), 5) for n in range(500)] == [keeps(message(n), 5) for n in range(500)]
+    one, other = SampledSources(), twin.SampledSources()
+    frames = [udp((LOUD, 5060), (VC, 5060), message(n)) for n in range(100)]
+    for sieve in (one, other):
+        sieve.share(LOUD, 3)
+    assert thinned(one, frames) == thinned(other, frames)
+    assert one.taken_out(LOUD) == other.taken_out(LOUD)
