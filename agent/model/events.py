@@ -9,6 +9,7 @@ from agent.model.call_cy import Call, CountedAttempt, Leg
 from agent.model.endpoint_view import EndpointView
 from agent.model.sides import Connector
 from agent.model.stream_minute_cy import ReportsMinute, StreamMinute
+from agent.model.unseen import Cause, Sight
 
 
 class MessageSeen(Struct, gc=False):
@@ -107,6 +108,20 @@ class CallOver(Struct):
     call: Call
 
 
+class Unseen(Struct, gc=False):
+    """Frames were missed, or met and not understood, from `stamp_ns` to `until_ns`.
+
+    `count`: how many, None where nobody knows. `connector`: whose they would be, None where nobody knows.
+    """
+
+    stamp_ns: int
+    until_ns: int
+    sight: Sight
+    cause: Cause
+    count: int | None = 1
+    connector: Connector | None = None
+
+
 class MinuteClosed(Struct):
     """The minute that starts at `stamp_ns` takes no more facts. `complete`: watched up to its end.
 
@@ -139,4 +154,5 @@ Event = (
     | CallOver
     | MinuteClosed
     | MinutesSkipped
+    | Unseen
 )

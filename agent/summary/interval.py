@@ -31,6 +31,7 @@ from agent.model.events import (
     RoundTrip,
     Tallied,
     Throttled,
+    Unseen,
 )
 from agent.model.sides import UNASSIGNED, Connector, Sides
 from agent.model.stream_minute_cy import StreamMinute
@@ -113,7 +114,11 @@ class Intervals:
             CallOver: self._over,
             MinuteClosed: self._close,
             MinutesSkipped: self._skipped,
+            Unseen: self._unseen,
         }
+
+    def _unseen(self, event: Unseen) -> None:
+        """Marks the minutes that the interval touches."""
 
     def record(self, event: Event) -> None:
         self._record[type(event)](event)  # type: ignore[operator]

@@ -1,0 +1,33 @@
+"""What was not seen, or was met and not understood: intervals with a cause, in one vocabulary."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Sight(enum.StrEnum):
+    """The counts that an interval leaves unknown."""
+
+    SIP = "sip"  # calls and SIP codes
+    SIP_CALLS = "sip_calls"  # calls only: the Status-Line was read, the rest was not
+    MEDIA = "media"  # packets, bytes, loss, jitter
+    ALL = "all"
+
+
+class Cause(enum.StrEnum):
+    """Why frames were missed or not understood. Each value stands in `unknown_because` and is a label."""
+
+    SNAP_LENGTH = "snap_length"  # cut by the capture before the part that counts
+    TLS = "tls"  # inside TLS without keys
+    FRAMING = "framing"  # a transport framing that nobody here reads, or that lost its place
+    TUNNEL = "tunnel"  # a tunnel that is not unpacked
+    FRAGMENTS = "fragments"  # siblings that never came
+    ORPHAN_MEDIA = "orphan_media"  # RTP to or from the vc that belongs to nobody
+    PROBATION = "probation"  # streams on probation at the close
+    CAPTURE_DROPS = "capture_drops"  # the ring or the capture's own buffer was full
+    INTERFACE_DOWN = "interface_down"
+    NOT_WATCHED = "not_watched"  # no process captured: a restart, a suspended host
+    REFUSED = "refused"  # a table was full
+    EVICTED = "evicted"  # a table was full and something older went
+    SHED = "shed"  # the host could not follow, or a source was above its limit
+    OVERSIZED = "oversized"  # a stream or message above its bound was dropped whole
