@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from agent.daemon.agent_metrics import SERIES
 from agent.provision.grafana import dashboard, grafana_text
 from agent.sinks.prometheus import Collector, Totals
 from agent.summary.catalog import METRICS
