@@ -39,6 +39,7 @@ FLAGS = [
 ]
 DIRECTIVES = {
     "show_performance_hints": False,
+    "emit_code_comments": False,  # the sources lie beside the C
     "auto_pickle": False,  # checkpoints name the fields themselves, and nothing else is pickled
 }
 JOBS = os.cpu_count() or 1
