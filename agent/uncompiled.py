@@ -43,7 +43,8 @@ _CONSTANT = re.compile(
 def constants(module: str, names: str) -> tuple[int, ...]:
     """The values of `names` (blanks between) in the `.pxd` beside a `*_cy` module, their only home.
 
-    Read are lines `NAME = 1` of an enum and `#define SBCWATCH_NAME 0x1ULL`. Raises KeyError where one is missing.
+    It reads lines `NAME = 1` of an enum, and `#define SBCWATCH_NAME 0x1ULL`. Raises KeyError where one is
+    missing.
     """
     text = _ROOT.parent.joinpath(*module.split(".")).with_suffix(".pxd").read_text()
     found = {name: int(value, 0) for name, value in _CONSTANT.findall(text)}

@@ -9,7 +9,7 @@ from agent.config.load import load
 from agent.config.settings import Config, media_ports
 from agent.daemon import host
 from agent.errors import ConfigError
-from agent.pipeline import build, tables, taken
+from agent.pipeline import believed, build, tables, taken
 from agent.provision.cost import check_bound, estimate
 
 FOR_CALLS_MB = 16  # and streams: some 900 calls
@@ -40,6 +40,11 @@ def _beyond_the_file(config: Config) -> Iterator[tuple[str, str, str]]:
         rings = f"rings of {config.capture.ring_mb} MB"
         yield "limits", "max_memory_mb", f"leaves none for calls: at least {least_mb} with {rings}"
     key = "filter" if config.capture.filter else "sip_ports"
+    try:
+        believed(config.capture)
+    except ConfigError as error:
+        yield "capture", "tunnels", str(error).removeprefix("capture.tunnels: ")
+        return
     try:
         host.program(config.capture, media_ports(config))
     except ConfigError as error:
@@ -92,6 +97,12 @@ def _capture(config: Config) -> Iterator[str]:
     yield f"watching: {where}, {threads}, rings of {capture.ring_mb} MB"
     yield f"SIP ports: {', '.join(map(str, capture.sip_ports))}"
     yield f"media ports: {capture.media_ports or 'all of UDP'}"
+    tunnels = believed(capture)
+    if not tunnels:
+        yield "tunnels: none is opened"
+    for tunnel in tunnels:
+        forged = "" if tunnel.peers else ": anybody who can send here can make up calls, name its peers"
+        yield f"tunnels: believed is {tunnel}{forged}"
     program = host.program(capture, media_ports(config))
     yield f"filter: {host.expression(config)} ({len(program)} instructions in the kernel)"
     calls, streams = tables(config, live=True)

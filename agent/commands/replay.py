@@ -84,6 +84,10 @@ class Reading(Struct):
             replay(self.watched, self.pipeline, self.heard.passing_to(keeper))
         except CaptureError as error:
             fault = error
+        unpacked = self.pipeline.engine.tunnels()
+        if unpacked:
+            told = ", ".join(f"{kind} {count}" for kind, count in sorted(unpacked.items()))
+            print(f"sbcwatch: frames out of tunnels: {told}", file=sys.stderr)
         hint = self._hint(fault)
         if hint:
             print(f"sbcwatch: {hint}", file=sys.stderr)
@@ -256,6 +260,7 @@ def capture_row(source: Source, pipeline: Pipeline) -> Row:
         "bytes": source.bytes,
         "rejects": {reason: count for reason, count in sorted(engine.rejected().items()) if count},
         "drops": source.drops,
+        "tunnels": dict(sorted(engine.tunnels().items())),
         "late_frames": engine.late(),
         "duplicate_frames": engine.duplicates(),
     }

@@ -84,7 +84,7 @@ cdef class Decoder:
     cdef readonly long long rtp_header, rtp_second, rtp_seq, rtp_ts, rtp_ssrc
     cdef unsigned long long near_src_hi, near_src_lo, near_dst_hi, near_dst_lo, near_sockets
     cdef readonly long long tunnel, vni, depth
-    cdef long long at, end, ether_type, layers
+    cdef long long at, end, ether_type, layers, port
     cdef bint opens_all
     cdef const unsigned char[::1] ether_types, protocols, gre_types, ports, source_ports
     cdef const unsigned long long[::1] rules

@@ -93,7 +93,7 @@ class Decoder:
         """Opens `tunnels` and no others; None: every one."""
         self.attach(b"")
         self.path = self.layers = self.ether_type = self.at = self.end = 0
-        self.tunnel = self.depth = 0
+        self.tunnel = self.depth = self.port = 0
         self.vni = -1
         self.opens_all = tunnels is None
         believed = EVERY if tunnels is None else tunnels
@@ -401,8 +401,10 @@ class Decoder:
             self.payload_length = length - 8
             self.payload_captured = min(length - 8, self.end - at - 8)
             number: cython.longlong = self.ports[self.dst_port]
+            self.port = self.dst_port
             if number == 0:
                 number = self.source_ports[self.src_port]
+                self.port = self.src_port
             return self.datagram(number) if number else UDP
         if self.protocol == 6:
             if self.payload_length < 20:
@@ -421,6 +423,7 @@ class Decoder:
             self.payload_length -= length
             self.payload_captured = max(0, min(self.payload_length, self.end - self.payload_offset))
             return TCP
+        self.port = 0
         if self.protocol == 47:
             return self.generic()
         if self.protocols[self.protocol & 0xFF]:
@@ -448,12 +451,11 @@ class Decoder:
         end: cython.longlong = len(self.rules)
         named: cython.ulonglong = vni + 1
         kind: cython.ulonglong = number
-        port: cython.ulonglong = self.dst_port
-        source: cython.ulonglong = self.src_port
+        port: cython.ulonglong = self.port
         while at < end:
             if (
                 self.rules[at] == kind
-                and (self.rules[at + 1] == 0 or self.rules[at + 1] == port or self.rules[at + 1] == source)
+                and self.rules[at + 1] == port
                 and (self.rules[at + 2] == 0 or self.rules[at + 2] == named)
                 and self.src_hi & self.rules[at + 5] == self.rules[at + 3]
                 and self.src_lo & self.rules[at + 6] == self.rules[at + 4]
@@ -479,7 +481,7 @@ class Decoder:
         return self.network()
 
     def generic(self) -> cython.int:
-        """GRE (RFC 2784, 2890): flags, the type of what is inside, then checksum, key and number if flagged."""
+        """GRE (RFC 2784, 2890): flags, the type of what is inside; checksum, key and number where flagged."""
         self.end = min(self.end, self.payload_offset + self.payload_length)
         self.at = self.payload_offset
         if self.at + 4 > self.end:
@@ -524,7 +526,7 @@ class Decoder:
         return self.network() if (told >> 10) & 31 == 2 else self.link(1)
 
     def pptp(self, flags: cython.longlong) -> cython.int:
-        """RFC 2637 4.1: GRE version 1, length and call in the key's place, PPP inside; bare acknowledgements."""
+        """RFC 2637 4.1: GRE version 1, length and call in the key's place; PPP inside, or nothing (an ACK)."""
         at: cython.longlong = self.at + 8
         if not flags & 0x2000:
             return OTHER_IP

@@ -109,13 +109,14 @@ def numbered_ports(tunnels: Sequence[Tunnel], *, source: bool = False) -> bytes:
 
 
 def rules(tunnels: Sequence[Tunnel]) -> list[int]:
-    """What the decoder compares an outer packet with, for each peer of each tunnel: the row's number, port
-    (0: any), identifier and one (0: any), network and mask (two halves each)."""
+    """What the decoder compares an outer packet with, for each peer of each tunnel: the row's number, UDP port
+    (0: no UDP), identifier and one (0: any), network and mask (two halves each)."""
     found = []
     for tunnel in tunnels:
         vni = 0 if tunnel.vni is None else tunnel.vni + 1  # 0: any
-        for network, mask in _halves(tunnel):
-            found += [KINDS.index(tunnel.kind), tunnel.port, vni, *network, *mask]
+        for port in tunnel.ports or (0,):
+            for network, mask in _halves(tunnel):
+                found += [KINDS.index(tunnel.kind), port, vni, *network, *mask]
     return found
 
 
