@@ -1,4 +1,4 @@
-"""One SIP packet in every encapsulation that the house knows, from a peer or a stranger, over IPv4 and IPv6."""
+"""One SIP packet in every encapsulation of the table, from a peer or a stranger, over IPv4 and IPv6."""
 
 from __future__ import annotations
 

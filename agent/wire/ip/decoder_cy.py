@@ -526,7 +526,7 @@ class Decoder:
         return self.network() if (told >> 10) & 31 == 2 else self.link(1)
 
     def pptp(self, flags: cython.longlong) -> cython.int:
-        """RFC 2637 4.1: GRE version 1, length and call in the key's place; PPP inside, or nothing (an ACK)."""
+        """RFC 2637 4.1: GRE version 1, length and call in the key's place; PPP inside, or an ACK alone."""
         at: cython.longlong = self.at + 8
         if not flags & 0x2000:
             return OTHER_IP

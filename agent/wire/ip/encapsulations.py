@@ -109,8 +109,10 @@ def numbered_ports(tunnels: Sequence[Tunnel], *, source: bool = False) -> bytes:
 
 
 def rules(tunnels: Sequence[Tunnel]) -> list[int]:
-    """What the decoder compares an outer packet with, for each peer of each tunnel: the row's number, UDP port
-    (0: no UDP), identifier and one (0: any), network and mask (two halves each)."""
+    """What the decoder compares an outer packet with, 7 numbers for each peer of each tunnel.
+
+    The row's number, UDP port (0: no UDP), identifier plus one (0: any), network and mask (two halves each).
+    """
     found = []
     for tunnel in tunnels:
         vni = 0 if tunnel.vni is None else tunnel.vni + 1  # 0: any

@@ -27,8 +27,7 @@ KINDS = [row.kind for row in ROWS]
 def read(data: bytes, tunnels: tuple[Tunnel, ...] | None = None, module: Any = decoder_cy) -> Any:
     decoder = module.Decoder(tunnels)
     decoder.attach(data)
-    packet = module.read(decoder, 0, len(data), 42, ORIGIN)
-    return packet
+    return module.read(decoder, 0, len(data), 42, ORIGIN)
 
 
 def opened(packet: Any) -> bool:
