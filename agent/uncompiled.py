@@ -36,7 +36,7 @@ def status() -> dict[str, bool]:
 
 
 _CONSTANT = re.compile(
-    r"^\s+(?:#define SBCWATCH_)?(\w+) (?:= )?(-?(?:0x[0-9A-Fa-f]+|\d+))(?:U?LL)?(?:\s+#.*)?$", re.M
+    r"^ +(?:#define SBCWATCH_)?(\w+) (?:= )?(-?(?:0x[0-9A-Fa-f]+|\d+))(?:U?LL)?(?: +#.*)?$", re.M
 )
 
 
