@@ -67,8 +67,8 @@ def nflog(data: Octets) -> Inner | None:
     for order in ("little", "big"):
         at = 4
         while at + 4 <= len(data):
-            size = int.from_bytes(data[at : at + 2], order)  # type: ignore[arg-type]
-            kind = int.from_bytes(data[at + 2 : at + 4], order)  # type: ignore[arg-type]
+            size = int.from_bytes(data[at : at + 2], order)
+            kind = int.from_bytes(data[at + 2 : at + 4], order)
             if size < 4 or (at + size > len(data) and kind != _NFLOG_PAYLOAD):
                 break
             if kind == _NFLOG_PAYLOAD:

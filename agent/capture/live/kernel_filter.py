@@ -333,4 +333,5 @@ def compile_expression(expression: str, snap_length: int = WHOLE) -> list[Instru
     except Exception as error:  # scapy's own class
         raise ConfigError(f"the filter expression {expression!r} does not compile: {error}") from None
     found = [program.bf_insns[number] for number in range(program.bf_len)]
-    return cut([(each.code, each.jt, each.jf, each.k) for each in found], snap_length)
+    # scapy declares k signed: an address from 128.0.0.0 on would be negative.
+    return cut([(each.code, each.jt, each.jf, each.k & 0xFFFFFFFF) for each in found], snap_length)

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from agent.capture.live import kernel_filter as bpf
 from agent.capture.live.kernel_filter import Instruction
 from agent.errors import ConfigError
+from agent.wire.ip.encapsulations import TUNNELS as TUNNELS_BY_KIND
 from agent.wire.ip.encapsulations import Tunnel
+from tests.kit import tunnelled
 
 WHOLE = bpf.WHOLE
 RTP = bpf.RTP_BYTES
@@ -217,3 +219,23 @@ def test_a_user_expression_goes_through_libpcap() -> None:
     assert run(program, ethernet(ipv4(17, udp(1, 7776, b"x")))) == 0
     with pytest.raises(ConfigError, match="'no such words' does not compile"):
         bpf.compile_expression("no such words")
+
+
+def test_expression_lets_the_rows_through_that_the_kernels_filter_does() -> None:
+    """All but the GRE type, which it does not look at."""
+    for kind in ("", *TUNNELS_BY_KIND):
+        tunnels = [Tunnel(kind, ("203.0.113.0/26", "2001:db8:1::/48"))] if kind else []
+        words = bpf.expression(sip_ports=[5060], media_ports=(40000, 40010), tunnels=tunnels)
+        try:
+            compiled = bpf.compile_expression(words)
+        except ConfigError as error:
+            pytest.skip(f"libpcap is not here: {error}")
+        program = bpf.voice(sip_ports=[5060], media_ports=(40000, 40010), tunnels=tunnels)
+        for other in (*tunnelled.FRAMED, *tunnelled.TUNNELLED):
+            for source in (tunnelled.PEER, tunnelled.STRANGER, tunnelled.PEER6, tunnelled.STRANGER6):
+                for data in tunnelled.frames(other, source):
+                    ours, theirs = bool(run(program, data)), bool(run(compiled, data))
+                    both_gre = all(
+                        kind in TUNNELS_BY_KIND and TUNNELS_BY_KIND[kind].gre_types for kind in (kind, other)
+                    )
+                    assert ours == theirs or (both_gre and theirs), (kind, other, source)
