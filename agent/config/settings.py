@@ -53,6 +53,28 @@ class ConnectorSettings(_Section):
     log_sip: Annotated[bool, Meta(description="Write its SIP messages.")] = True
 
 
+class TunnelSettings(_Section):
+    """A tunnel that is believed: its outer packets' kind and source. Repeat the table for each."""
+
+    kind: Annotated[
+        Literal[
+            "ipip", "6in4", "gre", "nvgre", "erspan", "erspan3", "pptp", "vxlan", "geneve", "gtpu", "l2tp"
+        ],
+        Meta(description="ipip 6in4 gre nvgre erspan erspan3 pptp vxlan geneve gtpu l2tp."),
+    ]
+    peers: Annotated[
+        tuple[str, ...],
+        Meta(description="Who sends it: outer source addresses or networks (CIDR); empty: anybody."),
+    ] = ()
+    vni: Annotated[
+        int,
+        Meta(ge=-1, le=0xFFFFFFFF, description="Its VNI, ERSPAN session, GRE key or the like; -1: any."),
+    ] = -1
+    port: Annotated[
+        int, Meta(ge=0, le=65535, description="UDP port of vxlan, geneve, gtpu, l2tp; 0: the usual one.")
+    ] = 0
+
+
 class Capture(_Section):
     """Where frames come from."""
 
@@ -74,6 +96,10 @@ class Capture(_Section):
     filter: Annotated[
         str, Meta(description="A libpcap expression instead of the filter made from ports.")
     ] = ""
+    tunnels: Annotated[
+        tuple[TunnelSettings, ...],
+        Meta(description="Tunnels that are opened, as [[capture.tunnels]]. Live: no others."),
+    ] = ()
     snap_length: Annotated[
         int, Meta(ge=256, le=262144, description="Bytes kept of a frame: a SIP message must fit.")
     ] = 65535

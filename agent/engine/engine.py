@@ -26,6 +26,7 @@ from agent.model.sides import Sides
 from agent.model.units import MINUTE_NS
 from agent.transport.rate_limit import RateLimit
 from agent.wire.frame import CAPTURED, ORIGIN, STAMP, STRIDE, Batch
+from agent.wire.ip.encapsulations import Tunnel
 
 if TYPE_CHECKING:
     from array import array
@@ -48,6 +49,7 @@ class Rules(Struct, frozen=True):
     max_buffer_ms: float = 200.0
     max_streams: int = 200_000
     sip_budget: int = 0  # messages a second from one far address, 0: no bound
+    tunnels: tuple[Tunnel, ...] | None = None  # that are opened, and no others; None: every one
     idle_ns: int = 3600 * SECOND_NS  # after so long without a frame, or a word of the clock, there is a gap
 
 
@@ -80,7 +82,13 @@ class Engine:
         self.counters: Counter[str] = self.signalling.counters
         self.missed: deque[tuple[int, int]] = deque(maxlen=MAX_MISSED)
         self.intake = Intake(
-            sides, self.signalling, self.media, RateLimit(rules.sip_budget), self.rejects, rules.single_span
+            sides,
+            self.signalling,
+            self.media,
+            RateLimit(rules.sip_budget),
+            self.rejects,
+            rules.single_span,
+            rules.tunnels,
         )
         self.now_ns = 0
         self.late_frames = 0  # of what is not plain RTP; the loop has its own
@@ -269,6 +277,10 @@ class Engine:
         total.update(self.loop.rejects())
         return total
 
+    def tunnels(self) -> Counter[str]:
+        """Frames out of tunnels, and datagrams put together that were some, by the outermost kind."""
+        return Counter(self.loop.tunnels()) + Counter(self.intake.tunnels())
+
     def late(self) -> int:
         """Frames of a minute already closed, the loop's and ours."""
         return int(self.loop.late_frames) + self.late_frames
@@ -390,4 +402,5 @@ def _loop_settings(rules: Rules) -> dict[str, Any]:
         "adaptive": rules.adaptive_buffer,
         "jitter_buffer_max_ms": rules.max_buffer_ms,
         "single_span": rules.single_span,
+        "tunnels": rules.tunnels,
     }

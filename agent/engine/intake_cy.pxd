@@ -1,6 +1,6 @@
 cimport cython
 from agent.calls.signalling_cy cimport Signalling
-from agent.wire.ip.decoder_cy cimport FRAGMENT, TCP, UDP, Decoder, Packet, read
+from agent.wire.ip.decoder_cy cimport FRAGMENT, TCP, UDP, Decoder, Packet, read, rejoined
 from agent.wire.sip.message_cy cimport Message
 from agent.wire.sip.scan_cy cimport looks_like_sip
 
@@ -15,13 +15,12 @@ cdef class Intake:
     cdef dict _recent, _before
     cdef long long _since_ns
     cdef Signalling _signalling
-    cdef Decoder _decoder
+    cdef Decoder _decoder, _inner
     cdef bint _single_span
 
     cpdef object frame(self, long long offset, long long captured, long long stamp_ns, long long origin)
     cpdef object take(self, Packet packet)
+    cdef object _rejoined(self, Packet fragment, bytes whole)
     cdef object _datagram(self, Packet packet)
     cdef bint _is_copy(self, Packet packet, bint by_path) except -1
     cdef object _sip(self, Packet packet, bytes data)
-
-cdef Packet _rejoined(Packet fragment, bytes whole)

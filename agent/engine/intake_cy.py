@@ -8,6 +8,7 @@ is dropped; RTCP goes to `media`, SIP within its source's budget to `signalling`
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from agent.calls.signalling_cy import Signalling
 from agent.errors import Reason, WireError
@@ -15,7 +16,8 @@ from agent.media.leg_media_cy import LegMedia
 from agent.model.sides import Sides
 from agent.transport.rate_limit import RateLimit
 from agent.transport.tcp import Fragments, TcpStreams
-from agent.wire.ip.decoder_cy import Decoder, Packet, read
+from agent.wire.ip.decoder_cy import Decoder, Packet, read, rejoined
+from agent.wire.ip.encapsulations import Tunnel
 from agent.wire.sip.message_cy import Message
 from agent.wire.sip.scan_cy import looks_like_sip
 
@@ -30,7 +32,6 @@ if not cython.compiled:  # intake_cy.pxd has the same for the compiler
     COPY_NS = 20_000_000  # the same bytes between the same sockets within this time are a copy
 
 MAX_COPIES = 8_192  # what passes within that time at 400,000 a second
-UDP_PROTOCOL, UDP_HEADER = 17, 8
 
 
 class Intake:
@@ -44,8 +45,10 @@ class Intake:
         budget: RateLimit,
         rejects: Counter[Reason],
         single_span: bool,
+        tunnels: Sequence[Tunnel] | None = None,
     ) -> None:
-        """`single_span`: copies come through one interface too, so that RTCP met twice is one packet."""
+        """`single_span`: copies come through one interface too, so that RTCP met twice is one packet.
+        `tunnels`: those that are opened, and no others; None: every one."""
         self.duplicates = 0
         self.budget = budget
         self._sides = sides
@@ -55,7 +58,8 @@ class Intake:
         self._single_span = single_span
         self._fragments = Fragments()
         self._tcp = TcpStreams()
-        self._decoder = Decoder()
+        self._decoder = Decoder(tunnels)
+        self._inner = Decoder(tunnels)  # of what was put together
         # Packets met since `_since_ns`, at most 20 ms ago, and those of as long before; the last of each key
         self._recent: dict[Packet, Packet] = {}
         self._before: dict[Packet, Packet] = {}
@@ -110,9 +114,7 @@ class Intake:
                 packet.stamp_ns,
             )
             if whole is not None:
-                rejoined = _rejoined(packet, whole)
-                if rejoined is not None:
-                    self.take(rejoined)
+                self._rejoined(packet, whole)
         elif packet.kind == TCP:
             for message in self._tcp.add(
                 packet.src,
@@ -125,6 +127,20 @@ class Intake:
                 packet.stamp_ns,
             ):
                 self._sip(packet, message)
+
+    def _rejoined(self, fragment: Packet, whole: bytes) -> None:
+        """What fragments made, decoded again: of any protocol, a tunnel and fragments in it too."""
+        try:
+            packet = rejoined(self._inner, fragment, whole)
+        except WireError as error:
+            self._rejects[error.reason] += 1
+            return
+        self.take(packet)
+
+    def tunnels(self) -> dict[str, int]:
+        """Datagrams put together that were tunnels, by their kind."""
+        found: dict[str, int] = self._inner.tunnels()
+        return found
 
     def _datagram(self, packet: Packet) -> None:
         payload: bytes = packet.payload
@@ -174,21 +190,3 @@ class Intake:
             self._rejects[error.reason] += 1
             return
         self._signalling.take(message, packet.src, packet.dst, packet.stamp_ns)
-
-
-def _rejoined(fragment: Packet, whole: bytes) -> Packet | None:
-    """The UDP datagram of reassembled fragments; None for other protocols and short ones (RFC 768)."""
-    if fragment.protocol != UDP_PROTOCOL or len(whole) < UDP_HEADER:
-        return None
-    packet: Packet = Packet()
-    packet.kind = UDP
-    packet.src = fragment.src
-    packet.src_port = int.from_bytes(whole[:2], "big")
-    packet.dst = fragment.dst
-    packet.dst_port = int.from_bytes(whole[2:4], "big")
-    packet.payload = whole[UDP_HEADER:]
-    packet.length = len(packet.payload)
-    packet.stamp_ns = fragment.stamp_ns
-    packet.path = fragment.path
-    packet.protocol = fragment.protocol
-    return packet

@@ -15,6 +15,7 @@ from agent.errors import Reason
 from agent.model.sides import Sides
 from agent.transport.rate_limit import RateLimit
 from agent.wire.frame import LINK_ETHERNET, origin
+from tests.kit.tunnelled import PEER, TUNNELLED, VOICE, ether, ip
 
 MS = 1_000_000
 RTCP = b"\x80\xc9\x00\x01\x00\x00\x00\x07"
@@ -81,3 +82,41 @@ def test_packets_that_are_remembered_are_bounded_whatever_comes() -> None:
     assert taken.tables()["digests"] <= 2 * MAX_COPIES
     give(taken, b"keep" + (3 * MAX_COPIES - 1).to_bytes(4, "big"), 0)
     assert taken.duplicates == 1
+
+
+def pieces(packet: bytes, size: int) -> list[bytes]:
+    """An IPv4 packet without options in Ethernet frames of one fragment each."""
+    body, frames = packet[20:], []
+    for at in range(0, len(body), size):
+        part = body[at : at + size]
+        more = 0x2000 if at + size < len(body) else 0
+        head = packet[:2] + struct.pack(">H", 20 + len(part)) + packet[4:6]
+        frames.append(ether(head + struct.pack(">H", at >> 3 | more) + packet[8:20] + part))
+    return frames
+
+
+def give_frames(to: Intake, frames: list[bytes]) -> None:
+    for at_ns, data in enumerate(frames):
+        to.hold(data)
+        to.frame(0, len(data), at_ns, origin(LINK_ETHERNET, 0))
+        to.hold(b"")
+
+
+def test_outer_datagram_in_fragments_is_opened_once_it_is_whole() -> None:
+    outer = ip(*TUNNELLED["vxlan"], PEER)
+    first, *rest = pieces(outer, 40)
+    it = intake()
+    give_frames(it, [first])
+    assert it.tunnels() == {}
+    give_frames(it, rest)
+    assert it.tunnels() == {"vxlan": 1}
+
+
+def test_fragments_in_fragments_end() -> None:
+    packet = ip(4, VOICE)
+    for _ in range(6):  # each tunnel's packet in two fragments, which come in tunnels of their own
+        half = len(packet[20:]) // 16 * 8
+        packet = ip(4, pieces(packet, half)[0][14:])
+    it = intake()
+    give_frames(it, [ether(packet)])
+    assert it.tables()["fragments"] <= 1

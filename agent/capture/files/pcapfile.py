@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from agent.capture.files import index_cy as walk
 from agent.capture.files.inflate import Damaged, Gzip, Octets, foreign, open_octets
+from agent.capture.files.link_types import READERS, unwrapped
 from agent.capture.files.pcapng import SECTION, Blocks, Fault
 from agent.capture.order_cy import sort_rows
 from agent.errors import CaptureError
@@ -31,6 +32,7 @@ READABLE = frozenset(
         frame.LINK_IPV4,
         frame.LINK_IPV6,
         frame.LINK_SLL2,
+        *READERS,
     }
 )
 # Numbers that BSDs wrote for raw IP before LINKTYPE values were fixed (libpcap savefile.c).
@@ -38,19 +40,12 @@ _OLD_RAW = {12: frame.LINK_RAW, 14: frame.LINK_RAW}
 # Names of tcpdump.org/linktypes.html that people meet.
 _LINK_NAMES = {
     6: "IEEE 802.5 Token Ring",
-    9: "PPP",
-    50: "PPP_HDLC",
-    51: "PPP over Ethernet",
-    105: "IEEE 802.11",
-    127: "IEEE 802.11 radiotap",
     147: "USER0",
     149: "USER2",
     189: "USB Linux",
-    192: "PPI",
     195: "IEEE 802.15.4",
     201: "Bluetooth HCI",
     220: "USB Linux mmapped",
-    239: "NFLOG",
     252: "Wireshark upper PDU",
     253: "Netlink",
 }
@@ -254,6 +249,9 @@ class PcapFile:
         index = self._index[: registers[walk.ROWS] * frame.STRIDE]
         if registers[walk.DISORDER]:
             sort_rows(index)
+        links = self._blocks.links.values() if self._blocks else (self._classic[3] >> 32,)
+        if any(link in READERS for link in links):
+            index = unwrapped(self._buffer, index)
         losses = []
         for at in range(0, registers[walk.LOSSES] * walk.LOSS_STRIDE, walk.LOSS_STRIDE):
             start_ns, end_ns, count = self._losses[at : at + walk.LOSS_STRIDE]
@@ -296,6 +294,6 @@ def _unreadable(link: int) -> str:
     name = _LINK_NAMES.get(link, "")
     name = f" ({name})" if name else ""
     return (
-        f"has link type {link}{name}, and only Ethernet, Linux cooked, raw IP and loopback are read: "
+        f"has link type {link}{name}, which is not read: "
         f"capture on another interface, or, if the frames are Ethernet, `editcap -T ether IN OUT`"
     )

@@ -18,10 +18,12 @@ from __future__ import annotations
 import mmap
 import struct
 from array import array
+from collections.abc import Sequence
 
 from agent.media.rtp.loss_cy import Losses
 from agent.media.rtp.snapshot_cy import restore, save
 from agent.wire.ip.decoder_cy import REASONS, Decoder
+from agent.wire.ip.encapsulations import Tunnel
 from agent.wire.rtp.payload_types import STATIC_ROWS
 
 try:
@@ -78,14 +80,16 @@ class Loop(Losses):
         jitter_buffer_max_ms: float = 200.0,
         single_span: bool = False,
         minute_ns: int = 60_000_000_000,
+        tunnels: Sequence[Tunnel] | None = None,
     ) -> None:
+        """`tunnels`: those that are opened, and no others; None: every one."""
         super().__init__(max_streams, minute_ns)
         self.single_span = single_span
         self.adaptive = adaptive
         self.buffer_us = jitter_buffer_ms * 1000.0
         self.least_us = min(jitter_buffer_ms, jitter_buffer_max_ms) * 1000.0 / 3.0
         self.most_us = jitter_buffer_max_ms * 1000.0
-        self.decoder = Decoder()
+        self.decoder = Decoder(tunnels)
         self.held: bytes | bytearray | memoryview = b""  # what every walk may find open
         self.stopped = 0
         self.fresh = self.position = -1
@@ -135,6 +139,11 @@ class Loop(Losses):
         """The stream's next packet begins a new count without loss (after a re-INVITE, or a hold)."""
         row: StreamRow = self.known(stream)
         row.stray = REBASE
+
+    def tunnels(self) -> dict[str, int]:
+        """Frames out of tunnels, by the kind of the outermost."""
+        found: dict[str, int] = self.decoder.tunnels()
+        return found
 
     def rejects(self) -> dict[str, int]:
         """Frames that do not parse, by `errors.Reason`."""
@@ -339,6 +348,7 @@ class Loop(Losses):
             if kind == PAYLOAD_RTP:
                 self.headers = self.decoder.payload_offset - offset
                 if self.rtp(stamp_ns):
+                    self.decoder.again()
                     self.stopped = STREAM
                     return 0
             elif kind in (PAYLOAD_SIP, PAYLOAD_RTCP):

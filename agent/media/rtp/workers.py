@@ -221,6 +221,13 @@ class RtpWorkers:
             total.update(loop.rejects())
         return total
 
+    def tunnels(self) -> Counter[str]:
+        """Frames out of tunnels, by the kind of the outermost."""
+        total: Counter[str] = Counter()
+        for loop in self._loops:
+            total.update(loop.tunnels())
+        return total
+
     # -- checkpoints
 
     def save(self) -> bytes:
