@@ -129,6 +129,8 @@ def rules(config: Config, *, live: bool = False) -> Rules:
         max_buffer_ms=config.quality.jitter_buffer_max_ms,
         max_streams=max_streams,
         sip_budget=config.limits.sip_budget if live else 0,
+        sip_ports=tuple(config.capture.sip_ports),
+        hep_ports=tuple(config.capture.hep_ports) if live else None,
         idle_ns=LIVE_IDLE_NS if live else FILE_IDLE_NS,
     )
 

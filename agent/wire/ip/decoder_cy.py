@@ -18,7 +18,7 @@ except ModuleNotFoundError:
     from agent import uncompiled as cython
 
 if not cython.compiled:  # packet_cy.pxd holds the same values for the compiler
-    NOT_IP, UDP, FRAGMENT, TCP, OTHER_IP = range(5)
+    NOT_IP, UDP, FRAGMENT, TCP, OTHER_IP, SCTP = range(6)
     BAD_LINK_TYPE, SHORT_LINK, SHORT_IP, BAD_IP, SHORT_UDP, BAD_UDP, BAD_TCP = range(-1, -8, -1)
     PAYLOAD_OTHER, PAYLOAD_RTP, PAYLOAD_RTCP, PAYLOAD_SIP = range(4)
     PAYLOAD_STUN, PAYLOAD_ZRTP, PAYLOAD_DTLS, PAYLOAD_SHORT = range(4, 8)
@@ -43,7 +43,7 @@ if not cython.compiled:  # packet_cy.pxd holds the same values for the compiler
 
 
 # Kinds of frame and of UDP payload as the rest of Python reads them.
-KIND_NOT_IP, KIND_UDP, KIND_FRAGMENT, KIND_TCP, KIND_OTHER_IP = range(5)
+KIND_NOT_IP, KIND_UDP, KIND_FRAGMENT, KIND_TCP, KIND_OTHER_IP, KIND_SCTP = range(6)
 REASONS = {
     -1: Reason.LINK_TYPE,
     -2: Reason.LINK_TRUNCATED,
@@ -252,9 +252,9 @@ class Decoder:
         self.dst_lo = V4_MAPPED | load32(ip, 16)
         self.payload_offset = at + header
         self.payload_length = total - header
+        self.identification = load16(ip, 4)
         fragment: cython.longlong = load16(ip, 6)
         if fragment & 0x3FFF:
-            self.identification = load16(ip, 4)
             self.fragment_offset = (fragment & 0x1FFF) << 3
             self.more_fragments = (fragment >> 13) & 1
             return self.fragment()
@@ -268,6 +268,7 @@ class Decoder:
         length: cython.longlong = load16(ip, 4)
         following: cython.longlong = ip[6]
         self.ip_version = 6
+        self.identification = 0
         self.src_hi = load64(ip, 8)
         self.src_lo = load64(ip, 16)
         self.dst_hi = load64(ip, 24)
@@ -355,6 +356,9 @@ class Decoder:
             self.payload_length -= length
             self.payload_captured = max(0, min(self.payload_length, self.end - self.payload_offset))
             return TCP
+        if self.protocol == 132:
+            self.fragment()
+            return SCTP
         if self.protocol == 4 or self.protocol == 41 or self.protocol == 47:
             return self.tunnel()
         return OTHER_IP
@@ -444,6 +448,7 @@ class Decoder:
             or word == 0x5055424C  # PUBL(ISH)
             or word == 0x52454645  # REFE(R)
             or word == 0x4D455353  # MESS(AGE)
+            or word == 0x48455033  # HEP3, which carries SIP
         ):
             return PAYLOAD_SIP
         return PAYLOAD_OTHER
@@ -474,7 +479,7 @@ class Packet:
     """One frame, decoded, on its own: what the slow path works on.
 
     `payload` may be shorter than `length`, its length on the wire: the capture snapped it. For a fragment it
-    is the IP payload; for TCP the segment's data; empty for anything else than UDP, TCP and fragments.
+    and for SCTP it is the IP payload; for TCP the segment's data; empty for anything else but UDP.
     """
 
     def __init__(self) -> None:
@@ -585,8 +590,8 @@ def read(
     packet.dst_port = decoder.dst_port
     packet.payload = bytes_of(decoder, decoder.payload_offset, decoder.payload_captured)
     packet.length = decoder.payload_length
+    packet.identification = decoder.identification
     if kind == FRAGMENT:
-        packet.identification = decoder.identification
         packet.fragment_offset = decoder.fragment_offset
         packet.more_fragments = decoder.more_fragments != 0
     elif kind == TCP:
