@@ -395,9 +395,7 @@ class Engine:
 
 def _intake_rules(rules: Rules) -> IntakeRules:
     each = rules.sip_budget * MESSAGE_BYTES
-    return IntakeRules(
-        rules.single_span, rules.sip_ports, rules.hep_ports, each, each * SOURCES_AT_ONCE
-    )
+    return IntakeRules(rules.single_span, rules.sip_ports, rules.hep_ports, each, each * SOURCES_AT_ONCE)
 
 
 def _loop_settings(rules: Rules) -> dict[str, Any]:

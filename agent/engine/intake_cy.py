@@ -141,15 +141,14 @@ class Intake:
         self.take(packet)
 
     def take(self, packet: Packet) -> None:
-        rejoined: Packet | None = packet
-        depth: cython.int
-        for depth in range(MAX_DEPTH + 1):
+        rejoined: Packet | None
+        left: cython.int = MAX_DEPTH
+        while packet.kind == FRAGMENT:
+            rejoined = self._joined(packet) if left else None
             if rejoined is None:
                 return
             packet = rejoined
-            if packet.kind != FRAGMENT:
-                break
-            rejoined = self._joined(packet)
+            left -= 1
         if packet.kind == UDP:
             self._datagram(packet)
         elif packet.kind == TCP:
@@ -285,7 +284,10 @@ class Intake:
             message = Message(data)
         except WireError as error:
             self._rejects[error.reason] += 1
-            if error.reason in (Reason.SIP_TRUNCATED, Reason.SIP_MISSING_HEADER) and len(data) < packet.length:
+            if (
+                error.reason in (Reason.SIP_TRUNCATED, Reason.SIP_MISSING_HEADER)
+                and len(data) < packet.length
+            ):
                 self._cut(packet, data)
             return
         self._signalling.take(message, packet.src, packet.dst, packet.stamp_ns)
@@ -321,7 +323,9 @@ class Intake:
         self.counters[f"unseen_{cause}"] += 1
         if self._is_elsewhere(packet):
             return
-        is_stranger = self._sides.known and not self._sides.is_vc(packet.src) and packet.src not in self._peers
+        is_stranger = (
+            self._sides.known and not self._sides.is_vc(packet.src) and packet.src not in self._peers
+        )
         if is_stranger and cause is not Cause.SNAP_LENGTH:
             self.counters["unseen_of_strangers"] += 1
             return

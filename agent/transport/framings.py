@@ -1,7 +1,7 @@
 """The framing of a TCP stream, told by its first bytes: one row of `OPENINGS` a transport.
 
-A stream that no row knows is SIP, for SIP has a row of its own in every port and a stream met midway may begin
-with anything. A PROXY protocol header (v1, v2) is passed over, then the rows are asked again.
+A stream that no row knows is read as SIP: a stream met midway may begin with anything. A header of the PROXY
+protocol (versions 1 and 2) is passed over, then the rows are asked.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class OpeningFraming:
 
 
 def _proxy_header(start: bytearray) -> int | None:
-    """The size of the PROXY protocol header at the start, 0 where there is none; None: more bytes are needed."""
+    """The size of the PROXY protocol header at the start, 0: there is none. None: more bytes are needed."""
     if start.startswith(PROXY_V2):
         if len(start) < PROXY_V2_HEADER:
             return None

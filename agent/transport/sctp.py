@@ -31,7 +31,9 @@ class _Path(Struct):
     last_ns: int
     newest: int = -1  # the highest number seen
     seen: int = 0  # a bit for each of the numbers up to `newest`
-    parts: OrderedDict[int, tuple[int, bytes]] = field(default_factory=OrderedDict)  # flags and bytes by number
+    parts: OrderedDict[int, tuple[int, bytes]] = field(
+        default_factory=OrderedDict
+    )  # flags and bytes by number
     held: int = 0
     is_sip: bool = False
 

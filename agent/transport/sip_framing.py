@@ -119,7 +119,7 @@ class SipFraming:
             return found
         if self._scanned and not is_cut:
             found.append(Found(bytes(self._buffer), cause))
-        elif self._known:
+        elif self._known or is_cut:
             found.append(Found(b"", cause))
         self._buffer.clear()
         self._begin(lost=True)
@@ -138,8 +138,8 @@ class SipFraming:
         buffer = self._buffer
         while self._scanned or self._find_start(found):
             begin = max(self._scanned - 3, 0)
-            self.work += len(buffer) - begin
             blank_line = _BLANK_LINE.search(buffer, begin)
+            self.work += (blank_line.end() if blank_line else len(buffer)) - begin
             if (blank_line.start() if blank_line else len(buffer)) > min(HEAD_MAX, self._max_bytes):
                 self._drop(found)
                 return False
@@ -150,9 +150,8 @@ class SipFraming:
             if self._lost:
                 # Begun in a body that quotes a start line (message/sipfrag): the last one counts.
                 self.work += head
-                restart = 0
-                for restart in (again.start() + 1 for again in _START_LINE.finditer(buffer, 0, head)):
-                    pass
+                quoted = [again.start() + 1 for again in _START_LINE.finditer(buffer, 0, head)]
+                restart = quoted[-1] if quoted else 0
                 del buffer[:restart]
                 head, end = head - restart, end - restart
             need = end + _content_length(buffer, head)
@@ -185,7 +184,7 @@ class SipFraming:
             at = buffer.rfind(b"\n", 0, stop) + 1  # where the line in question begins
             if at:
                 self._pass_over(at)
-                version, stop = None if version is None else version, stop - at
+                stop -= at
             end = buffer.find(b"\n", stop) + 1 if version else 0
             if end and not self._midline and end <= LINE_MAX and looks_like_sip(bytes(buffer[:end])):
                 if self._strayed >= STRAY_MIN:

@@ -1,8 +1,8 @@
 """TCP segments to a stream of bytes in order, each direction by itself; its framing makes messages of them.
 
 A cache over bytes that a stranger sends: caps in streams and bytes, the idlest goes first and is counted.
-Streams whose other direction carries data too (the vc answers) are evicted last. Nothing raises. Time is the
-frame's and comes as an argument. A segment costs one copy of its bytes and a search among `AHEAD_MAX` that wait.
+Streams whose other direction carries data too (the vc answers) go last. Nothing raises. Time is the frame's
+and comes as an argument. A segment costs one copy of its bytes and a search among `AHEAD_MAX` that wait.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class _Stream(Struct):
     next: int  # the one awaited
     last_ns: int
     framing: Framing
-    ahead: dict[int, tuple[bytes, int]] = {}  # segments beyond a hole, by number, with bytes that were cut off
+    ahead: dict[
+        int, tuple[bytes, int]
+    ] = {}  # segments beyond a hole, by number, with bytes that were cut off
     ahead_bytes: int = 0
     hole_ns: int = 0  # when the hole was first seen
     held: int = 0  # bytes as counted in the table
@@ -38,9 +40,9 @@ class _Stream(Struct):
 class TcpStreams:
     """Messages out of TCP by the framing that a stream's first bytes tell.
 
-    A stream may begin anywhere. It goes on after a hole that nobody fills within `hole_timeout_ns`, or before
-    `AHEAD_MAX` segments wait behind it (the tap missed what the receiver got, so no retransmission will come):
-    the framing is told of the gap. A FIN changes nothing: a retransmission after it must still be known for one.
+    A stream may begin anywhere. A hole that nobody fills within `hole_timeout_ns`, or before `AHEAD_MAX`
+    segments wait behind it, was missed by the tap alone: no retransmission will come, and the framing is told
+    of the gap. A FIN changes nothing: a retransmission after it must still be known for one.
     """
 
     # The attack: segments beyond a hole that never closes.
@@ -118,10 +120,6 @@ class TcpStreams:
         self._make_room()
         return found
 
-    def is_answered(self, src: str, src_port: int, dst: str, dst_port: int) -> bool:
-        """Whether data went the other way too."""
-        return (src, src_port, dst, dst_port) in self._answered
-
     def expire(self, now_ns: int) -> int:
         """Drop streams idle for the timeout; how many."""
         count = 0
@@ -186,9 +184,7 @@ class TcpStreams:
             found += stream.framing.gap(min(missing, length - known), Cause.SNAP_LENGTH)
         return found
 
-    def _keep_ahead(
-        self, stream: _Stream, sequence: int, payload: bytes, missing: int, now_ns: int
-    ) -> None:
+    def _keep_ahead(self, stream: _Stream, sequence: int, payload: bytes, missing: int, now_ns: int) -> None:
         if not stream.ahead:
             stream.hole_ns = now_ns
         held = stream.ahead.get(sequence, (b"", 0))[0]

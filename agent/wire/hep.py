@@ -19,7 +19,15 @@ FAMILY, IP_PROTOCOL, SRC4, DST4, SRC6, DST6, SRC_PORT, DST_PORT = range(1, 9)
 SECONDS, MICROSECONDS, PAYLOAD_KIND, CAPTURE_ID = range(9, 13)
 PAYLOAD, COMPRESSED_PAYLOAD = 15, 16
 KIND_SIP = 1  # values of PAYLOAD_KIND; all others (5: RTCP as JSON, 100: a log) are not SIP
-_NUMBERS = {IP_PROTOCOL: 1, SRC_PORT: 2, DST_PORT: 2, SECONDS: 4, MICROSECONDS: 4, PAYLOAD_KIND: 1, CAPTURE_ID: 4}
+_NUMBERS = {
+    IP_PROTOCOL: 1,
+    SRC_PORT: 2,
+    DST_PORT: 2,
+    SECONDS: 4,
+    MICROSECONDS: 4,
+    PAYLOAD_KIND: 1,
+    CAPTURE_ID: 4,
+}
 
 
 class HepPacket(Struct, frozen=True):
@@ -59,7 +67,9 @@ def hep_packet(data: bytes) -> HepPacket:
             chunks.setdefault(kind, data[at + CHUNK_HEADER : at + length])
         at += length
     numbers = {
-        kind: int.from_bytes(chunks[kind], "big") for kind, size in _NUMBERS.items() if len(chunks.get(kind, b"")) == size
+        kind: int.from_bytes(chunks[kind], "big")
+        for kind, size in _NUMBERS.items()
+        if len(chunks.get(kind, b"")) == size
     }
     if COMPRESSED_PAYLOAD in chunks and PAYLOAD not in chunks:
         raise WireError(Reason.HEP_MALFORMED, "compressed")
