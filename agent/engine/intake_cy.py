@@ -319,7 +319,7 @@ class Intake:
         return sides.known and sides.is_vc(packet.src) == sides.is_vc(packet.dst)
 
     def _unseen(self, packet: Packet, sight: Sight, cause: Cause) -> None:
-        """Say that frames were not understood. A stranger that the vc never answered makes nothing unknown."""
+        """Say that frames were not understood. A stranger never answered makes nothing unknown."""
         self.counters[f"unseen_{cause}"] += 1
         if self._is_elsewhere(packet):
             return
@@ -343,11 +343,12 @@ class Intake:
 
     def _within_limits(self, packet: Packet) -> cython.bint:
         """Whether the bytes of this packet may be put together."""
-        if not self._rules.bytes_all:
+        if not self._rules.bytes_all or not packet.payload:
             return True
         to_vc = not self._sides.is_vc(packet.src)
         peer = packet.src if to_vc else packet.dst
-        if self._bytes.takes(peer, peer in self._peers, len(packet.payload), packet.stamp_ns):
+        is_answered = not to_vc or peer in self._peers
+        if self._bytes.takes(peer, is_answered, len(packet.payload), packet.stamp_ns):
             return True
         self._unseen(packet, Sight.SIP, Cause.SHED)
         return False

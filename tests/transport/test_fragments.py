@@ -164,7 +164,7 @@ def test_fragments_of_any_kind_keep_the_books(parts: list[tuple[int, int, bool, 
 
 @pytest.mark.parametrize("size", [8, 64, 512, 1480])
 def test_fragments_look_at_few_pieces_each(size: int, monkeypatch: Any) -> None:
-    """However many are held, a fragment is compared with those that it may overlap: two, or its own length."""
+    """However many are held, a fragment is compared with those alone that it may overlap."""
     looked = 0
     touched = module._touched
 

@@ -1,4 +1,4 @@
-"""A stream's first bytes tell its framing; PROXY headers are passed over; TLS is told; HEP is cut by length."""
+"""First bytes tell the framing: PROXY headers are passed over, TLS is told, HEP is cut by length."""
 
 from __future__ import annotations
 
