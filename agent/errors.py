@@ -45,6 +45,8 @@ class Reason(enum.StrEnum):
     UDP_MALFORMED = "udp_malformed"
     FRAGMENT = "fragment"  # a fragment whose siblings never came, or overlap
     TCP_MALFORMED = "tcp_malformed"
+    SCTP_MALFORMED = "sctp_malformed"
+    HEP_MALFORMED = "hep_malformed"  # or with a compressed payload
     SIP_START_LINE = "sip_start_line"
     SIP_HEADER = "sip_header"
     SIP_TRUNCATED = "sip_truncated"

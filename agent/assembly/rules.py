@@ -51,6 +51,8 @@ def rules(config: Config, *, live: bool = False) -> Rules:
         sip_budget=config.limits.sip_budget if live else 0,
         # A file says nothing live: where no tunnel is named its reader opens every one, and says so.
         tunnels=believed(config.capture) if live or config.capture.tunnels else None,
+        sip_ports=tuple(config.capture.sip_ports),
+        hep_ports=tuple(config.capture.hep_ports) if live else None,
         idle_ns=LIVE_IDLE_NS if live else FILE_IDLE_NS,
     )
 

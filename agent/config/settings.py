@@ -90,6 +90,10 @@ class Capture(_Section):
         5061,
         5080,
     )
+    hep_ports: Annotated[
+        tuple[Port, ...],
+        Meta(description="Ports where capture agents send HEP3; what they say is believed. Files: any port."),
+    ] = ()
     media_ports: Annotated[
         str, Meta(description="UDP ports of RTP and RTCP, first-last; empty: all UDP.")
     ] = ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from agent.calls.signalling_cy import CallRules, Signalling
-from agent.engine.intake_cy import Intake
+from agent.engine.intake_cy import SIP_PORTS, Intake, IntakeRules
 from agent.errors import Reason
 from agent.gc_pause import held_off
 from agent.media.leg_media_cy import LegMedia
@@ -24,7 +24,7 @@ from agent.media.streams_cy import Observer, QualityRules
 from agent.model.events import Event, MinuteClosed, MinutesSkipped
 from agent.model.sides import Sides
 from agent.model.units import MINUTE_NS
-from agent.transport.rate_limit import RateLimit
+from agent.transport.rate_limit import MESSAGE_BYTES, SOURCES_AT_ONCE, RateLimit
 from agent.wire.frame import CAPTURED, ORIGIN, STAMP, STRIDE, Batch
 from agent.wire.ip.encapsulations import Tunnel
 
@@ -50,6 +50,8 @@ class Rules(Struct, frozen=True):
     max_streams: int = 200_000
     sip_budget: int = 0  # messages a second from one far address, 0: no bound
     tunnels: tuple[Tunnel, ...] | None = None  # that are opened, and no others; None: every one
+    sip_ports: tuple[int, ...] = SIP_PORTS  # where TLS is taken for SIP
+    hep_ports: tuple[int, ...] | None = None  # where HEP is believed; None: everywhere
     idle_ns: int = 3600 * SECOND_NS  # after so long without a frame, or a word of the clock, there is a gap
 
 
@@ -87,8 +89,8 @@ class Engine:
             self.media,
             RateLimit(rules.sip_budget),
             self.rejects,
-            rules.single_span,
-            rules.tunnels,
+            self._out,
+            _intake_rules(rules),
         )
         self.now_ns = 0
         self.late_frames = 0  # of what is not plain RTP; the loop has its own
@@ -229,6 +231,7 @@ class Engine:
     @held_off()
     def _close(self, *, complete: bool) -> None:
         end_ns = self._minute_ns + MINUTE_NS
+        self.intake.expire(self.now_ns)
         self.signalling.settle(end_ns)
         self.media.harvest(self._minute_ns, self.loop.close(self._minute_ns, end_ns))
         self._out.append(MinuteClosed(self._minute_ns, complete, self.budget.taken_shed()))
@@ -304,6 +307,7 @@ class Engine:
         self._meet(FOREVER_NS)
         if self._minute_ns:
             self._pass(self.now_ns)
+            self.intake.finish()
             self.signalling.finish(self.now_ns)
             self.loop.finish()
             while self._minute_ns <= self.now_ns:
@@ -393,6 +397,18 @@ class Engine:
             self.late_frames += 1
             stamp_ns = self._minute_ns
         self.intake.frame(index[at], index[at + CAPTURED], stamp_ns, index[at + ORIGIN])
+
+
+def _intake_rules(rules: Rules) -> IntakeRules:
+    each = rules.sip_budget * MESSAGE_BYTES
+    return IntakeRules(
+        rules.single_span,
+        rules.tunnels,
+        rules.sip_ports,
+        rules.hep_ports,
+        each,
+        each * SOURCES_AT_ONCE,
+    )
 
 
 def _loop_settings(rules: Rules) -> dict[str, Any]:

@@ -357,7 +357,7 @@ class Loop(Losses):
                 self.reasons[BAD_RTP] += 1
             else:
                 self.ignored += 1
-        elif kind in (FRAGMENT, TCP):
+        elif kind in (FRAGMENT, TCP, SCTP):
             self.stopped = SLOW
         elif kind < 0:
             self.reasons[-kind] += 1

@@ -7,6 +7,7 @@ cdef enum:
     FRAGMENT = 2
     TCP = 3
     OTHER_IP = 4
+    SCTP = 5
     BAD_LINK_TYPE = -1
     SHORT_LINK = -2
     SHORT_IP = -3

@@ -24,7 +24,9 @@ except ModuleNotFoundError:
 if not cython.compiled:  # decoder_cy.pxd holds them for the compiler
     from agent import uncompiled
 
-    NOT_IP, UDP, FRAGMENT, TCP, OTHER_IP = uncompiled.constants(__name__, "NOT_IP UDP FRAGMENT TCP OTHER_IP")
+    NOT_IP, UDP, FRAGMENT, TCP, OTHER_IP, SCTP = uncompiled.constants(
+        __name__, "NOT_IP UDP FRAGMENT TCP OTHER_IP SCTP"
+    )
     BAD_LINK_TYPE, SHORT_LINK, SHORT_IP, BAD_IP, SHORT_UDP, BAD_UDP, BAD_TCP = uncompiled.constants(
         __name__, "BAD_LINK_TYPE SHORT_LINK SHORT_IP BAD_IP SHORT_UDP BAD_UDP BAD_TCP"
     )
@@ -60,7 +62,8 @@ if not cython.compiled:  # decoder_cy.pxd holds them for the compiler
 
 
 # Kinds of frame as the rest of Python reads them.
-KIND_NOT_IP, KIND_UDP, KIND_FRAGMENT, KIND_TCP, KIND_OTHER_IP = NOT_IP, UDP, FRAGMENT, TCP, OTHER_IP
+KIND_NOT_IP, KIND_UDP, KIND_FRAGMENT, KIND_TCP = NOT_IP, UDP, FRAGMENT, TCP
+KIND_OTHER_IP, KIND_SCTP = OTHER_IP, SCTP
 REASONS = {
     BAD_LINK_TYPE: Reason.LINK_TYPE,
     SHORT_LINK: Reason.LINK_TRUNCATED,
@@ -313,9 +316,9 @@ class Decoder:
         self.dst_lo = V4_MAPPED | load32(ip, 16)
         self.payload_offset = at + header
         self.payload_length = total - header
+        self.identification = load16(ip, 4)
         fragment: cython.longlong = load16(ip, 6)
         if fragment & 0x3FFF:
-            self.identification = load16(ip, 4)
             self.fragment_offset = (fragment & 0x1FFF) << 3
             self.more_fragments = (fragment >> 13) & 1
             return self.fragment()
@@ -329,6 +332,7 @@ class Decoder:
         length: cython.longlong = load16(ip, 4)
         following: cython.longlong = ip[6]
         self.ip_version = 6
+        self.identification = 0
         self.src_hi = load64(ip, 8)
         self.src_lo = load64(ip, 16)
         self.dst_hi = load64(ip, 24)
@@ -427,6 +431,9 @@ class Decoder:
         self.port = 0
         if self.protocol == 47:
             return self.generic()
+        if self.protocol == 132:
+            self.fragment()
+            return SCTP
         if self.protocols[self.protocol & 0xFF]:
             return self.in_ip()
         return OTHER_IP
@@ -631,6 +638,7 @@ class Decoder:
         self.tunnel = packet.tunnel
         self.vni = packet.vni
         self.path = packet.path
+        self.identification = packet.identification
         self.ip_version = 6 if ":" in packet.src else 4
         self.src_hi, self.src_lo = halves(packet.src)
         self.dst_hi, self.dst_lo = halves(packet.dst)
@@ -687,6 +695,7 @@ class Decoder:
             or word == 0x5055424C  # PUBL(ISH)
             or word == 0x52454645  # REFE(R)
             or word == 0x4D455353  # MESS(AGE)
+            or word == 0x48455033  # HEP3, which carries SIP
         ):
             return PAYLOAD_SIP
         return PAYLOAD_OTHER
@@ -717,7 +726,7 @@ class Packet:
     """One frame, decoded, on its own: what the slow path works on.
 
     `payload` may be shorter than `length`, its length on the wire: the capture snapped it. For a fragment it
-    is the IP payload; for TCP the segment's data; empty for anything else than UDP, TCP and fragments.
+    and for SCTP it is the IP payload; for TCP the segment's data; empty for anything else but UDP.
     """
 
     def __init__(self) -> None:
@@ -852,8 +861,8 @@ def _packet(decoder: Decoder, kind: cython.int, stamp_ns: cython.longlong) -> Pa
     packet.dst_port = decoder.dst_port
     packet.payload = bytes_of(decoder, decoder.payload_offset, decoder.payload_captured)
     packet.length = decoder.payload_length
+    packet.identification = decoder.identification
     if kind == FRAGMENT:
-        packet.identification = decoder.identification
         packet.fragment_offset = decoder.fragment_offset
         packet.more_fragments = decoder.more_fragments != 0
     elif kind == TCP:
