@@ -3,17 +3,23 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := loss-vc2cust
+SOURCES := $(shell find agent -name '*.py' -o -name '*.pxd')
 INSTALLED := $(VENV)/.installed
 TESTED := $(VENV)/.test-installed
+# Where the tests are installed their installation serves for all.
+ANY := $(or $(wildcard $(TESTED)),$(INSTALLED))
 # A second CloudWatch to read back from, in an environment of its own: it wants another botocore.
 MINISTACK := $(abspath $(VENV))/ministack/bin/ministack
 
 .PHONY: demo test image-test check lint programs bench fuzz chaos config clean
 
 # A bundled capture of a real SBC through the whole pipeline into a local store.
-demo: $(INSTALLED)
+demo: $(ANY)
 	$(BIN)/sbcwatch replay pcaps/$(DEMO)-customer.pcap pcaps/$(DEMO)-remote.pcap \
 	  --vc 10.10.0.1 --vc 10.20.0.1 --customer 10.10.0.0/24 --store .demo
+	@$(BIN)/sbcwatch selftest | grep -q 'RTP loop: compiled' || \
+	  echo "This ran uncompiled: the same numbers, but too slow to watch a host. \`$(BIN)/pip install .\` compiles (a minute or two)."
+	@echo "Next: \`$(BIN)/sbcwatch replay YOUR.pcap\` reads a capture of yours; docs/install.md sets up a host."
 
 # All tests but those of the image. As root on Debian the programs that they need are installed when missing:
 # the lab runs live, and systemd boots the units.
@@ -48,20 +54,21 @@ chaos: $(TESTED)
 	$(BIN)/python -m tests.chaos --kills 200
 
 # config/sbcwatch.toml is written from agent/config/settings.py.
-config: $(INSTALLED)
+config: $(ANY)
 	$(BIN)/python -c "from agent.config.load import shipped; print(shipped(), end='')" > config/sbcwatch.toml
 
-$(INSTALLED): pyproject.toml setup.py
+# Uncompiled, so that the demo is there in seconds. A copy: beside the tree's sources old compiled code may lie.
+$(INSTALLED): pyproject.toml setup.py $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check .
+	SBCWATCH_NO_COMPILED=1 $(BIN)/pip install --quiet --disable-pip-version-check .
 	touch $@
 
 # In place, so that tests run the tree's own code with the loop compiled beside its source: once, and after a
 # change only what changed. The installation, which would compile everything each time, compiles nothing.
-$(TESTED): pyproject.toml setup.py $(wildcard agent/*/*_cy.py agent/*/*_cy.pxd)
+$(TESTED): pyproject.toml setup.py $(filter %_cy.py %_cy.pxd,$(SOURCES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	SBCWATCH_NO_COMPILED=1 $(BIN)/pip install --quiet --disable-pip-version-check --editable ".[test]"
-	$(BIN)/python setup.py --quiet build_ext --inplace --parallel 4
+	$(BIN)/python setup.py --quiet build_ext --inplace
 	touch $@
 
 $(MINISTACK): $(TESTED)
@@ -69,4 +76,5 @@ $(MINISTACK): $(TESTED)
 	$(VENV)/ministack/bin/pip install --quiet --disable-pip-version-check "ministack>=1.5"
 
 clean:
-	rm -rf $(VENV) build .demo agent/*/*.c agent/*/*.so
+	rm -rf $(VENV) build .demo
+	find agent -name '*.c' -o -name '*.so' | xargs rm -f

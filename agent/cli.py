@@ -164,7 +164,7 @@ _COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]]
         "Put capture files through the same pipeline.",
         _replay,
     ),
-    "streams": ("agent.commands.replay:streams_command", "One row per RTP stream of capture files.", _table),
+    "streams": ("agent.commands.streams:streams_command", "One row per RTP stream of capture files.", _table),
     "verify": ("agent.commands.verify:verify_command", "Hold capture files against tshark.", _table),
     "report": ("agent.commands.report:report_command", "A capture file as one HTML page.", _report),
     "top": ("agent.commands.top:top_command", "The last minutes and calls of the running daemon.", _top),

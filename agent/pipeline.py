@@ -8,30 +8,18 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from agent.calls.signalling_cy import CallRules
+from agent.assembly.rules import rules
 from agent.capture.source import Source
-from agent.config.settings import Capture, Config
-from agent.engine.engine import Engine, Rules
+from agent.config.settings import Config
+from agent.engine.engine import Engine
 from agent.errors import ConfigError
 from agent.media.rtp.workers import Lock
-from agent.media.streams_cy import QualityRules
 from agent.model.events import Event
 from agent.model.sides import Connector, Sides
 from agent.model.stream_minute_cy import StreamMinute
 from agent.summary.identity import Identity
 from agent.summary.interval import Intervals
 from agent.summary.records import Summary
-from agent.wire.ip.encapsulations import Tunnel
-
-# Without a frame or a word of the clock for so long nobody can say that capture ran. A file of one quiet
-# trunk may be silent for long; a live source speaks several times a second unless the host was suspended.
-FILE_IDLE_NS = 3600 * 10**9
-LIVE_IDLE_NS = 65 * 10**9
-# Resident memory, measured by tests/flooding: the idle daemon with boto3, a call that a flood made up (with
-# its messages and its part of a checkpoint), a stream of two packets.
-BASE_BYTES, CALL_BYTES, STREAM_BYTES = 64 << 20, 9 << 10, 2 << 10
-LEAST = 100  # calls, and streams: what the settings of either must be as well
-WAITING_BYTES = 96 << 20  # for the engine (sifting.ROOM) and for the disk (writer.MAX_WAITING), at most
 
 
 class MinuteSink(Protocol):
@@ -99,78 +87,6 @@ def build(
         sip_rate=config.logs.sip_rate if live else 0,
     )
     return Pipeline(sides, engine, intervals)
-
-
-def rules(config: Config, *, live: bool = False) -> Rules:
-    """Configuration in the engine's units: nanoseconds."""
-    calls = config.calls
-    max_calls, max_streams = tables(config, live=live)
-    return Rules(
-        calls=CallRules(
-            # A customer's host sees one leg of each call: the one that there is counts.
-            count_at="either" if config.vc.observer == "customer" else calls.count_at,
-            retry_window_ns=ns(calls.retry_window),
-            join_window_ns=ns(calls.join_window),
-            call_timeout_ns=ns(calls.call_timeout),
-            hold_timeout_ns=ns(calls.hold_timeout),
-            media_linger_ns=ns(config.media.linger),
-            correlation_headers=calls.correlation_headers,
-            call_id_suffixes=calls.call_id_suffixes,
-            not_failures=calls.not_failures,
-            throttle_patterns=calls.throttle_patterns,
-            max_calls=max_calls,
-        ),
-        quality=QualityRules(
-            config.quality.jitter_buffer_ms, config.quality.default_rtt_ms, config.quality.plc
-        ),
-        observer=config.vc.observer,
-        lateness_ns=ns(config.capture.lateness),
-        single_span=config.capture.single_span,
-        adaptive_buffer=config.quality.jitter_buffer == "adaptive",
-        max_buffer_ms=config.quality.jitter_buffer_max_ms,
-        max_streams=max_streams,
-        sip_budget=config.limits.sip_budget if live else 0,
-        # A file says nothing live: where no tunnel is named its reader opens every one, and says so.
-        tunnels=believed(config.capture) if live or config.capture.tunnels else None,
-        idle_ns=LIVE_IDLE_NS if live else FILE_IDLE_NS,
-    )
-
-
-def believed(capture: Capture) -> tuple[Tunnel, ...]:
-    """The configured tunnels. Raises ConfigError where one cannot be."""
-    found = []
-    for setting in capture.tunnels:
-        vni = None if setting.vni < 0 else setting.vni
-        tunnel = Tunnel(setting.kind, setting.peers, vni, setting.port)
-        try:
-            list(tunnel.networks())
-        except ValueError as error:
-            raise ConfigError(f"capture.tunnels: {error}: write peers as 192.0.2.1 or 192.0.2.0/24") from None
-        if tunnel.port and not tunnel.row.ports:
-            raise ConfigError(f"capture.tunnels: {tunnel.kind} is no UDP and has no port: remove it")
-        if tunnel.vni is not None and not tunnel.row.identifier:
-            raise ConfigError(f"capture.tunnels: {tunnel.kind} has no identifier: remove vni")
-        found.append(tunnel)
-    return tuple(found)
-
-
-def tables(config: Config, *, live: bool = False) -> tuple[int, int]:
-    """Calls and streams that may be followed at once: what is configured, or what fits in the memory."""
-    limits = config.limits
-    half = max(0, (limits.max_memory_mb << 20) - taken(config, live=live)) // 2
-    return (
-        max(LEAST, min(limits.max_calls, half // CALL_BYTES)),
-        max(LEAST, min(limits.max_streams, half // STREAM_BYTES)),
-    )
-
-
-def taken(config: Config, *, live: bool = False) -> int:
-    """Bytes of memory that are not for calls and streams. Live, the rings are most of it."""
-    return BASE_BYTES + (WAITING_BYTES + (config.capture.ring_mb << 20) if live else 0)
-
-
-def ns(seconds: float) -> int:
-    return round(seconds * 1e9)
 
 
 def run(source: Source, engine: Engine, intervals: Intervals, keeper: MinuteSink) -> None:

@@ -203,11 +203,11 @@ def consume(kind: str) -> dict[str, float]:
         stop = True
 
     signal.signal(signal.SIGINT, stopped)
+    from agent.assembly import sources
     from agent.capture.clock import Clock
     from agent.capture.live import ring_cy
     from agent.cli import _collect_seldom
     from agent.config.settings import Config
-    from agent.daemon import host
     from agent.daemon.capture_threads import CaptureThreads
     from agent.pipeline import build, pass_on
 
@@ -220,7 +220,7 @@ def consume(kind: str) -> dict[str, float]:
     config.capture.interfaces = (NEAR,)
     config.capture.ring_mb = RING_MB
     config.capture.threads = threads
-    rings = host.rings(config)
+    rings = sources.rings(config)
     source = CaptureThreads(rings, Clock())
     pipeline = build(config, vc=[VC], live=True, turns=source.turns)
     pipeline.engine.resume(time.time_ns())

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from agent.assembly.rules import rules, tables
 from agent.config.settings import Capture, Config, Limits
 from agent.daemon import capture_threads, writer
-from agent.pipeline import rules, tables
 from agent.summary.sip_log import MAX_WAITING, SipLog
 from agent.transport.rate_limit import CALM_S, MAX_SOURCES, SECOND_NS, RateLimit, Talker
 

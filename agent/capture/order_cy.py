@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, initializedcheck=False
+# optimize: -O3
 # mypy: disable-error-code="valid-type, no-any-return"
 """Index rows by capture time: sort a chunk, merge two, find a time. Rows are those of `agent.wire.frame`."""
 

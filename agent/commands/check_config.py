@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from agent.config.load import load
+from agent.assembly import sources
+from agent.assembly.check import usable
+from agent.assembly.rules import believed, tables
 from agent.config.settings import Config, media_ports
 from agent.daemon import host
-from agent.errors import ConfigError
-from agent.pipeline import believed, build, tables, taken
-from agent.provision.cost import check_bound, estimate
-
-FOR_CALLS_MB = 16  # and streams: some 900 calls
+from agent.pipeline import build
+from agent.provision.cost import estimate
 
 
 def check_command(options: argparse.Namespace) -> int:
@@ -21,34 +20,6 @@ def check_command(options: argparse.Namespace) -> int:
     build(config)
     print(explain(config))
     return 0
-
-
-def usable(path: str | None, warn: Callable[[str], None]) -> Config:
-    """The configuration in `path`, with which a daemon may start or go on.
-
-    Raises ConfigError with every problem found.
-    """
-    config = load(path, warn=warn, further=_beyond_the_file)
-    check_bound(config)
-    return config
-
-
-def _beyond_the_file(config: Config) -> Iterator[tuple[str, str, str]]:
-    """Whether the kernel's filter can be made (a wrong expression, too many ports), and calls have memory."""
-    least_mb = (taken(config, live=True) >> 20) + FOR_CALLS_MB
-    if config.limits.max_memory_mb < least_mb:
-        rings = f"rings of {config.capture.ring_mb} MB"
-        yield "limits", "max_memory_mb", f"leaves none for calls: at least {least_mb} with {rings}"
-    key = "filter" if config.capture.filter else "sip_ports"
-    try:
-        believed(config.capture)
-    except ConfigError as error:
-        yield "capture", "tunnels", str(error).removeprefix("capture.tunnels: ")
-        return
-    try:
-        host.program(config.capture, media_ports(config))
-    except ConfigError as error:
-        yield "capture", key, str(error).removeprefix(f"capture.{key}: ")
 
 
 def explain(config: Config) -> str:
@@ -103,8 +74,8 @@ def _capture(config: Config) -> Iterator[str]:
     for tunnel in tunnels:
         forged = "" if tunnel.peers else ": anybody who can send here can make up calls, name its peers"
         yield f"tunnels: believed is {tunnel}{forged}"
-    program = host.program(capture, media_ports(config))
-    yield f"filter: {host.expression(config)} ({len(program)} instructions in the kernel)"
+    program = sources.program(capture, media_ports(config))
+    yield f"filter: {sources.expression(config)} ({len(program)} instructions in the kernel)"
     calls, streams = tables(config, live=True)
     yield f"memory: {config.limits.max_memory_mb} MB, for {calls:,} calls and {streams:,} streams at once"
 

@@ -1,4 +1,4 @@
-"""`replay` and `streams`: capture files through the whole pipeline."""
+"""`sbcwatch replay`: capture files through the whole pipeline."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 
+from agent.assembly.rules import ns
 from agent.capture.files.pcapfile import open_capture
 from agent.capture.merge import merge
 from agent.capture.source import Source
+from agent.commands.json_lines import JsonLines, Row, capture_row
 from agent.config.load import load
 from agent.config.settings import Config
 from agent.errors import CaptureError, ConfigError
 from agent.model.stream_minute_cy import StreamMinute
-from agent.pipeline import MinuteSink, Pipeline, build, ns, run
-from agent.summary.records import ConnectorMinute, Samples, Summary
+from agent.pipeline import MinuteSink, Pipeline, build, run
+from agent.summary.records import Summary
 
 if TYPE_CHECKING:
     from agent.store import Store
 
-Row = dict[str, Any]
 LARGE_BYTES = 50_000_000  # files from here on get a progress bar at a terminal
 
 
@@ -50,22 +50,6 @@ def replay_command(options: argparse.Namespace) -> int:
     if store is not None:
         store.close()
         print(f"stored in {options.store}")
-    return ended(fault)
-
-
-def streams_command(options: argparse.Namespace) -> int:
-    """`sbcwatch streams`: one row per RTP stream."""
-    totals = StreamTotals()
-    with reading(options, totals.add) as files:
-        fault = files.through(CollectedMinutes())
-    if options.json:
-        lines = JsonLines(sys.stdout.buffer.write)
-        for row in totals.rows():
-            lines.line(row)
-    else:
-        from agent.commands.tables import show, stream_table
-
-        show([stream_table(totals.rows())])
     return ended(fault)
 
 
@@ -234,67 +218,6 @@ def _unknown_sides(pipeline: Pipeline) -> str:
     )
 
 
-def metrics_row(summary: Summary, connector: ConnectorMinute) -> Row:
-    """The `metrics` JSON line of one connector and minute part."""
-    return {
-        "type": "metrics",
-        "timestamp": summary.start_ns // 1_000_000,
-        "voice_connector_id": connector.voice_connector_id,
-        "region": connector.region,
-        "values": {
-            name: value.summary() if isinstance(value, Samples) else value
-            for name, value in connector.values.items()
-        },
-        "coverage": connector.coverage,
-        "part": summary.part,
-        "extras": connector.extras | summary.extras,
-    }
-
-
-def capture_row(source: Source, pipeline: Pipeline) -> Row:
-    """The last JSON line: what was read."""
-    engine = pipeline.engine
-    return {
-        "type": "capture",
-        "frames": source.frames,
-        "bytes": source.bytes,
-        "rejects": {reason: count for reason, count in sorted(engine.rejected().items()) if count},
-        "drops": source.drops,
-        "tunnels": dict(sorted(engine.tunnels().items())),
-        "late_frames": engine.late(),
-        "duplicate_frames": engine.duplicates(),
-    }
-
-
-class JsonLines:
-    """A keeper that prints JSON lines as minutes close."""
-
-    def __init__(self, write: Callable[[bytes], object]) -> None:
-        self._write = write
-        self._encode = msgspec.json.Encoder().encode
-
-    def line(self, row: Row, head: bytes = b"{", end: bytes = b"}\n") -> None:
-        """Print `row`, with `head` in place of its opening brace and `end` of the closing one.
-
-        So a record is given its type without being copied.
-        """
-        self._write(b"".join((head, self._encode(row)[1:-1], end)))
-
-    def messages(self, rows: list[Row]) -> None:
-        for row in rows:
-            self.line(row, b'{"type":"sip",')
-
-    def commit(self, summary: Summary) -> None:
-        for connector in summary.connectors:
-            self.line(metrics_row(summary, connector))
-        part = b',"part":%d}\n' % summary.part
-        for row in summary.media:
-            self.line(row, b'{"type":"media",', part)
-        self.messages(summary.sip)
-        for row in summary.calls:
-            self.line(row, b'{"type":"call",')
-
-
 class CollectedMinutes:
     """A keeper that holds minutes for the tables printed at the end."""
 
@@ -315,67 +238,3 @@ class CollectedMinutes:
             summary.part = self._store.next_part(summary.start_ns)
             self._store.commit(summary)
         self.summaries.append(summary)
-
-
-class StreamTotals:
-    """One row per RTP stream, added up over its minutes."""
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[Any, ...], Row] = {}
-        self._sums: dict[tuple[Any, ...], list[float]] = {}
-
-    def add(self, minute: StreamMinute) -> None:
-        key = (minute.src, minute.dst, minute.ssrc, minute.first_ns)
-        row = self._rows.get(key)
-        if row is None:
-            row = self._rows[key] = _stream_row(minute)
-            self._sums[key] = [0.0, 0.0]
-        for name in ("packets", "bytes", "duplicates", "reordered"):
-            row[name] += getattr(minute, name)
-        row["lost"] += minute.gaps
-        row["last_ns"] = max(row["last_ns"], minute.last_ns)
-        if minute.jitter_mean_us is not None:
-            sums = self._sums[key]
-            sums[0] += minute.jitter_mean_us * minute.jitter_count
-            sums[1] += minute.jitter_count
-            row["jitter_mean_us"] = round(sums[0] / sums[1], 1)
-            row["jitter_max_us"] = max(row["jitter_max_us"] or 0.0, round(minute.jitter_max_us or 0.0, 1))
-        if minute.leg is not None:
-            row["call_id"] = minute.leg.call.lead.call_id
-            row["direction"] = direction_of(minute) or row["direction"]
-        if minute.codec:
-            row["codec"], row["payload_type"] = minute.codec, minute.payload_type
-
-    def rows(self) -> list[Row]:
-        return sorted(self._rows.values(), key=lambda row: (row["first_ns"], row["src"], row["src_port"]))
-
-
-def direction_of(minute: StreamMinute) -> str | None:
-    """cust2vc, vc2cust, rem2vc or vc2rem; None where the side is unknown."""
-    if minute.leg is None or minute.to_vc is None or minute.leg.side not in ("customer", "remote"):
-        return None
-    end = "cust" if minute.leg.side == "customer" else "rem"
-    return f"{end}2vc" if minute.to_vc else f"vc2{end}"
-
-
-def _stream_row(minute: StreamMinute) -> Row:
-    return {
-        "src": minute.src[0],
-        "src_port": minute.src[1],
-        "dst": minute.dst[0],
-        "dst_port": minute.dst[1],
-        "ssrc": minute.ssrc,
-        "payload_type": minute.payload_type,
-        "codec": minute.codec or None,
-        "packets": 0,
-        "bytes": 0,
-        "lost": 0,
-        "duplicates": 0,
-        "reordered": 0,
-        "jitter_mean_us": None,
-        "jitter_max_us": None,
-        "first_ns": minute.first_ns,
-        "last_ns": minute.last_ns,
-        "call_id": None,
-        "direction": None,
-    }

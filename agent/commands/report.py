@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from agent.commands.replay import CollectedMinutes, StreamTotals, ended, reading
+from agent.commands.replay import CollectedMinutes, ended, reading
+from agent.commands.streams import StreamTotals
 from agent.commands.tables import call_table, media_table, minute_table, side_table, stream_table
 from agent.errors import ConfigError
 

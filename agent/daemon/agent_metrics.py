@@ -1,48 +1,48 @@
-"""The agent's own health and figures: is the ring read, do minutes close, what was dropped and why."""
+"""The agent's own figures: one table of series for `/metrics`, and the eight that CloudWatch takes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol
 
+from agent.capture.clock import Clock
 from agent.daemon import host
+from agent.daemon.capture_threads import CaptureThreads
+from agent.daemon.overload import Load
+from agent.daemon.writer import Writer
+from agent.pipeline import Pipeline
+from agent.sinks.delivery import Delivery
+from agent.store import Store
+from agent.transport.rate_limit import Talker
 
-if TYPE_CHECKING:
-    from agent.daemon.service import Service
-
-SILENT_S = 10.0  # the ring is read several times a second, traffic or not
-OVERDUE_NS = 120_000_000_000  # a minute close may wait behind a stopped machine, not for ever
-Row = tuple[str, Literal["counter", "gauge"], Sequence[tuple[Mapping[str, str], float]]]
+Sample = tuple[Mapping[str, str], float]
+Row = tuple[str, Literal["counter", "gauge"], Sequence[Sample]]
 
 
-class Health:
-    """Alive: the ring is read and minutes close. `monotonic` gives seconds."""
+class Daemon(Protocol):
+    """The parts of a running daemon that are asked for figures."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._passed_at: float | None = None
-        self._overdue_ns = 0
+    pipeline: Pipeline
+    source: CaptureThreads
+    store: Store
+    writer: Writer
+    clock: Clock
+    load: Load
+    deliveries: list[Delivery]
+    talkers: list[Talker]
+    close_seconds: float
+    checkpoint_seconds: float
+    discarded: int
 
-    def passed(self, overdue_ns: int) -> None:
-        """The loop went round; `overdue_ns` is how late a due minute close is."""
-        self._passed_at = self._monotonic()
-        self._overdue_ns = overdue_ns
 
-    def well(self) -> tuple[bool, str]:
-        if self._passed_at is None:
-            return True, "starting"
-        silent = self._monotonic() - self._passed_at
-        if silent > SILENT_S:
-            return False, f"the ring was last read {silent:.0f} s ago"
-        if self._overdue_ns > OVERDUE_NS:
-            return False, f"a minute close is {self._overdue_ns / 1e9:.0f} s overdue"
-        return True, "ok"
+class Series(NamedTuple):
+    """One series: its name behind `sbcwatch_agent_`, the text of its help, and where its samples are."""
 
-    def ready(self) -> tuple[bool, str]:
-        if self._passed_at is None:
-            return False, "not watching yet"
-        return self.well()
+    name: str
+    kind: Literal["counter", "gauge"]
+    text: str
+    read: Callable[[Daemon], float | Iterable[Sample] | None]  # None: not known, so no series
 
 
 class Figures:
@@ -55,21 +55,21 @@ class Figures:
         self._measured_at = monotonic()
         self._cpu_before = cpu()
 
-    def take(self, service: Service) -> dict[str, float]:
+    def take(self, daemon: Daemon) -> dict[str, float]:
         """Counts since the last call; gauges as they are."""
-        engine = service.pipeline.engine
-        oldest = [d.counters(service.clock.now_ns())["oldest_age_seconds"] for d in service.deliveries]
+        engine = daemon.pipeline.engine
+        oldest = [d.counters(daemon.clock.now_ns())["oldest_age_seconds"] for d in daemon.deliveries]
         totals = {
-            "Frames": float(service.source.frames),
-            "CaptureDrops": float(service.source.drops or 0),
+            "Frames": float(daemon.source.frames),
+            "CaptureDrops": float(daemon.source.drops or 0),
             "Rejects": float(engine.rejected().total()),
             "Shed": float(
                 sum(count for what, count in engine.counters.items() if what.endswith("_evicted"))
                 + engine.loop.refused
                 + engine.loop.evicted
-                + sum(shed(service).values())
+                + sum(shed(daemon).values())
             ),
-            "SinkErrors": float(sum(sum(d.errors().values()) for d in service.deliveries)),
+            "SinkErrors": float(sum(sum(d.errors().values()) for d in daemon.deliveries)),
         }
         # A reload starts some of them again from zero.
         figures = {
@@ -85,131 +85,152 @@ class Figures:
         return figures
 
 
-def shed(service: Service) -> dict[str, int]:
+def shed(daemon: Daemon) -> dict[str, int]:
     """What was done without because the host, a source's budget or the disk left no room, by its name."""
-    engine, intervals = service.pipeline.engine, service.pipeline.intervals
+    engine, intervals = daemon.pipeline.engine, daemon.pipeline.intervals
     return {
         "sip_bodies": intervals.sip_log.cut,
         "orphan_streams": engine.media.streams.unexplained.shed,
         "sip": engine.budget.shed,
-        "log_records": service.writer.shed.total(),
+        "log_records": daemon.writer.shed.total(),
     }
 
 
-def self_metrics(service: Service) -> dict[str, Row]:
+def labelled(label: str, counts: Mapping[str, float]) -> list[Sample]:
+    """Counts by name as samples with one label, in the order of their names."""
+    return [({label: name}, count) for name, count in sorted(counts.items())]
+
+
+def _checkpoint_age_s(daemon: Daemon) -> float:
+    saved_ns = daemon.writer.checkpoint_ns
+    return (daemon.clock.now_ns() - saved_ns) / 1e9 if saved_ns else 0.0
+
+
+def _sinks(daemon: Daemon) -> list[Sample] | None:
+    now_ns = daemon.clock.now_ns()
+    return [
+        ({"sink": delivery.sink.name, "what": what}, value)
+        for delivery in daemon.deliveries
+        for what, value in delivery.counters(now_ns).items()
+    ] or None
+
+
+def _sink_errors(daemon: Daemon) -> list[Sample] | None:
+    if not daemon.deliveries:
+        return None
+    return [
+        ({"sink": delivery.sink.name, "code": code}, count)
+        for delivery in daemon.deliveries
+        for code, count in delivery.errors().items()
+    ]
+
+
+SERIES: tuple[Series, ...] = (
+    Series("frames", "counter", "Frames read", lambda d: d.source.frames),
+    Series("bytes", "counter", "Captured bytes read", lambda d: d.source.bytes),
+    Series("drops", "counter", "Frames the capture missed", lambda d: d.source.drops or 0),
+    Series("late_frames", "counter", "Frames of a minute already closed", lambda d: d.pipeline.engine.late()),
+    Series(
+        "duplicate_frames",
+        "counter",
+        "Copies removed before counting",
+        lambda d: d.pipeline.engine.duplicates(),
+    ),
+    Series(
+        "rejects",
+        "counter",
+        "Records that did not parse",
+        lambda d: labelled("reason", d.pipeline.engine.rejected()),
+    ),
+    Series(
+        "events",
+        "counter",
+        "Facts noticed that no other series counts",
+        lambda d: labelled("what", d.pipeline.engine.counters),
+    ),
+    Series(
+        "call_rows_dropped",
+        "counter",
+        "Call records beyond what one minute holds",
+        lambda d: d.pipeline.intervals.call_rows_dropped,
+    ),
+    Series(
+        "table_size",
+        "gauge",
+        "Entries of the tables that the wire fills",
+        lambda d: labelled("table", d.pipeline.engine.tables()),
+    ),
+    Series(
+        "load_level", "gauge", "0: the host keeps up; 1 to 3: what it does without", lambda d: d.load.level
+    ),
+    Series(
+        "lag_seconds", "gauge", "Age of the newest frame when it was taken", lambda d: d.load.lag_ns / 1e9
+    ),
+    Series(
+        "shed",
+        "counter",
+        "Done without: log bodies and orphans under overload, SIP above its source's limit",
+        lambda d: labelled("what", shed(d)),
+    ),
+    Series(
+        "sip_unlogged",
+        "counter",
+        "SIP messages counted and not logged: beyond logs.sip_rate",
+        lambda d: d.pipeline.intervals.sip_log.unlogged,
+    ),
+    Series(
+        "sip_talkers",
+        "gauge",
+        "Sources above their limit, or scanners, in the last minute",
+        lambda d: len(d.talkers),
+    ),
+    Series("clock_steps", "counter", "Times the host's clock was set", lambda d: d.clock.steps),
+    Series("close_seconds", "gauge", "CPU time of the last minute's close", lambda d: d.close_seconds),
+    Series("commit_seconds", "gauge", "Time the last write took", lambda d: d.writer.commit_seconds),
+    Series("checkpoint_seconds", "gauge", "CPU time of the last checkpoint", lambda d: d.checkpoint_seconds),
+    Series("checkpoint_bytes", "gauge", "Size of the last checkpoint", lambda d: d.writer.checkpoint_bytes),
+    Series("checkpoint_age_seconds", "gauge", "Age of the newest checkpoint on disk", _checkpoint_age_s),
+    Series(
+        "discarded_minutes",
+        "counter",
+        "Restored minutes that had been committed before",
+        lambda d: d.discarded,
+    ),
+    Series("writer_queue", "gauge", "Writes waiting for the disk", lambda d: d.writer.waiting),
+    Series(
+        "writer_shed",
+        "counter",
+        "Records given up because the disk was too slow",
+        lambda d: labelled("kind", d.writer.shed),
+    ),
+    Series("cpu_seconds", "counter", "CPU time of the process", lambda d: time.process_time()),
+    Series(
+        "handed_over_bytes",
+        "gauge",
+        "Frames that wait between capture threads and engine",
+        lambda d: d.source.waiting,
+    ),
+    Series("resident_bytes", "gauge", "Resident memory", lambda d: host.resident_bytes()),
+    Series(
+        "store",
+        "gauge",
+        "State and totals of the local store",
+        lambda d: labelled("what", d.store.counters()),
+    ),
+    Series(
+        "ring_fill_ratio", "gauge", "Share of the ring that waits to be read", lambda d: d.source.ring_fill
+    ),
+    Series("sink", "gauge", "State and totals of each sink", _sinks),
+    Series("sink_errors", "counter", "Failed requests by code", _sink_errors),
+)
+
+
+def self_metrics(daemon: Daemon) -> dict[str, Row]:
     """Name to (help, type, samples), for `/metrics`."""
-    engine = service.pipeline.engine
-
-    def one(text: str, kind: Literal["counter", "gauge"], value: float) -> Row:
-        return text, kind, [({}, value)]
-
-    rows: dict[str, Row] = {
-        "sbcwatch_agent_frames": one("Frames read", "counter", service.source.frames),
-        "sbcwatch_agent_bytes": one("Captured bytes read", "counter", service.source.bytes),
-        "sbcwatch_agent_drops": one("Frames the capture missed", "counter", service.source.drops or 0),
-        "sbcwatch_agent_late_frames": one("Frames of a minute already closed", "counter", engine.late()),
-        "sbcwatch_agent_duplicate_frames": one(
-            "Copies removed before counting", "counter", engine.duplicates()
-        ),
-        "sbcwatch_agent_rejects": (
-            "Records that did not parse",
-            "counter",
-            [({"reason": reason}, count) for reason, count in sorted(engine.rejected().items())],
-        ),
-        "sbcwatch_agent_events": (
-            "What tracking noticed",
-            "counter",
-            [({"what": what}, count) for what, count in sorted(engine.counters.items())],
-        ),
-        "sbcwatch_agent_call_rows_dropped": one(
-            "Call records beyond what one minute holds",
-            "counter",
-            service.pipeline.intervals.call_rows_dropped,
-        ),
-        "sbcwatch_agent_table_size": (
-            "Entries of the tables that the wire fills",
-            "gauge",
-            [({"table": table}, size) for table, size in engine.tables().items()],
-        ),
-        "sbcwatch_agent_load_level": one(
-            "0: the host keeps up; 1 to 3: what it does without", "gauge", service.load.level
-        ),
-        "sbcwatch_agent_lag_seconds": one(
-            "Age of the newest frame when it was taken", "gauge", service.load.lag_ns / 1e9
-        ),
-        "sbcwatch_agent_shed": (
-            "Done without: log bodies and orphans under overload, SIP above its source's budget",
-            "counter",
-            [({"what": what}, count) for what, count in shed(service).items()],
-        ),
-        "sbcwatch_agent_sip_unlogged": one(
-            "SIP messages counted and not logged: beyond logs.sip_rate",
-            "counter",
-            service.pipeline.intervals.sip_log.unlogged,
-        ),
-        "sbcwatch_agent_sip_talkers": one(
-            "Sources above their budget, or scanners, in the last minute", "gauge", len(service.talkers)
-        ),
-        "sbcwatch_agent_clock_steps": one("Times the host's clock was set", "counter", service.clock.steps),
-        "sbcwatch_agent_close_seconds": one(
-            "CPU time of the last minute's close", "gauge", service.close_seconds
-        ),
-        "sbcwatch_agent_commit_seconds": one(
-            "Time the last write took", "gauge", service.writer.commit_seconds
-        ),
-        "sbcwatch_agent_checkpoint_seconds": one(
-            "CPU time of the last checkpoint", "gauge", service.checkpoint_seconds
-        ),
-        "sbcwatch_agent_checkpoint_bytes": one(
-            "Size of the last checkpoint", "gauge", service.writer.checkpoint_bytes
-        ),
-        "sbcwatch_agent_checkpoint_age_seconds": one(
-            "Age of the newest checkpoint on disk",
-            "gauge",
-            (service.clock.now_ns() - service.writer.checkpoint_ns) / 1e9
-            if service.writer.checkpoint_ns
-            else 0,
-        ),
-        "sbcwatch_agent_discarded_minutes": one(
-            "Restored minutes that had been committed before", "counter", service.discarded
-        ),
-        "sbcwatch_agent_writer_queue": one("Writes waiting for the disk", "gauge", service.writer.waiting),
-        "sbcwatch_agent_writer_shed": (
-            "Records given up because the disk was too slow",
-            "counter",
-            [({"kind": kind}, count) for kind, count in sorted(service.writer.shed.items())],
-        ),
-        "sbcwatch_agent_cpu_seconds": one("CPU time of the process", "counter", time.process_time()),
-        "sbcwatch_agent_handed_over_bytes": one(
-            "Frames that wait between capture threads and engine", "gauge", service.source.waiting
-        ),
-        "sbcwatch_agent_resident_bytes": one("Resident memory", "gauge", host.resident_bytes()),
-        "sbcwatch_agent_store": (
-            "State and totals of the local store",
-            "gauge",
-            [({"what": what}, value) for what, value in service.store.counters().items()],
-        ),
-    }
-    if (fill := service.source.ring_fill) is not None:
-        rows["sbcwatch_agent_ring_fill_ratio"] = one("Share of the ring that waits to be read", "gauge", fill)
-    if service.deliveries:
-        now_ns = service.clock.now_ns()
-        rows["sbcwatch_agent_sink"] = (
-            "State and totals of each sink",
-            "gauge",
-            [
-                ({"sink": delivery.sink.name, "what": what}, value)
-                for delivery in service.deliveries
-                for what, value in delivery.counters(now_ns).items()
-            ],
-        )
-        rows["sbcwatch_agent_sink_errors"] = (
-            "Failed requests by code",
-            "counter",
-            [
-                ({"sink": delivery.sink.name, "code": code}, count)
-                for delivery in service.deliveries
-                for code, count in delivery.errors().items()
-            ],
-        )
+    rows: dict[str, Row] = {}
+    for name, kind, text, read in SERIES:
+        value = read(daemon)
+        if value is not None:
+            samples = [({}, float(value))] if isinstance(value, int | float) else list(value)
+            rows[f"sbcwatch_agent_{name}"] = text, kind, samples
     return rows

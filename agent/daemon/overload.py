@@ -1,9 +1,9 @@
 """How far the main path is behind the wire, as a level that says what to do without. Time is an argument.
 
     level   what goes                                                     where
-    1       headers and bodies of logged SIP messages, but of failures    summary/siplog
-    2       those of failures too; streams that no SDP explains           tracking/unexplained
-    3       of SIP sources above their budget all but a quarter of it     tracking/budget
+    1       headers and bodies of logged SIP messages, but of failures    summary/sip_log
+    2       those of failures too; streams that no SDP explains           media/orphans
+    3       of SIP sources above their budget all but a quarter of it     transport/rate_limit
 
 The order is that of what is missed least, and nothing that goes makes a number wrong: it is counted as shed.
 A level comes with each second of being behind (or of frames lost by the ring, whose size in time depends on

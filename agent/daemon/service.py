@@ -13,30 +13,31 @@ from __future__ import annotations
 
 import argparse
 import gc
-import random
 import signal
-import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from agent.assembly import sinks, sources
+from agent.assembly.check import usable
+from agent.assembly.rules import ns
 from agent.capture.clock import Clock
 from agent.capture.source import Source
-from agent.commands.check_config import usable
 from agent.config.settings import Config
 from agent.daemon import checkpoint, host
-from agent.daemon.agent_metrics import Figures, Health, self_metrics
+from agent.daemon.agent_metrics import Figures, self_metrics
 from agent.daemon.capture_threads import CaptureThreads
+from agent.daemon.health import Health
 from agent.daemon.log import Log
 from agent.daemon.overload import LEVELS, Load
 from agent.daemon.systemd import Notifier
 from agent.daemon.writer import Writer
 from agent.errors import SbcwatchError
-from agent.pipeline import Pipeline, build, ns, pass_on
+from agent.pipeline import Pipeline, build, pass_on
 from agent.sinks.delivery import Delivery
 from agent.sinks.prometheus import Totals
 from agent.store import Store
@@ -84,7 +85,8 @@ class Service:
         directory = Path(config.store.directory)
         self._key = host.key(directory)
         self.clock = clock or Clock()
-        rings = [live] if live else host.rings(config)  # the first thing that may be refused: before threads
+        # The first thing that may be refused: before threads.
+        rings = [live] if live else sources.rings(config)
         self.source = CaptureThreads(rings, self.clock, lateness_ns=ns(config.capture.lateness))
         self.totals = Totals()
         self.pipeline = self._built(config)
@@ -95,7 +97,7 @@ class Service:
         )
         figures = Figures(time.monotonic)
         self.writer = Writer(self.store, self.totals, lambda: figures.take(self), self._stored)
-        self.deliveries = list(self._deliveries())
+        self.deliveries = sinks.deliveries(config, self.store.outbox)
         self.health = Health(time.monotonic)
         self.load = Load()
         self.checkpoint_seconds = 0.0
@@ -111,58 +113,6 @@ class Service:
         made = build(config, vc=vc, key=self._key, live=True, turns=self.source.turns, before=before)
         self.totals.begin(made.intervals.nothing())
         return made
-
-    def _deliveries(self) -> Iterator[Delivery]:
-        """The AWS sinks that are configured. Clients are made here, in the main thread."""
-        config = self.config
-        name = socket.gethostname()
-        made: list[Any] = []
-        if config.cloudwatch.enabled:
-            from agent.sinks.aws.clients import cloudwatch_client
-            from agent.sinks.aws.cloudwatch import CloudWatchSink
-
-            made.append(
-                CloudWatchSink(
-                    cloudwatch_client(config.cloudwatch.region or None),
-                    namespace=config.cloudwatch.namespace,
-                    dimension_sets=[(dimension,) for dimension in config.cloudwatch.dimensions],
-                )
-            )
-            if config.cloudwatch.agent_metrics:
-                from agent.sinks.aws.cloudwatch import AgentSink
-
-                made.append(AgentSink(cloudwatch_client(config.cloudwatch.region or None), host=name))
-        if config.logs.enabled:
-            from agent.sinks.aws.clients import logs_client
-            from agent.sinks.aws.logs import LogsSink
-
-            client = logs_client(config.cloudwatch.region or None)
-            for kind, prefix in (
-                ("media", config.logs.media_group_prefix),
-                ("sip", config.logs.sip_group_prefix),
-            ):
-                made.append(
-                    LogsSink(
-                        client,
-                        kind,  # type: ignore[arg-type]
-                        host=name,
-                        group_prefix=prefix,
-                        stream=config.logs.stream,
-                        create=config.logs.create_groups,
-                        retention_days=config.logs.retention_days,
-                    )
-                )
-        self.store.outbox.register({sink.name: sink.kinds for sink in made})
-        for sink in made:
-            yield Delivery(
-                self.store.outbox,
-                sink,
-                host=name,
-                random=random.random,
-                monotonic=time.monotonic,
-                interval_s=config.cloudwatch.interval,
-                newest_first=config.cloudwatch.newest_first,
-            )
 
     # -- running
 

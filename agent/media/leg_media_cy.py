@@ -271,7 +271,7 @@ class LegMedia:
 
     # -- the far end's view
 
-    def quality_report(self, leg: Leg, report: vq.Report, now_ns: int) -> None:
+    def quality_report(self, leg: Leg, report: vq.QualityReport, now_ns: int) -> None:
         """A PUBLISH or NOTIFY about the call of `leg` (RFC 6035): its sender's own reception."""
         if report.local is not None:
             ssrc = report.remote_addr.ssrc if report.remote_addr else None

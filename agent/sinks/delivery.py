@@ -1,7 +1,7 @@
-"""Delivery: one sink's way from its due rows to AWS, for as long as AWS would take them.
+"""Delivery: one sink's way from its due rows to its service, for as long as the service would take them.
 
-Sans-thread and sans-clock: `deliver_once(now_ns)` does one step and says how long to wait for the next. What
-an error means is `aws_errors`' table; what a kill leaves behind is the outbox's. Refused items leave a gap
+Sans-thread and sans-clock: `deliver_once(now_ns)` does one step and says how long to wait for the next. The
+sink says what an error means (`verdict`); the outbox knows what a kill left behind. Refused items leave a gap
 record, and so do those that grew too old.
 """
 
@@ -13,31 +13,42 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from agent.sinks.aws.errors import BACKOFF, WHOLE_SINK, ErrorRule, error_code, rule_of
+from agent.sinks.verdict import BACKOFF, WHOLE_SINK, ErrorRule, PartlyTaken, SinkLimits, Verdict
 from agent.store import Draft, Gap, Outbox, OutboxBatch, OutboxRow
 from agent.store.codec import to_json
 from agent.store.database import Corrupt, Unwritable
 
 SECOND_NS = 1_000_000_000
-# AWS takes two hours ahead; a media record is stamped with its minute's end, so a little less.
-MAX_AHEAD_NS = (2 * 3_600 - 120) * SECOND_NS
 _STORE_RETRY_S = 1.0
 _UNREADABLE = (zlib.error, ValueError, KeyError, TypeError)  # msgspec's errors are ValueErrors
 
 
 class Sink(Protocol):
-    """What an AWS sink offers. `max_age_s`: what is older is refused for good."""
+    """One service that takes rows. It knows its own limits, its own errors, and nothing of the outbox."""
 
     @property
     def name(self) -> str: ...
     @property
     def kinds(self) -> tuple[str, ...]: ...
     @property
-    def max_age_s(self) -> int: ...
-    def encode(self, rows: Sequence[OutboxRow]) -> list[Draft]: ...
-    def item_ns(self, item: dict[str, Any]) -> int: ...
-    def send(self, target: str, items: list[dict[str, Any]]) -> dict[str, int]: ...
-    def prepare(self, target: str) -> None: ...
+    def limits(self) -> SinkLimits: ...
+    def encode(self, rows: Sequence[OutboxRow]) -> list[Draft]:
+        """Rows as requests, each within every limit of the service."""
+
+    def item_ns(self, item: dict[str, Any]) -> int:
+        """The time of an item, UTC ns."""
+
+    def send(self, target: str, items: list[dict[str, Any]]) -> Any:
+        """One request; the service's answer. Raises whatever the client raises."""
+
+    def partly_taken(self, answer: Any, items: list[dict[str, Any]]) -> PartlyTaken | None:
+        """What an answer took, where it did not take all."""
+
+    def verdict(self, error: BaseException) -> Verdict:
+        """What an error of `send` or `prepare` means."""
+
+    def prepare(self, target: str) -> None:
+        """Make the target that was missing."""
 
 
 class Delivery:
@@ -95,7 +106,7 @@ class Delivery:
             return self._deliver(batch, now_ns)
         except (Unwritable, Corrupt) as error:
             # Without a mark on the disk nothing may be sent: a kill would send it twice unseen.
-            self._count_error(type(error).__name__, str(error))
+            self._count_error(type(error).__name__, str(error), ErrorRule.UNKNOWN)
             return _STORE_RETRY_S
 
     def flush(self, deadline_s: float, now_ns: int, wait: Callable[[float], object]) -> bool:
@@ -155,9 +166,12 @@ class Delivery:
             if batch is not None:
                 self._drop_old(batch, now_ns)
                 continue
-            # Minutes ahead of AWS's two hours (a clock that was wrong) wait until they are not.
+            # Minutes further ahead than the service takes (a clock that was wrong) wait until they are not.
             rows = self._outbox.due(
-                name, before_ns=now_ns + MAX_AHEAD_NS, newest_first=self._newest_first, skip=skip
+                name,
+                before_ns=now_ns + self.sink.limits.max_ahead_s * SECOND_NS,
+                newest_first=self._newest_first,
+                skip=skip,
             )
             if not rows:
                 return None
@@ -179,14 +193,14 @@ class Delivery:
     @property
     def _max_age_ns(self) -> int:
         # A minute's grace, so that what leaves in time is not refused on arrival.
-        return (self.sink.max_age_s - 60) * SECOND_NS
+        return (self.sink.limits.max_age_s - 60) * SECOND_NS
 
     def _drop_old(self, batch: OutboxBatch, now_ns: int) -> None:
         items = batch.items
         fresh = [item for item in items if self.sink.item_ns(item) >= now_ns - self._max_age_ns]
         drafts = [Draft.of(fresh, batch.lane, batch.target, self.sink.item_ns)] if fresh else []
         dropped = len(items) - len(fresh)
-        gap = self._gap(batch, now_ns, dropped, "too old for CloudWatch")
+        gap = self._gap(batch, now_ns, dropped, f"too old for {self.sink.name}")
         self._outbox.replace(batch, drafts, gaps=[gap], totals={"dropped": dropped}, sent=batch.sent)
 
     def _deliver(self, batch: OutboxBatch, now_ns: int) -> float:
@@ -197,16 +211,17 @@ class Delivery:
         started = self._monotonic()
         try:
             try:
-                rejected = self.sink.send(batch.target, items)
+                answer = self.sink.send(batch.target, items)
             finally:
                 latency = self._monotonic() - started
                 self._counts["latency_seconds"] = latency
                 self._counts["latency_seconds_sum"] += latency
-        except Exception as error:  # whatever botocore raises: the table decides, unknown keeps the batch
+        except Exception as error:  # whatever a client raises: the sink's table decides, unknown keeps it
             return self._failed(batch, items, now_ns, error)
         self._succeeded(batch)
-        if rejected:
-            return self._partly_rejected(batch, items, rejected, now_ns)
+        part = self.sink.partly_taken(answer, items)
+        if part is not None:
+            return self._partly_taken(batch, items, part, now_ns)
         self._outbox.mark_done(batch)
         self._counts["sent_items"] += len(items)
         return 0.0
@@ -222,9 +237,9 @@ class Delivery:
     def _failed(
         self, batch: OutboxBatch, items: list[dict[str, Any]], now_ns: int, error: Exception
     ) -> float:
-        code = error_code(error)
-        rule = rule_of(code)
-        self._count_error(code, str(error))
+        verdict = self.sink.verdict(error)
+        code, rule = verdict.code, verdict.rule
+        self._count_error(code, str(error), rule)
         if rule is ErrorRule.TAKEN:
             self._outbox.mark_done(batch)
             return 0.0
@@ -237,9 +252,9 @@ class Delivery:
             try:
                 self.sink.prepare(batch.target)
             except Exception as failure:
-                code = error_code(failure)
-                rule = rule_of(code)
-                self._count_error(code, str(failure))
+                verdict = self.sink.verdict(failure)
+                code, rule = verdict.code, verdict.rule
+                self._count_error(code, str(failure), rule)
             else:
                 if batch.target not in self._prepared:  # again at once; if it is missing still, after a while
                     self._prepared.add(batch.target)
@@ -256,7 +271,7 @@ class Delivery:
     def _bisect(self, batch: OutboxBatch, items: list[dict[str, Any]], now_ns: int, why: str) -> None:
         if len(items) == 1:
             detail = f"{why}\n{to_json(items[0]).decode()}"
-            gap = self._gap(batch, now_ns, 1, "refused by CloudWatch", detail)
+            gap = self._gap(batch, now_ns, 1, f"refused by {self.sink.name}", detail)
             self._outbox.replace(batch, [], gaps=[gap], totals={"quarantined": 1})
             return
         middle = len(items) // 2
@@ -266,29 +281,22 @@ class Delivery:
         ]
         self._outbox.replace(batch, halves)
 
-    def _partly_rejected(
-        self, batch: OutboxBatch, items: list[dict[str, Any]], rejected: Mapping[str, int], now_ns: int
+    def _partly_taken(
+        self, batch: OutboxBatch, items: list[dict[str, Any]], part: PartlyTaken, now_ns: int
     ) -> float:
-        """HTTP 200 with `rejectedLogEventsInfo`: old ends are exclusive, the new start is inclusive."""
-        old = min(len(items), rejected.get("tooOldLogEventEndIndex", 0))
-        expired = min(len(items), rejected.get("expiredLogEventEndIndex", 0))
-        new = min(len(items), rejected.get("tooNewLogEventStartIndex", len(items)))
-        gone = max(old, expired)
         gaps = []
-        if gone:
-            why = "older than 14 days" if old >= expired else "older than the group's retention"
-            times = [self.sink.item_ns(item) for item in items[:gone]]
-            gaps.append(
-                Gap(now_ns, self.sink.kinds[0], min(times), max(times), gone, why, self.sink.name, batch.lane)
-            )
-        ahead = items[max(new, gone) :]
-        drafts = [Draft.of(ahead, batch.lane, batch.target, self.sink.item_ns)] if ahead else []
-        self._outbox.replace(batch, drafts, gaps=gaps, totals={"dropped": gone, "sent_batches": 1})
-        self._counts["sent_items"] += max(0, new - gone)
-        if not ahead:
+        if part.gone:
+            times = [self.sink.item_ns(item) for item in items[: part.gone]]
+            kind, name = self.sink.kinds[0], self.sink.name
+            gaps.append(Gap(now_ns, kind, min(times), max(times), part.gone, part.why, name, batch.lane))
+        kept = items[max(part.kept, part.gone) :]
+        drafts = [Draft.of(kept, batch.lane, batch.target, self.sink.item_ns)] if kept else []
+        self._outbox.replace(batch, drafts, gaps=gaps, totals={"dropped": part.gone, "sent_batches": 1})
+        self._counts["sent_items"] += max(0, part.kept - part.gone)
+        if not kept:
             return 0.0
-        # AWS's clock says that ours is ahead: what it called too new is kept and tried again.
-        self._count_error("tooNewLogEvent", "events ahead of AWS's clock by more than two hours")
+        # The service's clock says that ours is ahead: items that it called too new are tried again.
+        self._count_error(part.code, part.why, ErrorRule.CLOCK)
         return self._back_off(batch.lane, ErrorRule.CLOCK, now_ns)
 
     def _gap(self, batch: OutboxBatch, now_ns: int, records: int, why: str, detail: str = "") -> Gap:
@@ -304,8 +312,8 @@ class Delivery:
             detail,
         )
 
-    def _count_error(self, code: str, text: str) -> None:
+    def _count_error(self, code: str, text: str, rule: ErrorRule) -> None:
         self._errors[code] = self._errors.get(code, 0) + 1
         if code != self._last_code:
             self._last_code = code
-            self._notices.append(f"{self.sink.name}: {code}: {text} ({rule_of(code).value}, kept)")
+            self._notices.append(f"{self.sink.name}: {code}: {text} ({rule.value}, kept)")

@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
+# optimize: -O3
 # mypy: disable-error-code="valid-type"
 """What a loud source sends beyond its budget leaves a batch here, before anything is made of it.
 

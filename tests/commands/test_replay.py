@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.commands import replay
+from agent.commands import json_lines, replay
 from agent.config.settings import Config
 from tests.kit.replayed import PCAPS, scenario, sidecar, sidecars
 
@@ -86,9 +86,9 @@ def lines(paths: list[str], *, vc: list[str], customers: list[str]) -> list[Row]
     written: list[bytes] = []
     source = replay.open_files(paths, Config())
     pipeline = replay.prepare(Config(), vc=vc, customers=customers)
-    keeper = replay.JsonLines(written.append)
+    keeper = json_lines.JsonLines(written.append)
     replay.replay(source, pipeline, keeper)
-    keeper.line(replay.capture_row(source, pipeline))
+    keeper.line(json_lines.capture_row(source, pipeline))
     return [json.loads(line) for line in written]
 
 

@@ -13,23 +13,36 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BACKEND = (
-    "import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))"
+    "import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(*sys.argv[2:]))"
 )
+COMPILED, UNCOMPILED = {"SBCWATCH_REQUIRE_COMPILED": "1"}, {"SBCWATCH_NO_COMPILED": "1"}
 
 
-def built(kind: str, folder: Path, into: Path, compiled: bool = True) -> Path:
-    """The file that our build backend makes of `folder`."""
+def backend(hook: str, *arguments: str, folder: Path, environment: dict[str, str]) -> str:
+    """What a hook of our build backend (PEP 517) returns for `folder`."""
+    others = {name: text for name, text in os.environ.items() if not name.startswith("SBCWATCH_")}
     run = subprocess.run(
-        [sys.executable, "-c", BACKEND, kind, str(into)],
-        cwd=folder, capture_output=True, text=True, check=False,
-        env={**os.environ, "SBCWATCH_NO_COMPILED": "0" if compiled else "1"},
+        [sys.executable, "-c", BACKEND, hook, *arguments],
+        cwd=folder, capture_output=True, text=True, check=False, env={**others, **environment},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-3000:]
-    return into / run.stdout.strip().splitlines()[-1]
+    return run.stdout.strip().splitlines()[-1]
+
+
+def built(kind: str, folder: Path, into: Path, environment: dict[str, str] = UNCOMPILED) -> Path:
+    """The file that our build backend makes of `folder`."""
+    return into / backend(f"build_{kind}", str(into), folder=folder, environment=environment)
+
+
+def unpacked(sdist: Path, into: Path) -> Path:
+    with tarfile.open(sdist) as archive:
+        archive.extractall(into, filter="data")
+    (folder,) = (path for path in into.iterdir() if path.is_dir())
+    return folder
 
 
 @pytest.fixture(scope="module")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "setup.py", "README.md", "MANIFEST.in"):
         if (ROOT / name).exists():
@@ -37,7 +50,12 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(
         ROOT / "agent", source / "agent", ignore=shutil.ignore_patterns("*.so", "*.c", "__pycache__")
     )
-    return built("build_sdist", source, tmp_path_factory.mktemp("sdist"))
+    return source
+
+
+@pytest.fixture(scope="module")
+def sdist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built("sdist", source, tmp_path_factory.mktemp("sdist"))
 
 
 def test_sdist_holds_every_source_and_declaration(sdist: Path) -> None:
@@ -53,10 +71,7 @@ def test_sdist_holds_every_source_and_declaration(sdist: Path) -> None:
 
 
 def test_sdist_builds_a_wheel_that_runs(sdist: Path, tmp_path: Path) -> None:
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
-    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
-    wheel = built("build_wheel", folder, tmp_path, compiled=False)
+    wheel = built("wheel", unpacked(sdist, tmp_path), tmp_path)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")
     run = subprocess.run(
@@ -64,6 +79,34 @@ def test_sdist_builds_a_wheel_that_runs(sdist: Path, tmp_path: Path) -> None:
         cwd=tmp_path / "installed", capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.stdout.startswith("sbcwatch "), run.stderr
+
+
+@pytest.mark.parametrize(("environment", "asked"), [(COMPILED, True), (UNCOMPILED, False)])
+def test_cython_is_asked_for_only_where_modules_are_compiled(
+    source: Path, environment: dict[str, str], asked: bool
+) -> None:
+    wanted = backend("get_requires_for_build_wheel", folder=source, environment=environment)
+    assert ("Cython" in wanted) == asked
+
+
+@pytest.mark.slow
+def test_sdist_compiles_without_cython(source: Path, tmp_path: Path) -> None:
+    folder = unpacked(built("sdist", source, tmp_path, COMPILED), tmp_path)
+    assert backend("get_requires_for_build_wheel", folder=folder, environment=COMPILED) == "[]"
+    absent = tmp_path / "absent" / "Cython.py"
+    absent.parent.mkdir()
+    absent.write_text("raise ModuleNotFoundError('Cython')\n")
+    wheel = built("wheel", folder, tmp_path, {**COMPILED, "PYTHONPATH": str(absent.parent)})
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path / "installed")
+    assert not [name for name in names if name.endswith(".c")]
+    run = subprocess.run(
+        [sys.executable, "-m", "agent", "selftest"],
+        cwd=tmp_path / "installed", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "RTP loop: compiled" in run.stdout, run.stdout + run.stderr
+    assert "numbers: right" in run.stdout
 
 
 def test_wheels_are_described_for_both_processors_and_compiled() -> None:

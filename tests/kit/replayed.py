@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from agent.commands import replay
+from agent.commands import json_lines, replay, streams
 from agent.config.settings import Config
 from agent.summary.records import Samples, Summary
 
@@ -64,11 +64,11 @@ def through(
 ) -> Replayed:
     """Replay files. Raises CaptureError as the command would."""
     config = config or Config()
-    totals, keeper = replay.StreamTotals(), Keeper()
+    totals, keeper = streams.StreamTotals(), Keeper()
     source = replay.open_files(paths, config)
     pipeline = replay.prepare(config, vc=vc, customers=customers, on_stream=totals.add)
     replay.replay(source, pipeline, keeper)
-    return Replayed(keeper.summaries, keeper.sip, totals.rows(), replay.capture_row(source, pipeline))
+    return Replayed(keeper.summaries, keeper.sip, totals.rows(), json_lines.capture_row(source, pipeline))
 
 
 def sidecars() -> list[str]:

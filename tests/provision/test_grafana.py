@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from agent.daemon.agent_metrics import SERIES
 from agent.provision.grafana import dashboard, grafana_text
 from agent.sinks.prometheus import Collector, Totals
 from agent.summary.catalog import METRICS
@@ -55,9 +56,7 @@ def test_every_selector_is_a_series_that_metrics_shows_with_those_labels() -> No
 
 
 def test_every_agent_series_is_one_that_the_daemon_shows() -> None:
-    source = Path("agent/daemon/agent_metrics.py").read_text()
-    kinds = dict(re.findall(r'"(sbcwatch_agent_\w+)":.*?"(counter|gauge)"', source, re.DOTALL))
-    kinds |= dict(re.findall(r'\["(sbcwatch_agent_\w+)"\].*?"(counter|gauge)"', source, re.DOTALL))
+    kinds = {f"sbcwatch_agent_{series.name}": series.kind for series in SERIES}
     named = {name for name, _ in selectors() if name.startswith("sbcwatch_agent_")}
     assert named
     for name in named:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from agent.sinks.aws.cloudwatch import CloudWatchSink
-from agent.sinks.aws.errors import BACKOFF, RULES, ErrorRule
+from agent.sinks.aws.errors import RULES
 from agent.sinks.aws.logs import LogsSink
 from agent.sinks.delivery import Delivery
+from agent.sinks.verdict import BACKOFF, ErrorRule
 from agent.store import Draft, Store
 from agent.summary.records import MINUTE_NS
 from tests.kit.strict_aws import StrictAws
@@ -120,11 +121,24 @@ def test_unknown_code_keeps_the_batch_and_counts_the_possible_duplicate(
 ) -> None:
     store.commit(summary())
     loop = cloudwatch(aws, store, clock)
-    aws.fail(code="SomethingNew", status=400)
+    aws.fail(code="SomethingNew", status=500)
     loop.deliver_once(clock.now_ns)
     clock.advance(100)
     run(loop, clock)
     assert loop.counters(clock.now_ns)["maybe_duplicate"] == 1
+    assert stored(aws) == PER_MINUTE
+
+
+def test_unnamed_refusal_is_no_duplicate_and_waits_in_its_own_lane(
+    aws: StrictAws, store: Store, clock: Clock
+) -> None:
+    store.commit(summary())
+    loop = cloudwatch(aws, store, clock)
+    aws.fail(code="SomethingNew", status=400)
+    assert loop.deliver_once(clock.now_ns) == 0.0  # the sink goes on with other lanes at once
+    clock.advance(600)
+    run(loop, clock)
+    assert loop.counters(clock.now_ns)["maybe_duplicate"] == 0
     assert stored(aws) == PER_MINUTE
 
 
@@ -143,7 +157,7 @@ def test_one_bad_datum_is_quarantined_and_the_rest_sent(aws: StrictAws, store: S
     assert counters["depth"] == 0
     assert stored(aws) == 6 * PER_MINUTE + 1  # its region's datum was good
     [gap] = store.gaps(0, 2 * T0)
-    assert gap.why == "refused by CloudWatch"
+    assert gap.why == "refused by cloudwatch"
     assert gap.records == 1
     assert bad in gap.detail
     assert counters["requests"] < 2 * 10 + 2  # a search, not a sweep
@@ -227,7 +241,7 @@ def test_minutes_older_than_the_window_are_dropped_with_a_gap_and_poison_nothing
     assert counters["quarantined"] == 0
     assert stored(aws) == PER_MINUTE
     [gap] = store.gaps(0, 2 * clock.now_ns)
-    assert (gap.why, gap.sink, gap.records) == ("too old for CloudWatch", "cloudwatch", 3 * PER_MINUTE)
+    assert (gap.why, gap.sink, gap.records) == ("too old for cloudwatch", "cloudwatch", 3 * PER_MINUTE)
 
 
 def test_minutes_ahead_of_the_window_wait_until_they_are_not(

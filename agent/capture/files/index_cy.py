@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, initializedcheck=False
+# optimize: -O3
 # mypy: disable-error-code="valid-type, no-any-return"
 """Finds the records in a chunk of a capture file: no copy, one index row a frame.
 

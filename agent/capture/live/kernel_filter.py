@@ -328,7 +328,8 @@ def compile_expression(expression: str, snap_length: int = WHOLE) -> list[Instru
         program = compile_filter(expression, linktype=1)
     except (ImportError, OSError) as error:
         raise ConfigError(
-            f"a filter expression needs scapy and libpcap ({error}): install them, or leave it empty"
+            f"a filter expression needs scapy and libpcap ({error}):"
+            ' pip install "sbcwatch[scapy]", and libpcap from the system; or leave it empty'
         ) from None
     except Exception as error:  # scapy's own class
         raise ConfigError(f"the filter expression {expression!r} does not compile: {error}") from None

@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, initializedcheck=False
+# optimize: -O3
 # mypy: disable-error-code="valid-type, no-any-return, name-defined"
 """TPACKET_V3: whose is a block, and an index row for each frame in it (linux/if_packet.h).
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+from agent.assembly import sources
 from agent.capture.source import Source
 from agent.commands.init.imds import Instance, ask, is_ec2
 from agent.commands.init.surroundings import Findings, Traffic, look
 from agent.config.load import read
 from agent.config.settings import Config
-from agent.daemon import host
 from agent.errors import ConfigError
 
 SHOWN = 20  # peers written down; a scan of the internet must not fill the file
@@ -34,7 +34,7 @@ def write_first(
     seconds: float = 5.0,
     imds: bool = True,
     root: Path = Path("/"),
-    listen: Callable[[Config], Source] = host.listen,
+    listen: Callable[[Config], Source] = sources.listen,
     ask_imds: Callable[[], Instance | None] = ask,
 ) -> int:
     """Write to `output` or stdout; 0. Raises ConfigError where the file exists or cannot be written."""

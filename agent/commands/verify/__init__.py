@@ -16,7 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.commands.replay import CollectedMinutes, JsonLines, StreamTotals, open_files, prepare
+from agent.commands.json_lines import JsonLines
+from agent.commands.replay import CollectedMinutes, open_files, prepare
+from agent.commands.streams import StreamTotals
 from agent.commands.verify.dissected import Dissection, RtpStream, StreamKey, dissect
 from agent.commands.verify.recount import jitter_us, sequence
 from agent.config.load import load

@@ -140,7 +140,7 @@ def _command(path: str) -> list[str]:
         import pyshark
         from pyshark.tshark.tshark import TSharkNotFoundException, get_process_path
     except ImportError as error:
-        raise CaptureError(f"pyshark cannot be imported ({error}): pip install pyshark") from None
+        raise CaptureError(f'pyshark cannot be imported ({error}): pip install "sbcwatch[tshark]"') from None
     try:
         tshark = get_process_path()
     except TSharkNotFoundException:

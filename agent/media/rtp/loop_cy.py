@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
+# optimize: -O3
 """The RTP loop: a whole batch of frames in, per-stream counters out; everything else is left to the caller.
 
 What every figure means is in docs/accuracy.md; the rules that a packet meets, in order:

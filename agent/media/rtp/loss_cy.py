@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
+# optimize: -O3
 """Which sequence numbers of a stream are lost, and how losses cluster.
 
 A stream remembers its newest 64 numbers, a cell of 32 bits each:

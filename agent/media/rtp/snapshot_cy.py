@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
+# optimize: -O3
 """The accepted streams of a table as bytes, for checkpoints, and back.
 
 Column by column, a column being one field of every row: the least value, the width in bytes (0, 1, 2, 4 or

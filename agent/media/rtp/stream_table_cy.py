@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
+# optimize: -O3
 """RTP streams by key: an open-addressing hash table over rows of one lazily committed mapping.
 
 A stream is (source, source port, destination, destination port, SSRC), never the SSRC alone. All that is

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from agent.errors import SinkError
+from agent.sinks.aws.errors import verdict
+from agent.sinks.verdict import SinkLimits, Verdict
 from agent.store import UNASSIGNED, Draft, OutboxRow
 from agent.store.codec import unpack, unpack_connectors
 from agent.summary.catalog import AGENT_METRICS, AGENT_NAMESPACE, METRICS, Metric
@@ -24,6 +26,7 @@ MAX_DATUMS = 1_000
 # "1 MB" of payload before compression. The document does not say which megabyte: the smaller is safe.
 MAX_REQUEST_BYTES = 1_000_000
 MAX_AGE_S = 14 * 86_400
+MAX_AHEAD_S = 2 * 3_600 - 120  # two hours, less two minutes of grace
 DIMENSION_SETS = (("VoiceConnectorId",), ("Region",))
 _DIMENSIONS: dict[str, Callable[[ConnectorMinute], str]] = {
     "VoiceConnectorId": lambda minute: minute.voice_connector_id,
@@ -41,7 +44,7 @@ class CloudWatchSink:
 
     name = "cloudwatch"
     kinds = ("metrics",)
-    max_age_s = MAX_AGE_S
+    limits = SinkLimits(MAX_AGE_S, MAX_AHEAD_S)
 
     def __init__(
         self,
@@ -86,13 +89,19 @@ class CloudWatchSink:
         """The time of a datum: its minute's start, UTC ns."""
         return int(item["Timestamp"]) * 1_000_000_000
 
-    def send(self, target: str, items: list[dict[str, Any]]) -> dict[str, int]:
+    def send(self, target: str, items: list[dict[str, Any]]) -> None:
         """One request.
 
         Raises: botocore's ClientError and BotoCoreError.
         """
         self._client.put_metric_data(Namespace=target, MetricData=cast(Any, items))
-        return {}
+
+    def partly_taken(self, answer: Any, items: list[dict[str, Any]]) -> None:
+        """CloudWatch takes a request whole or not at all."""
+
+    def verdict(self, error: BaseException) -> Verdict:
+        """AWS's code decides."""
+        return verdict(error)
 
     def prepare(self, target: str) -> None:
         """Metrics come into being by their first datum."""

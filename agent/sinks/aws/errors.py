@@ -1,63 +1,13 @@
-"""What each AWS error means for the batch that met it. Decided by code, never by HTTP status: throttling
-comes as 400 as well as 429, and a 400 may be a clock or a credential.
+"""The verdict on each AWS error. A code that has a name here is decided by it, never by the HTTP status:
+throttling comes as 400 as well as 429, and a 400 may be a clock or a credential.
 
-| rule        | the batch                                        | taken?  | waits for              |
-| ----------- | ------------------------------------------------ | ------- | ---------------------- |
-| BISECT      | halved down to the bad item, which is quarantined| no      | nothing                |
-| TAKEN       | done                                             | yes     | nothing                |
-| MISSING     | kept whole; its group and stream are created     | no      | creation               |
-| THROTTLED   | kept whole                                       | no      | the account's quota    |
-| CREDENTIALS | kept whole                                       | no      | the operator           |
-| CLOCK       | kept whole                                       | no      | the host's clock       |
-| SETTINGS    | kept whole                                       | no      | the operator           |
-| UNREACHED   | kept whole; the request never left               | no      | the network            |
-| UNKNOWN     | kept whole, next time counted `maybe_duplicate`  | perhaps | AWS or the network     |
-
-Anything not named here is UNKNOWN: nothing is thrown away, and no duplicate goes uncounted.
+A code without a name here was refused where AWS answered 4xx, and may have been taken everywhere else (5xx,
+a lost answer): nothing is thrown away, and no duplicate goes uncounted.
 """
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
-
-
-class ErrorRule(enum.Enum):
-    BISECT = "bisect"
-    TAKEN = "taken"
-    MISSING = "missing"
-    THROTTLED = "throttled"
-    CREDENTIALS = "credentials"
-    CLOCK = "clock"
-    SETTINGS = "settings"
-    UNREACHED = "unreached"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Seconds; the n-th wait is drawn from [0, min(cap, base * 2**n)]: full jitter."""
-
-    base_s: float
-    cap_s: float
-
-    def wait_s(self, attempt: int, draw: float) -> float:
-        """`attempt` from 0; `draw` from [0, 1)."""
-        return draw * min(self.cap_s, self.base_s * 2.0 ** min(attempt, 32))
-
-
-BACKOFF = {
-    ErrorRule.THROTTLED: Backoff(1, 60),
-    ErrorRule.UNKNOWN: Backoff(1, 60),
-    ErrorRule.UNREACHED: Backoff(1, 60),
-    ErrorRule.MISSING: Backoff(1, 60),
-    # These wait for somebody to act: asking every second would only fill that somebody's audit log.
-    ErrorRule.CREDENTIALS: Backoff(5, 300),
-    ErrorRule.CLOCK: Backoff(5, 300),
-    ErrorRule.SETTINGS: Backoff(5, 300),
-}
-# Waits of the whole sink; the others are of one target's making and hold up that target only.
-WHOLE_SINK = {ErrorRule.THROTTLED, ErrorRule.UNKNOWN, ErrorRule.UNREACHED, ErrorRule.CLOCK}
+from agent.sinks.verdict import ErrorRule, Verdict
 
 _BISECT = """
     InvalidParameterValue InvalidParameterValueException
@@ -110,15 +60,14 @@ RULES: dict[str, ErrorRule] = {
 }
 
 
-def error_code(error: BaseException) -> str:
-    """AWS's code where AWS answered, else the exception's name."""
+def verdict(error: BaseException) -> Verdict:
+    """AWS's code where AWS answered, else the exception's name; and the rule that follows from it."""
     response = getattr(error, "response", None)
-    if isinstance(response, dict):
-        code = response.get("Error", {}).get("Code")
-        if code:
-            return str(code)
-    return type(error).__name__
-
-
-def rule_of(code: str) -> ErrorRule:
-    return RULES.get(code, ErrorRule.UNKNOWN)
+    answered = response if isinstance(response, dict) else {}
+    code = str(answered.get("Error", {}).get("Code") or "")
+    if not code:
+        name = type(error).__name__
+        return Verdict(name, RULES.get(name, ErrorRule.UNKNOWN))
+    status = answered.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    unnamed = ErrorRule.REFUSED if 400 <= status < 500 else ErrorRule.UNKNOWN
+    return Verdict(code, RULES.get(code, unnamed))

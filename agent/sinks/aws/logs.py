@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from agent.errors import SinkError
+from agent.sinks.aws.errors import verdict
+from agent.sinks.verdict import PartlyTaken, SinkLimits, Verdict
 from agent.store import UNASSIGNED, Draft, OutboxRow
 from agent.store.codec import to_json, unpack
 from agent.summary.catalog import RETENTION_DAYS
@@ -25,6 +27,7 @@ MAX_EVENT_BYTES = MAX_REQUEST_BYTES - EVENT_OVERHEAD
 MAX_EVENTS = 10_000
 MAX_SPAN_MS = 24 * 3_600_000
 MAX_AGE_S = 14 * 86_400
+MAX_AHEAD_S = 2 * 3_600 - 120  # two hours; a media record is stamped with its minute's end, so a little less
 GROUP_PREFIX = {"media": "/aws/ChimeVoiceConnectorLogs/", "sip": "/aws/ChimeVoiceConnectorSipMessages/"}
 _GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 _NOT_IN_GROUP = re.compile(r"[^.\-_/#A-Za-z0-9]")
@@ -50,7 +53,8 @@ class LogsSink:
         create: bool = True,
         retention_days: int | None = 30,
     ) -> None:
-        """`retention_days` None: the group never expires. With `create` off a missing group is waited for."""
+        """`retention_days` None: the group never expires. Without `create` a missing group is waited for; its
+        stream is made all the same."""
         self.name = f"logs_{kind}"
         self.kinds = (kind,)
         self._client = client
@@ -59,6 +63,7 @@ class LogsSink:
         self._create = create
         self._retention_days = retention_days
         self.counts = {"events_truncated": 0}
+        self._without_retention: set[str] = set()  # groups made here whose retention is still to be set
         if retention_days is not None and retention_days not in RETENTION_DAYS:
             raise SinkError(
                 f"CloudWatch Logs has no retention of {retention_days} days: take one of {RETENTION_DAYS}"
@@ -69,8 +74,10 @@ class LogsSink:
             raise SinkError(f"{self._stream!r} cannot name a log stream: 1 to 512 characters, no : and no *")
 
     @property
-    def max_age_s(self) -> int:
-        return MAX_AGE_S if self._retention_days is None else min(MAX_AGE_S, self._retention_days * 86_400)
+    def limits(self) -> SinkLimits:
+        """Events no older than 14 days, nor than the group's retention."""
+        kept_s = MAX_AGE_S if self._retention_days is None else self._retention_days * 86_400
+        return SinkLimits(min(MAX_AGE_S, kept_s), MAX_AHEAD_S)
 
     def encode(self, rows: Sequence[OutboxRow]) -> list[Draft]:
         """Rows as requests, each within every limit, events by time. `unassigned` never leaves the host."""
@@ -93,7 +100,7 @@ class LogsSink:
         return int(item["timestamp"]) * 1_000_000
 
     def send(self, target: str, items: list[dict[str, Any]]) -> dict[str, int]:
-        """One request; returns the indexes from `rejectedLogEventsInfo` where the answer has them.
+        """One request; the indexes from `rejectedLogEventsInfo` where the answer has them.
 
         Raises: botocore's ClientError and BotoCoreError.
         """
@@ -104,23 +111,38 @@ class LogsSink:
             name: int(cast(int, index)) for name, index in answer.get("rejectedLogEventsInfo", {}).items()
         }
 
+    def partly_taken(self, answer: dict[str, int], items: list[dict[str, Any]]) -> PartlyTaken | None:
+        """HTTP 200 with `rejectedLogEventsInfo`: old ends are exclusive, the new start is inclusive."""
+        if not answer:
+            return None
+        old = min(len(items), answer.get("tooOldLogEventEndIndex", 0))
+        expired = min(len(items), answer.get("expiredLogEventEndIndex", 0))
+        new = min(len(items), answer.get("tooNewLogEventStartIndex", len(items)))
+        gone = max(old, expired)
+        why = "older than 14 days" if old >= expired else "older than the group's retention"
+        if not gone:
+            why = "events ahead of AWS's clock by more than two hours"
+        return PartlyTaken(gone, new, why, "tooNewLogEvent")
+
+    def verdict(self, error: BaseException) -> Verdict:
+        """AWS's code decides."""
+        return verdict(error)
+
     def prepare(self, target: str) -> None:
-        """Make the group, with its retention, and the stream, where they are missing.
+        """Make the stream, and with `create` the group with its retention, where they are missing.
 
         Raises: botocore's ClientError and BotoCoreError.
         """
-        if not self._create:
-            return
         known = self._client.exceptions.ResourceAlreadyExistsException
-        try:
-            self._client.create_log_group(logGroupName=target)
-        except known:
-            pass
-        else:
-            if self._retention_days is not None:
+        if self._create:
+            with contextlib.suppress(known):
+                self._client.create_log_group(logGroupName=target)
+                self._without_retention.add(target)
+            if target in self._without_retention and self._retention_days is not None:
                 self._client.put_retention_policy(
                     logGroupName=target, retentionInDays=cast(Any, self._retention_days)
                 )
+            self._without_retention.discard(target)
         with contextlib.suppress(known):
             self._client.create_log_stream(logGroupName=target, logStreamName=self._stream)
 

@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
+# optimize: -O3
 """The one frame decoder: link layer, IP and UDP of a frame, in place, without a copy.
 
 `Decoder` serves the compiled loop; `read()` wraps it for everything that leaves the loop. Every length

@@ -1,4 +1,5 @@
 # cython: language_level=3, wraparound=False
+# optimize: -O3
 """SIP messages (RFC 3261) as a listener reads them: five headers at once, the rest when asked.
 
 A listener is lenient: it accepts what a tolerant stack would, in any case, with compact names (7.3.3), folded

@@ -1,4 +1,5 @@
 # cython: language_level=3, wraparound=False
+# optimize: -O3
 """The octets of a SIP message (RFC 3261): where things are in them, and what word is there.
 
 All places are offsets into one `bytes`; an end is behind the last octet. What is not there is at the end.

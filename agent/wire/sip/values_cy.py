@@ -1,4 +1,5 @@
 # cython: language_level=3, wraparound=False
+# optimize: -O3
 """Values of SIP headers (RFC 3261 7.3.1, 20, 25.1): lists, parameters, addresses and URIs.
 
 The usual form is read where it lies, by octets; any other as text, by the grammar.

@@ -24,5 +24,5 @@ def test_agent_figures_become_datums_with_the_host_and_their_units(tmp_path: Pat
         assert {item["MetricName"]: item["Unit"] for item in draft.items} == {
             metric.name: metric.unit for metric in AGENT_METRICS
         }
-        assert sink.send(draft.target, draft.items) == {}
+        sink.send(draft.target, draft.items)
     store.close()

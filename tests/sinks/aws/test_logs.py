@@ -63,12 +63,32 @@ def test_missing_group_is_waited_for_when_told_not_to_create(
     run(loop, clock)
     assert aws.logs.groups == {}
     client = aws.client("logs")
-    client.create_log_group(logGroupName=SIP)
-    client.create_log_stream(logGroupName=SIP, logStreamName="sbc-1")
+    client.create_log_group(logGroupName=SIP)  # by the stack; the stream of each host is the agent's
     clock.advance(600)
     run(loop, clock)
     assert len(messages(aws, SIP)) == 1
     assert loop.counters(clock.now_ns)["maybe_duplicate"] == 0
+
+
+def test_retention_is_set_again_when_the_first_try_failed(aws: StrictAws, store: Store, clock: Clock) -> None:
+    store.commit(summary(sip=1))
+    loop = delivery(store, sip_sink(aws, retention_days=14), clock)
+    aws.fail(code="ThrottlingException", operation="PutRetentionPolicy")
+    run(loop, clock)
+    assert aws.logs.groups[SIP].retention_days is None
+    clock.advance(600)
+    run(loop, clock)
+    assert aws.logs.groups[SIP].retention_days == 14
+    assert len(messages(aws, SIP)) == 1
+
+
+def test_group_that_is_refused_starves_no_other(aws: StrictAws, store: Store, clock: Clock) -> None:
+    store.commit(summary(sip=1, name="vc1"))
+    store.commit(summary(1, sip=1, name="vc2"))
+    loop = delivery(store, sip_sink(aws), clock)
+    aws.fail(code="SomethingNew", status=400, operation="CreateLogGroup", times=1)
+    run(loop, clock)
+    assert [len(group.streams) for group in aws.logs.groups.values()] == [1]
 
 
 def test_unassigned_is_never_sent(aws: StrictAws, store: Store, clock: Clock) -> None:
@@ -158,9 +178,9 @@ def test_settings_that_aws_refuses_are_refused_at_the_start(aws: StrictAws, opti
 
 
 def test_window_is_the_lesser_of_14_days_and_retention(aws: StrictAws) -> None:
-    assert sip_sink(aws, retention_days=3).max_age_s == 3 * 86_400
-    assert sip_sink(aws, retention_days=365).max_age_s == 14 * 86_400
-    assert sip_sink(aws, retention_days=None).max_age_s == 14 * 86_400
+    assert sip_sink(aws, retention_days=3).limits.max_age_s == 3 * 86_400
+    assert sip_sink(aws, retention_days=365).limits.max_age_s == 14 * 86_400
+    assert sip_sink(aws, retention_days=None).limits.max_age_s == 14 * 86_400
 
 
 def test_all_three_rejection_indexes_are_read(aws: StrictAws, store: Store, clock: Clock) -> None:

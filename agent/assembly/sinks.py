@@ -1,0 +1,89 @@
+"""The sinks that a configuration switches on: one row each. A new sink is one file and one row here."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from agent.config.settings import Config
+from agent.sinks.delivery import Delivery, Sink
+from agent.store import Outbox
+
+Maker = Callable[[Config, str], Sink]
+
+
+def deliveries(config: Config, outbox: Outbox) -> list[Delivery]:
+    """A delivery for each sink that `config` switches on.
+
+    Clients are made here, so call it in the main thread. Raises SinkError.
+    """
+    host = socket.gethostname()
+    made = [make(config, host) for make in _switched_on(config)]
+    outbox.register({sink.name: sink.kinds for sink in made})
+    return [
+        Delivery(
+            outbox,
+            sink,
+            host=host,
+            random=random.random,
+            monotonic=time.monotonic,
+            interval_s=config.cloudwatch.interval,
+            newest_first=config.cloudwatch.newest_first,
+        )
+        for sink in made
+    ]
+
+
+def _switched_on(config: Config) -> Iterator[Maker]:
+    for is_on, make in _SINKS:
+        if is_on(config):
+            yield make
+
+
+def _cloudwatch(config: Config, host: str) -> Sink:
+    from agent.sinks.aws.clients import cloudwatch_client
+    from agent.sinks.aws.cloudwatch import CloudWatchSink
+
+    return CloudWatchSink(
+        cloudwatch_client(config.cloudwatch.region or None),
+        namespace=config.cloudwatch.namespace,
+        dimension_sets=[(dimension,) for dimension in config.cloudwatch.dimensions],
+    )
+
+
+def _agent(config: Config, host: str) -> Sink:
+    from agent.sinks.aws.clients import cloudwatch_client
+    from agent.sinks.aws.cloudwatch import AgentSink
+
+    return AgentSink(cloudwatch_client(config.cloudwatch.region or None), host=host)
+
+
+def _logs(kind: Literal["media", "sip"]) -> Maker:
+    def make(config: Config, host: str) -> Sink:
+        from agent.sinks.aws.clients import logs_client
+        from agent.sinks.aws.logs import LogsSink
+
+        logs = config.logs
+        return LogsSink(
+            logs_client(config.cloudwatch.region or None),
+            kind,
+            host=host,
+            group_prefix=logs.media_group_prefix if kind == "media" else logs.sip_group_prefix,
+            stream=logs.stream,
+            create=logs.create_groups,
+            retention_days=logs.retention_days,
+        )
+
+    return make
+
+
+# Whether it is on, and how it is made.
+_SINKS: tuple[tuple[Callable[[Config], bool], Maker], ...] = (
+    (lambda config: config.cloudwatch.enabled, _cloudwatch),
+    (lambda config: config.cloudwatch.enabled and config.cloudwatch.agent_metrics, _agent),
+    (lambda config: config.logs.enabled, _logs("media")),
+    (lambda config: config.logs.enabled, _logs("sip")),
+)

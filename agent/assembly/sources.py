@@ -1,0 +1,73 @@
+"""Live sources by the configured method, and the filter that they give the kernel."""
+
+from __future__ import annotations
+
+import socket
+
+from agent.assembly.rules import believed
+from agent.capture.source import Source
+from agent.config.settings import Capture, Config, media_ports
+from agent.errors import CaptureError, ConfigError
+
+
+def listen(config: Config) -> Source:
+    """Live frames by the configured method, of one ring. Raises CaptureError, ConfigError."""
+    return rings(config, threads=1)[0]
+
+
+def rings(config: Config, threads: int | None = None) -> list[Source]:
+    """Live frames by the configured method, a source a capture thread. Raises CaptureError, ConfigError."""
+    capture = config.capture
+    interfaces = list(capture.interfaces) or ["any"]
+    method = capture.method
+    if method == "auto":
+        method = "afpacket" if hasattr(socket, "AF_PACKET") else "scapy"
+    if method == "scapy":
+        from agent.capture.live.scapy_source import ScapySource
+
+        return [ScapySource(interfaces, expression(config), capture.snap_length)]
+    if not hasattr(socket, "AF_PACKET"):
+        raise CaptureError('this system has no AF_PACKET: set [capture] method = "scapy"')
+    from agent.capture.live.afpacket import fanned_out
+
+    return list(
+        fanned_out(
+            threads or capture.threads,
+            interfaces,
+            filter=program(capture, media_ports(config)),
+            snap_length=capture.snap_length,
+            ring_mb=capture.ring_mb,
+            block_timeout_ms=capture.block_timeout_ms,
+            promiscuous=capture.promiscuous,
+        )
+    )
+
+
+def program(capture: Capture, ports: tuple[int, int] | None) -> list[tuple[int, int, int, int]]:
+    """The kernel's filter: the user's own expression, or SIP ports and media ports."""
+    from agent.capture.live import kernel_filter
+
+    if capture.filter:
+        return kernel_filter.compile_expression(capture.filter, capture.snap_length)
+    try:
+        return kernel_filter.voice(
+            sip_ports=capture.sip_ports,
+            media_ports=ports,
+            tunnels=believed(capture),
+            snap_length=capture.snap_length,
+        )
+    except ValueError as error:
+        raise ConfigError(f"capture.sip_ports: {error}: name fewer ports, or fewer tunnels") from None
+
+
+def expression(config: Config) -> str:
+    """The same filter as a libpcap expression, for scapy."""
+    if config.capture.filter:
+        return config.capture.filter
+    from agent.capture.live import kernel_filter
+
+    return kernel_filter.expression(
+        sip_ports=config.capture.sip_ports,
+        media_ports=media_ports(config),
+        tunnels=believed(config.capture),
+    )
