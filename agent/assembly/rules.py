@@ -49,7 +49,7 @@ def rules(config: Config, *, live: bool = False) -> Rules:
         max_buffer_ms=config.quality.jitter_buffer_max_ms,
         max_streams=max_streams,
         sip_budget=config.limits.sip_budget if live else 0,
-        # Where no tunnel is named a file's reader opens every one, and says so.
+        # A file says nothing live: where no tunnel is named its reader opens every one, and says so.
         tunnels=believed(config.capture) if live or config.capture.tunnels else None,
         idle_ns=LIVE_IDLE_NS if live else FILE_IDLE_NS,
     )
