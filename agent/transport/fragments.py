@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Hashable
 
 from msgspec import Struct
 
@@ -20,11 +19,13 @@ PIECE_COST = 100  # bytes that an entry takes beside its payload: tiny pieces mu
 TIMEOUT_NS = 2_000_000_000  # a tap sees siblings within milliseconds; less than a minute's lateness
 MAX_LOST = 256  # reports that wait to be asked for
 
+FragmentKey = tuple[str, str, int]  # source, destination, protocol
+
 
 class LostDatagram(Struct, frozen=True):
     """A datagram that was given up. `start`: its first fragment's payload, b"" where that never came."""
 
-    key: Hashable
+    key: FragmentKey
     first_ns: int
     start: bytes
 
@@ -52,7 +53,7 @@ class Fragments:
         self._timeout_ns = timeout_ns
         self._max_datagrams = max_datagrams
         self._max_bytes = max_bytes
-        self._table: OrderedDict[tuple[Hashable, int], _Datagram] = OrderedDict()  # oldest first
+        self._table: OrderedDict[tuple[FragmentKey, int], _Datagram] = OrderedDict()  # oldest first
         self.held_bytes = 0
         self.completed = 0
         self.expired = 0  # datagrams whose other fragments never came
@@ -65,7 +66,7 @@ class Fragments:
         return len(self._table)
 
     def add(
-        self, key: Hashable, identification: int, offset: int, more: bool, payload: bytes, now_ns: int
+        self, key: FragmentKey, identification: int, offset: int, more: bool, payload: bytes, now_ns: int
     ) -> bytes | None:
         """The whole datagram, if this fragment completes it.
 
@@ -156,7 +157,7 @@ class Fragments:
                 datagram.held += high - low
                 self.held_bytes += high - low + PIECE_COST
 
-    def _refuse(self, name: tuple[Hashable, int], datagram: _Datagram) -> None:
+    def _refuse(self, name: tuple[FragmentKey, int], datagram: _Datagram) -> None:
         self.mismatched += 1
         self._report(name, datagram)
         self._release(datagram)
@@ -166,18 +167,18 @@ class Fragments:
         self.held_bytes -= datagram.held + PIECE_COST * len(datagram.pieces)
         datagram.offsets, datagram.pieces, datagram.held = [], [], 0
 
-    def _forget(self, name: tuple[Hashable, int]) -> None:
+    def _forget(self, name: tuple[FragmentKey, int]) -> None:
         datagram = self._table.pop(name)
         pieces = datagram.pieces
         self._release(datagram)
         datagram.pieces = pieces
 
-    def _report(self, name: tuple[Hashable, int], datagram: _Datagram) -> None:
+    def _report(self, name: tuple[FragmentKey, int], datagram: _Datagram) -> None:
         if len(self._lost) < MAX_LOST and not datagram.refused:
             start = datagram.pieces[0] if datagram.offsets and not datagram.offsets[0] else b""
             self._lost.append(LostDatagram(name[0], datagram.first_ns, start))
 
-    def _give_up(self, name: tuple[Hashable, int]) -> None:
+    def _give_up(self, name: tuple[FragmentKey, int]) -> None:
         self._report(name, self._table[name])
         self._forget(name)
 

@@ -95,7 +95,7 @@ class SipFraming:
                 continue
             if not self._need and not self._find_end(found):
                 break
-            if self._skip:
+            if not self._need:  # a body to be passed over
                 continue
             if len(buffer) < self._need:
                 break
