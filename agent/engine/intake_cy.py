@@ -12,6 +12,7 @@ from collections import Counter
 from agent.calls.signalling_cy import Signalling
 from agent.errors import Reason, WireError
 from agent.media.leg_media_cy import LegMedia
+from agent.model.handover import Handover
 from agent.model.sides import Sides
 from agent.transport.rate_limit import RateLimit
 from agent.transport.tcp import Fragments, TcpStreams
@@ -61,13 +62,24 @@ class Intake:
         self._before: dict[Packet, Packet] = {}
         self._since_ns = 0
 
-    def follow(self, before: Intake, same_clock: bool) -> None:
-        """Take over what is half assembled; where the clock was set, what was stamped by it stays behind."""
-        self._fragments, self._tcp = before._fragments, before._tcp
-        if same_clock:
-            self._recent, self._before, self._since_ns = before._recent, before._before, before._since_ns
-            before.budget.rate = self.budget.rate  # what may be parsed is the new configuration's to say
-            self.budget = before.budget
+    def give(self, handover: Handover) -> None:
+        """What is half assembled, and what was met within the last 20 ms."""
+        live = handover.live
+        if live is not None:
+            live.transport = self._fragments, self._tcp
+            live.copies = self._recent, self._before, self._since_ns
+            live.budget = self.budget
+
+    def take_over(self, handover: Handover) -> None:
+        """Where the clock was set, what was stamped by it stays behind."""
+        live = handover.live
+        if live is None:
+            return
+        self._fragments, self._tcp = live.transport
+        if not handover.shift_ns:
+            self._recent, self._before, self._since_ns = live.copies
+            live.budget.rate = self.budget.rate  # what may be parsed is the new configuration's to say
+            self.budget = live.budget
 
     def tables(self) -> dict[str, int]:
         """Sizes of the tables that the wire fills."""

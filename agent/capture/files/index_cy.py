@@ -38,6 +38,7 @@ MAX_CAPTURED = 262144
 
 if not cython.compiled:  # index_cy.pxd has these, typed: a module's own names are Python objects there
     _MULTIPLY, _DIVIDE = MULTIPLY, DIVIDE
+    _NO_STAMP, _BEFORE_1970 = -1, -2
     _MAX_CAPTURED = MAX_CAPTURED
     _SECTION_TYPE = 0x0A0D0D0A
     _INTERFACE_BITS = 0xFFFF
@@ -267,7 +268,7 @@ def walk_pcapng(
                 captured = wire
             if interfaces[entry + 4] and interfaces[entry + 4] < captured:
                 captured = interfaces[entry + 4]
-            stamp = newest  # a simple packet block has no time: that of the frame before it
+            stamp = _NO_STAMP  # a simple packet block has no time: `agent.capture.stamps` finds one
         else:
             captured = _u32(data, position + 20, big)
             wire = _u32(data, position + 24, big)
@@ -289,6 +290,8 @@ def walk_pcapng(
                 fault = BAD_TIME
                 break
             stamp += interfaces[entry + 3]
+            if stamp < 0:  # before 1970, which no clock says
+                stamp = _BEFORE_1970
             if kind == 2:
                 dropped = _u16(data, position + 10, big)
                 if dropped == 0xFFFF:  # "not known", which says nothing about a loss either
@@ -318,12 +321,15 @@ def walk_pcapng(
             losses[lost + 1] = stamp
             losses[lost + 2] = dropped
             lost += 3
-        interfaces[entry + 5] = stamp
-        interfaces[entry + 6] += 1
-        if stamp < newest:
+        if stamp == _NO_STAMP:
             registers[4] = 1
         else:
-            newest = stamp
+            interfaces[entry + 5] = stamp
+            interfaces[entry + 6] += 1
+            if stamp < newest:
+                registers[4] = 1
+            else:
+                newest = stamp
         index[row] = start
         index[row + 1] = captured
         index[row + 2] = wire if wire > captured else captured
