@@ -13,7 +13,7 @@ from agent.wire.frame import STAMP, STRIDE
 
 NO_STAMP = -1  # in an index row until `fill_in`
 FAR_NS = 365 * 86_400 * 10**9
-LAST_NS = 1 << 62  # the year 2116: what a file says beyond is rejected, as what lies before 1970
+LAST_NS = (1 << 62) - 1  # the year 2116: later stamps are rejected, and so are those before 1970
 FEW = 8  # so many frames, years from all others, are strays
 
 
@@ -48,8 +48,8 @@ class StampCheck:
             self._believe(index[STAMP - STRIDE], len(index) // STRIDE)
             return index
         kept: array[int] = array("q")
-        groups = _groups(index)
-        largest = max(len(group) // STRIDE for group in groups)
+        groups = [group for group in _groups(index) if 0 <= group[STAMP] <= LAST_NS]
+        largest = max((len(group) // STRIDE for group in groups), default=0)
         for group in groups:
             if self._takes(group, largest):
                 kept += group
@@ -61,8 +61,6 @@ class StampCheck:
     def _takes(self, group: array[int], largest: int) -> bool:
         """Whether these frames, all of one time, are believed; `largest`: of the groups beside them."""
         first_ns, last_ns, count = group[STAMP], group[STAMP - STRIDE], len(group) // STRIDE
-        if not 0 <= first_ns <= last_ns <= LAST_NS:
-            return False
         if self.newest_ns is not None and self._is_near(first_ns, self.newest_ns):
             self._believe(last_ns, count)
             return True

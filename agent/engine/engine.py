@@ -236,6 +236,7 @@ class Engine:
             else:
                 self._miss(clock.now_ns, now_ns, Cause.NOT_WATCHED)
         self.begin(now_ns)
+        clock.see(now_ns)
         return self._taken()
 
     def shed(self, level: int) -> None:

@@ -158,7 +158,7 @@ class MinuteClock:
         """Watching starts, where it has not."""
         if self.state is State.BEFORE:
             self.happen(Event.BEGIN, now_ns)
-        self.see(now_ns)
+            self.see(now_ns)
 
     def take(self, minute_ns: int | None, now_ns: int | None) -> None:
         """Go on where another clock was. Only before anything else."""
@@ -197,7 +197,7 @@ class MinuteClock:
         self.see(now_ns)
 
     def skip_to(self, now_ns: int) -> None:
-        """Nothing was watched until `now_ns` (two captures apart, a suspended host): one step for any time."""
+        """Nothing was watched until `now_ns` (two captures, a suspended host): one step for any time."""
         watched_ns = self._watched_ns
         self.cut_to(watched_ns)
         self.work.skip_minutes(self.start_ns, now_ns // MINUTE_NS * MINUTE_NS, watched_ns, now_ns)

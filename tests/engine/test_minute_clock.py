@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agent.capture.stamps import LAST_NS
 from agent.engine import minute_clock
 from agent.engine.minute_clock import Event, MinuteClock, State
 from agent.model.units import MINUTE_NS, SECOND_NS
@@ -108,7 +109,7 @@ def test_event_that_a_state_does_not_know_is_refused() -> None:
 
 STAMPS = st.one_of(
     st.sampled_from([0, 30 * SECOND_NS, 59_500_000_000, MINUTE_NS, (2**32 - 1) * SECOND_NS]),
-    st.integers(0, 1 << 62),
+    st.integers(0, LAST_NS),
     st.integers(0, 600).map(lambda minute: minute * MINUTE_NS),
 )
 
