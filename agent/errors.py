@@ -37,6 +37,7 @@ class SinkError(SbcwatchError):
 class Reason(enum.StrEnum):
     """Why a record was rejected. Closed: each value is a label of the reject counter."""
 
+    FAR_STAMP = "far_stamp"  # stamped years away from the rest of its capture
     LINK_TYPE = "link_type"  # a link type nobody here can read
     LINK_TRUNCATED = "link_truncated"
     IP_TRUNCATED = "ip_truncated"

@@ -19,6 +19,7 @@ from agent.media.leg_media_cy import LegMedia
 from agent.model.attempt_cy import SECOND_NS, Attempt
 from agent.model.call_cy import Call, Dialog, Leg, Passage, Place, Way, way_of
 from agent.model.events import Event, Measured, MessageSeen, Tallied
+from agent.model.missed import Missed
 from agent.model.sides import Connector, Sides
 from agent.wire import sdp
 from agent.wire.sip.message_cy import Message
@@ -54,8 +55,10 @@ class Route:
 class Signalling(CallTable):
     """Messages on the calls alive: `take` each, in capture order."""
 
-    def __init__(self, rules: CallRules, sides: Sides, media: LegMedia, out: list[Event]) -> None:
-        super().__init__(rules, sides, media, out)
+    def __init__(
+        self, rules: CallRules, sides: Sides, media: LegMedia, out: list[Event], missed: Missed | None = None
+    ) -> None:
+        super().__init__(rules, sides, media, out, missed)
         self.suspects: Counter[str] = Counter()  # who may be the vc, where nobody said
         self._routes: dict[tuple[str, str], Route] = {}
 

@@ -15,6 +15,7 @@ from agent.calls.signalling_cy import Signalling
 from agent.errors import Reason, WireError
 from agent.media.leg_media_cy import LegMedia
 from agent.model.events import Event, MessageSeen, Unseen
+from agent.model.handover import Handover
 from agent.model.sides import Sides
 from agent.model.unseen import Cause, Sight
 from agent.transport.copies_cy import Copies
@@ -94,14 +95,24 @@ class Intake:
         self._inner = Decoder(rules.tunnels)  # of what was put together
         self._peers: dict[str, None] = {}  # far addresses that the vc sent SIP or TCP data to
 
-    def follow(self, before: Intake, same_clock: bool) -> None:
-        """Take over what is half assembled; where the clock was set, what was stamped by it stays behind."""
-        self._fragments, self._tcp, self._sctp = before._fragments, before._tcp, before._sctp
-        self._peers = before._peers
-        if same_clock:
-            self._copies = before._copies
-            before.budget.rate = self.budget.rate  # what may be parsed is the new configuration's to say
-            self.budget = before.budget
+    def give(self, handover: Handover) -> None:
+        """What is half assembled, and what was met within the last 20 ms."""
+        live = handover.live
+        if live is not None:
+            live.transport = self._fragments, self._tcp, self._sctp, self._peers
+            live.copies = self._copies
+            live.budget = self.budget
+
+    def take_over(self, handover: Handover) -> None:
+        """Where the clock was set, what was stamped by it stays behind."""
+        live = handover.live
+        if live is None:
+            return
+        self._fragments, self._tcp, self._sctp, self._peers = live.transport
+        if not handover.shift_ns:
+            self._copies = live.copies
+            live.budget.rate = self.budget.rate  # what may be parsed is the new configuration's to say
+            self.budget = live.budget
 
     def tables(self) -> dict[str, int]:
         """Sizes of the tables that the wire fills."""

@@ -9,7 +9,6 @@ found by packet type, on any port (RFC 5761), and belongs to the leg whose socke
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
 
 from agent.errors import Reason, WireError
 from agent.media.far_end_loss import charge, take_block
@@ -21,10 +20,11 @@ from agent.media.streams_cy import Observer, QualityRules, Streams
 from agent.model import endpoint_view
 from agent.model.call_cy import Call, Leg, Passage, Stream
 from agent.model.events import Event, FarEnd, MediaHeard, RoundTrip
-from agent.model.far_end_cy import FarEndLoss
+from agent.model.handover import Handover
 from agent.model.sides import Sides, Socket
 from agent.model.stream_minute_cy import StreamMinute, taken_reports
 from agent.model.units import MINUTE_NS
+from agent.wire import sdp
 from agent.wire.rtp import rtcp, rtcp_xr
 from agent.wire.rtp.rtcp import ReportBlock
 from agent.wire.sdp.session_cy import MediaDescription, Session
@@ -110,34 +110,51 @@ class LegMedia:
                     if in_use.isdisjoint(media.sockets):
                         self.offers.withdraw(leg, media)
 
-    def restore(self, leg: Leg, session: Session, passage: Passage) -> None:
-        """An SDP that passed on `leg` before a restart."""
-        self.offers.describe(leg, session, passage)
-        self._replaced(leg, session, passage)
+    def give(self, handover: Handover) -> None:
+        """What the far end said of each stream; live: reports under way, early RTCP, orphans."""
+        streams = [stream for stream in self.streams if stream.measured_here is False]
+        handover.away = [(stream.id, stream.first, stream.away) for stream in streams]
+        live = handover.live
+        if live is not None:
+            live.reports = self._sender_reports, self._reference_times
+            live.early = self._early, self._early_at
+            live.orphans = [stream for stream in self.streams if stream.measured_here is None]
 
-    def count_on(self, legs: Iterable[Leg]) -> None:
-        """Legs of before a restart, over or not: RTCP that was counted waits for its minute's close."""
-        self._reporting |= {leg: None for leg in legs if leg.reports}
-
-    def attach(self, told: Iterable[tuple[int, bool, FarEndLoss]]) -> None:
-        """Take over the streams of a restored loop: (id, seen from its first packet, the far end's view)."""
-        for stream_id in self._loop.live_streams():
+    def take(self, handover: Handover, loop: Loop | RtpWorkers) -> None:
+        """Go on with the streams of `loop` and the calls of `handover`, which their table has already."""
+        self._loop = loop
+        self.streams.go_on_with(loop)
+        for call, _ in handover.calls:
+            for leg in call.legs:
+                self._describe_again(leg)
+                if leg.reports:  # over or not: RTCP that was counted waits for its minute's close
+                    self._reporting[leg] = None
+        for stream_id in loop.live_streams():
             self.streams.fresh(stream_id)
-        for stream_id, first, away in told:
+        for stream_id, first, away in handover.away:
             stream = self.streams.get(self._loop.renumber(stream_id))
             if stream is not None:
                 stream.first, stream.away = first, away
                 if away.minutes:
                     self.streams.told(stream)
+        live = handover.live
+        if live is not None:
+            self._sender_reports, self._reference_times = live.reports
+            self._sender_reports.shift(handover.shift_ns)
+            self._reference_times.shift(handover.shift_ns)
+            if not handover.shift_ns:
+                self._early, self._early_at = live.early
+                self.streams.know_orphans(live.orphans)
 
-    def follow(self, before: LegMedia, shift_ns: int) -> None:
-        """Take over from the engine before what no checkpoint holds: reports under way, early media."""
-        self._sender_reports, self._reference_times = before._sender_reports, before._reference_times
-        self._sender_reports.shift(shift_ns)
-        self._reference_times.shift(shift_ns)
-        if not shift_ns:
-            self._early, self._early_at = before._early, before._early_at
-            self.streams.follow(before.streams)
+    def _describe_again(self, leg: Leg) -> None:
+        """The SDP that passed on `leg` before claims its sockets again."""
+        for passage, body in leg.sdp.items():
+            try:
+                session = sdp.parse(body)
+            except WireError:
+                continue
+            self.offers.describe(leg, session, passage)
+            self._replaced(leg, session, passage)
 
     def release(self, leg: Leg) -> None:
         """The leg is over and its last reports are in."""

@@ -118,10 +118,14 @@ class Streams:
             self._attach(stream, found[0], found[1])
         return stream
 
-    def follow(self, before: Streams) -> None:
+    def go_on_with(self, loop: Loop | RtpWorkers) -> None:
+        """Only before any stream."""
+        self._loop = loop
+
+    def know_orphans(self, orphans: Iterable[Stream]) -> None:
         """Take over what was known of streams that no SDP explained in the engine before."""
-        for old in before:
-            stream = self.get(old.id) if old.measured_here is None else None
+        for old in orphans:
+            stream = self.get(old.id)
             if stream is not None and stream.measured_here is None:
                 stream.clean, stream.attached, stream.heard = old.clean, old.attached, old.heard
 

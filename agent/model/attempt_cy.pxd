@@ -6,7 +6,7 @@ cdef class Attempt:
     cdef public long long started_ns, cseq
     cdef public str state
     cdef public object outcome, status
-    cdef public bint counted, late_answer, answer_unseen, interrupted, refused, cancelled
+    cdef public bint counted, late_answer, answer_unseen, refused, cancelled
     cdef public tuple deadline
     cdef public dict _branches
     cdef public object _global
@@ -21,5 +21,5 @@ cdef class Attempt:
     cdef object _provisional(self, long long status, long long now_ns)
     cdef object _answered(self, long long status)
     cpdef bint unseen(self) except -1
-    cpdef object due(self, long long now_ns)
+    cpdef object due(self, long long now_ns, bint watched=*)
     cpdef object give_up(self)

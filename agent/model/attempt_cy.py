@@ -58,7 +58,7 @@ MAX_BRANCHES = 32  # branches are the sender's to invent
 
 FIELDS = (
     "started_ns", "cseq", "state", "outcome", "status", "counted", "late_answer", "answer_unseen",
-    "interrupted", "refused", "cancelled", "deadline", "_branches", "_global",
+    "refused", "cancelled", "deadline", "_branches", "_global",
 )  # fmt: skip
 """An `Attempt`'s fields, in the order in which a checkpoint has them."""
 
@@ -76,7 +76,6 @@ class Attempt:
         self.counted = False  # the outcome is published: nothing re-opens it
         self.late_answer = False
         self.answer_unseen = False
-        self.interrupted = False  # while it was open nobody captured: silence proves nothing any more
         self.refused = False  # the last final was the vc's own refusal (Throttles)
         self.cancelled = False  # a CANCEL was the last word of the caller
         self.deadline: tuple[int, int] | None = (started_ns, TIMER_B_NS)
@@ -179,11 +178,11 @@ class Attempt:
         self.state, self.deadline, self.answer_unseen = "closed", None, True
         return True
 
-    def due(self, now_ns: cython.longlong) -> Outcome | None:
-        """What the passing of time decides."""
+    def due(self, now_ns: cython.longlong, watched: cython.bint = True) -> Outcome | None:
+        """What the passing of time decides; nothing where the wait was not `watched` throughout."""
         if self.deadline is None or now_ns < sum(self.deadline):
             return None
-        if self.interrupted:
+        if not watched:
             self.state, self.deadline = "closed", None
             return None
         if self.state == "waiting":

@@ -71,4 +71,4 @@ cdef class Call:
     cdef Leg find_lead(self)
     cpdef bint check_over(self, long long now_ns) except -1
     cdef bint _has_left(self, str way) except -1
-    cdef object check_silence(self, long long now_ns, long long call_timeout_ns, long long hold_timeout_ns)
+    cdef object check_silence(self, long long now_ns, long long call_timeout_ns, long long hold_timeout_ns, object missed)

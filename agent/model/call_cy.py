@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from agent.model.attempt_cy import Attempt, Outcome
 from agent.model.far_end_cy import FarEndLoss
+from agent.model.missed import Missed
 from agent.model.sides import Connector, Side, Socket
 from agent.wire.rtp.payload_types import STATIC_TYPES
 
@@ -423,9 +424,16 @@ class Call:
         return was_up
 
     def check_silence(
-        self, now_ns: cython.longlong, call_timeout_ns: cython.longlong, hold_timeout_ns: cython.longlong
+        self,
+        now_ns: cython.longlong,
+        call_timeout_ns: cython.longlong,
+        hold_timeout_ns: cython.longlong,
+        missed: Missed,
     ) -> None:
-        """End by session timer or silence, or re-open where traffic came back. Call at a minute's end."""
+        """End by session timer or silence, or re-open where traffic came back. Call at a minute's end.
+
+        Time that was `missed` is no silence, and a session that it touches may have been refreshed.
+        """
         if self.end_reason == "bye" or self.answer_ns is None:
             return
         heard_ns: cython.longlong = max(self.last_sip_ns(), self.last_rtp_ns)
@@ -439,9 +447,16 @@ class Call:
             its_ns = leg.session_ns
             if its_ns is not None and leg.is_up() and (timer_ns is None or its_ns < timer_ns):
                 timer_ns = its_ns
-        if timer_ns is not None and timer_ns <= now_ns and self.last_rtp_ns <= timer_ns:
+        if (
+            timer_ns is not None
+            and timer_ns <= now_ns
+            and self.last_rtp_ns <= timer_ns
+            and not missed.touches(self.last_sip_ns(), timer_ns)
+        ):
             self.end_ns, self.end_reason = timer_ns, "timer"
             return
         silence_ns: cython.longlong = hold_timeout_ns if self.is_held() else call_timeout_ns
+        if now_ns - heard_ns >= silence_ns:
+            silence_ns += missed.within_ns(heard_ns, now_ns)
         if now_ns - heard_ns >= silence_ns:
             self.end_ns, self.end_reason = heard_ns + silence_ns, "silence"

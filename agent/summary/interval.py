@@ -33,6 +33,7 @@ from agent.model.events import (
     Throttled,
     Unseen,
 )
+from agent.model.handover import Handover
 from agent.model.sides import UNASSIGNED, Connector, Sides
 from agent.model.stream_minute_cy import StreamMinute
 from agent.summary.call_minute_cy import CallMinute, Calls, of_call, share_out
@@ -159,12 +160,13 @@ class Intervals:
                 rows.append(self._sip_row(seen, owner))
         return rows
 
-    def state(self) -> tuple[int, dict[int, OpenMinute], list[MessageSeen]]:
-        """The open minutes, for a checkpoint: what `restore` takes."""
-        return self._oldest_ns, dict(self._minutes), self._waiting + self._messages
+    def give(self, handover: Handover) -> None:
+        """The open minutes, and the SIP messages that wait for their connector."""
+        handover.intervals = self._oldest_ns, dict(self._minutes), self._waiting + self._messages
 
-    def restore(self, state: tuple[int, dict[int, OpenMinute], list[MessageSeen]]) -> None:
-        oldest_ns, minutes, self._messages = state
+    def take(self, handover: Handover) -> None:
+        """Go on with what `give` wrote down. Only before any event."""
+        oldest_ns, minutes, self._messages = handover.intervals
         self._minutes = defaultdict(OpenMinute, minutes)
         self._go_on(oldest_ns)
 

@@ -34,10 +34,8 @@ def reloaded(pipeline: Pipeline, kept: Kept, shift_ns: int, config: Config) -> P
     """As the daemon does it."""
     side = sidecar(NAME)
     pass_on(pipeline.engine.suspend(), pipeline.intervals, kept)
-    fresh = build(config, vc=side["vc"], customers=side["customer_networks"], key=b"key", before=pipeline)
-    image = checkpoint.packed(checkpoint.save(pipeline.engine, pipeline.intervals))
-    checkpoint.restore(image, fresh.engine, fresh.intervals, shift_ns=shift_ns)
-    fresh.engine.follow(pipeline.engine, shift_ns)
+    fresh = build(config, vc=side["vc"], customers=side["customer_networks"], key=b"key")
+    checkpoint.move(pipeline, fresh, shift_ns)
     return fresh
 
 

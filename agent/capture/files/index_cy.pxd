@@ -32,6 +32,8 @@ cdef enum:
     _SECTION_TYPE = 0x0A0D0D0A
     _INTERFACE_BITS = 0xFFFF
     _TYPE_BITS = 0xFF0000
+    _NO_STAMP = -1
+    _BEFORE_1970 = -2
 
 # `inline` makes Cython warn, and the walk three times as fast: a memoryview is 200 bytes to pass by value.
 # `count` > 0 bytes of the chunk: the first and the last are bounds-checked, once for all.

@@ -43,6 +43,7 @@ if not cython.compiled:  # index_cy.pxd has these, typed: a module's own names a
     _INTERFACE_BITS, _TYPE_BITS, TIME_LIMIT, SECONDS_LIMIT = uncompiled.constants(
         __name__, "_INTERFACE_BITS _TYPE_BITS TIME_LIMIT SECONDS_LIMIT"
     )
+    _NO_STAMP, _BEFORE_1970 = uncompiled.constants(__name__, "_NO_STAMP _BEFORE_1970")
 
     Octets = memoryview
     Row = memoryview
@@ -270,7 +271,7 @@ def walk_pcapng(
                 captured = wire
             if interfaces[entry + 4] and interfaces[entry + 4] < captured:
                 captured = interfaces[entry + 4]
-            stamp = newest  # a simple packet block has no time: that of the frame before it
+            stamp = _NO_STAMP  # a simple packet block has no time: `agent.capture.stamps` finds one
         else:
             captured = _u32(data, position + 20, big)
             wire = _u32(data, position + 24, big)
@@ -292,6 +293,8 @@ def walk_pcapng(
                 fault = BAD_TIME
                 break
             stamp += interfaces[entry + 3]
+            if stamp < 0:  # before 1970, which no clock says
+                stamp = _BEFORE_1970
             if kind == 2:
                 dropped = _u16(data, position + 10, big)
                 if dropped == 0xFFFF:  # "not known", which says nothing about a loss either
@@ -321,12 +324,15 @@ def walk_pcapng(
             losses[lost + 1] = stamp
             losses[lost + 2] = dropped
             lost += 3
-        interfaces[entry + 5] = stamp
-        interfaces[entry + 6] += 1
-        if stamp < newest:
+        if stamp == _NO_STAMP:
             registers[4] = 1
         else:
-            newest = stamp
+            interfaces[entry + 5] = stamp
+            interfaces[entry + 6] += 1
+            if stamp < newest:
+                registers[4] = 1
+            else:
+                newest = stamp
         index[row] = start
         index[row + 1] = captured
         index[row + 2] = wire if wire > captured else captured

@@ -15,6 +15,7 @@ from agent.capture.files.inflate import Damaged, Gzip, Octets, foreign, open_oct
 from agent.capture.files.link_types import READERS, unwrapped
 from agent.capture.files.pcapng import SECTION, Blocks, Fault
 from agent.capture.order_cy import sort_rows
+from agent.capture.stamps import NO_STAMP, StampCheck, fill_in
 from agent.errors import CaptureError
 from agent.wire import frame
 
@@ -105,6 +106,8 @@ class PcapFile:
         self._losses: array[int] = array("q", bytes(_LOSSES * walk.LOSS_STRIDE * 8))
         self._registers: array[int] = array("q", bytes(walk.REGISTERS * 8))
         self._classic = (False, False, False, 0)
+        self._last_ns: int | None = None  # of the last record, in file order
+        self._check = StampCheck()
 
     @property
     def taken(self) -> int:
@@ -247,8 +250,16 @@ class PcapFile:
     def _batch(self) -> tuple[frame.Batch, int]:
         registers = self._registers
         index = self._index[: registers[walk.ROWS] * frame.STRIDE]
+        if registers[walk.DISORDER] and NO_STAMP in index[frame.STAMP :: frame.STRIDE]:
+            fill_in(index, self._last_ns)
+        if index:
+            self._last_ns = index[frame.STAMP - frame.STRIDE]
         if registers[walk.DISORDER]:
             sort_rows(index)
+        kept = self._check.keep(index)
+        strays = (len(index) - len(kept)) // frame.STRIDE
+        index = kept
+        registers[walk.NEWEST] = self._check.newest_ns or 0
         links = self._blocks.links.values() if self._blocks else (self._classic[3] >> 32,)
         if any(link in READERS for link in links):
             index = unwrapped(self._buffer, index)
@@ -265,7 +276,7 @@ class PcapFile:
             self._blocks.losses = []
         self.frames += registers[walk.ROWS]
         self.bytes = registers[walk.BYTES]
-        return frame.Batch(self._buffer, index, losses), registers[walk.NEWEST]
+        return frame.Batch(self._buffer, index, losses, strays), registers[walk.NEWEST]
 
     def _ended(self) -> None:
         """Judge what is left over at the end."""
