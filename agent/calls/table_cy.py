@@ -44,7 +44,7 @@ class CallTable:
         self._timers: Timers = Timers()
         self._connectors = ConnectorResolver(sides, self.counters)
         self._joiner = Joiner(rules.join_window_ns, rules.correlation_headers, rules.call_id_suffixes)
-        self._counting = Counting(rules, sides, self._timers, out, self.counters, self._decided)
+        self._counting = Counting(rules, sides, self._timers, self._joiner, out, self.counters, self._decided)
         self._exchanges = Exchanges()
 
     # -- time
@@ -74,9 +74,13 @@ class CallTable:
         attempt = leg.attempt
         outcome = attempt.due(now_ns) if attempt is not None else None
         if outcome:
+            if leg.final_ns is None:
+                leg.final_ns = now_ns  # hunting goes on from here
             self._counting.close(leg, outcome, now_ns)
             return
         self._counting.watch(leg)
+        if leg.has_been_up() and not leg.is_up():
+            self._release_leg(leg)
         if (
             attempt is not None
             and attempt.interrupted
@@ -112,7 +116,6 @@ class CallTable:
 
     def _check_over(self, call: Call, now_ns: cython.longlong) -> None:
         if call.check_over(now_ns):
-            self._counting.ended(call, now_ns)
             self._sort(call)
             self._over(call, now_ns)
 
@@ -125,17 +128,21 @@ class CallTable:
         leg: Leg
         call.released = True
         for leg in call.legs:
-            self._media.release(leg)
-            leg.sdp.clear()
+            self._release_leg(leg)
         self._report(call, now_ns)
         self._timers.set(call, now_ns, RETRANSMITTED_NS)
+
+    def _release_leg(self, leg: Leg) -> None:
+        self._media.release(leg)
+        leg.sdp.clear()
 
     def _report(self, call: Call, now_ns: cython.longlong) -> None:
         if not call.reported:
             call.reported = True
-            if call.end_reason in ("timer", "silence"):
+            if call.end_reason is not None:
                 self._counting.ended(call, now_ns)
-            self._out.append(CallOver(now_ns, call))
+            if not call.legs[0].recording:
+                self._out.append(CallOver(now_ns, call))
 
     def _forget(self, call: Call) -> None:
         leg: Leg
@@ -189,9 +196,9 @@ class CallTable:
                 for account in call.accounts:
                     if account.answered:
                         answered = True
-                        if account.direction is not None:
+                        if account.direction is not None and call.is_kept_by(account.legs):
                             up.append(account)
-                unknown += not answered
+                unknown += not (answered or call.legs[0].recording)
             elif call.end_ns is not None and end_ns - call.end_ns > hold_timeout_ns:
                 self._forget(call)  # long enough that nothing re-opens it
         self._out.append(CallsUp(minute_ns, up, unknown))
@@ -240,6 +247,8 @@ class CallTable:
                 self._joiner.restore(leg, its)
                 if open_:
                     self._connectors.add(leg)
+                if leg.has_been_up():
+                    self._counting.had_call(leg)
             due += [
                 (*when, what)
                 for what, when in zip(_waiting(call), deadlines, strict=True)

@@ -348,6 +348,8 @@ class Intervals:
                 values[metric.name] = None
             elif metric.kind == "gauge":
                 values[metric.name] = gauges.get((connector, metric.name), 0) if complete else None
+            elif metric.name == "Throttles" and figures.get("throttles_unknown"):
+                values[metric.name] = None  # nobody knows whose refusal it was
             elif metric.name in media_values:
                 values[metric.name] = media_values[metric.name]
             elif metric.kind == "samples":

@@ -24,6 +24,8 @@ cdef enum:
     PAYLOAD_DTLS = 6
     PAYLOAD_SHORT = 7
 
+    METHOD_MAX = 64
+    START_LINE_MAX = 4096
     MAX_LAYERS = 16
 
 cdef extern from *:
@@ -75,6 +77,8 @@ cdef class Decoder:
     cdef int vxlan(self) except -100 nogil
     cdef int tunnel(self) except -100 nogil
     cdef int classify(self) except -100 nogil
+    cdef bint is_start_line(self, long long at, long long end) except -1 nogil
+    cdef bint is_version(self, long long at, long long end) except -1 nogil
     cdef int glance(self, long long at, long long end) except -1 nogil
     cdef int be16(self, unsigned long long at) except -1 nogil
     cdef unsigned long long be32(self, unsigned long long at) except? 0 nogil
