@@ -3,8 +3,8 @@
 
 First that fits: `X-VoiceConnector-ID` naming a configured connector, from the vc or from that connector's own
 networks; a Request-URI, To, From or Contact host that is one of its domains (a tenant's trunk of a hosted PBX
-is named in Contact alone); the customer peer's address; the other legs of the call. A leg still undecided when the
-minute of its INVITE closes goes to the connector marked `default`, else to `unassigned`, for good.
+is named in Contact alone); the customer peer's address; the other legs of the call. A leg still undecided
+when the minute of its INVITE closes goes to the connector marked `default`, else to `unassigned`, for good.
 """
 
 from __future__ import annotations

@@ -218,10 +218,11 @@ class Signalling(CallTable):
         """The leg whose challenged or redirected INVITE its sender repeats with another From tag."""
         leg: Leg
         for leg in self._legs.get(message.call_id, ()):
-            if leg.attempt is not None and leg.attempt.state == "waiting" and leg.way == route.by_caller:
-                if leg.peer == route.peer and leg.from_user == message.from_user:
-                    leg.from_tag, leg.retagged = message.from_tag, True
-                    return leg
+            if leg.attempt is None or leg.attempt.state != "waiting" or leg.way != route.by_caller:
+                continue
+            if leg.peer == route.peer and leg.from_user == message.from_user:
+                leg.from_tag, leg.retagged = message.from_tag, True
+                return leg
         return None
 
     def _record(self, leg: Leg, now_ns: cython.longlong) -> Leg:
@@ -262,7 +263,7 @@ class Signalling(CallTable):
         return leg
 
     def _replaced(self, message: Message) -> Leg | None:
-        """The leg whose dialog an INVITE takes over (RFC 3891 3): a confirmed one, or one that still rings."""
+        """The leg whose dialog an INVITE takes over (RFC 3891 3): confirmed, or one that still rings."""
         replaces = message.replaces
         if replaces is None:
             return None

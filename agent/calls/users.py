@@ -1,8 +1,8 @@
 """Users of two legs compared: names as they are, numbers by their digits.
 
-Visual separators are no part of a number (RFC 3966 5.1.1). Where both say their country (`+`, `00`, `011`) all
-digits must agree; else the last seven to nine, because a B2BUA adds and takes away trunk zeros, country codes
-and the 9 for an outside line.
+Visual separators are no part of a number (RFC 3966 5.1.1). Where both say their country (`+`, `00`, `011`)
+all digits must agree; else the last seven to nine, because a B2BUA adds and takes away trunk zeros, country
+codes and the 9 for an outside line.
 """
 
 from __future__ import annotations

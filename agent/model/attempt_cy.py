@@ -27,8 +27,8 @@ which the outcome becomes known:
                not counted yet                      open       -
     closed     2xx after anything but answered      closed     - (flag late_answer)
 
-RFC 3261 9.2 wants 487 after CANCEL; many answer 404, 480, 486 or 603 instead, and it is the caller all the same
-who gave up.
+RFC 3261 9.2 wants 487 after CANCEL. Many answer 404, 480, 486 or 603 instead, and the caller gave up all the
+same.
 
 A forking proxy sends the same INVITE (same CSeq) on several branches, side by side or one after the other:
 an attempt leaves `open` only when no branch is without a final response. A 6xx is final for all of them (RFC

@@ -32,6 +32,11 @@ class Identity(Struct, frozen=True):
             call.who = self._found(call)
         return call.who
 
+    def user(self, user: str) -> str:
+        """A user as records show it."""
+        plain = without_separators(user)
+        return plain if self.masking is None else self.masking.user(plain)
+
     def _found(self, call: Call) -> Who:
         lead = call.lead
         caller, callee = without_separators(lead.from_user), without_separators(lead.to_user)
@@ -52,8 +57,12 @@ class Identity(Struct, frozen=True):
 
 
 def users_of(call: Call) -> list[str]:
-    """Both users of all its legs."""
-    return [user for leg in (call.lead, *call.legs) for user in (leg.from_user, leg.to_user)]
+    """Both users of all its legs, and those beside them."""
+    return [
+        user
+        for leg in (call.lead, *call.legs)
+        for user in (leg.from_user, leg.to_user, *leg.asserted, *leg.diverted)
+    ]
 
 
 def _endpoint(key: bytes, who: str) -> str:

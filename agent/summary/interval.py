@@ -411,6 +411,7 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, A
         "direction": direction,
         "from_sip_user": from_user,
         "to_sip_user": to_user,
+        "diverted_from": identity.user(lead.diverted[0]) if lead.diverted else None,
         "invite_ns": lead.invite_ns if lead.whole else None,
         "answer_ns": call.answer_ns if lead.whole else None,
         "end_ns": call.end_ns,
