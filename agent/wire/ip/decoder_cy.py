@@ -437,7 +437,7 @@ class Decoder:
         if self.is_version(at, end):
             return True
         start: cython.longlong = at
-        while at < end and at - start <= METHOD_MAX and 33 <= self.view[at] <= 126:
+        while at < end and at - start < METHOD_MAX and 33 <= self.view[at] <= 126:
             at += 1
         if at == start or at >= end or self.view[at] != 32:
             return False
