@@ -21,6 +21,7 @@ cdef class CallTable:
     cdef object _check_over(self, Call call, long long now_ns)
     cdef object _leave_undecided(self, Call call, long long now_ns)
     cdef object _over(self, Call call, long long now_ns)
+    cdef object _release_leg(self, Leg leg)
     cdef object _release(self, Call call, long long now_ns)
     cdef object _report(self, Call call, long long now_ns)
     cdef object _forget(self, Call call)

@@ -50,7 +50,7 @@ class CallTable:
         self._timers: Timers = Timers()
         self._connectors = ConnectorResolver(sides, self.counters)
         self._joiner = Joiner(rules.join_window_ns, rules.correlation_headers, rules.call_id_suffixes)
-        self._counting = Counting(rules, sides, self._timers, out, self.counters, self._decided)
+        self._counting = Counting(rules, sides, self._timers, self._joiner, out, self.counters, self._decided)
         self._exchanges = Exchanges()
 
     # -- time
@@ -82,11 +82,15 @@ class CallTable:
     def _waited(self, leg: Leg, now_ns: cython.longlong) -> None:
         attempt = leg.attempt
         if attempt is None or attempt.deadline is None:
+            if leg.has_been_up() and not leg.is_up():
+                self._release_leg(leg)
             return
         since_ns, after_ns = attempt.deadline
         watched = not self._missed.touches(since_ns, since_ns + after_ns)
         outcome = attempt.due(now_ns, watched)
         if outcome:
+            if leg.final_ns is None:
+                leg.final_ns = now_ns  # hunting goes on from here
             self._counting.close(leg, outcome, now_ns)
             return
         self._counting.watch(leg)
@@ -126,7 +130,6 @@ class CallTable:
 
     def _check_over(self, call: Call, now_ns: cython.longlong) -> None:
         if call.check_over(now_ns):
-            self._counting.ended(call, now_ns)
             self._sort(call)
             self._over(call, now_ns)
 
@@ -139,17 +142,21 @@ class CallTable:
         leg: Leg
         call.released = True
         for leg in call.legs:
-            self._media.release(leg)
-            leg.sdp.clear()
+            self._release_leg(leg)
         self._report(call, now_ns)
         self._timers.set(call, now_ns, RETRANSMITTED_NS)
+
+    def _release_leg(self, leg: Leg) -> None:
+        self._media.release(leg)
+        leg.sdp.clear()
 
     def _report(self, call: Call, now_ns: cython.longlong) -> None:
         if not call.reported:
             call.reported = True
-            if call.end_reason in ("timer", "silence"):
+            if call.end_reason is not None:
                 self._counting.ended(call, now_ns)
-            self._out.append(CallOver(now_ns, call))
+            if not call.legs[0].recording:
+                self._out.append(CallOver(now_ns, call))
 
     def _forget(self, call: Call) -> None:
         leg: Leg
@@ -203,9 +210,9 @@ class CallTable:
                 for account in call.accounts:
                     if account.answered:
                         answered = True
-                        if account.direction is not None:
+                        if account.direction is not None and call.is_kept_by(account.legs):
                             up.append(account)
-                unknown += not answered
+                unknown += not (answered or call.legs[0].recording)
             elif call.end_ns is not None and end_ns - call.end_ns > hold_timeout_ns:
                 self._forget(call)  # long enough that nothing re-opens it
         self._out.append(CallsUp(minute_ns, up, unknown))
@@ -249,6 +256,7 @@ class CallTable:
 
     def take_over(self, handover: Handover) -> None:
         """Take up calls as `give` left them. Only before any message."""
+        leg: Leg
         due: list[tuple[int, int, Due]] = []
         for call, (deadlines, keys, undecided) in handover.calls:
             for leg, its, open_ in zip(call.legs, keys, undecided, strict=True):
@@ -256,6 +264,8 @@ class CallTable:
                 self._joiner.restore(leg, its)
                 if open_:
                     self._connectors.add(leg)
+                if leg.has_been_up():
+                    self._counting.had_call(leg)
             due += [
                 (*when, what)
                 for what, when in zip(_waiting(call), deadlines, strict=True)

@@ -144,7 +144,7 @@ class CallSettings(_Section):
     ] = ("Session-ID", "X-Call-ID", "X-CID", "P-Charging-Vector")
     call_id_suffixes: Annotated[
         tuple[str, ...], Meta(description="Suffixes that a B2BUA adds to the other leg's Call-ID.")
-    ] = ("_b2b-1",)
+    ] = ("_b2b-1", "_pbx-1")
     not_failures: Annotated[
         tuple[Annotated[int, Meta(ge=300, le=699)], ...],
         Meta(description="Final statuses that are no CallFailures (RFC 6076 SEER: 480, 486, 600, 603)."),

@@ -350,6 +350,8 @@ class Intervals:
                 values[metric.name] = None
             elif metric.kind == "gauge":
                 values[metric.name] = gauges.get((connector, metric.name), 0) if complete else None
+            elif metric.name == "Throttles" and figures.get("throttles_unknown"):
+                values[metric.name] = None  # nobody knows whose refusal it was
             elif metric.name in media_values:
                 values[metric.name] = media_values[metric.name]
             elif metric.kind == "samples":
@@ -411,6 +413,7 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, A
         "direction": direction,
         "from_sip_user": from_user,
         "to_sip_user": to_user,
+        "diverted_from": identity.user(lead.diverted[0]) if lead.diverted else None,
         "invite_ns": lead.invite_ns if lead.whole else None,
         "answer_ns": call.answer_ns if lead.whole else None,
         "end_ns": call.end_ns,

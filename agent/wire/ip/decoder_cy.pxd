@@ -25,6 +25,8 @@ cdef enum:
     PAYLOAD_DTLS = 6
     PAYLOAD_SHORT = 7
 
+    METHOD_MAX = 64  # characters of the method in what looks like SIP
+    START_LINE_MAX = 4096  # octets in which a start line is looked for
     MAX_LAYERS = 16  # tags, labels and extension headers of one frame
     MAX_DEPTH = 4  # tunnels in tunnels
 
@@ -117,6 +119,8 @@ cdef class Decoder:
     cdef int again(self) except -1 nogil
     cdef int resume(self, Packet packet, long long length) except -100
     cdef int classify(self) except -100 nogil
+    cdef bint is_start_line(self, long long at, long long end) except -1 nogil
+    cdef bint is_version(self, long long at, long long end) except -1 nogil
     cdef int glance(self, long long at, long long end) except -1 nogil
     cdef int be16(self, unsigned long long at) except -1 nogil
     cdef unsigned long long be32(self, unsigned long long at) except? 0 nogil

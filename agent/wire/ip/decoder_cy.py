@@ -36,6 +36,7 @@ if not cython.compiled:  # decoder_cy.pxd holds them for the compiler
     PAYLOAD_STUN, PAYLOAD_ZRTP, PAYLOAD_DTLS, PAYLOAD_SHORT = uncompiled.constants(
         __name__, "PAYLOAD_STUN PAYLOAD_ZRTP PAYLOAD_DTLS PAYLOAD_SHORT"
     )
+    METHOD_MAX, START_LINE_MAX = uncompiled.constants(__name__, "METHOD_MAX START_LINE_MAX")
     MAX_LAYERS, MAX_DEPTH, RULE, V4_MAPPED = uncompiled.constants(
         __name__, "MAX_LAYERS MAX_DEPTH RULE V4_MAPPED"
     )
@@ -676,29 +677,31 @@ class Decoder:
         while left > 4 and (self.view[at] == 13 or self.view[at] == 10):  # RFC 3261 7.5: leading CRLF
             at += 1
             left -= 1
-        if left < 4:
-            return PAYLOAD_OTHER
-        word: cython.longlong = self.be32(at)
-        if (
-            word == 0x5349502F  # SIP/
-            or word == 0x494E5649  # INVI(TE)
-            or word == 0x41434B20  # ACK
-            or word == 0x42594520  # BYE
-            or word == 0x4F505449  # OPTI(ONS)
-            or word == 0x52454749  # REGI(STER)
-            or word == 0x43414E43  # CANC(EL)
-            or word == 0x50524143  # PRAC(K)
-            or word == 0x55504441  # UPDA(TE)
-            or word == 0x494E464F  # INFO
-            or word == 0x53554253  # SUBS(CRIBE)
-            or word == 0x4E4F5449  # NOTI(FY)
-            or word == 0x5055424C  # PUBL(ISH)
-            or word == 0x52454645  # REFE(R)
-            or word == 0x4D455353  # MESS(AGE)
-            or word == 0x48455033  # HEP3, which carries SIP
-        ):
+        if left >= 4 and self.be32(at) == 0x48455033:  # HEP3, which carries SIP
             return PAYLOAD_SIP
-        return PAYLOAD_OTHER
+        return PAYLOAD_SIP if self.is_start_line(at, at + min(left, START_LINE_MAX)) else PAYLOAD_OTHER
+
+    def is_start_line(self, at: cython.longlong, end: cython.longlong) -> cython.bint:
+        """Whether a SIP start line begins at `at`: a version, or a method, a blank and a version after it.
+
+        RFC 3261 7.1, 25.1: any token is a method, and the version is in any case.
+        """
+        if self.is_version(at, end):
+            return True
+        start: cython.longlong = at
+        while at < end and at - start < METHOD_MAX and 33 <= self.view[at] <= 126:
+            at += 1
+        if at == start or at >= end or self.view[at] != 32:
+            return False
+        while at < end and self.view[at] != 10:
+            if self.view[at] == 32 and self.is_version(at + 1, end):
+                return True
+            at += 1
+        return False
+
+    def is_version(self, at: cython.longlong, end: cython.longlong) -> cython.bint:
+        """Whether `SIP/` in any case is at `at`."""
+        return end - at >= 4 and self.be32(at) | 0x20202000 == 0x7369702F
 
     def glance(self, at: cython.longlong, end: cython.longlong) -> cython.int:
         """A stream's key into `near_*`, were there an RTP packet at `at` behind the headers of the frame just

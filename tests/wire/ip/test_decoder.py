@@ -295,11 +295,17 @@ class TestPayload:
             (b"\r\n\r\n", "PAYLOAD_OTHER"),
             (b"", "PAYLOAD_OTHER"),
             (b"SIPS/2.0", "PAYLOAD_OTHER"),
+            (b"sip/2.0 200 OK", "PAYLOAD_SIP"),
+            (b"Sip/2.0 200", "PAYLOAD_SIP"),
+            (b"INVITE sip:a@b sip/2.0\r\n", "PAYLOAD_SIP"),
+            (b"NOTIFY * HTTP/1.1\r\nX: SIP/2.0", "PAYLOAD_OTHER"),
+            (b"GET /SIP/2.0 HTTP/1.1\r\n", "PAYLOAD_OTHER"),
+            (b"A" * 65 + b" sip:a@b SIP/2.0", "PAYLOAD_OTHER"),
             *[
                 (method + b" sip:a@b SIP/2.0", "PAYLOAD_SIP")
                 for method in (
                     b"INVITE,ACK,BYE,CANCEL,OPTIONS,REGISTER,PRACK,SUBSCRIBE,NOTIFY,PUBLISH,INFO,REFER,MESSAGE,"
-                    b"UPDATE"
+                    b"UPDATE,KDMQ,SERVICE,X-PING,foo.bar,VOICE!"
                 ).split(b",")
             ],
         ],
