@@ -107,7 +107,7 @@ def test_packets_count_on_the_leg_of_the_far_socket_where_the_vc_named_none() ->
 
 
 def test_early_rtcp_of_a_flood_is_bounded() -> None:
-    from agent.media.leg_media_cy import MAX_EARLY
+    from agent.media.rtcp_cy import MAX_EARLY
 
     scene = Scene()
     for number in range(MAX_EARLY + 100):
