@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from agent.calls.signalling_cy import CallRules
 from agent.capture.source import Source
-from agent.config.settings import Config
+from agent.config.settings import Config, Quality
 from agent.engine.engine import Engine, Rules
 from agent.errors import ConfigError
 from agent.media.rtp.workers import Lock
-from agent.media.streams_cy import QualityRules
+from agent.media.stream_score_cy import CodecFigures, QualityRules
 from agent.model.events import Event
 from agent.model.sides import Connector, Sides
 from agent.model.stream_minute_cy import StreamMinute
@@ -100,6 +100,20 @@ def build(
     return Pipeline(sides, engine, intervals)
 
 
+def _quality(quality: Quality) -> QualityRules:
+    depth = f"{quality.jitter_buffer_ms:g} ms"
+    if quality.jitter_buffer == "adaptive":
+        depth = f"to {quality.jitter_buffer_max_ms:g} ms"
+    codecs = {name.upper(): CodecFigures(own.ie, own.bpl) for name, own in quality.codecs.items()}
+    return QualityRules(
+        quality.jitter_buffer_ms,
+        quality.default_rtt_ms,
+        quality.plc,
+        f"{quality.jitter_buffer} {depth}",
+        codecs,
+    )
+
+
 def rules(config: Config, *, live: bool = False) -> Rules:
     """Configuration in the engine's units: nanoseconds."""
     calls = config.calls
@@ -119,9 +133,7 @@ def rules(config: Config, *, live: bool = False) -> Rules:
             throttle_patterns=calls.throttle_patterns,
             max_calls=max_calls,
         ),
-        quality=QualityRules(
-            config.quality.jitter_buffer_ms, config.quality.default_rtt_ms, config.quality.plc
-        ),
+        quality=_quality(config.quality),
         observer=config.vc.observer,
         lateness_ns=ns(config.capture.lateness),
         single_span=config.capture.single_span,
