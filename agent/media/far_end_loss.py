@@ -112,6 +112,9 @@ def take_block(
     gap = ours.expected - ours.received
     if was_used or not first or ours.epoch or ours.unknown or block.cumulative_lost > ours.expected:
         return None
+    lost = block.cumulative_lost
+    if counted_as(lost, lost, block.fraction_lost, ours.expected) is Count.NEITHER:
+        away.fraction_is_false = True
     # Baseline 0: the first difference is floored, for the receiver may have begun after the first packet.
     return Span(max(0, block.cumulative_lost - gap), ours.expected)
 
@@ -164,7 +167,7 @@ def _span(away: FarEndLoss, base: Baseline, now: Baseline, fraction: int, stamp_
         away.falls += 1
         if away.falls >= MAX_FALLS:
             refuse(away, stamp_ns)
-    if counts is Count.NEITHER and increase > 0:
+    if counts is Count.NEITHER:
         away.fraction_is_false = True
     if away.refused or increase > advance or increase < -advance:
         return None  # more lost, or more received twice, than there was

@@ -105,9 +105,9 @@ def counted_as(increase: int, cumulative: int, fraction: int, expected: int) -> 
     off_interval = abs(_fraction(cumulative, expected) - fraction)
     if off_interval == 0 and off_total >= 2 and fraction > 0:
         return Count.INTERVAL
-    if off_total == 0 and off_interval >= 2:
+    if off_total == 0 and off_interval >= 2 and increase >= 0:
         return Count.TOTAL
-    return Count.NEITHER if min(off_total, off_interval) >= 2 else Count.UNDECIDED
+    return Count.NEITHER if increase > 0 and min(off_total, off_interval) >= 2 else Count.UNDECIDED
 
 
 def _fraction(lost: int, expected: int) -> int:
