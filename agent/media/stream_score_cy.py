@@ -29,8 +29,8 @@ MAX_SCORES = 65_536  # keys hold what the wire says, so somebody may invent them
 
 RED = "red"
 REPAIR_STREAMS = frozenset({"rtx", "flexfec", "flexfec-03"})  # always of an SSRC of their own
-REPAIR = REPAIR_STREAMS | {"ulpfec", "parityfec"}
-REPAIR_LETTERS = "rRfFuUpP"  # one comparison for the many that are none
+REPAIR = REPAIR_STREAMS | {"ulpfec", "parityfec", "1d-interleaved-parityfec"}
+REPAIR_LETTERS = "rRfFuUpP1"  # one comparison for the many that are none
 UNSCORED = REPAIR | {"telephone-event", "tone", "cn"}
 NAMES_NO_CODEC = UNSCORED | {RED}
 
@@ -62,8 +62,9 @@ class QualityRules(Struct, frozen=True):
 
 def is_repair(stream: Stream, its: StreamMinute) -> bool:
     """Whether a stream carries nothing but repairs of another: RTX (RFC 4588), FEC of its own SSRC."""
-    if not its.by_type:
-        return its.codec.lower() in REPAIR_STREAMS
+    if not its.by_type:  # jitter is measured of speech alone
+        name = its.codec.lower()
+        return name in REPAIR_STREAMS or (name in REPAIR and not its.jitter_count)
     return all(stream.codec_name(payload_type).lower() in REPAIR for payload_type, _ in its.by_type)
 
 
@@ -176,6 +177,7 @@ class Measure:
         the packet before it, so that of each run of losses one is left out.
         """
         scores: list[tuple[Score, int]] = []
+        speech = most = 0  # the type with most packets, and how many
         found: Score
         packets: cython.longlong
         weight: cython.longlong = 0
@@ -198,8 +200,12 @@ class Measure:
                 continue
             found = self.score(stream, name, rate, ticks, share, bursts)
             scores.append((found, count))
+            if count > most:
+                speech, most = payload_type, count
         if not scores:
             return None
+        if its.codec.lower() in UNSCORED:  # the newest type is no codec
+            its.codec = stream.codec_name(speech)
         if len(scores) == 1:
             return scores[0][0]
         for found, packets in scores:
