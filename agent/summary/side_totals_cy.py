@@ -191,10 +191,10 @@ class SideFigures:
             totals.add(its.away.direction, self.away)
         if self.rtt_us is not None:
             totals.sample(its.rtt_metric, self.rtt_us)
-        figures: DirectionFigures
-        for figures in (self.to_vc, self.away):
-            if figures.scored:
-                totals.sample(its.mos_metric, figures.mos_sum / figures.scored)
+        if self.to_vc.scored:
+            totals.sample(its.mos_metric, self.to_vc.mos_sum / self.to_vc.scored)
+        if self.away.scored:
+            totals.sample(its.mos_metric, self.away.mos_sum / self.away.scored)
 
     def put(self, row: Row) -> None:
         """Fill in what the side had; a blank record has the rest."""
@@ -223,13 +223,13 @@ class SideFigures:
 
     def put_directions(self, row: Row) -> None:
         """The MOS of each direction that is known."""
-        its: DirectionNames
-        figures: DirectionFigures
-        known: dict[str, float] = row["mos_directions"] or {}
-        for its, figures in ((self.names.to_vc, self.to_vc), (self.names.away, self.away)):
-            if figures.scored:
-                known[its.direction] = thousandths(figures.mos_sum / figures.scored)
-        row["mos_directions"] = known
+        known: dict[str, float] | None = row["mos_directions"]
+        if known is None:
+            known = row["mos_directions"] = {}
+        if self.to_vc.scored:
+            known[self.names.to_vc.direction] = thousandths(self.to_vc.mos_sum / self.to_vc.scored)
+        if self.away.scored:
+            known[self.names.away.direction] = thousandths(self.away.mos_sum / self.away.scored)
 
 
 def is_relayed(all_legs: Legs, legs: Legs) -> cython.bint:
