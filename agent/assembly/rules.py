@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from agent.calls.counting_cy import CallRules
-from agent.config.settings import Capture, Config
+from agent.config.settings import Capture, Config, Quality
 from agent.engine.engine import Rules
 from agent.errors import ConfigError
-from agent.media.stream_score_cy import QualityRules
+from agent.media.stream_score_cy import CodecFigures, QualityRules
 from agent.wire.ip.encapsulations import Tunnel
 
 # Without a frame or a word of the clock for so long nobody can say that capture ran. A file of one quiet
@@ -39,9 +39,7 @@ def rules(config: Config, *, live: bool = False) -> Rules:
             throttle_patterns=calls.throttle_patterns,
             max_calls=max_calls,
         ),
-        quality=QualityRules(
-            config.quality.jitter_buffer_ms, config.quality.default_rtt_ms, config.quality.plc
-        ),
+        quality=_quality(config.quality),
         observer=config.vc.observer,
         lateness_ns=ns(config.capture.lateness),
         single_span=config.capture.single_span,
@@ -54,6 +52,20 @@ def rules(config: Config, *, live: bool = False) -> Rules:
         sip_ports=tuple(config.capture.sip_ports),
         hep_ports=tuple(config.capture.hep_ports) if live else None,
         idle_ns=LIVE_IDLE_NS if live else FILE_IDLE_NS,
+    )
+
+
+def _quality(quality: Quality) -> QualityRules:
+    depth = f"{quality.jitter_buffer_ms:g} ms"
+    if quality.jitter_buffer == "adaptive":
+        depth = f"to {quality.jitter_buffer_max_ms:g} ms"
+    codecs = {name.upper(): CodecFigures(own.ie, own.bpl) for name, own in quality.codecs.items()}
+    return QualityRules(
+        quality.jitter_buffer_ms,
+        quality.default_rtt_ms,
+        quality.plc,
+        f"{quality.jitter_buffer} {depth}",
+        codecs,
     )
 
 

@@ -95,7 +95,7 @@ class Signalling(CallTable):
             self.counters["messages_elsewhere"] += 1
             return
         if route.passage == "towards" and message.method in quality_reports.TELLING:
-            quality_reports.take(message, leg, self._legs, route.peer, route.place, self._media, now_ns)
+            quality_reports.take(message, leg, self._legs, route.peer, self._media, now_ns)
         connector = None
         if leg is None:
             connector = self._connectors.connector(

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 Positive = Annotated[float, Meta(gt=0)]
+Impairment = Annotated[float, Meta(ge=0, le=95)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -163,6 +164,13 @@ class MediaSettings(_Section):
     ] = 5.0
 
 
+class CodecSettings(_Section):
+    """Impairment figures of one codec (ITU-T G.113), in place of the built-in ones."""
+
+    ie: Annotated[Impairment | None, Meta(description="Ie; unset: the built-in figure.")] = None
+    bpl: Annotated[Positive | None, Meta(description="Bpl; unset: the built-in figure.")] = None
+
+
 class Quality(_Section):
     """The E-model (ITU-T G.107)."""
 
@@ -179,6 +187,12 @@ class Quality(_Section):
         float, Meta(ge=0, description="RTT for MOS where none is known (the record says assumed), ms.")
     ] = 100.0
     plc: Annotated[bool, Meta(description="Receivers conceal lost packets.")] = True
+    codecs: Annotated[
+        dict[str, CodecSettings],
+        Meta(
+            description="Figures by encoding name, as `codecs.opus = {bpl = 19.5}`. Empty: the built-in ones."
+        ),
+    ] = {}
 
 
 class CloudWatch(_Section):

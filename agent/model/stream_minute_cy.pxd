@@ -8,7 +8,7 @@ cdef class StreamMinute:
     cdef public long long stamp_ns, ssrc, payload_type, clock_rate, step, first_ns, last_ns
     cdef public Leg leg
     cdef public object to_vc
-    cdef public tuple src, dst
+    cdef public tuple src, dst, by_type
     cdef public str codec
     cdef public long long packets, bytes
     cdef public object lost

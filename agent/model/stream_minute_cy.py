@@ -26,7 +26,7 @@ FIELDS = (
     *COUNTERS,
     "id", "stamp_ns", "leg", "to_vc", "src", "dst", "ssrc", "payload_type", "clock_rate", "step", "assumed",
     "codec", "first_ns", "last_ns", "lost", "jitter_us", "lost_source", "jitter_source", "score", "weight",
-    "burst_ratio", "audio", "packet_ms", "named",
+    "burst_ratio", "audio", "packet_ms", "named", "by_type",
 )  # fmt: skip
 """A `StreamMinute`'s fields, in the order in which a checkpoint has them."""
 REPORTS_FIELDS = ("stamp_ns", "leg", "packets_towards", "bytes_towards", "packets_away", "bytes_away")
@@ -50,6 +50,7 @@ class StreamMinute:
         self.dst: Socket = ("", 0)
         self.ssrc = 0
         self.payload_type = 0  # the newest that is neither event nor comfort noise
+        self.by_type: tuple[tuple[int, int], ...] = ()  # (payload type, packets), where they are several
         self.clock_rate = 0  # Hz; 0: not known yet
         self.step = 0  # ticks of the timestamp from packet to packet, as a rule; 0: not known yet
         self.codec = ""

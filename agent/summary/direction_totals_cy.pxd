@@ -17,7 +17,8 @@ cdef class DirectionFigures:
     cdef public str codec
     cdef public long long codec_packets
     cdef public double packet_ms
-    cdef public bint assumed, unnamed
+    cdef public bint assumed, unnamed, codec_assumed
+    cdef public str buffer
 
     cpdef object lost(self)
     cpdef object add(self, StreamMinute stream)

@@ -23,6 +23,7 @@ from agent.model.events import (
     Concluded,
     Event,
     FarEnd,
+    FarEndFlag,
     Measured,
     MediaHeard,
     MessageSeen,
@@ -42,7 +43,6 @@ from agent.summary.direction_totals_cy import MediaTotals
 from agent.summary.identity import Identity, users_of
 from agent.summary.media_record_cy import records
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value
-from agent.summary.samples_cy import sampled
 from agent.summary.sip_log import SipLog
 from agent.wire.sip import redacted
 
@@ -111,6 +111,7 @@ class Intervals:
             MediaHeard: self._media,
             RoundTrip: self._round_trip,
             FarEnd: self._far_end,
+            FarEndFlag: self._far_end_flag,
             CallsUp: self._up,
             CallOver: self._over,
             MinuteClosed: self._close,
@@ -243,6 +244,9 @@ class Intervals:
     def _far_end(self, event: FarEnd) -> None:
         self._call(event.stamp_ns, event.leg).far_ends.append(event)
 
+    def _far_end_flag(self, event: FarEndFlag) -> None:
+        self._call(event.stamp_ns, event.leg).flag(event)
+
     def _call(self, stamp_ns: int, leg: Leg) -> CallMinute:
         return self._minute(stamp_ns).of_call(leg.call)
 
@@ -355,7 +359,7 @@ class Intervals:
             elif metric.name in media_values:
                 values[metric.name] = media_values[metric.name]
             elif metric.kind == "samples":
-                values[metric.name] = sampled(samples[metric.name])
+                values[metric.name] = samples[metric.name]
             else:
                 values[metric.name] = counts[metric.name]
         return ConnectorMinute(connector.id, connector.region, values, media.coverage, figures)

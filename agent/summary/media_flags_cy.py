@@ -10,6 +10,9 @@ codec_asymmetry     A side's two directions used different codecs for speech (50
 ptime_asymmetry     ... or different packet times.
 assumed_clock_rate  No SDP gave a stream's clock rate: it was inferred, so its jitter is an estimate.
 capture_loss        The capture itself missed frames in gaps of a stream: `*_packets_unknown` counts them.
+rtcp_implausible    A side's far end claims what cannot be true of its delays, of our stamps that it
+                    returns or of its losses. The figures that rest on the claim are null.
+far_end_deaf        A side's far end reports twice or more that nothing new reached it, while packets leave.
 late_answer         The call was answered after its failure had been counted (given by tracking).
 """
 

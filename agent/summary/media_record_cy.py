@@ -12,6 +12,9 @@ Extras, None where unknown (`<dir>`: cust2vc, vc2cust, rem2vc, vc2rem; `<side>`:
     <dir>_burst_density, _gap_density  losses and discards in bursts / packets in bursts; same for gaps
     <dir>_bursts                       bursts that ended in this minute (RFC 3611 4.7.2, Gmin 16)
     vc2<side>_relayed                  the SBC passes on what it gets, so the far end's jitter is the path's
+    jitter_buffer                      the modelled one behind the MOS: "fixed 60 ms", "adaptive 20-200 ms"
+    mos_directions                     MOS of each direction that is known
+    mos_codec_assumed_btwn_..          whether Ie or Bpl of a codec is our assumption (quality/codecs.py)
     r_btwn_.., mos_wb_btwn_..          the rating behind the MOS; MOS on the wideband scale (G.107.1)
     mos_worst_btwn_.., r_worst_btwn_.. the worse of a side's two directions
     rtt_end_to_end_<side>              microseconds, as an endpoint measured it over a relayed stream
@@ -44,7 +47,9 @@ _TOTALS = {its.direction: its.total for its in _DIRECTIONS}
 
 def _blank() -> Row:
     """A record in which nothing happened: every field, in order."""
-    row: Row = dict.fromkeys((*MEDIA_FIELDS, "call_ids", "flags", "vc_lost"))
+    row: Row = dict.fromkeys(
+        (*MEDIA_FIELDS, "call_ids", "flags", "vc_lost", "jitter_buffer", "mos_directions")
+    )
     for its in _DIRECTIONS:
         row |= dict.fromkeys(its.extras())
         for name in (its.packets, its.bytes, its.rtcp_packets, its.rtcp_bytes, its.lost):
@@ -134,6 +139,8 @@ class CallView:
             flag_side(flags, call, customer.legs, customer.to_vc, customer.away, start_ns, until_ns)
         if remote.legs:
             flag_side(flags, call, remote.legs, remote.to_vc, remote.away, start_ns, until_ns)
+        flags.update(customer.flags)
+        flags.update(remote.flags)
         lost: dict[str, int | None] = self.owner.ledger.lost
         customer.count(lost)
         remote.count(lost)

@@ -79,7 +79,9 @@ def test_move_anywhere_every_count_and_every_round_trip_is_there(shift_ns: int) 
     for cut in PLACES:
         counts, samples = totals(cut, shift_ns)
         assert counts == WHOLE[0], cut
-        assert all(samples[name] >= count for name, count in WHOLE[1].items()), cut
+        # A stream's first packet has no jitter: where the part ends right behind it, it is no sample.
+        least = {name: count - name.endswith("Jitter") for name, count in WHOLE[1].items()}
+        assert all(samples[name] >= count for name, count in least.items()), cut
 
 
 def test_reload_with_another_jitter_buffer_takes_the_streams_by_a_snapshot() -> None:

@@ -340,3 +340,9 @@ class Losses(Table):
             if cell & CELL_UNKNOWN and not cell & CELL_COUNT:
                 unknown -= 1
         return row.epoch, top - back - row.base + 1, received, unknown
+
+    def newest(self, stream: int) -> tuple[int, int, int, int, int]:
+        """The stream as seen here up to its newest number: that number's low 16 bits, then as `counted`."""
+        row: StreamRow = self.known(stream)
+        top: cython.longlong = row.top
+        return top & 0xFFFF, row.epoch, top - row.base + 1, row.received, row.unknown

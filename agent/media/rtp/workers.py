@@ -104,6 +104,11 @@ class RtpWorkers:
         with self._turn(stream):
             return loop.counted(row, sequence)
 
+    def newest(self, stream: int) -> tuple[int, int, int, int, int]:
+        loop, row = self._at(stream)
+        with self._turn(stream):
+            return loop.newest(row)
+
     def rebase(self, stream: int) -> None:
         loop, row = self._at(stream)
         with self._turn(stream):
