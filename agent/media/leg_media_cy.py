@@ -52,7 +52,7 @@ class LegMedia:
         quality: QualityRules,
         observer: Observer = "vc",
     ) -> None:
-        self.offers = MediaSockets(sides)
+        self.offers = MediaSockets(sides, loop.named)
         self.streams = Streams(loop, self.offers, quality, observer)
         self.rejects: Counter[Reason] = Counter()
         self.missed_ns = 0  # when the capture last missed frames
