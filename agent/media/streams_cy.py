@@ -144,11 +144,15 @@ class Streams:
             return False
         for other in (stream, *self._found.at(stream.src)):
             leg = other.leg
-            if other.dst != stream.dst or not other.attached or (leg is not None and leg.call is claim.leg.call):
+            if (
+                other.dst != stream.dst
+                or not other.attached
+                or (leg is not None and leg.call is claim.leg.call)
+            ):
                 continue
-            if (leg is None or not leg.up) and claim.leg.invite_ns > other.first_ns:
-                if self._loop.newest_ns - self._loop.last_ns(other.id) < PAUSE_NS:
-                    return True
+            is_over = (leg is None or not leg.up) and claim.leg.invite_ns > other.first_ns
+            if is_over and self._loop.newest_ns - self._loop.last_ns(other.id) < PAUSE_NS:
+                return True
         return False
 
     def follow(self, before: Streams) -> None:

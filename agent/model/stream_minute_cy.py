@@ -85,7 +85,9 @@ class StreamMinute:
         self.bursts = 0
         self.ssrc_gap = 0  # numbers that another SSRC of the same sockets stood in for: no loss
         self.timebase_changes = 0
-        self.clock_rate_mismatch = False  # `clock_rate` is the wire's: the declared one was off by 1.5 or more
+        self.clock_rate_mismatch = (
+            False  # `clock_rate` is the wire's: the declared one was off by 1.5 or more
+        )
         # (payload type, packets), 255 for further types; empty: all packets are of `payload_type`.
         self.by_type: tuple[tuple[int, int], ...] = ()
 

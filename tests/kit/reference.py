@@ -171,11 +171,18 @@ class Model:
     def probe(self, packet: Heard) -> None:
         """A stream is one of two numbers in sequence, or on a socket that an SDP names."""
         sequence = self.sequence
-        near = {number & 0xFFFF for number in sequence.got if number > sequence.top - WINDOW} if sequence else set()
+        near = (
+            {number & 0xFFFF for number in sequence.got if number > sequence.top - WINDOW}
+            if sequence
+            else set()
+        )
         if self.named or {(packet.seq - 1) & 0xFFFF, (packet.seq + 1) & 0xFFFF} & near:
             self.accepted = True
             self.accepted_ns = packet.stamp_ns
-        elif sequence and min((packet.seq - sequence.top) & 0xFFFF, (sequence.top - packet.seq) & 0xFFFF) >= WINDOW:
+        elif (
+            sequence
+            and min((packet.seq - sequence.top) & 0xFFFF, (sequence.top - packet.seq) & 0xFFFF) >= WINDOW
+        ):
             self.sequence = None
             self.verdicts.clear()
             self.samples.clear()

@@ -414,9 +414,7 @@ class Loop(Losses):
         if 4 * (seq + 1) <= self.decoder.payload_length:
             return 0
         if not (
-            self.named.declares(
-                self.decoder.dst_hi, self.decoder.dst_lo, self.decoder.dst_port, second & 127
-            )
+            self.named.declares(self.decoder.dst_hi, self.decoder.dst_lo, self.decoder.dst_port, second & 127)
             or self.named.declares(
                 self.decoder.src_hi, self.decoder.src_lo, self.decoder.src_port, second & 127
             )
@@ -466,7 +464,7 @@ class Loop(Losses):
         return self.probe(row, stamp_ns, seq, ts, second)
 
     def is_stream(self, row: StreamRow, seq: cython.longlong) -> cython.int:
-        """A candidate becomes a stream by its second number in sequence, or because an SDP names its socket."""
+        """A candidate becomes a stream by a second number in sequence, or where an SDP names its socket."""
         if row.stray != FIRST and (self.has(row, seq - 1) or self.has(row, seq + 1)):
             return 1
         return self.named.admits(self.decoder.dst_hi, self.decoder.dst_lo, self.decoder.dst_port) or (
@@ -711,7 +709,10 @@ class Loop(Losses):
             usual: cython.double = row.step
             if usual == 0.0:  # as if packets were of 20 ms
                 usual = rate / 50.0
-            if off_us > FEW_PACKETS * 1e9 * usual * row.scale or off_us < -FEW_PACKETS * 1e9 * usual * row.scale:
+            if (
+                off_us > FEW_PACKETS * 1e9 * usual * row.scale
+                or off_us < -FEW_PACKETS * 1e9 * usual * row.scale
+            ):
                 self.new_base(row, minute)
                 return 0
             if ticks > 2e9 * usual:  # a talkspurt begins
@@ -888,9 +889,7 @@ class Loop(Losses):
             rest -= minute.type_packets[at]
         self.count_type(minute, payload_type, rest)
 
-    def count_type(
-        self, minute: MinuteRow, payload_type: cython.longlong, packets: cython.longlong
-    ) -> None:
+    def count_type(self, minute: MinuteRow, payload_type: cython.longlong, packets: cython.longlong) -> None:
         at: cython.longlong
         if packets == 0:
             return
@@ -916,7 +915,7 @@ class Loop(Losses):
     def measured_rate(
         self, row: StreamRow, stamp_ns: cython.longlong, ts: cython.longlong
     ) -> cython.longlong:
-        """The usual clock rate that two spans of a second each, one after the other, both show; 0: not yet."""
+        """The usual clock rate that two spans of a second, one after the other, both show; 0: not yet."""
         now: cython.longlong = ((stamp_ns - row.first_ns) >> TICK_SHIFT) & MASK32
         span: cython.longlong = (now - row.anchor_at) & MASK32
         ticks: cython.longlong = (ts - row.anchor_ts) & MASK32

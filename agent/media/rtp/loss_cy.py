@@ -184,9 +184,7 @@ class Losses(Table):
         row.top = top
         return 0
 
-    def was_replaced(
-        self, row: StreamRow, last_ns: cython.longlong, stamp_ns: cython.longlong
-    ) -> cython.int:
+    def was_replaced(self, row: StreamRow, last_ns: cython.longlong, stamp_ns: cython.longlong) -> cython.int:
         """Did another SSRC of the same sockets and kind send in the stream's place since `last_ns`?
 
         Streams that take turns have sent no longer together than the time since the first of them began;

@@ -5,8 +5,8 @@ RFC 3550 A.1 waits for two packets in sequence, because anything may look like R
 says what comes there, so the first packet counts. Only candidates ask, never an accepted stream.
 
 Whoever knows a named socket could fill the stream table with made-up SSRCs, so a socket admits 64 streams
-without probation; further ones are probed as anywhere else. An open-addressing table, whose hash is keyed with
-secret odd numbers; a full one takes no further socket.
+without probation; further ones are probed as anywhere else. It is an open-addressing table, whose hash is
+keyed with secret odd numbers; a full one takes no further socket.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ except ModuleNotFoundError:
 if not cython.compiled:  # named_sockets_cy.pxd holds the same values for the compiler
     from agent.media.rtp.stream_table_cy import MASK32, MASK64
 
-    FIELDS = 4  # of an entry: address, high and low half; port + 1 and admissions left; payload types 64 to 95
+    FIELDS = (
+        4  # of an entry: address, high and low half; port + 1 and admissions left; payload types 64 to 95
+    )
     UNPROBED = 64  # streams that a socket admits without probation
 
 
@@ -109,9 +111,7 @@ class NamedSockets:
         x: cython.ulonglong = (high * self.odd0 + low * self.odd1 + port * self.odd2) & MASK64
         return (x >> 32) & self.mask
 
-    def find(
-        self, high: cython.ulonglong, low: cython.ulonglong, port: cython.ulonglong
-    ) -> cython.int:
+    def find(self, high: cython.ulonglong, low: cython.ulonglong, port: cython.ulonglong) -> cython.int:
         """Where the socket's entry lies, or the free slot where it would."""
         slot: cython.ulonglong = self.slot_of(high, low, port)
         word: cython.ulonglong
@@ -125,9 +125,7 @@ class NamedSockets:
                 return slot * FIELDS
             slot = (slot + 1) & self.mask
 
-    def admits(
-        self, high: cython.ulonglong, low: cython.ulonglong, port: cython.ulonglong
-    ) -> cython.bint:
+    def admits(self, high: cython.ulonglong, low: cython.ulonglong, port: cython.ulonglong) -> cython.bint:
         """Whether a new stream of this socket counts from its first packet; it is one fewer from now on."""
         if self.count == 0:
             return False

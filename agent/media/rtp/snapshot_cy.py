@@ -34,7 +34,14 @@ _HEAD = struct.Struct("<4sHIqq")  # magic, version, rows, minute length, end of 
 _COLUMN = struct.Struct("<qB")
 _MAGIC = b"SBCW"
 _MINUTES = ("even", "odd")
-_LEFT_OUT = {"state", "scale", "settled", "queue", "window", "sibling"}  # follow from others, or are a candidate's
+_LEFT_OUT = {
+    "state",
+    "scale",
+    "settled",
+    "queue",
+    "window",
+    "sibling",
+}  # follow from others, or are a candidate's
 # What is kept as its distance from another field.
 _BEFORE = {"ref_ns": "last_ns", "received": "top"}
 # What another field being 0 makes meaningless is kept as 0.

@@ -67,7 +67,10 @@ class StreamRow(Structure):
         ("since", c_uint8),  # numbers received since the last one lost, no further than Gmin
         ("payload_type", c_uint8),  # the newest that is neither event nor comfort noise
         ("settled", c_uint8),  # `codec` is what the payload map has for `payload_type`
-        ("referenced", c_uint8),  # 1: jitter is reckoned from `ref_ns` and `ref_ts`; 2: it was, until an event
+        (
+            "referenced",
+            c_uint8,
+        ),  # 1: jitter is reckoned from `ref_ns` and `ref_ts`; 2: it was, until an event
         ("votes", c_uint8),  # for `step`
         ("late_run", c_uint8),  # packets in a row too late for the modelled jitter buffer
         # The second line.

@@ -2,8 +2,8 @@
 """RTP streams by key: an open-addressing hash table over rows of one lazily committed mapping.
 
 A stream is (source, source port, destination, destination port, SSRC), never the SSRC alone. All that is
-known of it is one row of 704 bytes (stream_row.py), so that a packet touches few cache lines; the row number is the
-stream's id. A row is found by one bounds check and then read field by field. The mapping has room for
+known of it is one row of 704 bytes (stream_row.py), so that a packet touches few cache lines; the row number
+is the stream's id. A row is found by one bounds check and then read field by field. The mapping has room for
 `max_streams` rows from the start and the kernel commits pages when they are first written, so growing copies
 nothing and an idle table costs nothing.
 

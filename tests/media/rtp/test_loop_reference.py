@@ -181,7 +181,17 @@ def gaps(draw: st.DrawFn) -> list[tuple[int, int]]:
     return [(T0 + start * MS, T0 + (start + 30) * MS) for start in sorted(starts)]
 
 
-EXACT = ("timebase_changes", "packets", "bytes", "gaps", "unknown", "duplicates", "reordered", "discarded", "judged")
+EXACT = (
+    "timebase_changes",
+    "packets",
+    "bytes",
+    "gaps",
+    "unknown",
+    "duplicates",
+    "reordered",
+    "discarded",
+    "judged",
+)
 RUNS = ("loss_runs", "bursts", "burst_packets", "burst_lost", "gap_packets", "gap_lost")
 
 

@@ -1,4 +1,4 @@
-"""Rules for what real equipment does: starts, turns of SSRCs, time bases, clocks, stalls; compiled and not."""
+"""Rules for what real equipment does: starts, turns of SSRCs, time bases, clocks and stalls."""
 
 from __future__ import annotations
 
@@ -188,7 +188,9 @@ class TestTimeBase:
 
 
 class TestClock:
-    @pytest.mark.parametrize(("declared", "wire"), [(8000, 16000), (48000, 16000), (16000, 8000), (8000, 1000)])
+    @pytest.mark.parametrize(
+        ("declared", "wire"), [(8000, 16000), (48000, 16000), (16000, 8000), (8000, 1000)]
+    )
     def test_rate_off_by_half_or_more_is_the_wire_s(self, tap: Tap, declared: int, wire: int) -> None:
         tap.map = tap.loop.payload_map({96: (declared, KIND_AUDIO)})
         for n in range(500):
@@ -254,7 +256,9 @@ def stalled(make: Any, count: int, stall_ms: int, *, adaptive: bool = False) -> 
 @pytest.mark.parametrize("adaptive", [False, True])
 class TestStalls:
     def test_longer_stall_is_never_better(self, make: Any, adaptive: bool) -> None:
-        found = [stalled(make, 5, ms, adaptive=adaptive) for ms in (60, 100, 150, 200, 400, 800, 960, 1400, 2000)]
+        found = [
+            stalled(make, 5, ms, adaptive=adaptive) for ms in (60, 100, 150, 200, 400, 800, 960, 1400, 2000)
+        ]
         assert found == sorted(found)
 
     def test_many_short_stalls_are_no_worse_than_few_long_ones(self, make: Any, adaptive: bool) -> None:
@@ -290,5 +294,3 @@ class TestPayloadMaps:
                 one.send(n * 20, rtp(n, payload_type=96))
         after.stream = before.stream
         assert after.finished() == before.finished()
-
-
