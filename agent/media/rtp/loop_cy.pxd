@@ -95,7 +95,7 @@ cdef class Loop(Losses):
     cdef int is_named_rtp(self) except -1 nogil
     cdef int is_stream(self, StreamRow row, long long seq) except -1 nogil
     cdef int has(self, StreamRow row, long long seq) noexcept nogil
-    cdef int probe(self, StreamRow row, long long stamp_ns, long long seq, long long ts, long long second) except -1 nogil
+    cdef int probe(self, StreamRow row, long long seq, long long second) except -1 nogil
     cdef void forget(self, MinuteRow minute) noexcept nogil
     cdef inline int count(self, StreamRow row, long long stamp_ns, long long seq, long long ts, long long second) except -1 nogil
     cdef inline int slide(self, StreamRow row, MinuteRow minute, unsigned int leaving) noexcept nogil

@@ -454,14 +454,14 @@ class Loop(Losses):
             row.stray = FIRST
             row.payload_type = second & 127
         row = row_of(self, number)
-        if row.state == ACCEPTED:
-            return self.count(row, stamp_ns, seq, ts, second)
-        if self.is_stream(row, seq):
-            row.state = ACCEPTED
-            self.streams += 1
-            self.fresh = number
-            return 1
-        return self.probe(row, stamp_ns, seq, ts, second)
+        if row.state != ACCEPTED:
+            if self.is_stream(row, seq):
+                row.state = ACCEPTED
+                self.streams += 1
+                self.fresh = number
+                return 1
+            self.probe(row, seq, second)
+        return self.count(row, stamp_ns, seq, ts, second)  # its one caller, so that it is inlined
 
     def is_stream(self, row: StreamRow, seq: cython.longlong) -> cython.int:
         """A candidate becomes a stream by a second number in sequence, or where an SDP names its socket."""
@@ -475,14 +475,7 @@ class Loop(Losses):
         """Whether a number of the window was received."""
         return (row.top - seq) & 0xFFFF < WINDOW and row.window[seq & (WINDOW - 1)] & CELL_COUNT > 0
 
-    def probe(
-        self,
-        row: StreamRow,
-        stamp_ns: cython.longlong,
-        seq: cython.longlong,
-        ts: cython.longlong,
-        second: cython.longlong,
-    ) -> cython.int:
+    def probe(self, row: StreamRow, seq: cython.longlong, second: cython.longlong) -> cython.int:
         """A candidate's packet counts as a stream's does; one far from the others begins the count anew."""
         if row.stray != FIRST and (seq - row.top) & 0xFFFF >= WINDOW and (row.top - seq) & 0xFFFF >= WINDOW:
             self.forget(half(row, 0))
@@ -498,7 +491,7 @@ class Loop(Losses):
             row.votes = 0
             row.jitter_us = 0.0
             row.anchored = 0
-        return self.count(row, stamp_ns, seq, ts, second)
+        return 0
 
     def forget(self, minute: MinuteRow) -> None:
         """Of what came before a candidate's first number only the packets are kept."""
