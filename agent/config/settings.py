@@ -176,7 +176,7 @@ class Quality(_Section):
 
     jitter_buffer: Annotated[
         Literal["fixed", "adaptive"], Meta(description="The modelled jitter buffer.")
-    ] = "fixed"
+    ] = "adaptive"
     jitter_buffer_ms: Annotated[Positive, Meta(description="Its depth (adaptive: where it starts), ms.")] = (
         60.0
     )

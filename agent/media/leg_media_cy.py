@@ -38,7 +38,7 @@ class LegMedia:
         quality: QualityRules,
         observer: Observer = "vc",
     ) -> None:
-        self.offers = MediaSockets(sides)
+        self.offers = MediaSockets(sides, loop.named)
         self.streams = Streams(loop, self.offers, quality, observer)
         self.rejects: Counter[Reason] = Counter()
         self.missed_ns = 0  # when the capture last missed frames
@@ -103,6 +103,7 @@ class LegMedia:
     def take(self, handover: Handover, loop: Loop | RtpWorkers) -> None:
         """Go on with the streams of `loop` and the calls of `handover`, which their table has already."""
         self._loop = loop
+        self.offers.tell(loop.named)
         self.streams.go_on_with(loop)
         for call, _ in handover.calls:
             for leg in call.legs:

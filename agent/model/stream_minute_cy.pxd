@@ -8,7 +8,7 @@ cdef class StreamMinute:
     cdef public long long stamp_ns, ssrc, payload_type, clock_rate, step, first_ns, last_ns
     cdef public Leg leg
     cdef public object to_vc
-    cdef public tuple src, dst, by_type
+    cdef public tuple src, dst
     cdef public str codec
     cdef public long long packets, bytes
     cdef public object lost
@@ -18,8 +18,9 @@ cdef class StreamMinute:
     cdef public long long jitter_count
     cdef public object lost_source, jitter_source, score
     cdef public double weight, burst_ratio, packet_ms
-    cdef public bint assumed, audio, named
-    cdef public long long burst_packets, burst_lost, gap_packets, gap_lost, bursts
+    cdef public bint assumed, audio, named, clock_rate_mismatch
+    cdef public tuple by_type
+    cdef public long long burst_packets, burst_lost, gap_packets, gap_lost, bursts, ssrc_gap, timebase_changes
 
 
 

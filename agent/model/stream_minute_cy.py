@@ -19,14 +19,14 @@ Reporting = dict["Leg", None]
 COUNTERS = (
     "packets", "bytes", "judged", "gap_packets", "jitter_sum_us", "jitter_count", "jitter_max_us", "gaps",
     "unknown", "duplicates", "reordered", "discarded", "loss_runs", "burst_packets", "burst_lost", "gap_lost",
-    "bursts",
+    "bursts", "ssrc_gap", "timebase_changes",
 )  # fmt: skip
 """What the loop counts of a `StreamMinute`; two are floats, the rest integers."""
 FIELDS = (
     *COUNTERS,
     "id", "stamp_ns", "leg", "to_vc", "src", "dst", "ssrc", "payload_type", "clock_rate", "step", "assumed",
     "codec", "first_ns", "last_ns", "lost", "jitter_us", "lost_source", "jitter_source", "score", "weight",
-    "burst_ratio", "audio", "packet_ms", "named", "by_type",
+    "burst_ratio", "audio", "packet_ms", "named", "by_type", "clock_rate_mismatch",
 )  # fmt: skip
 """A `StreamMinute`'s fields, in the order in which a checkpoint has them."""
 REPORTS_FIELDS = ("stamp_ns", "leg", "packets_towards", "bytes_towards", "packets_away", "bytes_away")
@@ -50,7 +50,6 @@ class StreamMinute:
         self.dst: Socket = ("", 0)
         self.ssrc = 0
         self.payload_type = 0  # the newest that is neither event nor comfort noise
-        self.by_type: tuple[tuple[int, int], ...] = ()  # (payload type, packets), where they are several
         self.clock_rate = 0  # Hz; 0: not known yet
         self.step = 0  # ticks of the timestamp from packet to packet, as a rule; 0: not known yet
         self.codec = ""
@@ -84,6 +83,13 @@ class StreamMinute:
         self.gap_packets = 0
         self.gap_lost = 0
         self.bursts = 0
+        self.ssrc_gap = 0  # numbers that another SSRC of the same sockets stood in for: no loss
+        self.timebase_changes = 0
+        self.clock_rate_mismatch = (
+            False  # `clock_rate` is the wire's: the declared one was off by 1.5 or more
+        )
+        # (payload type, packets), 255 for further types; empty: all packets are of `payload_type`.
+        self.by_type: tuple[tuple[int, int], ...] = ()
 
     def counted(self) -> bool:
         """Whether the loop counted anything. No other counter is without one of these."""

@@ -26,6 +26,8 @@ class DirectionFigures:
         self.packets = self.bytes = self.rtcp_packets = self.rtcp_bytes = 0
         self.streams = self.known = self.known_lost = self.known_packets = 0
         self.unknown = self.discarded = 0
+        self.ssrc_gap = self.timebase_changes = 0
+        self.clock_rate_mismatch = False
         self.burst_packets = self.burst_lost = self.gap_packets = self.gap_lost = self.bursts = 0
         self.jitters_us: list[tuple[float, float]] = []  # one sample a stream, with its packets
         self.jitter_sum = 0.0
@@ -63,6 +65,9 @@ class DirectionFigures:
             self.streams += 1
         self.unknown += stream.unknown
         self.discarded += stream.discarded
+        self.ssrc_gap += stream.ssrc_gap
+        self.timebase_changes += stream.timebase_changes
+        self.clock_rate_mismatch = self.clock_rate_mismatch or stream.clock_rate_mismatch
         self.burst_packets += stream.burst_packets
         self.burst_lost += stream.burst_lost
         self.gap_packets += stream.gap_packets

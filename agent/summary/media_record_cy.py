@@ -8,6 +8,7 @@ Extras, None where unknown (`<dir>`: cust2vc, vc2cust, rem2vc, vc2rem; `<side>`:
     <field>_source                     rtp: measured here; rtcp, xr: the far end's report; assumed: MOS with
                                        the configured delay, for no round trip was known
     <dir>_packets_lost_total           loss since the call began, as far as it is known
+    <dir>_ssrc_gap, _timebase_changes  numbers that another SSRC stood in for; timestamps that began anew
     <dir>_packets_unknown, _discarded  missed perhaps by the capture; too late for the modelled jitter buffer
     <dir>_burst_density, _gap_density  losses and discards in bursts / packets in bursts; same for gaps
     <dir>_bursts                       bursts that ended in this minute (RFC 3611 4.7.2, Gmin 16)
@@ -54,7 +55,7 @@ def _blank() -> Row:
         row |= dict.fromkeys(its.extras())
         for name in (its.packets, its.bytes, its.rtcp_packets, its.rtcp_bytes, its.lost):
             row[name] = 0
-        for name in (its.total, its.unknown, its.discarded, its.bursts):
+        for name in (its.total, its.unknown, its.discarded, its.bursts, its.ssrc_gap, its.timebase_changes):
             row[name] = 0
     row |= dict.fromkeys((*CUSTOMER.extras(), *REMOTE.extras()))
     # The keys are the very objects that are put later: found without comparing letters.

@@ -8,7 +8,7 @@ from agent.model.call_cy cimport Leg
 cdef class DirectionNames:
     cdef readonly str direction
     cdef readonly str packets, bytes, rtcp_packets, rtcp_bytes, lost, jitter, lost_source, jitter_source
-    cdef readonly str total, unknown, discarded, burst_density, gap_density, bursts
+    cdef readonly str total, unknown, discarded, burst_density, gap_density, bursts, ssrc_gap, timebase_changes
 
 @cython.final
 cdef class SideNames:

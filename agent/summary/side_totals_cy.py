@@ -35,6 +35,7 @@ class DirectionNames:
         self.unknown, self.discarded = f"{direction}_packets_unknown", f"{direction}_packets_discarded"
         self.burst_density, self.gap_density = f"{direction}_burst_density", f"{direction}_gap_density"
         self.bursts = f"{direction}_bursts"
+        self.ssrc_gap, self.timebase_changes = f"{direction}_ssrc_gap", f"{direction}_timebase_changes"
 
     def fields(self) -> tuple[str, ...]:
         """Those of the media log."""
@@ -43,7 +44,7 @@ class DirectionNames:
     def extras(self) -> tuple[str, ...]:
         return (
             self.lost_source, self.jitter_source, self.total, self.unknown, self.discarded,
-            self.burst_density, self.gap_density, self.bursts,
+            self.burst_density, self.gap_density, self.bursts, self.ssrc_gap, self.timebase_changes,
         )  # fmt: skip
 
 
@@ -276,6 +277,8 @@ def put_direction(row: Row, its: DirectionNames, figures: DirectionFigures) -> N
     if figures.gap_packets:
         row[its.gap_density] = density(figures.gap_lost, figures.gap_packets)
     put_count(row, its.bursts, figures.bursts)
+    put_count(row, its.ssrc_gap, figures.ssrc_gap)
+    put_count(row, its.timebase_changes, figures.timebase_changes)
 
 
 def put_count(row: Row, name: str, count: cython.longlong) -> None:
