@@ -84,9 +84,9 @@ class Reading(Struct):
             replay(self.watched, self.pipeline, self.heard.passing_to(keeper))
         except CaptureError as error:
             fault = error
-        hint = self._hint(fault)
-        if hint:
-            print(f"sbcwatch: {hint}", file=sys.stderr)
+        for hint in (self._hint(fault), *self.pipeline.intervals.unseen.lines()):
+            if hint:
+                print(f"sbcwatch: {hint}", file=sys.stderr)
         return fault
 
     def _hint(self, fault: CaptureError | None) -> str:
@@ -242,6 +242,7 @@ def metrics_row(summary: Summary, connector: ConnectorMinute) -> Row:
             for name, value in connector.values.items()
         },
         "coverage": connector.coverage,
+        "unknown_because": connector.unknown_because,
         "part": summary.part,
         "extras": connector.extras | summary.extras,
     }

@@ -116,6 +116,11 @@ def self_metrics(service: Service) -> dict[str, Row]:
             "counter",
             [({"reason": reason}, count) for reason, count in sorted(engine.rejected().items())],
         ),
+        "sbcwatch_agent_unseen": (
+            "Frames missed, or met and not read, and intervals of that, by cause",
+            "counter",
+            [({"what": what}, n) for what, n in service.pipeline.intervals.unseen.counters().items()],
+        ),
         "sbcwatch_agent_events": (
             "What tracking noticed",
             "counter",

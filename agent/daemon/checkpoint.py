@@ -45,7 +45,8 @@ from agent.model.stream_minute_cy import ReportsMinute, StreamMinute
 from agent.quality.emodel import Score
 from agent.summary import call_minute_cy
 from agent.summary.call_minute_cy import CallMinute
-from agent.summary.interval import Intervals, OpenMinute
+from agent.summary.interval import Intervals
+from agent.summary.open_minute import OpenMinute
 from agent.summary.records import MINUTE_NS
 from agent.wire import sdp
 

@@ -237,6 +237,8 @@ class Service:
             if self.writer.has_minutes:
                 self.close_seconds = time.thread_time() - begun
                 self._name_talkers()
+                for line in intervals.unseen.lines():
+                    self._journal.warning("unseen", line)
             if self.writer.has_minutes or now_ns >= self._save_at_ns:
                 self._save(now_ns)
             self.health.passed(overdue_ns=engine.overdue_ns(now_ns))
