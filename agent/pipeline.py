@@ -123,6 +123,7 @@ def rules(config: Config, *, live: bool = False) -> Rules:
             config.quality.jitter_buffer_ms, config.quality.default_rtt_ms, config.quality.plc
         ),
         observer=config.vc.observer,
+        count_unsignalled=config.media.unsignalled == "count",
         lateness_ns=ns(config.capture.lateness),
         single_span=config.capture.single_span,
         adaptive_buffer=config.quality.jitter_buffer == "adaptive",

@@ -97,7 +97,7 @@ class Signalling(CallTable):
     def _route(self, src: str, dst: str) -> Route:
         passage: Passage = "internal"
         seen, peer = True, dst
-        if self._sides.known:
+        if self._sides.has_vc:
             from_vc, to_vc = self._sides.is_vc(src), self._sides.is_vc(dst)
             if from_vc == to_vc:  # between two parts of the vc, or past it: serves joining only
                 seen = False
@@ -164,7 +164,7 @@ class Signalling(CallTable):
         self.counters["joins_ambiguous"] = self._joiner.ambiguous
         self._counting.begin(leg, now_ns)
         self._register(leg)
-        if not self._sides.known:
+        if not self._sides.has_vc:
             self._suspect(leg.call.legs[0].peer, 1)
             if leg.joined:
                 self._suspect(src, 2)

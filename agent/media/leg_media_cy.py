@@ -18,6 +18,7 @@ from agent.media.rtp.loop_cy import Loop
 from agent.media.rtp.workers import RtpWorkers
 from agent.media.sockets_cy import MediaSockets
 from agent.media.streams_cy import Observer, QualityRules, Streams
+from agent.media.unsignalled import Unsignalled
 from agent.model import endpoint_view
 from agent.model.call_cy import Call, Leg, Passage, Stream
 from agent.model.events import Event, FarEnd, MediaHeard, RoundTrip
@@ -51,9 +52,11 @@ class LegMedia:
         *,
         quality: QualityRules,
         observer: Observer = "vc",
+        count_unsignalled: bool = True,
     ) -> None:
         self.offers = MediaSockets(sides)
-        self.streams = Streams(loop, self.offers, quality, observer)
+        self.unsignalled = Unsignalled(sides, count=count_unsignalled)
+        self.streams = Streams(loop, self.offers, quality, observer, self.unsignalled)
         self.rejects: Counter[Reason] = Counter()
         self.missed_ns = 0  # when the capture last missed frames
         self.open_minutes: list[int] = []
@@ -86,6 +89,7 @@ class LegMedia:
             if before is not None:
                 self.streams.rebase(leg.call.legs, now_ns)
         self._cut(self.streams.claimed(sockets, self.open_minutes))
+        self._take_over()
         self.streams.described(leg)
         self._claim_early(sockets)
 
@@ -109,6 +113,16 @@ class LegMedia:
                 for media in medias:
                     if in_use.isdisjoint(media.sockets):
                         self.offers.withdraw(leg, media)
+
+    def _take_over(self) -> None:
+        """RTCP that counted for streams without signalling is their new leg's, as far as minutes are open."""
+        for before, leg in self.streams.taken_over:
+            for minute, (packets, size, packets_away, size_away) in before.reports.items():
+                self._count(leg, True, minute, packets, size)
+                self._count(leg, False, minute, packets_away, size_away)
+            before.reports.clear()
+            self._reporting.pop(before, None)
+        self.streams.taken_over.clear()
 
     def restore(self, leg: Leg, session: Session, passage: Passage) -> None:
         """An SDP that passed on `leg` before a restart."""
@@ -167,7 +181,7 @@ class LegMedia:
 
     def rtcp(self, src: Socket, dst: Socket, payload: bytes, length: int, stamp_ns: int) -> None:
         """An RTCP packet of `length` bytes on the wire, of which `payload` was captured."""
-        found = self.offers.find(src, dst)
+        found = self.offers.find(src, dst) or self.unsignalled.find(src, dst)
         leg: Leg | None = None
         measured_here: bool | None = None
         if found is None:
@@ -328,7 +342,7 @@ class LegMedia:
     def _claim_early(self, sockets: list[Socket]) -> None:
         for socket in sockets:
             for pair in tuple(self._early_at.get(socket, ())):
-                found = self.offers.find(pair[0], pair[1])
+                found = self.offers.find(pair[0], pair[1]) or self.unsignalled.find(pair[0], pair[1])
                 if found is None:
                     continue
                 for minute, (packets, length) in self._forget_early(pair).items():
@@ -337,6 +351,9 @@ class LegMedia:
 
     def harvest(self, minute_ns: int, streams: list[StreamMinute]) -> None:
         """Give out what every stream and leg did in a minute; `streams`: what the loop counted of it."""
+        for pair in tuple(self._early) if len(self.unsignalled) else ():
+            if self.unsignalled.find(pair[0], pair[1]) is not None:
+                self._claim_early([pair[0]])
         reports = taken_reports(self._reporting, minute_ns)
         for pair, minutes in tuple(self._early.items()):
             minutes.pop(minute_ns, None)

@@ -17,6 +17,7 @@ from agent.media.rtp.workers import RtpWorkers
 from agent.media.sockets_cy import Description, MediaSockets, SocketOwner
 from agent.media.stream_index_cy import StreamIndex
 from agent.media.stream_score_cy import Measure, QualityRules
+from agent.media.unsignalled import Unsignalled
 from agent.model.call_cy import Leg, Stream
 from agent.model.sides import Socket
 from agent.model.stream_minute_cy import StreamMinute
@@ -75,9 +76,15 @@ class Streams:
     """Every stream alive. Their number is the loop's cap."""
 
     def __init__(
-        self, loop: Loop | RtpWorkers, offers: MediaSockets, quality: QualityRules, observer: Observer = "vc"
+        self,
+        loop: Loop | RtpWorkers,
+        offers: MediaSockets,
+        quality: QualityRules,
+        observer: Observer = "vc",
+        unsignalled: Unsignalled | None = None,
     ) -> None:
-        """`observer`: whose host captures. At the customer's, what goes towards the vc leaves here."""
+        """`observer`: whose host captures. At the customer's, what goes towards the vc leaves here.
+        `unsignalled`: takes up what no SDP explains."""
         self._observer = observer
         self._loop = loop
         self._sockets = offers
@@ -88,6 +95,8 @@ class Streams:
         self._judged_ns = 0
         self.shedding = False  # the host cannot follow: what no SDP explains is left alone
         self.unexplained = Orphans()
+        self.unsignalled = unsignalled
+        self.taken_over: list[tuple[Leg, Leg]] = []  # (leg without signalling, the one that an SDP gave)
 
     def __len__(self) -> int:
         return len(self._found)
@@ -116,6 +125,9 @@ class Streams:
         self._found.add(stream)
         if found is not None:
             self._attach(stream, found[0], found[1])
+        elif self.unsignalled is not None:
+            for each, owner, to_vc in self.unsignalled.meet(stream, self._loop.payload_type(stream_id)):
+                self._attach(each, owner, to_vc)
         return stream
 
     def follow(self, before: Streams) -> None:
@@ -170,7 +182,12 @@ class Streams:
                 if not found:
                     continue
                 claim, to_vc = found
-                if stream.leg is not None and stream.leg is not claim.leg:
+                before = self.unsignalled.leave(stream) if self.unsignalled is not None else None
+                if before is not None and before is stream.leg:
+                    # Its counts of the open minutes go along.
+                    self.taken_over.append((before, claim.leg))
+                    stream.attached = False
+                elif stream.leg is not None and stream.leg is not claim.leg:
                     done += self.cut(stream, minutes)
                 self._attach(stream, claim, to_vc)
         return done
@@ -214,6 +231,8 @@ class Streams:
         for stream_id in self._loop.expire(before_ns):
             stream = self._found.pop(stream_id)
             if stream is not None:
+                if self.unsignalled is not None:
+                    self.unsignalled.leave(stream)
                 self._detach(stream)
                 self._told.discard(stream)
             else:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agent.model.call_cy import Call
+from agent.model.call_cy import UNSIGNALLED, Call
 
 if TYPE_CHECKING:
     from agent.summary.masking import Masking
 
 
 # A call's Call-IDs, from user and country, to user and country, endpoint id.
-Who = tuple[list[str], str, str | None, str, str | None, str]
+Who = tuple[list[str], str | None, str | None, str | None, str | None, str]
 
 
 class Identity(Struct, frozen=True):
@@ -33,6 +33,8 @@ class Identity(Struct, frozen=True):
 
     def _found(self, call: Call) -> Who:
         lead = call.lead
+        if UNSIGNALLED in call.flags:
+            return [], None, None, None, None, _endpoint(self.key, lead.peer)
         caller, callee = lead.from_user, lead.to_user
         call_ids = [lead.call_id]
         for leg in call.legs:

@@ -33,6 +33,7 @@ from agent.model.events import (
 )
 from agent.model.sides import Connector, Sides
 from agent.model.stream_minute_cy import StreamMinute
+from agent.model.unseen import Cause, Sight
 from agent.summary.call_minute_cy import CallMinute, share_out
 from agent.summary.call_row import call_row
 from agent.summary.connector_minute import MinuteTotals, connector_minute, figures, no_totals, traffic
@@ -180,7 +181,33 @@ class Intervals:
         if self._on_stream is not None:
             for stream in event.streams:
                 self._on_stream(stream)
-        share_out(lambda stamp_ns: self._minute(stamp_ns).calls, event.streams, event.reports)
+        for orphan in share_out(lambda stamp_ns: self._minute(stamp_ns).calls, event.streams, event.reports):
+            if orphan.packets:
+                self._orphan(orphan)
+
+    def _orphan(self, stream: StreamMinute) -> None:
+        """RTP that belongs to nobody: where the vc is at one end, that direction is not wholly known."""
+        from_vc, to_vc = self._sides.is_vc(stream.src[0]), self._sides.is_vc(stream.dst[0])
+        if from_vc == to_vc:
+            return
+        minute = self._minute(stream.stamp_ns)
+        if not stream.named:  # a stranger's, on a socket where somebody whom the vc answers sends
+            minute.intruder_packets += stream.packets
+            return
+        minute.orphan_packets += stream.packets
+        side, connector = self._sides.place((stream.dst if from_vc else stream.src)[0])
+        end = "cust" if side == "customer" else "rem"
+        self._unseen(
+            Unseen(
+                stream.stamp_ns,
+                stream.stamp_ns,
+                Sight.MEDIA,
+                Cause.ORPHAN_MEDIA,
+                stream.packets,
+                connector,
+                f"{end}2vc" if to_vc else f"vc2{end}",
+            )
+        )
 
     def _round_trip(self, event: RoundTrip) -> None:
         self._call(event.stamp_ns, event.leg).rtts.append(event)
@@ -243,6 +270,9 @@ class Intervals:
                 totals.gauges[gauge] = totals.gauges.get(gauge, 0) + 1
         totals.host = _host_traffic(totals)
         extras = {"calls_active_unknown": minute.up.unknown} if minute.up else {}
+        for name in ("orphan_packets", "intruder_packets"):
+            if getattr(minute, name):
+                extras[name] = getattr(minute, name)
         if event.sip_shed:
             extras["sip_shed"] = event.sip_shed  # so much more was on the wire: counts of SIP are too low
         self._closed.append(

@@ -26,6 +26,8 @@ class OpenMinute(Struct):
     over: list[dict[str, Any]] = []
     up: CallsUp | None = None
     marks: Marks = {}
+    orphan_packets: int = 0  # RTP to or from the vc that belongs to nobody
+    intruder_packets: int = 0  # ... of strangers, on sockets where somebody else is answered
 
     def of_call(self, call: Call) -> CallMinute:
         return of_call(self.calls, call)

@@ -78,7 +78,7 @@ def test_port_0_and_udptl_never_claim(ours: str) -> None:
     talk = Conversation()
     call(talk, ours=ours, far=sdp(ALICE, 0))
     talk.rtp(2, THERE, HERE)
-    assert talk.play().total("CustomerToVcRtpPackets") == 0
+    assert talk.play().total("CustomerToVcRtpPackets") is None  # one way, and nobody's: no 0
 
 
 def test_proxy_that_leaves_the_sdp_alone_claims_no_socket_of_an_endpoint() -> None:
