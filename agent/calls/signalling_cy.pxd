@@ -14,7 +14,7 @@ cdef class Route:
 
 @cython.final
 cdef class Signalling(CallTable):
-    cdef readonly object suspects
+    cdef readonly object suspects, ends
     cdef dict _routes
 
     cpdef object take(self, Message message, str src, str dst, long long now_ns)

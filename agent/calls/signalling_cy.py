@@ -57,6 +57,7 @@ class Signalling(CallTable):
     def __init__(self, rules: CallRules, sides: Sides, media: LegMedia, out: list[Event]) -> None:
         super().__init__(rules, sides, media, out)
         self.suspects: Counter[str] = Counter()  # who may be the vc, where nobody said
+        self.ends: Counter[tuple[str, str]] = Counter()  # who called whom, where sides are unknown
         self._routes: dict[tuple[str, str], Route] = {}
 
     # -- messages
@@ -136,6 +137,8 @@ class Signalling(CallTable):
                 elif initial and _is_another(leg, message):
                     break
                 else:
+                    if initial and not self._sides.known:
+                        self._note_ends(leg, route, src)
                     return leg
             if elsewhere is not None:
                 return elsewhere
@@ -164,10 +167,8 @@ class Signalling(CallTable):
         self.counters["joins_ambiguous"] = self._joiner.ambiguous
         self._counting.begin(leg, now_ns)
         self._register(leg)
-        if not self._sides.has_vc:
-            self._suspect(leg.call.legs[0].peer, 1)
-            if leg.joined:
-                self._suspect(src, 2)
+        if not self._sides.known:
+            self._note_ends(leg, route, src)
         return leg
 
     def _resume(self, message: Message, route: Route, now_ns: cython.longlong) -> Leg:
@@ -210,10 +211,16 @@ class Signalling(CallTable):
                     return leg
         return None
 
-    def _suspect(self, address: str, weight: int) -> None:
-        """The SBC is where the first INVITE of a call went to, and where the next one came from."""
-        if address in self.suspects or len(self.suspects) < MAX_SUSPECTS:
-            self.suspects[address] += weight
+    def _note_ends(self, leg: Leg, route: Route, src: str) -> None:
+        """Keep who calls whom. The SBC is where a call's first INVITE went to, and its next one came from."""
+        ends = (src, route.peer) if route.peer != src else (src, self._sides.vc[0])
+        if ends in self.ends or len(self.ends) < MAX_SUSPECTS:
+            self.ends[ends] += 1
+        if not self._sides.has_vc:
+            passed = (leg.call.legs[0].peer, src) if leg.joined else (src,) if src == leg.peer else ()
+            for address in passed:
+                if address in self.suspects or len(self.suspects) < MAX_SUSPECTS:
+                    self.suspects[address] += 1
 
     # -- what a message does to its leg
 

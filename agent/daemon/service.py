@@ -388,6 +388,12 @@ class Service:
         settings, info = self.config, self._journal.info
         where = ", ".join(settings.capture.interfaces) or "all interfaces"
         info("start", f"watching {where}; the vc is {', '.join(self.pipeline.sides.vc)}")
+        if not self.pipeline.sides.known:
+            self._journal.warning(
+                "start",
+                "no customer network, connector network or domain is named: sided metrics are null."
+                " Set [customers] networks",
+            )
         if endpoint is not None:
             info(
                 "start", f"/metrics, /healthz, /readyz on {settings.prometheus.address} port {endpoint.port}"
