@@ -38,8 +38,8 @@ def sides_hint(sides: Sides, passed: Mapping[str, int], edges: Edges) -> str:
     first, *others = likely_networks(peers)[:MAX_NAMED]
     either = f" (it may be {' or '.join(others)})" if others else ""
     return (
-        f"{unknown}{who}Peers seen: {', '.join(_most(peers))}. With {first} as the customer's network{either}:"
-        f" {options} --customer {first}"
+        f"{unknown}{who}Peers seen: {', '.join(_most(peers))}. "
+        f"With {first} as the customer's network{either}: {options} --customer {first}"
     )
 
 

@@ -38,6 +38,7 @@ from agent.summary.call_minute_cy import CallMinute, share_out
 from agent.summary.call_row import call_row
 from agent.summary.connector_minute import MinuteTotals, connector_minute, figures, no_totals, traffic
 from agent.summary.identity import Identity
+from agent.summary.media_elsewhere import FLAG, calls_elsewhere
 from agent.summary.media_record_cy import records
 from agent.summary.open_minute import OpenMinute, connector_of, count, owner_of
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary
@@ -222,9 +223,10 @@ class Intervals:
         self._minute(event.stamp_ns).up = event
 
     def _over(self, event: CallOver) -> None:
-        over = self._minute(event.stamp_ns).over
-        if len(over) < MAX_CALL_ROWS:
-            over.append(call_row(event.call, self._sides.fallback, self._identity))
+        minute = self._minute(event.stamp_ns)
+        if len(minute.over) < MAX_CALL_ROWS:
+            minute.over.append(call_row(event.call, self._sides.fallback, self._identity))
+            minute.ended.append(event.call)
         else:
             self.call_rows_dropped += 1
 
@@ -269,6 +271,7 @@ class Intervals:
                 gauge = account.leg.connector or fallback, account.direction.capitalize() + "CallsActive"
                 totals.gauges[gauge] = totals.gauges.get(gauge, 0) + 1
         totals.host = _host_traffic(totals)
+        self._note_elsewhere(minute, end_ns, any_rtp=any(totals.host.packets.values()))
         extras = {"calls_active_unknown": minute.up.unknown} if minute.up else {}
         for name in ("orphan_packets", "intruder_packets"):
             if getattr(minute, name):
@@ -290,6 +293,21 @@ class Intervals:
                 extras=extras,
             )
         )
+
+    def _note_elsewhere(self, minute: OpenMinute, end_ns: int, *, any_rtp: bool) -> None:
+        """Answered calls whose media does not pass here leave the media of their connectors unknown."""
+        if not self._sides.known:
+            return
+        up = [account.leg.call for account in minute.up.accounts] if minute.up else []
+        known = {call for call in (*up, *minute.ended) if FLAG in call.flags}
+        for call in calls_elsewhere((*up, *minute.ended), self._sides, end_ns, any_rtp=any_rtp):
+            for connector in {leg.connector or self._sides.fallback for leg in call.legs}:
+                event = Unseen(end_ns, end_ns, Sight.MEDIA, Cause.MEDIA_ELSEWHERE, 1, connector)
+                mark(minute.marks, (event.sight.value, event.cause.value, connector, ""), 1, 0)
+            if call not in known:
+                self.unseen.note(event)
+        for row, call in zip(minute.over, minute.ended, strict=True):
+            row["flags"] = sorted(call.flags)
 
     def _skipped(self, event: MinutesSkipped) -> None:
         until = datetime.fromtimestamp(event.until_ns / 1e9, UTC).isoformat()

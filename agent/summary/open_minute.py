@@ -24,6 +24,7 @@ class OpenMinute(Struct):
     delays: dict[tuple[Owner, str], list[float]] = {}
     calls: Calls = {}
     over: list[dict[str, Any]] = []
+    ended: list[Call] = []  # the calls of those rows
     up: CallsUp | None = None
     marks: Marks = {}
     orphan_packets: int = 0  # RTP to or from the vc that belongs to nobody

@@ -29,6 +29,7 @@ NOT_READ = frozenset(
         Cause.PROBATION, Cause.OVERSIZED, Cause.MEDIA_ELSEWHERE,
     }
 )  # fmt: skip
+DOUBT = 1e-9  # the share that calls stand for: they are no packets, but a 0 beside them is unknown
 # (what happened, what to do), after a number or "some".
 ADVICE: dict[Cause, tuple[str, str]] = {
     Cause.SNAP_LENGTH: (
@@ -167,7 +168,9 @@ class View:
             hidden = HIDES[Sight(sight)]
             if needs not in hidden or (direction and direction != of):
                 continue
-            if cause in NOT_READ:
+            if cause == Cause.MEDIA_ELSEWHERE:
+                not_read += DOUBT
+            elif cause in NOT_READ:
                 seen = self._own.of(hidden, of if needs == MEDIA else "")
                 not_read += 1.0 if uncounted else count / (count + seen) if count else 0.0
             else:
@@ -180,7 +183,7 @@ class View:
         if known is None or not self._marks:
             return known
         not_read, not_met = self.shares(MEDIA, direction)
-        return known * (1.0 - not_read) * (1.0 - not_met)
+        return round(known * (1.0 - not_read) * (1.0 - not_met), 6)
 
     def because(self) -> list[dict[str, Any]]:
         """`unknown_because`: cause, the sight lost, media direction where it is one's, frames or None."""
