@@ -117,6 +117,7 @@ class _Image(NamedTuple):
     now_ns: int
     minute_ns: int
     calls: list[bytes]
+    unsignalled: list[tuple[Any, ...]]  # sockets and kind of media of the last of these calls
     moving: list[Any]
     away: list[tuple[Any, ...]]
     loop: bytes
@@ -204,7 +205,10 @@ def _dumps(thing: Any, name_of: Callable[[Any], Any] = lambda thing: None) -> by
 def save(engine: Engine, intervals: Intervals) -> bytes:
     """Everything that `restore` needs. Compress it with `packed` where nobody waits."""
     signalling = engine.signalling
-    calls = signalling.calls()
+    engine.media.claim_unsignalled()  # what is early is not saved
+    pairs = engine.media.unsignalled.rows()
+    signalled = signalling.calls()
+    calls = [*signalled, *(call for *_, call in pairs)]
     encoded, moving = [], []
     names: dict[Any, Any] = {}
     for number, call in enumerate(calls):
@@ -214,7 +218,7 @@ def save(engine: Engine, intervals: Intervals) -> bytes:
         for place, account in enumerate(call.accounts):
             names[account] = ("account", number, place)
         if call.saved is None:
-            call.saved = _dumps((call, signalling.state(call)))
+            call.saved = _dumps((call, signalling.state(call) if number < len(signalled) else None))
         encoded.append(call.saved)
         moving.append(
             (
@@ -232,6 +236,7 @@ def save(engine: Engine, intervals: Intervals) -> bytes:
         engine.now_ns,
         engine.minute_ns,
         encoded,
+        [pair[:-1] for pair in pairs],
         moving,
         [_told(stream) for stream in engine.media.streams if stream.measured_here is False],
         engine.loop.save(),
@@ -305,7 +310,10 @@ def _restore(image: _Image, engine: Engine, intervals: Intervals, shift_ns: int)
     if shift_ns:
         _shift((calls, state), shift_ns)
     engine.begin_at(image.minute_ns, image.now_ns + shift_ns, image.loop, image.missed, shift_ns)
-    engine.signalling.restore([(call, _moved(its, shift_ns)) for call, its in loaded])
+    signalled = len(calls) - len(image.unsignalled)
+    engine.signalling.restore([(call, _moved(its, shift_ns)) for call, its in loaded[:signalled]])
+    for pair, call in zip(image.unsignalled, calls[signalled:], strict=True):
+        engine.media.unsignalled.restore(*pair, call)
     for call in calls:
         for leg in call.legs:
             for passage, body in leg.sdp.items():

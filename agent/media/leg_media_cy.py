@@ -143,6 +143,7 @@ class LegMedia:
                 stream.first, stream.away = first, away
                 if away.minutes:
                     self.streams.told(stream)
+        self.unsignalled.prune()
 
     def follow(self, before: LegMedia, shift_ns: int) -> None:
         """Take over from the engine before what no checkpoint holds: reports under way, early media."""
@@ -349,11 +350,15 @@ class LegMedia:
                     if found[1] is not None and minute in self.open_minutes:
                         self._count(found[0].leg, found[1], minute, packets, length)
 
-    def harvest(self, minute_ns: int, streams: list[StreamMinute]) -> None:
-        """Give out what every stream and leg did in a minute; `streams`: what the loop counted of it."""
+    def claim_unsignalled(self) -> None:
+        """Count RTCP that came before the streams of its sockets ran both ways."""
         for pair in tuple(self._early) if len(self.unsignalled) else ():
             if self.unsignalled.find(pair[0], pair[1]) is not None:
                 self._claim_early([pair[0]])
+
+    def harvest(self, minute_ns: int, streams: list[StreamMinute]) -> None:
+        """Give out what every stream and leg did in a minute; `streams`: what the loop counted of it."""
+        self.claim_unsignalled()
         reports = taken_reports(self._reporting, minute_ns)
         for pair, minutes in tuple(self._early.items()):
             minutes.pop(minute_ns, None)

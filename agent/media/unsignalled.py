@@ -17,6 +17,7 @@ from agent.wire.rtp.payload_types import KIND_VIDEO, STATIC_TYPES
 from agent.wire.sdp.session_cy import MediaDescription, Session
 
 Found = tuple[SocketOwner, bool]  # whose packets are, and whether they go towards the vc
+Row = tuple[Socket, Socket, str, Call]  # the vc's socket, the other, kind of media
 
 
 class SocketPair:
@@ -39,6 +40,30 @@ class Unsignalled:
 
     def __len__(self) -> int:
         return sum(len(pairs) for pairs in self._at.values())
+
+    def rows(self) -> list[Row]:
+        """Pairs that count, for a checkpoint."""
+        return [
+            (ours, far, pair.owner.media[0].kind, pair.owner.leg.call)
+            for ours, pairs in self._at.items()
+            for far, pair in pairs.items()
+            if pair.owner is not None
+        ]
+
+    def restore(self, ours: Socket, far: Socket, kind: str, call: Call) -> None:
+        """A pair that counted before a restart; its streams are met again, or `prune` forgets it."""
+        if self._count:
+            pair = self._at.setdefault(ours, {}).setdefault(far, SocketPair())
+            pair.owner = _owner_of(call.lead, ours, kind)
+
+    def prune(self) -> None:
+        """Forget pairs without a stream."""
+        for ours, pairs in tuple(self._at.items()):
+            for far, pair in tuple(pairs.items()):
+                if not pair.to_vc and not pair.away:
+                    del pairs[far]
+            if not pairs:
+                del self._at[ours]
 
     def meet(self, stream: Stream, payload_type: int) -> list[tuple[Stream, SocketOwner, bool]]:
         """A stream that no SDP explains: the streams that count from now on, with owner and direction."""
@@ -112,4 +137,9 @@ class Unsignalled:
         call.adopt(leg)
         static = STATIC_TYPES.get(payload_type)
         kind = "video" if static is not None and static.kind == KIND_VIDEO else "audio"
-        return SocketOwner(leg, ours, MediaDescription(kind, 0, ("RTP/AVP", True, False, ()), Session()))
+        return _owner_of(leg, ours, kind)
+
+
+def _owner_of(leg: Leg, ours: Socket, kind: str) -> SocketOwner:
+    """What an SDP would have given: an m-line without codecs of its own."""
+    return SocketOwner(leg, ours, MediaDescription(kind, 0, ("RTP/AVP", True, False, ()), Session()))
