@@ -312,8 +312,8 @@ def _restore(image: _Image, engine: Engine, intervals: Intervals, shift_ns: int)
     engine.begin_at(image.minute_ns, image.now_ns + shift_ns, image.loop, image.missed, shift_ns)
     signalled = len(calls) - len(image.unsignalled)
     engine.signalling.restore([(call, _moved(its, shift_ns)) for call, its in loaded[:signalled]])
-    for pair, call in zip(image.unsignalled, calls[signalled:], strict=True):
-        engine.media.unsignalled.restore(*pair, call)
+    for (ours, far, kind), call in zip(image.unsignalled, calls[signalled:], strict=True):
+        engine.media.unsignalled.restore(ours, far, kind, call)
     for call in calls:
         for leg in call.legs:
             for passage, body in leg.sdp.items():

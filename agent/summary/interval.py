@@ -6,7 +6,7 @@ added up by connector at the close.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -266,10 +266,13 @@ class Intervals:
             until_ns,
             vc_seen=self._observer == "vc",
         )
-        for account in minute.up.accounts if minute.up else ():
-            if account.direction is not None:
-                gauge = account.leg.connector or fallback, account.direction.capitalize() + "CallsActive"
-                totals.gauges[gauge] = totals.gauges.get(gauge, 0) + 1
+        up = Counter(
+            (account.leg.connector or fallback, account.direction)
+            for account in (minute.up.accounts if minute.up else ())
+            if account.direction is not None
+        )
+        for (connector, direction), calls in up.items():
+            totals.gauges[connector, direction.capitalize() + "CallsActive"] = calls
         totals.host = _host_traffic(totals)
         self._note_elsewhere(minute, end_ns, any_rtp=any(totals.host.packets.values()))
         extras = {"calls_active_unknown": minute.up.unknown} if minute.up else {}
@@ -298,9 +301,10 @@ class Intervals:
         """Answered calls whose media does not pass here leave the media of their connectors unknown."""
         if not self._sides.known:
             return
-        up = [account.leg.call for account in minute.up.accounts] if minute.up else []
-        known = {call for call in (*up, *minute.ended) if FLAG in call.flags}
-        for call in calls_elsewhere((*up, *minute.ended), self._sides, end_ns, any_rtp=any_rtp):
+        calls = [account.leg.call for account in minute.up.accounts] if minute.up else []
+        calls += minute.ended
+        known = {call for call in calls if call.flags and FLAG in call.flags}
+        for call in calls_elsewhere(calls, self._sides, end_ns, any_rtp=any_rtp):
             for connector in {leg.connector or self._sides.fallback for leg in call.legs}:
                 event = Unseen(end_ns, end_ns, Sight.MEDIA, Cause.MEDIA_ELSEWHERE, 1, connector)
                 mark(minute.marks, (event.sight.value, event.cause.value, connector, ""), 1, 0)

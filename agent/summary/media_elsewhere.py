@@ -22,6 +22,8 @@ def calls_elsewhere(calls: Iterable[Call], sides: Sides, now_ns: int, *, any_rtp
     """
     found = []
     for call in calls:
+        if call.last_rtp_ns and not call.flags:
+            continue  # as nearly always
         is_elsewhere = _lacks_media(call, now_ns) and (
             not any_rtp or not any(_names_vc(leg, sides) for leg in call.legs)
         )
