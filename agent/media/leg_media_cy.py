@@ -21,11 +21,12 @@ from agent.media.streams_cy import Observer, QualityRules, Streams
 from agent.media.unsignalled import Unsignalled
 from agent.model import endpoint_view
 from agent.model.call_cy import Call, Leg, Passage, Stream
-from agent.model.events import Event, FarEnd, MediaHeard, RoundTrip
+from agent.model.events import Event, FarEnd, MediaHeard, RoundTrip, Unseen
 from agent.model.far_end_cy import FarEndLoss
 from agent.model.sides import Sides, Socket
 from agent.model.stream_minute_cy import StreamMinute, taken_reports
 from agent.model.units import MINUTE_NS
+from agent.model.unseen import Cause, Sight
 from agent.wire.rtp import rtcp, rtcp_xr
 from agent.wire.rtp.rtcp import ReportBlock
 from agent.wire.sdp.session_cy import MediaDescription, Session
@@ -359,6 +360,9 @@ class LegMedia:
     def harvest(self, minute_ns: int, streams: list[StreamMinute]) -> None:
         """Give out what every stream and leg did in a minute; `streams`: what the loop counted of it."""
         self.claim_unsignalled()
+        if len(self.streams.unexplained):  # the host could not follow: nobody knows how much they sent
+            until_ns = minute_ns + MINUTE_NS
+            self._out.append(Unseen(minute_ns, until_ns, Sight.MEDIA, Cause.SHED, None))
         reports = taken_reports(self._reporting, minute_ns)
         for pair, minutes in tuple(self._early.items()):
             minutes.pop(minute_ns, None)

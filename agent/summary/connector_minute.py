@@ -15,7 +15,7 @@ from agent.summary.direction_totals_cy import MediaTotals
 from agent.summary.open_minute import OpenMinute, connector_of
 from agent.summary.records import ConnectorMinute, Value
 from agent.summary.samples_cy import sampled
-from agent.summary.unseen import Traffic, View
+from agent.summary.unseen import CountedTraffic, View
 
 _CODES = tuple(metric.name for metric in METRICS if metric.name.startswith("Sip"))
 _OF_REMOTE = frozenset({"rem2vc", "vc2rem", "remote"})
@@ -29,7 +29,7 @@ class MinuteTotals(Struct):
     gauges: dict[tuple[Connector, str], int]
     figures: dict[Connector, dict[str, Any]]
     complete: bool  # it has gauges
-    host: Traffic = field(default_factory=Traffic)
+    host: CountedTraffic = field(default_factory=CountedTraffic)
 
     def connectors(self, configured: tuple[Connector, ...]) -> list[Connector]:
         """Those of the configuration, then others that something happened to."""
@@ -80,9 +80,9 @@ def _media_value(metric: Metric, value: int | None, media: MediaTotals, view: Vi
     return view.value(metric, value)
 
 
-def traffic(counts: Mapping[str, int], media: MediaTotals) -> Traffic:
+def traffic(counts: Mapping[str, int], media: MediaTotals) -> CountedTraffic:
     """How much of a connector was seen."""
-    return Traffic(sum(counts.get(name, 0) for name in _CODES), media.packets)
+    return CountedTraffic(sum(counts.get(name, 0) for name in _CODES), media.packets)
 
 
 def figures(minute: OpenMinute, fallback: Connector) -> dict[Connector, dict[str, Any]]:

@@ -43,7 +43,7 @@ from agent.summary.media_record_cy import records
 from agent.summary.open_minute import OpenMinute, connector_of, count, owner_of
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary
 from agent.summary.sip_log import SipLog
-from agent.summary.unseen import Traffic, UnseenTotals, mark, spread
+from agent.summary.unseen import CountedTraffic, UnseenTotals, mark, spread
 
 SIP_CODES = tuple(f"Sip{hundreds}xxCodes" for hundreds in range(7))  # by a status's hundreds; 0 has none
 MAX_CALL_ROWS = 100_000  # of one minute: a scan that is answered call by call must not fill the memory
@@ -324,9 +324,9 @@ class Intervals:
         return connector_minute(connector, totals, minute, self._sides, self._observer)
 
 
-def _host_traffic(totals: MinuteTotals) -> Traffic:
+def _host_traffic(totals: MinuteTotals) -> CountedTraffic:
     """What was seen of all connectors."""
-    host = Traffic()
+    host = CountedTraffic()
     for connector in totals.connectors(()):
         own = traffic(totals.counts[connector], totals.media[connector])
         host.responses += own.responses

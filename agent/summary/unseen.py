@@ -70,7 +70,7 @@ Mark = list[int]  # frames, how many times nobody could count them, nanoseconds
 Marks = dict[Key, Mark]
 
 
-class Traffic(Struct):
+class CountedTraffic(Struct):
     """How much was seen in one minute, to judge by: SIP responses and RTP packets, by direction."""
 
     responses: int = 0
@@ -146,7 +146,7 @@ def mark(marks: Marks, key: Key, count: int | None, length_ns: int) -> None:
 class View:
     """The marks of one minute in the eyes of one connector."""
 
-    def __init__(self, marks: Marks, connector: Connector, own: Traffic, host: Traffic) -> None:
+    def __init__(self, marks: Marks, connector: Connector, own: CountedTraffic, host: CountedTraffic) -> None:
         """`own`: what was seen of the connector; `host`: of all."""
         self._marks = {key: its for key, its in marks.items() if key[2] in (None, connector)}
         self._own = own
