@@ -41,6 +41,7 @@ def rules(config: Config, *, live: bool = False) -> Rules:
         ),
         quality=_quality(config.quality),
         observer=config.vc.observer,
+        count_unsignalled=config.media.unsignalled == "count",
         lateness_ns=ns(config.capture.lateness),
         single_span=config.capture.single_span,
         adaptive_buffer=config.quality.jitter_buffer == "adaptive",

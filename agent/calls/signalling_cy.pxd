@@ -14,7 +14,7 @@ cdef class Route:
 
 @cython.final
 cdef class Signalling(CallTable):
-    cdef readonly object suspects
+    cdef readonly object suspects, ends
     cdef dict _routes
     cdef object _early
 

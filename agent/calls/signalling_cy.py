@@ -64,6 +64,7 @@ class Signalling(CallTable):
     ) -> None:
         super().__init__(rules, sides, media, out, missed)
         self.suspects: Counter[str] = Counter()  # who may be the vc, where nobody said
+        self.ends: Counter[tuple[str, str]] = Counter()  # who called whom, where sides are unknown
         self._routes: dict[tuple[str, str], Route] = {}
         # Call-ID to the last final that came before any INVITE, and when
         self._early: OrderedDict[str, tuple[Message, int]] = OrderedDict()
@@ -109,7 +110,7 @@ class Signalling(CallTable):
     def _route(self, src: str, dst: str) -> Route:
         passage: Passage = "internal"
         seen, peer = True, dst
-        if self._sides.known:
+        if self._sides.has_vc:
             from_vc, to_vc = self._sides.is_vc(src), self._sides.is_vc(dst)
             if from_vc == to_vc:  # between two parts of the vc, or past it: serves joining only
                 seen = False
@@ -148,6 +149,8 @@ class Signalling(CallTable):
                 elif initial and _is_another(leg, message):
                     break
                 else:
+                    if initial and not self._sides.known:
+                        self._note_ends(leg, route, src)
                     return leg
             if elsewhere is not None:
                 return elsewhere
@@ -190,9 +193,7 @@ class Signalling(CallTable):
         self._counting.begin(leg, now_ns)
         self._register(leg)
         if not self._sides.known:
-            self._suspect(leg.call.legs[0].peer, 1)
-            if leg.joined:
-                self._suspect(src, 2)
+            self._note_ends(leg, route, src)
         if early is not None:
             self._response(leg, early, now_ns)
             if route.seen:
@@ -281,10 +282,16 @@ class Signalling(CallTable):
                 return leg
         return None
 
-    def _suspect(self, address: str, weight: int) -> None:
-        """The SBC is where the first INVITE of a call went to, and where the next one came from."""
-        if address in self.suspects or len(self.suspects) < MAX_SUSPECTS:
-            self.suspects[address] += weight
+    def _note_ends(self, leg: Leg, route: Route, src: str) -> None:
+        """Keep who calls whom. The SBC is where a call's first INVITE went to, and its next one came from."""
+        ends = (src, route.peer) if route.peer != src else (src, self._sides.vc[0])
+        if ends in self.ends or len(self.ends) < MAX_SUSPECTS:
+            self.ends[ends] += 1
+        if not self._sides.has_vc:
+            passed = (leg.call.legs[0].peer, src) if leg.joined else (src,) if src == leg.peer else ()
+            for address in passed:
+                if address in self.suspects or len(self.suspects) < MAX_SUSPECTS:
+                    self.suspects[address] += 1
 
     # -- what a message does to its leg
 

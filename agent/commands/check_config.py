@@ -39,7 +39,8 @@ def _sides(config: Config) -> Iterator[str]:
         yield f"vc: {public} in SDP is {private} on the wire"
     networks = [network for connector in config.connectors for network in connector.customer_networks]
     networks += config.customers.networks
-    yield f"customer: {', '.join(networks) or 'no network is named: whoever talks to the vc is remote'}"
+    nobody = "no network is named, so sided metrics are null: set [customers] networks"
+    yield f"customer: {', '.join(networks) or nobody}"
     yield "remote: every other address"
 
 

@@ -27,6 +27,7 @@ def metrics_row(summary: Summary, connector: ConnectorMinute) -> Row:
         },
         "coverage": connector.coverage,
         "part": summary.part,
+        "unknown_because": connector.unknown_because,
         "extras": connector.extras | summary.extras,
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -16,6 +17,7 @@ from agent.assembly.rules import ns
 from agent.capture.files.pcapfile import open_capture
 from agent.capture.merge import merge
 from agent.capture.source import Source
+from agent.commands.hints import sides_hint
 from agent.commands.json_lines import JsonLines, Row, capture_row
 from agent.config.load import load
 from agent.config.settings import Config
@@ -27,6 +29,7 @@ from agent.summary.records import Summary
 if TYPE_CHECKING:
     from agent.store import Store
 
+MAX_ENDS = 1_000  # address pairs kept for a hint
 LARGE_BYTES = 50_000_000  # files from here on get a progress bar at a terminal
 
 
@@ -72,24 +75,25 @@ class Reading(Struct):
         if unpacked:
             told = ", ".join(f"{kind} {count}" for kind, count in sorted(unpacked.items()))
             print(f"sbcwatch: frames out of tunnels: {told}", file=sys.stderr)
-        hint = self._hint(fault)
-        if hint:
-            print(f"sbcwatch: {hint}", file=sys.stderr)
+        for hint in (self._hint(fault), *self.pipeline.intervals.unseen.lines()):
+            if hint:
+                print(f"sbcwatch: {hint}", file=sys.stderr)
         return fault
 
     def _hint(self, fault: CaptureError | None) -> str:
         """What kept figures from being known, and what to do about it."""
         heard, sides = self.heard, self.pipeline.sides
-        if (heard.sip or heard.rtp) and not sides.known:
-            return _unknown_sides(self.pipeline)
-        if heard.sip or fault is not None:
-            return ""
-        elsewhere = self.pipeline.engine.counters["messages_elsewhere"]
-        if elsewhere:
+        signalling = self.pipeline.engine.signalling
+        elsewhere = signalling.counters["messages_elsewhere"]
+        if elsewhere and not heard.sip and sides.has_vc:
             return (
                 f"{elsewhere} SIP messages, and none to or from {', '.join(sides.vc)}:"
                 " name the SBC's addresses with --vc or [vc] addresses"
             )
+        if (heard.sip or heard.rtp) and not sides.known:
+            return sides_hint(sides, signalling.suspects, signalling.ends or heard.streams)
+        if heard.sip or fault is not None:
+            return ""
         if heard.rtp:
             return ""
         if not self.source.frames:
@@ -105,6 +109,7 @@ class TrafficSeen:
 
     def __init__(self, on_stream: Callable[[StreamMinute], None] | None) -> None:
         self.sip = self.rtp = False
+        self.streams: Counter[tuple[str, str]] = Counter()  # by their two addresses, some of them
         self._on_stream = on_stream
         self._keeper: MinuteSink = CollectedMinutes()
 
@@ -114,6 +119,9 @@ class TrafficSeen:
 
     def stream(self, minute: StreamMinute) -> None:
         self.rtp = True
+        ends = minute.src[0], minute.dst[0]
+        if ends in self.streams or len(self.streams) < MAX_ENDS:
+            self.streams[ends] += 1
         if self._on_stream is not None:
             self._on_stream(minute)
 
@@ -207,15 +215,6 @@ def host_key() -> bytes:
     except OSError:
         machine = b""
     return blake2b(machine, person=b"sbcwatch-host").digest()
-
-
-def _unknown_sides(pipeline: Pipeline) -> str:
-    likely = [address for address, _ in pipeline.engine.signalling.suspects.most_common(4)]
-    hint = f" ({', '.join(likely)} look like the SBC)" if likely else ""
-    return (
-        "sides are unknown, so sided metrics are null: name the SBC's addresses"
-        f" with --vc or [vc] addresses{hint}"
-    )
 
 
 class CollectedMinutes:

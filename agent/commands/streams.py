@@ -51,7 +51,7 @@ class StreamTotals:
             row["jitter_mean_us"] = round(sums[0] / sums[1], 1)
             row["jitter_max_us"] = max(row["jitter_max_us"] or 0.0, round(minute.jitter_max_us or 0.0, 1))
         if minute.leg is not None:
-            row["call_id"] = minute.leg.call.lead.call_id
+            row["call_id"] = minute.leg.call.lead.call_id or None  # media without signalling has none
             row["direction"] = direction_of(minute) or row["direction"]
         if minute.codec:
             row["codec"], row["payload_type"] = minute.codec, minute.payload_type

@@ -162,6 +162,13 @@ class MediaSettings(_Section):
     linger: Annotated[
         Positive, Meta(description="Media sockets stay a call's for so long after its end, s.")
     ] = 5.0
+    unsignalled: Annotated[
+        Literal["count", "null"],
+        Meta(
+            description="RTP that runs both ways between the vc and an address that no SDP names:"
+            " `count` it by address, or leave its direction `null`."
+        ),
+    ] = "count"
 
 
 class CodecSettings(_Section):

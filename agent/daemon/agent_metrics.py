@@ -143,6 +143,12 @@ SERIES: tuple[Series, ...] = (
         lambda d: labelled("reason", d.pipeline.engine.rejected()),
     ),
     Series(
+        "unseen",
+        "counter",
+        "Frames missed, or met and not read, and intervals of that, by cause",
+        lambda d: labelled("what", d.pipeline.intervals.unseen.counters()),
+    ),
+    Series(
         "events",
         "counter",
         "Facts noticed that no other series counts",

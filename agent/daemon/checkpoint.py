@@ -45,7 +45,8 @@ from agent.pipeline import Pipeline
 from agent.quality.emodel import Score
 from agent.summary import call_minute_cy
 from agent.summary.call_minute_cy import CallMinute
-from agent.summary.interval import Intervals, OpenMinute
+from agent.summary.interval import Intervals
+from agent.summary.open_minute import OpenMinute
 from agent.summary.records import MINUTE_NS
 
 FORMAT = 4
@@ -115,6 +116,7 @@ class _Image(NamedTuple):
     now_ns: int | None
     minute_ns: int | None
     calls: list[bytes]
+    unsignalled: list[tuple[Any, ...]]  # sockets and kind of media of the last of these calls
     moving: list[Any]
     away: list[tuple[Any, ...]]
     loop: bytes
@@ -223,7 +225,8 @@ def _image_of(handover: Handover) -> bytes:
     """The saved part of a handover, encoded."""
     encoded, moving = [], []
     names: dict[Any, Any] = {}
-    for number, (call, state) in enumerate(handover.calls):
+    calls = [*handover.calls, *((call, None) for *_, call in handover.unsignalled)]
+    for number, (call, state) in enumerate(calls):
         names[call] = ("call", number)
         for place, leg in enumerate(call.legs):
             names[leg] = ("leg", number, place)
@@ -248,6 +251,7 @@ def _image_of(handover: Handover) -> bytes:
         handover.now_ns,
         handover.minute_ns,
         encoded,
+        [pair[:-1] for pair in handover.unsignalled],
         moving,
         [_told(*row) for row in handover.away],
         handover.loop,
@@ -338,14 +342,17 @@ def _read(image: _Image, sides: Sides, shift_ns: int) -> Handover:
         oldest_ns, minutes, messages = state
         minutes = {(minute + shift_ns) // MINUTE_NS * MINUTE_NS: its for minute, its in minutes.items()}
         state = oldest_ns if minute_ns is None else minute_ns, minutes, messages
+    signalled = len(calls) - len(image.unsignalled)
+    pairs = zip(image.unsignalled, calls[signalled:], strict=True)
     return Handover(
         now_ns,
         minute_ns,
         [(start_ns + shift_ns, end_ns + shift_ns) for start_ns, end_ns in image.missed],
         image.loop,
-        [(call, _moved(its, shift_ns)) for call, its in loaded],
+        [(call, _moved(its, shift_ns)) for call, its in loaded[:signalled]],
         [_heard(row, shift_ns) for row in image.away],
         state,
+        [(*pair, call) for pair, call in pairs],
         shift_ns=shift_ns,
     )
 

@@ -188,6 +188,8 @@ class Service:
             if self.writer.has_minutes:
                 self.close_seconds = time.thread_time() - begun
                 self._name_talkers()
+                for line in intervals.unseen.lines():
+                    self._journal.warning("unseen", line)
             if self.writer.has_minutes or now_ns >= self._save_at_ns:
                 self._save(now_ns)
             self.health.passed(overdue_ns=engine.overdue_ns(now_ns))
@@ -335,6 +337,12 @@ class Service:
         settings, info = self.config, self._journal.info
         where = ", ".join(settings.capture.interfaces) or "all interfaces"
         info("start", f"watching {where}; the vc is {', '.join(self.pipeline.sides.vc)}")
+        if not self.pipeline.sides.known:
+            self._journal.warning(
+                "start",
+                "no customer network, connector network or domain is named: sided metrics are null."
+                " Set [customers] networks",
+            )
         if endpoint is not None:
             info(
                 "start", f"/metrics, /healthz, /readyz on {settings.prometheus.address} port {endpoint.port}"

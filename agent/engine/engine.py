@@ -47,6 +47,7 @@ class Rules(Struct, frozen=True):
     calls: CallRules = CallRules()
     quality: QualityRules = QualityRules()
     observer: Observer = "vc"
+    count_unsignalled: bool = True
     lateness_ns: int = 3 * SECOND_NS
     single_span: bool = False
     adaptive_buffer: bool = False
@@ -69,7 +70,14 @@ class Engine:
         self.loop: Loop | RtpWorkers = RtpWorkers(self._new_loop, turns) if turns else self._new_loop()
         self.missed = Missed()
         self._out: list[Event] = []
-        self.media = LegMedia(self.loop, sides, self._out, quality=rules.quality, observer=rules.observer)
+        self.media = LegMedia(
+            self.loop,
+            sides,
+            self._out,
+            quality=rules.quality,
+            observer=rules.observer,
+            count_unsignalled=rules.count_unsignalled,
+        )
         self.signalling = Signalling(rules.calls, sides, self.media, self._out, self.missed)
         self.rejects: Counter[Reason] = self.media.rejects
         self.counters: Counter[str] = self.signalling.counters
@@ -282,6 +290,7 @@ class Engine:
             "streams": len(self.media.streams),
             "streams_unexplained": len(self.media.streams.unexplained),
             "media_sockets": len(self.media.offers),
+            "unsignalled_pairs": len(self.media.unsignalled),
             **self.intake.tables(),
         }
 

@@ -335,7 +335,7 @@ class Intake:
     def _is_elsewhere(self, packet: Packet) -> cython.bint:
         """Whether a packet passes between two parts of the vc, or past it."""
         sides = self._sides
-        return sides.known and sides.is_vc(packet.src) == sides.is_vc(packet.dst)
+        return sides.has_vc and sides.is_vc(packet.src) == sides.is_vc(packet.dst)
 
     def _unseen(self, packet: Packet, sight: Sight, cause: Cause) -> None:
         """Say that frames were not understood. A stranger never answered makes nothing unknown."""
@@ -343,7 +343,7 @@ class Intake:
         if self._is_elsewhere(packet):
             return
         is_stranger = (
-            self._sides.known and not self._sides.is_vc(packet.src) and packet.src not in self._peers
+            self._sides.has_vc and not self._sides.is_vc(packet.src) and packet.src not in self._peers
         )
         if is_stranger and cause is not Cause.SNAP_LENGTH:
             self.counters["unseen_of_strangers"] += 1

@@ -10,7 +10,7 @@ from agent.wire.sdp.session_cy cimport MediaDescription, Session
 cdef class LegMedia:
     cdef readonly MediaSockets offers
     cdef readonly Streams streams
-    cdef readonly object rejects
+    cdef readonly object rejects, unsignalled
     cdef public long long missed_ns
     cdef public list open_minutes
     cdef object _loop, _rtcp

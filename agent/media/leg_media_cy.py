@@ -11,11 +11,14 @@ from agent.media.rtp.loop_cy import Loop
 from agent.media.rtp.workers import RtpWorkers
 from agent.media.sockets_cy import MediaSockets
 from agent.media.streams_cy import Observer, QualityRules, Streams
+from agent.media.unsignalled import Unsignalled
 from agent.model.call_cy import Call, Leg, Passage, Stream
-from agent.model.events import Event, MediaHeard
+from agent.model.events import Event, MediaHeard, Unseen
 from agent.model.handover import Handover
 from agent.model.sides import Sides, Socket
 from agent.model.stream_minute_cy import StreamMinute
+from agent.model.units import MINUTE_NS
+from agent.model.unseen import Cause, Sight
 from agent.wire import sdp
 from agent.wire.sdp.session_cy import MediaDescription, Session
 from agent.wire.sip import quality_report as vq
@@ -37,15 +40,17 @@ class LegMedia:
         *,
         quality: QualityRules,
         observer: Observer = "vc",
+        count_unsignalled: bool = True,
     ) -> None:
         self.offers = MediaSockets(sides, loop.named)
-        self.streams = Streams(loop, self.offers, quality, observer)
+        self.unsignalled = Unsignalled(sides, count=count_unsignalled)
+        self.streams = Streams(loop, self.offers, quality, observer, self.unsignalled)
         self.rejects: Counter[Reason] = Counter()
         self.missed_ns = 0  # when the capture last missed frames
         self.open_minutes: list[int] = []
         self._loop = loop
         self._out = out
-        self._rtcp = LegRtcp(loop, self.offers, self.streams, out, self.rejects, observer)
+        self._rtcp = LegRtcp(loop, self.offers, self.unsignalled, self.streams, out, self.rejects, observer)
         self._other: dict[Leg, dict[Passage, list[MediaDescription]]] = {}  # m-lines that are not RTP
 
     # -- SDP
@@ -67,6 +72,7 @@ class LegMedia:
             if before is not None:
                 self.streams.rebase(leg.call.legs, now_ns)
         self._cut(self.streams.claimed(sockets, self.open_minutes))
+        self._take_over()
         self.streams.described(leg)
         self._rtcp.claim_early(sockets, self.open_minutes)
 
@@ -91,10 +97,18 @@ class LegMedia:
                     if in_use.isdisjoint(media.sockets):
                         self.offers.withdraw(leg, media)
 
+    def _take_over(self) -> None:
+        """RTCP that counted for streams without signalling is their new leg's, as far as minutes are open."""
+        for before, leg in self.streams.taken_over:
+            self._rtcp.hand_on(before, leg)
+        self.streams.taken_over.clear()
+
     def give(self, handover: Handover) -> None:
         """What the far end said of each stream; live: reports under way, early RTCP, orphans."""
         streams = [stream for stream in self.streams if stream.measured_here is False]
         handover.away = [(stream.id, stream.first, stream.away) for stream in streams]
+        self._rtcp.claim_unsignalled(self.open_minutes)  # what is early is not saved
+        handover.unsignalled = self.unsignalled.rows()
         self._rtcp.give(handover)
         live = handover.live
         if live is not None:
@@ -108,6 +122,8 @@ class LegMedia:
         for call, _ in handover.calls:
             for leg in call.legs:
                 self._describe_again(leg)
+        for ours, far, kind, call in handover.unsignalled:
+            self.unsignalled.restore(ours, far, kind, call)
         for stream_id in loop.live_streams():
             self.streams.fresh(stream_id)
         for stream_id, first, away in handover.away:
@@ -116,6 +132,7 @@ class LegMedia:
                 stream.first, stream.away = first, away
                 if away.minutes:
                     self.streams.told(stream)
+        self.unsignalled.prune()
         self._rtcp.take_over(handover, loop)
         live = handover.live
         if live is not None and not handover.shift_ns:
@@ -172,5 +189,9 @@ class LegMedia:
 
     def harvest(self, minute_ns: int, streams: list[StreamMinute]) -> None:
         """Give out what every stream and leg did in a minute; `streams`: what the loop counted of it."""
+        if len(self.streams.unexplained):  # the host could not follow: nobody knows how much they sent
+            until_ns = minute_ns + MINUTE_NS
+            self._out.append(Unseen(minute_ns, until_ns, Sight.MEDIA, Cause.SHED, None))
+        self._rtcp.claim_unsignalled(self.open_minutes)
         reports = self._rtcp.harvest(minute_ns)
         self._out.append(MediaHeard(self.streams.harvest(minute_ns, streams), reports))

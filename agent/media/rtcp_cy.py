@@ -17,8 +17,9 @@ from agent.media.plausible import MAX_RTT_NS, ClaimVerdict, is_deaf
 from agent.media.round_trip import NO_TRIP, RoundTrips
 from agent.media.rtp.loop_cy import Loop
 from agent.media.rtp.workers import RtpWorkers
-from agent.media.sockets_cy import MediaSockets
+from agent.media.sockets_cy import MediaSockets, SocketOwner
 from agent.media.streams_cy import Observer, Streams
+from agent.media.unsignalled import Unsignalled
 from agent.model import endpoint_view
 from agent.model.call_cy import Leg, Stream
 from agent.model.events import Event, FarEnd, FarEndFlag, RoundTrip
@@ -45,6 +46,7 @@ class LegRtcp:
         self,
         loop: Loop | RtpWorkers,
         sockets: MediaSockets,
+        unsignalled: Unsignalled,
         streams: Streams,
         out: list[Event],
         rejects: Counter[Reason],
@@ -52,6 +54,7 @@ class LegRtcp:
     ) -> None:
         self._loop = loop
         self._sockets = sockets
+        self._unsignalled = unsignalled
         self._streams = streams
         self._out = out
         self._rejects = rejects
@@ -73,7 +76,7 @@ class LegRtcp:
     def take_over(self, handover: Handover, loop: Loop | RtpWorkers) -> None:
         """Go on with the streams of `loop` and the calls of `handover`."""
         self._loop = loop
-        for call, _ in handover.calls:
+        for call in (*(call for call, _ in handover.calls), *(call for *_, call in handover.unsignalled)):
             for leg in call.legs:
                 if leg.reports:  # over or not: RTCP that was counted waits for its minute's close
                     self._reporting[leg] = None
@@ -109,7 +112,7 @@ class LegRtcp:
 
         `missed_ns`: when the capture last missed frames.
         """
-        found = self._sockets.find(src, dst)
+        found = self._owner(src, dst)
         leg: Leg | None = None
         measured_here: bool | None = None
         if found is None:
@@ -364,12 +367,30 @@ class LegRtcp:
         """An SDP named `sockets`: count what came there before, in the minutes that are open."""
         for socket in sockets:
             for pair in tuple(self._early_at.get(socket, ())):
-                found = self._sockets.find(pair[0], pair[1])
+                found = self._owner(pair[0], pair[1])
                 if found is None:
                     continue
                 for minute, (packets, length) in self._forget_early(pair).items():
                     if found[1] is not None and minute in open_minutes:
                         self._count(found[0].leg, found[1], minute, packets, length)
+
+    def claim_unsignalled(self, open_minutes: list[int]) -> None:
+        """Count RTCP that came before the streams of its sockets ran both ways."""
+        for pair in tuple(self._early) if len(self._unsignalled) else ():
+            if self._unsignalled.find(pair[0], pair[1]) is not None:
+                self.claim_early([pair[0]], open_minutes)
+
+    def hand_on(self, before: Leg, leg: Leg) -> None:
+        """An SDP explains the streams of `before` now: the open minutes' counts are those of `leg`."""
+        for minute, (packets, size, packets_away, size_away) in before.reports.items():
+            self._count(leg, True, minute, packets, size)
+            self._count(leg, False, minute, packets_away, size_away)
+        before.reports.clear()
+        self._reporting.pop(before, None)
+
+    def _owner(self, src: Socket, dst: Socket) -> tuple[SocketOwner, bool | None] | None:
+        """Whose RTCP runs from `src` to `dst`, and whether it goes to the vc."""
+        return self._sockets.find(src, dst) or self._unsignalled.find(src, dst)
 
 
 def _pair(leg: Leg | None, local: Socket, peer: Socket) -> Hashable:

@@ -77,7 +77,7 @@ class MediaSockets:
         else:
             description.far = media
         leg.held = _is_held(description.ours) or _is_held(description.far)
-        if passage == "internal" and self._sides.known:
+        if passage == "internal" and self._sides.has_vc:
             return []
         table = self._ours if ours else self._far
         held: dict[Socket, None] | None = self._by_leg.get(leg)
@@ -223,7 +223,7 @@ class MediaSockets:
             return at_dst, True
         if at_src:
             return at_src, False
-        if self._sides.known:
+        if self._sides.has_vc:
             if self._sides.is_vc(src[0]) == self._sides.is_vc(dst[0]):
                 return None  # the vc at both ends, or at neither: counts nowhere
             to_vc = self._sides.is_vc(dst[0])

@@ -127,6 +127,7 @@ class Measure:
         ticks: cython.longlong = its.step
         its.first_ns = stream.first_ns
         its.leg, its.to_vc, its.audio, its.named = stream.leg, stream.to_vc, stream.audio, stream.named
+        its.is_over = stream.leg is None and stream.attached
         its.src, its.dst, its.ssrc = stream.src, stream.dst, stream.ssrc
         its.codec = stream.codec_name(its.payload_type)
         if ticks and rate:
@@ -217,7 +218,11 @@ class Measure:
                 wide += found.mos_wb * packets
                 wide_weight += packets
         return Score(
-            rating / weight, mos / weight, wide / wide_weight if wide_weight else None, assumed, scores[0][0].buffer
+            rating / weight,
+            mos / weight,
+            wide / wide_weight if wide_weight else None,
+            assumed,
+            scores[0][0].buffer,
         )
 
     def score(

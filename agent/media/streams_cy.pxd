@@ -15,7 +15,8 @@ cdef class Streams:
     cdef set _told
     cdef long long _judged_ns, _map_sweeps
     cdef public bint shedding
-    cdef readonly object unexplained
+    cdef readonly object unexplained, unsignalled
+    cdef public list taken_over
 
     cpdef list claimed(self, list sockets, object minutes)
     cpdef object described(self, Leg leg)

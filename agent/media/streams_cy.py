@@ -17,7 +17,8 @@ from agent.media.rtp.workers import RtpWorkers
 from agent.media.sockets_cy import Description, MediaSockets, SocketOwner
 from agent.media.stream_index_cy import StreamIndex
 from agent.media.stream_score_cy import Measure, QualityRules
-from agent.model.call_cy import Leg, Stream
+from agent.media.unsignalled import Unsignalled
+from agent.model.call_cy import UNSIGNALLED, Leg, Stream
 from agent.model.sides import Socket
 from agent.model.stream_minute_cy import StreamMinute
 from agent.wire.rtp.payload_types import (
@@ -81,9 +82,15 @@ class Streams:
     """Every stream alive. Their number is the loop's cap."""
 
     def __init__(
-        self, loop: Loop | RtpWorkers, offers: MediaSockets, quality: QualityRules, observer: Observer = "vc"
+        self,
+        loop: Loop | RtpWorkers,
+        offers: MediaSockets,
+        quality: QualityRules,
+        observer: Observer = "vc",
+        unsignalled: Unsignalled | None = None,
     ) -> None:
-        """`observer`: whose host captures. At the customer's, what goes towards the vc leaves here."""
+        """`observer`: whose host captures. At the customer's, what goes towards the vc leaves here.
+        `unsignalled`: takes up what no SDP explains."""
         self._observer = observer
         self._loop = loop
         self._sockets = offers
@@ -95,6 +102,8 @@ class Streams:
         self._map_sweeps = 0
         self.shedding = False  # the host cannot follow: what no SDP explains is left alone
         self.unexplained = Orphans()
+        self.unsignalled = unsignalled
+        self.taken_over: list[tuple[Leg, Leg]] = []  # (leg without signalling, the one that an SDP gave)
 
     def __len__(self) -> int:
         return len(self._found)
@@ -124,6 +133,9 @@ class Streams:
         self._link(stream)
         if found is not None and not self._is_of_another(stream, found[0], found[1]):
             self._attach(stream, found[0], found[1])
+        elif self.unsignalled is not None:
+            for each, owner, to_vc in self.unsignalled.meet(stream, self._loop.payload_type(stream_id)):
+                self._attach(each, owner, to_vc)
         return stream
 
     def _link(self, stream: Stream) -> None:
@@ -147,7 +159,7 @@ class Streams:
             if (
                 other.dst != stream.dst
                 or not other.attached
-                or (leg is not None and leg.call is claim.leg.call)
+                or (leg is not None and (leg.call is claim.leg.call or UNSIGNALLED in leg.call.flags))
             ):
                 continue
             is_over = (leg is None or not leg.up) and claim.leg.invite_ns > other.first_ns
@@ -213,7 +225,12 @@ class Streams:
                 claim, to_vc = found
                 if stream.leg is not claim.leg and self._is_of_another(stream, claim, to_vc):
                     continue
-                if stream.leg is not None and stream.leg is not claim.leg:
+                before = self.unsignalled.leave(stream) if self.unsignalled is not None else None
+                if before is not None and before is stream.leg:
+                    # Its counts of the open minutes go along.
+                    self.taken_over.append((before, claim.leg))
+                    stream.attached = False
+                elif stream.leg is not None and stream.leg is not claim.leg:
                     done += self.cut(stream, minutes)
                 self._attach(stream, claim, to_vc)
         return done
@@ -257,6 +274,8 @@ class Streams:
         for stream_id in self._loop.expire(before_ns):
             stream = self._found.pop(stream_id)
             if stream is not None:
+                if self.unsignalled is not None:
+                    self.unsignalled.leave(stream)
                 self._detach(stream)
                 self._told.discard(stream)
                 self._link(stream)

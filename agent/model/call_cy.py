@@ -258,6 +258,8 @@ class Stream:
         return name
 
 
+UNSIGNALLED = "unsignalled"
+"""The flag of a call that is known by its media alone."""
 EndReason = Literal["bye", "timer", "silence"]
 # The fields in the order in which a checkpoint has them. A call's own encoding is not part of itself, and who
 # its records name is found again.

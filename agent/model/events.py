@@ -124,6 +124,8 @@ class Unseen(Struct, gc=False):
     """Frames were missed, or met and not understood, from `stamp_ns` to `until_ns`.
 
     `count`: how many, None where nobody knows. `connector`: whose they would be, None where nobody knows.
+    `direction`: of media, as in the catalog, "" where it may be any. `detail`: words for the operator's line,
+    as "128 bytes" where the capture cut.
     """
 
     stamp_ns: int
@@ -132,6 +134,8 @@ class Unseen(Struct, gc=False):
     cause: Cause
     count: int | None = 1
     connector: Connector | None = None
+    direction: str = ""
+    detail: str = ""
 
 
 class MinuteClosed(Struct):

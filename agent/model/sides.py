@@ -1,7 +1,7 @@
 """Who is who: which addresses are the vc's, the customers', the remote end's; and whose connector.
 
 Where networks overlap `vc` wins, then the longest customer prefix; everything else is `remote`. Without a vc
-address sides are unknown (None): they are never guessed.
+address, or without any customer network or domain, sides are unknown (None): they are never guessed.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ class Sides:
             for domain in (*connector.domains, connector.id + CLOUD_DOMAIN)
         }
         self.has_domains = any(connector.domains for connector in self.connectors)
+        # Whether sides can be told at all: without any customer everybody would be `remote`.
+        self.known = bool(self._vc) and bool(networks or any(c.domains for c in self.connectors))
         self._ids = {connector.id.lower(): connector for connector in self.connectors}
         self._cache: dict[str, tuple[Side, Connector | None]] = {}
         self.fallback = next((c for c in self.connectors if c.default), UNASSIGNED)
@@ -85,16 +87,18 @@ class Sides:
         return sorted(self._vc)
 
     @property
-    def known(self) -> bool:
-        """Whether sides can be told at all."""
+    def has_vc(self) -> bool:
+        """Whether it can be told what goes towards the vc, and what away from it."""
         return bool(self._vc)
 
     def side(self, address: str) -> Side | None:
-        return self._look(address)[0] if self._vc else None
+        return self.place(address)[0]
 
     def place(self, address: str) -> tuple[Side | None, Connector | None]:
         """The side of `address`, and the connector whose customer network holds it."""
-        return self._look(address) if self._vc else (None, None)
+        if self.known:
+            return self._look(address)
+        return ("vc" if address in self._vc else None), None
 
     def is_vc(self, address: str) -> bool:
         return address in self._vc

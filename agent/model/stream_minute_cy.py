@@ -26,7 +26,7 @@ FIELDS = (
     *COUNTERS,
     "id", "stamp_ns", "leg", "to_vc", "src", "dst", "ssrc", "payload_type", "clock_rate", "step", "assumed",
     "codec", "first_ns", "last_ns", "lost", "jitter_us", "lost_source", "jitter_source", "score", "weight",
-    "burst_ratio", "audio", "packet_ms", "named", "by_type", "clock_rate_mismatch",
+    "burst_ratio", "audio", "packet_ms", "named", "by_type", "clock_rate_mismatch", "is_over",
 )  # fmt: skip
 """A `StreamMinute`'s fields, in the order in which a checkpoint has them."""
 REPORTS_FIELDS = ("stamp_ns", "leg", "packets_towards", "bytes_towards", "packets_away", "bytes_away")
@@ -89,6 +89,7 @@ class StreamMinute:
             False  # `clock_rate` is the wire's: the declared one was off by 1.5 or more
         )
         # (payload type, packets), 255 for further types; empty: all packets are of `payload_type`.
+        self.is_over = False  # of no call: the one that it belonged to is over
         self.by_type: tuple[tuple[int, int], ...] = ()
 
     def counted(self) -> bool:

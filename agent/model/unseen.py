@@ -23,6 +23,7 @@ class Cause(enum.StrEnum):
     TUNNEL = "tunnel"  # a tunnel that is not unpacked
     FRAGMENTS = "fragments"  # siblings that never came
     ORPHAN_MEDIA = "orphan_media"  # RTP to or from the vc that belongs to nobody
+    MEDIA_ELSEWHERE = "media_elsewhere"  # answered calls of which no media passes this host
     PROBATION = "probation"  # streams on probation at the close
     CAPTURE_DROPS = "capture_drops"  # the ring or the capture's own buffer was full
     INTERFACE_DOWN = "interface_down"

@@ -18,12 +18,6 @@ from agent.summary.records import ConnectorMinute, Samples, Summary
 if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family
 
-# Upper bounds in base units; what is good and bad telephony in each unit.
-BUCKETS = {
-    "sbcwatch_jitter_seconds": (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5),
-    "sbcwatch_rtt_seconds": (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0, 5.0),
-    "sbcwatch_mos": (1.5, 2.0, 2.58, 3.1, 3.6, 4.03, 4.2, 4.34, 4.4),
-}
 T = TypeVar("T")
 _LABELS = ("voice_connector_id", "region")
 SelfMetrics = Mapping[
@@ -68,7 +62,7 @@ class Totals:
         if value is None:
             return
         if isinstance(value, Samples):
-            bounds = BUCKETS[metric.prometheus]
+            bounds = metric.buckets
             histogram = self._histograms.setdefault(key, _Histogram([0.0] * (len(bounds) + 1)))
             for sample, count in zip(value.values, value.counts, strict=True):
                 scaled = sample * metric.scale
@@ -96,7 +90,7 @@ class Totals:
             if metrics[0].kind == "samples":
                 family: Family = HistogramMetricFamily(name, help_text, labels=labels)
                 for values, (filled, total) in _rows(metrics, histograms):
-                    family.add_metric(values, _cumulative(BUCKETS[name], filled), total)  # type: ignore[attr-defined]
+                    family.add_metric(values, _cumulative(metrics[0].buckets, filled), total)  # type: ignore[attr-defined]
             else:
                 made = GaugeMetricFamily if metrics[0].kind == "gauge" else CounterMetricFamily
                 family = made(name, help_text, labels=labels)

@@ -94,8 +94,12 @@ def of_call(calls: Calls, call: Call) -> CallMinute:
 
 def share_out(
     calls_of: Callable[[int], Calls], streams: list[StreamMinute], reports: list[ReportsMinute]
-) -> None:
-    """Give each call its own. `calls_of`: what was heard in the minute that a time (ns) is in."""
+) -> list[StreamMinute]:
+    """Give each call its own; the streams that belong to nobody.
+
+    `calls_of`: what was heard in the minute that a time (ns) is in.
+    """
+    orphans: list[StreamMinute] = []
     calls: Calls = {}
     stamp_ns: cython.longlong = -1
     told: ReportsMinute
@@ -106,9 +110,13 @@ def share_out(
             calls = calls_of(stamp_ns)
         of_call(calls, told.leg.call).reports.append(told)
     for its in streams:
-        if its.leg is None or its.to_vc is None:
+        if its.leg is None:
+            orphans.append(its)
+            continue
+        if its.to_vc is None:
             continue
         if its.stamp_ns != stamp_ns:
             stamp_ns = its.stamp_ns
             calls = calls_of(stamp_ns)
         of_call(calls, its.leg.call).streams.append(its)
+    return orphans

@@ -11,23 +11,48 @@ from typing import Literal
 
 from msgspec import Struct
 
+from agent.model.unseen import Sight
+
 Kind = Literal["count", "gauge", "samples"]
+# `Metric.of` to the Prometheus label that it is a value of.
+_LABEL = {
+    "inbound": "direction", "outbound": "direction", "cust2vc": "direction", "vc2cust": "direction",
+    "rem2vc": "direction", "vc2rem": "direction", "customer": "side", "remote": "side",
+    "1xx": "class", "2xx": "class", "3xx": "class", "4xx": "class", "5xx": "class", "6xx": "class",
+}  # fmt: skip
 
 
 class Metric(Struct, frozen=True):
     """One CloudWatch metric of a connector.
 
-    `unit` is CloudWatch's; MOS has unit `None` there. `prometheus` is the name in base units, without
-    `_total`; `labels` are its fixed labels; `scale` turns our value into the base unit.
+    `unit` is CloudWatch's; MOS has unit `None` there. `needs`: the traffic that must be seen for it to be
+    known. `of`: the call direction, media direction, side or response class that it is about. `prometheus` is
+    the name in base units, without `_total`; `buckets` are its histogram's upper bounds there, in base units.
     """
 
     name: str
     kind: Kind
     unit: Literal["Count", "Microseconds", "None"]
-    help: str
+    needs: Sight
+    of: str
     prometheus: str
-    labels: tuple[tuple[str, str], ...] = ()
-    scale: float = 1.0
+    help: str
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def labels(self) -> tuple[tuple[str, str], ...]:
+        """Its fixed labels in Prometheus."""
+        return ((_LABEL[self.of], self.of),) if self.of else ()
+
+    @property
+    def scale(self) -> float:
+        """Turns our value into Prometheus' base unit."""
+        return 1e-6 if self.unit == "Microseconds" else 1.0
+
+    @property
+    def is_sided(self) -> bool:
+        """Whether it cannot be told without knowing who the customers are."""
+        return self.needs != CODES
 
 
 # The four directions of media: prefix in metric names, prefix in the media log, in words.
@@ -43,118 +68,68 @@ SIDES = {
     "remote": ("Remote", "rem", "between the vc and the remote end"),
 }
 
+# The traffic that a metric needs.
+CALLS, CODES, MEDIA = Sight.SIP_CALLS, Sight.SIP, Sight.MEDIA
+# What each sight, once lost, leaves unknown.
+HIDES: dict[Sight, frozenset[Sight]] = {
+    Sight.SIP_CALLS: frozenset({CALLS}),
+    Sight.SIP: frozenset({CALLS, CODES}),
+    Sight.MEDIA: frozenset({MEDIA}),
+    Sight.ALL: frozenset({CALLS, CODES, MEDIA}),
+}
+# Upper bounds in base units: good and bad telephony in each.
+JITTER = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
+RTT = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0, 5.0)
+MOS = (1.5, 2.0, 2.58, 3.1, 3.6, 4.03, 4.2, 4.34, 4.4)
 
-def _calls() -> list[Metric]:
-    rows = []
-    for call_direction in ("Inbound", "Outbound"):
-        label = (("direction", call_direction.lower()),)
-        for suffix, words in (
-            ("CallAttempts", "calls attempted"),
-            ("CallFailures", "call attempts failed"),
-            ("CallsAnswered", "calls answered"),
-        ):
-            prometheus = {"CallAttempts": "call_attempts", "CallFailures": "call_failures"}.get(
-                suffix, "calls_answered"
-            )
-            rows.append(
-                Metric(
-                    call_direction + suffix,
-                    "count",
-                    "Count",
-                    f"{call_direction} {words}",
-                    f"sbcwatch_{prometheus}",
-                    label,
-                )
-            )
-        rows.append(
-            Metric(
-                f"{call_direction}CallsActive",
-                "gauge",
-                "Count",
-                f"{call_direction} calls up at the minute's end",
-                "sbcwatch_calls_active",
-                label,
-            )
-        )
-    return rows
-
-
-def _media(direction: str) -> list[Metric]:
-    prefix, words = DIRECTIONS[direction]
-    label = (("direction", direction),)
-    counts = (
-        ("RtpPackets", "RTP packets", "rtp_packets"),
-        ("RtpBytes", "UDP payload bytes in RTP packets", "rtp_bytes"),
-        ("RtcpPackets", "RTCP packets", "rtcp_packets"),
-        ("RtcpBytes", "UDP payload bytes in RTCP packets", "rtcp_bytes"),
-        ("PacketsLost", "RTP packets lost in transit", "packets_lost"),
-    )
-    rows = [
-        # The source document gives every count the unit Count, bytes too.
-        Metric(prefix + suffix, "count", "Count", f"{what} {words}", f"sbcwatch_{prom}", label)
-        for suffix, what, prom in counts
-    ]
-    rows.append(
-        Metric(
-            f"{prefix}Jitter",
-            "samples",
-            "Microseconds",
-            f"Interarrival jitter of packets {words}",
-            "sbcwatch_jitter_seconds",
-            label,
-            1e-6,
-        )
-    )
-    return rows
-
-
-def _quality(side: str) -> list[Metric]:
-    suffix, _, words = SIDES[side]
-    label = (("side", side),)
-    return [
-        Metric(
-            f"RTTBetweenVcAnd{suffix}",
-            "samples",
-            "Microseconds",
-            f"Round-trip time {words}",
-            "sbcwatch_rtt_seconds",
-            label,
-            1e-6,
-        ),
-        Metric(
-            f"MOSBetweenVcAnd{suffix}",
-            "samples",
-            "None",
-            f"Estimated mean opinion score {words}, 1.0 to 4.4",
-            "sbcwatch_mos",
-            label,
-        ),
-    ]
-
-
+# The source document gives every count the unit Count, bytes too.
+# fmt: off
 METRICS: tuple[Metric, ...] = (
-    *_calls(),
-    Metric(
-        "Throttles", "count", "Count", "Call attempts refused by the vc's own limits", "sbcwatch_throttles"
-    ),
-    *(
-        Metric(
-            f"Sip{n}xxCodes",
-            "count",
-            "Count",
-            f"SIP messages with {n}xx status codes",
-            "sbcwatch_sip_responses",
-            (("class", f"{n}xx"),),
-        )
-        for n in range(1, 7)
-    ),
-    *_media("cust2vc"),
-    *_media("vc2cust"),
-    *_quality("customer"),
-    *_media("rem2vc"),
-    *_media("vc2rem"),
-    *_quality("remote"),
+    Metric("InboundCallAttempts", "count", "Count", CALLS, "inbound", "sbcwatch_call_attempts", "Inbound calls attempted"),
+    Metric("InboundCallFailures", "count", "Count", CALLS, "inbound", "sbcwatch_call_failures", "Inbound call attempts failed"),
+    Metric("InboundCallsAnswered", "count", "Count", CALLS, "inbound", "sbcwatch_calls_answered", "Inbound calls answered"),
+    Metric("InboundCallsActive", "gauge", "Count", CALLS, "inbound", "sbcwatch_calls_active", "Inbound calls up at the minute's end"),
+    Metric("OutboundCallAttempts", "count", "Count", CALLS, "outbound", "sbcwatch_call_attempts", "Outbound calls attempted"),
+    Metric("OutboundCallFailures", "count", "Count", CALLS, "outbound", "sbcwatch_call_failures", "Outbound call attempts failed"),
+    Metric("OutboundCallsAnswered", "count", "Count", CALLS, "outbound", "sbcwatch_calls_answered", "Outbound calls answered"),
+    Metric("OutboundCallsActive", "gauge", "Count", CALLS, "outbound", "sbcwatch_calls_active", "Outbound calls up at the minute's end"),
+    Metric("Throttles", "count", "Count", CALLS, "", "sbcwatch_throttles", "Call attempts refused by the vc's own limits"),
+    Metric("Sip1xxCodes", "count", "Count", CODES, "1xx", "sbcwatch_sip_responses", "SIP messages with 1xx status codes"),
+    Metric("Sip2xxCodes", "count", "Count", CODES, "2xx", "sbcwatch_sip_responses", "SIP messages with 2xx status codes"),
+    Metric("Sip3xxCodes", "count", "Count", CODES, "3xx", "sbcwatch_sip_responses", "SIP messages with 3xx status codes"),
+    Metric("Sip4xxCodes", "count", "Count", CODES, "4xx", "sbcwatch_sip_responses", "SIP messages with 4xx status codes"),
+    Metric("Sip5xxCodes", "count", "Count", CODES, "5xx", "sbcwatch_sip_responses", "SIP messages with 5xx status codes"),
+    Metric("Sip6xxCodes", "count", "Count", CODES, "6xx", "sbcwatch_sip_responses", "SIP messages with 6xx status codes"),
+    Metric("CustomerToVcRtpPackets", "count", "Count", MEDIA, "cust2vc", "sbcwatch_rtp_packets", "RTP packets from the customer to the vc"),
+    Metric("CustomerToVcRtpBytes", "count", "Count", MEDIA, "cust2vc", "sbcwatch_rtp_bytes", "UDP payload bytes in RTP packets from the customer to the vc"),
+    Metric("CustomerToVcRtcpPackets", "count", "Count", MEDIA, "cust2vc", "sbcwatch_rtcp_packets", "RTCP packets from the customer to the vc"),
+    Metric("CustomerToVcRtcpBytes", "count", "Count", MEDIA, "cust2vc", "sbcwatch_rtcp_bytes", "UDP payload bytes in RTCP packets from the customer to the vc"),
+    Metric("CustomerToVcPacketsLost", "count", "Count", MEDIA, "cust2vc", "sbcwatch_packets_lost", "RTP packets lost in transit from the customer to the vc"),
+    Metric("CustomerToVcJitter", "samples", "Microseconds", MEDIA, "cust2vc", "sbcwatch_jitter_seconds", "Interarrival jitter of packets from the customer to the vc", JITTER),
+    Metric("VcToCustomerRtpPackets", "count", "Count", MEDIA, "vc2cust", "sbcwatch_rtp_packets", "RTP packets from the vc to the customer"),
+    Metric("VcToCustomerRtpBytes", "count", "Count", MEDIA, "vc2cust", "sbcwatch_rtp_bytes", "UDP payload bytes in RTP packets from the vc to the customer"),
+    Metric("VcToCustomerRtcpPackets", "count", "Count", MEDIA, "vc2cust", "sbcwatch_rtcp_packets", "RTCP packets from the vc to the customer"),
+    Metric("VcToCustomerRtcpBytes", "count", "Count", MEDIA, "vc2cust", "sbcwatch_rtcp_bytes", "UDP payload bytes in RTCP packets from the vc to the customer"),
+    Metric("VcToCustomerPacketsLost", "count", "Count", MEDIA, "vc2cust", "sbcwatch_packets_lost", "RTP packets lost in transit from the vc to the customer"),
+    Metric("VcToCustomerJitter", "samples", "Microseconds", MEDIA, "vc2cust", "sbcwatch_jitter_seconds", "Interarrival jitter of packets from the vc to the customer", JITTER),
+    Metric("RTTBetweenVcAndCustomer", "samples", "Microseconds", MEDIA, "customer", "sbcwatch_rtt_seconds", "Round-trip time between the vc and the customer", RTT),
+    Metric("MOSBetweenVcAndCustomer", "samples", "None", MEDIA, "customer", "sbcwatch_mos", "Estimated mean opinion score between the vc and the customer, 1.0 to 4.4", MOS),
+    Metric("RemoteToVcRtpPackets", "count", "Count", MEDIA, "rem2vc", "sbcwatch_rtp_packets", "RTP packets from the remote end to the vc"),
+    Metric("RemoteToVcRtpBytes", "count", "Count", MEDIA, "rem2vc", "sbcwatch_rtp_bytes", "UDP payload bytes in RTP packets from the remote end to the vc"),
+    Metric("RemoteToVcRtcpPackets", "count", "Count", MEDIA, "rem2vc", "sbcwatch_rtcp_packets", "RTCP packets from the remote end to the vc"),
+    Metric("RemoteToVcRtcpBytes", "count", "Count", MEDIA, "rem2vc", "sbcwatch_rtcp_bytes", "UDP payload bytes in RTCP packets from the remote end to the vc"),
+    Metric("RemoteToVcPacketsLost", "count", "Count", MEDIA, "rem2vc", "sbcwatch_packets_lost", "RTP packets lost in transit from the remote end to the vc"),
+    Metric("RemoteToVcJitter", "samples", "Microseconds", MEDIA, "rem2vc", "sbcwatch_jitter_seconds", "Interarrival jitter of packets from the remote end to the vc", JITTER),
+    Metric("VcToRemoteRtpPackets", "count", "Count", MEDIA, "vc2rem", "sbcwatch_rtp_packets", "RTP packets from the vc to the remote end"),
+    Metric("VcToRemoteRtpBytes", "count", "Count", MEDIA, "vc2rem", "sbcwatch_rtp_bytes", "UDP payload bytes in RTP packets from the vc to the remote end"),
+    Metric("VcToRemoteRtcpPackets", "count", "Count", MEDIA, "vc2rem", "sbcwatch_rtcp_packets", "RTCP packets from the vc to the remote end"),
+    Metric("VcToRemoteRtcpBytes", "count", "Count", MEDIA, "vc2rem", "sbcwatch_rtcp_bytes", "UDP payload bytes in RTCP packets from the vc to the remote end"),
+    Metric("VcToRemotePacketsLost", "count", "Count", MEDIA, "vc2rem", "sbcwatch_packets_lost", "RTP packets lost in transit from the vc to the remote end"),
+    Metric("VcToRemoteJitter", "samples", "Microseconds", MEDIA, "vc2rem", "sbcwatch_jitter_seconds", "Interarrival jitter of packets from the vc to the remote end", JITTER),
+    Metric("RTTBetweenVcAndRemote", "samples", "Microseconds", MEDIA, "remote", "sbcwatch_rtt_seconds", "Round-trip time between the vc and the remote end", RTT),
+    Metric("MOSBetweenVcAndRemote", "samples", "None", MEDIA, "remote", "sbcwatch_mos", "Estimated mean opinion score between the vc and the remote end, 1.0 to 4.4", MOS),
 )
+# fmt: on
 BY_NAME = {metric.name: metric for metric in METRICS}
 assert len(METRICS) == len(BY_NAME) == 43
 

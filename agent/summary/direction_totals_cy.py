@@ -172,6 +172,15 @@ class MediaTotals:
         return samples
 
     @property
+    def packets(self) -> dict[str, int]:
+        """RTP packets by direction."""
+        return {direction: total.packets for direction, total in self.sums.items()}
+
+    def has_streams(self, direction: str) -> bool:
+        """Whether streams ran that way: their loss is known, or unknown for a reason of its own."""
+        return bool(self.sums[direction].streams)
+
+    @property
     def coverage(self) -> dict[str, float | None]:
         """By direction: packets of spans whose loss is known / packets; None where there were none."""
         return {

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agent.calls.users import without_separators
-from agent.model.call_cy import Call
+from agent.model.call_cy import UNSIGNALLED, Call
 
 if TYPE_CHECKING:
     from agent.summary.masking import Masking
 
 
 # A call's Call-IDs, from user and country, to user and country, endpoint id.
-Who = tuple[list[str], str, str | None, str, str | None, str]
+Who = tuple[list[str], str | None, str | None, str | None, str | None, str]
 
 
 class Identity(Struct, frozen=True):
@@ -39,6 +39,8 @@ class Identity(Struct, frozen=True):
 
     def _found(self, call: Call) -> Who:
         lead = call.lead
+        if UNSIGNALLED in call.flags:
+            return [], None, None, None, None, _endpoint(self.key, lead.peer)
         caller, callee = without_separators(lead.from_user), without_separators(lead.to_user)
         if lead.diverted and lead.uri_user:  # retargeted: whom it goes to now, and not who was dialled
             callee = without_separators(lead.uri_user)

@@ -11,11 +11,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from msgspec import Struct
-
-from agent.calls.rfc6076 import MAX_SAMPLES, extras
+from agent.calls.rfc6076 import MAX_SAMPLES
 from agent.gc_pause import held_off
-from agent.model.call_cy import Call, Leg
+from agent.model.call_cy import Leg
 from agent.model.events import (
     Attempted,
     CallOver,
@@ -35,40 +33,22 @@ from agent.model.events import (
     Unseen,
 )
 from agent.model.handover import Handover
-from agent.model.sides import UNASSIGNED, Connector, Sides
+from agent.model.sides import Connector, Sides
 from agent.model.stream_minute_cy import StreamMinute
-from agent.summary.call_minute_cy import CallMinute, Calls, of_call, share_out
-from agent.summary.catalog import METRICS
-from agent.summary.direction_totals_cy import MediaTotals
-from agent.summary.identity import Identity, users_of
+from agent.model.unseen import Cause, Sight
+from agent.summary.call_minute_cy import CallMinute, share_out
+from agent.summary.call_row import call_row
+from agent.summary.connector_minute import MinuteTotals, connector_minute, figures, no_totals, traffic
+from agent.summary.identity import Identity
+from agent.summary.media_elsewhere import FLAG, calls_elsewhere
 from agent.summary.media_record_cy import records
-from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value
+from agent.summary.open_minute import OpenMinute, connector_of, count, owner_of
+from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary
 from agent.summary.sip_log import SipLog
-from agent.wire.sip import redacted
+from agent.summary.unseen import CountedTraffic, UnseenTotals, mark, spread
 
-Owner = Leg | Connector
-Counts = dict[tuple[Owner, str], int]
-ASK_AGAIN_NS = 1_000_000_000
 SIP_CODES = tuple(f"Sip{hundreds}xxCodes" for hundreds in range(7))  # by a status's hundreds; 0 has none
 MAX_CALL_ROWS = 100_000  # of one minute: a scan that is answered call by call must not fill the memory
-
-
-class OpenMinute(Struct):
-    """What happened in one open minute."""
-
-    counts: Counts = {}
-    tallies: Counts = {}
-    delays: dict[tuple[Owner, str], list[float]] = {}
-    calls: Calls = {}
-    over: list[dict[str, Any]] = []
-    up: CallsUp | None = None
-
-    def of_call(self, call: Call) -> CallMinute:
-        return of_call(self.calls, call)
-
-    def heard_ns(self) -> int:
-        """When RTP of a call was last heard, 0 if never."""
-        return max((stream.last_ns for its in self.calls.values() for stream in its.streams), default=0)
 
 
 class Intervals:
@@ -89,16 +69,13 @@ class Intervals:
         self._sides = sides
         self._identity = identity
         self._observer = observer
-        self._redact = redact
         self._on_stream = on_stream
         self._minutes: defaultdict[int, OpenMinute] = defaultdict(OpenMinute)
         self._oldest_ns = 0
         self._newest = OpenMinute()  # that of the last fact, which is mostly the next one's too ...
         self._start_ns = self._end_ns = 0  # ... where it is between these
-        self._messages: list[MessageSeen] = []
-        self.sip_log = SipLog(sip_rate)
-        self._waiting: list[MessageSeen] = []  # of legs whose connector is not decided
-        self._asked_ns = 0
+        self.sip_log = SipLog(sip_rate, identity, redact)
+        self.unseen = UnseenTotals()
         self.call_rows_dropped = 0
         self._closed: list[Summary] = []
         self._record = {
@@ -119,9 +96,6 @@ class Intervals:
             Unseen: self._unseen,
         }
 
-    def _unseen(self, event: Unseen) -> None:
-        """Marks the minutes that the interval touches."""
-
     def record(self, event: Event) -> None:
         self._record[type(event)](event)  # type: ignore[operator]
 
@@ -132,42 +106,19 @@ class Intervals:
 
     def nothing(self) -> list[ConnectorMinute]:
         """What each connector has where nothing happens: 0 of all that can be known."""
-        return [
-            self._connector(connector, Counter(), MediaTotals(), {}, False, {})
-            for connector in self._sides.connectors
-        ]
+        return [self._connector(connector, no_totals(), OpenMinute()) for connector in self._sides.connectors]
 
     def messages(self) -> list[dict[str, Any]]:
-        """SIP log rows whose connector is decided, drained; the others are asked again once a second."""
-        newest_ns = self._messages[-1].stamp_ns if self._messages else 0
-        if newest_ns - self._asked_ns >= ASK_AGAIN_NS:
-            return self._decided_messages(newest_ns)
-        fresh, self._messages = self._messages, []
-        return self._rows(fresh)
-
-    def _decided_messages(self, now_ns: int) -> list[dict[str, Any]]:
-        """The same, those that wait included."""
-        self._asked_ns = now_ns
-        seen, self._messages, self._waiting = self._waiting + self._messages, [], []
-        return self._rows(sorted(seen, key=lambda message: message.stamp_ns))
-
-    def _rows(self, messages: list[MessageSeen]) -> list[dict[str, Any]]:
-        rows = []
-        for seen in messages:
-            owner = seen.connector or (seen.leg.connector if seen.leg else None)
-            if owner is None:
-                self._waiting.append(seen)
-            elif owner.log_sip:
-                rows.append(self._sip_row(seen, owner))
-        return rows
+        """SIP log rows whose connector is decided, drained."""
+        return self.sip_log.rows()
 
     def give(self, handover: Handover) -> None:
         """The open minutes, and the SIP messages that wait for their connector."""
-        handover.intervals = self._oldest_ns, dict(self._minutes), self._waiting + self._messages
+        handover.intervals = self._oldest_ns, dict(self._minutes), self.sip_log.kept()
 
     def take(self, handover: Handover) -> None:
         """Go on with what `give` wrote down. Only before any event."""
-        oldest_ns, minutes, self._messages = handover.intervals
+        oldest_ns, minutes, self.sip_log.messages = handover.intervals
         self._minutes = defaultdict(OpenMinute, minutes)
         self._go_on(oldest_ns)
 
@@ -194,11 +145,10 @@ class Intervals:
     # -- events
 
     def _message(self, event: MessageSeen) -> None:
-        if self.sip_log.takes(event.status, event.stamp_ns, len(self._waiting)):
-            self._messages.append(event)
+        self.sip_log.add(event)
         if 100 <= event.status < 700:
-            owner = _owner(event.leg, event.connector)
-            _count(self._minute(event.stamp_ns).counts, owner, SIP_CODES[event.status // 100])
+            owner = owner_of(event.leg, event.connector)
+            count(self._minute(event.stamp_ns).counts, owner, SIP_CODES[event.status // 100])
 
     def _attempted(self, event: Attempted) -> None:
         self._call_count(event, "CallAttempts")
@@ -214,17 +164,17 @@ class Intervals:
     def _call_count(self, event: Attempted | Concluded, what: str) -> None:
         direction = event.account.direction
         if direction is not None:
-            owner = _owner(event.account.leg)
-            _count(self._minute(event.stamp_ns).counts, owner, direction.capitalize() + what)
+            owner = owner_of(event.account.leg)
+            count(self._minute(event.stamp_ns).counts, owner, direction.capitalize() + what)
 
     def _throttled(self, event: Throttled) -> None:
-        _count(self._minute(event.stamp_ns).counts, _owner(event.account.leg), "Throttles")
+        count(self._minute(event.stamp_ns).counts, owner_of(event.account.leg), "Throttles")
 
     def _tallied(self, event: Tallied) -> None:
-        _count(self._minute(event.stamp_ns).tallies, _owner(event.leg, event.connector), event.name)
+        count(self._minute(event.stamp_ns).tallies, owner_of(event.leg, event.connector), event.name)
 
     def _measured(self, event: Measured) -> None:
-        key = (_owner(event.leg, event.connector), event.name)
+        key = (owner_of(event.leg, event.connector), event.name)
         delays = self._minute(event.stamp_ns).delays
         samples = delays.get(key)
         if samples is None:
@@ -236,7 +186,33 @@ class Intervals:
         if self._on_stream is not None:
             for stream in event.streams:
                 self._on_stream(stream)
-        share_out(lambda stamp_ns: self._minute(stamp_ns).calls, event.streams, event.reports)
+        for orphan in share_out(lambda stamp_ns: self._minute(stamp_ns).calls, event.streams, event.reports):
+            if orphan.packets and not orphan.is_over:
+                self._orphan(orphan)
+
+    def _orphan(self, stream: StreamMinute) -> None:
+        """RTP that belongs to nobody: where the vc is at one end, that direction is not wholly known."""
+        from_vc, to_vc = self._sides.is_vc(stream.src[0]), self._sides.is_vc(stream.dst[0])
+        if from_vc == to_vc:
+            return
+        minute = self._minute(stream.stamp_ns)
+        if not stream.named:  # a stranger's, on a socket where somebody whom the vc answers sends
+            minute.intruder_packets += stream.packets
+            return
+        minute.orphan_packets += stream.packets
+        side, connector = self._sides.place((stream.dst if from_vc else stream.src)[0])
+        end = "cust" if side == "customer" else "rem"
+        self._unseen(
+            Unseen(
+                stream.stamp_ns,
+                stream.stamp_ns,
+                Sight.MEDIA,
+                Cause.ORPHAN_MEDIA,
+                stream.packets,
+                connector,
+                f"{end}2vc" if to_vc else f"vc2{end}",
+            )
+        )
 
     def _round_trip(self, event: RoundTrip) -> None:
         self._call(event.stamp_ns, event.leg).rtts.append(event)
@@ -254,11 +230,19 @@ class Intervals:
         self._minute(event.stamp_ns).up = event
 
     def _over(self, event: CallOver) -> None:
-        over = self._minute(event.stamp_ns).over
-        if len(over) < MAX_CALL_ROWS:
-            over.append(call_row(event.call, self._sides.fallback, self._identity))
+        minute = self._minute(event.stamp_ns)
+        if len(minute.over) < MAX_CALL_ROWS:
+            minute.over.append(call_row(event.call, self._sides.fallback, self._identity))
+            minute.ended.append(event.call)
         else:
             self.call_rows_dropped += 1
+
+    def _unseen(self, event: Unseen) -> None:
+        """Mark the open minutes that the interval touches."""
+        self.unseen.note(event)
+        key = event.sight.value, event.cause.value, event.connector, event.direction
+        for at_ns, frames, length_ns in spread(event, self._oldest_ns):
+            mark(self._minute(at_ns).marks, key, None if event.count is None else frames, length_ns)
 
     # -- closing
 
@@ -268,12 +252,12 @@ class Intervals:
         minute = self._minutes.pop(start_ns, None) or OpenMinute()
         # A part that ends inside its minute is followed by another of the same label.
         self._go_on(start_ns + MINUTE_NS if event.complete else start_ns)
-        counts: dict[Connector, Counter[str]] = defaultdict(Counter)
-        for (owner, name), count in minute.counts.items():
-            connector = owner if isinstance(owner, Connector) else owner.connector or self._sides.fallback
-            counts[connector][name] += count
-        figures = _figures(minute, self._sides.fallback)
-        media: dict[Connector, MediaTotals] = defaultdict(MediaTotals)
+        fallback = self._sides.fallback
+        totals = no_totals()
+        totals.complete = event.complete and minute.up is not None
+        totals.figures = figures(minute, fallback)
+        for (owner, name), number in minute.counts.items():
+            totals.counts[connector_of(owner, fallback)][name] += number
         # A part that does not reach the minute's end was watched as far as media was heard.
         end_ns = start_ns + MINUTE_NS
         until_ns = end_ns if event.complete else minute.heard_ns()
@@ -282,52 +266,59 @@ class Intervals:
                 minute.of_call(account.leg.call)
         rows = records(
             minute.calls,
-            media,
-            self._sides.fallback,
+            totals.media,
+            fallback,
             self._identity,
             end_ns,
             until_ns,
             vc_seen=self._observer == "vc",
         )
         up = Counter(
-            (account.leg.connector or self._sides.fallback, account.direction)
+            (account.leg.connector or fallback, account.direction)
             for account in (minute.up.accounts if minute.up else ())
             if account.direction is not None
         )
-        gauges = {
-            (connector, direction.capitalize() + "CallsActive"): count
-            for (connector, direction), count in up.items()
-        }
-        connectors = list(self._sides.connectors)
-        for connector in (*counts, *figures, *media, *(c for c, _ in gauges)):
-            if connector not in connectors:
-                connectors.append(connector)
-        complete = event.complete and minute.up is not None
+        for (connector, direction), calls in up.items():
+            totals.gauges[connector, direction.capitalize() + "CallsActive"] = calls
+        totals.host = _host_traffic(totals)
+        self._note_elsewhere(minute, end_ns, any_rtp=any(totals.host.packets.values()))
         extras = {"calls_active_unknown": minute.up.unknown} if minute.up else {}
+        for name in ("orphan_packets", "intruder_packets"):
+            if getattr(minute, name):
+                extras[name] = getattr(minute, name)
         if event.sip_shed:
             extras["sip_shed"] = event.sip_shed  # so much more was on the wire: counts of SIP are too low
         self._closed.append(
             Summary(
                 start_ns,
                 0,
-                complete,
+                totals.complete,
                 [
-                    self._connector(
-                        connector,
-                        counts[connector],
-                        media[connector],
-                        gauges,
-                        complete,
-                        figures.get(connector, {}),
-                    )
-                    for connector in connectors
+                    self._connector(connector, totals, minute)
+                    for connector in totals.connectors(self._sides.connectors)
                 ],
                 rows,
                 minute.over,
-                self._decided_messages(start_ns),
+                self.sip_log.decided(start_ns),
                 extras=extras,
             )
         )
+
+    def _note_elsewhere(self, minute: OpenMinute, end_ns: int, *, any_rtp: bool) -> None:
+        """Answered calls whose media does not pass here leave the media of their connectors unknown."""
+        if not self._sides.known:
+            return
+        calls = [account.leg.call for account in minute.up.accounts] if minute.up else []
+        calls += minute.ended
+        known = {call for call in calls if call.flags and FLAG in call.flags}
+        for call in calls_elsewhere(calls, self._sides, end_ns, any_rtp=any_rtp):
+            for connector in {leg.connector or self._sides.fallback for leg in call.legs}:
+                event = Unseen(end_ns, end_ns, Sight.MEDIA, Cause.MEDIA_ELSEWHERE, 1, connector)
+                mark(minute.marks, (event.sight.value, event.cause.value, connector, ""), 1, 0)
+            if call not in known:
+                self.unseen.note(event)
+        for row, call in zip(minute.over, minute.ended, strict=True):
+            row["flags"] = sorted(call.flags)
 
     def _skipped(self, event: MinutesSkipped) -> None:
         until = datetime.fromtimestamp(event.until_ns / 1e9, UTC).isoformat()
@@ -336,93 +327,16 @@ class Intervals:
             Summary(event.stamp_ns, 0, False, [], [], [], [], gap=f"not watched until {until}")
         )
 
-    def _connector(
-        self,
-        connector: Connector,
-        counts: Counter[str],
-        media: MediaTotals,
-        gauges: dict[tuple[Connector, str], int],
-        complete: bool,
-        figures: dict[str, Any],
-    ) -> ConnectorMinute:
-        values: dict[str, Value] = {}
-        media_values, samples = media.values, media.samples
-        for metric in METRICS:
-            if metric.name.startswith("Sip"):
-                values[metric.name] = counts[metric.name]
-            elif not self._sides.known or ("Remote" in metric.name and self._observer == "customer"):
-                values[metric.name] = None
-            elif metric.kind == "gauge":
-                values[metric.name] = gauges.get((connector, metric.name), 0) if complete else None
-            elif metric.name == "Throttles" and figures.get("throttles_unknown"):
-                values[metric.name] = None  # nobody knows whose refusal it was
-            elif metric.name in media_values:
-                values[metric.name] = media_values[metric.name]
-            elif metric.kind == "samples":
-                values[metric.name] = samples[metric.name]
-            else:
-                values[metric.name] = counts[metric.name]
-        return ConnectorMinute(connector.id, connector.region, values, media.coverage, figures)
-
-    def _sip_row(self, seen: MessageSeen, connector: Connector) -> dict[str, Any]:
-        call_id = seen.call_id
-        message = redacted(self.sip_log.text(seen.data, seen.status), self._redact)
-        if self._identity.masking is not None:
-            users = users_of(seen.leg.call) if seen.leg is not None else ()
-            message, call_id = self._identity.masking.message(message, call_id, users)
-        return {
-            "voice_connector_id": connector.id,
-            "aws_region": connector.region,
-            "event_timestamp": seen.stamp_ns // 1_000_000,
-            "call_id": call_id,
-            "sip_message": message,
-        }
+    def _connector(self, connector: Connector, totals: MinuteTotals, minute: OpenMinute) -> ConnectorMinute:
+        return connector_minute(connector, totals, minute, self._sides, self._observer)
 
 
-def _owner(leg: Leg | None, connector: Connector | None = None) -> Owner:
-    """The connector, once it is decided: a leg that a flood pushed out is not kept alive by its counts."""
-    return (leg.connector or leg) if leg is not None else connector or UNASSIGNED
-
-
-def _count(counts: Counts, owner: Owner, name: str) -> None:
-    """One more. In a plain dictionary: `+= 1` in a Counter costs twice as much."""
-    key = owner, name
-    counts[key] = counts.get(key, 0) + 1
-
-
-def _figures(minute: OpenMinute, fallback: Connector) -> dict[Connector, dict[str, Any]]:
-    """RFC 6076 and the other extra counts, by connector."""
-    tallies: dict[Connector, Counter[str]] = defaultdict(Counter)
-    delays: dict[Connector, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for (owner, name), count in minute.tallies.items():
-        tallies[owner if isinstance(owner, Connector) else owner.connector or fallback][name] += count
-    for (owner, name), values in minute.delays.items():
-        delays[owner if isinstance(owner, Connector) else owner.connector or fallback][name] += values
-    return {
-        connector: extras(tallies[connector], delays[connector])
-        for connector in dict.fromkeys((*tallies, *delays))
-    }
-
-
-def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, Any]:
-    """The `call` record of JSON output and the store. Nanoseconds, None where it did not happen."""
-    lead, counted = call.lead, call.counted
-    attempt = counted.attempt
-    direction = call.accounts[0].direction if call.accounts else None
-    call_ids, from_user, _, to_user, _, _ = identity.of_call(call)
-    return {
-        "call_id": call_ids[0],
-        "call_ids": call_ids,
-        "voice_connector_id": (counted.connector or lead.connector or fallback).id,
-        "direction": direction,
-        "from_sip_user": from_user,
-        "to_sip_user": to_user,
-        "diverted_from": identity.user(lead.diverted[0]) if lead.diverted else None,
-        "invite_ns": lead.invite_ns if lead.whole else None,
-        "answer_ns": call.answer_ns if lead.whole else None,
-        "end_ns": call.end_ns,
-        "status": attempt.status if attempt else None,
-        "outcome": call.outcome,
-        "end_reason": call.end_reason,
-        "flags": sorted(call.flags),
-    }
+def _host_traffic(totals: MinuteTotals) -> CountedTraffic:
+    """What was seen of all connectors."""
+    host = CountedTraffic()
+    for connector in totals.connectors(()):
+        own = traffic(totals.counts[connector], totals.media[connector])
+        host.responses += own.responses
+        for direction, packets in own.packets.items():
+            host.packets[direction] = host.packets.get(direction, 0) + packets
+    return host

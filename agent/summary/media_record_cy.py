@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.model.call_cy import Leg
+from agent.model.call_cy import UNSIGNALLED, Leg
 from agent.model.sides import Connector
 from agent.model.stream_minute_cy import ReportsMinute, StreamMinute
 from agent.model.units import MINUTE_NS
@@ -95,7 +95,10 @@ def records(
 
 def views(heard: CallMinute, vc_seen: cython.bint = True) -> list[CallView]:
     """A call's minute as each of its connectors sees it. To be asked once: totals move on."""
-    if vc_seen:
+    unsignalled: cython.bint = UNSIGNALLED in heard.call.flags
+    if unsignalled and not heard.streams and not heard.reports:
+        return []  # an SDP has taken its streams over
+    if vc_seen and not unsignalled:  # nobody knows on which other leg its streams came in
         heard.lose()
     return [CallView(heard, owner, customers, remotes) for owner, customers, remotes in heard.call.views()]
 
@@ -154,7 +157,7 @@ class CallView:
             call_ids, row["from_sip_user"], row["from_country"], row["to_sip_user"], row["to_country"],
             row["endpoint_id"],
         ) = identity.of_call(call)  # fmt: skip
-        row["call_id"], row["call_ids"] = call_ids[0], call_ids
+        row["call_id"], row["call_ids"] = call_ids[0] if call_ids else None, call_ids
         row["flags"] = sorted(flags) if flags else []
         row["vc_lost"] = self.heard.vc_lost
         for direction, total in lost.items():

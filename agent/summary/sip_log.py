@@ -1,4 +1,4 @@
-"""How many SIP messages a second are logged. What is beyond is counted as ever, and has no log record.
+"""The SIP log: which messages have a record, and how many a second. Those beyond are counted as ever.
 
 A flood fills the log first of all, and the log costs most. Failures (final responses from 400 on) are what
 people look for: they have as much room again, and the last of it is never taken by anything else.
@@ -8,20 +8,81 @@ While the host cannot follow, messages are logged by their start line alone: who
 
 from __future__ import annotations
 
+from typing import Any
+
+from agent.model.events import MessageSeen
+from agent.model.sides import Connector
+from agent.summary.identity import Identity, users_of
+from agent.wire.sip import redacted
+
 SECOND_NS = 1_000_000_000
+ASK_AGAIN_NS = SECOND_NS  # how often messages that wait are asked whether their connector is decided
 MAX_WAITING = 65_536  # messages that wait for their connector to be decided: a flood of one call alone
 
 
 class SipLog:
     """`rate` messages a second of capture time; 0: no bound."""
 
-    def __init__(self, rate: int = 0) -> None:
+    def __init__(self, rate: int = 0, identity: Identity | None = None, redact: tuple[str, ...] = ()) -> None:
+        """`redact`: headers whose values are removed."""
         self.rate = rate
+        self._identity = identity or Identity()
+        self._redact = redact
+        self.messages: list[MessageSeen] = []
+        self._waiting: list[MessageSeen] = []  # of legs whose connector is not decided
+        self._asked_ns = 0
         self.unlogged = self.unlogged_failures = 0
         self.level = 0  # of overload (`agent.daemon.overload`)
         self.cut = 0  # messages logged without headers and body
         self._second = 0
         self._logged = self._failures = 0
+
+    def add(self, message: MessageSeen) -> None:
+        """Keep a message for its record, where there is room."""
+        if self.takes(message.status, message.stamp_ns, len(self._waiting)):
+            self.messages.append(message)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Records whose connector is decided, drained; the others are asked again once a second."""
+        newest_ns = self.messages[-1].stamp_ns if self.messages else 0
+        if newest_ns - self._asked_ns >= ASK_AGAIN_NS:
+            return self.decided(newest_ns)
+        fresh, self.messages = self.messages, []
+        return self._rows(fresh)
+
+    def decided(self, now_ns: int) -> list[dict[str, Any]]:
+        """The same, those that wait included."""
+        self._asked_ns = now_ns
+        seen, self.messages, self._waiting = self.kept(), [], []
+        return self._rows(sorted(seen, key=lambda message: message.stamp_ns))
+
+    def kept(self) -> list[MessageSeen]:
+        """Messages without a record yet, for a checkpoint."""
+        return self._waiting + self.messages
+
+    def _rows(self, messages: list[MessageSeen]) -> list[dict[str, Any]]:
+        rows = []
+        for seen in messages:
+            owner = seen.connector or (seen.leg.connector if seen.leg else None)
+            if owner is None:
+                self._waiting.append(seen)
+            elif owner.log_sip:
+                rows.append(self._row(seen, owner))
+        return rows
+
+    def _row(self, seen: MessageSeen, connector: Connector) -> dict[str, Any]:
+        call_id = seen.call_id
+        message = redacted(self.text(seen.data, seen.status), self._redact)
+        if self._identity.masking is not None:
+            users = users_of(seen.leg.call) if seen.leg is not None else ()
+            message, call_id = self._identity.masking.message(message, call_id, users)
+        return {
+            "voice_connector_id": connector.id,
+            "aws_region": connector.region,
+            "event_timestamp": seen.stamp_ns // 1_000_000,
+            "call_id": call_id,
+            "sip_message": message,
+        }
 
     def takes(self, status: int, stamp_ns: int, waiting: int) -> bool:
         """Whether a message (`status` 0: a request) is logged; `waiting`: how many wait undecided."""

@@ -59,7 +59,7 @@ MEDIA_EXTRAS = {
 SIP = ["voice_connector_id", "aws_region", "event_timestamp", "call_id", "sip_message"]
 CALL = [
     *("call_id", "call_ids", "voice_connector_id", "direction", "from_sip_user", "to_sip_user"),
-    *("invite_ns", "answer_ns", "end_ns", "status", "outcome", "end_reason"),
+    *("invite_ns", "answer_ns", "end_ns", "status", "outcome", "end_reason", "flags", "diverted_from"),
 ]
 CAPTURE = ["frames", "bytes", "rejects", "drops", "tunnels", "late_frames", "duplicate_frames"]
 STREAM = [

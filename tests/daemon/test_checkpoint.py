@@ -129,6 +129,31 @@ def test_restored_anywhere_every_total_is_the_same(name: str, data: st.DataObjec
     assert got == expected
 
 
+def test_media_without_signalling_goes_on_after_a_restart() -> None:
+    name = "loss-vc2cust"
+    frames = [frame for frame in FRAMES[name] if b"SIP/2.0" not in bytes(frame.data)]
+    results = []
+    for cuts in ([], [len(frames) // 3, len(frames) // 2]):
+        pipeline, kept, fed = pipeline_for(name), Kept(), 0
+        for cut in [*cuts, len(frames)]:
+            while fed < cut or (pipeline.engine.loop.candidates and fed < len(frames)):
+                feed(pipeline, batch_of(frames[fed : max(cut, fed + 1)]), kept)
+                fed = max(cut, fed + 1)
+            if cut < len(frames):
+                pipeline = moved(pipeline, name)
+        pass_on(pipeline.engine.finish(), pipeline.intervals, kept)
+        assert len(pipeline.engine.media.unsignalled) == 2
+        results.append(kept.result())
+    whole, parts = results
+    assert {tuple(row["flags"]) for row in whole["media"]} >= {("unsignalled",)}
+    assert len(whole["media"]) == len(parts["media"])
+    for (_, _, values), (_, _, again) in zip(whole["minutes"], parts["minutes"], strict=True):
+        assert values["CustomerToVcRtpPackets"] > 0
+        for metric in values:
+            if not metric.startswith(("RTT", "MOS")):
+                assert (metric, again[metric]) == (metric, values[metric])
+
+
 def test_checkpoint_saved_twice_without_news_is_the_same() -> None:
     pipeline, kept = pipeline_for("twenty-inbound"), Kept()
     feed(pipeline, batch_of(FRAMES["twenty-inbound"][:4000]), kept)

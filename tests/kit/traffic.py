@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +115,13 @@ def write(plan: Plan, path: Path) -> None:
     from scapy.packet import Raw
     from scapy.utils import PcapWriter
 
+    identifications = count(1)  # a sender's packets differ in it, also where he sends one twice
+
     def below(port: int) -> Any:
         link = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
         link = link / Dot1Q(vlan=7) if plan.vlan else link
         near, far = ("2001:db8::1", "2001:db8::2") if plan.ipv6 else ("192.0.2.1", "192.0.2.2")
-        network = IPv6(src=near, dst=far) if plan.ipv6 else IP(src=near, dst=far)
+        network = IPv6(src=near, dst=far) if plan.ipv6 else IP(src=near, dst=far, id=next(identifications))
         return link / network / UDP(sport=port, dport=port)
 
     frames: list[tuple[float, Any]] = []

@@ -41,7 +41,7 @@ def test_packets_between_sockets_that_no_sdp_named_are_orphans() -> None:
     talk = Conversation()
     call(talk)
     talk.rtp(2, (ELSEWHERE, 9), (VC, 7777))
-    assert talk.play().total("CustomerToVcRtpPackets") == 0
+    assert talk.play().total("CustomerToVcRtpPackets") is None  # the call's own media is not seen
 
 
 def test_the_vc_at_both_ends_counts_nowhere() -> None:
@@ -49,7 +49,7 @@ def test_the_vc_at_both_ends_counts_nowhere() -> None:
     call(talk)
     talk.rtp(2, HERE, (VC_MEDIA, 6000))
     heard = talk.play()
-    assert heard.total("VcToCustomerRtpPackets") == 0
+    assert not heard.total("VcToCustomerRtpPackets")
 
 
 def test_another_sdp_of_the_vc_takes_the_socket_over() -> None:
@@ -78,7 +78,7 @@ def test_port_0_and_udptl_never_claim(ours: str) -> None:
     talk = Conversation()
     call(talk, ours=ours, far=sdp(ALICE, 0))
     talk.rtp(2, THERE, HERE)
-    assert talk.play().total("CustomerToVcRtpPackets") == 0
+    assert talk.play().total("CustomerToVcRtpPackets") is None  # one way, and nobody's: no 0
 
 
 def test_proxy_that_leaves_the_sdp_alone_claims_no_socket_of_an_endpoint() -> None:
@@ -89,7 +89,7 @@ def test_proxy_that_leaves_the_sdp_alone_claims_no_socket_of_an_endpoint() -> No
     talk.rtp(2, (ALICE, 4000), (BOB, 4000))  # past the vc
     heard = talk.play()
     for name in ("CustomerToVc", "VcToCustomer", "RemoteToVc", "VcToRemote"):
-        assert heard.total(f"{name}RtpPackets") == 0
+        assert heard.total(f"{name}RtpPackets") is None  # it is elsewhere
 
 
 def test_sdp_between_parts_of_the_vc_claims_nothing() -> None:
@@ -121,7 +121,7 @@ def test_rtcp_is_where_the_sdp_says(lines: str, socket: tuple[str, int], counts:
     talk = Conversation()
     call(talk, ours=sdp(VC, 5000, lines=lines))
     rtcp(talk, 2, (ELSEWHERE, 99), socket)
-    assert talk.play().total("CustomerToVcRtcpPackets") == counts
+    assert talk.play().total("CustomerToVcRtcpPackets") == (1 if counts else None)
 
 
 def test_ice_candidates_claim_their_sockets() -> None:

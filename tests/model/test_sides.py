@@ -159,3 +159,12 @@ def test_media_at_the_private_address_belongs_to_the_leg_whose_sdp_names_the_pub
     leg.ok(1, sdp=sdp("203.0.113.99", 5000))
     count = talk.rtp(2, ("198.18.0.7", 9999), ("10.0.0.1", 5000))
     assert talk.play().total("CustomerToVcRtpPackets") == count
+
+
+def test_without_any_customer_everybody_would_be_remote_so_sides_are_unknown() -> None:
+    sides = Sides(["10.0.0.1"])
+    assert sides.has_vc
+    assert not sides.known
+    assert (sides.side("192.0.2.10"), sides.side("10.0.0.1")) == (None, "vc")
+    assert Sides(["10.0.0.1"], [Connector("a", domains=("a.example",))]).known
+    assert Sides(["10.0.0.1"], customer_networks=["192.0.2.0/24"]).known

@@ -104,6 +104,7 @@ cdef class Loop(Losses):
     cdef inline unsigned int tagged(self, StreamRow row, long long stamp_ns) except? 0 nogil
     cdef unsigned int again(self, StreamRow row, long long stamp_ns, unsigned int cell) except? 0 nogil
     cdef int copied(self, StreamRow row, long long stamp_ns, unsigned int cell) except -1 nogil
+    cdef inline int tag(self) except -1 nogil
     cdef inline int path_id(self) except -1 nogil
     cdef inline MinuteRow minute_now(self, StreamRow row, long long stamp_ns) noexcept nogil
     cdef inline int jitter(self, StreamRow row, MinuteRow minute, long long stamp_ns, long long ts, long long second, bint follows) except -1 nogil

@@ -625,7 +625,7 @@ class Loop(Losses):
         return ((stamp_ns - row.first_ns) >> UNIT_SHIFT) & ARRIVAL_MASK
 
     def tagged(self, row: StreamRow, stamp_ns: cython.longlong) -> cython.uint:
-        return self.arrival(row, stamp_ns) << ARRIVAL_AT | self.path_id() << PATH_AT
+        return self.arrival(row, stamp_ns) << ARRIVAL_AT | self.tag() << TAG_AT
 
     def again(self, row: StreamRow, stamp_ns: cython.longlong, cell: cython.uint) -> cython.uint:
         """A cell after one more reception."""
@@ -635,14 +635,30 @@ class Loop(Losses):
         return self.tagged(row, stamp_ns) | kept
 
     def copied(self, row: StreamRow, stamp_ns: cython.longlong, cell: cython.uint) -> cython.int:
-        """Is this the reception in `cell` once more, seen at another point of its way through the host?"""
+        """Is this the reception in `cell` once more, seen at another point of its way through the host?
+
+        The same IP identification is a copy whatever the path, another one is another packet. Without
+        identification another path makes a copy, and the same one with `single_span` only.
+        """
         if stamp_ns - row.last_ns > COPY_NS:
             return 0
-        if not self.single_span and (cell >> PATH_AT) & PATH_MASK == self.path_id():
+        tag: cython.longlong = self.tag()
+        before: cython.longlong = (cell >> TAG_AT) & TAG_MASK
+        if tag & IDENTIFIED or before & IDENTIFIED:
+            if tag != before:
+                return 0
+        elif tag == before and not self.single_span:
             return 0
         now: cython.longlong = self.arrival(row, stamp_ns)
         apart: cython.longlong = (now - (cell >> ARRIVAL_AT)) & ARRIVAL_MASK
         return apart <= COPY_UNITS or apart >= ARRIVAL_MASK + 1 - COPY_UNITS
+
+    def tag(self) -> cython.int:
+        """What tells receptions of one number apart: IP identification, ten bits of it; else the path."""
+        identification: cython.longlong = self.decoder.identification
+        if identification:
+            return IDENTIFIED | (identification & (IDENTIFIED - 1))
+        return self.path_id()
 
     def path_id(self) -> cython.int:
         """The decoder's path as a number of 0-255; the 256th and all further ones share 255."""

@@ -5,16 +5,17 @@ cdef enum:
     CELL_COUNT = 7
     CELL_DISCARDED = 8
     CELL_UNKNOWN = 16
-    PATH_AT = 5
-    PATH_MASK = 255
-    ARRIVAL_AT = 13
-    ARRIVAL_MASK = 524287
-    COPY_UNITS = 611
+    TAG_AT = 5
+    TAG_MASK = 2047
+    IDENTIFIED = 1024
+    ARRIVAL_AT = 16
+    ARRIVAL_MASK = 65535
+    COPY_UNITS = 153
     COPY_NS = 20000000
     MAX_LOSSES = 16
     GMIN = 16
     SILENCE_NS = 2000000000
-    UNIT_SHIFT = 15
+    UNIT_SHIFT = 17
     MAX_SIBLINGS = 16
 
 cdef class Losses(Table):

@@ -35,8 +35,8 @@ if not cython.compiled:  # loss_cy.pxd holds the same values for the compiler
     from agent.media.rtp.stream_table_cy import *
 
     CELL_COUNT, CELL_DISCARDED, CELL_UNKNOWN = 7, 8, 16
-    PATH_AT, PATH_MASK, ARRIVAL_AT, ARRIVAL_MASK = 5, 255, 13, 524287
-    UNIT_SHIFT, COPY_UNITS, COPY_NS = 15, 611, 20_000_000
+    TAG_AT, TAG_MASK, IDENTIFIED, ARRIVAL_AT, ARRIVAL_MASK = 5, 2047, 1024, 16, 65535
+    UNIT_SHIFT, COPY_UNITS, COPY_NS = 17, 153, 20_000_000
     MAX_LOSSES, GMIN, SILENCE_NS = 16, 16, 2_000_000_000
     MAX_SIBLINGS = 16  # SSRCs between the same two sockets that a time line has
 

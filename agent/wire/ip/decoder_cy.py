@@ -162,6 +162,7 @@ class Decoder:
         self.tunnel = 0
         self.ip_version = 4
         self.protocol = 17
+        self.identification = load16(octets, 18)
         self.src_hi = 0
         self.dst_hi = 0
         self.src_lo = V4_MAPPED | load32(octets, 26)

@@ -58,10 +58,11 @@ def ethernet(
     src_port: int = 40000,
     dst_port: int = 30000,
     vlan: int | None = None,
+    identification: int = 0,
 ) -> bytes:
     udp = struct.pack(">HHHH", src_port, dst_port, 8 + len(payload), 0) + payload
     addresses = bytes(int(part) for part in f"{src}.{dst}".split("."))
-    ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + addresses
+    ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), identification, 0, 64, 17, 0) + addresses
     tag = b"" if vlan is None else struct.pack(">HH", 0x8100, vlan)
     return bytes(12) + tag + b"\x08\x00" + ip + udp
 
@@ -335,6 +336,20 @@ class TestCopies:
         tap.send(41, rtp(3))
         assert tap.loop.duplicate_frames == 1
         assert tap.finished()["packets"] == 3
+
+    @pytest.mark.parametrize(
+        ("second", "vlan", "copies"),
+        [(7, None, 1), (7, 5, 1), (8, None, 0), (8, 5, 0), (0, 5, 0)],
+        ids=["same", "same by another path", "other", "other by another path", "without"],
+    )
+    def test_identification_tells_a_copy_from_another_packet(
+        self, tap: Tap, second: int, vlan: int | None, copies: int
+    ) -> None:
+        numbers = [ethernet(rtp(seq), identification=7 * seq) for seq in (1, 2)]
+        again = ethernet(rtp(1), identification=second, vlan=vlan)
+        tap.frames([Frame(one, T0 + at * MS, WIRE, len(one)) for at, one in enumerate([*numbers, again])])
+        assert tap.loop.duplicate_frames == copies
+        assert tap.finished()["duplicates"] == 1 - copies
 
     def test_copies_of_a_restart_are_one_restart(self, tap: Tap) -> None:
         for position, seq in enumerate([1, 2, 3, 30000, 30001, 30002]):

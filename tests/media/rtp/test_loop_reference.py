@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from agent.media.rtp import loop_cy
@@ -261,7 +261,7 @@ class TestTwins:
         assert one.minutes == other.minutes
         assert one.loop.save() == other.loop.save()
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
     @given(heard=traffic(), data=st.data())
     def test_capture_split_anywhere_and_restored_changes_no_total(
         self, heard: list[Heard], data: st.DataObject

@@ -369,6 +369,7 @@ class TestSame:
 RTP = bytes.fromhex("8000012c00000a00deadbeef") + bytes(20)
 FIELDS = (
     "src_hi", "src_lo", "dst_hi", "dst_lo", "src_port", "dst_port", "ip_version", "path", "protocol",
+    "identification",
     "payload_offset", "payload_length", "payload_captured", "rtp_header", "rtp_second", "rtp_seq", "rtp_ts",
     "rtp_ssrc",
 )  # fmt: skip
