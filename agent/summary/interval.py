@@ -41,9 +41,9 @@ from agent.summary.direction_totals_cy import MediaTotals
 from agent.summary.identity import Identity, users_of
 from agent.summary.media_record_cy import records
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value
+from agent.summary.redaction import Redaction
 from agent.summary.samples_cy import sampled
 from agent.summary.sip_log import SipLog
-from agent.wire.sip import redacted
 
 Owner = Leg | Connector
 Counts = dict[tuple[Owner, str], int]
@@ -79,16 +79,16 @@ class Intervals:
         *,
         identity: Identity,
         observer: str = "vc",
-        redact: tuple[str, ...] = ("authorization", "proxy-authorization"),
+        redaction: Redaction | None = None,
         on_stream: Callable[[StreamMinute], None] | None = None,
         sip_rate: int = 0,
     ) -> None:
-        """`redact`: headers whose values are removed from logged messages. `on_stream` sees every stream
-        minute, orphans too. `sip_rate`: messages logged a second, 0: all."""
+        """`redaction`: what of logged messages stays. `on_stream` sees every stream minute, orphans too.
+        `sip_rate`: messages logged a second, 0: all."""
         self._sides = sides
         self._identity = identity
         self._observer = observer
-        self._redact = redact
+        self._redaction = redaction or Redaction()
         self._on_stream = on_stream
         self._minutes: defaultdict[int, OpenMinute] = defaultdict(OpenMinute)
         self._oldest_ns = 0
@@ -192,6 +192,8 @@ class Intervals:
 
     def _message(self, event: MessageSeen) -> None:
         if self.sip_log.takes(event.status, event.stamp_ns, len(self._waiting)):
+            if event.connector is None and (event.leg is None or event.leg.connector is None):
+                event.data = self._redaction.text(event.data).encode()  # it waits, and a checkpoint has it
             self._messages.append(event)
         if 100 <= event.status < 700:
             owner = _owner(event.leg, event.connector)
@@ -358,7 +360,7 @@ class Intervals:
 
     def _sip_row(self, seen: MessageSeen, connector: Connector) -> dict[str, Any]:
         call_id = seen.call_id
-        message = redacted(self.sip_log.text(seen.data, seen.status), self._redact)
+        message = self._redaction.text(self.sip_log.text(seen.data, seen.status))
         if self._identity.masking is not None:
             users = users_of(seen.leg.call) if seen.leg is not None else ()
             message, call_id = self._identity.masking.message(message, call_id, users)
