@@ -69,6 +69,7 @@ def all_of_it():
     tried("fork", lambda: os.waitpid(os.fork() or os._exit(0), 0))
     tried("interfaces", lambda: os.listdir("/sys/class/net"))
     tried("addresses", lambda: Path("/proc/net/fib_trie").read_text())
+    tried("core dump", lambda: call("prctl", 3) and os.abort())
     tried("own figures", lambda: Path("/proc/self/statm").read_text())
 
 thread = threading.Thread(target=all_of_it)
