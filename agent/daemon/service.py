@@ -327,6 +327,7 @@ class Service:
             port=settings.port,
             healthy=self.health.well,
             ready=self.health.ready,
+            say=lambda text: self._journal.warning("http", text),
         )
 
     def _stored(self, notice: str) -> None:

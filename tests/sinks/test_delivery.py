@@ -316,7 +316,7 @@ def test_damaged_batch_is_quarantined_and_its_neighbours_sent(
     with store._volume.disk.write() as connection:
         assert connection.execute("UPDATE batches SET body = x'00'").rowcount == 1
     store.commit(summary(1))
-    run(loop, clock)
+    run_for(loop, clock, 300)
     assert stored(aws) == PER_MINUTE
     counters = loop.counters(clock.now_ns)
     assert (counters["depth"], counters["quarantined"]) == (0, PER_MINUTE)
