@@ -48,6 +48,7 @@ class _AnswerReader(io.RawIOBase):
     def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
         self._raw = raw
         self._connection = connection
+        self._timeout = connection.gettimeout() or READ_TIMEOUT_S
         self._deadline = time.monotonic() + ANSWER_S
 
     def readable(self) -> bool:
@@ -57,8 +58,8 @@ class _AnswerReader(io.RawIOBase):
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError(f"the answer took longer than {ANSWER_S:g} s")
-        self._connection.settimeout(min(left, READ_TIMEOUT_S))
-        return self._raw.readinto(buffer)  # type: ignore[attr-defined, no-any-return]
+        self._connection.settimeout(min(left, self._timeout))
+        return self._raw.readinto(buffer)
 
     def close(self) -> None:
         self._raw.close()
@@ -70,7 +71,7 @@ class TimedResponse(HTTPResponse):
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
-        self.fp = io.BufferedReader(_AnswerReader(self.fp.detach(), sock))  # type: ignore[attr-defined]
+        self.fp = io.BufferedReader(_AnswerReader(self.fp.detach(), sock))
 
 
 def _config() -> Config:
@@ -79,7 +80,7 @@ def _config() -> Config:
 
     # Of every request of this process: those for credentials (IMDS, STS) have no other deadline either.
     for connection in (AWSHTTPConnection, AWSHTTPSConnection):
-        connection.response_class = TimedResponse
+        connection.response_class = TimedResponse  # type: ignore[assignment]
     # One attempt: the store is the only retry. botocore's own would store a request twice unseen.
     return Config(
         connect_timeout=CONNECT_TIMEOUT_S,
