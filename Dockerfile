@@ -12,16 +12,15 @@ RUN apt-get update && \
     apt-get install -y --no-install-recommends gcc libc6-dev $(command -v pip3 >/dev/null || echo python3-pip) \
       $(test -x /usr/local/bin/python3 || echo python3-dev python3-venv)
 WORKDIR /src
-COPY pyproject.toml setup.py README.m[d] ./
+COPY pyproject.toml setup.py LICENSE README.m[d] ./
 COPY agent agent
 # A slow loop in a container would go unnoticed: no compiler, no image.
 RUN python3 -m venv /opt/sbcwatch && \
     SBCWATCH_REQUIRE_COMPILED=1 /opt/sbcwatch/bin/pip wheel --no-cache-dir --no-deps -w /wheels . && \
     /opt/sbcwatch/bin/pip install --no-cache-dir --no-compile "$(ls /wheels/sbcwatch-*.whl)[confine]"
-# Only the services used, and what every client reads, stay of botocore's 400; pyshark goes, as there is no tshark.
+# Only the services used, and what every client reads, stay of botocore's 400.
 COPY deploy/trim.py /src/deploy/trim.py
-RUN /opt/sbcwatch/bin/pip uninstall -y pyshark lxml termcolor appdirs && \
-    find /opt/sbcwatch/lib -name '*.so' -exec strip --strip-unneeded {} + && \
+RUN find /opt/sbcwatch/lib -name '*.so' -exec strip --strip-unneeded {} + && \
     python3 /src/deploy/trim.py /opt/sbcwatch && /opt/sbcwatch/bin/sbcwatch selftest
 
 FROM build AS build-tls

@@ -42,6 +42,7 @@ class SinkError(SbcwatchError):
 class Reason(enum.StrEnum):
     """Why a record was rejected. Closed: each value is a label of the reject counter."""
 
+    FAR_STAMP = "far_stamp"  # stamped years away from the rest of its capture
     LINK_TYPE = "link_type"  # a link type nobody here can read
     LINK_TRUNCATED = "link_truncated"
     IP_TRUNCATED = "ip_truncated"
@@ -50,6 +51,8 @@ class Reason(enum.StrEnum):
     UDP_MALFORMED = "udp_malformed"
     FRAGMENT = "fragment"  # a fragment whose siblings never came, or overlap
     TCP_MALFORMED = "tcp_malformed"
+    SCTP_MALFORMED = "sctp_malformed"
+    HEP_MALFORMED = "hep_malformed"  # or with a compressed payload
     SIP_START_LINE = "sip_start_line"
     SIP_HEADER = "sip_header"
     SIP_TRUNCATED = "sip_truncated"

@@ -53,12 +53,11 @@ def build(
     live: bool = False,
     turns: Sequence[Lock] = (),
     on_stream: Callable[[StreamMinute], None] | None = None,
-    before: Pipeline | None = None,
 ) -> Pipeline:
     """Engine and intervals for `config`; `vc` and `customers` add to what it names.
 
-    `key` makes endpoint ids this host's own; `turns`: one a thread that sifts RTP out of the frames;
-    `before` is what it will go on from in this process. Raises ConfigError where an address does not parse.
+    `key` makes endpoint ids this host's own; `turns`: one a thread that sifts RTP out of the frames.
+    Raises ConfigError where an address does not parse.
     """
     try:
         sides = Sides(
@@ -72,7 +71,7 @@ def build(
         )
     except ValueError as error:
         raise ConfigError(f"{error}: give addresses like 192.0.2.1 and networks like 192.0.2.0/24") from None
-    engine = Engine(sides, rules(config, live=live), turns, before.engine if before else None)
+    engine = Engine(sides, rules(config, live=live), turns)
     masking = None
     if config.privacy.mask_numbers:
         from agent.summary.masking import Masking

@@ -10,6 +10,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -32,6 +33,22 @@ def modules() -> list[str]:
 def status() -> dict[str, bool]:
     """Each `*_cy` module: does it run compiled?"""
     return {name: not str(importlib.import_module(name).__file__).endswith(".py") for name in modules()}
+
+
+_CONSTANT = re.compile(
+    r"^ +(?:#define SBCWATCH_)?(\w+) (?:= )?(-?(?:0x[0-9A-Fa-f]+|\d+))(?:U?LL)?(?: +#.*)?$", re.M
+)
+
+
+def constants(module: str, names: str) -> tuple[int, ...]:
+    """The values of `names` (blanks between) in the `.pxd` beside a `*_cy` module, their only home.
+
+    It reads lines `NAME = 1` of an enum, and `#define SBCWATCH_NAME 0x1ULL`. Raises KeyError where one is
+    missing.
+    """
+    text = _ROOT.parent.joinpath(*module.split(".")).with_suffix(".pxd").read_text()
+    found = {name: int(value, 0) for name, value in _CONSTANT.findall(text)}
+    return tuple(found[name] for name in names.split())
 
 
 class _SourceFirst:

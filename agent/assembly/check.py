@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from agent.assembly import sources
-from agent.assembly.rules import taken
+from agent.assembly.rules import believed, taken
 from agent.config.load import load
 from agent.config.settings import Config, media_ports
 from agent.errors import ConfigError
@@ -31,6 +31,11 @@ def _beyond_the_file(config: Config) -> Iterator[tuple[str, str, str]]:
         rings = f"rings of {config.capture.ring_mb} MB"
         yield "limits", "max_memory_mb", f"leaves none for calls: at least {least_mb} with {rings}"
     key = "filter" if config.capture.filter else "sip_ports"
+    try:
+        believed(config.capture)
+    except ConfigError as error:
+        yield "capture", "tunnels", str(error).removeprefix("capture.tunnels: ")
+        return
     try:
         sources.program(config.capture, media_ports(config))
     except ConfigError as error:

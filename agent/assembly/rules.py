@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from agent.calls.counting_cy import CallRules
-from agent.config.settings import Config
+from agent.config.settings import Capture, Config, Quality
 from agent.engine.engine import Rules
-from agent.media.stream_score_cy import QualityRules
+from agent.errors import ConfigError
+from agent.media.stream_score_cy import CodecFigures, QualityRules
+from agent.wire.ip.encapsulations import Tunnel
 
 # Without a frame or a word of the clock for so long nobody can say that capture ran. A file of one quiet
 # trunk may be silent for long; a live source speaks several times a second unless the host was suspended.
@@ -37,9 +39,7 @@ def rules(config: Config, *, live: bool = False) -> Rules:
             throttle_patterns=calls.throttle_patterns,
             max_calls=max_calls,
         ),
-        quality=QualityRules(
-            config.quality.jitter_buffer_ms, config.quality.default_rtt_ms, config.quality.plc
-        ),
+        quality=_quality(config.quality),
         observer=config.vc.observer,
         lateness_ns=ns(config.capture.lateness),
         single_span=config.capture.single_span,
@@ -47,8 +47,44 @@ def rules(config: Config, *, live: bool = False) -> Rules:
         max_buffer_ms=config.quality.jitter_buffer_max_ms,
         max_streams=max_streams,
         sip_budget=config.limits.sip_budget if live else 0,
+        # A file says nothing live: where no tunnel is named its reader opens every one, and says so.
+        tunnels=believed(config.capture) if live or config.capture.tunnels else None,
+        sip_ports=tuple(config.capture.sip_ports),
+        hep_ports=tuple(config.capture.hep_ports) if live else None,
         idle_ns=LIVE_IDLE_NS if live else FILE_IDLE_NS,
     )
+
+
+def _quality(quality: Quality) -> QualityRules:
+    depth = f"{quality.jitter_buffer_ms:g} ms"
+    if quality.jitter_buffer == "adaptive":
+        depth = f"to {quality.jitter_buffer_max_ms:g} ms"
+    codecs = {name.upper(): CodecFigures(own.ie, own.bpl) for name, own in quality.codecs.items()}
+    return QualityRules(
+        quality.jitter_buffer_ms,
+        quality.default_rtt_ms,
+        quality.plc,
+        f"{quality.jitter_buffer} {depth}",
+        codecs,
+    )
+
+
+def believed(capture: Capture) -> tuple[Tunnel, ...]:
+    """The configured tunnels. Raises ConfigError where one cannot be."""
+    found = []
+    for setting in capture.tunnels:
+        vni = None if setting.vni < 0 else setting.vni
+        tunnel = Tunnel(setting.kind, setting.peers, vni, setting.port)
+        try:
+            list(tunnel.networks())
+        except ValueError as error:
+            raise ConfigError(f"capture.tunnels: {error}: write peers as 192.0.2.1 or 192.0.2.0/24") from None
+        if tunnel.port and not tunnel.row.ports:
+            raise ConfigError(f"capture.tunnels: {tunnel.kind} is no UDP and has no port: remove it")
+        if tunnel.vni is not None and not tunnel.row.identifier:
+            raise ConfigError(f"capture.tunnels: {tunnel.kind} has no identifier: remove vni")
+        found.append(tunnel)
+    return tuple(found)
 
 
 def tables(config: Config, *, live: bool = False) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+from agent.assembly.rules import believed
 from agent.capture.source import Source
 from agent.config.settings import Capture, Config, media_ports
 from agent.errors import CaptureError, ConfigError
@@ -50,17 +51,23 @@ def program(capture: Capture, ports: tuple[int, int] | None) -> list[tuple[int, 
         return kernel_filter.compile_expression(capture.filter, capture.snap_length)
     try:
         return kernel_filter.voice(
-            sip_ports=capture.sip_ports, media_ports=ports, snap_length=capture.snap_length
+            sip_ports=capture.sip_ports,
+            media_ports=ports,
+            tunnels=believed(capture),
+            snap_length=capture.snap_length,
         )
     except ValueError as error:
-        raise ConfigError(f"capture.sip_ports: {error}: name fewer ports") from None
+        raise ConfigError(f"capture.sip_ports: {error}: name fewer ports, or fewer tunnels") from None
 
 
 def expression(config: Config) -> str:
     """The same filter as a libpcap expression, for scapy."""
     if config.capture.filter:
         return config.capture.filter
-    ports = media_ports(config)
-    media = f"udp portrange {ports[0]}-{ports[1]}" if ports else "udp"
-    sip = " or ".join(f"port {port}" for port in config.capture.sip_ports)
-    return f"({sip}) or ({media}) or (ip[6:2] & 0x3fff != 0)"
+    from agent.capture.live import kernel_filter
+
+    return kernel_filter.expression(
+        sip_ports=config.capture.sip_ports,
+        media_ports=media_ports(config),
+        tunnels=believed(config.capture),
+    )

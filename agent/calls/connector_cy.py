@@ -1,9 +1,10 @@
 # cython: language_level=3
 """Whose connector a leg belongs to.
 
-First that fits: `X-VoiceConnector-ID` naming a configured connector; a Request-URI, To or From host that is
-one of its domains; the customer peer's address; the other legs of the call. A leg still undecided when the
-minute of its INVITE closes goes to the connector marked `default`, else to `unassigned`, for good.
+First that fits: `X-VoiceConnector-ID` naming a configured connector, from the vc or from that connector's own
+networks; a Request-URI, To, From or Contact host that is one of its domains (a tenant's trunk of a hosted PBX
+is named in Contact alone); the customer peer's address; the other legs of the call. A leg still undecided
+when the minute of its INVITE closes goes to the connector marked `default`, else to `unassigned`, for good.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from agent.model.call_cy import Leg
-from agent.model.sides import Connector, Sides
+from agent.model.sides import Connector, Side, Sides
 from agent.wire.sip.message_cy import Message
+from agent.wire.sip.values_cy import parse_uri
 
 try:
     import cython
@@ -31,12 +33,12 @@ class ConnectorResolver:
         self._counters = counters
         self._open: dict[Leg, None] = {}  # legs whose INVITE's minute is not closed
 
-    def connector(self, message: Message, customer: str | None) -> Connector | None:
-        """What a message says; `customer` is the customer peer's address, if there is one."""
+    def connector(self, message: Message, peer: str, side: Side | None, from_vc: bool) -> Connector | None:
+        """The connector that a message names, or else the customer peer's address."""
         named = message.header(CONNECTOR_HEADER)
         if named is not None:
             connector = self._sides.by_id(named)
-            if connector is not None:
+            if connector is not None and (from_vc or self._sides.by_peer(peer) is connector):
                 return connector
             # Ignored and counted: the wire never creates a series or a log group.
             self._counters["unknown_connector_header"] += 1
@@ -46,15 +48,19 @@ class ConnectorResolver:
             connector = self._sides.by_host(host) if host else None
             if connector is not None:
                 return connector
-        return self._sides.by_peer(customer) if customer else None
+        if self._sides.has_domains and (contact := message.contact):
+            connector = self._sides.by_host(parse_uri(contact).host)
+            if connector is not None:
+                return connector
+        return self._sides.by_peer(peer) if side == "customer" else None
 
     def add(self, leg: Leg) -> None:
         """A new leg, joined to its call."""
         self._open[leg] = None
 
-    def update(self, leg: Leg, message: Message) -> None:
+    def update(self, leg: Leg, message: Message, from_vc: bool) -> None:
         """Another message of an undecided leg."""
-        leg.connector = self.connector(message, leg.peer if leg.side == "customer" else None)
+        leg.connector = self.connector(message, leg.peer, leg.side, from_vc)
         if leg.connector is not None:
             leg.call.share_connector(leg)
 

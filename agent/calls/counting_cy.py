@@ -12,13 +12,14 @@ the first 2xx of any. A leg that counts nowhere keeps an account without directi
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
 
 from agent.calls import rfc6076
+from agent.calls.joining_cy import Joiner
 from agent.calls.timers_cy import Timers
 from agent.model.attempt_cy import SECOND_NS, Attempt, Outcome
 from agent.model.call_cy import Call, CountedAttempt, Dialog, Direction, Leg
@@ -32,6 +33,7 @@ except ModuleNotFoundError:
     from agent import uncompiled as cython
 
 Due = Leg | CountedAttempt | Call
+MAX_PEERS = 65_536  # addresses that had a call: those that had one longest ago make room
 
 
 class CallRules(Struct, frozen=True):
@@ -44,7 +46,7 @@ class CallRules(Struct, frozen=True):
     hold_timeout_ns: int = 7200 * SECOND_NS
     media_linger_ns: int = 5 * SECOND_NS
     correlation_headers: tuple[str, ...] = ("Session-ID", "X-Call-ID", "X-CID", "P-Charging-Vector")
-    call_id_suffixes: tuple[str, ...] = ("_b2b-1",)
+    call_id_suffixes: tuple[str, ...] = ("_b2b-1", "_pbx-1")
     not_failures: tuple[int, ...] = ()
     throttle_patterns: tuple[str, ...] = ()  # "STATUS reason", with * and ?
     max_calls: int = 100_000
@@ -58,6 +60,7 @@ class Counting:
         rules: CallRules,
         sides: Sides,
         deadlines: Timers,
+        joiner: Joiner,
         out: list[Event],
         counters: Counter[str],
         decided: Callable[[Call, int], None],
@@ -65,10 +68,29 @@ class Counting:
         self._rules = rules
         self._sides = sides
         self._timers = deadlines
+        self._joiner = joiner
+        self._peers: OrderedDict[str, None] = OrderedDict()  # that had a call
         self._out = out
         self._counters = counters
         self._decided = decided
         self._patterns = tuple(pattern.lower() for pattern in rules.throttle_patterns)
+
+    # -- peers
+
+    def had_call(self, leg: Leg) -> None:
+        """A dialog of `leg` is confirmed: its peer is a stranger no more."""
+        if leg.peer in self._peers:
+            self._peers.move_to_end(leg.peer)
+            return
+        self._peers[leg.peer] = None
+        if len(self._peers) > MAX_PEERS:
+            self._peers.popitem(last=False)
+
+    def _is_unanswered_stranger(self, leg: Leg) -> cython.bint:
+        """Whether the vc never answered an INVITE of somebody who never had a call and is in no connector."""
+        if leg.attempt is None or leg.attempt.responded or leg.way != "incoming" or leg.side != "remote":
+            return False
+        return leg.place[1] is None and leg.peer not in self._peers
 
     # -- attempts
 
@@ -171,11 +193,14 @@ class Counting:
             if other.attempt is not None:
                 other.attempt.counted = True
         status = leg.attempt.status if leg.attempt else None
-        if account.direction is not None:
+        if account.direction is not None and outcome == "failed" and self._is_unanswered_stranger(leg):
+            self._out.append(Concluded(now_ns, account, outcome, False))
+            self._out.append(Tallied(now_ns, account.leg, None, "attempts_unanswered_strangers"))
+        elif account.direction is not None:
             failure = outcome == "failed" and (status is None or status not in self._rules.not_failures)
             self._out.append(Concluded(now_ns, account, outcome, failure))
             if outcome == "failed" and leg.attempt and leg.attempt.refused:
-                self._out.append(Throttled(now_ns, account))
+                self._throttle(account, leg, leg.attempt, now_ns)
             for name in rfc6076.tallies(outcome, status):
                 self._out.append(Tallied(now_ns, account.leg, None, name))
             if outcome == "failed" and status is not None and not leg.rung and leg.attempt:
@@ -187,6 +212,13 @@ class Counting:
         if call.decided:
             self._decided(call, now_ns)
 
+    def _throttle(self, account: CountedAttempt, leg: Leg, attempt: Attempt, now_ns: cython.longlong) -> None:
+        """The vc's own refusal, unless an outgoing leg that joined nothing may have brought it."""
+        if self._joiner.has_apart(attempt.started_ns, leg.final_ns or now_ns):
+            self._out.append(Tallied(now_ns, account.leg, None, "throttles_unknown"))
+        else:
+            self._out.append(Throttled(now_ns, account))
+
     def late_answer(self, leg: Leg, now_ns: cython.longlong) -> cython.bint:
         """A 2xx after a counted outcome: the call is up, but not Answered. True where it is."""
         account: CountedAttempt | None = leg.account
@@ -197,7 +229,7 @@ class Counting:
         call.flags.add("late_answer")
         call.answer_ns = now_ns
         call.end_ns = call.end_reason = None
-        call.reported = call.released = False
+        call.reported = call.released = call.completed = False
         return True
 
     def answer_unseen(self, leg: Leg, now_ns: cython.longlong) -> None:
@@ -242,10 +274,13 @@ class Counting:
         dialog.bye_ns = None
 
     def ended(self, call: Call, now_ns: cython.longlong) -> None:
-        """An answered call is over: Session Duration Time (4.5), Session Completion Ratio (4.9)."""
+        """An answered call is over: Session Duration Time (4.5), Session Completion Ratio (4.9). Once."""
         account: CountedAttempt
+        if call.completed or call.end_ns is None:
+            return
+        call.completed = True
         for account in call.accounts:
-            if account.direction is None or not account.answered or call.end_ns is None:
+            if account.direction is None or not account.answered:
                 continue
             name = rfc6076.COMPLETED if call.end_reason == "bye" else rfc6076.ABANDONED
             self._out.append(Tallied(now_ns, account.leg, None, name))

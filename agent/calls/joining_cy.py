@@ -2,8 +2,12 @@
 """Joining legs into calls: one incoming leg and any number of outgoing ones.
 
 First that fits: same Call-ID; same From tag and CSeq of the initial INVITE (topology-hiding proxies keep
-both); a correlation header; Call-ID with a configured suffix stripped; same called and calling user within
-the join window. A rule that fits several calls fits none; where it leaves a leg apart that is counted.
+both); a correlation header with an equal value, or with another leg's Call-ID; a second Via with the incoming
+leg's branch; Call-ID with a configured suffix stripped; same called and calling user within the join window.
+
+Evidence that fits several calls fits none; where that leaves a leg apart it is counted. Of several calls
+between the same users it is the one without an outgoing leg, and of several such the newest, if it is so much
+newer than the next that the leg can hardly be that one's.
 """
 
 from __future__ import annotations
@@ -11,6 +15,8 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 
+from agent.calls.users import agreement, user_of
+from agent.model.attempt_cy import TIMER_B_NS, Attempt
 from agent.model.call_cy import Call, Leg
 from agent.wire.sip.message_cy import Message
 
@@ -25,6 +31,11 @@ MAX_SAME = 16  # calls that share a key: beyond two it is ambiguous anyway
 MAX_RECENT = 10_000  # pairs of users; a flood of invented ones pushes out the oldest
 MAX_SAME_USERS = 64  # calls between the same two users inside the join window
 MAX_LEGS = 64  # of one call: hunting tries a handful, a flood with one From tag would try thousands
+MAX_USERS = 6  # of one leg and role: names of one INVITE are the sender's to invent
+MAX_VIAS = 16
+MAX_APART = 1_024  # outgoing legs that nothing joins, for whoever asks whether there was one
+CLEARLY_NS = 50_000_000  # a B2BUA sends its INVITE some ms after the one that it got
+CLEARLY_TIMES = 3  # and the next candidate's INVITE must be so many times as old
 
 
 class Joiner:
@@ -38,42 +49,128 @@ class Joiner:
         self._keys: dict[Key, list[Call]] = {}
         self._keys_of: dict[Leg, list[Key]] = {}
         self._recent: OrderedDict[tuple[str, str], deque[Call]] = OrderedDict()
+        self._apart: OrderedDict[Leg, None] = OrderedDict()  # outgoing legs that joined nothing, newest last
+        self._doubt = False  # evidence met for the leg in hand fitted several calls
 
-    def join(self, leg: Leg, correlations: Iterable[str]) -> Call:
-        """The call of `leg`, which takes it in; a new one where nothing fits."""
-        keys = self._keys_for(leg, correlations)
-        other: Leg
-        call: Call | None = None
-        ambiguous = False
-        for key in keys:
-            fitting = [one for one in self._keys.get(key, ()) if _fits(one, leg)]
-            if len(fitting) > 1:  # proxies keep both, so the From tag tells calls of one Call-ID apart
-                fitting = [one for one in fitting if one.lead.from_tag == leg.from_tag] or fitting
-            if len(fitting) == 1:
-                call = fitting[0]
-                break
-            ambiguous |= len(fitting) > 1
-        else:
-            fitting = self._same_users(leg)
-            ambiguous |= len(fitting) > 1
-            call = fitting[0] if len(fitting) == 1 else None
+    def join(self, leg: Leg, message: Message | None) -> Call:
+        """The call of `leg`, which takes it in; a new one where nothing fits.
+
+        `message`: its initial INVITE; None where that was not seen.
+        """
+        values: list[str] = [] if message is None else self.correlations(message)
+        self._doubt = False
+        call: Call | None = self._by_evidence(leg, message, values)
         if call is None:
-            self.ambiguous += ambiguous
+            call = self._same_users(leg)
+        if call is None:
+            self.ambiguous += self._doubt
             call = Call()
+            if leg.way == "outgoing":
+                self._apart[leg] = None
+                if len(self._apart) > MAX_APART:
+                    self._apart.popitem(last=False)
         else:
-            leg.joined = True
-            for other in call.legs:
-                other.joined = True
+            self._mark_joined(leg, call)
         call.adopt(leg)
-        for key in keys:
-            calls = self._keys.setdefault(key, [])
-            if call not in calls:
-                calls.append(call)
-                if len(calls) > MAX_SAME:
-                    del calls[0]
+        keys = self._keys_for(leg, message, values)
         self._keys_of[leg] = keys
+        for key in keys:
+            self._index(key, call)
         self._remember(leg, call)
         return call
+
+    def _mark_joined(self, leg: Leg, call: Call) -> None:
+        other: Leg
+        leg.joined = True
+        for other in call.legs:
+            if not other.joined:
+                other.joined = True
+                self._apart.pop(other, None)
+        self._apart.pop(leg, None)
+
+    def _by_evidence(self, leg: Leg, message: Message | None, values: list[str]) -> Call | None:
+        call: Call | None = self._by_key(("call-id", leg.call_id), leg)
+        if call is None and leg.from_tag and leg.whole:  # RFC 2543: an absent tag is nobody's mark
+            call = self._by_key(("from-tag", leg.from_tag, str(leg.cseq)), leg)
+        if call is None:
+            call = self._named(leg, values)
+        if call is None and message is not None and leg.way != "incoming":
+            for via in message.values("via")[1:MAX_VIAS]:
+                branch = _branch(via)
+                call = self._by_key(("branch", branch), leg) if branch else None
+                if call is not None:
+                    break
+        if call is None and self._suffixes:
+            stripped = self._stripped(leg.call_id)
+            if stripped != leg.call_id:
+                call = self._by_key(("call-id", stripped), leg) or self._by_key(("header", stripped), leg)
+        return call
+
+    def _named(self, leg: Leg, values: list[str]) -> Call | None:
+        """The call with an equal correlation value, or whose Call-ID is one, or which names this Call-ID."""
+        call: Call | None = self._by_key(("header", leg.call_id), leg)
+        for value in values:
+            if call is None:
+                call = self._by_key(("header", value), leg) or self._by_key(("call-id", value), leg)
+        return call
+
+    def _by_key(self, key: Key, leg: Leg) -> Call | None:
+        """The one call with that key that can take the leg."""
+        one: Call
+        calls: list[Call] | None = self._keys.get(key)
+        if calls is None:
+            return None
+        fitting: list[Call] = []
+        for one in calls:
+            if one is not leg.call and _fits(one, leg):
+                fitting.append(one)
+        if len(fitting) > 1:  # proxies keep both, so the From tag tells calls of one Call-ID apart
+            fitting = [one for one in fitting if one.lead.from_tag == leg.from_tag] or fitting
+        if len(fitting) == 1:
+            return fitting[0]
+        self._doubt = self._doubt or len(fitting) > 1
+        return None
+
+    def _index(self, key: Key, call: Call) -> None:
+        calls: list[Call] | None = self._keys.get(key)
+        if calls is None:
+            self._keys[key] = [call]
+        elif call not in calls:
+            calls.append(call)
+            if len(calls) > MAX_SAME:
+                del calls[0]
+
+    def named_in(self, leg: Leg, message: Message) -> Call | None:
+        """The call that a response on a leg that joined nothing names."""
+        values = self.correlations(message)
+        self._doubt = False
+        if not values:
+            return None
+        call: Call | None = self._named(leg, values)
+        if call is None:  # it may come to be named later, by the other leg
+            keys: list[Key] = self._keys_of.get(leg, [])
+            for value in values:
+                key = ("header", value)
+                if key not in keys and len(keys) < MAX_SAME:
+                    keys.append(key)
+                    self._index(key, leg.call)
+        return call
+
+    def again(self, leg: Leg) -> None:
+        """The leg's INVITE came anew with another CSeq or From tag: it is found by these too."""
+        keys: list[Key] | None = self._keys_of.get(leg)
+        key = ("from-tag", leg.from_tag, str(leg.cseq))
+        if keys is not None and leg.from_tag and key not in keys and len(keys) < MAX_SAME:
+            keys.append(key)
+            self._index(key, leg.call)
+
+    def move(self, leg: Leg, call: Call) -> None:
+        """A leg that was a call of its own is one of `call`'s after all."""
+        keys = self._keys_of.get(leg, [])
+        self.forget(leg.call)
+        self._mark_joined(leg, call)
+        call.adopt(leg)
+        self.restore(leg, keys)
 
     def keys(self, leg: Leg) -> list[Key]:
         """What `leg` was found by, for a checkpoint."""
@@ -82,69 +179,109 @@ class Joiner:
     def restore(self, leg: Leg, keys: list[Key]) -> None:
         """A leg that joined its call before a restart."""
         for key in keys:
-            calls = self._keys.setdefault(key, [])
-            if leg.call not in calls:
-                calls.append(leg.call)
+            self._index(key, leg.call)
         self._keys_of[leg] = keys
         self._remember(leg, leg.call)
 
-    def _keys_for(self, leg: Leg, correlations: Iterable[str]) -> list[Key]:
+    def _keys_for(self, leg: Leg, message: Message | None, values: list[str]) -> list[Key]:
         keys: list[Key] = [("call-id", leg.call_id)]
-        if leg.from_tag and leg.whole:  # RFC 2543 endpoints: an absent tag is nobody's mark
+        if leg.from_tag and leg.whole:
             keys.append(("from-tag", leg.from_tag, str(leg.cseq)))
-        keys += [("header", value) for value in correlations]
+        for value in values:
+            keys.append(("header", value))
+        if message is not None and message.branch and leg.way != "outgoing":
+            keys.append(("branch", message.branch))
         if self._suffixes:
-            stripped = leg.call_id
-            for suffix in self._suffixes:
-                if stripped.endswith(suffix):
-                    stripped = stripped[: -len(suffix)]
-                    break
-            keys.append(("stripped", stripped))
+            stripped = self._stripped(leg.call_id)
+            if stripped != leg.call_id:
+                keys.append(("header", stripped))
         return keys
 
+    def _stripped(self, call_id: str) -> str:
+        suffix: str
+        for suffix in self._suffixes:
+            if call_id.endswith(suffix):
+                return call_id[: len(call_id) - len(suffix)]
+        return call_id
+
     def correlations(self, message: Message) -> list[str]:
-        """What the correlation headers of an INVITE say."""
-        values = []
+        """What the correlation headers of a message say."""
+        values: list[str] = []
+        name: str
         for name in self.headers:
-            value = message.header(name)
-            if not value:
+            text: str | None = message.header(name)
+            if not text:
                 continue
+            found = [text]
             if name.lower() == "p-charging-vector":  # RFC 7315 5.6: only icid-value is the call's
-                value = _icid(value)
-            elif name.lower() == "session-id":  # RFC 7989: the remote half changes, the local one stays
-                value = value.split(";")[0].strip()
-            if value.strip("0"):  # RFC 7989 5: the null identifier is nobody's
-                values.append(value)
+                found = [_icid(text)]
+            elif name.lower() == "session-id":  # RFC 7989: the remote half is the other end's, once known
+                found = _session_ids(text, message.is_request)
+            elif message.is_request:
+                found = [value.strip() for value in message.headers(name)[:MAX_SAME]]
+            for value in found:
+                if value.strip("0"):  # RFC 7989 5: the null identifier is nobody's
+                    values.append(value)
         return values
 
-    def _same_users(self, leg: Leg) -> list[Call]:
-        if not leg.from_user or leg.way == "incoming" or not leg.whole:
-            return []
-        fitting: list[Call] = []
-        for users in _users(leg):
-            for call in self._recent.get(users, ()):
-                if call not in fitting and self._open_for(call, leg):
-                    fitting.append(call)
-        return fitting
+    # -- users
+
+    def _same_users(self, leg: Leg) -> Call | None:
+        """The call between the same two users that a leg of its own belongs to."""
+        if leg.way == "incoming" or not leg.whole:
+            return None
+        call: Call
+        calls: dict[Call, int] = {}
+        for pair in _pairs(leg):
+            for call in self._recent.get(pair, ()):
+                if call not in calls and self._open_for(call, leg):
+                    level = _agreement(call.find_lead(), leg)
+                    if level:
+                        calls[call] = level
+        if not calls:
+            return None
+        if len(calls) == 1:
+            return next(iter(calls))
+        free = [call for call in calls if not _is_tried(call)] or list(calls)
+        best = max([calls[call] for call in free])
+        free = [call for call in free if calls[call] == best]
+        if len(free) == 1:
+            return free[0]
+        free.sort(key=_began_ns)
+        newest: Call = free[len(free) - 1]
+        before: Call = free[len(free) - 2]
+        newest_ns: cython.longlong = leg.invite_ns - _began_ns(newest)
+        before_ns: cython.longlong = leg.invite_ns - _began_ns(before)
+        if before_ns - newest_ns >= CLEARLY_NS and before_ns >= CLEARLY_TIMES * newest_ns:
+            return newest
+        self._doubt = True
+        return None
 
     def _open_for(self, call: Call, leg: Leg) -> cython.bint:
-        """Within the window after the incoming INVITE, or after a non-2xx final on a leg already joined."""
+        """Within the window after the incoming INVITE, after a non-2xx final on a leg already joined, or
+        while such a leg has had no response: the vc may try the next carrier."""
         other: Leg
+        attempt: Attempt | None
         lead: Leg = call.find_lead()
         if not _fits(call, leg) or lead.call_id == leg.call_id:
             return False
         if 0 <= leg.invite_ns - lead.invite_ns <= self._window_ns:
             return True
         for other in call.legs:
+            if other is lead:
+                continue
             final_ns = other.final_ns
-            if other is not lead and final_ns and 0 <= leg.invite_ns - final_ns <= self._window_ns:
+            if final_ns and 0 <= leg.invite_ns - final_ns <= self._window_ns:
+                return True
+            attempt = other.attempt
+            if attempt is not None and attempt.is_silent() and leg.invite_ns - other.invite_ns <= TIMER_B_NS:
                 return True
         return False
 
     def _remember(self, leg: Leg, call: Call) -> None:
-        if leg.way == "outgoing" or not leg.from_user or not leg.whole:
+        if leg.way == "outgoing" or not leg.whole:
             return
-        for users in _users(leg):
+        for users in _pairs(leg):
             calls = self._recent.get(users)
             if calls is None:
                 calls = self._recent[users] = deque(maxlen=MAX_SAME_USERS)
@@ -154,9 +291,21 @@ class Joiner:
         while len(self._recent) > MAX_RECENT:
             self._recent.popitem(last=False)
 
+    def has_apart(self, since_ns: cython.longlong, until_ns: cython.longlong) -> cython.bint:
+        """Whether an outgoing leg began in that time and joined nothing."""
+        leg: Leg
+        for leg in reversed(self._apart):
+            if leg.invite_ns < since_ns:
+                return False
+            if leg.invite_ns <= until_ns and not leg.joined:
+                return True
+        return False
+
     def forget(self, call: Call) -> None:
         """Drop a call that is over from every index."""
+        leg: Leg
         for leg in call.legs:
+            self._apart.pop(leg, None)
             for key in self._keys_of.pop(leg, ()):
                 calls = self._keys.get(key)
                 if calls is not None:
@@ -164,7 +313,9 @@ class Joiner:
                         calls.remove(call)
                     if not calls:
                         del self._keys[key]
-            for users in _users(leg):
+            if leg.way == "outgoing":
+                continue  # never remembered
+            for users in _pairs(leg):
                 recent = self._recent.get(users)
                 if recent is not None:
                     if call in recent:
@@ -188,10 +339,26 @@ def _fits(call: Call, leg: Leg) -> cython.bint:
     if leg.way == "incoming" and call.find_incoming() is not None:
         return False  # a call has one incoming leg: a Call-ID used again is another call
     for other in call.legs:
+        if leg.way == "internal" and other.source == leg.source != leg.peer == other.peer:
+            return False  # from one host to the other: the next call, not the next leg
         if other.call_id == leg.call_id and other.from_tag == leg.from_tag and other.way == leg.way:
             # The same key again is a later attempt and so another call, but for a fork to somebody else.
             return leg.way == "outgoing" and other.place != leg.place
     return True
+
+
+def _is_tried(call: Call) -> cython.bint:
+    """Whether a leg of its own already carries the call on, or is about to."""
+    leg: Leg
+    lead: Leg = call.find_lead()
+    for leg in call.legs:
+        if leg is not lead and leg.attempt is not None and not leg.final_ns and not leg.attempt.is_silent():
+            return True
+    return False
+
+
+def _began_ns(call: Call) -> int:
+    return call.find_lead().invite_ns
 
 
 def _icid(value: str) -> str:
@@ -203,19 +370,47 @@ def _icid(value: str) -> str:
     return ""
 
 
-def _users(leg: Leg) -> set[tuple[str, str]]:
-    caller = _user(leg.from_user)
-    called = _user(leg.to_user)
-    users: set[tuple[str, str]] = set()
-    if called:
-        users.add((caller, called))
+def _session_ids(value: str, is_request: bool) -> list[str]:
+    """The sender's half of a Session-ID, and in a response the other too (RFC 7989 5)."""
+    halves = [half.strip() for half in value.split(";")]
+    others = [] if is_request else [half[7:] for half in halves[1:] if half.lower().startswith("remote=")]
+    return halves[:1] + others
+
+
+def _branch(via: str) -> str:
+    """The branch of a Via value; "" where there is none."""
+    at: cython.Py_ssize_t = via.lower().find(";branch=")
+    return "" if at < 0 else via[at + 8 :].split(";", 1)[0].strip()
+
+
+def _callers(leg: Leg) -> list[str]:
+    return [leg.from_user, *leg.asserted] if leg.from_user else list(leg.asserted)
+
+
+def _called(leg: Leg) -> list[str]:
+    called = [leg.to_user] if leg.to_user else []
     if leg.uri_user and leg.uri_user != leg.to_user:  # it went to somebody else than it was meant for
-        asked = _user(leg.uri_user)
-        if asked:
-            users.add((caller, asked))
-    return users
+        called.append(leg.uri_user)
+    called += leg.diverted
+    return called
 
 
-def _user(user: str) -> str:
-    """A user for comparison: an E.164 number with and without its plus is the same."""
-    return user.removeprefix("+").lower()
+def _pairs(leg: Leg) -> set[tuple[str, str]]:
+    """Under which keys a leg's users may be found."""
+    callers = {user_of(caller).key for caller in _callers(leg)[:MAX_USERS]}
+    called = {user_of(callee).key for callee in _called(leg)[:MAX_USERS]}
+    return {(caller, callee) for caller in callers for callee in called}
+
+
+def _agreement(one: Leg, other: Leg) -> cython.int:
+    """How well the users of two legs agree: 0 for not at all."""
+    calling = _best(_callers(one), _callers(other))
+    return min(calling, _best(_called(one), _called(other))) if calling else 0
+
+
+def _best(ones: list[str], others: list[str]) -> cython.int:
+    best: cython.int = 0
+    for one in ones[:MAX_USERS]:
+        for other in others[:MAX_USERS]:
+            best = max(best, agreement(one, other))
+    return best

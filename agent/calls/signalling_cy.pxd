@@ -1,5 +1,5 @@
 cimport cython
-from agent.model.call_cy cimport Call
+from agent.model.call_cy cimport Call, CountedAttempt
 from agent.calls.table_cy cimport CallTable
 from agent.model.call_cy cimport Dialog, Leg
 from agent.model.attempt_cy cimport Attempt
@@ -16,16 +16,25 @@ cdef class Route:
 cdef class Signalling(CallTable):
     cdef readonly object suspects
     cdef dict _routes
+    cdef object _early
 
     cpdef object take(self, Message message, str src, str dst, long long now_ns)
     cdef Route _route(self, str src, str dst)
     cdef Leg _leg_of(self, Message message, Route route, str src, long long now_ns)
     cdef Leg _begin(self, Message message, Route route, str src, long long now_ns)
+    cdef Message _early_answer(self, Message message, long long now_ns)
+    cdef Leg _retried(self, Message message, Route route)
+    cdef Leg _record(self, Leg leg, long long now_ns)
     cdef Leg _resume(self, Message message, Route route, long long now_ns)
     cdef Leg _new_leg(self, Message message, str from_tag, object way, Route route, long long now_ns)
     cdef Leg _replaced(self, Message message)
-    cdef object _request(self, Leg leg, Message message, long long now_ns)
-    cdef object _bye(self, Leg leg, Message message, long long now_ns)
+    cdef object _request(self, Leg leg, Message message, bint known, long long now_ns)
+    cdef bint _is_repeated(self, Leg leg, Attempt attempt, Message message, long long now_ns) except -1
+    cdef object _bye(self, Leg leg, Message message, bint known, long long now_ns)
+    cdef object _end_dialog(self, Leg leg, Dialog dialog, long long now_ns)
+    cdef object _bye_answered(self, Leg leg, Message message, long long now_ns)
+    cdef object _recording_answered(self, Leg leg, long long status, long long now_ns)
+    cdef object _join_by(self, Leg leg, Message message, long long now_ns)
     cdef object _proves_answer(self, Leg leg, Message message, long long now_ns)
     cdef object _response(self, Leg leg, Message message, long long now_ns)
     cdef object _session(self, Leg leg, Message message, long long now_ns)
@@ -33,5 +42,9 @@ cdef class Signalling(CallTable):
     cdef object _describe(self, Leg leg, Message message, object passage)
     cdef object _exchange(self, Message message, object connector, long long now_ns)
 
+cdef object _turn_to(Leg leg, str address)
+cdef bint _is_counted(Call call) except -1
+cdef tuple _named(Message message, str header)
+cdef bint _is_recording(Message message) except -1
 cdef bint _is_another(Leg leg, Message message) except -1
 cdef bint _is_in_dialog(Message message) except -1

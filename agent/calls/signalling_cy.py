@@ -7,7 +7,7 @@ which legs make a call, in `joining`; whose a leg is, in `belonging`.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from typing import cast
 
 from agent.calls import quality_reports
@@ -16,12 +16,14 @@ from agent.calls.rfc6076 import Method
 from agent.calls.table_cy import CallTable
 from agent.errors import WireError
 from agent.media.leg_media_cy import LegMedia
-from agent.model.attempt_cy import SECOND_NS, Attempt
-from agent.model.call_cy import Call, Dialog, Leg, Passage, Place, Way, way_of
+from agent.model.attempt_cy import SECOND_NS, TIMER_B_NS, Attempt
+from agent.model.call_cy import MAX_OTHERS, Call, CountedAttempt, Dialog, Leg, Passage, Place, Way, way_of
 from agent.model.events import Event, Measured, MessageSeen, Tallied
+from agent.model.missed import Missed
 from agent.model.sides import Connector, Sides
 from agent.wire import sdp
 from agent.wire.sip.message_cy import Message
+from agent.wire.sip.values_cy import address_of, parse_uri
 
 try:
     import cython
@@ -34,6 +36,9 @@ MIN_SESSION_S = 90  # RFC 4028 5: no session interval is shorter
 MAX_LEGS_A_CALL_ID = 64  # tags come from the wire; a Call-ID is looked through leg by leg
 MAX_ROUTES = 65_536
 MAX_SUSPECTS = 1_000
+MAX_EARLY_ANSWERS = 256  # finals without an INVITE that may still come
+EARLY_NS = 100_000_000  # the clocks of two capture points differ by some ms
+MAX_NAMED = 4  # users that one header of one INVITE names
 
 
 class Route:
@@ -54,10 +59,14 @@ class Route:
 class Signalling(CallTable):
     """Messages on the calls alive: `take` each, in capture order."""
 
-    def __init__(self, rules: CallRules, sides: Sides, media: LegMedia, out: list[Event]) -> None:
-        super().__init__(rules, sides, media, out)
+    def __init__(
+        self, rules: CallRules, sides: Sides, media: LegMedia, out: list[Event], missed: Missed | None = None
+    ) -> None:
+        super().__init__(rules, sides, media, out, missed)
         self.suspects: Counter[str] = Counter()  # who may be the vc, where nobody said
         self._routes: dict[tuple[str, str], Route] = {}
+        # Call-ID to the last final that came before any INVITE, and when
+        self._early: OrderedDict[str, tuple[Message, int]] = OrderedDict()
 
     # -- messages
 
@@ -73,9 +82,11 @@ class Signalling(CallTable):
             if now_ns > leg.last_ns:
                 leg.last_ns = now_ns
             if leg.connector is None:
-                self._connectors.update(leg, message)
+                self._connectors.update(leg, message, route.passage != "towards")
             if message.is_request:
-                self._request(leg, message, now_ns)
+                if route.passage == "away" and route.peer != leg.peer:
+                    _turn_to(leg, route.peer)
+                self._request(leg, message, leg.knows(src) or route.passage == "away", now_ns)
             else:
                 self._response(leg, message, now_ns)
             if route.seen:
@@ -84,12 +95,13 @@ class Signalling(CallTable):
             self.counters["messages_elsewhere"] += 1
             return
         if route.passage == "towards" and message.method in quality_reports.TELLING:
-            quality_reports.take(message, leg, self._legs, route.peer, route.place, self._media, now_ns)
+            quality_reports.take(message, leg, self._legs, route.peer, self._media, now_ns)
         connector = None
         if leg is None:
-            place = route.place
-            customer = route.peer if place[0] == "customer" else None
-            connector = self._connectors.connector(message, customer) or self._sides.fallback
+            connector = self._connectors.connector(
+                message, route.peer, route.place[0], route.passage != "towards"
+            )
+            connector = connector or self._sides.fallback
             if message.method in ("OPTIONS", "REGISTER") and route.passage != "internal":
                 self._exchange(message, connector, now_ns)
         self._out.append(MessageSeen(now_ns, leg, connector, message.call_id, message.status, message.data))
@@ -144,6 +156,10 @@ class Signalling(CallTable):
                 return None
         if initial:
             return self._begin(message, route, src, now_ns)
+        if not message.is_request and message.method == "INVITE" and message.status >= 200:
+            self._early[message.call_id] = message, now_ns
+            if len(self._early) > MAX_EARLY_ANSWERS:
+                self._early.popitem(last=False)
         if _is_in_dialog(message):
             return self._resume(message, route, now_ns)
         return None
@@ -152,15 +168,24 @@ class Signalling(CallTable):
 
     def _begin(self, message: Message, route: Route, src: str, now_ns: cython.longlong) -> Leg:
         """An initial INVITE."""
+        early: Message | None = self._early_answer(message, now_ns) if self._early else None
+        leg = self._retried(message, route)
+        if leg is not None:
+            return leg
         leg = self._new_leg(message, message.from_tag, route.by_caller, route, now_ns)
+        leg.source = src
+        if _is_recording(message):
+            return self._record(leg, now_ns)
         replaced = self._replaced(message)
         if replaced is not None:
             replaced.call.adopt(leg)  # RFC 3891: it goes on with another party, and is no attempt
-            leg.joined = True
+            leg.joined, leg.role = True, replaced.role
             self._register(leg)
             return leg
         leg.attempt = Attempt(now_ns, message.cseq, message.branch)
-        self._joiner.join(leg, self._joiner.correlations(message))
+        leg.asserted = (*_named(message, "p-asserted-identity"), *_named(message, "remote-party-id"))
+        leg.diverted = _named(message, "diversion")
+        self._joiner.join(leg, message)
         self.counters["joins_ambiguous"] = self._joiner.ambiguous
         self._counting.begin(leg, now_ns)
         self._register(leg)
@@ -168,6 +193,48 @@ class Signalling(CallTable):
             self._suspect(leg.call.legs[0].peer, 1)
             if leg.joined:
                 self._suspect(src, 2)
+        if early is not None:
+            self._response(leg, early, now_ns)
+            if route.seen:
+                self._describe(leg, early, "away" if route.passage == "towards" else "towards")
+        return leg
+
+    def _early_answer(self, message: Message, now_ns: cython.longlong) -> Message | None:
+        """The final of this INVITE, where another capture point's clock stamped it earlier."""
+        leg: Leg
+        found = self._early.pop(message.call_id, None)
+        if found is None:
+            return None
+        answer: Message = found[0]
+        stamp_ns: cython.longlong = found[1]
+        if answer.from_tag != message.from_tag or answer.cseq != message.cseq:
+            return None
+        if now_ns - stamp_ns > EARLY_NS:
+            return None
+        for leg in tuple(self._legs.get(message.call_id, ())):
+            if not leg.whole and leg.invite_ns == stamp_ns:  # it was taken for a dialog met midway
+                leg.call.reported = True
+                self._forget(leg.call)
+        return answer
+
+    def _retried(self, message: Message, route: Route) -> Leg | None:
+        """The leg whose challenged or redirected INVITE its sender repeats with another From tag."""
+        leg: Leg
+        for leg in self._legs.get(message.call_id, ()):
+            if leg.attempt is None or leg.attempt.state != "waiting" or leg.way != route.by_caller:
+                continue
+            if leg.peer == route.peer and leg.from_user == message.from_user:
+                leg.from_tag, leg.retagged = message.from_tag, True
+                return leg
+        return None
+
+    def _record(self, leg: Leg, now_ns: cython.longlong) -> Leg:
+        """A recording session (RFC 7866): no leg of a call, and its media no side's."""
+        leg.recording, leg.side = True, None
+        Call().adopt(leg)
+        self._register(leg)
+        self._timers.set(leg.call, now_ns, TIMER_B_NS)
+        self._out.append(Tallied(now_ns, leg, None, "recording_sessions"))
         return leg
 
     def _resume(self, message: Message, route: Route, now_ns: cython.longlong) -> Leg:
@@ -180,7 +247,8 @@ class Signalling(CallTable):
         leg.whole = False
         dialog = leg.dialog(max(message.from_tag, message.to_tag))
         dialog.confirmed, dialog.answer_ns = True, now_ns
-        call = self._joiner.join(leg, ())
+        call = self._joiner.join(leg, None)
+        self._counting.had_call(leg)
         if call.answer_ns is None and call.lead is leg:
             call.answer_ns = now_ns
         self._register(leg)
@@ -194,20 +262,23 @@ class Signalling(CallTable):
         leg = Leg(message.call_id, from_tag, way, route.peer, side, now_ns, message.cseq, place=route.place)
         leg.from_user, leg.to_user = message.from_user, message.to_user
         leg.uri_user = message.uri_user if message.is_request else ""
-        leg.connector = self._connectors.connector(message, route.peer if side == "customer" else None)
+        leg.connector = self._connectors.connector(message, route.peer, side, route.passage != "towards")
         return leg
 
     def _replaced(self, message: Message) -> Leg | None:
-        """The leg whose dialog an INVITE takes over (RFC 3891 3), where its call is up."""
+        """The leg whose dialog an INVITE takes over (RFC 3891 3): confirmed, or one that still rings."""
         replaces = message.replaces
         if replaces is None:
             return None
         call_id, to_tag, from_tag = replaces
         for leg in self._legs.get(call_id, ()):
-            if leg.from_tag in (to_tag, from_tag) and leg.call.up:
-                dialog = leg.dialogs.get(leg.callee_tag(from_tag, to_tag))
-                if dialog is not None and dialog.up:
-                    return leg
+            if leg.from_tag not in (to_tag, from_tag) or leg.recording:
+                continue
+            dialog = leg.dialogs.get(leg.callee_tag(from_tag, to_tag))
+            if dialog is not None and dialog.up and leg.call.up:
+                return leg
+            if leg.attempt is not None and leg.attempt.state == "open" and leg.attempt.responded:
+                return leg
         return None
 
     def _suspect(self, address: str, weight: int) -> None:
@@ -217,15 +288,16 @@ class Signalling(CallTable):
 
     # -- what a message does to its leg
 
-    def _request(self, leg: Leg, message: Message, now_ns: cython.longlong) -> None:
+    def _request(self, leg: Leg, message: Message, known: cython.bint, now_ns: cython.longlong) -> None:
+        """`known`: it comes from the vc or from whom the vc deals with on this leg."""
         attempt: Attempt | None = leg.attempt
         method = message.method
         if method == "INVITE":
             if message.to_tag:
                 self._proves_answer(leg, message, now_ns)
-            elif attempt is not None and attempt.invite(message.cseq, message.branch, now_ns):
+            elif attempt is not None and self._is_repeated(leg, attempt, message, now_ns):
                 leg.invite_ns = now_ns
-                leg.cseq = message.cseq
+                leg.final_ns = None
                 attempt.refused = False
                 self._counting.again(leg)
         elif method == "ACK":
@@ -238,14 +310,36 @@ class Signalling(CallTable):
             ):
                 self._proves_answer(leg, message, now_ns)
         elif method == "CANCEL":
-            if attempt is not None:
+            if attempt is not None and known:  # a third address must be believed by the vc first
                 attempt.cancel(message.cseq, now_ns)
                 self._counting.watch(leg)
         elif method == "BYE":
-            self._bye(leg, message, now_ns)
+            self._bye(leg, message, known, now_ns)
 
-    def _bye(self, leg: Leg, message: Message, now_ns: cython.longlong) -> None:
+    def _is_repeated(
+        self, leg: Leg, attempt: Attempt, message: Message, now_ns: cython.longlong
+    ) -> cython.bint:
+        """An initial INVITE of a leg: True for a retry or a further branch, False for a retransmission."""
+        if attempt.state == "waiting" and message.cseq <= attempt.cseq and leg.retagged:
+            attempt.retry(message.cseq, message.branch, now_ns)
+        elif not attempt.invite(message.cseq, message.branch, now_ns):
+            return False
+        leg.retagged = False
+        leg.cseq = message.cseq
+        self._joiner.again(leg)
+        return True
+
+    def _bye(self, leg: Leg, message: Message, known: cython.bint, now_ns: cython.longlong) -> None:
+        """RFC 3261 15. One from a third address ends nothing before the vc accepts it."""
         dialog: Dialog = leg.dialog(leg.callee_tag(message.from_tag, message.to_tag))
+        if dialog.bye_ns is None and not dialog.ended:
+            dialog.bye_ns = now_ns
+        if not known:
+            return
+        if not dialog.bye_tag:
+            dialog.bye_tag = message.from_tag
+        elif dialog.bye_tag != message.from_tag:
+            dialog.both_left = True
         attempt: Attempt | None = leg.attempt
         if attempt is not None and attempt.state == "open":
             if message.from_tag == leg.from_tag:  # 15: the caller may end an early dialog so
@@ -253,12 +347,40 @@ class Signalling(CallTable):
                 self._counting.watch(leg)
             else:  # 15: the callee may not, so this dialog was answered
                 self._proves_answer(leg, message, now_ns)
-        if dialog.bye_ns is None and not dialog.ended:
-            dialog.bye_ns = now_ns
+        self._end_dialog(leg, dialog, now_ns)
+
+    def _end_dialog(self, leg: Leg, dialog: Dialog, now_ns: cython.longlong) -> None:
+        """The dialog is over, and after `media_linger` the media of its leg alone."""
+        if dialog.ended:
+            return
         dialog.ended = True
-        if not leg.is_up():
-            leg.session_ns = None
+        if leg.has_been_up() and not leg.is_up():
+            self._timers.set(leg, now_ns, self._rules.media_linger_ns)
         self._check_over(leg.call, now_ns)
+
+    def _bye_answered(self, leg: Leg, message: Message, now_ns: cython.longlong) -> None:
+        """A final to a BYE. A refused one ends nothing; 408 says only that nobody answered (15.1.1)."""
+        dialog: Dialog = leg.dialog(leg.callee_tag(message.from_tag, message.to_tag))
+        call: Call = leg.call
+        status: cython.longlong = message.status
+        self._counting.disconnected(leg, dialog, status, now_ns)
+        if status < 300:
+            self._end_dialog(leg, dialog, now_ns)
+            if call.end_reason == "bye":
+                self._counting.ended(call, now_ns)
+        elif status != 408 and dialog.ended and not dialog.both_left and not call.released:
+            dialog.ended, dialog.bye_tag = False, ""
+            if leg.attempt is not None:
+                leg.attempt.keep(leg.attempt.cseq, now_ns)
+                self._counting.watch(leg)
+            if not leg.is_up():
+                return
+            if leg.attempt is None or leg.attempt.state == "closed":
+                self._timers.drop(leg)  # its media stays
+            if call.end_reason == "bye":
+                call.end_ns = call.end_reason = None
+                self._timers.drop(call)
+                self._sort(call)
 
     def _proves_answer(self, leg: Leg, message: Message, now_ns: cython.longlong) -> None:
         """Only an answered dialog has this request: where the attempt is open its 2xx was not captured."""
@@ -273,19 +395,66 @@ class Signalling(CallTable):
         method = message.method
         status: cython.longlong = message.status
         if method == "INVITE":
+            if not leg.joined and status > 100 and leg.attempt is not None:
+                self._join_by(leg, message, now_ns)
             if 200 <= status < 300:
                 dialog = leg.dialog(leg.callee_tag(message.from_tag, message.to_tag))
                 if not dialog.confirmed:
                     dialog.confirmed, dialog.answer_ns = True, now_ns
+                    self._counting.had_call(leg)
                 self._session(leg, message, now_ns)
+            if leg.recording:
+                self._recording_answered(leg, status, now_ns)
             if leg.attempt is not None and message.from_tag == leg.from_tag:
                 self._attempted(leg, leg.attempt, message, now_ns)
         elif method == "BYE":
             if status >= 200:
-                dialog = leg.dialog(leg.callee_tag(message.from_tag, message.to_tag))
-                self._counting.disconnected(leg, dialog, status, now_ns)
+                self._bye_answered(leg, message, now_ns)
+        elif method == "CANCEL":
+            if leg.attempt is not None and status >= 200:
+                if status < 300:
+                    leg.attempt.cancel(message.cseq, now_ns)
+                else:
+                    leg.attempt.keep(message.cseq, now_ns)
+                self._counting.watch(leg)
         elif method == "UPDATE" and 200 <= status < 300:
             self._session(leg, message, now_ns)
+
+    def _recording_answered(self, leg: Leg, status: cython.longlong, now_ns: cython.longlong) -> None:
+        call: Call = leg.call
+        if 200 <= status < 300 and call.answer_ns is None:
+            call.answer_ns = now_ns
+            self._timers.drop(call)
+            self._sort(call)
+        elif status >= 300 and call.answer_ns is None:
+            self._over(call, now_ns)
+
+    def _join_by(self, leg: Leg, message: Message, now_ns: cython.longlong) -> None:
+        """A response may name the call that its leg belongs to, where the INVITE did not.
+
+        Of the two calls the one that counts nowhere goes into the other: nothing was published of it.
+        """
+        call: Call | None = self._joiner.named_in(leg, message)
+        if call is None:
+            return
+        moved: Call = leg.call
+        if _is_counted(moved):
+            moved, call = call, moved
+        if _is_counted(moved) or len(moved.legs) != 1 or moved.answer_ns is not None:
+            return
+        other: Leg = moved.legs[0]
+        if other.way == "incoming" and call.find_incoming() is not None:
+            return
+        self._up.pop(moved, None)
+        self._down.pop(moved, None)
+        self._timers.drop(moved)
+        for account in moved.accounts:
+            self._timers.drop(account)
+        self._timers.drop(other)
+        other.account = None
+        self._joiner.move(other, call)
+        call.saved = None
+        self._counting.begin(other, now_ns)
 
     def _session(self, leg: Leg, message: Message, now_ns: cython.longlong) -> None:
         """RFC 4028 7.2: each 2xx starts the session timer anew, or says that there is none."""
@@ -347,7 +516,38 @@ class Signalling(CallTable):
 
 _NO_BODY = b"\r\n\r\n"  # most messages end with their headers: no need to look for a description
 _OFFERING = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})  # RFC 3261 13.2.1, RFC 3262 5, RFC 3311
-_DIALOG_METHODS = frozenset({"INVITE", "UPDATE", "INFO"})
+_DIALOG_METHODS = frozenset({"INVITE", "INFO"})
+
+
+def _turn_to(leg: Leg, address: str) -> None:
+    """The vc sends a request of the leg to another address than its peer's."""
+    if address not in leg.others:
+        leg.others = (*leg.others, address)[-MAX_OTHERS:]
+
+
+def _is_counted(call: Call) -> cython.bint:
+    account: CountedAttempt
+    for account in call.accounts:
+        if account.direction is not None:
+            return True
+    return False
+
+
+def _named(message: Message, header: str) -> tuple[str, ...]:
+    """The users that a header names, which may come several times."""
+    if message.header(header) is None:
+        return ()
+    users = [parse_uri(address_of(value)[0]).user for value in message.values(header)[:MAX_NAMED]]
+    return tuple([user for user in users if user])
+
+
+def _is_recording(message: Message) -> cython.bint:
+    """RFC 7866 6.1.1: a recording client says so in Require and Contact, and some in one of them alone."""
+    contact = message.header("contact")
+    if contact is not None and "+sip.src" in contact.lower():
+        return True
+    require = message.header("require")
+    return require is not None and "siprec" in [option.lower() for option in message.values("require")]
 
 
 def _is_another(leg: Leg, message: Message) -> cython.bint:
@@ -365,10 +565,13 @@ def _is_in_dialog(message: Message) -> cython.bint:
     """Whether a message shows that a dialog is up which we have not seen begin.
 
     A BYE shows one that is over; an ACK or a response may be the tail of a failed INVITE; PRACK belongs to
-    dialogs that are not answered yet (RFC 3262).
+    dialogs that are not answered yet (RFC 3262), and UPDATE may (RFC 3311 5.1), unless it refreshes a session
+    without offering anything (RFC 4028).
     """
     if not (message.from_tag and message.to_tag):
         return False
     if message.is_request:
+        if message.method == "UPDATE":
+            return message.header("session-expires") is not None and message.data.endswith(_NO_BODY)
         return message.method in _DIALOG_METHODS
     return message.method == "INVITE" and 200 <= message.status < 300

@@ -8,7 +8,7 @@ from agent.model.attempt_cy cimport Attempt
 
 cdef class CallTable:
     cdef readonly object counters
-    cdef object _rules, _sides, _media, _exchanges, _up, _down
+    cdef object _rules, _sides, _media, _exchanges, _up, _down, _missed
     cdef list _out
     cdef readonly dict _legs
     cdef readonly Timers _timers
@@ -19,7 +19,9 @@ cdef class CallTable:
     cdef object _register(self, Leg leg)
     cdef object _sort(self, Call call)
     cdef object _check_over(self, Call call, long long now_ns)
+    cdef object _leave_undecided(self, Call call, long long now_ns)
     cdef object _over(self, Call call, long long now_ns)
+    cdef object _release_leg(self, Leg leg)
     cdef object _release(self, Call call, long long now_ns)
     cdef object _report(self, Call call, long long now_ns)
     cdef object _forget(self, Call call)

@@ -18,6 +18,8 @@ from agent.media.leg_media_cy import LegMedia
 from agent.model.attempt_cy import SECOND_NS
 from agent.model.call_cy import Call, CountedAttempt, Leg
 from agent.model.events import CallOver, CallsUp, Event, Tallied
+from agent.model.handover import Handover
+from agent.model.missed import Missed
 from agent.model.sides import Sides
 
 try:
@@ -31,7 +33,11 @@ RETRANSMITTED_NS = 32 * SECOND_NS  # 64 * T1: how long a message of a finished c
 class CallTable:
     """Every leg and call alive. Feeds `out`; time comes through `advance` and at each minute's end."""
 
-    def __init__(self, rules: CallRules, sides: Sides, media: LegMedia, out: list[Event]) -> None:
+    def __init__(
+        self, rules: CallRules, sides: Sides, media: LegMedia, out: list[Event], missed: Missed | None = None
+    ) -> None:
+        """`missed`: what the capture did not watch; no silence there decides anything."""
+        self._missed = missed or Missed()
         self.counters: Counter[str] = Counter()
         self._rules = rules
         self._sides = sides
@@ -44,7 +50,7 @@ class CallTable:
         self._timers: Timers = Timers()
         self._connectors = ConnectorResolver(sides, self.counters)
         self._joiner = Joiner(rules.join_window_ns, rules.correlation_headers, rules.call_id_suffixes)
-        self._counting = Counting(rules, sides, self._timers, out, self.counters, self._decided)
+        self._counting = Counting(rules, sides, self._timers, self._joiner, out, self.counters, self._decided)
         self._exchanges = Exchanges()
 
     # -- time
@@ -63,7 +69,10 @@ class CallTable:
             if isinstance(what, Leg):
                 self._waited(what, due_ns)
             elif isinstance(what, CountedAttempt):
-                self._counting.give_up(what, due_ns)
+                if self._missed.touches(due_ns - self._rules.join_window_ns, due_ns):
+                    self._leave_undecided(call, due_ns)  # the next leg may have begun unseen
+                else:
+                    self._counting.give_up(what, due_ns)
             elif call.released:
                 self._forget(call)
             else:
@@ -72,18 +81,27 @@ class CallTable:
 
     def _waited(self, leg: Leg, now_ns: cython.longlong) -> None:
         attempt = leg.attempt
-        outcome = attempt.due(now_ns) if attempt is not None else None
+        if attempt is None or attempt.deadline is None:
+            if leg.has_been_up() and not leg.is_up():
+                self._release_leg(leg)
+            return
+        since_ns, after_ns = attempt.deadline
+        watched = not self._missed.touches(since_ns, since_ns + after_ns)
+        outcome = attempt.due(now_ns, watched)
         if outcome:
+            if leg.final_ns is None:
+                leg.final_ns = now_ns  # hunting goes on from here
             self._counting.close(leg, outcome, now_ns)
             return
         self._counting.watch(leg)
-        if (
-            attempt is not None
-            and attempt.interrupted
-            and attempt.state == "closed"
-            and leg.call.answer_ns is None
-        ):
-            self._over(leg.call, now_ns)
+        if attempt.state == "closed":
+            self._leave_undecided(leg.call, now_ns)
+
+    def _leave_undecided(self, call: Call, now_ns: cython.longlong) -> None:
+        """Nobody watched the time in which the outcome would have come: it stays unknown."""
+        self.counters["outcomes_unseen"] += 1
+        if call.answer_ns is None:
+            self._over(call, now_ns)
 
     # -- tables
 
@@ -112,7 +130,6 @@ class CallTable:
 
     def _check_over(self, call: Call, now_ns: cython.longlong) -> None:
         if call.check_over(now_ns):
-            self._counting.ended(call, now_ns)
             self._sort(call)
             self._over(call, now_ns)
 
@@ -125,17 +142,21 @@ class CallTable:
         leg: Leg
         call.released = True
         for leg in call.legs:
-            self._media.release(leg)
-            leg.sdp.clear()
+            self._release_leg(leg)
         self._report(call, now_ns)
         self._timers.set(call, now_ns, RETRANSMITTED_NS)
+
+    def _release_leg(self, leg: Leg) -> None:
+        self._media.release(leg)
+        leg.sdp.clear()
 
     def _report(self, call: Call, now_ns: cython.longlong) -> None:
         if not call.reported:
             call.reported = True
-            if call.end_reason in ("timer", "silence"):
+            if call.end_reason is not None:
                 self._counting.ended(call, now_ns)
-            self._out.append(CallOver(now_ns, call))
+            if not call.legs[0].recording:
+                self._out.append(CallOver(now_ns, call))
 
     def _forget(self, call: Call) -> None:
         leg: Leg
@@ -179,7 +200,7 @@ class CallTable:
                 continue
             was_up, was_ended = call.is_up(), call.end_ns
             self._heard(call)
-            call.check_silence(end_ns, call_timeout_ns, hold_timeout_ns)
+            call.check_silence(end_ns, call_timeout_ns, hold_timeout_ns, self._missed)
             if call.end_ns != was_ended:
                 call.saved = None
             if call.is_up() != was_up:
@@ -189,9 +210,9 @@ class CallTable:
                 for account in call.accounts:
                     if account.answered:
                         answered = True
-                        if account.direction is not None:
+                        if account.direction is not None and call.is_kept_by(account.legs):
                             up.append(account)
-                unknown += not answered
+                unknown += not (answered or call.legs[0].recording)
             elif call.end_ns is not None and end_ns - call.end_ns > hold_timeout_ns:
                 self._forget(call)  # long enough that nothing re-opens it
         self._out.append(CallsUp(minute_ns, up, unknown))
@@ -214,7 +235,7 @@ class CallTable:
                 if account in self._timers:
                     self._counting.give_up(account, now_ns)
             self._heard(call)
-            call.check_silence(now_ns, self._rules.call_timeout_ns, self._rules.hold_timeout_ns)
+            call.check_silence(now_ns, self._rules.call_timeout_ns, self._rules.hold_timeout_ns, self._missed)
             self._report(call, now_ns)
 
     # -- checkpoints
@@ -229,17 +250,22 @@ class CallTable:
         keys = [self._joiner.keys(leg) for leg in call.legs]
         return deadlines, keys, [leg in self._connectors for leg in call.legs]
 
-    def restore(
-        self, saved: list[tuple[Call, tuple[list[tuple[int, int] | None], list[list[Key]], list[bool]]]]
-    ) -> None:
-        """Take up calls as `calls` and `state` gave them. Only before any message."""
+    def give(self, handover: Handover) -> None:
+        """Every call, with what is known of it beside itself; where it is encoded already, None."""
+        handover.calls = [(call, self.state(call) if call.saved is None else None) for call in self.calls()]
+
+    def take_over(self, handover: Handover) -> None:
+        """Take up calls as `give` left them. Only before any message."""
+        leg: Leg
         due: list[tuple[int, int, Due]] = []
-        for call, (deadlines, keys, undecided) in saved:
+        for call, (deadlines, keys, undecided) in handover.calls:
             for leg, its, open_ in zip(call.legs, keys, undecided, strict=True):
                 self._legs.setdefault(leg.call_id, []).append(leg)
                 self._joiner.restore(leg, its)
                 if open_:
                     self._connectors.add(leg)
+                if leg.has_been_up():
+                    self._counting.had_call(leg)
             due += [
                 (*when, what)
                 for what, when in zip(_waiting(call), deadlines, strict=True)
@@ -249,14 +275,6 @@ class CallTable:
         # Each length of wait has a queue, oldest first.
         for due_ns, after_ns, what in sorted(due, key=lambda row: row[0]):
             self._timers.set(what, due_ns - after_ns, after_ns)
-
-    def interrupted(self) -> None:
-        """Nobody captured for a while: what was awaited may have come and gone."""
-        for call in self.calls():
-            for leg in call.legs:
-                if leg.attempt is not None and leg.attempt.state != "closed":
-                    leg.attempt.interrupted = True
-                    call.saved = None
 
     def __len__(self) -> int:
         return len(self._up) + len(self._down)

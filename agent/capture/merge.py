@@ -64,6 +64,7 @@ class Merge:
         self._now_ns = 0
         self._fault: CaptureError | None = None
         self._losses: list[CaptureDrop] = []
+        self._strays = 0
 
     @property
     def frames(self) -> int:
@@ -96,8 +97,8 @@ class Merge:
             for each in self._inputs:
                 if not each.waiting and (each is setter or each.idle):
                     self._ask(each)
-        if self._losses:
-            yield Batch(b"", array("q"), self._losses), self._now_ns
+        if self._losses or self._strays:
+            yield Batch(b"", array("q"), self._losses, self._strays), self._now_ns
         if self._fault:
             raise self._fault
 
@@ -118,6 +119,7 @@ class Merge:
         each.rows, each.next = len(each.batch), 0
         each.idle = not each.rows
         self._losses += each.batch.losses
+        self._strays += each.batch.strays
         last_ns = each.batch.index[(each.rows - 1) * STRIDE + STAMP] if each.rows else 0
         each.reached_ns = max(each.reached_ns, last_ns, now_ns)
 
@@ -157,7 +159,8 @@ class Merge:
             if each is setter:
                 inclusive = False
         losses, self._losses = self._losses, []
-        return Batch(self._data, merged, losses)
+        strays, self._strays = self._strays, 0
+        return Batch(self._data, merged, losses, strays)
 
     def _copy(self, each: _Input, last: int, size: int) -> tuple[array[int], int]:
         """Append the bytes of the input's rows up to `last` to the buffer from `size` on."""

@@ -13,7 +13,9 @@ except ModuleNotFoundError:  # no Cython here: the same source, uncompiled
     from agent import uncompiled as cython
 
 if not cython.compiled:  # order_cy.pxd has it, typed
-    _INTERFACE_BITS = 0xFFFF
+    from agent import uncompiled
+
+    (_INTERFACE_BITS,) = uncompiled.constants(__name__, "_INTERFACE_BITS")
 
 
 def sort_rows(index: array[int]) -> None:

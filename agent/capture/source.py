@@ -4,6 +4,7 @@ Every source yields `(batch, now_ns)`: frames in capture-time order, and the clo
 NICs differ in nothing else, so that what a capture file shows is what the daemon would have published.
 
     pcapfile         pcap and pcapng, plain or gzip, from a path or stdin
+    link_types       PPP, PPI, NFLOG, ERF, 802.11 and their like: where the frame in them begins
     merge            several sources as one, by capture time
     afpacket         Linux: a TPACKET_V3 ring
     scapy_source     anywhere scapy can listen, slowly

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from agent.assembly import sources
 from agent.assembly.check import usable
-from agent.assembly.rules import tables
+from agent.assembly.rules import believed, tables
 from agent.config.settings import Config, media_ports
 from agent.daemon import host
 from agent.pipeline import build
@@ -74,6 +74,12 @@ def _capture(config: Config) -> Iterator[str]:
     yield f"watching: {where}, {threads}, rings of {capture.ring_mb} MB"
     yield f"SIP ports: {', '.join(map(str, capture.sip_ports))}"
     yield f"media ports: {capture.media_ports or 'all of UDP'}"
+    tunnels = believed(capture)
+    if not tunnels:
+        yield "tunnels: none is opened"
+    for tunnel in tunnels:
+        forged = "" if tunnel.peers else ": anybody who can send here can make up calls, name its peers"
+        yield f"tunnels: believed is {tunnel}{forged}"
     program = sources.program(capture, media_ports(config))
     yield f"filter: {sources.expression(config)} ({len(program)} instructions in the kernel)"
     calls, streams = tables(config, live=True)

@@ -40,6 +40,7 @@ def capture_row(source: Source, pipeline: Pipeline) -> Row:
         "bytes": source.bytes,
         "rejects": {reason: count for reason, count in sorted(engine.rejected().items()) if count},
         "drops": source.drops,
+        "tunnels": dict(sorted(engine.tunnels().items())),
         "late_frames": engine.late(),
         "duplicate_frames": engine.duplicates(),
     }

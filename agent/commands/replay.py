@@ -68,6 +68,10 @@ class Reading(Struct):
             replay(self.watched, self.pipeline, self.heard.passing_to(keeper))
         except CaptureError as error:
             fault = error
+        unpacked = self.pipeline.engine.tunnels()
+        if unpacked:
+            told = ", ".join(f"{kind} {count}" for kind, count in sorted(unpacked.items()))
+            print(f"sbcwatch: frames out of tunnels: {told}", file=sys.stderr)
         hint = self._hint(fault)
         if hint:
             print(f"sbcwatch: {hint}", file=sys.stderr)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 from msgspec import Meta, Struct
 
-from agent.config.settings import Config, ConnectorSettings, media_ports
+from agent.config.settings import Config, ConnectorSettings, TunnelSettings, media_ports
 from agent.errors import ConfigError
 from agent.summary.catalog import RETENTION_DAYS
 
@@ -318,14 +318,27 @@ def shipped() -> str:
         kind = ConnectorSettings if section == "connectors" else field.type
         head = f"#[[{section}]]" if section == "connectors" else f"[{section}]"
         lines += ["", f"# {kind.__doc__}", head]
+        tables = {}
         for setting in _fields(kind).values():
-            default = setting.default
-            if setting.default_factory is not msgspec.NODEFAULT:
-                default = setting.default_factory()
-            if default is msgspec.NODEFAULT:
-                default = "trunk-1"
-            lines += [f"# {_help(setting)}", f"#{setting.name} = {_toml(default)}"]
+            if setting.name == "tunnels":
+                tables[f"{section}.{setting.name}"] = TunnelSettings
+            else:
+                lines += _shipped_setting(setting, "trunk-1")
+        for name, table in tables.items():
+            lines += ["", f"# {table.__doc__}", f"#[[{name}]]"]
+            for setting in _fields(table).values():
+                lines += _shipped_setting(setting, "vxlan")
     return "\n".join(lines) + "\n"
+
+
+def _shipped_setting(setting: Any, example: str) -> list[str]:
+    """Its help and default; `example` where it must be given."""
+    default = setting.default
+    if setting.default_factory is not msgspec.NODEFAULT:
+        default = setting.default_factory()
+    if default is msgspec.NODEFAULT:
+        default = example
+    return [f"# {_help(setting)}", f"#{setting.name} = {_toml(default)}"]
 
 
 def _toml(value: Any) -> str:

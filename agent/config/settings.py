@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 Positive = Annotated[float, Meta(gt=0)]
+Impairment = Annotated[float, Meta(ge=0, le=95)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -53,6 +54,28 @@ class ConnectorSettings(_Section):
     log_sip: Annotated[bool, Meta(description="Write its SIP messages.")] = True
 
 
+class TunnelSettings(_Section):
+    """A tunnel that is believed: its outer packets' kind and source. Repeat the table for each."""
+
+    kind: Annotated[
+        Literal[
+            "ipip", "6in4", "gre", "nvgre", "erspan", "erspan3", "pptp", "vxlan", "geneve", "gtpu", "l2tp"
+        ],
+        Meta(description="ipip 6in4 gre nvgre erspan erspan3 pptp vxlan geneve gtpu l2tp."),
+    ]
+    peers: Annotated[
+        tuple[str, ...],
+        Meta(description="Who sends it: outer source addresses or networks (CIDR); empty: anybody."),
+    ] = ()
+    vni: Annotated[
+        int,
+        Meta(ge=-1, le=0xFFFFFFFF, description="Its VNI, ERSPAN session, GRE key or the like; -1: any."),
+    ] = -1
+    port: Annotated[
+        int, Meta(ge=0, le=65535, description="UDP port of vxlan, geneve, gtpu, l2tp; 0: the usual one.")
+    ] = 0
+
+
 class Capture(_Section):
     """Where frames come from."""
 
@@ -68,12 +91,20 @@ class Capture(_Section):
         5061,
         5080,
     )
+    hep_ports: Annotated[
+        tuple[Port, ...],
+        Meta(description="Ports where capture agents send HEP3; what they say is believed. Files: any port."),
+    ] = ()
     media_ports: Annotated[
         str, Meta(description="UDP ports of RTP and RTCP, first-last; empty: all UDP.")
     ] = ""
     filter: Annotated[
         str, Meta(description="A libpcap expression instead of the filter made from ports.")
     ] = ""
+    tunnels: Annotated[
+        tuple[TunnelSettings, ...],
+        Meta(description="Tunnels that are opened, as [[capture.tunnels]]. Live: no others."),
+    ] = ()
     snap_length: Annotated[
         int, Meta(ge=256, le=262144, description="Bytes kept of a frame: a SIP message must fit.")
     ] = 65535
@@ -114,7 +145,7 @@ class CallSettings(_Section):
     ] = ("Session-ID", "X-Call-ID", "X-CID", "P-Charging-Vector")
     call_id_suffixes: Annotated[
         tuple[str, ...], Meta(description="Suffixes that a B2BUA adds to the other leg's Call-ID.")
-    ] = ("_b2b-1",)
+    ] = ("_b2b-1", "_pbx-1")
     not_failures: Annotated[
         tuple[Annotated[int, Meta(ge=300, le=699)], ...],
         Meta(description="Final statuses that are no CallFailures (RFC 6076 SEER: 480, 486, 600, 603)."),
@@ -133,12 +164,19 @@ class MediaSettings(_Section):
     ] = 5.0
 
 
+class CodecSettings(_Section):
+    """Impairment figures of one codec (ITU-T G.113), in place of the built-in ones."""
+
+    ie: Annotated[Impairment | None, Meta(description="Ie; unset: the built-in figure.")] = None
+    bpl: Annotated[Positive | None, Meta(description="Bpl; unset: the built-in figure.")] = None
+
+
 class Quality(_Section):
     """The E-model (ITU-T G.107)."""
 
     jitter_buffer: Annotated[
         Literal["fixed", "adaptive"], Meta(description="The modelled jitter buffer.")
-    ] = "fixed"
+    ] = "adaptive"
     jitter_buffer_ms: Annotated[Positive, Meta(description="Its depth (adaptive: where it starts), ms.")] = (
         60.0
     )
@@ -149,6 +187,12 @@ class Quality(_Section):
         float, Meta(ge=0, description="RTT for MOS where none is known (the record says assumed), ms.")
     ] = 100.0
     plc: Annotated[bool, Meta(description="Receivers conceal lost packets.")] = True
+    codecs: Annotated[
+        dict[str, CodecSettings],
+        Meta(
+            description="Figures by encoding name, as `codecs.opus = {bpl = 19.5}`. Empty: the built-in ones."
+        ),
+    ] = {}
 
 
 class CloudWatch(_Section):

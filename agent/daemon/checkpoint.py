@@ -21,7 +21,6 @@ import msgspec
 
 from agent import __version__
 from agent.engine.engine import Engine
-from agent.errors import WireError
 from agent.gc_pause import held_off
 from agent.model import attempt_cy, events, stream_minute_cy
 from agent.model.attempt_cy import Attempt
@@ -36,20 +35,20 @@ from agent.model.call_cy import (
     Dialog,
     Leg,
     LegMediaTotals,
-    Stream,
 )
 from agent.model.endpoint_view import EndpointView
 from agent.model.far_end_cy import AwayMinute, Baseline, Counted, FarEndLoss
+from agent.model.handover import Handover, Live
 from agent.model.sides import UNASSIGNED, Connector, Sides
 from agent.model.stream_minute_cy import ReportsMinute, StreamMinute
+from agent.pipeline import Pipeline
 from agent.quality.emodel import Score
 from agent.summary import call_minute_cy
 from agent.summary.call_minute_cy import CallMinute
 from agent.summary.interval import Intervals, OpenMinute
 from agent.summary.records import MINUTE_NS
-from agent.wire import sdp
 
-FORMAT = 3
+FORMAT = 4
 _LEVEL = 1  # of compression: a checkpoint is written every few seconds
 # Classes whose objects a checkpoint may hold. Their order is part of the format.
 _KINDS: tuple[type, ...] = (
@@ -113,8 +112,8 @@ class _Image(NamedTuple):
     """What a checkpoint holds, before it is encoded."""
 
     stamp: int
-    now_ns: int
-    minute_ns: int
+    now_ns: int | None
+    minute_ns: int | None
     calls: list[bytes]
     moving: list[Any]
     away: list[tuple[Any, ...]]
@@ -199,21 +198,39 @@ def _dumps(thing: Any, name_of: Callable[[Any], Any] = lambda thing: None) -> by
     return file.getvalue()
 
 
-@held_off()
 def save(engine: Engine, intervals: Intervals) -> bytes:
     """Everything that `restore` needs. Compress it with `packed` where nobody waits."""
-    signalling = engine.signalling
-    calls = signalling.calls()
+    return _image_of(_given(engine, intervals))
+
+
+@held_off()
+def move(before: Pipeline, after: Pipeline, shift_ns: int = 0) -> None:
+    """Go on in another pipeline of this process, whose clock was set by `shift_ns`. Raises Unreadable."""
+    handover = _given(before.engine, before.intervals)
+    image = _unpickled(_image_of(handover))
+    _take(image, after.engine, after.intervals, shift_ns, handover.live)
+
+
+def _given(engine: Engine, intervals: Intervals) -> Handover:
+    handover = Handover()
+    engine.give(handover)
+    intervals.give(handover)
+    return handover
+
+
+@held_off()
+def _image_of(handover: Handover) -> bytes:
+    """The saved part of a handover, encoded."""
     encoded, moving = [], []
     names: dict[Any, Any] = {}
-    for number, call in enumerate(calls):
+    for number, (call, state) in enumerate(handover.calls):
         names[call] = ("call", number)
         for place, leg in enumerate(call.legs):
             names[leg] = ("leg", number, place)
         for place, account in enumerate(call.accounts):
             names[account] = ("account", number, place)
         if call.saved is None:
-            call.saved = _dumps((call, signalling.state(call)))
+            call.saved = _dumps((call, state))
         encoded.append(call.saved)
         moving.append(
             (
@@ -228,14 +245,14 @@ def save(engine: Engine, intervals: Intervals) -> bytes:
 
     image = _Image(
         STAMP,
-        engine.now_ns,
-        engine.minute_ns,
+        handover.now_ns,
+        handover.minute_ns,
         encoded,
         moving,
-        [_told(stream) for stream in engine.media.streams if stream.measured_here is False],
-        engine.loop.save(),
-        list(engine.missed),
-        _dumps(intervals.state(), name_of),
+        [_told(*row) for row in handover.away],
+        handover.loop,
+        handover.missed,
+        _dumps(handover.intervals, name_of),
     )
     return pickle.dumps(tuple(image), protocol=5)
 
@@ -245,28 +262,40 @@ def packed(image: bytes) -> bytes:
     return zlib.compress(image, _LEVEL)
 
 
-def taken_ns(data: bytes) -> int:
-    """The capture time of a `packed` image. Raises Unreadable."""
+def taken_ns(data: bytes) -> int | None:
+    """The capture time of a `packed` image, None where it saw no frame. Raises Unreadable."""
     return _opened(data).now_ns
 
 
-def restore(data: bytes, engine: Engine, intervals: Intervals, *, shift_ns: int = 0) -> int:
-    """Put a `packed` image into an engine and intervals that have seen nothing; its time, ns.
+def restore(data: bytes, engine: Engine, intervals: Intervals, *, shift_ns: int = 0) -> None:
+    """Put a `packed` image into an engine and intervals that have seen nothing.
 
     `shift_ns` moves every time in it along (the clock was set). Raises Unreadable.
     """
-    image = _opened(data)
+    _take(_opened(data), engine, intervals, shift_ns, None)
+
+
+def _take(image: _Image, engine: Engine, intervals: Intervals, shift_ns: int, live: Live | None) -> None:
     try:
-        _restore(image, engine, intervals, shift_ns)
+        handover = _read(image, engine.sides, shift_ns)
+        handover.live = live
+        engine.take(handover)
+        intervals.take(handover)
     except Exception as error:  # whatever a damaged file makes of pickle or our own fields
         raise _unreadable(error) from None
-    return image.now_ns + shift_ns
 
 
 def _opened(data: bytes) -> _Image:
     try:
-        image = _Image(*_Unpickler(zlib.decompress(data), _nothing).load())
-    except Exception as error:  # whatever a damaged file makes of pickle or zlib
+        return _unpickled(zlib.decompress(data))
+    except zlib.error as error:
+        raise _unreadable(error) from None
+
+
+def _unpickled(data: bytes) -> _Image:
+    try:
+        image = _Image(*_Unpickler(data, _nothing).load())
+    except Exception as error:  # whatever a damaged file makes of pickle
         raise _unreadable(error) from None
     if image.stamp != STAMP:
         raise Unreadable("the checkpoint was written by another version")
@@ -277,8 +306,8 @@ def _unreadable(error: Exception) -> Unreadable:
     return Unreadable(f"the checkpoint cannot be read: {type(error).__name__}: {error}")
 
 
-def _restore(image: _Image, engine: Engine, intervals: Intervals, shift_ns: int) -> None:
-    sides = engine.sides
+def _read(image: _Image, sides: Sides, shift_ns: int) -> Handover:
+    """The handover that an image holds, its times moved by `shift_ns`."""
 
     def find(pid: Any) -> Any:
         return _connector(sides, pid[1]) if pid[0] == "connector" else _nothing(pid)
@@ -301,36 +330,36 @@ def _restore(image: _Image, engine: Engine, intervals: Intervals, shift_ns: int)
         return find(pid)
 
     state = _Unpickler(image.intervals, find_any).load()
+    now_ns, minute_ns = image.now_ns, image.minute_ns
     if shift_ns:
         _shift((calls, state), shift_ns)
-    engine.begin_at(image.minute_ns, image.now_ns + shift_ns, image.loop, image.missed, shift_ns)
-    engine.signalling.restore([(call, _moved(its, shift_ns)) for call, its in loaded])
-    for call in calls:
-        for leg in call.legs:
-            for passage, body in leg.sdp.items():
-                try:
-                    engine.media.restore(leg, sdp.parse(body), passage)
-                except WireError:
-                    continue
-        engine.media.count_on(call.legs)
-    engine.media.attach([_heard(row, shift_ns) for row in image.away])
-    if shift_ns:
-        _, minutes, messages = state
+        now_ns = None if now_ns is None else now_ns + shift_ns
+        minute_ns = None if minute_ns is None or now_ns is None else now_ns // MINUTE_NS * MINUTE_NS
+        oldest_ns, minutes, messages = state
         minutes = {(minute + shift_ns) // MINUTE_NS * MINUTE_NS: its for minute, its in minutes.items()}
-        state = engine.minute_ns, minutes, messages
-    intervals.restore(state)
+        state = oldest_ns if minute_ns is None else minute_ns, minutes, messages
+    return Handover(
+        now_ns,
+        minute_ns,
+        [(start_ns + shift_ns, end_ns + shift_ns) for start_ns, end_ns in image.missed],
+        image.loop,
+        [(call, _moved(its, shift_ns)) for call, its in loaded],
+        [_heard(row, shift_ns) for row in image.away],
+        state,
+        shift_ns=shift_ns,
+    )
 
 
 def _values(thing: Any) -> tuple[Any, ...]:
     return tuple([getattr(thing, name) for name in _FIELDS[type(thing)]])
 
 
-def _told(stream: Stream) -> tuple[Any, ...]:
+def _told(stream_id: int, first: bool, away: FarEndLoss) -> tuple[Any, ...]:
     """What the far end has said of a stream that leaves, as plain numbers: there are thousands of them."""
-    away, base = stream.away, stream.away.base
+    base = away.base
     return (
-        stream.id,
-        stream.first,
+        stream_id,
+        first,
         away.baseline_used,
         None
         if base is None

@@ -112,10 +112,10 @@ class Service:
         self._save_at_ns = 0
         self._notifier = Notifier()
 
-    def _built(self, config: Config, before: Pipeline | None = None) -> Pipeline:
+    def _built(self, config: Config) -> Pipeline:
         # Without configured addresses the vc is this host.
         vc = () if config.vc.addresses else host.addresses()
-        made = build(config, vc=vc, key=self._key, live=True, turns=self.source.turns, before=before)
+        made = build(config, vc=vc, key=self._key, live=True, turns=self.source.turns)
         self.totals.begin(made.intervals.nothing())
         return made
 
@@ -161,6 +161,7 @@ class Service:
         if data is not None:
             try:
                 saved_ns = checkpoint.taken_ns(data)
+                saved_ns = now_ns if saved_ns is None else saved_ns
                 # A host that comes up with its clock behind: nobody knows how long it was away.
                 shift_ns = min(0, now_ns - saved_ns)
                 checkpoint.restore(data, self.pipeline.engine, self.pipeline.intervals, shift_ns=shift_ns)
@@ -271,13 +272,13 @@ class Service:
         self._journal.warning(
             "clock", "the clock was set: the open minute ends here as a part", seconds=seconds
         )
-        self._move_into(self._built(self.config, self.pipeline), shift_ns)
+        self._move_into(self._built(self.config), shift_ns)
 
     def _reconfigure(self) -> None:
         """SIGHUP: all of the new configuration, or none of it."""
         try:
             config = usable(self._config_path, lambda warning: self._journal.warning("config", warning))
-            pipeline = self._built(config, self.pipeline)
+            pipeline = self._built(config)
         except SbcwatchError as error:
             self._journal.error("reload", f"configuration not taken, the old one stays: {error}")
             return
@@ -290,9 +291,7 @@ class Service:
         """Go on in another pipeline with all that is known. The open minute ends as a part."""
         with self.source.still() as waiting:
             self._suspend(waiting)
-            image = checkpoint.packed(checkpoint.save(self.pipeline.engine, self.pipeline.intervals))
-            checkpoint.restore(image, pipeline.engine, pipeline.intervals, shift_ns=shift_ns)
-            pipeline.engine.follow(self.pipeline.engine, shift_ns)
+            checkpoint.move(self.pipeline, pipeline, shift_ns)
             pipeline.shed(self.load.level)
             self.pipeline = pipeline
             self.source.serve(pipeline.engine.lanes)

@@ -1,4 +1,4 @@
-"""The engine: frames and time in, facts out. No socket, clock, thread or logger.
+"""The engine: frames and time in, facts out. No socket, system clock, thread or logger.
 
 RTP is finished inside the loop; what is not plain RTP (SIP, RTCP, fragments, TCP) comes out of it frame by
 frame, in capture order, and is handled here. Minutes are UTC-aligned: a minute's gauges are taken at its
@@ -7,32 +7,37 @@ end, and it closes when the clock passes its end by `lateness`.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from agent.calls.signalling_cy import CallRules, Signalling
-from agent.engine.intake_cy import Intake
+from agent.engine.intake_cy import SIP_PORTS, Intake, IntakeRules
+from agent.engine.minute_clock import Event as ClockEvent
+from agent.engine.minute_clock import MinuteClock
 from agent.errors import Reason
 from agent.gc_pause import held_off
 from agent.media.leg_media_cy import LegMedia
 from agent.media.rtp.loop_cy import STOP_END, STOP_SLOW, STOP_STREAM, Loop
 from agent.media.rtp.workers import Lock, RtpWorkers
 from agent.media.streams_cy import Observer, QualityRules
-from agent.model.events import Event, MinuteClosed, MinutesSkipped
+from agent.model.events import Event, MinuteClosed, MinutesSkipped, Unseen
+from agent.model.handover import Handover, Live
+from agent.model.missed import Missed
 from agent.model.sides import Sides
 from agent.model.units import MINUTE_NS
-from agent.transport.rate_limit import RateLimit
-from agent.wire.frame import CAPTURED, ORIGIN, STAMP, STRIDE, Batch
+from agent.model.unseen import Cause, Sight
+from agent.transport.rate_limit import MESSAGE_BYTES, SOURCES_AT_ONCE, RateLimit
+from agent.wire.frame import CAPTURED, ORIGIN, STAMP, STRIDE, Batch, CaptureDrop
+from agent.wire.ip.encapsulations import Tunnel
 
 if TYPE_CHECKING:
     from array import array
 
 SECOND_NS = 1_000_000_000
 FOREVER_NS = 1 << 62
-MAX_MISSED = 64  # spans that the capture missed: what was silent since before them is judged by them
 STREAM_IDLE_NS = 120 * SECOND_NS  # silent streams are forgotten: two minutes, so that none is half counted
 
 
@@ -48,44 +53,37 @@ class Rules(Struct, frozen=True):
     max_buffer_ms: float = 200.0
     max_streams: int = 200_000
     sip_budget: int = 0  # messages a second from one far address, 0: no bound
+    tunnels: tuple[Tunnel, ...] | None = None  # that are opened, and no others; None: every one
+    sip_ports: tuple[int, ...] = SIP_PORTS  # where TLS is taken for SIP
+    hep_ports: tuple[int, ...] | None = None  # where HEP is believed; None: everywhere
     idle_ns: int = 3600 * SECOND_NS  # after so long without a frame, or a word of the clock, there is a gap
 
 
 class Engine:
     """`feed` takes a batch, `advance` a time; both return the facts so far, in order."""
 
-    def __init__(
-        self,
-        sides: Sides,
-        rules: Rules | None = None,
-        turns: Sequence[Lock] = (),
-        before: Engine | None = None,
-    ) -> None:
-        """`turns`: one a thread that sifts RTP out of the frames before they come here; none: `feed` does.
-        `before`: the engine that this one will go on from in the same process (`follow`)."""
-        rules = rules or Rules()
-        self.rules = rules
+    def __init__(self, sides: Sides, rules: Rules | None = None, turns: Sequence[Lock] = ()) -> None:
+        """`turns`: one a thread that sifts RTP out of the frames before they come here; none: `feed` does."""
+        self.rules = rules = rules or Rules()
         self.sides = sides
-        # Where its settings stay the loop goes on itself: no snapshot holds the first packet of a stream.
-        self._goes_on = before is not None and _loop_settings(before.rules) == _loop_settings(rules)
-        self.loop: Loop | RtpWorkers
-        if before is not None and self._goes_on:
-            self.loop = before.loop
-        else:
-            self.loop = RtpWorkers(self._made, turns) if turns else self._made()
+        self.loop: Loop | RtpWorkers = RtpWorkers(self._new_loop, turns) if turns else self._new_loop()
+        self.missed = Missed()
         self._out: list[Event] = []
         self.media = LegMedia(self.loop, sides, self._out, quality=rules.quality, observer=rules.observer)
-        self.signalling = Signalling(rules.calls, sides, self.media, self._out)
+        self.signalling = Signalling(rules.calls, sides, self.media, self._out, self.missed)
         self.rejects: Counter[Reason] = self.media.rejects
         self.counters: Counter[str] = self.signalling.counters
-        self.missed: deque[tuple[int, int]] = deque(maxlen=MAX_MISSED)
         self.intake = Intake(
-            sides, self.signalling, self.media, RateLimit(rules.sip_budget), self.rejects, rules.single_span
+            sides,
+            self.signalling,
+            self.media,
+            RateLimit(rules.sip_budget),
+            self.rejects,
+            self._out,
+            _intake_rules(rules),
         )
-        self.now_ns = 0
+        self.clock = MinuteClock(self, rules.lateness_ns, rules.idle_ns)
         self.late_frames = 0  # of what is not plain RTP; the loop has its own
-        self._minute_ns = 0  # the oldest minute not closed; 0 before the first frame
-        self._ended = False  # its gauges are taken
 
     @property
     def budget(self) -> RateLimit:
@@ -98,164 +96,160 @@ class Engine:
         assert isinstance(self.loop, RtpWorkers)
         return self.loop
 
-    def _made(self) -> Loop:
+    def _new_loop(self) -> Loop:
         return Loop(**_loop_settings(self.rules))
 
     # -- time
 
-    @property
-    def _boundary_ns(self) -> int:
-        """When the open minute ends or, once it has, when it closes."""
-        end_ns = self._minute_ns + MINUTE_NS
-        return end_ns + self.rules.lateness_ns if self._ended else end_ns
-
-    @property
-    def _due_ns(self) -> int:
-        """When something must happen before another frame is taken."""
-        return min(self.signalling.due_ns, self._boundary_ns)
-
     def advance(self, now_ns: int) -> list[Event]:
         """Let time pass up to `now_ns`: timers, gauges, closed minutes."""
         self._meet(now_ns)
-        self._pass(now_ns)
+        self.clock.pass_to(now_ns)
         return self._taken()
-
-    def _pass(self, now_ns: int) -> None:
-        if not self._minute_ns:
-            return
-        if now_ns - max(self.now_ns, self._minute_ns) > self.rules.idle_ns:
-            self._skip(now_ns)
-        while (due_ns := self._due_ns) <= now_ns:
-            self.signalling.advance(due_ns)
-            end_ns = self._minute_ns + MINUTE_NS
-            if not self._ended and due_ns >= end_ns:
-                self.signalling.minute_end(self._minute_ns, end_ns)
-                self._ended = True
-            elif self._ended and due_ns >= end_ns + self.rules.lateness_ns:
-                self._close(complete=True)
-        self.now_ns = max(self.now_ns, now_ns)
 
     def begin(self, now_ns: int) -> None:
         """Live: watching starts now, traffic or not. A file starts with its first frame."""
-        if not self._minute_ns:
-            self._begin(now_ns)
+        self.clock.begin(now_ns)
+
+    def overdue_ns(self, now_ns: int) -> int:
+        """How long the close of the oldest open minute is overdue; at most 0 when it is not."""
+        return now_ns - self.clock.closes_ns if self.clock.is_running else 0
+
+    def suspend(self) -> list[Event]:
+        """Close what the open minutes hold as parts of them. All that is known of calls stays."""
+        self._meet(FOREVER_NS)
+        if self.clock.is_running and self.clock.now_ns is not None:
+            self.clock.pass_to(self.clock.now_ns)
+            self.clock.part()
+        return self._taken()
+
+    def finish(self) -> list[Event]:
+        """The capture is over. Closes what is open; its last minute is a part without gauges."""
+        self._meet(FOREVER_NS)
+        now_ns = self.clock.now_ns
+        if self.clock.is_running and now_ns is not None:
+            self.clock.pass_to(now_ns)
+            self.intake.finish()
+            self.signalling.finish(now_ns)
+            self.loop.finish()
+            self.clock.cut_to(now_ns)
+        self.clock.happen(ClockEvent.FINISH)
+        return self._taken()
+
+    # -- what the minute clock asks for (`MinuteWork`)
 
     @property
-    def minute_ns(self) -> int:
-        """The start of the oldest minute that is not closed; 0 before the first frame."""
-        return self._minute_ns
+    def due_ns(self) -> int:
+        return int(self.signalling.due_ns)
 
-    def begin_at(
-        self, minute_ns: int, now_ns: int, loop: bytes, missed: Iterable[tuple[int, int]], shift_ns: int
-    ) -> None:
-        """Go on where another engine was at `now_ns`, with its loop's streams. Only before any frame.
+    def advance_timers(self, now_ns: int) -> None:
+        self.signalling.advance(now_ns)
 
-        `minute_ns`, `missed` and the loop's times are still to be moved by `shift_ns`. Raises ValueError
-        where the snapshot is not this loop's.
+    def open_minute(self, minute_ns: int) -> None:
+        if self.loop.closed_ns != minute_ns:
+            self.loop.closed_ns = minute_ns
+        self.media.open_minutes = [minute_ns, minute_ns + MINUTE_NS]
+
+    def take_gauges(self, minute_ns: int) -> None:
+        self.signalling.minute_end(minute_ns, minute_ns + MINUTE_NS)
+
+    @held_off()
+    def close_minute(self, minute_ns: int, *, complete: bool) -> None:
+        end_ns = minute_ns + MINUTE_NS
+        if self.clock.now_ns is not None:
+            self.intake.expire(self.clock.now_ns)
+        self.signalling.settle(end_ns)
+        self.media.harvest(minute_ns, self.loop.close(minute_ns, end_ns))
+        self._out.append(MinuteClosed(minute_ns, complete, self.budget.taken_shed()))
+        self.media.open_minutes = [end_ns, end_ns + MINUTE_NS]
+        self.media.streams.expire(end_ns - STREAM_IDLE_NS)
+
+    def close_part(self, minute_ns: int) -> None:
+        self.media.harvest(minute_ns, self.loop.harvest_all(minute_ns))
+        self._out.append(MinuteClosed(minute_ns, False, self.budget.taken_shed()))
+
+    def skip_minutes(self, minute_ns: int, until_ns: int, watched_ns: int, now_ns: int) -> None:
+        if until_ns > minute_ns:
+            self._out.append(MinutesSkipped(minute_ns, until_ns))
+        self._miss(watched_ns, now_ns, Cause.NOT_WATCHED)
+        self.signalling.advance(now_ns)
+
+    # -- what was not watched
+
+    def _miss(self, start_ns: int, end_ns: int, cause: Cause, count: int | None = None) -> None:
+        """Nobody saw the frames between these times."""
+        self.loop.lose(start_ns, end_ns)
+        self._missed(start_ns, end_ns, cause, count)
+
+    def _missed(self, start_ns: int, end_ns: int, cause: Cause, count: int | None = None) -> None:
+        """The same, of which the loop knows."""
+        self._know_missed(start_ns, end_ns)
+        self._out.append(Unseen(start_ns, end_ns, Sight.ALL, cause, count))
+
+    def _know_missed(self, start_ns: int, end_ns: int) -> None:
+        self.missed.add(start_ns, end_ns)
+        self.media.missed_ns = max(self.media.missed_ns, end_ns)
+
+    # -- from one engine to the next
+
+    def give(self, handover: Handover) -> None:
+        """Write down all that the next engine needs."""
+        handover.now_ns, handover.minute_ns = self.clock.now_ns, self.clock.minute_ns
+        handover.missed = list(self.missed.spans)
+        handover.loop = self.loop.save()
+        handover.live = Live(loop=self.loop, loop_settings=_loop_settings(self.rules))
+        self.signalling.give(handover)
+        self.media.give(handover)
+        self.intake.give(handover)
+
+    def take(self, handover: Handover) -> None:
+        """Go on where another engine was. Only before any frame.
+
+        Raises ValueError where the loop's snapshot is not this loop's.
         """
-        if not self._goes_on:
-            self.loop.restore(loop)
-        self.now_ns = now_ns
-        if shift_ns:
-            self.loop.shift(shift_ns)
-            minute_ns = now_ns // MINUTE_NS * MINUTE_NS
-        for start_ns, end_ns in missed:
-            (self._missed if self._goes_on else self._miss)(start_ns + shift_ns, end_ns + shift_ns)
-        if minute_ns:
-            self._begin(minute_ns)
-            # Time never passes a minute's end without its gauges.
-            self._ended = now_ns >= self._minute_ns + MINUTE_NS
-
-    def follow(self, before: Engine, shift_ns: int) -> None:
-        """Take over what no checkpoint holds, from the engine before in this process, after `begin_at`.
-
-        Where the clock was set, what was stamped by it and is over in a moment stays behind.
-        """
-        self.intake.follow(before.intake, not shift_ns)
-        self.media.follow(before.media, shift_ns)
+        live = handover.live
+        goes_on = live is not None and live.loop_settings == _loop_settings(self.rules)
+        if live is not None and goes_on:
+            # No snapshot holds the first packet of a stream.
+            self.loop = live.loop
+        else:
+            self.loop.restore(handover.loop)
+        if handover.shift_ns:
+            self.loop.shift(handover.shift_ns)
+        for start_ns, end_ns in handover.missed:
+            if not goes_on:
+                self.loop.lose(start_ns, end_ns)
+            self._know_missed(start_ns, end_ns)
+        self.clock.take(handover.minute_ns, handover.now_ns)
+        self.signalling.take_over(handover)
+        self.media.take(handover, self.loop)
+        self.intake.take_over(handover)
 
     def discard(self, until_ns: int) -> None:
         """Drop restored counts of minutes that were committed before."""
-        while self._minute_ns and self._minute_ns < until_ns:
-            before = len(self._out)
-            self.media.harvest(self._minute_ns, self.loop.harvest_all(self._minute_ns))
-            del self._out[before:]
-            self._minute_ns += MINUTE_NS
-            self.loop.closed_ns = self._minute_ns
-            self._ended = False
-            self._open()
+        minute_ns = self.clock.minute_ns
+        if minute_ns is None or minute_ns >= until_ns:
+            return
+        for each_ns in (minute_ns, minute_ns + MINUTE_NS):  # a loop has counters for no more
+            if each_ns < until_ns:
+                before = len(self._out)
+                self.media.harvest(each_ns, self.loop.harvest_all(each_ns))
+                del self._out[before:]
+        self.clock.reopen(until_ns)
 
     def resume(self, now_ns: int) -> list[Event]:
         """Frames may have passed since what was restored: gaps of that time are the capture's own.
 
         A minute that ended meanwhile is closed without its gauges: nobody was alive at its end.
         """
-        if self._minute_ns and now_ns > self.now_ns:
-            self._miss(self.now_ns, now_ns)
-            self.signalling.interrupted()
-            if now_ns >= self._minute_ns + MINUTE_NS:
-                self._skip(now_ns)
-            self.now_ns = now_ns
+        clock = self.clock
+        if clock.is_running and clock.now_ns is not None and now_ns > clock.now_ns:
+            if now_ns >= clock.end_ns:
+                clock.skip_to(now_ns)
+            else:
+                self._miss(clock.now_ns, now_ns, Cause.NOT_WATCHED)
         self.begin(now_ns)
-        self.now_ns = max(self.now_ns, now_ns)  # what moves a fresh engine along must find it in the present
-        return self._taken()
-
-    def _miss(self, start_ns: int, end_ns: int) -> None:
-        """The capture missed frames between these times."""
-        self.loop.lose(start_ns, end_ns)
-        self._missed(start_ns, end_ns)
-
-    def _missed(self, start_ns: int, end_ns: int) -> None:
-        """The same, of which the loop knows."""
-        self.missed.append((start_ns, end_ns))
-        self.media.missed_ns = max(self.media.missed_ns, end_ns)
-
-    def _begin(self, stamp_ns: int) -> None:
-        self._minute_ns = stamp_ns // MINUTE_NS * MINUTE_NS
-        self.loop.closed_ns = self._minute_ns
-        self._open()
-
-    def _open(self) -> None:
-        self.media.open_minutes = [self._minute_ns, self._minute_ns + MINUTE_NS]
-
-    @held_off()
-    def _close(self, *, complete: bool) -> None:
-        end_ns = self._minute_ns + MINUTE_NS
-        self.signalling.settle(end_ns)
-        self.media.harvest(self._minute_ns, self.loop.close(self._minute_ns, end_ns))
-        self._out.append(MinuteClosed(self._minute_ns, complete, self.budget.taken_shed()))
-        self._minute_ns = end_ns
-        self._ended = False
-        self._open()
-        self.media.streams.expire(end_ns - STREAM_IDLE_NS)
-
-    def _skip(self, now_ns: int) -> None:
-        """Nothing came for minutes (two captures hours apart, a suspended host): they were not watched."""
-        watched_ns = max(self.now_ns, self._minute_ns)
-        while self._minute_ns <= watched_ns:
-            self._close(complete=self._ended)
-        until_ns = now_ns // MINUTE_NS * MINUTE_NS
-        if until_ns > self._minute_ns:
-            self._out.append(MinutesSkipped(self._minute_ns, until_ns))
-        self.signalling.advance(now_ns)
-        self._miss(watched_ns, now_ns)
-        self._minute_ns = self.loop.closed_ns = until_ns
-        self._ended = False
-        self._open()
-
-    def overdue_ns(self, now_ns: int) -> int:
-        """How long the close of the oldest open minute is overdue; at most 0 when it is not."""
-        return now_ns - (self._minute_ns + MINUTE_NS + self.rules.lateness_ns) if self._minute_ns else 0
-
-    def suspend(self) -> list[Event]:
-        """Close what the open minutes hold as parts of them. All that is known of calls stays."""
-        self._meet(FOREVER_NS)
-        if self._minute_ns:
-            self._pass(self.now_ns)
-            if self._ended:
-                self._close(complete=True)
-            self.media.harvest(self._minute_ns, self.loop.harvest_all(self._minute_ns))
-            self._out.append(MinuteClosed(self._minute_ns, False, self.budget.taken_shed()))
+        clock.see(now_ns)
         return self._taken()
 
     def shed(self, level: int) -> None:
@@ -268,6 +262,10 @@ class Engine:
         total = Counter({str(reason): count for reason, count in self.rejects.items()})
         total.update(self.loop.rejects())
         return total
+
+    def tunnels(self) -> Counter[str]:
+        """Frames out of tunnels, and datagrams put together that were some, by the outermost kind."""
+        return Counter(self.loop.tunnels()) + Counter(self.intake.tunnels())
 
     def late(self) -> int:
         """Frames of a minute already closed, the loop's and ours."""
@@ -287,17 +285,6 @@ class Engine:
             **self.intake.tables(),
         }
 
-    def finish(self) -> list[Event]:
-        """The capture is over. Closes what is open; its last minute is a part without gauges."""
-        self._meet(FOREVER_NS)
-        if self._minute_ns:
-            self._pass(self.now_ns)
-            self.signalling.finish(self.now_ns)
-            self.loop.finish()
-            while self._minute_ns <= self.now_ns:
-                self._close(complete=self._ended)
-        return self._taken()
-
     def _taken(self) -> list[Event]:
         # The list itself is shared with those who fill it, so it is emptied, not replaced.
         events = self._out[:]
@@ -308,14 +295,16 @@ class Engine:
 
     def feed(self, batch: Batch) -> list[Event]:
         """Take frames in capture order; of a batch that was sifted, what is no RTP."""
+        if batch.strays:
+            self.rejects[Reason.FAR_STAMP] += batch.strays
         if isinstance(self.loop, RtpWorkers):
             return self._sifted(self.loop, batch)
-        for loss in batch.losses:
-            self._miss(loss.start_ns, loss.end_ns)
-        if len(batch) and not self._minute_ns:
-            self._begin(batch.index[STAMP])
-        self.budget.thin(batch)
+        for drop in batch.losses:
+            self._miss(drop.start_ns, drop.end_ns, _cause(drop), drop.count)
         count = len(batch)
+        if count:
+            self.begin(batch.index[STAMP])
+        self.budget.thin(batch)
         if not count:
             return self._taken()
         self.loop.hold(batch.data)
@@ -325,16 +314,15 @@ class Engine:
         finally:
             self.loop.hold(b"")
             self.intake.hold(b"")
-        self.now_ns = max(self.now_ns, self.loop.newest_ns)
+        self.clock.see(self.loop.newest_ns)
         return self._taken()
 
     def _walked(self, loop: Loop, batch: Batch, count: int) -> None:
-        data, index, signalling, position = batch.data, batch.index, self.signalling, 0
-        idle_ns, boundary_ns = self.rules.idle_ns, self._boundary_ns
+        data, index, signalling, clock, position = batch.data, batch.index, self.signalling, self.clock, 0
         while position < count:
             due_ns = signalling.due_ns
-            if due_ns > boundary_ns:
-                due_ns = boundary_ns
+            if due_ns > clock.boundary_ns:
+                due_ns = clock.boundary_ns
             position = loop.walk(data, index, position, due_ns)
             stopped = loop.stopped
             if stopped == STOP_STREAM:
@@ -343,25 +331,24 @@ class Engine:
             if stopped == STOP_END:
                 break
             stamp_ns = index[position * STRIDE + STAMP]
-            if stamp_ns >= due_ns or stamp_ns - self.now_ns > idle_ns:
-                self._pass(stamp_ns)
-                boundary_ns = self._boundary_ns
+            if stamp_ns >= due_ns or clock.is_gap(stamp_ns):
+                clock.pass_to(stamp_ns)
             if stopped == STOP_SLOW:
                 self._slow(index, position * STRIDE, stamp_ns)
                 position += 1
 
     def _sifted(self, lanes: RtpWorkers, batch: Batch) -> list[Event]:
         """The loops had this batch before us, and know its losses."""
-        for loss in batch.losses:
-            self._missed(loss.start_ns, loss.end_ns)
+        clock = self.clock
+        for drop in batch.losses:
+            self._missed(drop.start_ns, drop.end_ns, _cause(drop), drop.count)
         self.budget.thin(batch)
         self.intake.hold(batch.data)
         try:
             for position in range(len(batch)):
                 stamp_ns = batch.index[position * STRIDE + STAMP]
                 self._meet(stamp_ns)
-                if stamp_ns >= self._due_ns or stamp_ns - self.now_ns > self.rules.idle_ns:
-                    self._pass(stamp_ns)
+                clock.pass_to(stamp_ns)
                 self._slow(batch.index, position * STRIDE, stamp_ns)
         finally:
             self.intake.hold(b"")
@@ -375,12 +362,30 @@ class Engine:
 
     def _slow(self, index: array[int], at: int, stamp_ns: int) -> None:
         """The frame whose row is `index[at:]`, which is not plain RTP; its batch is held."""
-        if stamp_ns > self.now_ns:
-            self.now_ns = stamp_ns
-        if stamp_ns < self._minute_ns:
+        clock = self.clock
+        clock.see(stamp_ns)
+        minute_ns = clock.minute_ns
+        if minute_ns is not None and stamp_ns < minute_ns:
             self.late_frames += 1
-            stamp_ns = self._minute_ns
+            stamp_ns = minute_ns
         self.intake.frame(index[at], index[at + CAPTURED], stamp_ns, index[at + ORIGIN])
+
+
+def _intake_rules(rules: Rules) -> IntakeRules:
+    each = rules.sip_budget * MESSAGE_BYTES
+    return IntakeRules(
+        rules.single_span,
+        rules.tunnels,
+        rules.sip_ports,
+        rules.hep_ports,
+        each,
+        each * SOURCES_AT_ONCE,
+    )
+
+
+def _cause(drop: CaptureDrop) -> Cause:
+    """A ring counts what it drops; only while an interface was away nobody knows how many."""
+    return Cause.INTERFACE_DOWN if drop.count is None else Cause.CAPTURE_DROPS
 
 
 def _loop_settings(rules: Rules) -> dict[str, Any]:
@@ -390,4 +395,5 @@ def _loop_settings(rules: Rules) -> dict[str, Any]:
         "adaptive": rules.adaptive_buffer,
         "jitter_buffer_max_ms": rules.max_buffer_ms,
         "single_span": rules.single_span,
+        "tunnels": rules.tunnels,
     }

@@ -1,27 +1,37 @@
 cimport cython
 from agent.calls.signalling_cy cimport Signalling
-from agent.wire.ip.decoder_cy cimport FRAGMENT, TCP, UDP, Decoder, Packet, read
+from agent.transport.copies_cy cimport Copies
+from agent.wire.ip.decoder_cy cimport FRAGMENT, SCTP, TCP, UDP, Decoder, Packet, read, rejoined
 from agent.wire.sip.message_cy cimport Message
-from agent.wire.sip.scan_cy cimport looks_like_sip
-
-cdef enum:
-    COPY_NS = 20000000
+from agent.wire.sip.scan_cy cimport looks_like_sip, status_at
 
 @cython.final
 cdef class Intake:
     cdef readonly long long duplicates
-    cdef readonly object budget
-    cdef object _sides, _media, _rejects, _fragments, _tcp
-    cdef dict _recent, _before
-    cdef long long _since_ns
+    cdef readonly object budget, counters
+    cdef object _sides, _media, _rejects, _fragments, _tcp, _sctp, _rules, _bytes
+    cdef list _out
+    cdef dict _peers
     cdef Signalling _signalling
-    cdef Decoder _decoder
-    cdef bint _single_span
+    cdef Decoder _decoder, _inner
+    cdef Copies _copies
 
     cpdef object frame(self, long long offset, long long captured, long long stamp_ns, long long origin)
     cpdef object take(self, Packet packet)
+    cdef Packet _joined(self, Packet packet)
+    cdef object _segment(self, Packet packet)
+    cdef object _chunks(self, Packet packet)
+    cdef object _found(self, Packet packet, object found)
+    cdef bint _is_sip_port(self, Packet packet) except -1
     cdef object _datagram(self, Packet packet)
-    cdef bint _is_copy(self, Packet packet, bint by_path) except -1
+    cdef object _hep(self, Packet packet, bytes data)
     cdef object _sip(self, Packet packet, bytes data)
+    cdef object _cut(self, Packet packet, bytes data)
+    cdef object _answer(self, str peer)
+    cdef bint _is_elsewhere(self, Packet packet) except -1
+    cdef object _unseen(self, Packet packet, object sight, object cause)
+    cdef bint _within_limits(self, Packet packet) except -1
+    cdef object _report_fragments(self)
 
-cdef Packet _rejoined(Packet fragment, bytes whole)
+cdef bint _has_whole_head(bytes data) except -1
+cdef int _status_of(bytes data) except -1

@@ -1,23 +1,34 @@
 # cython: language_level=3
-"""What is no plain RTP, frame by frame in capture order: put together, cleared of copies, read.
+"""Takes what is not plain RTP, frame by frame in capture order: puts it together, drops copies, reads it.
 
-Fragments and TCP segments become datagrams and messages (`reassembly`); a copy that another interface showed
-is dropped; RTCP goes to `media`, SIP within its source's budget to `signalling`.
+Fragments become datagrams, TCP and SCTP become messages (`transport`); RTCP goes to `media`, SIP within its
+source's limit to `signalling`. What could not be read goes out as `Unseen`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 
+from msgspec import Struct
+
 from agent.calls.signalling_cy import Signalling
 from agent.errors import Reason, WireError
 from agent.media.leg_media_cy import LegMedia
+from agent.model.events import Event, MessageSeen, Unseen
+from agent.model.handover import Handover
 from agent.model.sides import Sides
-from agent.transport.rate_limit import RateLimit
-from agent.transport.tcp import Fragments, TcpStreams
-from agent.wire.ip.decoder_cy import Decoder, Packet, read
+from agent.model.unseen import Cause, Sight
+from agent.transport.copies_cy import Copies
+from agent.transport.fragments import Fragments
+from agent.transport.rate_limit import ByteLimit, RateLimit
+from agent.transport.sctp import SctpPaths
+from agent.transport.sip_framing import Found
+from agent.transport.tcp import TcpStreams
+from agent.wire.hep import KIND_SIP, MAGIC, hep_packet
+from agent.wire.ip.decoder_cy import Decoder, Packet, read, rejoined
+from agent.wire.ip.encapsulations import Tunnel
 from agent.wire.sip.message_cy import Message
-from agent.wire.sip.scan_cy import looks_like_sip
+from agent.wire.sip.scan_cy import looks_like_sip, status_at
 
 try:
     import cython
@@ -25,12 +36,31 @@ except ModuleNotFoundError:
     from agent import uncompiled as cython
 
 if not cython.compiled:  # intake_cy.pxd has the same for the compiler
-    from agent.wire.ip.decoder_cy import FRAGMENT, TCP, UDP
+    from agent.wire.ip.decoder_cy import FRAGMENT, SCTP, TCP, UDP
 
-    COPY_NS = 20_000_000  # the same bytes between the same sockets within this time are a copy
+MAX_PEERS = 16_384  # addresses that the vc answered, the one silent longest goes
+HEP_DELAY_NS = 3_000_000_000  # a capture agent's packet comes so late at most; else its clock is not believed
+HEP_PATH = 1 << 62  # HEP is a path of its own, one a capture agent
+SIP_PORTS = (5060, 5061, 5080)
+TCP_PROTOCOL, UDP_PROTOCOL, SCTP_PROTOCOL = 6, 17, 132
+UDP_HEADER = 8
 
-MAX_COPIES = 8_192  # what passes within that time at 400,000 a second
-UDP_PROTOCOL, UDP_HEADER = 17, 8
+
+class IntakeRules(Struct, frozen=True):
+    """`single_span`: copies come through one interface too, so that RTCP met twice is one packet.
+
+    `tunnels`: those that are opened, and no others; None: every one. `sip_ports`: where TLS is taken for SIP.
+    `hep_ports`: where HEP is believed, None: everywhere (files).
+    `bytes_each`, `bytes_all`: bytes a second that may be put together of one far address and of all; 0: no
+    bound.
+    """
+
+    single_span: bool = False
+    tunnels: tuple[Tunnel, ...] | None = None
+    sip_ports: tuple[int, ...] = SIP_PORTS
+    hep_ports: tuple[int, ...] | None = None
+    bytes_each: int = 0
+    bytes_all: int = 0
 
 
 class Intake:
@@ -43,40 +73,67 @@ class Intake:
         media: LegMedia,
         budget: RateLimit,
         rejects: Counter[Reason],
-        single_span: bool,
+        out: list[Event],
+        rules: IntakeRules,
     ) -> None:
-        """`single_span`: copies come through one interface too, so that RTCP met twice is one packet."""
+        """`out`: where facts go that are not of a call."""
         self.duplicates = 0
+        self.counters: Counter[str] = Counter()
         self.budget = budget
         self._sides = sides
         self._signalling = signalling
         self._media = media
         self._rejects = rejects
-        self._single_span = single_span
+        self._out = out
+        self._rules = rules
+        self._bytes = ByteLimit(rules.bytes_each, rules.bytes_all)
         self._fragments = Fragments()
         self._tcp = TcpStreams()
-        self._decoder = Decoder()
-        # Packets met since `_since_ns`, at most 20 ms ago, and those of as long before; the last of each key
-        self._recent: dict[Packet, Packet] = {}
-        self._before: dict[Packet, Packet] = {}
-        self._since_ns = 0
+        self._sctp = SctpPaths()
+        self._copies = Copies(rules.single_span)
+        self._decoder = Decoder(rules.tunnels)
+        self._inner = Decoder(rules.tunnels)  # of what was put together
+        self._peers: dict[str, None] = {}  # far addresses that the vc sent SIP or TCP data to
 
-    def follow(self, before: Intake, same_clock: bool) -> None:
-        """Take over what is half assembled; where the clock was set, what was stamped by it stays behind."""
-        self._fragments, self._tcp = before._fragments, before._tcp
-        if same_clock:
-            self._recent, self._before, self._since_ns = before._recent, before._before, before._since_ns
-            before.budget.rate = self.budget.rate  # what may be parsed is the new configuration's to say
-            self.budget = before.budget
+    def give(self, handover: Handover) -> None:
+        """What is half assembled, and what was met within the last 20 ms."""
+        live = handover.live
+        if live is not None:
+            live.transport = self._fragments, self._tcp, self._sctp, self._peers
+            live.copies = self._copies
+            live.budget = self.budget
+
+    def take_over(self, handover: Handover) -> None:
+        """Where the clock was set, what was stamped by it stays behind."""
+        live = handover.live
+        if live is None:
+            return
+        self._fragments, self._tcp, self._sctp, self._peers = live.transport
+        if not handover.shift_ns:
+            self._copies = live.copies
+            live.budget.rate = self.budget.rate  # what may be parsed is the new configuration's to say
+            self.budget = live.budget
 
     def tables(self) -> dict[str, int]:
         """Sizes of the tables that the wire fills."""
         return {
             "fragments": len(self._fragments),
             "tcp_streams": len(self._tcp),
+            "sctp_paths": len(self._sctp),
             "sip_sources": len(self.budget),
-            "digests": len(self._recent) + len(self._before),
+            "sip_peers": len(self._peers),
+            "digests": len(self._copies),
         }
+
+    def expire(self, now_ns: cython.longlong) -> None:
+        """Give up fragments that waited too long. Before a minute closes, so that it is marked."""
+        self._fragments.expire(now_ns)
+        self._report_fragments()
+
+    def finish(self) -> None:
+        """The capture is over: nothing that is half assembled will be whole."""
+        self._fragments.give_up_all()
+        self._report_fragments()
 
     def hold(self, data: bytes | bytearray | memoryview) -> None:
         """The frames that come are in `data`; `b""` lets go of it."""
@@ -98,38 +155,98 @@ class Intake:
         self.take(packet)
 
     def take(self, packet: Packet) -> None:
+        whole: Packet | None
+        while packet.kind == FRAGMENT:  # fragments in fragments: the decoder bounds how deep
+            whole = self._joined(packet)
+            if whole is None:
+                return
+            packet = whole
         if packet.kind == UDP:
             self._datagram(packet)
-        elif packet.kind == FRAGMENT:
-            whole = self._fragments.add(
-                (packet.src, packet.dst, packet.protocol),
-                packet.identification,
-                packet.fragment_offset,
-                packet.more_fragments,
-                packet.payload,
-                packet.stamp_ns,
-            )
-            if whole is not None:
-                rejoined = _rejoined(packet, whole)
-                if rejoined is not None:
-                    self.take(rejoined)
         elif packet.kind == TCP:
-            for message in self._tcp.add(
-                packet.src,
-                packet.src_port,
-                packet.dst,
-                packet.dst_port,
-                packet.seq,
-                packet.flags,
-                packet.payload,
-                packet.stamp_ns,
-            ):
-                self._sip(packet, message)
+            self._segment(packet)
+        elif packet.kind == SCTP:
+            self._chunks(packet)
+
+    def _joined(self, packet: Packet) -> Packet | None:
+        """The datagram that this fragment completes."""
+        if not self._within_limits(packet):
+            return None
+        whole = self._fragments.add(
+            (packet.src, packet.dst, packet.protocol),
+            packet.identification,
+            packet.fragment_offset,
+            packet.more_fragments,
+            packet.payload,
+            packet.stamp_ns,
+        )
+        self._report_fragments()
+        if whole is None:
+            return None
+        try:
+            joined: Packet = rejoined(self._inner, packet, whole)
+        except WireError as error:
+            self._rejects[error.reason] += 1
+            return None
+        return joined
+
+    def _segment(self, packet: Packet) -> None:
+        if not self._within_limits(packet):
+            return
+        if packet.payload and self._sides.is_vc(packet.src):
+            self._answer(packet.dst)
+        for found in self._tcp.add(
+            packet.src,
+            packet.src_port,
+            packet.dst,
+            packet.dst_port,
+            packet.seq,
+            packet.flags,
+            packet.payload,
+            packet.stamp_ns,
+            packet.length - len(packet.payload),
+        ):
+            self._found(packet, found)
+
+    def _chunks(self, packet: Packet) -> None:
+        """An SCTP packet."""
+        if not self._within_limits(packet):
+            return
+        try:
+            packet.src_port, packet.dst_port, messages = self._sctp.add(
+                packet.src, packet.dst, packet.payload, packet.length - len(packet.payload), packet.stamp_ns
+            )
+        except WireError as error:
+            self._rejects[error.reason] += 1
+            return
+        for found in messages:
+            self._found(packet, found)
+
+    def _found(self, packet: Packet, found: Found) -> None:
+        """A message out of a stream, or word of one that could not be had."""
+        if found.cause is None:
+            if found.data.startswith(MAGIC):
+                self._hep(packet, found.data)
+            else:
+                self._sip(packet, found.data)
+        elif found.data:
+            self._cut(packet, found.data)
+            self._unseen(packet, Sight.SIP, found.cause)
+        elif found.cause is not Cause.TLS or self._is_sip_port(packet):
+            self._unseen(packet, Sight.SIP, found.cause)
+
+    def _is_sip_port(self, packet: Packet) -> cython.bint:
+        return packet.src_port in self._rules.sip_ports or packet.dst_port in self._rules.sip_ports
+
+    def tunnels(self) -> dict[str, int]:
+        """Datagrams put together that were tunnels, by their kind."""
+        found: dict[str, int] = self._inner.tunnels()
+        return found
 
     def _datagram(self, packet: Packet) -> None:
         payload: bytes = packet.payload
         is_rtcp: cython.bint = len(payload) > 1 and payload[0] >> 6 == 2 and 192 <= payload[1] <= 223
-        if self._is_copy(packet, is_rtcp and not self._single_span):
+        if self._copies.is_copy(packet, not is_rtcp):
             self.duplicates += 1
         elif is_rtcp:
             self._media.rtcp(
@@ -139,56 +256,148 @@ class Intake:
                 packet.length,
                 packet.stamp_ns,
             )
+        elif payload.startswith(MAGIC):
+            self._hep(packet, payload)
         elif looks_like_sip(payload):
+            if len(payload) < packet.length and not _has_whole_head(payload):
+                self._unseen(packet, Sight.SIP_CALLS, Cause.SNAP_LENGTH)
             self._sip(packet, payload)
 
-    def _is_copy(self, packet: Packet, by_path: cython.bint) -> cython.bint:
-        """Whether the same bytes passed between the same sockets within 20 ms; `by_path`: by another path.
-
-        SIP through the same path too: its shortest retransmission comes after 500 ms (RFC 3261 T1).
-        """
-        seen: Packet | None = self._recent.get(packet)
-        if seen is None:
-            seen = self._before.get(packet)
-        if (
-            seen is not None
-            and -COPY_NS <= packet.stamp_ns - seen.stamp_ns <= COPY_NS
-            and not (by_path and packet.path == seen.path)
-        ):
-            return True
-        full: cython.bint = len(self._recent) >= MAX_COPIES
-        if full or not -COPY_NS <= packet.stamp_ns - self._since_ns <= COPY_NS:
-            self._before, self._recent, self._since_ns = self._recent, {}, packet.stamp_ns
-        self._recent[packet] = packet
-        return False
+    def _hep(self, packet: Packet, data: bytes) -> None:
+        """The SIP that a capture agent saw elsewhere, as if it had been seen here."""
+        ports = self._rules.hep_ports
+        if ports is not None and packet.dst_port not in ports:
+            self.counters["hep_refused"] += 1
+            return
+        try:
+            inner = hep_packet(data)
+        except WireError as error:
+            self._rejects[error.reason] += 1
+            return
+        if inner.kind != KIND_SIP or not looks_like_sip(inner.payload):
+            self.counters["hep_ignored"] += 1
+            return
+        message: Packet = Packet()
+        message.kind = UDP
+        message.src, message.src_port = inner.src, inner.src_port
+        message.dst, message.dst_port = inner.dst, inner.dst_port
+        message.payload = inner.payload
+        message.length = len(inner.payload)
+        message.path = HEP_PATH | inner.capture_id
+        message.stamp_ns = packet.stamp_ns
+        if 0 <= packet.stamp_ns - inner.stamp_ns <= HEP_DELAY_NS:
+            message.stamp_ns = inner.stamp_ns
+        if self._copies.is_copy(message, True):
+            self.duplicates += 1
+        else:
+            self._sip(message, inner.payload)
 
     def _sip(self, packet: Packet, data: bytes) -> None:
-        if self.budget.rate:
-            to_vc = not self._sides.is_vc(packet.src)
-            peer = packet.src if to_vc else packet.dst
-            if not self.budget.takes(peer, to_vc, data, packet.stamp_ns):
-                return
+        to_vc = not self._sides.is_vc(packet.src)
+        peer = packet.src if to_vc else packet.dst
+        if self.budget.rate and not self.budget.takes(peer, to_vc, data, packet.stamp_ns):
+            return
+        if not to_vc and peer not in self._peers:
+            self._answer(peer)
         try:
             message = Message(data)
         except WireError as error:
             self._rejects[error.reason] += 1
+            if (
+                error.reason in (Reason.SIP_TRUNCATED, Reason.SIP_MISSING_HEADER)
+                and len(data) < packet.length
+            ):
+                self._cut(packet, data)
             return
         self._signalling.take(message, packet.src, packet.dst, packet.stamp_ns)
 
+    def _cut(self, packet: Packet, data: bytes) -> None:
+        """A message whose headers were cut: the class of a response counts all the same."""
+        if self._is_elsewhere(packet):
+            return
+        status = _status_of(data)
+        if status:
+            peer = packet.dst if self._sides.is_vc(packet.src) else packet.src
+            connector = self._sides.by_peer(peer) or self._sides.fallback
+            self._out.append(MessageSeen(packet.stamp_ns, None, connector, "", status, data))
 
-def _rejoined(fragment: Packet, whole: bytes) -> Packet | None:
-    """The UDP datagram of reassembled fragments; None for other protocols and short ones (RFC 768)."""
-    if fragment.protocol != UDP_PROTOCOL or len(whole) < UDP_HEADER:
-        return None
-    packet: Packet = Packet()
-    packet.kind = UDP
-    packet.src = fragment.src
-    packet.src_port = int.from_bytes(whole[:2], "big")
-    packet.dst = fragment.dst
-    packet.dst_port = int.from_bytes(whole[2:4], "big")
-    packet.payload = whole[UDP_HEADER:]
-    packet.length = len(packet.payload)
-    packet.stamp_ns = fragment.stamp_ns
-    packet.path = fragment.path
-    packet.protocol = fragment.protocol
-    return packet
+    # -- what was not seen
+
+    def _answer(self, peer: str) -> None:
+        """The vc sends to `peer`: what cannot be read of it is no stranger's."""
+        peers = self._peers
+        if peer in peers:
+            return
+        if len(peers) >= MAX_PEERS:
+            del peers[next(iter(peers))]
+        peers[peer] = None
+
+    def _is_elsewhere(self, packet: Packet) -> cython.bint:
+        """Whether a packet passes between two parts of the vc, or past it."""
+        sides = self._sides
+        return sides.known and sides.is_vc(packet.src) == sides.is_vc(packet.dst)
+
+    def _unseen(self, packet: Packet, sight: Sight, cause: Cause) -> None:
+        """Say that frames were not understood. A stranger never answered makes nothing unknown."""
+        self.counters[f"unseen_{cause}"] += 1
+        if self._is_elsewhere(packet):
+            return
+        is_stranger = (
+            self._sides.known and not self._sides.is_vc(packet.src) and packet.src not in self._peers
+        )
+        if is_stranger and cause is not Cause.SNAP_LENGTH:
+            self.counters["unseen_of_strangers"] += 1
+            return
+        newest = self._out[-1] if self._out else None
+        if (
+            isinstance(newest, Unseen)
+            and newest.sight == sight
+            and newest.cause == cause
+            and newest.stamp_ns == packet.stamp_ns
+            and newest.count is not None
+        ):
+            newest.count += 1
+        else:
+            self._out.append(Unseen(packet.stamp_ns, packet.stamp_ns, sight, cause))
+
+    def _within_limits(self, packet: Packet) -> cython.bint:
+        """Whether the bytes of this packet may be put together."""
+        if not self._rules.bytes_all or not packet.payload:
+            return True
+        to_vc = not self._sides.is_vc(packet.src)
+        peer = packet.src if to_vc else packet.dst
+        is_answered = not to_vc or peer in self._peers
+        if self._bytes.takes(peer, is_answered, len(packet.payload), packet.stamp_ns):
+            return True
+        self._unseen(packet, Sight.SIP, Cause.SHED)
+        return False
+
+    def _report_fragments(self) -> None:
+        """Datagrams whose fragments never came all: told where they were SIP, or may have been."""
+        packet: Packet
+        for lost in self._fragments.lost():
+            src, dst, protocol = lost.key
+            start: bytes = lost.start
+            if protocol == UDP_PROTOCOL and start:
+                start = start[UDP_HEADER:]
+                if not looks_like_sip(start):
+                    continue
+            elif protocol not in (UDP_PROTOCOL, TCP_PROTOCOL, SCTP_PROTOCOL):
+                continue
+            packet = Packet()
+            packet.src, packet.dst, packet.stamp_ns = src, dst, lost.first_ns
+            self._unseen(packet, Sight.SIP, Cause.FRAGMENTS)
+
+
+def _has_whole_head(data: bytes) -> cython.bint:
+    return b"\r\n\r\n" in data or b"\n\n" in data
+
+
+def _status_of(data: bytes) -> cython.int:
+    """The status of a response whose Status-Line (RFC 3261 7.2) is there; 0 for a request."""
+    start = data.lstrip(b"\r\n")[:16]
+    if start[:4].upper() != b"SIP/":
+        return 0
+    version, _, rest = start.partition(b" ")
+    rest = rest.lstrip(b" ")
+    return status_at(rest, 0, len(rest)) if version else 0

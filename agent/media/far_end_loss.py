@@ -13,18 +13,25 @@ What a block may not be compared with:
     restart     the stream itself began anew (another epoch of ours): a baseline
     missed      the capture missed frames since the block before: null, and a baseline
     saturated   the 24 bits are full (RFC 3550 A.3: the count is clamped, it does not wrap): null
+    interval    the count is of the last interval alone (media/plausible.py): it is the span's own loss
+
+A block may lie far back: video has 300 packets a second, and the loop answers for the newest 64 numbers.
+Before them a number is placed where our own loss stood still on both sides of it.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from agent.model.far_end_cy import AwayMinute, Baseline, Counted, FarEndLoss
+from agent.media.plausible import Count, counted_as
+from agent.model.far_end_cy import AwayMinute, Baseline, Counted, FarEndLoss, Level
 from agent.model.units import MINUTE_NS
 from agent.wire.rtp.rtcp import ReportBlock
 
 MISORDER = 3000  # a block whose highest lies no further back is an older one (RFC 3550 A.1 MAX_DROPOUT)
 CUMULATIVE_MOST, CUMULATIVE_LEAST = 0x7F_FFFF, -0x80_0000
+MAX_LEVELS = 16
+MAX_FALLS = 2  # a count that falls so often, beside a false fraction, counts nothing
 
 
 class Span(NamedTuple):
@@ -32,6 +39,32 @@ class Span(NamedTuple):
 
     lost: int
     expected: int
+
+
+def place(
+    away: FarEndLoss, expected: int, back: int, edge: tuple[int, int, int, int] | None
+) -> tuple[int, int, int, int] | None:
+    """Our own count up to a number `back` behind our newest, older than the loop answers for; else None.
+
+    `expected`: numbers up to our newest; `edge`: our count up to the oldest number that the loop answers for.
+    """
+    if edge is None:
+        return None
+    epoch, edge_expected, received, unknown = edge
+    missing, number = edge_expected - received, expected - back
+    levels = away.levels
+    if not levels or levels[-1].epoch != epoch:
+        levels.append(Level(epoch, 0, 0, 0, 0))
+    newest = levels[-1]
+    if (newest.missing, newest.unknown) == (missing, unknown):
+        newest.last = edge_expected
+    else:
+        levels.append(Level(epoch, edge_expected, edge_expected, missing, unknown))
+    del levels[:-MAX_LEVELS]
+    for level in reversed(levels):
+        if level.epoch == epoch and level.first <= number <= level.last:
+            return epoch, number, number - level.missing, level.unknown
+    return None
 
 
 def take_block(
@@ -43,19 +76,24 @@ def take_block(
     *,
     first: bool,
     missed_ns: int,
+    is_ours: bool = True,
 ) -> Span | None:
     """Take one block about the stream; the span that it ends, None where that is not known.
 
     `counted`: the stream as it left, up to the block's highest number; None where that cannot be told.
     `first`: the first packet of the stream was seen leaving. `missed_ns`: when the capture last missed
-    frames (0: never).
+    frames (0: never). `is_ours`: the highest number is one that left.
     """
     base = away.base
     if base is not None and base.reporter == reporter:
+        if block.highest == base.highest:
+            return None  # repeated, or nothing was received since
         # Nearest by the low 16 bits: extended cycles are the receiver's own (RFC 3550 A.1).
         advance = (block.highest - base.highest + 0x8000 & 0xFFFF) - 0x8000
         if -MISORDER < advance <= 0 and (counted is None or counted[1] <= base.counted.expected):
             return None  # repeated, or overtaken by a newer one
+    if not is_ours:
+        return None
     figures = _minute(away, stamp_ns)
     figures.jitter_ticks += block.jitter
     figures.blocks += 1
@@ -67,11 +105,16 @@ def take_block(
         away.base, away.baseline_used = None, True
         return None
     if before is not None:
-        return None if missed_ns >= before.stamp_ns else _span(before, away.base, block.fraction_lost)
+        if missed_ns >= before.stamp_ns:
+            return None
+        return _span(away, before, away.base, block.fraction_lost, stamp_ns)
     was_used, away.baseline_used = away.baseline_used, True
     gap = ours.expected - ours.received
     if was_used or not first or ours.epoch or ours.unknown or block.cumulative_lost > ours.expected:
         return None
+    lost = block.cumulative_lost
+    if counted_as(lost, lost, block.fraction_lost, ours.expected) is Count.NEITHER:
+        away.fraction_is_false = True
     # Baseline 0: the first difference is floored, for the receiver may have begun after the first packet.
     return Span(max(0, block.cumulative_lost - gap), ours.expected)
 
@@ -91,7 +134,7 @@ def _minute(away: FarEndLoss, stamp_ns: int) -> AwayMinute:
     return found
 
 
-def _span(base: Baseline, now: Baseline, fraction: int) -> Span | None:
+def _span(away: FarEndLoss, base: Baseline, now: Baseline, fraction: int, stamp_ns: int) -> Span | None:
     """The span between two blocks; None where they are not parts of one count."""
     ours, before = now.counted, base.counted
     if base.reporter != now.reporter or ours.epoch != before.epoch or ours.unknown != before.unknown:
@@ -101,11 +144,38 @@ def _span(base: Baseline, now: Baseline, fraction: int) -> Span | None:
         return None  # the receiver's cycles began anew
     # A receiver that wraps what should be clamped is read modulo 2^24.
     increase = (now.cumulative - base.cumulative + 0x80_0000 & 0xFF_FFFF) - 0x80_0000
-    if increase > advance or increase < -advance:
-        return None  # more lost, or more received twice, than there was
-    lost = increase - ((ours.expected - ours.received) - (before.expected - before.received))
+    missing = (ours.expected - ours.received) - (before.expected - before.received)
+    counts = counted_as(increase, now.cumulative, fraction, advance)
+    lost = increase - missing
     # A count that fell by more than the duplicates that left here, to no more than what this span alone lost
-    # (its fraction, rounded down), is a new one.
-    if lost < 0 and increase < 0 <= now.cumulative and now.cumulative * 256 <= (fraction + 1) * advance:
+    # (its fraction, rounded down), is a new one, or counts intervals: the next block says which.
+    fell = lost < 0 and increase < 0
+    anew = fell and now.cumulative >= 0 and now.cumulative * 256 <= (fraction + 1) * advance
+    alone = Span(now.cumulative - missing, advance)
+    if counts is Count.TOTAL:
+        away.counts_intervals, away.pending = False, None
+    elif away.counts_intervals and 0 <= now.cumulative <= advance:
+        return alone
+    elif (counts is Count.INTERVAL and increase >= 0) or (anew and away.pending is not None):
+        away.counts_intervals = True
+        held, away.pending = away.pending or (0, 0), None
+        return Span(alone.lost + held[0], advance + held[1])
+    elif anew:
+        away.pending = None if away.fraction_is_false else alone
         return None
+    elif fell and away.fraction_is_false:
+        away.falls += 1
+        if away.falls >= MAX_FALLS:
+            refuse(away, stamp_ns)
+    if counts is Count.NEITHER:
+        away.fraction_is_false = True
+    if away.refused or increase > advance or increase < -advance:
+        return None  # more lost, or more received twice, than there was
     return Span(lost, advance)
+
+
+def refuse(away: FarEndLoss, stamp_ns: int) -> None:
+    """The far end's count makes no sense: its loss is unknown, in this whole minute too."""
+    away.refused = True
+    figures = _minute(away, stamp_ns)
+    figures.lost, figures.expected = None, 0

@@ -13,13 +13,12 @@ cdef class LegMedia:
     cdef readonly object rejects
     cdef public long long missed_ns
     cdef public list open_minutes
-    cdef object _loop, _observer, _sender_reports, _reference_times, _early
+    cdef object _loop, _rtcp
     cdef list _out
-    cdef dict _reporting, _early_at, _other
+    cdef dict _other
 
     cpdef object describe(self, Leg leg, Session session, str passage)
     cdef object _replaced(self, Leg leg, Session session, str passage)
     cdef object _cut(self, list streams)
     cpdef object release(self, Leg leg)
     cpdef long long heard_ns(self, Call call)
-    cdef object _claim_early(self, list sockets)

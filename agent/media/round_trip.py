@@ -2,62 +2,109 @@
 
 from __future__ import annotations
 
-from agent.model.sides import Socket
+from collections.abc import Hashable
+from typing import NamedTuple
 
-MAX_RTT_NS = 10_000_000_000
-COARSE_NS = 2_000_000  # clocks are coarse: an RTT above -2 ms counts as 0
-MAX_REPORTS_KEPT = 16  # sender reports a socket pair; one comes every few seconds, so a minute of them
+from msgspec import Struct
+
+from agent.media.plausible import AnswerClock, ClaimVerdict, judge_answer
+
+MAX_REPORTS_KEPT = 16  # sender reports a pair; one comes every few seconds, so a minute of them
+MAX_REPORTERS = 16  # of a pair; who invents SSRCs pushes out the oldest
+SAME_NS = 20_000_000  # one report that leaves twice in so short a time is one departure
+
+
+class MetDeparture(NamedTuple):
+    """`rtt_us` is None unless the verdict is TRUE."""
+
+    rtt_us: float | None
+    verdict: ClaimVerdict
+
+
+NO_TRIP = MetDeparture(None, ClaimVerdict.NONE)
+
+
+class Departures(Struct):
+    """What left one end for one peer: by SSRC and stamp when, and the newest of each SSRC."""
+
+    left_ns: dict[int, int] = {}
+    newest: dict[int, int] = {}
+    stuck: set[int] = set()  # stamps that left again later
+    clocks: dict[tuple[int, int], AnswerClock] = {}  # by reporter and the SSRC that it reports on
 
 
 class RoundTrips:
     """Sender reports that left the vc, to be met by their LSR (RFC 3550 6.4.1).
 
-    Also receiver reference times and their LRR (RFC 3611 4.5), in an object of their own. Bounded by socket
-    pairs, and `forget`.
+    Also receiver reference times and their LRR (RFC 3611 4.5), in an object of their own. A pair is whatever
+    names our end and the peer. Bounded by pairs, and `forget`.
     """
 
     def __init__(self, max_pairs: int = 100_000) -> None:
-        self._sent: dict[tuple[Socket, str], dict[int, int]] = {}
+        self._pairs: dict[Hashable, Departures] = {}
         self._max_pairs = max_pairs
 
-    def sent(self, local: Socket, peer: str, ssrc: int, middle: int, stamp_ns: int) -> None:
-        """A sender report of `ssrc` left `local` for `peer`; `middle` is its NTP stamp's middle 32 bits."""
-        pair = self._sent.get((local, peer))
-        if pair is None:
-            if len(self._sent) >= self._max_pairs:
-                del self._sent[next(iter(self._sent))]
-            pair = self._sent[local, peer] = {}
-        pair.setdefault(ssrc << 32 | middle, stamp_ns)
-        if len(pair) > MAX_REPORTS_KEPT:
-            del pair[next(iter(pair))]
+    def sent(self, pair: Hashable, ssrc: int, middle: int, stamp_ns: int) -> None:
+        """A sender report of `ssrc` left; `middle` is its NTP stamp's middle 32 bits."""
+        found = self._pairs.get(pair)
+        if found is None:
+            if len(self._pairs) >= self._max_pairs:
+                del self._pairs[next(iter(self._pairs))]
+            found = self._pairs[pair] = Departures()
+        key = ssrc << 32 | middle
+        before_ns = found.left_ns.get(key)
+        if before_ns is None:
+            found.left_ns[key] = stamp_ns
+        elif stamp_ns - before_ns > SAME_NS:
+            found.stuck.add(key)
+        found.newest[ssrc] = middle
+        if len(found.left_ns) > MAX_REPORTS_KEPT:
+            oldest = next(iter(found.left_ns))
+            del found.left_ns[oldest]
+            found.stuck.discard(oldest)
+            if found.newest.get(oldest >> 32) == oldest & 0xFFFF_FFFF:
+                del found.newest[oldest >> 32]
 
-    def round_trip_us(
-        self, local: Socket, peer: str, ssrc: int, lsr: int, dlsr: int, stamp_ns: int
-    ) -> float | None:
-        """RTT of a block from `peer` that reached `local`: A - LSR - DLSR; None where it cannot be told.
+    def met(
+        self, pair: Hashable, ssrc: int, lsr: int, dlsr: int, stamp_ns: int, reporter: int = 0
+    ) -> MetDeparture:
+        """The round trip of a block that answers a sender report: A - LSR - DLSR (`dlsr` in 1/65536 s).
 
-        `dlsr` in 1/65536 s. -2 ms < RTT <= 0 counts as 0; other negatives and more than 10 s are dropped.
+        -2 ms < RTT <= 0 counts as 0; other negatives and more than 10 s are no round trip. A false claim
+        (media/plausible.py) is none, and the verdict says so.
         """
-        pair = self._sent.get((local, peer)) if lsr else None  # 0: no sender report has come to it yet
-        departed_ns = pair.get(ssrc << 32 | lsr) if pair else None
-        if departed_ns is None:
-            return None
-        rtt_ns = stamp_ns - departed_ns - dlsr * 1_000_000_000 // 65536
-        if rtt_ns <= -COARSE_NS or rtt_ns > MAX_RTT_NS:
-            return None
-        return max(0, rtt_ns) / 1000.0
+        found = self._pairs.get(pair) if lsr else None  # 0: no sender report has come to it yet
+        key = ssrc << 32 | lsr
+        departed_ns = found.left_ns.get(key) if found is not None else None
+        if found is None or departed_ns is None:
+            return NO_TRIP
+        if key in found.stuck:
+            return MetDeparture(None, ClaimVerdict.FALSE)
+        clock = found.clocks.get((reporter, ssrc))
+        if clock is None:
+            if len(found.clocks) >= MAX_REPORTERS:
+                del found.clocks[next(iter(found.clocks))]
+            clock = found.clocks[reporter, ssrc] = AnswerClock()
+        elapsed_ns, dlsr_ns = stamp_ns - departed_ns, dlsr * 1_000_000_000 // 65536
+        verdict = judge_answer(clock, elapsed_ns, dlsr_ns, newest=found.newest.get(ssrc) == lsr)
+        if verdict is not ClaimVerdict.TRUE:
+            return MetDeparture(None, verdict)
+        return MetDeparture(max(0, elapsed_ns - dlsr_ns) / 1000.0, verdict)
 
     def shift(self, shift_ns: int) -> None:
         """The clock was set."""
         if shift_ns:
-            for pair in self._sent.values():
-                for key in pair:
-                    pair[key] += shift_ns
+            for found in self._pairs.values():
+                for key in found.left_ns:
+                    found.left_ns[key] += shift_ns
 
     def forget(self, before_ns: int) -> None:
         """Drop the pairs from which nothing has left since."""
-        for key in [key for key, pair in self._sent.items() if next(reversed(pair.values())) < before_ns]:
-            del self._sent[key]
+        old = [
+            pair for pair, found in self._pairs.items() if next(reversed(found.left_ns.values())) < before_ns
+        ]
+        for pair in old:
+            del self._pairs[pair]
 
     def __len__(self) -> int:
-        return len(self._sent)
+        return len(self._pairs)

@@ -14,12 +14,14 @@ cdef class Description:
 
 @cython.final
 cdef class MediaSockets:
-    cdef object _sides
+    cdef object _sides, _named
     cdef dict _public, _ours, _far, _by_leg
     cdef readonly dict descriptions
 
     cpdef list describe(self, Leg leg, Session session, str passage)
     cdef dict _claims(self, Leg leg, list[MediaDescription] medias, Session session)
+    cdef object _forget(self, tuple socket)
+    cpdef bint names(self, Leg leg, tuple socket) except -1
     cdef object _withdraw(self, tuple socket, Leg leg)
     cdef bint _is_far_end_of(self, tuple socket, Leg leg) except -1
     cdef list _sockets(self, MediaDescription media)

@@ -9,6 +9,8 @@ does an SDP between two parts of the vc: what the vc shows outside is what count
 
 from __future__ import annotations
 
+from agent.media.rtp.named_sockets_cy import NamedSockets
+from agent.media.rtp.workers import NamedOfAll
 from agent.model.call_cy import Leg, Passage
 from agent.model.sides import Sides, Socket
 from agent.wire.sdp.session_cy import MediaDescription, Session
@@ -43,13 +45,21 @@ class Description:
 class MediaSockets:
     """Sockets to claims. Bounded by the legs alive, each with at most `MAX_SOCKETS`."""
 
-    def __init__(self, sides: Sides) -> None:
+    def __init__(self, sides: Sides, named: NamedSockets | NamedOfAll | None = None) -> None:
+        """`named`: told of every socket that is claimed, and of those that no longer are."""
         self._sides = sides
+        self.tell(named)
         self._public = sides.public
         self._ours: dict[Socket, SocketOwner] = {}
         self._far: dict[Socket, SocketOwner] = {}
         self._by_leg: dict[Leg, dict[Socket, None]] = {}  # oldest first
         self.descriptions: dict[Leg, Description] = {}
+
+    def tell(self, named: NamedSockets | NamedOfAll | None) -> None:
+        """From here on `named` hears of every socket. Only before any is claimed."""
+        self._named = named
+        if named is not None:
+            named.clear()
 
     def describe(self, leg: Leg, session: Session, passage: Passage) -> list[Socket]:
         """An SDP passed on `leg`; the sockets that it claims now."""
@@ -81,6 +91,8 @@ class MediaSockets:
                 self._withdraw(next(iter(held)), leg)  # a re-INVITE that moves ports leaves the old ones
             table[socket] = claim
             held[socket] = None
+            if self._named is not None:
+                self._named.add(socket[0], socket[1], _rtcp_like(claim.media))
             taken.append(socket)
         return taken
 
@@ -119,6 +131,24 @@ class MediaSockets:
             claim = table.get(socket)
             if claim is not None and claim.leg is leg:
                 del table[socket]
+        self._forget(socket)
+
+    def _forget(self, socket: Socket) -> None:
+        """Whether or not an SDP still names it: the loop is told where none does."""
+        if self._named is not None and socket not in self._ours and socket not in self._far:
+            self._named.discard(socket[0], socket[1])
+
+    def names(self, leg: Leg, socket: Socket) -> cython.bint:
+        """Whether the last SDP of an end of `leg` names this very socket."""
+        media: MediaDescription
+        description: Description | None = self.descriptions.get(leg)
+        if description is None:
+            return False
+        for media in description.far + description.ours:
+            for row in self._sockets(media):
+                if socket in row:
+                    return True
+        return False
 
     def _is_far_end_of(self, socket: Socket, leg: Leg) -> cython.bint:
         claim: SocketOwner | None = self._far.get(socket)
@@ -212,6 +242,7 @@ class MediaSockets:
                 if claim is not None and claim.leg is leg:
                     del table[socket]
                     freed.append(socket)
+            self._forget(socket)
         return freed
 
     def __len__(self) -> int:
@@ -237,6 +268,17 @@ def _claim(
         claims[socket] = SocketOwner(leg, rtp, media)
     elif claim.rtp == rtp and media not in claim.media:
         claim.media.append(media)
+
+
+def _rtcp_like(medias: list[MediaDescription]) -> int:
+    """A bit for each payload type of 64 to 95 that these declare: RTCP's own (RFC 5761 4)."""
+    media: MediaDescription
+    types = 0
+    for media in medias:
+        for number in media.payload_types:
+            if 64 <= number < 96:
+                types |= 1 << (number - 64)
+    return types
 
 
 def _is_held(medias: list[MediaDescription]) -> cython.bint:

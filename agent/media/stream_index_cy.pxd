@@ -19,6 +19,7 @@ cdef class StreamIndex:
     cpdef Stream get(self, long long stream_id)
     cpdef list leaving(self, tuple source, unsigned int ssrc)
     cpdef tuple at(self, tuple socket)
+    cpdef list line(self, tuple src, tuple dst)
     cpdef object add(self, Stream stream)
     cpdef Stream pop(self, long long stream_id)
     cdef tuple _join(self, tuple socket, Stream stream)

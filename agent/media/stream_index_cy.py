@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Users: TypeAlias = "Stream | tuple[Stream, ...] | ManyStreams"
 
+MANY = 32  # users of a socket, from there on nobody asks which of its streams take turns
 FEW = 4  # the wire decides how many there are, and to look through a tuple, or to copy it, takes time
 
 
@@ -93,6 +94,18 @@ class StreamIndex:
             crowd: ManyStreams = users
             return tuple(crowd.users)
         return _few(users)
+
+    def line(self, src: Socket, dst: Socket) -> list[int]:
+        """Ids of the streams from `src` to `dst`, where a few use the sockets; none where many do."""
+        users = self._by_socket.get(src)
+        if users is None or isinstance(users, Stream):
+            return [] if users is None or users.dst != dst else [users.id]
+        if isinstance(users, ManyStreams):
+            crowd: ManyStreams = users
+            if len(crowd.users) > MANY:
+                return []
+            return sorted([stream.id for stream in crowd.users if stream.src == src and stream.dst == dst])
+        return [stream.id for stream in _few(users) if stream.src == src and stream.dst == dst]
 
     def add(self, stream: Stream) -> None:
         """Take up a stream whose id is free."""

@@ -13,4 +13,5 @@ cdef class Measure:
     cdef str name
     cdef long long rate, ticks
     cpdef StreamMinute minute(self, Stream stream, StreamMinute its, AwayMinute away)
+    cdef object mixed(self, Stream stream, StreamMinute its, long long rate, long long ticks, double ratio, long long bad)
     cdef object score(self, Stream stream, str name, long long rate, long long ticks, double ratio, double bursts)

@@ -8,6 +8,7 @@ Of what leaves only the far end knows, so they are its reports'.
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.model.call_cy import Call, Stream
 from agent.model.far_end_cy import AwayMinute
@@ -26,12 +27,53 @@ Scores = dict[Key, Score]
 MAX_SCORES = 65_536  # keys hold what the wire says, so somebody may invent them
 
 
+RED = "red"
+REPAIR_STREAMS = frozenset({"rtx", "flexfec", "flexfec-03"})  # always of an SSRC of their own
+REPAIR = REPAIR_STREAMS | {"ulpfec", "parityfec", "1d-interleaved-parityfec"}
+REPAIR_LETTERS = "rRfFuUpP1"  # one comparison for the many that are none
+UNSCORED = REPAIR | {"telephone-event", "tone", "cn"}
+NAMES_NO_CODEC = UNSCORED | {RED}
+
+
+class CodecFigures(Struct, frozen=True):
+    """An operator's own impairment figures of a codec; None keeps the table's."""
+
+    ie: float | None = None
+    bpl: float | None = None
+
+    def of(self, row: Codec) -> Codec:
+        """The table's row with these figures in it."""
+        if self.ie is not None:
+            row = replace(row, ie=self.ie, source="configured")
+        if self.bpl is not None:
+            row = replace(row, bpl=self.bpl, bpl_no_plc=self.bpl, source="configured")
+        return row
+
+
 class QualityRules(Struct, frozen=True):
-    """Settings of the E-model. Milliseconds."""
+    """Settings of the E-model. Milliseconds; `codecs` by encoding name in upper case."""
 
     jitter_buffer_ms: float = 60.0
     default_rtt_ms: float = 100.0
     plc: bool = True
+    buffer: str = "fixed 60 ms"  # what the record calls the jitter buffer
+    codecs: dict[str, CodecFigures] = {}
+
+
+def is_repair(stream: Stream, its: StreamMinute) -> bool:
+    """Whether a stream carries nothing but repairs of another: RTX (RFC 4588), FEC of its own SSRC."""
+    if not its.by_type:  # jitter is measured of speech alone
+        name = its.codec.lower()
+        return name in REPAIR_STREAMS or (name in REPAIR and not its.jitter_count)
+    return all(stream.codec_name(payload_type).lower() in REPAIR for payload_type, _ in its.by_type)
+
+
+def primary(stream: Stream) -> str:
+    """The codec that RED of this stream protects: the first one that SDP lists with it (RFC 2198 3)."""
+    for name in stream.codecs.values():
+        if name.lower() not in NAMES_NO_CODEC:
+            return name
+    return ""
 
 
 class Measure:
@@ -89,28 +131,95 @@ class Measure:
         its.codec = stream.codec_name(its.payload_type)
         if ticks and rate:
             its.packet_ms = ticks * 1000.0 / rate
+        if its.audio and its.codec and its.codec[0] in REPAIR_LETTERS and is_repair(stream, its):
+            its.audio = False  # nobody's speech
         known: cython.bint = False
         ratio: cython.double = 0.0
+        bad: cython.longlong = 0
         if stream.measured_here is False:  # what left is the far end's to report
             if away is not None:
-                its.lost, its.weight, its.jitter_us = away.lost, away.expected, away.jitter_us(rate)
+                its.lost, its.weight = away.lost, away.expected
                 its.lost_source = None if its.lost is None else "rtcp"
-                its.jitter_source = None if its.jitter_us is None else "rtcp"
+                if its.audio:
+                    its.jitter_us = away.jitter_us(rate)
+                    its.jitter_source = None if its.jitter_us is None else "rtcp"
                 if away.lost is not None and away.expected > 0:
                     lost: cython.longlong = away.lost
                     known, ratio = True, lost / away.expected if lost < away.expected else 1.0
         else:
             its.lost, its.lost_source = its.gaps, "rtp"
-            if its.jitter_count:
+            if its.jitter_count and its.audio:
                 its.jitter_us, its.jitter_source = its.jitter_sum_us / its.jitter_count, "rtp"
             if its.judged:
-                bad: cython.longlong = its.gaps + its.discarded
+                bad = its.gaps + its.discarded
                 known, ratio, its.weight = True, bad / its.judged if bad < its.judged else 1.0, its.judged
                 if bad > its.loss_runs:  # single ones are no burst
                     its.burst_ratio = burst_ratio(bad, its.loss_runs, its.judged)
-        if known and its.audio and its.codec and its.leg is not None:
-            its.score = self.score(stream, its.codec, rate, ticks, ratio, its.burst_ratio)
+        if known and its.audio and its.leg is not None:
+            if len(its.by_type) < 2 and its.codec and its.codec.lower() not in NAMES_NO_CODEC:
+                its.score = self.score(stream, its.codec, rate, ticks, ratio, its.burst_ratio)
+            else:
+                its.score = self.mixed(stream, its, rate, ticks, ratio, bad)
         return its
+
+    def mixed(
+        self,
+        stream: Stream,
+        its: StreamMinute,
+        rate: cython.longlong,
+        ticks: cython.longlong,
+        ratio: cython.double,
+        bad: cython.longlong,
+    ) -> Score | None:
+        """The score of a minute of several payload types: each one's own, weighted by its packets.
+
+        Digits and comfort noise have none. RED (RFC 2198) is its primary codec's, after repair: it carries
+        the packet before it, so that of each run of losses one is left out.
+        """
+        scores: list[tuple[Score, int]] = []
+        speech = most = 0  # the type with most packets, and how many
+        found: Score
+        packets: cython.longlong
+        weight: cython.longlong = 0
+        mos: cython.double = 0.0
+        rating: cython.double = 0.0
+        wide: cython.double = 0.0
+        is_wide: cython.bint = True
+        assumed: cython.bint = False
+        for payload_type, count in its.by_type or ((its.payload_type, its.packets or 1),):
+            name = stream.codec_name(payload_type)
+            share, bursts = ratio, its.burst_ratio
+            if name.lower() == RED or (not its.by_type and name.lower() in REPAIR):
+                name = primary(stream)
+                if bad and its.judged:
+                    left = max(0, bad - its.loss_runs)
+                    share, bursts = min(1.0, left / its.judged), 1.0
+                    if left:
+                        bursts = burst_ratio(left, min(left, its.loss_runs), its.judged)
+            if not name or name.lower() in UNSCORED or count <= 0:
+                continue
+            found = self.score(stream, name, rate, ticks, share, bursts)
+            scores.append((found, count))
+            if count > most:
+                speech, most = payload_type, count
+        if not scores:
+            return None
+        if its.codec.lower() in UNSCORED:  # the newest type is no codec
+            its.codec = stream.codec_name(speech)
+        if len(scores) == 1:
+            return scores[0][0]
+        for found, packets in scores:
+            weight += packets
+            mos += found.mos * packets
+            rating += found.r * packets
+            assumed = assumed or found.assumed
+            if found.mos_wb is None:
+                is_wide = False
+            else:
+                wide += found.mos_wb * packets
+        return Score(
+            rating / weight, mos / weight, wide / weight if is_wide else None, assumed, scores[0][0].buffer
+        )
 
     def score(
         self,
@@ -144,14 +253,20 @@ class Measure:
                 self.scores[name, rate, ticks] = self.its_scores = {}
                 self.kept = 0
             row: Codec = codec(name, rate)
+            own = self.rules.codecs.get(name.upper())
+            if own is not None:
+                row = own.of(row)
             delay_ms = one_way_delay_ms(
                 tenths / 10.0,
                 row,
                 packet_ms=ticks * 1000.0 / rate if ticks and rate else row.packet_ms,
                 jitter_buffer_ms=self.rules.jitter_buffer_ms,
             )
-            found = self.its_scores[key] = score(
-                row, loss_ratio=ratio, burst_ratio=bursts, one_way_delay_ms=delay_ms, plc=self.rules.plc
+            found = self.its_scores[key] = replace(
+                score(
+                    row, loss_ratio=ratio, burst_ratio=bursts, one_way_delay_ms=delay_ms, plc=self.rules.plc
+                ),
+                buffer=self.rules.buffer,
             )
             self.kept += 1
         return found

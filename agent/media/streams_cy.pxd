@@ -13,7 +13,7 @@ cdef class Streams:
     cdef StreamIndex _found
     cdef dict _codecs
     cdef set _told
-    cdef long long _judged_ns
+    cdef long long _judged_ns, _map_sweeps
     cdef public bint shedding
     cdef readonly object unexplained
 
@@ -21,6 +21,8 @@ cdef class Streams:
     cpdef object described(self, Leg leg)
     cpdef Stream get(self, long long stream_id)
     cpdef Stream fresh(self, long long stream_id, object clean=*)
+    cdef object _link(self, Stream stream)
+    cdef bint _is_of_another(self, Stream stream, SocketOwner claim, object to_vc) except -1
     cdef bint _is_named(self, Stream stream, Description description) except -1
     cdef object _attach(self, Stream stream, SocketOwner claim, object to_vc)
     cdef object _section(self, Stream stream, list medias)

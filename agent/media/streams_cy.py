@@ -25,7 +25,9 @@ from agent.wire.rtp.payload_types import (
     KIND_COMFORT,
     KIND_EVENT,
     KIND_REDUNDANT,
+    KIND_REPAIR,
     KIND_VIDEO,
+    LEGAL_CLOCKS,
     STATIC_ROWS,
 )
 from agent.wire.sdp.session_cy import MediaDescription
@@ -42,9 +44,12 @@ _SPECIAL = {
     "tone": KIND_EVENT,
     "cn": KIND_COMFORT,
     "red": KIND_REDUNDANT,
-    "ulpfec": KIND_REDUNDANT,
-    "parityfec": KIND_REDUNDANT,
-    "flexfec": KIND_REDUNDANT,
+    "rtx": KIND_REPAIR,  # RFC 4588
+    "ulpfec": KIND_REPAIR,  # RFC 5109
+    "parityfec": KIND_REPAIR,  # RFC 2733
+    "1d-interleaved-parityfec": KIND_REPAIR,  # RFC 6015
+    "flexfec": KIND_REPAIR,  # RFC 8627
+    "flexfec-03": KIND_REPAIR,
 }
 Observer = Literal["vc", "customer"]
 Known = bool | None  # None: it is not
@@ -63,6 +68,7 @@ def payload_rows(medias: Iterable[MediaDescription]) -> tuple[Rows, dict[int, st
     names: dict[int, str] = {}
     for media in medias:
         for number, (name, rate, _) in media.rtpmap.items():
+            rate = LEGAL_CLOCKS.get(name.upper(), rate)
             if number in names or rate <= 0:
                 continue
             kind = _SPECIAL.get(name.lower(), KIND_AUDIO if media.kind == "audio" else KIND_VIDEO)
@@ -86,6 +92,7 @@ class Streams:
         self._codecs: dict[Said, tuple[dict[int, str], int]] = {}
         self._told: set[Stream] = set()  # the far end spoke of them in a minute that is still open
         self._judged_ns = 0
+        self._map_sweeps = 0
         self.shedding = False  # the host cannot follow: what no SDP explains is left alone
         self.unexplained = Orphans()
 
@@ -114,14 +121,48 @@ class Streams:
         # A receiver without probation counts from the very first packet; we, from the first two in sequence.
         stream.clean = self._loop.last_ns(stream_id) == first_ns if clean is None else clean
         self._found.add(stream)
-        if found is not None:
+        self._link(stream)
+        if found is not None and not self._is_of_another(stream, found[0], found[1]):
             self._attach(stream, found[0], found[1])
         return stream
 
-    def follow(self, before: Streams) -> None:
+    def _link(self, stream: Stream) -> None:
+        """Tell the loop which streams run between the same two sockets: they may take turns."""
+        line = self._found.line(stream.src, stream.dst)
+        if line:
+            self._loop.link(line)
+
+    def _is_of_another(self, stream: Stream, claim: SocketOwner, to_vc: Known) -> cython.bint:
+        """What a call that is over goes on sending from its old socket stays that call's.
+
+        It has not fallen silent since, and the SDP of the socket's new owner does not name its source. One
+        that begins anew, or that is named, is the new call's (behind NAT no SDP names it).
+        """
+        other: Stream
+        far = stream.src if to_vc else stream.dst
+        if to_vc is None or self._sockets.names(claim.leg, far):
+            return False
+        for other in (stream, *self._found.at(stream.src)):
+            leg = other.leg
+            if (
+                other.dst != stream.dst
+                or not other.attached
+                or (leg is not None and leg.call is claim.leg.call)
+            ):
+                continue
+            is_over = (leg is None or not leg.up) and claim.leg.invite_ns > other.first_ns
+            if is_over and self._loop.newest_ns - self._loop.last_ns(other.id) < PAUSE_NS:
+                return True
+        return False
+
+    def go_on_with(self, loop: Loop | RtpWorkers) -> None:
+        """Only before any stream."""
+        self._loop = loop
+
+    def know_orphans(self, orphans: Iterable[Stream]) -> None:
         """Take over what was known of streams that no SDP explained in the engine before."""
-        for old in before:
-            stream = self.get(old.id) if old.measured_here is None else None
+        for old in orphans:
+            stream = self.get(old.id)
             if stream is not None and stream.measured_here is None:
                 stream.clean, stream.attached, stream.heard = old.clean, old.attached, old.heard
 
@@ -170,6 +211,8 @@ class Streams:
                 if not found:
                     continue
                 claim, to_vc = found
+                if stream.leg is not claim.leg and self._is_of_another(stream, claim, to_vc):
+                    continue
                 if stream.leg is not None and stream.leg is not claim.leg:
                     done += self.cut(stream, minutes)
                 self._attach(stream, claim, to_vc)
@@ -216,6 +259,7 @@ class Streams:
             if stream is not None:
                 self._detach(stream)
                 self._told.discard(stream)
+                self._link(stream)
             else:
                 self.unexplained.forget(stream_id)
 
@@ -250,6 +294,13 @@ class Streams:
         leg = claim.leg
         measured_here = None if to_vc is None else to_vc == (self._observer == "vc")
         if stream.leg is not leg:
+            before = stream.leg
+            if stream.attached and (
+                before is None
+                or before.call is not leg.call
+                or self._loop.newest_ns - self._loop.last_ns(stream.id) >= PAUSE_NS
+            ):
+                self._loop.rebase(stream.id)  # another call's numbers are no gap in this one's
             self._detach(stream)
             stream.leg = leg
             leg.streams.add(stream)
@@ -295,6 +346,9 @@ class Streams:
     def _codecs_of(self, kind: str, medias: list[MediaDescription]) -> tuple[dict[int, str], int]:
         """Encoding names and the loop's map of what `medias` say; streams that say the same share them."""
         said = (kind, tuple([tuple(media.rtpmap.items()) for media in medias if media.rtpmap]))
+        if self._loop.map_sweeps != self._map_sweeps:  # the loop gave up maps that no stream has
+            self._map_sweeps = self._loop.map_sweeps
+            self._codecs.clear()
         known = self._codecs.get(said)
         if known is None:
             rows, names = payload_rows(medias)

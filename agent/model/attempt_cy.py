@@ -6,7 +6,7 @@ which the outcome becomes known:
 
     state      on                                   to         outcome
     open       2xx                                  closed     answered
-    open       487 after the caller's CANCEL        closed     cancelled
+    open       any final but 2xx after CANCEL       closed     cancelled
     open       3xx                                  waiting    (redirected when no retry comes)
     open       401 407 413 415 416 420 421 422
                484 488 494                          waiting    (failed when no retry comes)
@@ -16,6 +16,7 @@ which the outcome becomes known:
                101-199, or after the first 100
                where none came (Timer C)            closed     failed
     open       no final 32 s after CANCEL           closed     cancelled
+    open       CANCEL refused                       open       -
     open       the answer itself was not seen       closed     - (flag answer_unseen)
     open,      any of these timers, after time
     waiting    without capture (restart)            closed     - (the outcome is unknown)
@@ -25,6 +26,9 @@ which the outcome becomes known:
     closed     INVITE on a further branch, outcome
                not counted yet                      open       -
     closed     2xx after anything but answered      closed     - (flag late_answer)
+
+RFC 3261 9.2 wants 487 after CANCEL. Many answer 404, 480, 486 or 603 instead, and the caller gave up all the
+same.
 
 A forking proxy sends the same INVITE (same CSeq) on several branches, side by side or one after the other:
 an attempt leaves `open` only when no branch is without a final response. A 6xx is final for all of them (RFC
@@ -58,7 +62,7 @@ MAX_BRANCHES = 32  # branches are the sender's to invent
 
 FIELDS = (
     "started_ns", "cseq", "state", "outcome", "status", "counted", "late_answer", "answer_unseen",
-    "interrupted", "refused", "cancelled", "deadline", "_branches", "_global",
+    "refused", "cancelled", "responded", "deadline", "_branches", "_global",
 )  # fmt: skip
 """An `Attempt`'s fields, in the order in which a checkpoint has them."""
 
@@ -76,9 +80,9 @@ class Attempt:
         self.counted = False  # the outcome is published: nothing re-opens it
         self.late_answer = False
         self.answer_unseen = False
-        self.interrupted = False  # while it was open nobody captured: silence proves nothing any more
         self.refused = False  # the last final was the vc's own refusal (Throttles)
         self.cancelled = False  # a CANCEL was the last word of the caller
+        self.responded = False  # any response came, be it a 100
         self.deadline: tuple[int, int] | None = (started_ns, TIMER_B_NS)
         self._branches: dict[str, int] = {branch: 0}  # branch: its final status, 0 while open
         self._global: int | None = None  # a 6xx
@@ -101,6 +105,15 @@ class Attempt:
         self.deadline = (now_ns, TIMER_B_NS)
         return True
 
+    def retry(self, cseq: cython.longlong, branch: str, now_ns: cython.longlong) -> None:
+        """An INVITE of the same caller with another From tag: its CSeq may begin anew."""
+        self.cseq = cseq - 1
+        self.invite(cseq, branch, now_ns)
+
+    def is_silent(self) -> cython.bint:
+        """Whether it is open and nothing has answered it."""
+        return self.state == "open" and not self.responded
+
     def _is_final(self) -> cython.bint:
         """No further branch changes what was decided."""
         if self.state != "closed":
@@ -120,6 +133,12 @@ class Attempt:
             self.cancelled = True
             self.deadline = (now_ns, TIMER_B_NS)
 
+    def keep(self, cseq: cython.longlong, now_ns: cython.longlong) -> None:
+        """The CANCEL was refused: the attempt goes on."""
+        if cseq == self.cseq and self.state == "open" and self.cancelled:
+            self.cancelled = False
+            self.deadline = (now_ns, TIMER_C_NS if self.responded else TIMER_B_NS)
+
     def response(
         self,
         status: cython.longlong,
@@ -131,6 +150,7 @@ class Attempt:
         """A response to the INVITE; the outcome where it decides one."""
         if cseq != self.cseq:
             return None  # a retransmission of what an earlier INVITE was answered
+        self.responded = True
         if status < 200:
             self._provisional(status, now_ns)
             return None
@@ -140,14 +160,14 @@ class Attempt:
             self._branches[branch] = status
         if self.state != "open":
             return None
-        if status >= 600:
+        if status >= 600 and not self.cancelled:
             self._global = status
         self.status = status
         if len(self._branches) > 1 and branch in self._branches and not all(self._branches.values()):
             return None  # another branch may still answer
         if self._global is not None:
             return self._close("failed", self._global)
-        if status == 487 and self.cancelled:
+        if self.cancelled:
             return self._close("cancelled", status)
         if status < 400 or status in RETRIED:
             self.state = "waiting"
@@ -179,11 +199,11 @@ class Attempt:
         self.state, self.deadline, self.answer_unseen = "closed", None, True
         return True
 
-    def due(self, now_ns: cython.longlong) -> Outcome | None:
-        """What the passing of time decides."""
+    def due(self, now_ns: cython.longlong, watched: cython.bint = True) -> Outcome | None:
+        """What the passing of time decides; nothing where the wait was not `watched` throughout."""
         if self.deadline is None or now_ns < sum(self.deadline):
             return None
-        if self.interrupted:
+        if not watched:
             self.state, self.deadline = "closed", None
             return None
         if self.state == "waiting":

@@ -11,13 +11,15 @@ cdef class LegMediaTotals:
 @cython.final
 @cython.no_gc
 cdef class Dialog:
-    cdef public bint confirmed, ended
+    cdef public bint confirmed, ended, both_left
+    cdef public str bye_tag
     cdef public long long answer_ns
     cdef public object bye_ns
 
 @cython.final
 cdef class Leg:
-    cdef public str call_id, from_tag, way, peer, from_user, to_user, uri_user
+    cdef public str call_id, from_tag, way, peer, from_user, to_user, uri_user, source, role
+    cdef public tuple asserted, diverted, others
     cdef public object side, connector, account, call
     cdef public tuple place
     cdef public Attempt attempt
@@ -26,10 +28,11 @@ cdef class Leg:
     cdef public set streams, sent
     cdef public object session_ns, final_ns
     cdef public long long invite_ns, cseq, last_ns, carried, described_ns
-    cdef public bint whole, joined, held, rung
+    cdef public bint whole, joined, held, rung, recording, retagged
 
     cdef bint is_up(self) except -1
     cdef bint has_been_up(self) except -1
+    cdef bint knows(self, str address) except -1
     cpdef Dialog dialog(self, str tag)
     cpdef str callee_tag(self, str from_tag, str to_tag)
 
@@ -57,7 +60,7 @@ cdef class Call:
     cdef public long long last_rtp_ns
     cdef public set flags
     cdef public dict rtt_us
-    cdef public bint reported, released
+    cdef public bint reported, released, completed
     cdef public bytes saved
     cdef public tuple who
 
@@ -70,5 +73,5 @@ cdef class Call:
     cdef Leg find_incoming(self)
     cdef Leg find_lead(self)
     cpdef bint check_over(self, long long now_ns) except -1
-    cdef bint _has_left(self, str way) except -1
-    cdef object check_silence(self, long long now_ns, long long call_timeout_ns, long long hold_timeout_ns)
+    cdef bint is_kept_by(self, list[Leg] counting) except -1
+    cdef object check_silence(self, long long now_ns, long long call_timeout_ns, long long hold_timeout_ns, object missed)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from agent.model.attempt_cy import Attempt, Outcome
 from agent.model.far_end_cy import FarEndLoss
+from agent.model.missed import Missed
 from agent.model.sides import Connector, Side, Socket
 from agent.wire.rtp.payload_types import STATIC_TYPES
 
@@ -67,13 +68,16 @@ _WAY: dict[tuple[Passage, bool], Way] = {
     ("internal", False): "internal",
 }
 
+MAX_OTHERS = 8  # addresses of one leg beside its peer's
+
 # The fields in the order in which a checkpoint has them; `streams` are not saved, they are attached again.
-DIALOG_FIELDS = ("confirmed", "ended", "answer_ns", "bye_ns")
+DIALOG_FIELDS = ("confirmed", "ended", "answer_ns", "bye_ns", "bye_tag", "both_left")
 LEG_FIELDS = (
     "call_id", "from_tag", "way", "peer", "side", "invite_ns", "cseq", "from_user", "to_user", "uri_user",
     "place", "whole", "connector", "attempt", "account", "dialogs", "reports", "sdp", "joined", "last_ns",
     "session_ns", "held", "final_ns", "rung", "ledger", "sent", "carried", "described_ns", "described",
-    "call",
+    "source", "role", "asserted", "diverted", "recording", "retagged",
+    "others", "call",
 )  # fmt: skip
 
 # A forking proxy makes a handful of dialogs a leg; thousands are somebody inventing tags.
@@ -93,6 +97,8 @@ class Dialog:
         self.ended = False
         self.answer_ns = 0
         self.bye_ns: int | None = None  # its first BYE, until that is answered
+        self.bye_tag = ""  # the tag of whoever sent it
+        self.both_left = False  # the other party sent one too: no refusal keeps the dialog up
 
     @property
     def up(self) -> bool:
@@ -148,6 +154,13 @@ class Leg:
         self.carried = 0  # loss away from the vc that came out negative, waiting to be made up for
         self.described_ns = 0  # when its media was last described otherwise than before
         self.described: dict[Passage, list[Section]] = {}  # by the last SDP each way
+        self.source = ""  # the address that its initial INVITE came from
+        self.role: Way = way  # whose place it takes: with Replaces (RFC 3891) that of the leg replaced
+        self.asserted: tuple[str, ...] = ()  # callers that P-Asserted-Identity and Remote-Party-ID name
+        self.diverted: tuple[str, ...] = ()  # who was called before: Diversion
+        self.recording = False  # a recording session (RFC 7866): no leg of a call
+        self.retagged = False  # its challenged INVITE comes again with another From tag
+        self.others: tuple[str, ...] = ()  # addresses beside `peer` that the vc itself turned to
         self.call: Call = None  # type: ignore[assignment]  # the call that takes it in sets it
 
     @property
@@ -173,6 +186,10 @@ class Leg:
             if dialog.confirmed:
                 return True
         return False
+
+    def knows(self, address: str) -> cython.bint:
+        """Whether the vc deals with `address` on this leg, as opposed to a third one."""
+        return address == self.peer or address == self.source or address in self.others
 
     @property
     def direction(self) -> Direction | None:
@@ -247,7 +264,7 @@ EndReason = Literal["bye", "timer", "silence"]
 ACCOUNT_FIELDS = ("leg", "direction", "legs", "outcome", "answered", "decided_by")
 CALL_FIELDS = (
     "legs", "accounts", "answer_ns", "end_ns", "end_reason", "last_rtp_ns", "flags", "rtt_us", "reported",
-    "released",
+    "released", "completed",
 )  # fmt: skip
 
 
@@ -280,6 +297,7 @@ class Call:
         self.rtt_us: dict[str, float] = {}  # side: the last known
         self.reported = False  # its `call` record is out
         self.released = False  # its media sockets are given up
+        self.completed = False  # its end is counted (RFC 6076)
         self.saved: bytes | None = None  # its form in a checkpoint, until something happens to it
         self.who: tuple[Any, ...] | None = None  # everybody whom its records name, until another leg joins
 
@@ -290,7 +308,7 @@ class Call:
     def find_incoming(self) -> Leg | None:
         leg: Leg
         for leg in self.legs:
-            if leg.way == "incoming":
+            if leg.role == "incoming":
                 return leg
         return None
 
@@ -368,7 +386,7 @@ class Call:
                 continue
             if leg.side == "customer":
                 customers.append(leg)
-                (callers if leg.way == "incoming" else callees).append(leg)
+                (callers if leg.role == "incoming" else callees).append(leg)
             elif leg.side == "remote":
                 remotes.append(leg)
         if callers and callees:
@@ -398,34 +416,46 @@ class Call:
                 other.connector = known
 
     def check_over(self, now_ns: cython.longlong) -> cython.bint:
-        """An answered call ends when one of its sides has no confirmed dialog left (RFC 3261 15).
+        """Whether an answered call ends now, because no dialog keeps it up.
 
-        True where it ends now. One that silence had ended was up all the same until this BYE.
+        One that silence had ended was up all the same until this BYE.
         """
         if self.answer_ns is None or self.end_reason == "bye":
             return False
-        if self._has_left("incoming") or self._has_left("outgoing") or self._has_left("internal"):
-            self.end_ns, self.end_reason = now_ns, "bye"
-            return True
-        return False
+        if self.is_kept_by(self.accounts[0].legs if self.accounts else [self.find_lead()]):
+            return False
+        self.end_ns, self.end_reason = now_ns, "bye"
+        return True
 
-    def _has_left(self, way: Way) -> cython.bint:
-        """Whether legs of one way were up, and none is any more; of internal ones, where all are internal."""
+    def is_kept_by(self, counting: list[Leg]) -> cython.bint:
+        """Whether a dialog of `counting` keeps the call up, or two other legs do without it.
+
+        A B2BUA bridges those after a transfer, a pick-up or a queue. Where the counting leg was never up
+        itself, any other leg is enough.
+        """
         leg: Leg
-        was_up = False
+        others: cython.int = 0
+        was_up: cython.bint = False
         for leg in self.legs:
-            if leg.way == way:
+            if leg in counting:
                 if leg.is_up():
-                    return False
+                    return True
                 was_up = was_up or leg.has_been_up()
-            elif way == "internal":
-                return False
-        return was_up
+            else:
+                others += leg.is_up()
+        return others >= (2 if was_up else 1)
 
     def check_silence(
-        self, now_ns: cython.longlong, call_timeout_ns: cython.longlong, hold_timeout_ns: cython.longlong
+        self,
+        now_ns: cython.longlong,
+        call_timeout_ns: cython.longlong,
+        hold_timeout_ns: cython.longlong,
+        missed: Missed,
     ) -> None:
-        """End by session timer or silence, or re-open where traffic came back. Call at a minute's end."""
+        """End by session timer or silence, or re-open where traffic came back. Call at a minute's end.
+
+        Time that was `missed` is no silence, and a session that it touches may have been refreshed.
+        """
         if self.end_reason == "bye" or self.answer_ns is None:
             return
         heard_ns: cython.longlong = max(self.last_sip_ns(), self.last_rtp_ns)
@@ -439,9 +469,16 @@ class Call:
             its_ns = leg.session_ns
             if its_ns is not None and leg.is_up() and (timer_ns is None or its_ns < timer_ns):
                 timer_ns = its_ns
-        if timer_ns is not None and timer_ns <= now_ns and self.last_rtp_ns <= timer_ns:
+        if (
+            timer_ns is not None
+            and timer_ns <= now_ns
+            and self.last_rtp_ns <= timer_ns
+            and not missed.touches(self.last_sip_ns(), timer_ns)
+        ):
             self.end_ns, self.end_reason = timer_ns, "timer"
             return
         silence_ns: cython.longlong = hold_timeout_ns if self.is_held() else call_timeout_ns
+        if now_ns - heard_ns >= silence_ns:
+            silence_ns += missed.within_ns(heard_ns, now_ns)
         if now_ns - heard_ns >= silence_ns:
             self.end_ns, self.end_reason = heard_ns + silence_ns, "silence"

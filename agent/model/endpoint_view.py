@@ -39,6 +39,18 @@ class EndpointView(Struct):
             if value is not None:
                 setattr(self, name, value)
 
+    def drop_beyond(self, rtt_ms: float, span_ms: float) -> bool:
+        """Drop a round trip longer than `rtt_ms` and a jitter longer than the packets' whole span.
+
+        True where one was dropped: the far end's clock or unit is false.
+        """
+        dropped = False
+        if self.round_trip_ms is not None and self.round_trip_ms > rtt_ms:
+            self.round_trip_ms, dropped = None, True
+        if self.jitter_ms is not None and self.jitter_ms > max(0.0, span_ms):
+            self.jitter_ms, dropped = None, True
+        return dropped
+
     def row(self) -> dict[str, float]:
         """The fields that are known."""
         return {name: value for name in _NAMES if (value := getattr(self, name)) is not None}

@@ -93,6 +93,18 @@ class FarEnd(Struct):
     view: EndpointView
 
 
+class FarEndFlag(Struct):
+    """What the far end of `leg` claims is not plausible, or says that it hears nothing.
+
+    `flag` stands in the media record. `voids_rtt`: its round trips of this minute so far were false too.
+    """
+
+    stamp_ns: int
+    leg: Leg
+    flag: str
+    voids_rtt: bool = False
+
+
 class CallsUp(Struct):
     """Calls answered and not over at the end of the minute that `stamp_ns` starts."""
 
@@ -150,6 +162,7 @@ Event = (
     | MediaHeard
     | RoundTrip
     | FarEnd
+    | FarEndFlag
     | CallsUp
     | CallOver
     | MinuteClosed

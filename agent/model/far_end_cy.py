@@ -43,6 +43,16 @@ class Counted(NamedTuple):
     unknown: int
 
 
+class Level(Struct):
+    """Numbers from `first` to `last` of an epoch, counted from its start, over which our own loss stood."""
+
+    epoch: int
+    first: int
+    last: int
+    missing: int  # expected - received
+    unknown: int
+
+
 class Baseline(Struct):
     """The block before: who said it and when, what it said, and our own count up to its number."""
 
@@ -53,9 +63,26 @@ class Baseline(Struct):
     counted: Counted
 
 
+class Hearing(Struct):
+    """Whether a far end's highest number moves while packets leave."""
+
+    said: tuple[int, ...] = ()  # its newest report: who, and the highest numbers
+    still: int = 0  # new reports in a row in which it stood still while packets left
+    still_ns: int = 0
+    left: int = 0  # numbers of ours that had left at its newest report
+
+
 class FarEndLoss(Struct):
     """The far end's view of one stream that leaves the vc."""
 
     base: Baseline | None = None
     baseline_used: bool = False  # a block was compared or refused: the stream's start is no baseline any more
     minutes: dict[int, AwayMinute] = {}
+    levels: list[Level] = []  # where our own count stood, oldest first; of streams whose reports lie far back
+    # What is doubted of its reports (media/plausible.py).
+    counts_intervals: bool = False  # its cumulative loss is the last interval's
+    pending: tuple[int, int] | None = None  # (lost, expected) of a span in which its count fell
+    fraction_is_false: bool = False
+    falls: int = 0  # of its count, that neither duplicates nor a new start explain
+    refused: bool = False  # its count makes no sense: loss is unknown from there
+    hearing: Hearing | None = None

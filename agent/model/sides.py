@@ -73,6 +73,7 @@ class Sides:
             for connector in self.connectors
             for domain in (*connector.domains, connector.id + CLOUD_DOMAIN)
         }
+        self.has_domains = any(connector.domains for connector in self.connectors)
         self._ids = {connector.id.lower(): connector for connector in self.connectors}
         self._cache: dict[str, tuple[Side, Connector | None]] = {}
         self.fallback = next((c for c in self.connectors if c.default), UNASSIGNED)

@@ -19,14 +19,14 @@ Reporting = dict["Leg", None]
 COUNTERS = (
     "packets", "bytes", "judged", "gap_packets", "jitter_sum_us", "jitter_count", "jitter_max_us", "gaps",
     "unknown", "duplicates", "reordered", "discarded", "loss_runs", "burst_packets", "burst_lost", "gap_lost",
-    "bursts",
+    "bursts", "ssrc_gap", "timebase_changes",
 )  # fmt: skip
 """What the loop counts of a `StreamMinute`; two are floats, the rest integers."""
 FIELDS = (
     *COUNTERS,
     "id", "stamp_ns", "leg", "to_vc", "src", "dst", "ssrc", "payload_type", "clock_rate", "step", "assumed",
     "codec", "first_ns", "last_ns", "lost", "jitter_us", "lost_source", "jitter_source", "score", "weight",
-    "burst_ratio", "audio", "packet_ms", "named",
+    "burst_ratio", "audio", "packet_ms", "named", "by_type", "clock_rate_mismatch",
 )  # fmt: skip
 """A `StreamMinute`'s fields, in the order in which a checkpoint has them."""
 REPORTS_FIELDS = ("stamp_ns", "leg", "packets_towards", "bytes_towards", "packets_away", "bytes_away")
@@ -83,6 +83,13 @@ class StreamMinute:
         self.gap_packets = 0
         self.gap_lost = 0
         self.bursts = 0
+        self.ssrc_gap = 0  # numbers that another SSRC of the same sockets stood in for: no loss
+        self.timebase_changes = 0
+        self.clock_rate_mismatch = (
+            False  # `clock_rate` is the wire's: the declared one was off by 1.5 or more
+        )
+        # (payload type, packets), 255 for further types; empty: all packets are of `payload_type`.
+        self.by_type: tuple[tuple[int, int], ...] = ()
 
     def counted(self) -> bool:
         """Whether the loop counted anything. No other counter is without one of these."""

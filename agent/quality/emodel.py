@@ -213,6 +213,8 @@ class Score(Struct, frozen=True):
     r: float
     mos: float
     mos_wb: float | None
+    assumed: bool = False  # a figure of the codec is our assumption
+    buffer: str = ""  # the jitter buffer that was modelled
 
 
 def score(
@@ -247,12 +249,13 @@ def score(
     elif r < 0.0:
         r = 0.0
     if codec.ie_wb is None or codec.bpl_wb is None:
-        return Score(r, mos(r), None)
+        return Score(r, mos(r), None, codec.assumed)
     if 0 < ms <= _TABLE_MS:
         clear = _clear_wb(ms) + fraction * (_clear_wb(ms + 1) - _clear_wb(ms))
     else:
         clear = rating_wb(_at(one_way_delay_ms))
-    return Score(r, mos(r), mos_wb(clear - equipment(codec.ie_wb, codec.bpl_wb, ppl, burst_ratio)))
+    wide = mos_wb(clear - equipment(codec.ie_wb, codec.bpl_wb, ppl, burst_ratio))
+    return Score(r, mos(r), wide, codec.assumed)
 
 
 def one_way_delay_ms(rtt_ms: float, codec: Codec, *, packet_ms: float, jitter_buffer_ms: float) -> float:

@@ -8,7 +8,7 @@ from agent.model.stream_minute_cy cimport ReportsMinute, StreamMinute
 cdef class CallMinute:
     cdef public Call call
     cdef public object vc_lost
-    cdef public list streams, reports, rtts, far_ends
+    cdef public list streams, reports, rtts, far_ends, flagged
 
     cpdef object lose(self)
     cdef long long added(self, Leg leg, long long ssrc, long long gaps) except *

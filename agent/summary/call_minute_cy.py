@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agent.model.call_cy import Call, Leg, LegMediaTotals
-from agent.model.events import FarEnd, RoundTrip
+from agent.model.events import FarEnd, FarEndFlag, RoundTrip
 from agent.model.stream_minute_cy import ReportsMinute, StreamMinute
 
 try:
@@ -14,7 +14,7 @@ try:
 except ModuleNotFoundError:
     from agent import uncompiled as cython
 
-FIELDS = ("call", "streams", "reports", "rtts", "far_ends", "vc_lost")
+FIELDS = ("call", "streams", "reports", "rtts", "far_ends", "vc_lost", "flagged")
 """A `CallMinute`'s fields, in the order in which a checkpoint has them."""
 
 
@@ -28,6 +28,15 @@ class CallMinute:
         self.rtts: list[RoundTrip] = []
         self.far_ends: list[FarEnd] = []
         self.vc_lost: int | None = None
+        self.flagged: list[tuple[Leg, str]] = []  # flags of the far ends, each once
+
+    def flag(self, event: FarEndFlag) -> None:
+        """Keep a far end's flag, and drop the round trips that it makes false."""
+        flagged = event.leg, event.flag
+        if flagged not in self.flagged:
+            self.flagged.append(flagged)
+        if event.voids_rtt:
+            self.rtts = [trip for trip in self.rtts if trip.leg is not event.leg or trip.source != "rtcp"]
 
     def lose(self) -> None:
         """Find `vc_lost`: gaps that are new where a stream leaves. To be asked once: totals move on.

@@ -6,6 +6,8 @@ cdef class DirectionFigures:
     cdef public long long packets, bytes, rtcp_packets, rtcp_bytes
     cdef public long long streams, known, known_lost, known_packets
     cdef public long long unknown, discarded
+    cdef public long long ssrc_gap, timebase_changes
+    cdef public bint clock_rate_mismatch
     cdef public long long burst_packets, burst_lost, gap_packets, gap_lost, bursts
     cdef public list jitters_us
     cdef public double jitter_sum
@@ -17,7 +19,8 @@ cdef class DirectionFigures:
     cdef public str codec
     cdef public long long codec_packets
     cdef public double packet_ms
-    cdef public bint assumed, unnamed
+    cdef public bint assumed, unnamed, codec_assumed
+    cdef public str buffer
 
     cpdef object lost(self)
     cpdef object add(self, StreamMinute stream)

@@ -6,6 +6,8 @@ from __future__ import annotations
 from agent.model.stream_minute_cy import StreamMinute
 from agent.quality.emodel import Score
 from agent.summary.catalog import DIRECTIONS, SIDES
+from agent.summary.records import Samples
+from agent.summary.samples_cy import binned, sampled
 
 try:
     import cython
@@ -24,8 +26,10 @@ class DirectionFigures:
         self.packets = self.bytes = self.rtcp_packets = self.rtcp_bytes = 0
         self.streams = self.known = self.known_lost = self.known_packets = 0
         self.unknown = self.discarded = 0
+        self.ssrc_gap = self.timebase_changes = 0
+        self.clock_rate_mismatch = False
         self.burst_packets = self.burst_lost = self.gap_packets = self.gap_lost = self.bursts = 0
-        self.jitters_us: list[float] = []  # one sample a stream
+        self.jitters_us: list[tuple[float, float]] = []  # one sample a stream, with its packets
         self.jitter_sum = 0.0
         self.jitter_packets = 0
         self.lost_source: str | None = None
@@ -37,6 +41,8 @@ class DirectionFigures:
         self.codec_packets = 0
         self.packet_ms = 0.0
         self.assumed = self.unnamed = False
+        self.codec_assumed = False  # a figure of a scored codec is our assumption
+        self.buffer = ""  # the modelled jitter buffer
 
     def lost(self) -> int | None:
         """0 where no stream ran; None where streams ran and of none it is known."""
@@ -52,11 +58,16 @@ class DirectionFigures:
             self.streams += 1
             self.known += 1
             self.known_lost += lost
-            self.known_packets += packets
+            # Away from the vc only the spans between two blocks are known.
+            weight: cython.longlong = int(stream.weight)
+            self.known_packets += min(packets, weight) if stream.lost_source == "rtcp" else packets
         elif packets:
             self.streams += 1
         self.unknown += stream.unknown
         self.discarded += stream.discarded
+        self.ssrc_gap += stream.ssrc_gap
+        self.timebase_changes += stream.timebase_changes
+        self.clock_rate_mismatch = self.clock_rate_mismatch or stream.clock_rate_mismatch
         self.burst_packets += stream.burst_packets
         self.burst_lost += stream.burst_lost
         self.gap_packets += stream.gap_packets
@@ -64,10 +75,10 @@ class DirectionFigures:
         self.bursts += stream.bursts
         if stream.jitter_us is not None:
             jitter_us: cython.double = stream.jitter_us
-            weight: cython.longlong = packets or 1
-            self.jitters_us.append(stream.jitter_us)
-            self.jitter_sum += jitter_us * weight
-            self.jitter_packets += weight
+            behind: cython.longlong = packets or 1
+            self.jitters_us.append((jitter_us, behind))
+            self.jitter_sum += jitter_us * behind
+            self.jitter_packets += behind
         self.lost_source = stream.lost_source or self.lost_source
         self.jitter_source = stream.jitter_source or self.jitter_source
         if stream.score is not None:
@@ -108,6 +119,8 @@ class DirectionFigures:
         rating: cython.double = score.r
         self.mos_sum += mos * scored
         self.r_sum += rating * scored
+        self.codec_assumed = self.codec_assumed or score.assumed
+        self.buffer = score.buffer
         if score.mos_wb is not None:
             self.wide += scored
             self.wide_sum += score.mos_wb * scored
@@ -132,7 +145,7 @@ class MediaTotals:
         total.join(figures)
 
     def sample(self, metric: str, value: cython.double) -> None:
-        """One call's figure of a side: its RTT or MOS."""
+        """One call's figure: a side's RTT, a direction's MOS."""
         self.sampled.setdefault(metric, []).append(value)
 
     @property
@@ -147,17 +160,20 @@ class MediaTotals:
         return values
 
     @property
-    def samples(self) -> dict[str, list[float]]:
-        """Samples by metric name: jitter one a stream, RTT and MOS one a call."""
-        samples = {prefix + "Jitter": self.sums[way].jitters_us for way, (prefix, _) in DIRECTIONS.items()}
+    def samples(self) -> dict[str, Samples | None]:
+        """Samples by metric name: jitter one a stream, which counts its packets (the metric's average is so
+        the log's); RTT one a call and side, MOS one a call and direction."""
+        samples = {
+            prefix + "Jitter": binned(self.sums[way].jitters_us) for way, (prefix, _) in DIRECTIONS.items()
+        }
         for suffix, _, _ in SIDES.values():
             for name in ("RTTBetweenVcAnd" + suffix, "MOSBetweenVcAnd" + suffix):
-                samples[name] = self.sampled.get(name, [])
+                samples[name] = sampled(self.sampled.get(name, []))
         return samples
 
     @property
     def coverage(self) -> dict[str, float | None]:
-        """By direction: packets of streams whose loss is known / packets; None where there were none."""
+        """By direction: packets of spans whose loss is known / packets; None where there were none."""
         return {
             direction: total.known_packets / total.packets if total.packets else None
             for direction, total in self.sums.items()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from agent.calls.users import without_separators
 from agent.model.call_cy import Call
 
 if TYPE_CHECKING:
@@ -31,9 +32,16 @@ class Identity(Struct, frozen=True):
             call.who = self._found(call)
         return call.who
 
+    def user(self, user: str) -> str:
+        """A user as records show it."""
+        plain = without_separators(user)
+        return plain if self.masking is None else self.masking.user(plain)
+
     def _found(self, call: Call) -> Who:
         lead = call.lead
-        caller, callee = lead.from_user, lead.to_user
+        caller, callee = without_separators(lead.from_user), without_separators(lead.to_user)
+        if lead.diverted and lead.uri_user:  # retargeted: whom it goes to now, and not who was dialled
+            callee = without_separators(lead.uri_user)
         call_ids = [lead.call_id]
         for leg in call.legs:
             if leg.call_id not in call_ids:
@@ -49,8 +57,12 @@ class Identity(Struct, frozen=True):
 
 
 def users_of(call: Call) -> list[str]:
-    """Both users of all its legs."""
-    return [user for leg in (call.lead, *call.legs) for user in (leg.from_user, leg.to_user)]
+    """Both users of all its legs, and those beside them."""
+    return [
+        user
+        for leg in (call.lead, *call.legs)
+        for user in (leg.from_user, leg.to_user, *leg.asserted, *leg.diverted)
+    ]
 
 
 def _endpoint(key: bytes, who: str) -> str:
@@ -77,4 +89,5 @@ def _country_of(number: str, default: str | None) -> str | None:
         parsed = phonenumbers.parse(number, default)
     except phonenumbers.NumberParseException:
         return None
-    return phonenumbers.region_code_for_number(parsed)
+    region = phonenumbers.region_code_for_number(parsed)
+    return region if region and region.isalpha() else None  # +800, +883: "001" is no country

@@ -23,6 +23,7 @@ from agent.model.events import (
     Concluded,
     Event,
     FarEnd,
+    FarEndFlag,
     Measured,
     MediaHeard,
     MessageSeen,
@@ -33,6 +34,7 @@ from agent.model.events import (
     Throttled,
     Unseen,
 )
+from agent.model.handover import Handover
 from agent.model.sides import UNASSIGNED, Connector, Sides
 from agent.model.stream_minute_cy import StreamMinute
 from agent.summary.call_minute_cy import CallMinute, Calls, of_call, share_out
@@ -42,7 +44,6 @@ from agent.summary.identity import Identity, users_of
 from agent.summary.media_record_cy import records
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary, Value
 from agent.summary.redaction import Redaction
-from agent.summary.samples_cy import sampled
 from agent.summary.sip_log import SipLog
 
 Owner = Leg | Connector
@@ -110,6 +111,7 @@ class Intervals:
             MediaHeard: self._media,
             RoundTrip: self._round_trip,
             FarEnd: self._far_end,
+            FarEndFlag: self._far_end_flag,
             CallsUp: self._up,
             CallOver: self._over,
             MinuteClosed: self._close,
@@ -159,12 +161,13 @@ class Intervals:
                 rows.append(self._sip_row(seen, owner))
         return rows
 
-    def state(self) -> tuple[int, dict[int, OpenMinute], list[MessageSeen]]:
-        """The open minutes, for a checkpoint: what `restore` takes."""
-        return self._oldest_ns, dict(self._minutes), self._waiting + self._messages
+    def give(self, handover: Handover) -> None:
+        """The open minutes, and the SIP messages that wait for their connector."""
+        handover.intervals = self._oldest_ns, dict(self._minutes), self._waiting + self._messages
 
-    def restore(self, state: tuple[int, dict[int, OpenMinute], list[MessageSeen]]) -> None:
-        oldest_ns, minutes, self._messages = state
+    def take(self, handover: Handover) -> None:
+        """Go on with what `give` wrote down. Only before any event."""
+        oldest_ns, minutes, self._messages = handover.intervals
         self._minutes = defaultdict(OpenMinute, minutes)
         self._go_on(oldest_ns)
 
@@ -242,6 +245,9 @@ class Intervals:
 
     def _far_end(self, event: FarEnd) -> None:
         self._call(event.stamp_ns, event.leg).far_ends.append(event)
+
+    def _far_end_flag(self, event: FarEndFlag) -> None:
+        self._call(event.stamp_ns, event.leg).flag(event)
 
     def _call(self, stamp_ns: int, leg: Leg) -> CallMinute:
         return self._minute(stamp_ns).of_call(leg.call)
@@ -350,10 +356,12 @@ class Intervals:
                 values[metric.name] = None
             elif metric.kind == "gauge":
                 values[metric.name] = gauges.get((connector, metric.name), 0) if complete else None
+            elif metric.name == "Throttles" and figures.get("throttles_unknown"):
+                values[metric.name] = None  # nobody knows whose refusal it was
             elif metric.name in media_values:
                 values[metric.name] = media_values[metric.name]
             elif metric.kind == "samples":
-                values[metric.name] = sampled(samples[metric.name])
+                values[metric.name] = samples[metric.name]
             else:
                 values[metric.name] = counts[metric.name]
         return ConnectorMinute(connector.id, connector.region, values, media.coverage, figures)
@@ -411,6 +419,7 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, A
         "direction": direction,
         "from_sip_user": from_user,
         "to_sip_user": to_user,
+        "diverted_from": identity.user(lead.diverted[0]) if lead.diverted else None,
         "invite_ns": lead.invite_ns if lead.whole else None,
         "answer_ns": call.answer_ns if lead.whole else None,
         "end_ns": call.end_ns,

@@ -8,10 +8,14 @@ Extras, None where unknown (`<dir>`: cust2vc, vc2cust, rem2vc, vc2rem; `<side>`:
     <field>_source                     rtp: measured here; rtcp, xr: the far end's report; assumed: MOS with
                                        the configured delay, for no round trip was known
     <dir>_packets_lost_total           loss since the call began, as far as it is known
+    <dir>_ssrc_gap, _timebase_changes  numbers that another SSRC stood in for; timestamps that began anew
     <dir>_packets_unknown, _discarded  missed perhaps by the capture; too late for the modelled jitter buffer
     <dir>_burst_density, _gap_density  losses and discards in bursts / packets in bursts; same for gaps
     <dir>_bursts                       bursts that ended in this minute (RFC 3611 4.7.2, Gmin 16)
     vc2<side>_relayed                  the SBC passes on what it gets, so the far end's jitter is the path's
+    jitter_buffer                      the modelled one behind the MOS: "fixed 60 ms", "adaptive 20-200 ms"
+    mos_directions                     MOS of each direction that is known
+    mos_codec_assumed_btwn_..          whether Ie or Bpl of a codec is our assumption (quality/codecs.py)
     r_btwn_.., mos_wb_btwn_..          the rating behind the MOS; MOS on the wideband scale (G.107.1)
     mos_worst_btwn_.., r_worst_btwn_.. the worse of a side's two directions
     rtt_end_to_end_<side>              microseconds, as an endpoint measured it over a relayed stream
@@ -44,12 +48,14 @@ _TOTALS = {its.direction: its.total for its in _DIRECTIONS}
 
 def _blank() -> Row:
     """A record in which nothing happened: every field, in order."""
-    row: Row = dict.fromkeys((*MEDIA_FIELDS, "call_ids", "flags", "vc_lost"))
+    row: Row = dict.fromkeys(
+        (*MEDIA_FIELDS, "call_ids", "flags", "vc_lost", "jitter_buffer", "mos_directions")
+    )
     for its in _DIRECTIONS:
         row |= dict.fromkeys(its.extras())
         for name in (its.packets, its.bytes, its.rtcp_packets, its.rtcp_bytes, its.lost):
             row[name] = 0
-        for name in (its.total, its.unknown, its.discarded, its.bursts):
+        for name in (its.total, its.unknown, its.discarded, its.bursts, its.ssrc_gap, its.timebase_changes):
             row[name] = 0
     row |= dict.fromkeys((*CUSTOMER.extras(), *REMOTE.extras()))
     # The keys are the very objects that are put later: found without comparing letters.
@@ -134,6 +140,8 @@ class CallView:
             flag_side(flags, call, customer.legs, customer.to_vc, customer.away, start_ns, until_ns)
         if remote.legs:
             flag_side(flags, call, remote.legs, remote.to_vc, remote.away, start_ns, until_ns)
+        flags.update(customer.flags)
+        flags.update(remote.flags)
         lost: dict[str, int | None] = self.owner.ledger.lost
         customer.count(lost)
         remote.count(lost)

@@ -8,12 +8,12 @@ from agent.model.call_cy cimport Leg
 cdef class DirectionNames:
     cdef readonly str direction
     cdef readonly str packets, bytes, rtcp_packets, rtcp_bytes, lost, jitter, lost_source, jitter_source
-    cdef readonly str total, unknown, discarded, burst_density, gap_density, bursts
+    cdef readonly str total, unknown, discarded, burst_density, gap_density, bursts, ssrc_gap, timebase_changes
 
 @cython.final
 cdef class SideNames:
     cdef readonly str side, rtt_metric, mos_metric, rtt, mos, rtt_source, mos_source
-    cdef readonly str r, mos_wb, mos_worst, r_worst, end_to_end, far_end, relayed
+    cdef readonly str r, mos_wb, mos_worst, r_worst, end_to_end, far_end, relayed, codec_assumed
     cdef readonly DirectionNames to_vc, away
 
 cdef DirectionFigures _NOTHING
@@ -25,6 +25,7 @@ cdef class SideFigures:
     cdef readonly DirectionFigures to_vc, away
     cdef readonly long long scored, wide
     cdef readonly double mos, r, mos_wb, mos_worst, r_worst
+    cdef readonly list flags
     cdef readonly object mos_source, rtt_us, rtt_source, end_to_end_us, far_end, relayed
 
     cdef DirectionFigures direction(self, bint to_vc)
@@ -36,6 +37,7 @@ cdef class SideFigures:
     cdef object count(self, dict lost)
     cpdef object add_to(self, MediaTotals totals)
     cdef object put(self, dict row)
+    cdef object put_directions(self, dict row)
 
 cdef bint is_relayed(list all_legs, list legs) except -1
 cdef object count_lost(dict lost, DirectionNames its, DirectionFigures figures)

@@ -35,6 +35,7 @@ class DirectionNames:
         self.unknown, self.discarded = f"{direction}_packets_unknown", f"{direction}_packets_discarded"
         self.burst_density, self.gap_density = f"{direction}_burst_density", f"{direction}_gap_density"
         self.bursts = f"{direction}_bursts"
+        self.ssrc_gap, self.timebase_changes = f"{direction}_ssrc_gap", f"{direction}_timebase_changes"
 
     def fields(self) -> tuple[str, ...]:
         """Those of the media log."""
@@ -43,7 +44,7 @@ class DirectionNames:
     def extras(self) -> tuple[str, ...]:
         return (
             self.lost_source, self.jitter_source, self.total, self.unknown, self.discarded,
-            self.burst_density, self.gap_density, self.bursts,
+            self.burst_density, self.gap_density, self.bursts, self.ssrc_gap, self.timebase_changes,
         )  # fmt: skip
 
 
@@ -62,6 +63,7 @@ class SideNames:
         self.mos_worst, self.r_worst = f"mos_worst_{pair}", f"r_worst_{pair}"
         self.end_to_end, self.far_end = f"rtt_end_to_end_{short}", f"far_end_{short}"
         self.relayed = f"vc2{short}_relayed"
+        self.codec_assumed = f"mos_codec_assumed_{pair}"
 
     def fields(self) -> tuple[str, ...]:
         """Those of the media log."""
@@ -70,7 +72,7 @@ class SideNames:
     def extras(self) -> tuple[str, ...]:
         return (
             self.rtt_source, self.mos_source, self.r, self.mos_wb, self.mos_worst, self.r_worst,
-            self.end_to_end, self.far_end, self.relayed,
+            self.end_to_end, self.far_end, self.relayed, self.codec_assumed,
         )  # fmt: skip
 
 
@@ -93,6 +95,7 @@ class SideFigures:
         self.end_to_end_us: float | None = None
         self.far_end: dict[str, Any] | None = None
         self.relayed: bool | None = None
+        self.flags: list[str] = []  # of the far end
 
     def direction(self, to_vc: cython.bint) -> DirectionFigures:
         """A direction's figures, to add to."""
@@ -113,6 +116,8 @@ class SideFigures:
             self.time(heard.rtts)
         if heard.far_ends:
             self.hear(heard.far_ends)
+        if heard.flagged:
+            self.flags = [flag for leg, flag in heard.flagged if leg in self.legs]
         if self.away.packets:
             self.relayed = is_relayed(heard.call.legs, self.legs)
 
@@ -187,8 +192,10 @@ class SideFigures:
             totals.add(its.away.direction, self.away)
         if self.rtt_us is not None:
             totals.sample(its.rtt_metric, self.rtt_us)
-        if self.scored:
-            totals.sample(its.mos_metric, self.mos)
+        if self.to_vc.scored:
+            totals.sample(its.mos_metric, self.to_vc.mos_sum / self.to_vc.scored)
+        if self.away.scored:
+            totals.sample(its.mos_metric, self.away.mos_sum / self.away.scored)
 
     def put(self, row: Row) -> None:
         """Fill in what the side had; a blank record has the rest."""
@@ -205,12 +212,25 @@ class SideFigures:
             row[its.r], row[its.r_worst] = tenths(self.r), tenths(self.r_worst)
             if self.wide:
                 row[its.mos_wb] = thousandths(self.mos_wb)
+            row[its.codec_assumed] = bool(self.to_vc.codec_assumed or self.away.codec_assumed)
+            row["jitter_buffer"] = self.to_vc.buffer or self.away.buffer
+            self.put_directions(row)
         if self.end_to_end_us is not None:
             row[its.end_to_end] = tenths(self.end_to_end_us)
         if self.far_end is not None:
             row[its.far_end] = self.far_end
         if self.relayed is not None:
             row[its.relayed] = self.relayed
+
+    def put_directions(self, row: Row) -> None:
+        """The MOS of each direction that is known."""
+        known: dict[str, float] | None = row["mos_directions"]
+        if known is None:
+            known = row["mos_directions"] = {}
+        if self.to_vc.scored:
+            known[self.names.to_vc.direction] = thousandths(self.to_vc.mos_sum / self.to_vc.scored)
+        if self.away.scored:
+            known[self.names.away.direction] = thousandths(self.away.mos_sum / self.away.scored)
 
 
 def is_relayed(all_legs: Legs, legs: Legs) -> cython.bint:
@@ -257,6 +277,8 @@ def put_direction(row: Row, its: DirectionNames, figures: DirectionFigures) -> N
     if figures.gap_packets:
         row[its.gap_density] = density(figures.gap_lost, figures.gap_packets)
     put_count(row, its.bursts, figures.bursts)
+    put_count(row, its.ssrc_gap, figures.ssrc_gap)
+    put_count(row, its.timebase_changes, figures.timebase_changes)
 
 
 def put_count(row: Row, name: str, count: cython.longlong) -> None:

@@ -22,6 +22,9 @@ from agent.wire.frame import STAMP, Batch
 
 SECOND_NS = 1_000_000_000
 MAX_SOURCES = 16_384
+MESSAGE_BYTES = 4096  # a second's bytes of a source are its messages times this
+SOURCES_AT_ONCE = 8  # sources that may come at their limits together
+PACKET_COST = 256  # bytes whose reassembly takes as long as that of a packet without any
 TOP = 5  # talkers named a minute
 CALM_S = 60  # seconds for which less must be shed before more is kept
 MAX_BITS = 12  # one call in 4,096 is kept at least
@@ -64,6 +67,41 @@ class Talker(Struct, frozen=True):
     messages: int
     shed: int
     scanner: str | None
+
+
+class ByteLimit:
+    """Bytes a second that may be put together: `each` of one far address, `total` of all; 0: no bound.
+
+    Asked before reassembly, with a cost a packet besides its bytes, so that it bounds CPU time too. Half of
+    `total` is kept for addresses that the vc answers. Counted by whole seconds of capture time; the table
+    begins anew with each, and holds `MAX_SOURCES`.
+    """
+
+    def __init__(self, each: int, total: int) -> None:
+        self.each = each
+        self.total = total
+        self.refused = 0  # packets
+        self._second = -1
+        self._spent: dict[str, int] = {}
+        self._strangers = self._all = 0
+
+    def takes(self, peer: str, is_answered: bool, size: int, now_ns: int) -> bool:
+        """Whether a packet of `size` bytes from or to `peer` is within the limits; it is counted if so."""
+        if not self.total:
+            return True
+        if now_ns // SECOND_NS != self._second:
+            self._second, self._spent = now_ns // SECOND_NS, {}
+            self._strangers = self._all = 0
+        cost = size + PACKET_COST
+        spent = self._spent.get(peer, 0) + cost
+        room = self.total - self._all if is_answered else self.total // 2 - self._strangers
+        if spent > self.each or cost > room or (spent == cost and len(self._spent) >= MAX_SOURCES):
+            self.refused += 1
+            return False
+        self._spent[peer] = spent
+        self._all += cost
+        self._strangers += 0 if is_answered else cost
+        return True
 
 
 class RateLimit:

@@ -60,6 +60,7 @@ class Batch(Struct):
     data: bytes | bytearray | memoryview
     index: array[int]
     losses: list[CaptureDrop] = []
+    strays: int = 0  # frames left out, for their stamps are years away from the rest
 
     def __len__(self) -> int:
         return len(self.index) // STRIDE

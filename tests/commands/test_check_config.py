@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ def checked(folder: Path, text: str) -> int:
 
 def test_sides_connectors_filter_sinks_and_cost_are_told() -> None:
     *lines, cost = explained(SETTINGS)
+    lines = [re.sub(r"\d+ instructions", "COUNT instructions", line) for line in lines]
     assert lines == [
         "vc: 192.0.2.1, 198.51.100.1",
         "vc: 203.0.113.9 in SDP is 192.0.2.1 on the wire",
@@ -63,8 +65,11 @@ def test_sides_connectors_filter_sinks_and_cost_are_told() -> None:
         "watching: eth0, 1 capture thread, rings of 64 MB",
         "SIP ports: 5060",
         "media ports: 10000-20000",
-        "filter: (port 5060) or (udp portrange 10000-20000) or (ip[6:2] & 0x3fff != 0) "
-        "(280 instructions in the kernel)",
+        "tunnels: none is opened",
+        "filter: (port 5060) or (udp portrange 10000-20000) or (ip[6:2] & 0x3fff != 0) or (ip6[6] = 0) "
+        "or (ip6[6] = 43) or (ip6[6] = 44) or (ip6[6] = 60) or (ether proto 0x8100) or (ether proto 0x88a8) "
+        "or (ether proto 0x9100) or (ether proto 0x8926) or (ether proto 0x8847) or (ether proto 0x8848) "
+        "or (ether proto 0x8864) (COUNT instructions in the kernel)",
         "memory: 512 MB, for 16,384 calls and 73,728 streams at once",
         "SIP log: redacted, that is messages without credentials, keys, passwords and texts",
         "sinks: CloudWatch, namespace ChimeVoiceConnector; Logs, kept 30 days",
@@ -120,3 +125,32 @@ def test_choice_of_the_sip_log_is_called_by_its_name(choice: str, meaning: str) 
     assert meaning in lines
     assert ("SIP log: without the values of Subject too" in lines) == (choice != "whole")
     assert "people: tokens instead of users, numbers, names and places" in lines
+
+
+def test_what_is_believed_of_tunnels_is_told_and_a_tunnel_of_anybody_warned_of() -> None:
+    text = "\n".join(
+        explained(
+            '[[capture.tunnels]]\nkind = "erspan"\npeers = ["192.0.2.7", "192.0.2.8"]\nvni = 5\n'
+            '[[capture.tunnels]]\nkind = "vxlan"\nport = 8472\n'
+        )
+    )
+    assert "tunnels: believed is erspan from 192.0.2.7, 192.0.2.8, the session 5\n" in text
+    assert (
+        "tunnels: believed is vxlan on port 8472 from anybody: anybody who can send here can make up" in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('kind = "vxlan"\npeers = ["mirror"]', "'mirror' does not appear to be"),
+        ('kind = "gre"\nport = 5', "gre is no UDP and has no port: remove it"),
+        ('kind = "ipip"\nvni = 5', "ipip has no identifier: remove vni"),
+        ('kind = "vxlans"', "Invalid enum value 'vxlans'"),
+        ("peers = []", "Object missing required field `kind`"),
+    ],
+)
+def test_tunnel_that_cannot_be_is_refused(tmp_path: Path, table: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=r"capture\.tunnels") as raised:
+        checked(tmp_path, f"[[capture.tunnels]]\n{table}\n")
+    assert said in str(raised.value)

@@ -61,7 +61,7 @@ CALL = [
     *("call_id", "call_ids", "voice_connector_id", "direction", "from_sip_user", "to_sip_user"),
     *("invite_ns", "answer_ns", "end_ns", "status", "outcome", "end_reason"),
 ]
-CAPTURE = ["frames", "bytes", "rejects", "drops", "late_frames", "duplicate_frames"]
+CAPTURE = ["frames", "bytes", "rejects", "drops", "tunnels", "late_frames", "duplicate_frames"]
 STREAM = [
     *("src", "src_port", "dst", "dst_port", "ssrc", "payload_type", "codec", "packets", "bytes", "lost"),
     *("duplicates", "reordered", "jitter_mean_us", "jitter_max_us", "first_ns", "last_ns"),

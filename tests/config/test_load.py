@@ -28,6 +28,7 @@ def test_shipped_file_read_with_every_line_enabled_equals_the_defaults() -> None
     assert not wrong
     assert read is not None
     defaults = config.Config()
+    defaults.capture.tunnels = (config.TunnelSettings(kind="vxlan"),)  # the example
     for section in ("vc", "capture", "calls", "media", "quality", "cloudwatch", "logs", "store", "limits"):
         assert getattr(read, section) == getattr(defaults, section)
 

@@ -34,10 +34,8 @@ def reloaded(pipeline: Pipeline, kept: Kept, shift_ns: int, config: Config) -> P
     """As the daemon does it."""
     side = sidecar(NAME)
     pass_on(pipeline.engine.suspend(), pipeline.intervals, kept)
-    fresh = build(config, vc=side["vc"], customers=side["customer_networks"], key=b"key", before=pipeline)
-    image = checkpoint.packed(checkpoint.save(pipeline.engine, pipeline.intervals))
-    checkpoint.restore(image, fresh.engine, fresh.intervals, shift_ns=shift_ns)
-    fresh.engine.follow(pipeline.engine, shift_ns)
+    fresh = build(config, vc=side["vc"], customers=side["customer_networks"], key=b"key")
+    checkpoint.move(pipeline, fresh, shift_ns)
     return fresh
 
 
@@ -81,7 +79,9 @@ def test_move_anywhere_every_count_and_every_round_trip_is_there(shift_ns: int) 
     for cut in PLACES:
         counts, samples = totals(cut, shift_ns)
         assert counts == WHOLE[0], cut
-        assert all(samples[name] >= count for name, count in WHOLE[1].items()), cut
+        # A stream's first packet has no jitter: where the part ends right behind it, it is no sample.
+        least = {name: count - name.endswith("Jitter") for name, count in WHOLE[1].items()}
+        assert all(samples[name] >= count for name, count in least.items()), cut
 
 
 def test_reload_with_another_jitter_buffer_takes_the_streams_by_a_snapshot() -> None:

@@ -24,6 +24,9 @@ from agent.errors import CaptureError
 from agent.media.rtp.loop_cy import Loop
 from agent.media.rtp.workers import RtpWorkers
 from agent.wire.frame import HOST, LINK_ETHERNET, LINK_RAW, OUTGOING, CaptureDrop, Frame
+from agent.wire.ip.decoder_cy import Decoder, read
+from agent.wire.ip.encapsulations import TUNNELS, Tunnel
+from tests.kit import tunnelled
 
 
 def run(*words: str) -> None:
@@ -150,6 +153,40 @@ def the_filter_keeps_sip_whole_and_cuts_rtp() -> None:
     assert [len(each.data) for each in seen] == [len(sent[0]), 80, len(sent[2]), 80]
     assert [each.wire_length for each in seen] == [len(sent[0]), len(sent[1]), len(sent[2]), len(sent[4])]
     source.close()
+
+
+def the_filter_and_the_decoder_open_the_same_tunnels() -> None:
+    """Each row of the table, from a peer and a stranger, through the kernel and through the decoder."""
+    veth("sbc")
+    send = Sender("sbc-far")
+    sources = [tunnelled.PEER, tunnelled.STRANGER, tunnelled.PEER6, tunnelled.STRANGER6]
+    framed = [frame for kind in tunnelled.FRAMED for frame in tunnelled.frames(kind)]
+    sent = [
+        *framed,
+        *[tunnelled.frames(kind, source)[0] for kind in tunnelled.TUNNELLED for source in sources],
+    ]
+    last = ethernet(b"BYE sip:a SIP/2.0\r\n", 5060)
+    for kind in ("", *TUNNELS):
+        tunnels = [Tunnel(kind, ("203.0.113.0/26", "2001:db8:1::/48"))] if kind else []
+        expected = [frame for frame in sent if _says_voice(frame, tunnels)]
+        assert len(expected) == len(framed) + (2 if kind else 0), kind
+        program = kernel_filter.voice(sip_ports=[5060], media_ports=(40000, 40010), tunnels=tunnels)
+        source = AfPacket(["sbc"], filter=program, ring_mb=2)
+        for frame in (*sent, last):
+            send(frame)
+        collect(source, 3, lambda seen: seen[-1].data == last if seen else False)
+        source.close()
+        # The kernel takes one tag out of a frame, so that its head is not what was sent.
+        size = len(tunnelled.VOICE)
+        assert [each.data[-size:] for each in seen[:-1]] == [frame[-size:] for frame in expected], kind
+        assert all(_says_voice(each.data, tunnels) for each in seen[:-1])
+
+
+def _says_voice(frame: bytes, tunnels: list[Tunnel]) -> bool:
+    decoder = Decoder(tunnels)
+    decoder.attach(frame)
+    packet = read(decoder, 0, len(frame), 0, LINK_ETHERNET << 32)
+    return bool(packet.payload == tunnelled.SIP)
 
 
 def a_ring_too_small_reports_what_it_lost() -> None:

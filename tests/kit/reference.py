@@ -14,6 +14,9 @@ SILENCE_NS = 2_000_000_000
 COPY_NS = 20_000_000
 GMIN = 16
 LEAK_PER_NS = 0.0005 / 1e3  # us of baseline a ns
+TIME_BASE_US, FEW_PACKETS, STEADY_US = 1e6, 4, 60_000.0
+USUAL_RATES = (8000, 16000, 24000, 32000, 44100, 48000, 90000)
+FIGURES_KEPT = {"packets", "bytes", "duplicates"}  # of a candidate whose numbers were no sequence
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Model:
     silent: frozenset[int] = frozenset()  # payload types that are events or comfort noise
     buffer_us: float = 60_000.0
     losses: list[tuple[int, int]] = field(default_factory=list)
+    named: bool = False  # an SDP names its socket
 
     def __post_init__(self) -> None:
         self.minutes: dict[int, Counter[str]] = {}
@@ -74,8 +78,15 @@ class Model:
         self.reference: tuple[int, int] | None = None
         self.heard_type: int | None = None
         self.codec: tuple[int, int] | None = None
+        self.first_ns: int | None = None
+        self.after_event = False
         self.jitter = self.excess = 0.0
-        self.late_run = 0
+        self.steady: tuple[int, float] | None = None  # since when packets are late, and by how much
+        self.suspect: Reception | None = None  # late by more than 1 s: a stall, or a clock that stood
+        self.clock: dict[int, int] = {}  # payload type: the rate that the wire showed instead
+        self.anchor: tuple[int, int] | None = None
+        self.guess = 0
+        self.samples: Counter[int] = Counter()  # by minute, since they were last forgotten
         self.step, self.votes = 0, 0
 
     # -- counting
@@ -85,8 +96,20 @@ class Model:
 
     def hear(self, packet: Heard) -> None:
         here = Reception(packet.stamp_ns, packet.path)
-        if self.sequence is None or not self.accepted:
-            self.probe(packet, here)
+        if self.first_ns is None:
+            self.first_ns = self.last_ns = packet.stamp_ns
+            self.heard_type = packet.payload_type
+        if not self.accepted:
+            self.probe(packet)
+        if self.sequence is None:
+            self.sequence = Sequence(packet.seq, packet.seq, packet.seq - 1)
+            self.sequence.hear(packet.seq, here)
+            self.reference = None
+            self.excess, self.steady, self.suspect = 0.0, None, None
+            self.add(packet.stamp_ns, "packets")
+            self.add(packet.stamp_ns, "bytes", packet.size)
+            self.last_ns = packet.stamp_ns
+            self.time(packet, False, here)
             return
         sequence = self.sequence
         delta = (packet.seq - sequence.top) & 0xFFFF
@@ -143,28 +166,31 @@ class Model:
         else:
             self.stray = packet
             return
-        here.late = self.time(packet, delta == 1)
+        here.late = self.time(packet, delta == 1, here)
 
-    def probe(self, packet: Heard, here: Reception) -> None:
+    def probe(self, packet: Heard) -> None:
+        """A stream is one of two numbers in sequence, or on a socket that an SDP names."""
         sequence = self.sequence
-        if sequence is not None and packet.seq == (sequence.top + 1) & 0xFFFF:
+        near = (
+            {number & 0xFFFF for number in sequence.got if number > sequence.top - WINDOW}
+            if sequence
+            else set()
+        )
+        if self.named or {(packet.seq - 1) & 0xFFFF, (packet.seq + 1) & 0xFFFF} & near:
             self.accepted = True
             self.accepted_ns = packet.stamp_ns
-            self.hear(packet)
-            return
-        if sequence is not None and packet.seq == sequence.top:
-            if self.is_copy(here, sequence.got[sequence.top]):
-                self.copies += 1
-                return
-            self.add(packet.stamp_ns, "duplicates")
-        else:
-            sequence = self.sequence = Sequence(packet.seq, packet.seq, packet.seq - 1)
-            self.reference = (packet.stamp_ns, packet.ts)
-            self.heard_type = packet.payload_type
-        sequence.hear(packet.seq, here)
-        self.add(packet.stamp_ns, "packets")
-        self.add(packet.stamp_ns, "bytes", packet.size)
-        self.last_ns = packet.stamp_ns
+        elif (
+            sequence
+            and min((packet.seq - sequence.top) & 0xFFFF, (sequence.top - packet.seq) & 0xFFFF) >= WINDOW
+        ):
+            self.sequence = None
+            self.verdicts.clear()
+            self.samples.clear()
+            self.jitter, self.codec, self.heard_type = 0.0, None, packet.payload_type
+            self.step, self.votes, self.anchor = 0, 0, None
+            for counts in self.minutes.values():
+                for name in set(counts) - FIGURES_KEPT:
+                    del counts[name]
 
     def is_copy(self, here: Reception, earlier: list[Reception]) -> bool:
         """Only the newest reception is compared: it is the one within 20 ms if any is."""
@@ -179,7 +205,7 @@ class Model:
         self.epoch += 1
         self.rebase = False
         self.stray = None
-        self.reference = None
+        self.reference = self.anchor = None
         self.excess = 0.0
 
     # -- loss
@@ -255,20 +281,33 @@ class Model:
 
     # -- jitter (A.8) and the buffer
 
-    def time(self, packet: Heard, follows: bool) -> bool:
+    def time(self, packet: Heard, follows: bool, here: Reception) -> bool:
         """True: too late for the jitter buffer."""
-        if packet.payload_type in self.silent:
+        if not self.accepted and packet.payload_type >= 96:  # no SDP has said yet what it is
+            if self.heard_type != packet.payload_type or self.codec:
+                self.jitter, self.excess, self.step = 0.0, 0.0, 0
+            self.heard_type, self.codec, self.anchor = packet.payload_type, None, None
+            self.reference, self.after_event = (packet.stamp_ns, packet.ts), False
             return False
-        codec = (packet.payload_type, self.rates[packet.payload_type])
+        if packet.payload_type in self.silent:
+            if self.reference is not None:
+                self.after_event = True
+            self.anchor, self.excess = None, 0.0
+            return False
+        codec = (packet.payload_type, self.clock.get(packet.payload_type, self.rates[packet.payload_type]))
         if codec != self.codec:
+            if self.codec and self.codec[0] != packet.payload_type:
+                self.clock.pop(packet.payload_type, None)
+                codec = (packet.payload_type, self.rates[packet.payload_type])
             if not (self.codec is None and self.heard_type == packet.payload_type):
                 self.jitter = self.excess = 0.0
-                self.reference = None
+                self.reference = self.anchor = None
                 self.step = 0
             self.codec = codec
             self.heard_type = packet.payload_type
-        if self.reference is None:
-            self.reference = (packet.stamp_ns, packet.ts)
+        if self.reference is None or self.after_event:
+            if self.reference is None or packet.ts != self.reference[1]:
+                self.reference, self.after_event = (packet.stamp_ns, packet.ts), False
             return False
         step = (packet.ts - self.reference[1]) & 0xFFFFFFFF
         if step == 0:
@@ -279,9 +318,21 @@ class Model:
         elapsed_ns = packet.stamp_ns - self.reference[0]
         ticks = elapsed_ns * rate / 1e9
         self.reference = (packet.stamp_ns, packet.ts)
-        if packet.marker and ticks > 2 * (self.step or rate / 50):
+        off_us = (ticks - step) * 1e6 / rate
+        usual = self.step or rate / 50
+        if packet.marker and abs(ticks - step) > FEW_PACKETS * usual:
+            self.new_base(packet)
+            return False
+        if packet.marker and ticks > 2 * usual:
             self.excess = 0.0
             return False
+        if abs(off_us) > TIME_BASE_US:
+            if step < 0 or off_us < 0:
+                self.new_base(packet)
+                return False
+            self.anchor, self.suspect, self.steady = None, here, None
+            self.excess += off_us
+            return True
         if follows and step > 0:
             if step == self.step:
                 self.votes = min(self.votes + 1, 4)
@@ -289,15 +340,63 @@ class Model:
                 self.votes -= 1
             else:
                 self.step, self.votes = step, 1
-        off = ticks - step
-        self.excess = max(0.0, self.excess + off * (1e6 / rate) - elapsed_ns * LEAK_PER_NS)
-        self.jitter += (abs(off) - self.jitter) / 16
-        self.add(packet.stamp_ns, "jitter_sum_us", self.jitter * 1e6 / rate)
+        self.excess = max(0.0, self.excess + off_us - elapsed_ns * LEAK_PER_NS)
+        late = self.is_late(packet, step * 1e6 / rate, off_us)
+        self.jitter += (abs(off_us) - self.jitter) / 16
+        self.add(packet.stamp_ns, "jitter_sum_us", self.jitter)
         self.add(packet.stamp_ns, "jitter_count")
-        if self.excess <= self.buffer_us:
-            self.late_run = 0
+        self.samples[packet.stamp_ns // self.minute_ns] += 1
+        if self.samples[packet.stamp_ns // self.minute_ns] % 32 == 0 and self.clock_is_wrong(packet):
             return False
-        self.late_run += 1
-        if self.late_run == 10:  # the buffer starts anew
-            self.late_run, self.excess = 0, 0.0
+        return late
+
+    def new_base(self, packet: Heard) -> None:
+        self.add(packet.stamp_ns, "timebase_changes")
+        self.anchor, self.excess, self.steady, self.suspect = None, 0.0, None, None
+
+    def units(self, stamp_ns: int) -> int:
+        assert self.first_ns is not None
+        return (stamp_ns - self.first_ns) >> 20
+
+    def is_late(self, packet: Heard, step_us: float, off_us: float) -> bool:
+        """The baseline moves after a second of steady delay, and where nothing catches up."""
+        suspect, self.suspect = self.suspect, None
+        if self.excess <= self.buffer_us:
+            self.steady = None
+            return False
+        if suspect and off_us > -step_us / 2:
+            self.new_base(packet)
+            suspect.late = False
+            return False
+        if self.steady is None or abs(self.excess - self.steady[1]) > STEADY_US:
+            self.steady = (self.units(packet.stamp_ns), float(int(self.excess)))
+        elif self.units(packet.stamp_ns) - self.steady[0] >= 954:
+            self.steady, self.excess = None, 0.0
         return True
+
+    def clock_is_wrong(self, packet: Heard) -> bool:
+        """Two spans of a second that both show another clock rate, by 1.5 times or more."""
+        assert self.codec is not None
+        now, before = self.units(packet.stamp_ns), self.guess
+        if self.anchor is None:
+            self.anchor, self.guess = (now, packet.ts), 0
+            return False
+        span, ticks = now - self.anchor[0], (packet.ts - self.anchor[1]) & 0xFFFFFFFF
+        if span < 954:
+            return False
+        self.anchor, self.guess = (now, packet.ts), 0
+        if span <= 30_000 and 0 < ticks < 1 << 31:
+            seen = ticks * 1e9 / (span << 20)
+            nearest = min(USUAL_RATES, key=lambda rate: max(rate / seen, seen / rate))
+            self.guess = 1000 if seen < 2828 else nearest
+        rate, declared = self.guess, self.codec[1]
+        if not rate or rate != before or (2 * rate < 3 * declared and 3 * rate > 2 * declared):
+            return False
+        self.clock[packet.payload_type] = rate
+        self.codec = (packet.payload_type, rate)
+        self.jitter, self.excess, self.steady = 0.0, 0.0, None
+        raise WrongClock
+
+
+class WrongClock(Exception):
+    """The traffic shows another clock than was declared; the model goes no further."""

@@ -17,7 +17,6 @@ from tests.kit.scene import (
     CUSTOMER,
     PHONE,
     REM,
-    REMOTE,
     VC2CUST,
     VC2REM,
     VC_C,
@@ -498,12 +497,12 @@ def test_voip_metrics_are_the_far_ends_view_beside_ours() -> None:
 def test_departures_are_bounded_and_forgotten() -> None:
     departures = RoundTrips(max_pairs=10)
     for number in range(50):
-        departures.sent((VC_C, number), REMOTE, 1, number + 1, number)
+        departures.sent((VC_C, number), 1, number + 1, number)
     assert len(departures) == 10
     for number in range(100):
-        departures.sent((VC_R, 1), REMOTE, 1, number + 1, 1000 + number)
-    assert departures.round_trip_us((VC_R, 1), REMOTE, 1, 100, 0, 1099) is not None
-    assert departures.round_trip_us((VC_R, 1), REMOTE, 1, 50, 0, 1099) is None
+        departures.sent((VC_R, 1), 1, number + 1, 1000 + number)
+    assert departures.met((VC_R, 1), 1, 100, 0, 1099).rtt_us is not None
+    assert departures.met((VC_R, 1), 1, 50, 0, 1099).rtt_us is None
     departures.forget(1000)
     assert len(departures) == 1
 

@@ -107,7 +107,7 @@ def test_packets_count_on_the_leg_of_the_far_socket_where_the_vc_named_none() ->
 
 
 def test_early_rtcp_of_a_flood_is_bounded() -> None:
-    from agent.media.leg_media_cy import MAX_EARLY
+    from agent.media.rtcp_cy import MAX_EARLY
 
     scene = Scene()
     for number in range(MAX_EARLY + 100):
@@ -321,6 +321,39 @@ def test_statistics_in_a_bye_are_its_senders_view(header: str) -> None:
         "packets_received": 380,
         "packets_lost": 20,
     }
+
+
+@pytest.mark.parametrize("method", ["PUBLISH", "NOTIFY"])
+def test_quality_report_of_anybody_but_the_legs_peer_is_left_alone(method: str) -> None:
+    scene = answered()
+    scene.rtp(0.2, VC2REM, REM, A, range(1, 501))
+    scene.sip(
+        9,
+        "203.0.113.77",  # on the remote side too
+        VC_R,
+        f"{method} sip:collector@vc.example SIP/2.0",
+        call_id="other",
+        cseq=f"1 {method}",
+        body=REPORT.format(call="b"),
+        content="application/vq-rtcpxr",
+    )
+    row = scene.play().row
+    assert row["far_end_rem"] is None
+    assert row["rtt_btwn_vc_and_rem"] is None
+
+
+@pytest.mark.parametrize(
+    ("told", "field"), [("RTT=10000001", "round_trip_ms"), ("Jitter=60000", "jitter_ms")]
+)
+def test_statistics_beyond_reason_are_dropped_and_flagged(told: str, field: str) -> None:
+    scene = answered()
+    scene.rtp(0.2, VC2CUST, CUST, A, range(1, 401))
+    scene.bye(9, headers=[f"X-RTP-Stat: MOS=3.8;PacketLossPct=0;{told}"])
+    row = scene.play().row
+    assert "rtcp_implausible" in row["flags"]
+    assert field not in row["far_end_cust"]
+    assert row["far_end_cust"]["mos_cq"] == 3.8
+    assert row["rtt_btwn_vc_and_cust"] is None
 
 
 def test_an_extended_report_that_passes_away_from_the_vc_is_not_the_far_ends() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.config.settings import CallSettings, Config
-from tests.kit.conversation import ALICE, BOB, BOB2, VC, Conversation, Heard, Script, sdp
+from tests.kit.conversation import ALICE, BOB, BOB2, CAROL, VC, Conversation, Heard, Script, sdp
 
 SILENT = Config(calls=CallSettings(correlation_headers=("X-CID", "Session-ID", "P-Charging-Vector")))
 
@@ -175,13 +175,93 @@ def test_bye_glare_ends_once() -> None:
     assert heard.extra("sessions_completed") == [1]
 
 
-def test_bye_on_one_side_alone_ends_the_call() -> None:
+def test_bye_of_the_counting_leg_alone_ends_the_call() -> None:
     talk = Conversation()
     call = talk.proxied(ALICE, BOB)
     call.invite(0)
     call.ok(1)
-    call.outgoing.bye(30, by="callee")  # the vc's BYE to the caller was lost to the capture
+    call.incoming.bye(30)  # the vc's BYE to the other side was lost to the capture
     assert talk.play(until=61).active()[0] == 0
+
+
+def test_bye_of_an_outgoing_leg_leaves_the_caller_up() -> None:
+    talk = Conversation()
+    call = talk.proxied(ALICE, BOB)
+    call.invite(0)
+    call.ok(1)
+    call.outgoing.bye(30, by="callee")
+    call.incoming.bye(70)
+    heard = talk.play(until=121)
+    assert heard.active()[:2] == [1, 0]
+    assert heard.extra("sessions_completed") == [1]
+
+
+def test_two_other_legs_keep_a_call_up_whose_counting_leg_has_left() -> None:
+    talk = Conversation()
+    call = talk.proxied(ALICE, BOB)
+    call.invite(0)
+    call.ok(1)
+    second = talk.leg(VC, BOB2, call_id="out-2", from_tag="v2")
+    second.invite(10, headers="X-CID: call-1\r\n")
+    second.ok(12)
+    call.incoming.bye(20)  # an attended transfer: the transferor leaves, the B2BUA has bridged the others
+    second.bye(70)
+    heard = talk.play(until=121)
+    assert heard.active()[:2] == [1, 0]
+    assert len(heard.calls) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 481, 500])
+def test_refused_bye_ends_nothing(status: int) -> None:
+    talk = Conversation()
+    leg = answered(talk)
+    leg.ok(1, sdp=sdp(VC, 5000))
+    leg.bye(10, answered=False)
+    leg.reply(10.1, status, "BYE")
+    talk.rtp(20, (ALICE, 4000), (VC, 5000))
+    leg.bye(70)
+    heard = talk.play(until=121)
+    assert heard.active()[:2] == [1, 0]
+    assert heard.total("CustomerToVcRtpPackets") == 50
+    assert heard.extra("sessions_completed") == [1]
+
+
+@pytest.mark.parametrize("status", [0, 481])
+def test_bye_from_a_third_address_ends_nothing_unless_the_vc_accepts_it(status: int) -> None:
+    for answer, active in ((status, 1), (200, 0)):
+        talk = Conversation()
+        answered(talk).ok(1)
+        stranger = talk.leg(CAROL, VC)
+        stranger.bye(10, answered=False)
+        if answer:
+            stranger.reply(10.1, answer, "BYE")
+        assert talk.play(until=61).active()[0] == active
+
+
+def test_bye_of_both_parties_ends_though_both_are_refused() -> None:
+    talk = Conversation()
+    leg = answered(talk)
+    leg.ok(1)
+    leg.bye(10, answered=False)
+    leg.bye(10.01, by="callee", answered=False)
+    leg.reply(10.1, 481, "BYE")
+    assert talk.play(until=61).active()[0] == 0
+
+
+def test_bye_ends_the_media_of_its_leg_alone() -> None:
+    talk = Conversation()
+    call = talk.proxied(ALICE, BOB)
+    call.incoming.invite(0, sdp=sdp(ALICE, 4000))
+    call.outgoing.invite(0.1, sdp=sdp(VC, 6000))
+    call.outgoing.ok(1, sdp=sdp(BOB, 7000))
+    call.incoming.ok(1.1, sdp=sdp(VC, 5000))
+    call.outgoing.bye(10, by="callee")
+    for at in (12, 30):  # within media_linger, and after it
+        talk.rtp(at, (BOB, 7000), (VC, 6000), sequence=at * 50)
+        talk.rtp(at, (ALICE, 4000), (VC, 5000), sequence=at * 50)
+    heard = talk.play(until=61)
+    assert heard.total("RemoteToVcRtpPackets") == 50
+    assert heard.total("CustomerToVcRtpPackets") == 100
 
 
 def test_bye_lost_ends_by_silence_after_call_timeout() -> None:

@@ -80,7 +80,15 @@ def owner(headers: str = "", caller: str = ALICE, config: Config = CONNECTORS, *
 
 
 def test_header_naming_a_configured_connector_comes_first() -> None:
-    assert owner("X-VoiceConnector-ID: VC-B\r\n", uri_host="a.example.org") == "vc-b"
+    assert owner("X-VoiceConnector-ID: VC-B\r\n", uri_host="a.example.org", caller=CAROL) == "vc-b"
+
+
+def test_header_that_names_another_networks_connector_is_ignored_and_counted() -> None:
+    assert owner("X-VoiceConnector-ID: VC-B\r\n", uri_host="a.example.org") == "vc-a"
+
+
+def test_contact_host_names_a_connector_where_nothing_else_does() -> None:
+    assert owner("Contact: <sip:x@b.example.org:5061;transport=tls>\r\n", uri_host="pstn.example") == "vc-b"
 
 
 def test_header_naming_anything_else_is_ignored_and_counted() -> None:

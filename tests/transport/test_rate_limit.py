@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.transport.rate_limit import MAX_SOURCES, PACKET_COST, SECOND_NS, ByteLimit
 from agent.transport.rate_limit_cy import MOST, SampledSources, keeps
 from agent.wire.frame import LINK_ETHERNET, Batch, Frame, batch_of, origin
 from benchmarks.generate import VC, udp
@@ -107,3 +108,29 @@ def test_uncompiled_twin_keeps_the_same_calls() -> None:
         sieve.share(LOUD, 3)
     assert thinned(one, frames) == thinned(other, frames)
     assert one.taken_out(LOUD) == other.taken_out(LOUD)
+
+
+def test_bytes_of_one_source_are_bounded_by_second() -> None:
+    limit = ByteLimit(each=10 * PACKET_COST, total=1000 * PACKET_COST)
+    taken = sum(limit.takes("a", False, 0, 0) for _ in range(20))
+    assert (taken, limit.refused) == (10, 10)
+    assert limit.takes("b", False, 0, 0)
+    assert limit.takes("a", False, 0, SECOND_NS)
+
+
+def test_half_of_all_bytes_is_kept_for_sources_that_are_answered() -> None:
+    limit = ByteLimit(each=100 * PACKET_COST, total=10 * PACKET_COST)
+    strangers = sum(limit.takes(f"s{number}", False, 0, 0) for number in range(20))
+    answered = sum(limit.takes("trunk", True, 0, 0) for _ in range(20))
+    assert (strangers, answered) == (5, 5)
+
+
+def test_bytes_without_a_bound_are_all_taken() -> None:
+    limit = ByteLimit(0, 0)
+    assert all(limit.takes("a", False, 1 << 30, 0) for _ in range(10))
+
+
+def test_sources_whose_bytes_are_counted_are_bounded() -> None:
+    limit = ByteLimit(each=1 << 40, total=1 << 50)
+    taken = sum(limit.takes(str(number), False, 0, 0) for number in range(MAX_SOURCES + 10))
+    assert taken == MAX_SOURCES

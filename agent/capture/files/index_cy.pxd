@@ -16,10 +16,11 @@ cdef extern from *:
     unsigned int load16 "sbcwatch_load16"(Octets octets, int at, bint big)
     unsigned int load32 "sbcwatch_load32"(Octets octets, int at, bint big)
 
+# Nanoseconds until the year 2116, which leaves room for an offset; the same in seconds.
 cdef extern from *:
     """
-    #define SBCWATCH_TIME_LIMIT (1LL << 62)
-    #define SBCWATCH_SECONDS_LIMIT ((1LL << 62) / 1000000000LL)
+    #define SBCWATCH_TIME_LIMIT 0x4000000000000000LL
+    #define SBCWATCH_SECONDS_LIMIT 4611686018LL
     """
     const long long TIME_LIMIT "SBCWATCH_TIME_LIMIT"
     const long long SECONDS_LIMIT "SBCWATCH_SECONDS_LIMIT"
@@ -27,10 +28,12 @@ cdef extern from *:
 cdef enum:
     _MULTIPLY = 0
     _DIVIDE = 1
-    _MAX_CAPTURED = 262144
+    _MAX_CAPTURED = 262144  # libpcap and Wireshark call more corrupt (MAXIMUM_SNAPLEN)
     _SECTION_TYPE = 0x0A0D0D0A
     _INTERFACE_BITS = 0xFFFF
     _TYPE_BITS = 0xFF0000
+    _NO_STAMP = -1
+    _BEFORE_1970 = -2
 
 # `inline` makes Cython warn, and the walk three times as fast: a memoryview is 200 bytes to pass by value.
 # `count` > 0 bytes of the chunk: the first and the last are bounds-checked, once for all.

@@ -30,21 +30,20 @@ TOO_LONG, BAD_LENGTH, BAD_TRAILER, NO_INTERFACE, BAD_TIME = range(1, 6)
 
 # A row of the interface table of a pcapng section.
 ORIGIN, UNIT, FACTOR, SHIFT_NS, SNAP, LAST, SEEN, INTERFACE_STRIDE = range(8)
-MULTIPLY, DIVIDE, BINARY = range(3)
+BINARY = 2
 
 LOSS_STRIDE = 3  # start_ns, end_ns, count
 
-# libpcap and Wireshark call more than this corrupt (MAXIMUM_SNAPLEN, WTAP_MAX_PACKET_SIZE_STANDARD).
-MAX_CAPTURED = 262144
-
 if not cython.compiled:  # index_cy.pxd has these, typed: a module's own names are Python objects there
-    _MULTIPLY, _DIVIDE = MULTIPLY, DIVIDE
-    _MAX_CAPTURED = MAX_CAPTURED
-    _SECTION_TYPE = 0x0A0D0D0A
-    _INTERFACE_BITS = 0xFFFF
-    _TYPE_BITS = 0xFF0000
-    TIME_LIMIT = 1 << 62  # ns: the year 2116; leaves room for an offset
-    SECONDS_LIMIT = (1 << 62) // 1_000_000_000
+    from agent import uncompiled
+
+    _MULTIPLY, _DIVIDE, _MAX_CAPTURED, _SECTION_TYPE = uncompiled.constants(
+        __name__, "_MULTIPLY _DIVIDE _MAX_CAPTURED _SECTION_TYPE"
+    )
+    _INTERFACE_BITS, _TYPE_BITS, TIME_LIMIT, SECONDS_LIMIT = uncompiled.constants(
+        __name__, "_INTERFACE_BITS _TYPE_BITS TIME_LIMIT SECONDS_LIMIT"
+    )
+    _NO_STAMP, _BEFORE_1970 = uncompiled.constants(__name__, "_NO_STAMP _BEFORE_1970")
 
     Octets = memoryview
     Row = memoryview
@@ -61,6 +60,10 @@ if not cython.compiled:  # index_cy.pxd has these, typed: a module's own names a
     def load32(octets: Octets, at: int, big: bool) -> int:
         first, second = load16(octets, at, big), load16(octets, at + 2, big)
         return first << 16 | second if big else second << 16 | first
+
+
+# For callers in Python.
+MULTIPLY, DIVIDE, MAX_CAPTURED = _MULTIPLY, _DIVIDE, _MAX_CAPTURED
 
 
 def _u16(data: cython.const[cython.uchar][::1], at: cython.Py_ssize_t, big: cython.bint) -> cython.longlong:
@@ -268,7 +271,7 @@ def walk_pcapng(
                 captured = wire
             if interfaces[entry + 4] and interfaces[entry + 4] < captured:
                 captured = interfaces[entry + 4]
-            stamp = newest  # a simple packet block has no time: that of the frame before it
+            stamp = _NO_STAMP  # a simple packet block has no time: `agent.capture.stamps` finds one
         else:
             captured = _u32(data, position + 20, big)
             wire = _u32(data, position + 24, big)
@@ -290,6 +293,8 @@ def walk_pcapng(
                 fault = BAD_TIME
                 break
             stamp += interfaces[entry + 3]
+            if stamp < 0:  # before 1970, which no clock says
+                stamp = _BEFORE_1970
             if kind == 2:
                 dropped = _u16(data, position + 10, big)
                 if dropped == 0xFFFF:  # "not known", which says nothing about a loss either
@@ -319,12 +324,15 @@ def walk_pcapng(
             losses[lost + 1] = stamp
             losses[lost + 2] = dropped
             lost += 3
-        interfaces[entry + 5] = stamp
-        interfaces[entry + 6] += 1
-        if stamp < newest:
+        if stamp == _NO_STAMP:
             registers[4] = 1
         else:
-            newest = stamp
+            interfaces[entry + 5] = stamp
+            interfaces[entry + 6] += 1
+            if stamp < newest:
+                registers[4] = 1
+            else:
+                newest = stamp
         index[row] = start
         index[row + 1] = captured
         index[row + 2] = wire if wire > captured else captured

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 
 from agent.capture.files import index_cy as walk
 from agent.capture.files.inflate import Damaged, Gzip, Octets, foreign, open_octets
+from agent.capture.files.link_types import READERS, unwrapped
 from agent.capture.files.pcapng import SECTION, Blocks, Fault
 from agent.capture.order_cy import sort_rows
+from agent.capture.stamps import NO_STAMP, StampCheck, fill_in
 from agent.errors import CaptureError
 from agent.wire import frame
 
@@ -31,6 +33,7 @@ READABLE = frozenset(
         frame.LINK_IPV4,
         frame.LINK_IPV6,
         frame.LINK_SLL2,
+        *READERS,
     }
 )
 # Numbers that BSDs wrote for raw IP before LINKTYPE values were fixed (libpcap savefile.c).
@@ -38,19 +41,12 @@ _OLD_RAW = {12: frame.LINK_RAW, 14: frame.LINK_RAW}
 # Names of tcpdump.org/linktypes.html that people meet.
 _LINK_NAMES = {
     6: "IEEE 802.5 Token Ring",
-    9: "PPP",
-    50: "PPP_HDLC",
-    51: "PPP over Ethernet",
-    105: "IEEE 802.11",
-    127: "IEEE 802.11 radiotap",
     147: "USER0",
     149: "USER2",
     189: "USB Linux",
-    192: "PPI",
     195: "IEEE 802.15.4",
     201: "Bluetooth HCI",
     220: "USB Linux mmapped",
-    239: "NFLOG",
     252: "Wireshark upper PDU",
     253: "Netlink",
 }
@@ -110,6 +106,8 @@ class PcapFile:
         self._losses: array[int] = array("q", bytes(_LOSSES * walk.LOSS_STRIDE * 8))
         self._registers: array[int] = array("q", bytes(walk.REGISTERS * 8))
         self._classic = (False, False, False, 0)
+        self._last_ns: int | None = None  # of the last record, in file order
+        self._check = StampCheck()
 
     @property
     def taken(self) -> int:
@@ -252,8 +250,19 @@ class PcapFile:
     def _batch(self) -> tuple[frame.Batch, int]:
         registers = self._registers
         index = self._index[: registers[walk.ROWS] * frame.STRIDE]
+        if registers[walk.DISORDER] and NO_STAMP in index[frame.STAMP :: frame.STRIDE]:
+            fill_in(index, self._last_ns)
+        if index:
+            self._last_ns = index[frame.STAMP - frame.STRIDE]
         if registers[walk.DISORDER]:
             sort_rows(index)
+        kept = self._check.keep(index)
+        strays = (len(index) - len(kept)) // frame.STRIDE
+        index = kept
+        registers[walk.NEWEST] = self._check.newest_ns or 0
+        links = self._blocks.links.values() if self._blocks else (self._classic[3] >> 32,)
+        if any(link in READERS for link in links):
+            index = unwrapped(self._buffer, index)
         losses = []
         for at in range(0, registers[walk.LOSSES] * walk.LOSS_STRIDE, walk.LOSS_STRIDE):
             start_ns, end_ns, count = self._losses[at : at + walk.LOSS_STRIDE]
@@ -267,7 +276,7 @@ class PcapFile:
             self._blocks.losses = []
         self.frames += registers[walk.ROWS]
         self.bytes = registers[walk.BYTES]
-        return frame.Batch(self._buffer, index, losses), registers[walk.NEWEST]
+        return frame.Batch(self._buffer, index, losses, strays), registers[walk.NEWEST]
 
     def _ended(self) -> None:
         """Judge what is left over at the end."""
@@ -296,6 +305,6 @@ def _unreadable(link: int) -> str:
     name = _LINK_NAMES.get(link, "")
     name = f" ({name})" if name else ""
     return (
-        f"has link type {link}{name}, and only Ethernet, Linux cooked, raw IP and loopback are read: "
+        f"has link type {link}{name}, which is not read: "
         f"capture on another interface, or, if the frames are Ethernet, `editcap -T ether IN OUT`"
     )

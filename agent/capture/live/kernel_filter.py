@@ -3,20 +3,26 @@
 The kernel copies what the program returns: a length in bytes, 0 for nothing. RTP is cut to its headers
 because only they are read; RTCP in the same port range, and all else that is wanted, stays whole.
 Instructions are (code, jt, jf, k) as in linux/filter.h; `tcpdump -dd` prints the same.
+
+Framing and tunnels come from the rows of `agent.wire.ip.encapsulations`, as the decoder's dispatch does: of
+tunnels the outer header is looked at (kind and peer), and what is let through stays whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 
 from agent.errors import ConfigError
+from agent.wire.ip.encapsulations import GRE, ROWS, Tunnel
 
 Instruction = tuple[int, int, int, int]
 
 # Codes of linux/bpf_common.h.
 LD_W, LD_H, LD_B = 0x20, 0x28, 0x30
 LD_H_IND, LD_B_IND = 0x48, 0x50
+MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS
 LDX_MSH, LDX_IMM = 0xB1, 0x01
 JA, JEQ, JGT, JGE, JSET = 0x05, 0x15, 0x25, 0x35, 0x45
 AND, RET = 0x54, 0x06
@@ -30,7 +36,9 @@ WHOLE = 262144
 RTP_BYTES = 192  # Ethernet with two tags 22, IPv6 40, UDP 8, RTP 12 with 15 CSRCs 60; room for an extension
 
 _ETHER, _LOOPBACK = 1, 772  # ARPHRD_*
-_IPV4, _IPV6, _VLAN, _QINQ = 0x0800, 0x86DD, 0x8100, 0x88A8
+_IPV4, _IPV6 = 0x0800, 0x86DD
+_TAGS = next(row.ether_types for row in ROWS if row.kind == "vlan")
+_FRAMINGS = tuple(each for row in ROWS for each in row.ether_types if each not in _TAGS)
 _TCP, _UDP = 6, 17
 _IPV6_EXTENSIONS = (0, 43, 44, 60)  # hop-by-hop, routing, fragment, destination options: read in full
 
@@ -50,6 +58,8 @@ class _Program:
         self._labels[name] = len(self._code)
 
     def finish(self) -> list[Instruction]:
+        if len(self._code) > MAX_INSTRUCTIONS:
+            raise ValueError(f"{len(self._code)} instructions: too many ports or peers in one filter")
         out: list[Instruction] = []
         for at, (code, yes, no, k) in enumerate(self._code):
             if code == JA:
@@ -68,8 +78,7 @@ class _Wanted:
 
     sip_ports: Sequence[int]
     media_ports: tuple[int, int] | None
-    whole_ports: Sequence[int]
-    protocols: Sequence[int]
+    tunnels: Sequence[Tunnel]
     snap_length: int
     rtp_bytes: int
 
@@ -78,18 +87,17 @@ def voice(
     *,
     sip_ports: Sequence[int],
     media_ports: tuple[int, int] | None,
-    whole_ports: Sequence[int] = (),
-    protocols: Sequence[int] = (),
+    tunnels: Sequence[Tunnel] = (),
     snap_length: int = WHOLE,
     rtp_bytes: int = RTP_BYTES,
 ) -> list[Instruction]:
-    """The filter for SIP, media and fragments over IPv4 and IPv6, tagged twice at most.
+    """The filter for SIP, media and fragments over IPv4 and IPv6, and for `tunnels` by their outer header.
 
     `sip_ports` count for UDP and TCP, either end; `media_ports` (first, last; None: any UDP) for UDP, either
-    end; `whole_ports` are further UDP ports, kept whole (tunnels); `protocols` further IP protocols (GRE 47).
+    end. Two VLAN tags are looked behind; frames with more, and in other framing (MPLS, PPPoE), are taken.
 
     Raises:
-        ValueError: more ports than one program holds (about 45).
+        ValueError: more ports than one program holds (about 45), or more peers.
     """
     program = _Program()
     # What is not Ethernet (tun, PPP, tunnels) starts at its network header.
@@ -112,21 +120,26 @@ def voice(
         program.put(LD_H, at)
         program.put(JEQ, _IPV4, f"go4-{at}")
         program.put(JEQ, _IPV6, f"go6-{at}")
-        if at < 20:
-            program.put(JEQ, _VLAN, tagged)
-            program.put(JEQ, _QINQ, tagged)
+        for ether_type in _TAGS:
+            program.put(JEQ, ether_type, tagged)
+        for ether_type in _FRAMINGS:
+            program.put(JEQ, ether_type, f"framed-{at}")
         program.put(RET, 0)
+        program.label(f"framed-{at}")
+        program.put(RET, snap_length)
         program.label(f"go4-{at}")
         program.put(JA, 0, f"v4-{at + 2}")
         program.label(f"go6-{at}")
         program.put(JA, 0, f"v6-{at + 2}")
         program.label(tagged)
-    wanted = _Wanted(sip_ports, media_ports, whole_ports, protocols, snap_length, rtp_bytes)
+    program.put(RET, snap_length)
+    wanted = _Wanted(sip_ports, media_ports, tunnels, snap_length, rtp_bytes)
     for base in (14, 18, 22, NETWORK):
-        _ipv4(program, f"v4-{base}", base)
-        _transport(program, f"v4-{base}", base, wanted)
-        _ipv6(program, f"v6-{base}", base)
-        _transport(program, f"v6-{base}", base, wanted)
+        for version, network in ((4, _ipv4), (6, _ipv6)):
+            name = f"v{version}-{base}"
+            network(program, name, base)
+            _tunnels(program, name, base, version, wanted)
+            _transport(program, name, base, wanted)
     return program.finish()
 
 
@@ -134,7 +147,7 @@ def _ipv4(program: _Program, name: str, base: int) -> None:
     """Leaves the protocol in A and the header's length in X, as `_ipv6` does."""
     program.label(name)
     program.put(LD_H, base + 6)
-    program.put(JSET, 0x3FFF, f"{name}-whole")  # more fragments, or an offset
+    program.put(JSET, 0x3FFF, f"{name}-take")  # more fragments, or an offset
     program.put(LDX_MSH, base)
     program.put(LD_B, base + 9)
 
@@ -144,13 +157,80 @@ def _ipv6(program: _Program, name: str, base: int) -> None:
     program.put(LDX_IMM, 40)
     program.put(LD_B, base + 6)
     for extension in _IPV6_EXTENSIONS:
-        program.put(JEQ, extension, f"{name}-whole")
+        program.put(JEQ, extension, f"{name}-take")
+
+
+def _tunnels(program: _Program, name: str, base: int, version: int, wanted: _Wanted) -> None:
+    """Tunnels by protocol, GRE type or UDP port, and peer. Leaves A and X as they were for all else."""
+    protocol_at = base + (9 if version == 4 else 6)
+    for number, tunnel in enumerate(wanted.tunnels):
+        following = f"{name}-after-{number}"
+        for protocol, at, values in _marks(tunnel):
+            after = f"{following}-{protocol}-{at}-{values[0]}"
+            program.put(JEQ, protocol, f"{after}-is")
+            program.put(JA, 0, after)
+            program.label(f"{after}-is")
+            if at is not None:
+                program.put(LD_H_IND, base + at)
+                for value in values:
+                    program.put(JEQ, value, f"{after}-peer")
+                program.put(JA, 0, f"{after}-again")
+                program.label(f"{after}-peer")
+            _peers(program, f"{after}-taken", f"{after}-again", base, version, tunnel)
+            program.label(f"{after}-taken")
+            program.put(RET, wanted.snap_length)
+            program.label(f"{after}-again")
+            program.put(LD_B, protocol_at)
+            program.label(after)
+    program.put(JA, 0, f"{name}-transport")
+    program.label(f"{name}-take")
+    program.put(RET, wanted.snap_length)
+    program.label(f"{name}-transport")
+
+
+def _marks(tunnel: Tunnel) -> Iterator[tuple[int, int | None, tuple[int, ...]]]:
+    """What tells a tunnel: (IP protocol, where a half word behind the IP header is, its values)."""
+    row = tunnel.row
+    for protocol in row.protocols:
+        yield protocol, None, (0,)
+    if row.gre_types:
+        yield GRE, 2, row.gre_types
+    if tunnel.ports:
+        yield _UDP, 2, tunnel.ports
+    if tunnel.ports and row.either_port:
+        yield _UDP, 0, tunnel.ports
+
+
+def _peers(program: _Program, yes: str, no: str, base: int, version: int, tunnel: Tunnel) -> None:
+    """Goes to `yes` where the source is one of the peers, or there are none named; else to `no`."""
+    if not tunnel.peers:
+        program.put(JA, 0, yes)
+        return
+    for number, network in enumerate(tunnel.networks()):
+        if network.version != version:
+            continue
+        after = f"{yes}-not-{number}"
+        for word, mask, at in _words(network):
+            program.put(LD_W, base + at)
+            program.put(AND, mask)
+            program.put(JEQ, word, None, after)
+        program.put(JA, 0, yes)
+        program.label(after)
+    program.put(JA, 0, no)
+
+
+def _words(network: IPv4Network | IPv6Network) -> Iterator[tuple[int, int, int]]:
+    """The network in words of 32 bits, most significant first: (value, mask, where in the IP header)."""
+    address, mask, start = network.network_address.packed, network.netmask.packed, 12
+    if network.version == 6:
+        start = 8
+    for at in range(0, len(address), 4):
+        if bits := int.from_bytes(mask[at : at + 4], "big"):
+            yield int.from_bytes(address[at : at + 4], "big"), bits, start + at
 
 
 def _transport(program: _Program, name: str, base: int, wanted: _Wanted) -> None:
     """With the protocol in A and the network header's length in X."""
-    for protocol in wanted.protocols:
-        program.put(JEQ, protocol, f"{name}-whole")
     program.put(JEQ, _UDP, f"{name}-udp")
     program.put(JEQ, _TCP, None, f"{name}-none")
     for end in (0, 2):
@@ -162,7 +242,7 @@ def _transport(program: _Program, name: str, base: int, wanted: _Wanted) -> None
     program.label(f"{name}-udp")
     for end in (0, 2):
         program.put(LD_H_IND, base + end)
-        for port in (*wanted.sip_ports, *wanted.whole_ports):
+        for port in wanted.sip_ports:
             program.put(JEQ, port, f"{name}-whole")
         if wanted.media_ports and end == 0:
             program.put(JGE, wanted.media_ports[0], None, f"{name}-other")
@@ -176,7 +256,7 @@ def _transport(program: _Program, name: str, base: int, wanted: _Wanted) -> None
     program.label(f"{name}-media")
     # SIP may be on a media port's other end; a packet to a SIP port is never cut.
     program.put(LD_H_IND, base + 2)
-    for port in (*wanted.sip_ports, *wanted.whole_ports):
+    for port in wanted.sip_ports:
         program.put(JEQ, port, f"{name}-whole")
     program.put(LD_B_IND, base + 8)
     program.put(AND, 0xC0)
@@ -188,6 +268,31 @@ def _transport(program: _Program, name: str, base: int, wanted: _Wanted) -> None
     program.put(RET, min(wanted.rtp_bytes, wanted.snap_length))
     program.label(f"{name}-whole")
     program.put(RET, wanted.snap_length)
+
+
+def expression(
+    *, sip_ports: Sequence[int], media_ports: tuple[int, int] | None, tunnels: Sequence[Tunnel] = ()
+) -> str:
+    """What `voice` lets through, and frames with any tag, as a libpcap expression."""
+    parts = [" or ".join(f"port {port}" for port in sip_ports)]
+    parts.append(f"udp portrange {media_ports[0]}-{media_ports[1]}" if media_ports else "udp")
+    parts.append("ip[6:2] & 0x3fff != 0")
+    parts += [f"ip6[6] = {extension}" for extension in _IPV6_EXTENSIONS]
+    parts += [f"ether proto {ether_type:#x}" for ether_type in (*_TAGS, *_FRAMINGS)]
+    for tunnel in tunnels:
+        peers = " or ".join(f"src net {network}" for network in tunnel.networks())
+        parts += [f"{mark} and ({peers})" if peers else mark for mark in _phrases(tunnel)]
+    return " or ".join(f"({part})" for part in parts)
+
+
+def _phrases(tunnel: Tunnel) -> Iterator[str]:
+    """`_marks` in libpcap's words, but for the GRE type: what is behind options it cannot look at."""
+    for protocol, at, values in _marks(tunnel):
+        if protocol != _UDP:
+            yield f"proto {protocol}"
+        else:
+            end = "dst" if at == 2 else "src"
+            yield "udp and (" + " or ".join(f"{end} port {port}" for port in values) + ")"
 
 
 def nothing() -> list[Instruction]:
@@ -223,9 +328,11 @@ def compile_expression(expression: str, snap_length: int = WHOLE) -> list[Instru
         program = compile_filter(expression, linktype=1)
     except (ImportError, OSError) as error:
         raise ConfigError(
-            f"a filter expression needs scapy and libpcap ({error}): install them, or leave it empty"
+            f"a filter expression needs scapy and libpcap ({error}):"
+            ' pip install "sbcwatch[scapy]", and libpcap from the system; or leave it empty'
         ) from None
     except Exception as error:  # scapy's own class
         raise ConfigError(f"the filter expression {expression!r} does not compile: {error}") from None
     found = [program.bf_insns[number] for number in range(program.bf_len)]
-    return cut([(each.code, each.jt, each.jf, each.k) for each in found], snap_length)
+    # scapy declares k signed: an address from 128.0.0.0 on would be negative.
+    return cut([(each.code, each.jt, each.jf, each.k & 0xFFFFFFFF) for each in found], snap_length)

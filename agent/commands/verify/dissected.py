@@ -23,7 +23,8 @@ from typing import NamedTuple
 from agent.commands.verify.recount import RecountedPacket
 from agent.errors import CaptureError
 
-COPY_NS = 20_000_000  # the same packet again through another path within this is a copy of it
+COPY_NS = 20_000_000  # the same packet again within this may be a copy of it
+NEAR_NS = 2_000_000  # without IP identification: SIP that comes again on one path within this is a copy
 NOT_AUDIO = (13, 19)  # comfort noise has its own clock: the time since the last speech
 
 _FIELDS = (
@@ -31,6 +32,7 @@ _FIELDS = (
     "frame.protocols",
     "ip.src",
     "ip.dst",
+    "ip.id",
     "ipv6.src",
     "ipv6.dst",
     "udp.srcport",
@@ -51,8 +53,13 @@ _FIELDS = (
     "rtcp.roundtrip-delay",
     "sip.Status-Code",
     "sip.Method",
+    "sip.Status-Line",
+    "sip.Request-Line",
     "sip.msg_hdr",
 )
+_RTP_IDENTITY = ("rtp.ssrc", "rtp.seq", "rtp.timestamp")
+# The whole start line: two responses may differ in the reason phrase alone.
+_SIP_IDENTITY = ("sip.Status-Line", "sip.Request-Line", "sip.msg_hdr")
 _PREFERENCES = {
     "rtcp.show_roundtrip_calculation": "TRUE",
     "rtcp.roundtrip_min_threshhold": "0",  # tshark's own spelling
@@ -140,7 +147,7 @@ def _command(path: str) -> list[str]:
         import pyshark
         from pyshark.tshark.tshark import TSharkNotFoundException, get_process_path
     except ImportError as error:
-        raise CaptureError(f"pyshark cannot be imported ({error}): pip install pyshark") from None
+        raise CaptureError(f'pyshark cannot be imported ({error}): pip install "sbcwatch[tshark]"') from None
     try:
         tshark = get_process_path()
     except TSharkNotFoundException:
@@ -206,16 +213,24 @@ def _take(
     family = next((layer for layer in reversed(layers) if layer in ("ip", "ipv6")), "ip")
     src, dst = (values[f"{family}.{end}"].rpartition(",")[2] for end in ("src", "dst"))
     ports = tuple(int(values[name].rpartition(",")[2] or 0) for name in ("udp.srcport", "udp.dstport"))
+    identification = values["ip.id"].rpartition(",")[2] if family == "ip" else ""
     path = (values["frame.interface_id"], values["vlan.id"], values["sll.pkttype"])
     is_rtp = bool(values["rtp.ssrc"])
-    what = ("rtp.ssrc", "rtp.seq", "rtp.timestamp") if is_rtp else ("sip.Status-Code", "sip.msg_hdr")
-    identity = (src, dst, ports, *(values[name] for name in what))
+    what = _RTP_IDENTITY if is_rtp else _SIP_IDENTITY
+    # Another IP identification is another packet, however alike the two are.
+    identity = (src, dst, ports, identification, *(values[name] for name in what))
     before = seen.get(identity)
-    # RTP may repeat itself on one path; SIP comes again after 500 ms at the earliest (RFC 3261 T1).
-    again = before is not None and (before[1] != path or single_span or not is_rtp)
-    if again and before and "udp" in layers and stamp_ns - before[0] <= COPY_NS:
-        found.copies += 1
-        return
+    if before is not None and "udp" in layers:
+        apart_ns = stamp_ns - before[0]
+        if int(identification or "0", 0) or before[1] != path:
+            within_ns = COPY_NS
+        elif is_rtp:
+            within_ns = COPY_NS if single_span else -1
+        else:
+            within_ns = NEAR_NS
+        if apart_ns <= within_ns:
+            found.copies += 1
+            return
     seen[identity] = (stamp_ns, path)
     if not is_rtp:
         for name in filter(None, values["sip.Status-Code"].split(",") + values["sip.Method"].split(",")):

@@ -1,5 +1,6 @@
 cimport cython
 from agent.media.rtp.loss_cy cimport *
+from agent.media.rtp.named_sockets_cy cimport NamedSockets
 from agent.media.rtp.stream_table_cy cimport *
 from agent.wire.ip.decoder_cy cimport *
 
@@ -15,6 +16,7 @@ cdef enum:
     COMFORT = 3
     VIDEO = 4
     REDUNDANT = 5
+    REPAIR = 6
 
     MAX_DROPOUT = 3000
     MAX_MISORDER = 100
@@ -23,13 +25,21 @@ cdef enum:
     MAX_PATHS = 255
     N_REASONS = 9
     BAD_RTP = 8
-    INFER_PACKETS = 10
-    INFER_SPAN_NS = 100000000
     MAX_VOTES = 4
+    SWEEP_EVERY = 256
     NONE = 0
     STRAY = 1
     REBASE = 2
-    RESYNC = 10
+    FIRST = 3
+    TICK_SHIFT = 20
+    SECOND = 954
+    TIME_BASE_US = 1000000
+    FEW_PACKETS = 4
+    STEADY_US = 60000
+    SUSPECT = 255
+    AFTER_EVENT = 2
+    CHECK_EVERY = 31
+    MAX_SPAN = 30000
     LOOK_AHEAD = 12
     TOUCH_AHEAD = 6
     MANY_STREAMS = 4096
@@ -60,9 +70,12 @@ cdef class Loop(Losses):
     cdef readonly long long fresh, position, ignored, late_frames, duplicate_frames
     cdef readonly bint single_span, adaptive
     cdef Decoder decoder
+    cdef readonly NamedSockets named
     cdef double buffer_us, least_us, most_us
     cdef long long[::1] maps
     cdef dict map_ids
+    cdef list free_maps
+    cdef readonly long long map_sweeps, refused_maps
     cdef long long[::1] reasons
     cdef long long[::1] paths
     cdef long long known_paths, last_path, last_path_id
@@ -79,7 +92,11 @@ cdef class Loop(Losses):
     # `inline`: each is called from one or two places, and its registers are a tenth of a packet's cost.
     cdef inline int frame(self, long long offset, long long captured, long long stamp_ns, long long origin, long long until_ns) except -1 nogil
     cdef inline int rtp(self, long long stamp_ns) except -1 nogil
-    cdef int probe(self, StreamRow row, long long stamp_ns, long long seq, long long ts, long long kind) except -1 nogil
+    cdef int is_named_rtp(self) except -1 nogil
+    cdef int is_stream(self, StreamRow row, long long seq) except -1 nogil
+    cdef int has(self, StreamRow row, long long seq) noexcept nogil
+    cdef int probe(self, StreamRow row, long long seq, long long second) except -1 nogil
+    cdef void forget(self, MinuteRow minute) noexcept nogil
     cdef inline int count(self, StreamRow row, long long stamp_ns, long long seq, long long ts, long long second) except -1 nogil
     cdef inline int slide(self, StreamRow row, MinuteRow minute, unsigned int leaving) noexcept nogil
     cdef void restart(self, StreamRow row, MinuteRow minute, long long base) noexcept nogil
@@ -91,7 +108,15 @@ cdef class Loop(Losses):
     cdef inline MinuteRow minute_now(self, StreamRow row, long long stamp_ns) noexcept nogil
     cdef inline int jitter(self, StreamRow row, MinuteRow minute, long long stamp_ns, long long ts, long long second, bint follows) except -1 nogil
     cdef inline int buffer(self, StreamRow row, double excess_us) noexcept nogil
-    cdef int settle(self, StreamRow row, long long stamp_ns, long long ts, long long payload_type, bint follows) except -1 nogil
-    cdef void use_codec(self, StreamRow row, long long codec, long long payload_type) noexcept nogil
+    cdef void new_base(self, StreamRow row, MinuteRow minute) noexcept nogil
+    cdef int jump(self, StreamRow row, MinuteRow minute, long long stamp_ns, long long step, double off_us) noexcept nogil
+    cdef int late(self, StreamRow row, MinuteRow minute, long long stamp_ns, double step_us, double off_us) noexcept nogil
+    cdef int settle(self, StreamRow row, MinuteRow minute, long long stamp_ns, long long ts, long long payload_type) except -1 nogil
+    cdef void use_codec(self, StreamRow row, MinuteRow minute, long long codec, long long payload_type) noexcept nogil
+    cdef void count_rest(self, MinuteRow minute, long long payload_type) noexcept nogil
+    cdef void count_type(self, MinuteRow minute, long long payload_type, long long packets) noexcept nogil
     cdef inline void vote(self, StreamRow row, long long step) noexcept nogil
-    cdef void infer(self, StreamRow row, long long stamp_ns, long long ts, bint follows) noexcept nogil
+    cdef long long measured_rate(self, StreamRow row, long long stamp_ns, long long ts) noexcept nogil
+    cdef long long usual_rate(self, double seen) noexcept nogil
+    cdef int check_clock(self, StreamRow row, long long stamp_ns, long long ts) noexcept nogil
+    cdef void forget_timing(self, MinuteRow minute) noexcept nogil

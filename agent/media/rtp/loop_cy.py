@@ -5,11 +5,13 @@
 What every figure means is in docs/accuracy.md; the rules that a packet meets, in order:
 
     copy        the same number again within 20 ms through another path: removed before all counting
-    probation   a stream exists from two packets in sequence on (RFC 3550 A.1); both count
+    probation   on a socket that an SDP names the first packet counts; elsewhere a stream exists once two of
+                its newest numbers are neighbours (RFC 3550 A.1), and all since the first of them count
     sequence    A.1's MAX_DROPOUT and MAX_MISORDER; two in a row out of range are a restart, never loss
     loss        judged when a number leaves the window (loss_cy)
-    jitter      RFC 3550 A.8 over the admitted packets
+    jitter      RFC 3550 A.8 over the admitted packets; a new time base is a reference and no sample
     buffer      a packet later than the modelled jitter buffer allows is discarded
+    clock       every clock rate is held against the time that passes
 """
 # ruff: noqa: F403, F405 -- the layout of a row comes whole, as the compiler takes it from the .pxd
 
@@ -18,10 +20,13 @@ from __future__ import annotations
 import mmap
 import struct
 from array import array
+from collections.abc import Sequence
 
 from agent.media.rtp.loss_cy import Losses
+from agent.media.rtp.named_sockets_cy import NamedSockets
 from agent.media.rtp.snapshot_cy import restore, save
 from agent.wire.ip.decoder_cy import REASONS, Decoder
+from agent.wire.ip.encapsulations import Tunnel
 from agent.wire.rtp.payload_types import STATIC_ROWS
 
 try:
@@ -31,20 +36,28 @@ except ModuleNotFoundError:
 
 if not cython.compiled:  # loop_cy.pxd holds the same values for the compiler
     from agent.media.rtp.loss_cy import *
-    from agent.media.rtp.stream_row import MinuteRow, StreamRow
+    from agent.media.rtp.stream_row import MinuteRow, StreamRow, clear
     from agent.media.rtp.stream_table_cy import *
     from agent.wire.ip.decoder_cy import *
 
     END, DUE, SLOW, STREAM = range(4)
-    OTHER_TYPE, AUDIO, EVENT, COMFORT, VIDEO, REDUNDANT = range(6)
+    OTHER_TYPE, AUDIO, EVENT, COMFORT, VIDEO, REDUNDANT, REPAIR = range(7)
     MAX_DROPOUT, MAX_MISORDER = 3000, 100  # RFC 3550 A.1
     TYPES, MAX_MAPS, MAX_PATHS, N_REASONS, BAD_RTP = 128, 4096, 255, 9, 8
     LOOK_AHEAD, TOUCH_AHEAD, MANY_STREAMS = 12, 6, 4096
     MAX_BEGUN = 512  # streams that one `sift` may accept
     TS_HALF, TS_WRAP = 1 << 31, 1 << 32
-    INFER_PACKETS, INFER_SPAN_NS, MAX_VOTES = 10, 100_000_000, 4
-    NONE, STRAY, REBASE = range(3)
-    RESYNC = 10  # late packets in a row after which the jitter buffer starts anew
+    MAX_VOTES = 4
+    SWEEP_EVERY = 256  # maps refused before it is looked again whether one is in use no more
+    NONE, STRAY, REBASE, FIRST = range(4)
+    TICK_SHIFT, SECOND = 20, 954  # times of a row are in units of 2**20 ns; a second, rounded up
+    TIME_BASE_US = 1_000_000  # a timestamp that is off by more begins a new time base
+    FEW_PACKETS = 4  # ... with a marker, one that is off by more packet times
+    STEADY_US = 60_000  # a delay is steady while it changes by no more
+    AFTER_EVENT = 2  # `referenced`: the next packet of another timestamp is a reference
+    SUSPECT = 255  # `late_run`: a stall, or a clock that stood; the next packet tells
+    CHECK_EVERY = 31  # a clock is looked at every 32 samples
+    MAX_SPAN = 30_000  # in which timestamps may have gone round
 
 __all__ = [
     "STOP_DUE",
@@ -78,19 +91,23 @@ class Loop(Losses):
         jitter_buffer_max_ms: float = 200.0,
         single_span: bool = False,
         minute_ns: int = 60_000_000_000,
+        tunnels: Sequence[Tunnel] | None = None,
     ) -> None:
+        """`tunnels`: those that are opened, and no others; None: every one."""
         super().__init__(max_streams, minute_ns)
         self.single_span = single_span
         self.adaptive = adaptive
         self.buffer_us = jitter_buffer_ms * 1000.0
         self.least_us = min(jitter_buffer_ms, jitter_buffer_max_ms) * 1000.0 / 3.0
         self.most_us = jitter_buffer_max_ms * 1000.0
-        self.decoder = Decoder()
+        self.decoder = Decoder(tunnels)
         self.held: bytes | bytearray | memoryview = b""  # what every walk may find open
         self.stopped = 0
         self.fresh = self.position = -1
         self.ignored = self.late_frames = self.duplicate_frames = 0
         self.maps = memoryview(mmap.mmap(-1, 4096 * 128 * 8)).cast("q")
+        self.free_maps: list[int] = []
+        self.map_sweeps = self.refused_maps = 0
         self.map_ids: dict[tuple[tuple[int, tuple[int, int]], ...], int] = {}
         self.reasons = memoryview(mmap.mmap(-1, 4096)).cast("q")
         self.paths = memoryview(mmap.mmap(-1, 4096)).cast("q")
@@ -101,6 +118,7 @@ class Loop(Losses):
         self.headers = 0
         self.accepted = memoryview(mmap.mmap(-1, 4096)).cast("q")
         self.n_accepted = self.kept = 0
+        self.named = NamedSockets(2 * max_streams)
         self.payload_map({})
 
     # --- payload types
@@ -108,24 +126,46 @@ class Loop(Losses):
     def payload_map(self, rows: dict[int, tuple[int, int]]) -> int:
         """The id of a map payload type -> (clock rate in Hz, kind); types it leaves out are RFC 3551's.
 
-        Beyond 4096 different maps the static one (0) is given: its dynamic types have their rate inferred.
+        There are 4096 at once. When all are taken, those that no stream has are given up (`map_sweeps`), so
+        ask anew then. Where each is in use the static one (0) is given: its dynamic types are inferred.
         """
         merged = {number & 127: row for number, row in {**STATIC_ROWS, **rows}.items()}
         key = tuple(sorted(merged.items()))
         known = self.map_ids.get(key)
         if known is not None:
             return known
-        number = len(self.map_ids)
-        if number == MAX_MAPS:
+        number = self.free_map()
+        if number == 0 and self.map_ids:
             return 0
         self.map_ids[key] = number
+        for payload_type in range(TYPES):
+            self.maps[number * TYPES + payload_type] = 0
         for payload_type, (rate, kind) in key:
             self.maps[number * TYPES + payload_type] = max(1, min(rate, 0xFFFFFF)) << 8 | kind
         return number
 
+    def free_map(self) -> int:
+        """A number that no map has; 0: there is none."""
+        if not self.free_maps and len(self.map_ids) == MAX_MAPS and self.refused_maps % SWEEP_EVERY == 0:
+            in_use = {0}
+            for stream in range(self.used):
+                row: StreamRow = row_of(self, stream)
+                if row.state != FREE:
+                    in_use.add(int(row.map))
+            self.map_ids = {key: number for key, number in self.map_ids.items() if number in in_use}
+            self.free_maps = [number for number in range(MAX_MAPS - 1, 0, -1) if number not in in_use]
+            self.map_sweeps += 1
+        if self.free_maps:
+            self.refused_maps = 0
+            return int(self.free_maps.pop())
+        if len(self.map_ids) < MAX_MAPS:
+            return len(self.map_ids)
+        self.refused_maps += 1
+        return 0
+
     def set_map(self, stream: int, map_id: int) -> None:
         """From its next packet on the stream's payload types mean what `map_id` says."""
-        if not 0 <= map_id < len(self.map_ids):
+        if not 0 <= map_id < MAX_MAPS or self.maps[map_id * TYPES] == 0:
             raise IndexError(f"no payload map {map_id}")
         row: StreamRow = self.known(stream)
         row.map = map_id
@@ -135,6 +175,11 @@ class Loop(Losses):
         """The stream's next packet begins a new count without loss (after a re-INVITE, or a hold)."""
         row: StreamRow = self.known(stream)
         row.stray = REBASE
+
+    def tunnels(self) -> dict[str, int]:
+        """Frames out of tunnels, by the kind of the outermost."""
+        found: dict[str, int] = self.decoder.tunnels()
+        return found
 
     def rejects(self) -> dict[str, int]:
         """Frames that do not parse, by `errors.Reason`."""
@@ -148,8 +193,10 @@ class Loop(Losses):
 
     def save(self) -> bytes:
         """The accepted streams with their open minutes, and the payload maps; see `restore`."""
-        maps = [(number, rate, kind) for key in self.map_ids for number, (rate, kind) in key]
-        sizes = [len(key) for key in self.map_ids]
+        keys = {number: key for key, number in self.map_ids.items()}
+        each = [keys.get(number, ()) for number in range(max(keys) + 1)]
+        maps = [(number, rate, kind) for key in each for number, (rate, kind) in key]
+        sizes = [len(key) for key in each]
         tables = struct.pack(f"<H{len(sizes)}H", len(sizes), *sizes)
         return save(self) + tables + b"".join(_MAP_ROW.pack(*row) for row in maps)
 
@@ -164,10 +211,16 @@ class Loop(Losses):
             (count,) = struct.unpack_from("<H", data, at)
             sizes = struct.unpack_from(f"<{count}H", data, at + 2)
             at += 2 + 2 * count
-            for size in sizes:
+            self.map_ids.clear()
+            self.free_maps = [number for number, size in enumerate(sizes) if not size]
+            for table, size in enumerate(sizes):
+                if not size:
+                    continue
                 rows = [_MAP_ROW.unpack_from(data, at + place * _MAP_ROW.size) for place in range(size)]
                 at += size * _MAP_ROW.size
-                self.payload_map({number: (rate, kind) for number, rate, kind in rows})
+                self.map_ids[tuple((number, (rate, kind)) for number, rate, kind in rows)] = table
+                for number, rate, kind in rows:
+                    self.maps[(table % MAX_MAPS) * TYPES + number] = max(1, min(rate, 0xFFFFFF)) << 8 | kind
         except struct.error as error:
             raise ValueError("snapshot too short") from error
 
@@ -336,9 +389,10 @@ class Loop(Losses):
             kind = self.decoder.frame(offset, captured, origin)
         if kind == UDP:
             kind = PAYLOAD_RTP if plain else self.decoder.classify()
-            if kind == PAYLOAD_RTP:
+            if kind == PAYLOAD_RTP or (kind == PAYLOAD_RTCP and self.is_named_rtp()):
                 self.headers = self.decoder.payload_offset - offset
                 if self.rtp(stamp_ns):
+                    self.decoder.again()
                     self.stopped = STREAM
                     return 0
             elif kind in (PAYLOAD_SIP, PAYLOAD_RTCP):
@@ -347,7 +401,7 @@ class Loop(Losses):
                 self.reasons[BAD_RTP] += 1
             else:
                 self.ignored += 1
-        elif kind in (FRAGMENT, TCP):
+        elif kind in (FRAGMENT, TCP, SCTP):
             self.stopped = SLOW
         elif kind < 0:
             self.reasons[-kind] += 1
@@ -357,6 +411,31 @@ class Loop(Losses):
             return 0
         if stamp_ns < self.closed_ns:
             self.late_frames += 1
+        return 1
+
+    def is_named_rtp(self) -> cython.int:
+        """RFC 5761 4 keeps payload types 64 to 95 for RTCP. One that an SDP names all the same is RTP, where
+        its marker bit makes it look like RTCP and the length of an RTCP packet (RFC 3550 6.4.1) does not fit.
+        """
+        if self.named.count == 0 or self.decoder.payload_captured < 12:
+            return 0
+        at: cython.longlong = self.decoder.payload_offset
+        second: cython.longlong = self.decoder.be16(at) & 255
+        seq: cython.longlong = self.decoder.be16(at + 2)
+        if 4 * (seq + 1) <= self.decoder.payload_length:
+            return 0
+        if not (
+            self.named.declares(self.decoder.dst_hi, self.decoder.dst_lo, self.decoder.dst_port, second & 127)
+            or self.named.declares(
+                self.decoder.src_hi, self.decoder.src_lo, self.decoder.src_port, second & 127
+            )
+        ):
+            return 0
+        self.decoder.rtp_header = 12 + ((self.decoder.be16(at) >> 8 & 15) << 2)
+        self.decoder.rtp_second = second
+        self.decoder.rtp_seq = seq
+        self.decoder.rtp_ts = self.decoder.be32(at + 4)
+        self.decoder.rtp_ssrc = self.decoder.be32(at + 8)
         return 1
 
     def rtp(self, stamp_ns: cython.longlong) -> cython.int:
@@ -383,48 +462,60 @@ class Loop(Losses):
             row.first_ns = stamp_ns
             row.last_ns = stamp_ns
             row.since = GMIN
-            return self.probe(row, stamp_ns, seq, ts, second & 127)
+            row.stray = FIRST
+            row.payload_type = second & 127
         row = row_of(self, number)
-        if row.state == ACCEPTED:
-            return self.count(row, stamp_ns, seq, ts, second)
-        if (seq - row.top) & 0xFFFF == 1:
-            row.state = ACCEPTED
-            self.streams += 1
-            self.fresh = number
-            return 1
-        return self.probe(row, stamp_ns, seq, ts, second & 127)
+        if row.state != ACCEPTED:
+            if self.is_stream(row, seq):
+                row.state = ACCEPTED
+                self.streams += 1
+                self.fresh = number
+                return 1
+            self.probe(row, seq, second)
+        return self.count(row, stamp_ns, seq, ts, second)  # its one caller, so that it is inlined
 
-    def probe(
-        self,
-        row: StreamRow,
-        stamp_ns: cython.longlong,
-        seq: cython.longlong,
-        ts: cython.longlong,
-        kind: cython.longlong,
-    ) -> cython.int:
-        """A candidate's packet that does not follow the one before: it may be the first of the next two."""
-        minute: MinuteRow = self.minute_now(row, stamp_ns)
-        at: cython.longlong = seq & (WINDOW - 1)
-        cell: cython.uint = row.window[at]
-        if row.top == seq and cell & CELL_COUNT:
-            if self.copied(row, stamp_ns, cell):
-                self.duplicate_frames += 1
-                return 0
-            minute.duplicates += 1
-            row.window[at] = self.again(row, stamp_ns, cell)
-        else:
-            self.start_sequence(row, seq)
-            row.window[at] = self.tagged(row, stamp_ns) | 1
-            row.payload_type = kind
-            row.ref_ns = stamp_ns
-            row.ref_ts = ts
-            row.referenced = 1
-        row.received += 1
-        minute.packets += 1
-        minute.bytes += self.decoder.payload_length
-        if stamp_ns > row.last_ns:
-            row.last_ns = stamp_ns
+    def is_stream(self, row: StreamRow, seq: cython.longlong) -> cython.int:
+        """A candidate becomes a stream by a second number in sequence, or where an SDP names its socket."""
+        if row.stray != FIRST and (self.has(row, seq - 1) or self.has(row, seq + 1)):
+            return 1
+        return self.named.admits(self.decoder.dst_hi, self.decoder.dst_lo, self.decoder.dst_port) or (
+            self.named.admits(self.decoder.src_hi, self.decoder.src_lo, self.decoder.src_port)
+        )
+
+    def has(self, row: StreamRow, seq: cython.longlong) -> cython.int:
+        """Whether a number of the window was received."""
+        return (row.top - seq) & 0xFFFF < WINDOW and row.window[seq & (WINDOW - 1)] & CELL_COUNT > 0
+
+    def probe(self, row: StreamRow, seq: cython.longlong, second: cython.longlong) -> cython.int:
+        """A candidate's packet counts as a stream's does; one far from the others begins the count anew."""
+        if row.stray != FIRST and (seq - row.top) & 0xFFFF >= WINDOW and (row.top - seq) & 0xFFFF >= WINDOW:
+            self.forget(half(row, 0))
+            self.forget(half(row, 1))
+            row.since = GMIN
+            row.cluster = 0
+            row.unjudged = 0
+            row.stray = FIRST
+            row.payload_type = second & 127
+            row.codec = 0
+            row.settled = 0
+            row.step = 0
+            row.votes = 0
+            row.jitter_us = 0.0
+            row.anchored = 0
         return 0
+
+    def forget(self, minute: MinuteRow) -> None:
+        """Of what came before a candidate's first number only the packets are kept."""
+        packets: cython.uint = minute.packets
+        duplicates: cython.uint = minute.duplicates
+        size: cython.longlong = minute.bytes
+        if cython.compiled:
+            memset(minute, 0, MINUTE_BYTES)  # type: ignore[name-defined]
+        else:
+            clear(minute)
+        minute.packets = packets
+        minute.duplicates = duplicates
+        minute.bytes = size
 
     def count(
         self,
@@ -462,8 +553,15 @@ class Loop(Losses):
         minute: MinuteRow = self.minute_now(row, stamp_ns)
         minute.packets += 1
         minute.bytes += self.decoder.payload_length
-        if row.stray == REBASE:
-            self.restart(row, minute, seq)
+        if row.stray >= REBASE:
+            if row.stray == REBASE:
+                self.restart(row, minute, seq)
+            else:
+                self.start_sequence(row, seq)
+                row.stray = NONE
+                row.referenced = 0
+                row.excess_us = 0.0
+                row.late_run = 0
             row.received = 1
         elif delta == 0 or delta > 0x10000 - MAX_MISORDER:
             row.received += 1
@@ -518,6 +616,7 @@ class Loop(Losses):
         row.stray = NONE
         row.referenced = 0
         row.excess_us = 0.0
+        row.anchored = 0
 
     # --- copies, paths, minutes
 
@@ -588,10 +687,12 @@ class Loop(Losses):
         """
         payload_type: cython.longlong = second & 127
         if not (row.settled and payload_type == row.payload_type) and not self.settle(
-            row, stamp_ns, ts, payload_type, follows
+            row, minute, stamp_ns, ts, payload_type
         ):
             return 0
-        if not row.referenced:
+        if row.referenced != 1:
+            if row.referenced == AFTER_EVENT and ts == row.ref_ts:  # the packet before once more
+                return 0
             row.ref_ns = stamp_ns
             row.ref_ts = ts
             row.referenced = 1
@@ -606,21 +707,31 @@ class Loop(Losses):
         row.ref_ts = ts
         rate: cython.double = row.codec >> 8
         ticks: cython.double = elapsed * rate
+        off_us: cython.double = (ticks - step * 1e9) * row.scale
         is_video: cython.bint = row.codec & 255 == VIDEO
         if second >= 128 and not is_video:
             usual: cython.double = row.step
             if usual == 0.0:  # as if packets were of 20 ms
                 usual = rate / 50.0
+            if (
+                off_us > FEW_PACKETS * 1e9 * usual * row.scale
+                or off_us < -FEW_PACKETS * 1e9 * usual * row.scale
+            ):
+                self.new_base(row, minute)
+                return 0
             if ticks > 2e9 * usual:  # a talkspurt begins
                 row.excess_us = 0.0
                 return 0
+        if off_us > TIME_BASE_US or off_us < -TIME_BASE_US:
+            return self.jump(row, minute, stamp_ns, step, off_us)
         if follows and step > 0:
             self.vote(row, step)
-        off_us: cython.double = (ticks - step * 1e9) * row.scale
         late: cython.int = 0
         if not is_video:
             # The baseline rises by 500 us a second, so that it follows clocks that drift apart.
             late = self.buffer(row, row.excess_us + off_us - elapsed * 5e-7)
+            if late:
+                late = self.late(row, minute, stamp_ns, step * 1e9 * row.scale, off_us)
         if off_us < 0.0:
             off_us = -off_us
         row.jitter_us += (off_us - row.jitter_us) / 16.0
@@ -628,7 +739,37 @@ class Loop(Losses):
         minute.jitter_count += 1
         if row.jitter_us > minute.jitter_max_us:
             minute.jitter_max_us = row.jitter_us
+        if minute.jitter_count & CHECK_EVERY == 0 and self.check_clock(row, stamp_ns, ts):
+            return 0
         return late
+
+    def new_base(self, row: StreamRow, minute: MinuteRow) -> None:
+        """The packet's timestamp begins a new time base: it is the reference, and no sample."""
+        minute.timebase_changes += 1
+        row.anchored = 0
+        row.excess_us = 0.0
+        row.late_run = 0
+
+    def jump(
+        self,
+        row: StreamRow,
+        minute: MinuteRow,
+        stamp_ns: cython.longlong,
+        step: cython.longlong,
+        off_us: cython.double,
+    ) -> cython.int:
+        """A timestamp that disagrees with the time passed by more than 1 s.
+
+        A packet that comes late by so much is of a stall, after which the others catch up, or of a clock that
+        stood meanwhile. The next packet tells; until then it is too late for the jitter buffer.
+        """
+        if step < 0 or off_us < 0.0:
+            self.new_base(row, minute)
+            return 0
+        row.anchored = 0
+        row.excess_us += off_us
+        row.late_run = SUSPECT
+        return 1
 
     def buffer(self, row: StreamRow, excess_us: cython.double) -> cython.int:
         """1: a packet that comes `excess_us` above the baseline is later than the modelled buffer allows."""
@@ -645,9 +786,31 @@ class Loop(Losses):
         if excess_us <= allowed_us:
             row.late_run = 0
             return 0
-        row.late_run += 1
-        if row.late_run == RESYNC:
-            # The path is longer now, for good: a receiver that plays nothing starts its buffer anew.
+        return 1
+
+    def late(
+        self,
+        row: StreamRow,
+        minute: MinuteRow,
+        stamp_ns: cython.longlong,
+        step_us: cython.double,
+        off_us: cython.double,
+    ) -> cython.int:
+        """A late packet. The baseline moves after 1 s of steady delay, never while packets catch up."""
+        now: cython.longlong = (stamp_ns - row.first_ns) >> TICK_SHIFT
+        if row.late_run == SUSPECT and off_us > -step_us / 2.0:  # the clock stood: nothing catches up
+            self.new_base(row, minute)
+            row.window[(row.top - 1) & (WINDOW - 1)] &= ~CELL_DISCARDED & MASK32
+            return 0
+        excess_us: cython.double = row.excess_us
+        if excess_us > 4e9:
+            excess_us = 4e9
+        moved_us: cython.double = excess_us - row.steady_us
+        if row.late_run != 1 or moved_us > STEADY_US or moved_us < -STEADY_US:
+            row.late_run = 1
+            row.late_from = now & MASK32
+            row.steady_us = int(excess_us)
+        elif (now - row.late_from) & MASK32 >= SECOND:
             row.late_run = 0
             row.excess_us = 0.0
         return 1
@@ -657,34 +820,55 @@ class Loop(Losses):
     def settle(
         self,
         row: StreamRow,
+        minute: MinuteRow,
         stamp_ns: cython.longlong,
         ts: cython.longlong,
         payload_type: cython.longlong,
-        follows: cython.bint,
     ) -> cython.int:
         """What a payload type means, where it is not the one before's; 0: no jitter of this packet."""
         codec: cython.longlong = self.maps[row.map * TYPES + payload_type]
         kind: cython.longlong = codec & 255
-        if kind in (EVENT, COMFORT):
+        rate: cython.longlong
+        if kind in (EVENT, COMFORT, REPAIR):
+            self.count_type(minute, payload_type, 1)
+            if kind == EVENT and row.referenced:  # the clock of the audio may stand during digits
+                row.referenced = AFTER_EVENT
+                row.anchored = 0
+                row.excess_us = 0.0
             return 0
         if kind == OTHER_TYPE:
             if payload_type != row.payload_type or row.codec & 255:
-                row.infer_count = 0
-                self.use_codec(row, 0, payload_type)
+                self.use_codec(row, minute, 0, payload_type)
+                row.anchored = 0
             if row.codec == 0:
-                self.infer(row, stamp_ns, ts, follows)
+                rate = self.measured_rate(row, stamp_ns, ts)
+                if rate:
+                    self.use_codec(row, minute, rate << 8, payload_type)
+                    row.jitter_us = 0.0
+                    row.excess_us = 0.0
+                row.ref_ns = stamp_ns
+                row.ref_ts = ts
+                row.referenced = 1
                 return 0
-        elif codec != row.codec or payload_type != row.payload_type:
-            self.use_codec(row, codec, payload_type)
+        elif payload_type != row.payload_type or (codec != row.codec and codec != row.refuted):
+            self.use_codec(row, minute, codec, payload_type)
         row.settled = 1
         return 1
 
-    def use_codec(self, row: StreamRow, codec: cython.longlong, payload_type: cython.longlong) -> None:
+    def use_codec(
+        self, row: StreamRow, minute: MinuteRow, codec: cython.longlong, payload_type: cython.longlong
+    ) -> None:
         """From this packet on: another codec or clock rate restarts J, and the packet is its reference."""
         before: cython.longlong = row.codec
         same: cython.bint = payload_type == row.payload_type
+        if not same:
+            # Packets that no slot has were of the type before, all but this one.
+            self.count_rest(half(row, 0), row.payload_type)
+            self.count_rest(half(row, 1), row.payload_type)
+            self.count_type(minute, row.payload_type, -1)
         row.payload_type = payload_type
         row.codec = codec
+        row.refuted = 0
         row.settled = 0
         if codec:
             row.scale = 1e-3 / (codec >> 8)
@@ -698,7 +882,28 @@ class Loop(Losses):
         row.jitter_us = 0.0
         row.excess_us = 0.0
         row.referenced = 0
+        row.anchored = 0
         row.step = 0
+
+    def count_rest(self, minute: MinuteRow, payload_type: cython.longlong) -> None:
+        """Give the packets that are in no slot to this type."""
+        rest: cython.longlong = minute.packets
+        at: cython.longlong
+        for at in range(TYPE_SLOTS):
+            rest -= minute.type_packets[at]
+        self.count_type(minute, payload_type, rest)
+
+    def count_type(self, minute: MinuteRow, payload_type: cython.longlong, packets: cython.longlong) -> None:
+        at: cython.longlong
+        if packets == 0:
+            return
+        for at in range(TYPE_SLOTS):
+            if minute.type_packets[at] == 0 or minute.types[at] == payload_type:
+                minute.types[at] = payload_type
+                minute.type_packets[at] += packets
+                return
+        minute.types[TYPE_SLOTS - 1] = FURTHER_TYPES
+        minute.type_packets[TYPE_SLOTS - 1] += packets
 
     def vote(self, row: StreamRow, step: cython.longlong) -> None:
         """The usual step is the one that most of the last few packets took."""
@@ -711,41 +916,75 @@ class Loop(Losses):
             row.step = step
             row.votes = 1
 
-    def infer(
-        self, row: StreamRow, stamp_ns: cython.longlong, ts: cython.longlong, follows: cython.bint
-    ) -> None:
-        """A dynamic type nobody declared: the usual clock rate nearest to what ten packets in order show."""
-        if row.infer_count == 0 or not follows:
-            row.infer_ns = stamp_ns
-            row.infer_ts = ts
-            row.infer_count = 1
-            return
-        row.infer_count += 1
-        elapsed: cython.longlong = stamp_ns - row.infer_ns
-        ticks: cython.longlong = (ts - row.infer_ts) & MASK32
-        if row.infer_count < INFER_PACKETS or elapsed < INFER_SPAN_NS:
-            return
-        row.infer_count = 0
-        if ticks == 0 or ticks >= TS_HALF:
-            return
-        seen: cython.double = ticks
-        seen = seen * 1e9 / elapsed
-        rate: cython.longlong = 90000
-        if seen < 11314.0:  # the bounds are geometric means of neighbours
-            rate = 8000
-        elif seen < 19596.0:
-            rate = 16000
-        elif seen < 27713.0:
-            rate = 24000
-        elif seen < 37566.0:
-            rate = 32000
-        elif seen < 46009.0:
-            rate = 44100
-        elif seen < 65727.0:
-            rate = 48000
-        self.use_codec(row, rate << 8, row.payload_type)
+    def measured_rate(
+        self, row: StreamRow, stamp_ns: cython.longlong, ts: cython.longlong
+    ) -> cython.longlong:
+        """The usual clock rate that two spans of a second, one after the other, both show; 0: not yet."""
+        now: cython.longlong = ((stamp_ns - row.first_ns) >> TICK_SHIFT) & MASK32
+        span: cython.longlong = (now - row.anchor_at) & MASK32
+        ticks: cython.longlong = (ts - row.anchor_ts) & MASK32
+        before: cython.longlong = row.guess
+        if row.anchored and span < SECOND:
+            return 0
+        if not row.anchored:
+            before = 0
+        row.guess = 0
+        if row.anchored and span <= MAX_SPAN and 0 < ticks < TS_HALF:
+            row.guess = self.usual_rate(ticks * 1e9 / (span << TICK_SHIFT))
+        row.anchored = 1
+        row.anchor_at = now
+        row.anchor_ts = ts
+        return before if before == row.guess else 0
+
+    def usual_rate(self, seen: cython.double) -> cython.longlong:
+        """The nearest one; the bounds are geometric means of neighbours. 1000: timestamps in ms."""
+        if seen < 2828.0:
+            return 1000
+        if seen < 11314.0:
+            return 8000
+        if seen < 19596.0:
+            return 16000
+        if seen < 27713.0:
+            return 24000
+        if seen < 37566.0:
+            return 32000
+        if seen < 46009.0:
+            return 44100
+        if seen < 65727.0:
+            return 48000
+        return 90000
+
+    def check_clock(self, row: StreamRow, stamp_ns: cython.longlong, ts: cython.longlong) -> cython.int:
+        """Hold the clock rate against time: off by 1.5 times or more, the wire's is taken (1)."""
+        rate: cython.longlong = self.measured_rate(row, stamp_ns, ts)
+        declared: cython.longlong = row.codec >> 8
+        if rate == 0 or (2 * rate < 3 * declared and 3 * rate > 2 * declared):
+            return 0
+        if row.codec & 255 and row.refuted == 0:
+            row.refuted = row.codec
+        row.codec = rate << 8 | row.codec & 255
+        row.scale = 1e-3 / rate
         row.jitter_us = 0.0
         row.excess_us = 0.0
-        row.ref_ns = stamp_ns
-        row.ref_ts = ts
-        row.referenced = 1
+        row.late_run = 0
+        row.since = GMIN
+        row.cluster = 0
+        at: cython.longlong
+        for at in range(WINDOW):
+            row.window[at] &= ~CELL_DISCARDED & MASK32
+        self.forget_timing(half(row, 0))
+        self.forget_timing(half(row, 1))
+        return 1
+
+    def forget_timing(self, minute: MinuteRow) -> None:
+        """Figures by a wrong clock are none: jitter starts anew, nothing was late, losses are single ones."""
+        minute.jitter_sum_us = 0.0
+        minute.jitter_max_us = 0.0
+        minute.jitter_count = 0
+        minute.discarded = 0
+        minute.loss_runs = min(minute.lost, MASK32)
+        minute.gap_lost = min(minute.lost, MASK32)
+        minute.gap_packets = min(minute.judged, MASK32)
+        minute.bursts = 0
+        minute.burst_lost = 0
+        minute.burst_packets = 0

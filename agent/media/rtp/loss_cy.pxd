@@ -15,6 +15,7 @@ cdef enum:
     GMIN = 16
     SILENCE_NS = 2000000000
     UNIT_SHIFT = 15
+    MAX_SIBLINGS = 16
 
 cdef class Losses(Table):
     cdef long long[::1] loss_start
@@ -27,6 +28,10 @@ cdef class Losses(Table):
     cdef void judge(self, StreamRow row, MinuteRow minute, long long number) noexcept nogil
     cdef void judge_to(self, StreamRow row, MinuteRow minute, long long number) noexcept nogil
     cdef int advance(self, StreamRow row, MinuteRow minute, long long top, long long last_ns, long long stamp_ns) except -1 nogil
+    cdef int was_replaced(self, StreamRow row, long long last_ns, long long stamp_ns) except -1 nogil
+    cdef double sent_ns(self, StreamRow row) noexcept nogil
+    cdef void leap(self, StreamRow row, MinuteRow minute, long long top) noexcept nogil
+    cdef tuple types_of(self, StreamRow row, MinuteRow minute)
     cdef int missed(self, long long start_ns, long long end_ns) except -1 nogil
     cdef void start_sequence(self, StreamRow row, long long base) noexcept nogil
     cdef void end(self, StreamRow row) noexcept nogil

@@ -38,6 +38,7 @@ if not cython.compiled:  # loss_cy.pxd holds the same values for the compiler
     PATH_AT, PATH_MASK, ARRIVAL_AT, ARRIVAL_MASK = 5, 255, 13, 524287
     UNIT_SHIFT, COPY_UNITS, COPY_NS = 15, 611, 20_000_000
     MAX_LOSSES, GMIN, SILENCE_NS = 16, 16, 2_000_000_000
+    MAX_SIBLINGS = 16  # SSRCs between the same two sockets that a time line has
 
 
 class Losses(Table):
@@ -46,6 +47,14 @@ class Losses(Table):
         self.losses = 0
         self.loss_start = memoryview(mmap.mmap(-1, 4096)).cast("q")
         self.loss_end = memoryview(mmap.mmap(-1, 4096)).cast("q")
+
+    # --- the time line of a source socket
+
+    def link(self, streams: list[int]) -> None:
+        """These streams run between the same two sockets: a gap in one may be another's turn."""
+        for at, stream in enumerate(streams):
+            row: StreamRow = self.known(stream)
+            row.sibling = streams[(at + 1) % len(streams)] + 1 if len(streams) > 1 else 0
 
     # --- what the capture itself missed
 
@@ -156,9 +165,13 @@ class Losses(Table):
         skipped: cython.longlong = leaving - before  # if positive: that many were never in the window
         unknown: cython.uint = 0
         at: cython.longlong
-        if top > before + 1 and self.losses > 0 and self.missed(last_ns, stamp_ns):
-            unknown = CELL_UNKNOWN
-            row.unknown += top - before - 1
+        if top > before + 1:
+            if self.losses > 0 and self.missed(last_ns, stamp_ns):
+                unknown = CELL_UNKNOWN
+                row.unknown += top - before - 1
+            elif row.sibling and self.was_replaced(row, last_ns, stamp_ns):
+                self.leap(row, minute, top)
+                return 0
         self.judge_to(row, minute, min(leaving, before))
         if skipped > 0:
             if unknown:
@@ -171,6 +184,57 @@ class Losses(Table):
         row.unjudged = min(WINDOW, row.unjudged + top - before)
         row.top = top
         return 0
+
+    def was_replaced(self, row: StreamRow, last_ns: cython.longlong, stamp_ns: cython.longlong) -> cython.int:
+        """Did another SSRC of the same sockets and kind send in the stream's place since `last_ns`?
+
+        Streams that take turns have sent no longer together than the time since the first of them began;
+        streams that run side by side have, and a gap in one of them is its own.
+        """
+        other: StreamRow
+        found: cython.int = 0
+        begun_ns: cython.longlong = row.first_ns
+        sent_ns: cython.double = self.sent_ns(row)
+        at: cython.longlong = row.sibling
+        turns: cython.int = 0
+        while 0 < at <= self.used and turns < MAX_SIBLINGS:
+            other = row_of(self, at - 1)
+            if (
+                other.state != ACCEPTED
+                or (other.sockets ^ row.sockets) & MASK32
+                or other.sockets == row.sockets
+                or other.src_lo != row.src_lo
+                or other.dst_lo != row.dst_lo
+                or other.src_hi != row.src_hi
+                or other.dst_hi != row.dst_hi
+            ):
+                break
+            if (other.codec ^ row.codec) & 255 == 0:
+                sent_ns += self.sent_ns(other)
+                begun_ns = min(begun_ns, other.first_ns)
+                if other.last_ns > last_ns:
+                    found = 1
+            at = other.sibling
+            turns += 1
+        return found and sent_ns < 1.1 * (stamp_ns - begun_ns)
+
+    def sent_ns(self, row: StreamRow) -> cython.double:
+        """How long the stream has been sending in this epoch, by its packets."""
+        rate: cython.double = row.codec >> 8
+        packet_ns: cython.double = 2e7
+        if row.step and rate > 0.0:
+            packet_ns = row.step * 1e9 / rate
+        return row.received * packet_ns
+
+    def leap(self, row: StreamRow, minute: MinuteRow, top: cython.longlong) -> None:
+        """Move on to `top` without judging the numbers before it: others stood in for them."""
+        at: cython.longlong
+        self.judge_to(row, minute, row.top)
+        minute.ssrc_gap += top - row.top - 1
+        for at in range(max(row.top, top - WINDOW) + 1, top):
+            row.window[at & (WINDOW - 1)] = 0
+        row.unjudged = 1
+        row.top = top
 
     def start_sequence(self, row: StreamRow, base: cython.longlong) -> None:
         """RFC 3550 A.1 init_seq: nothing before `base` was ever expected. The caller counts `base` itself."""
@@ -271,11 +335,30 @@ class Losses(Table):
         its.burst_lost = minute.burst_lost
         its.gap_lost = minute.gap_lost
         its.bursts = minute.bursts
+        its.ssrc_gap = minute.ssrc_gap
+        its.timebase_changes = minute.timebase_changes
+        if minute.type_packets[0]:
+            its.by_type = self.types_of(row, minute)
         if cython.compiled:
             memset(minute, 0, MINUTE_BYTES)  # type: ignore[name-defined]
         else:
             clear(minute)
         return its
+
+    def types_of(self, row: StreamRow, minute: MinuteRow) -> tuple[tuple[int, int], ...]:
+        """Packets by payload type; the last figure is of the newest type."""
+        rest: int = minute.packets
+        pairs: list[tuple[int, int]] = []
+        for at in range(TYPE_SLOTS):
+            packets: int = minute.type_packets[at]
+            if packets:
+                pairs.append((int(minute.types[at]), packets))
+                rest -= packets
+        newest = int(row.payload_type)
+        if rest > 0:
+            rest += sum(packets for kind, packets in pairs if kind == newest)
+            pairs = [pair for pair in pairs if pair[0] != newest] + [(newest, rest)]
+        return tuple(pairs)
 
     def harvest_all(self, minute_start_ns: int) -> list[StreamMinute]:
         """Every stream that counted anything in that minute.
@@ -301,15 +384,31 @@ class Losses(Table):
         return result
 
     def move_on(self, here: MinuteRow, there: MinuteRow) -> None:
-        """All that a candidate counts; it may do so for hours, so that 32 bits may not do."""
+        """A candidate may count for hours, so that 32 bits may not do for its packets."""
         packets: cython.longlong = there.packets
         duplicates: cython.longlong = there.duplicates
         there.packets = min(packets + here.packets, MASK32)
         there.duplicates = min(duplicates + here.duplicates, MASK32)
         there.bytes += here.bytes
-        here.packets = 0
-        here.duplicates = 0
-        here.bytes = 0
+        there.judged += here.judged
+        there.jitter_sum_us += here.jitter_sum_us
+        there.jitter_max_us = max(there.jitter_max_us, here.jitter_max_us)
+        there.gap_packets += here.gap_packets
+        there.jitter_count += here.jitter_count
+        there.lost += here.lost
+        there.unknown += here.unknown
+        there.burst_packets += here.burst_packets
+        there.burst_lost += here.burst_lost
+        there.reordered += here.reordered
+        there.discarded += here.discarded
+        there.loss_runs += here.loss_runs
+        there.gap_lost += here.gap_lost
+        there.bursts += here.bursts
+        there.timebase_changes += here.timebase_changes
+        if cython.compiled:
+            memset(here, 0, MINUTE_BYTES)  # type: ignore[name-defined]
+        else:
+            clear(here)
 
     def close(self, minute_start_ns: int, end_ns: int) -> list[StreamMinute]:
         """`harvest_all` of a minute that ended at `end_ns`; a late frame of it counts in the next one."""
@@ -340,3 +439,9 @@ class Losses(Table):
             if cell & CELL_UNKNOWN and not cell & CELL_COUNT:
                 unknown -= 1
         return row.epoch, top - back - row.base + 1, received, unknown
+
+    def newest(self, stream: int) -> tuple[int, int, int, int, int]:
+        """The stream as seen here up to its newest number: that number's low 16 bits, then as `counted`."""
+        row: StreamRow = self.known(stream)
+        top: cython.longlong = row.top
+        return top & 0xFFFF, row.epoch, top - row.base + 1, row.received, row.unknown

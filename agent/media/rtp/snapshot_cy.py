@@ -4,7 +4,7 @@
 
 Column by column, a column being one field of every row: the least value, the width in bytes (0, 1, 2, 4 or
 8) of what the greatest exceeds it by, then that difference for every stream. Most columns differ little from
-stream to stream, so a row of 640 bytes takes some 80. Of the window only which numbers were not seen,
+stream to stream, so a row of 704 bytes takes some 90. Of the window only which numbers were not seen,
 discarded or unknown is kept; candidates are not: a stream that begins during a restart is accepted again by
 its next two packets.
 """
@@ -30,16 +30,26 @@ if not cython.compiled:  # snapshot_cy.pxd holds the same values for the compile
 
     CELL_COUNT, CELL_DISCARDED, CELL_UNKNOWN = 7, 8, 16
 
-VERSION = 2
+VERSION = 3
 _HEAD = struct.Struct("<4sHIqq")  # magic, version, rows, minute length, end of the closed minutes
 _COLUMN = struct.Struct("<qB")
 _MAGIC = b"SBCW"
 _MINUTES = ("even", "odd")
-_LEFT_OUT = {"state", "scale", "settled", "queue", "window"}  # follow from others, or are a candidate's
+_LEFT_OUT = {
+    "state",
+    "scale",
+    "settled",
+    "queue",
+    "window",
+    "sibling",
+}  # follow from others, or are a candidate's
 # What is kept as its distance from another field.
-_BEFORE = {"ref_ns": "last_ns", "infer_ns": "last_ns", "received": "top"}
+_BEFORE = {"ref_ns": "last_ns", "received": "top"}
 # What another field being 0 makes meaningless is kept as 0.
-_WHILE = {"infer_ns": "infer_count", "infer_ts": "infer_count", "bad_seq": "stray", "bad_cell": "stray"}
+_WHILE = {
+    "anchor_at": "anchored", "anchor_ts": "anchored", "guess": "anchored", "late_from": "late_run",
+    "steady_us": "late_run", "bad_seq": "stray", "bad_cell": "stray",
+}  # fmt: skip
 _CODES: dict[int, Literal["B", "H", "I", "q"]] = {
     1: "B",
     2: "H",
@@ -61,7 +71,11 @@ def _places() -> dict[str, tuple[int, int]]:
         offset = getattr(StreamRow, name).offset
         if name in _MINUTES:
             for its, size, *_ in MinuteRow._fields_:
-                found[f"{name}.{its}"] = (offset + getattr(MinuteRow, its).offset, sizeof(size))
+                place = offset + getattr(MinuteRow, its).offset
+                many = getattr(size, "_length_", 1)
+                each = sizeof(size) // many
+                for at in range(many):
+                    found[f"{name}.{its}.{at}"] = (place + at * each, each)
         elif name not in _LEFT_OUT:
             found[name] = (offset, sizeof(kind))
     return found

@@ -1,7 +1,7 @@
 """The layout of a stream's row: for code that runs uncompiled, and for snapshots. table_cy.pxd has it in C.
 
-A row is ten cache lines of 64 bytes, of which a packet touches four: the first two, the third or the fifth
-for its minute's counters, and one of its window. Accesses to its fields are not checked in C, so no index
+A row is eleven cache lines of 64 bytes, of which a packet touches four: the first two, one for its
+minute's counters and one of its window. Accesses to its fields are not checked in C, so no index
 into `window` may come from elsewhere than a mask. Where one packet may add more than 1 (bytes, numbers
 skipped) a counter has 64 bits; where it adds 1, 32 bits are a minute of 71 million packets a second.
 """
@@ -44,6 +44,10 @@ class MinuteRow(Structure):
         ("loss_runs", c_uint32),
         ("gap_lost", c_uint32),
         ("bursts", c_uint32),
+        ("ssrc_gap", c_uint32),  # numbers that another SSRC of the same sockets stood in for
+        ("timebase_changes", c_uint32),
+        ("type_packets", c_uint32 * 4),  # by `types`; packets in none of these are of the newest type
+        ("types", c_uint8 * 4),
     )
 
 
@@ -63,7 +67,10 @@ class StreamRow(Structure):
         ("since", c_uint8),  # numbers received since the last one lost, no further than Gmin
         ("payload_type", c_uint8),  # the newest that is neither event nor comfort noise
         ("settled", c_uint8),  # `codec` is what the payload map has for `payload_type`
-        ("referenced", c_uint8),  # `ref_ns` and `ref_ts` are the packet that jitter is reckoned from
+        (
+            "referenced",
+            c_uint8,
+        ),  # 1: jitter is reckoned from `ref_ns` and `ref_ts`; 2: it was, until an event
         ("votes", c_uint8),  # for `step`
         ("late_run", c_uint8),  # packets in a row too late for the modelled jitter buffer
         # The second line.
@@ -77,18 +84,23 @@ class StreamRow(Structure):
         ("codec", c_uint32),  # clock rate << 8 | kind; 0: unknown
         ("step", c_uint32),  # the timestamp's usual one from packet to packet; 0: unknown
         ("bad_seq", c_uint16),  # A.1's bad_seq
-        ("stray", c_uint8),  # NONE, STRAY: `bad_seq` is set, REBASE: the next packet begins a new count
-        ("infer_count", c_uint8),
-        # The third and fourth.
-        ("even", MinuteRow),  # two minutes are open at once
+        ("stray", c_uint8),  # NONE, STRAY: `bad_seq` is set, REBASE, FIRST: the next packet begins a count
+        ("anchored", c_uint8),  # `anchor_at` and `anchor_ts` are set
+        # The third to the sixth: two minutes are open at once.
+        ("even", MinuteRow),
+        ("odd", MinuteRow),
+        # The seventh, which few packets touch.
         ("unknown", c_int64),  # numbers of this epoch that the capture may itself have missed
         ("cluster", c_int64),  # numbers lost since the last gap (RFC 3611 4.7.2) ...
         ("cluster_received", c_uint32),  # ... and received between them
         ("epoch", c_uint32),
-        # The fifth and sixth.
-        ("odd", MinuteRow),
-        ("infer_ns", c_int64),
-        ("infer_ts", c_uint32),
+        ("anchor_at", c_uint32),  # the reference from which the clock is held against time, us >> 10
+        ("anchor_ts", c_uint32),
+        ("guess", c_uint32),  # the clock rate that the span before showed, Hz; 0: none yet
+        ("refuted", c_uint32),  # the payload map's clock rate << 8 | kind, with which the wire disagrees
+        ("late_from", c_uint32),  # since when packets are late by `steady_us`, us >> 10
+        ("steady_us", c_uint32),
+        ("sibling", c_uint32),  # row + 1 of another SSRC between the same sockets
         ("bad_cell", c_uint32),  # of the packet before `bad_seq`
         ("queue", c_uint32),  # a candidate's place in the queue, modulo 2**32
         ("map", c_uint16),

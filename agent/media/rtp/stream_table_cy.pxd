@@ -20,6 +20,10 @@ cdef struct MinuteFields:
     unsigned int loss_runs
     unsigned int gap_lost
     unsigned int bursts
+    unsigned int ssrc_gap
+    unsigned int timebase_changes
+    unsigned int type_packets[4]
+    unsigned char types[4]
 
 cdef struct RowFields:
     unsigned long long src_hi
@@ -48,15 +52,20 @@ cdef struct RowFields:
     unsigned int step
     unsigned short bad_seq
     unsigned char stray
-    unsigned char infer_count
+    unsigned char anchored
     MinuteFields even
+    MinuteFields odd
     long long unknown
     long long cluster
     unsigned int cluster_received
     unsigned int epoch
-    MinuteFields odd
-    long long infer_ns
-    unsigned int infer_ts
+    unsigned int anchor_at
+    unsigned int anchor_ts
+    unsigned int guess
+    unsigned int refuted
+    unsigned int late_from
+    unsigned int steady_us
+    unsigned int sibling
     unsigned int bad_cell
     unsigned int queue
     unsigned short map
@@ -67,8 +76,10 @@ ctypedef RowFields *StreamRow
 ctypedef MinuteFields *MinuteRow
 
 cdef enum:
-    ROW_BYTES = 640
-    MINUTE_BYTES = 104
+    ROW_BYTES = 704
+    MINUTE_BYTES = 128
+    TYPE_SLOTS = 4
+    FURTHER_TYPES = 255
     WINDOW = 64
 
     FREE = 0

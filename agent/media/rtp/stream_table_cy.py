@@ -3,12 +3,12 @@
 """RTP streams by key: an open-addressing hash table over rows of one lazily committed mapping.
 
 A stream is (source, source port, destination, destination port, SSRC), never the SSRC alone. All that is
-known of it is one row of 640 bytes (row.py), so that a packet touches few cache lines; the row number is the
-stream's id. A row is found by one bounds check and then read field by field. The mapping has room for
+known of it is one row of 704 bytes (stream_row.py), so that a packet touches few cache lines; the row number
+is the stream's id. A row is found by one bounds check and then read field by field. The mapping has room for
 `max_streams` rows from the start and the kernel commits pages when they are first written, so growing copies
 nothing and an idle table costs nothing.
 
-The wire can fill this table, so: a stream is a candidate until RFC 3550 A.1 accepts it; at `max_streams` the
+The wire can fill this table, so: a stream is a candidate until the loop accepts it; at `max_streams` the
 oldest candidate gives way (a flood of random SSRCs reaches no further), and where there is none the newcomer
 is refused and counted. The hash is keyed with secret odd numbers: nobody outside can choose keys that
 collide.
@@ -30,7 +30,8 @@ except ModuleNotFoundError:
 if not cython.compiled:  # table_cy.pxd holds the same values for the compiler
     from agent.media.rtp.stream_row import MinuteRow, StreamRow, clear
 
-    ROW_BYTES, MINUTE_BYTES, WINDOW = 640, 104, 64
+    ROW_BYTES, MINUTE_BYTES, WINDOW = 704, 128, 64
+    TYPE_SLOTS, FURTHER_TYPES = 4, 255  # payload types counted apart in a minute, and all others together
     FREE, CANDIDATE, ACCEPTED = range(3)
     MASK64, MASK32 = 0xFFFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF
 
@@ -311,6 +312,7 @@ class Table:
         its.step = row.step
         # Inferred from arrival times: else the kind would come from a payload map.
         its.assumed = codec != 0 and codec & 255 == 0
+        its.clock_rate_mismatch = row.refuted != 0
         return its
 
     def shift(self, shift_ns: int) -> None:
@@ -321,7 +323,6 @@ class Table:
                 row.last_ns += shift_ns
                 row.first_ns += shift_ns
                 row.ref_ns += shift_ns
-                row.infer_ns += shift_ns
         self.closed_ns += shift_ns
         self.newest_ns += shift_ns
 

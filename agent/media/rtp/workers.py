@@ -21,6 +21,25 @@ Lock = Condition
 OPEN_MINUTES = 2  # a loop has counters for so many: what comes later waits for a close
 
 
+class NamedOfAll:
+    """The sockets that SDPs name, told to each worker's loop."""
+
+    def __init__(self, each: Callable[[], Iterator[tuple[int, Loop]]]) -> None:
+        self._each = each
+
+    def add(self, host: str, port: int, types: int = 0) -> None:
+        for _, loop in self._each():
+            loop.named.add(host, port, types)
+
+    def discard(self, host: str, port: int) -> None:
+        for _, loop in self._each():
+            loop.named.discard(host, port)
+
+    def clear(self) -> None:
+        for _, loop in self._each():
+            loop.named.clear()
+
+
 class RtpWorkers:
     """What the engine asks of a loop, of all lanes. `made` gives a loop, `turns` has one a thread."""
 
@@ -33,6 +52,8 @@ class RtpWorkers:
         self._begun: list[deque[tuple[int, int, bool]]] = [deque() for _ in turns]
         self._maps: list[tuple[int, ...]] = []
         self._map_ids: dict[tuple[int, ...], int] = {}
+        self._swept = 0
+        self.named = NamedOfAll(self._each)
 
     # -- the thread of a lane, its turn taken
 
@@ -104,6 +125,11 @@ class RtpWorkers:
         with self._turn(stream):
             return loop.counted(row, sequence)
 
+    def newest(self, stream: int) -> tuple[int, int, int, int, int]:
+        loop, row = self._at(stream)
+        with self._turn(stream):
+            return loop.newest(row)
+
     def rebase(self, stream: int) -> None:
         loop, row = self._at(stream)
         with self._turn(stream):
@@ -112,6 +138,10 @@ class RtpWorkers:
     def payload_map(self, rows: dict[int, tuple[int, int]]) -> int:
         """Loops number their maps as these were made or restored: a number of ours stands for one of each."""
         numbers = tuple(loop.payload_map(rows) for loop in self._loops)
+        if self.map_sweeps != self._swept:
+            self._swept = self.map_sweeps
+            self._maps.clear()
+            self._map_ids.clear()
         known = self._map_ids.setdefault(numbers, len(self._maps))
         if known == len(self._maps):
             self._maps.append(numbers)
@@ -121,6 +151,20 @@ class RtpWorkers:
         loop, row = self._at(stream)
         with self._turn(stream):
             loop.set_map(row, self._maps[map_id][stream % len(self._loops)])
+
+    @property
+    def map_sweeps(self) -> int:
+        return sum(int(loop.map_sweeps) for loop in self._loops)
+
+    def link(self, streams: list[int]) -> None:
+        """A flow is of one worker; what a snapshot of more of them brought may be of several."""
+        by_loop: dict[int, list[int]] = {}
+        for stream in streams:
+            row, lane = divmod(stream, len(self._loops))
+            by_loop.setdefault(lane, []).append(row)
+        for lane, rows in by_loop.items():
+            with self._turns[lane]:
+                self._loops[lane].link(rows)
 
     def harvest(self, stream: int, minute_start_ns: int) -> StreamMinute:
         loop, row = self._at(stream)
@@ -219,6 +263,13 @@ class RtpWorkers:
         total: Counter[str] = Counter()
         for loop in self._loops:
             total.update(loop.rejects())
+        return total
+
+    def tunnels(self) -> Counter[str]:
+        """Frames out of tunnels, by the kind of the outermost."""
+        total: Counter[str] = Counter()
+        for loop in self._loops:
+            total.update(loop.tunnels())
         return total
 
     # -- checkpoints

@@ -7,6 +7,7 @@ cdef enum:
     FRAGMENT = 2
     TCP = 3
     OTHER_IP = 4
+    SCTP = 5
     BAD_LINK_TYPE = -1
     SHORT_LINK = -2
     SHORT_IP = -3
@@ -24,7 +25,29 @@ cdef enum:
     PAYLOAD_DTLS = 6
     PAYLOAD_SHORT = 7
 
-    MAX_LAYERS = 16
+    METHOD_MAX = 64  # characters of the method in what looks like SIP
+    START_LINE_MAX = 4096  # octets in which a start line is looked for
+    MAX_LAYERS = 16  # tags, labels and extension headers of one frame
+    MAX_DEPTH = 4  # tunnels in tunnels
+
+    # Rows of encapsulations.ROWS, in their order.
+    VLAN = 1
+    VNTAG = 2
+    MPLS = 3
+    PPPOE = 4
+    IPIP = 5
+    SIX_IN_4 = 6
+    PLAIN_GRE = 7
+    NVGRE = 8
+    ERSPAN = 9
+    ERSPAN3 = 10
+    PPTP = 11
+    VXLAN = 12
+    GENEVE = 13
+    GTPU = 14
+    L2TP = 15
+
+    RULE = 7  # numbers a rule of `encapsulations.rules`
 
 cdef extern from *:
     """
@@ -51,6 +74,8 @@ cdef extern from *:
     unsigned int load32 "sbcwatch_load32"(Octets octets, int at) nogil
     unsigned long long load64 "sbcwatch_load64"(Octets octets, int at) nogil
 
+cdef class Packet
+
 @cython.final
 cdef class Decoder:
     cdef const unsigned char[::1] view
@@ -61,7 +86,12 @@ cdef class Decoder:
     cdef readonly long long tcp_seq, tcp_flags
     cdef readonly long long rtp_header, rtp_second, rtp_seq, rtp_ts, rtp_ssrc
     cdef unsigned long long near_src_hi, near_src_lo, near_dst_hi, near_dst_lo, near_sockets
-    cdef long long at, end, ether_type, layers
+    cdef readonly long long tunnel, vni, depth
+    cdef long long at, end, ether_type, layers, port
+    cdef bint opens_all
+    cdef const unsigned char[::1] ether_types, protocols, gre_types, ports, source_ports
+    cdef const unsigned long long[::1] rules
+    cdef long long[::1] opened
 
     cpdef int plain(self, long long offset, long long captured, long long origin) except -100 nogil
     cdef int frame(self, long long offset, long long captured, long long origin) except -100 nogil
@@ -72,9 +102,25 @@ cdef class Decoder:
     cdef int ipv6(self) except -100 nogil
     cdef int transport(self) except -100 nogil
     cdef int fragment(self) except -100 nogil
+    cdef int extensions(self, long long following, long long at, long long stop) except -100 nogil
+    cdef int mpls(self) except -100 nogil
+    cdef int ppp(self) except -100 nogil
+    cdef int in_ip(self) except -100 nogil
+    cdef int generic(self) except -100 nogil
+    cdef int erspan3(self) except -100 nogil
+    cdef int pptp(self, long long flags) except -100 nogil
+    cdef int datagram(self, long long number) except -100 nogil
     cdef int vxlan(self) except -100 nogil
-    cdef int tunnel(self) except -100 nogil
+    cdef int geneve(self) except -100 nogil
+    cdef int gtpu(self) except -100 nogil
+    cdef int l2tp(self) except -100 nogil
+    cdef bint enter(self, long long number, long long vni) except -1 nogil
+    cdef bint believes(self, long long number, long long vni) except -1 nogil
+    cdef int again(self) except -1 nogil
+    cdef int resume(self, Packet packet, long long length) except -100
     cdef int classify(self) except -100 nogil
+    cdef bint is_start_line(self, long long at, long long end) except -1 nogil
+    cdef bint is_version(self, long long at, long long end) except -1 nogil
     cdef int glance(self, long long at, long long end) except -1 nogil
     cdef int be16(self, unsigned long long at) except -1 nogil
     cdef unsigned long long be32(self, unsigned long long at) except? 0 nogil
@@ -97,8 +143,11 @@ cdef class Packet:
     cdef readonly bytes payload
     cdef readonly long long src_port, dst_port, length, stamp_ns, path, protocol
     cdef readonly long long identification, fragment_offset, seq, flags
+    cdef readonly long long tunnel, vni, depth
     cdef readonly bint more_fragments
 
 cdef dict _dotted
 cpdef str address(unsigned long long high, unsigned long long low)
+cdef Packet _packet(Decoder decoder, int kind, long long stamp_ns)
+cpdef Packet rejoined(Decoder decoder, Packet fragment, bytes whole)
 cpdef Packet read(Decoder decoder, long long offset, long long captured, long long stamp_ns, long long origin)

@@ -9,22 +9,41 @@ Addresses are 128 bits in two halves, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2).
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from functools import lru_cache
 
 from agent.errors import Reason, WireError
+from agent.wire.ip.encapsulations import EVERY, KINDS, Tunnel, numbered, numbered_ports, rules
 
 try:
     import cython
 except ModuleNotFoundError:
     from agent import uncompiled as cython
 
-if not cython.compiled:  # packet_cy.pxd holds the same values for the compiler
-    NOT_IP, UDP, FRAGMENT, TCP, OTHER_IP = range(5)
-    BAD_LINK_TYPE, SHORT_LINK, SHORT_IP, BAD_IP, SHORT_UDP, BAD_UDP, BAD_TCP = range(-1, -8, -1)
-    PAYLOAD_OTHER, PAYLOAD_RTP, PAYLOAD_RTCP, PAYLOAD_SIP = range(4)
-    PAYLOAD_STUN, PAYLOAD_ZRTP, PAYLOAD_DTLS, PAYLOAD_SHORT = range(4, 8)
-    MAX_LAYERS = 16  # tags, tunnels and extension headers of one frame
-    V4_MAPPED = 0xFFFF_0000_0000
+if not cython.compiled:  # decoder_cy.pxd holds them for the compiler
+    from agent import uncompiled
+
+    NOT_IP, UDP, FRAGMENT, TCP, OTHER_IP, SCTP = uncompiled.constants(
+        __name__, "NOT_IP UDP FRAGMENT TCP OTHER_IP SCTP"
+    )
+    BAD_LINK_TYPE, SHORT_LINK, SHORT_IP, BAD_IP, SHORT_UDP, BAD_UDP, BAD_TCP = uncompiled.constants(
+        __name__, "BAD_LINK_TYPE SHORT_LINK SHORT_IP BAD_IP SHORT_UDP BAD_UDP BAD_TCP"
+    )
+    PAYLOAD_OTHER, PAYLOAD_RTP, PAYLOAD_RTCP, PAYLOAD_SIP = uncompiled.constants(
+        __name__, "PAYLOAD_OTHER PAYLOAD_RTP PAYLOAD_RTCP PAYLOAD_SIP"
+    )
+    PAYLOAD_STUN, PAYLOAD_ZRTP, PAYLOAD_DTLS, PAYLOAD_SHORT = uncompiled.constants(
+        __name__, "PAYLOAD_STUN PAYLOAD_ZRTP PAYLOAD_DTLS PAYLOAD_SHORT"
+    )
+    METHOD_MAX, START_LINE_MAX = uncompiled.constants(__name__, "METHOD_MAX START_LINE_MAX")
+    MAX_LAYERS, MAX_DEPTH, RULE, V4_MAPPED = uncompiled.constants(
+        __name__, "MAX_LAYERS MAX_DEPTH RULE V4_MAPPED"
+    )
+    VLAN, VNTAG, MPLS, PPPOE = uncompiled.constants(__name__, "VLAN VNTAG MPLS PPPOE")
+    PLAIN_GRE, NVGRE, ERSPAN, ERSPAN3, PPTP, VXLAN, GENEVE, GTPU, L2TP = uncompiled.constants(
+        __name__, "PLAIN_GRE NVGRE ERSPAN ERSPAN3 PPTP VXLAN GENEVE GTPU L2TP"
+    )
     Octets = bytes | bytearray | memoryview
 
     def octets_of(decoder: Decoder, at: int, count: int) -> Octets:
@@ -43,19 +62,21 @@ if not cython.compiled:  # packet_cy.pxd holds the same values for the compiler
         return load32(octets, at) << 32 | load32(octets, at + 4)
 
 
-# Kinds of frame and of UDP payload as the rest of Python reads them.
-KIND_NOT_IP, KIND_UDP, KIND_FRAGMENT, KIND_TCP, KIND_OTHER_IP = range(5)
+# Kinds of frame as the rest of Python reads them.
+KIND_NOT_IP, KIND_UDP, KIND_FRAGMENT, KIND_TCP = NOT_IP, UDP, FRAGMENT, TCP
+KIND_OTHER_IP, KIND_SCTP = OTHER_IP, SCTP
 REASONS = {
-    -1: Reason.LINK_TYPE,
-    -2: Reason.LINK_TRUNCATED,
-    -3: Reason.IP_TRUNCATED,
-    -4: Reason.IP_MALFORMED,
-    -5: Reason.UDP_TRUNCATED,
-    -6: Reason.UDP_MALFORMED,
-    -7: Reason.TCP_MALFORMED,
+    BAD_LINK_TYPE: Reason.LINK_TYPE,
+    SHORT_LINK: Reason.LINK_TRUNCATED,
+    SHORT_IP: Reason.IP_TRUNCATED,
+    BAD_IP: Reason.IP_MALFORMED,
+    SHORT_UDP: Reason.UDP_TRUNCATED,
+    BAD_UDP: Reason.UDP_MALFORMED,
+    BAD_TCP: Reason.TCP_MALFORMED,
     -8: Reason.RTP_MALFORMED,
 }
-
+ETHER_TYPES, GRE_TYPES = numbered("ether_types"), numbered("gre_types")
+PROTOCOLS = numbered("protocols", 256)
 
 MAX_TEXTS = 65_536  # addresses whose text is kept
 
@@ -68,12 +89,28 @@ class Decoder:
     wire, `payload_captured` what of it is present); `identification`, `fragment_offset`, `more_fragments`
     and `protocol` for fragments; `tcp_seq`, `tcp_flags` for TCP.
 
-    `path` tells one way through the host from another: interface, packet type and VLAN tags.
+    `path` tells one way through the host from another: interface, packet type, VLAN tags and tunnel.
+    `tunnel` is the number of the outermost tunnel's row in `encapsulations` (0: none), `vni` its identifier
+    (-1: it has none), `depth` how many tunnels were opened.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tunnels: Sequence[Tunnel] | None = None) -> None:
+        """Opens `tunnels` and no others; None: every one."""
         self.attach(b"")
         self.path = self.layers = self.ether_type = self.at = self.end = 0
+        self.tunnel = self.depth = self.port = 0
+        self.vni = -1
+        self.opens_all = tunnels is None
+        believed = EVERY if tunnels is None else tunnels
+        self.ether_types, self.gre_types, self.protocols = ETHER_TYPES, GRE_TYPES, PROTOCOLS
+        self.ports = numbered_ports(believed)
+        self.source_ports = numbered_ports(believed, source=True)
+        self.rules = memoryview(array("Q", rules(believed)))
+        self.opened = memoryview(array("q", bytes(8 * len(KINDS))))
+
+    def tunnels(self) -> dict[str, int]:
+        """Frames out of tunnels so far, by the kind of the outermost."""
+        return {kind: int(self.opened[number]) for number, kind in enumerate(KINDS) if self.opened[number]}
 
     def attach(self, data: bytes | bytearray | memoryview) -> None:
         """Read from `data` until the next `attach`; give `b""` to let go of it."""
@@ -115,14 +152,14 @@ class Decoder:
             load32(octets, 12) >> 8 != 0x080045
             or octets[23] != 17
             or load16(octets, 20) & 0x3FFF  # a fragment
-            or octets[42] >> 6 != 2
+            or octets[42] & 0xC8 != 0x80  # 8 CSRCs and more: where VXLAN with reserved bits has its flag
             or (second >= 192 and second <= 223)  # RTCP
             or length < 20
             or length > total - 20
-            or load16(octets, 36) == 4789  # VXLAN
         ):
             return 0
         self.path = (origin & 0x7FFF) << 48 | ((origin >> 16) & 0xFF) << 24
+        self.tunnel = 0
         self.ip_version = 4
         self.protocol = 17
         self.src_hi = 0
@@ -149,6 +186,9 @@ class Decoder:
         self.at = offset
         self.end = offset + captured
         self.layers = 0
+        self.depth = 0
+        self.tunnel = 0
+        self.vni = -1
         # interface << 48 | interface index of SLL2 << 32 | packet type << 24 | outer tag << 12 | inner tag
         self.path = (origin & 0x7FFF) << 48 | ((origin >> 16) & 0xFF) << 24
         return self.link(origin >> 32)
@@ -194,33 +234,57 @@ class Decoder:
             self.layers += 1
             if self.layers > MAX_LAYERS:
                 return BAD_IP
-            if self.ether_type == 0x8100 or self.ether_type == 0x88A8 or self.ether_type == 0x9100:
+            number: cython.longlong = self.ether_types[self.ether_type]
+            if number == VLAN:
                 if self.at + 4 > self.end:
                     return SHORT_LINK
                 tags: cython.longlong = (self.path << 12) & 0xFFF000
                 self.path = (self.path & ~0xFFFFFF) | tags | (self.be16(self.at) & 0xFFF)
                 self.ether_type = self.be16(self.at + 2)
                 self.at += 4
-            elif self.ether_type == 0x8864:  # PPPoE session (RFC 2516 4): 6 bytes, then a PPP protocol
-                if self.at + 8 > self.end:
+            elif number == VNTAG:
+                if self.at + 6 > self.end:
                     return SHORT_LINK
-                protocol: cython.longlong = self.be16(self.at + 6)
-                self.at += 8
-                if protocol != 0x0021 and protocol != 0x0057:
-                    return NOT_IP
-                return self.network()
-            elif self.ether_type == 0x8847 or self.ether_type == 0x8848:  # MPLS, to the bottom of the stack
-                if self.at + 4 > self.end:
-                    return SHORT_LINK
-                self.at += 4
-                if self.view[self.at - 2] & 1:
-                    if self.at >= self.end:
-                        return SHORT_LINK
-                    if self.view[self.at] >> 4 != 4 and self.view[self.at] >> 4 != 6:
-                        return NOT_IP  # a pseudowire's control word, not IP
-                    return self.network()
+                self.ether_type = self.be16(self.at + 4)
+                self.at += 6
+            elif number == PPPOE:  # a session's 6 bytes, RFC 2516 4
+                self.at += 6
+                return self.ppp()
+            elif number == MPLS:
+                return self.mpls()
             else:
                 return NOT_IP
+
+    def mpls(self) -> cython.int:
+        """RFC 3032 2.1: labels of 4 bytes, to the bottom of the stack. A pseudowire (RFC 4385) is not IP."""
+        while True:
+            if self.at + 4 > self.end:
+                return SHORT_LINK
+            self.at += 4
+            if self.view[self.at - 2] & 1:
+                break
+            self.layers += 1
+            if self.layers > MAX_LAYERS:
+                return BAD_IP
+        if self.at >= self.end:
+            return SHORT_LINK
+        version: cython.longlong = self.view[self.at] >> 4
+        return self.network() if version == 4 or version == 6 else NOT_IP
+
+    def ppp(self) -> cython.int:
+        """RFC 1661 2 and 6.5, RFC 1662 3: address and control may be there, a protocol has 1 or 2 bytes."""
+        if self.at + 2 > self.end:
+            return SHORT_LINK
+        if self.be16(self.at) == 0xFF03:
+            self.at += 2
+            if self.at + 2 > self.end:
+                return SHORT_LINK
+        protocol: cython.longlong = self.view[self.at]
+        self.at += 1
+        if not protocol & 1:
+            protocol = protocol << 8 | self.view[self.at]
+            self.at += 1
+        return self.network() if protocol == 0x21 or protocol == 0x57 else NOT_IP
 
     def network(self) -> cython.int:
         if self.at >= self.end:
@@ -253,9 +317,9 @@ class Decoder:
         self.dst_lo = V4_MAPPED | load32(ip, 16)
         self.payload_offset = at + header
         self.payload_length = total - header
+        self.identification = load16(ip, 4)
         fragment: cython.longlong = load16(ip, 6)
         if fragment & 0x3FFF:
-            self.identification = load16(ip, 4)
             self.fragment_offset = (fragment & 0x1FFF) << 3
             self.more_fragments = (fragment >> 13) & 1
             return self.fragment()
@@ -269,6 +333,7 @@ class Decoder:
         length: cython.longlong = load16(ip, 4)
         following: cython.longlong = ip[6]
         self.ip_version = 6
+        self.identification = 0
         self.src_hi = load64(ip, 8)
         self.src_lo = load64(ip, 16)
         self.dst_hi = load64(ip, 24)
@@ -276,7 +341,12 @@ class Decoder:
         at += 40
         if length == 0:  # a jumbogram (RFC 2675) or segmentation offload
             length = self.end - at
-        stop: cython.longlong = at + length
+        return self.extensions(following, at, at + length)
+
+    def extensions(
+        self, following: cython.longlong, at: cython.longlong, stop: cython.longlong
+    ) -> cython.int:
+        """From `at` to `stop`: IPv6 extension headers, then what they carry."""
         size: cython.longlong
         extension: Octets
         # RFC 8200 4.1: extension headers in any order, each naming the next.
@@ -336,9 +406,12 @@ class Decoder:
             self.payload_offset = at + 8
             self.payload_length = length - 8
             self.payload_captured = min(length - 8, self.end - at - 8)
-            if self.dst_port == 4789:
-                return self.vxlan()
-            return UDP
+            number: cython.longlong = self.ports[self.dst_port]
+            self.port = self.dst_port
+            if number == 0:
+                number = self.source_ports[self.src_port]
+                self.port = self.src_port
+            return self.datagram(number) if number else UDP
         if self.protocol == 6:
             if self.payload_length < 20:
                 return BAD_TCP
@@ -356,43 +429,221 @@ class Decoder:
             self.payload_length -= length
             self.payload_captured = max(0, min(self.payload_length, self.end - self.payload_offset))
             return TCP
-        if self.protocol == 4 or self.protocol == 41 or self.protocol == 47:
-            return self.tunnel()
+        self.port = 0
+        if self.protocol == 47:
+            return self.generic()
+        if self.protocol == 132:
+            self.fragment()
+            return SCTP
+        if self.protocols[self.protocol & 0xFF]:
+            return self.in_ip()
         return OTHER_IP
 
-    def tunnel(self) -> cython.int:
-        """IP in IP (RFC 2003, 4213) and GRE (RFC 2784, 2890) with IP, Ethernet or ERSPAN inside."""
-        self.layers += 4
-        if self.layers > MAX_LAYERS:
+    # --- tunnels. Each reads its header, asks `enter`, and goes on with what is inside.
+
+    def enter(self, number: cython.longlong, vni: cython.longlong) -> cython.bint:
+        """Whether the tunnel may be opened: it is not too deep, and believed. Then it is counted."""
+        if self.depth >= MAX_DEPTH or not (self.opens_all or self.believes(number, vni)):
+            return False
+        if not self.depth:
+            self.tunnel = number
+            self.vni = vni
+            self.opened[number] += 1
+        self.depth += 1
+        # A frame that two mirrors show came by two paths.
+        self.path ^= (vni * 16 + number) & 0xFFFFFF
+        return True
+
+    def believes(self, number: cython.longlong, vni: cython.longlong) -> cython.bint:
+        """Whether a rule has this kind, port, identifier and outer source."""
+        at: cython.longlong = 0
+        end: cython.longlong = len(self.rules)
+        named: cython.ulonglong = vni + 1
+        kind: cython.ulonglong = number
+        port: cython.ulonglong = self.port
+        while at < end:
+            if (
+                self.rules[at] == kind
+                and self.rules[at + 1] == port
+                and (self.rules[at + 2] == 0 or self.rules[at + 2] == named)
+                and self.src_hi & self.rules[at + 5] == self.rules[at + 3]
+                and self.src_lo & self.rules[at + 6] == self.rules[at + 4]
+            ):
+                return True
+            at += RULE
+        return False
+
+    def again(self) -> cython.int:
+        """The frame just decoded will be decoded once more: it counts then."""
+        if self.tunnel:
+            self.opened[self.tunnel] -= 1
+        return 0
+
+    def in_ip(self) -> cython.int:
+        """IP in IP (RFC 2003, 2473, 4213)."""
+        if self.depth >= MAX_DEPTH:
             return BAD_IP
+        if not self.enter(self.protocols[self.protocol], -1):
+            return OTHER_IP
         self.end = min(self.end, self.payload_offset + self.payload_length)
         self.at = self.payload_offset
-        if self.protocol != 47:
-            return self.network()
+        return self.network()
+
+    def generic(self) -> cython.int:
+        """GRE (RFC 2784, 2890): flags, the type of what is inside; checksum, key and number where flagged."""
+        self.end = min(self.end, self.payload_offset + self.payload_length)
+        self.at = self.payload_offset
         if self.at + 4 > self.end:
             return SHORT_IP
         flags: cython.longlong = self.be16(self.at)
         inner: cython.longlong = self.be16(self.at + 2)
-        if flags & 0x4007:  # source routing, or not version 0
+        number: cython.longlong = self.gre_types[inner]
+        if flags & 7 == 1 and number == PPTP:
+            return self.pptp(flags)
+        if number == 0 or flags & 0x4007:  # source routing, or not version 0
             return OTHER_IP
-        self.at += 4 + ((flags >> 13) & 4) + ((flags >> 11) & 4) + ((flags >> 10) & 4)
-        if inner == 0x88BE:  # ERSPAN: type I has no sequence number and no header, type II has 8 bytes
-            self.at += 8 if flags & 0x1000 else 0
-            return self.link(1)
+        key: cython.longlong = self.at + 4 + ((flags >> 13) & 4)
+        self.at = key + ((flags >> 11) & 4) + ((flags >> 10) & 4)
+        if self.at > self.end:
+            return SHORT_IP
+        if number == ERSPAN3:
+            return self.erspan3()
+        vni: cython.longlong = self.be32(key) if flags & 0x2000 else -1
+        if number == NVGRE and vni >= 0:
+            vni >>= 8
+        if number == ERSPAN and flags & 0x1000:  # type II; type I has no number and no header
+            if self.at + 8 > self.end:
+                return SHORT_IP
+            vni = self.be16(self.at + 2) & 0x3FF
+            self.at += 8
+        if not self.enter(number, vni):
+            return OTHER_IP
+        if number == PLAIN_GRE:
+            self.ether_type = inner
+            return self.ethernet()
+        return self.link(1)
+
+    def erspan3(self) -> cython.int:
+        """ERSPAN type III: 12 bytes with session and frame type, 8 more where the last bit says so."""
+        if self.at + 12 > self.end:
+            return SHORT_IP
+        session: cython.longlong = self.be16(self.at + 2) & 0x3FF
+        told: cython.longlong = self.be16(self.at + 10)
+        self.at += 12 + ((told & 1) << 3)
+        if not self.enter(ERSPAN3, session):
+            return OTHER_IP
+        return self.network() if (told >> 10) & 31 == 2 else self.link(1)
+
+    def pptp(self, flags: cython.longlong) -> cython.int:
+        """RFC 2637 4.1: GRE version 1, length and call in the key's place; PPP inside, or an ACK alone."""
+        at: cython.longlong = self.at + 8
+        if not flags & 0x2000:
+            return OTHER_IP
+        if at > self.end:
+            return SHORT_IP
+        length: cython.longlong = self.be16(self.at + 4)
+        call: cython.longlong = self.be16(self.at + 6)
+        at += ((flags >> 10) & 4) + ((flags >> 5) & 4)
+        if length == 0 or not self.enter(PPTP, call):
+            return OTHER_IP
+        self.at = at
+        self.end = min(self.end, at + length)
+        return self.ppp()
+
+    def datagram(self, number: cython.longlong) -> cython.int:
+        """A UDP datagram on a tunnel's port; UDP where it is none of that tunnel, or not believed."""
+        if self.payload_captured < 8:
+            return UDP
+        self.at = self.payload_offset
+        self.end = self.payload_offset + self.payload_captured
+        if number == VXLAN:
+            return self.vxlan()
+        if number == GENEVE:
+            return self.geneve()
+        if number == GTPU:
+            return self.gtpu()
+        return self.l2tp()
+
+    def vxlan(self) -> cython.int:
+        """RFC 7348 5: the I flag, the network identifier; other bits are "ignored on receipt"."""
+        if self.payload_captured < 22 or not self.view[self.at] & 8:
+            return UDP
+        if not self.enter(VXLAN, self.be32(self.at + 4) >> 8):
+            return UDP
+        self.at += 8
+        return self.link(1)
+
+    def geneve(self) -> cython.int:
+        """RFC 8926 3.4: version 0, options of 4 bytes each, an EtherType, the network identifier."""
+        first: cython.longlong = self.be16(self.at)
+        size: cython.longlong = 8 + ((first >> 8) << 2)
+        if first >> 14 or first & 0x80 or self.at + size > self.end:  # 0x80: a control packet
+            return UDP
+        inner: cython.longlong = self.be16(self.at + 2)
+        if not self.enter(GENEVE, self.be32(self.at + 4) >> 8):
+            return UDP
+        self.at += size
         if inner == 0x6558:
             return self.link(1)
         self.ether_type = inner
         return self.ethernet()
 
-    def vxlan(self) -> cython.int:
-        """RFC 7348 5: a flag, the network identifier, an Ethernet frame. Anything else is just UDP."""
-        at: cython.longlong = self.payload_offset
-        if self.payload_captured < 22 or self.view[at] != 8 or self.layers + 4 > MAX_LAYERS:
+    def gtpu(self) -> cython.int:
+        """TS 29.281 5.1: version 1, a G-PDU; 4 more bytes where a flag is set, then extension headers."""
+        first: cython.longlong = self.be16(self.at)
+        at: cython.longlong = self.at + 8
+        if first & 0xF0FF != 0x30FF:
             return UDP
-        self.layers += 4
-        self.end = at + self.payload_captured
-        self.at = at + 8
-        return self.link(1)
+        following: cython.longlong = 0
+        if first & 0x700:
+            if at + 4 > self.end:
+                return UDP
+            following = self.view[at + 3] if first & 0x400 else 0
+            at += 4
+        size: cython.longlong
+        while following:
+            self.layers += 1
+            if self.layers > MAX_LAYERS or at >= self.end:
+                return UDP
+            size = self.view[at] << 2
+            if size == 0 or at + size > self.end:
+                return UDP
+            at += size
+            following = self.view[at - 1]
+        if not self.enter(GTPU, self.be32(self.at + 4)):
+            return UDP
+        self.at = at
+        return self.network()
+
+    def l2tp(self) -> cython.int:
+        """RFC 2661 3.1: a data message of version 2; length, numbers and an offset where flagged; PPP."""
+        flags: cython.longlong = self.be16(self.at)
+        if flags & 0x800F != 2:
+            return UDP
+        session: cython.longlong = self.at + 4 + ((flags >> 13) & 2)
+        at: cython.longlong = session + 2 + ((flags >> 9) & 4)
+        if flags & 0x200:
+            if at + 2 > self.end:
+                return UDP
+            at += 2 + self.be16(at)
+        if at + 2 > self.end or not self.enter(L2TP, self.be16(session)):
+            return UDP
+        self.at = at
+        return self.ppp()
+
+    def resume(self, packet: Packet, length: cython.longlong) -> cython.int:
+        """Go on where the fragments of `packet` were met, at their datagram's `length` bytes."""
+        self.at = self.layers = 0
+        self.end = length
+        self.depth = packet.depth
+        self.tunnel = packet.tunnel
+        self.vni = packet.vni
+        self.path = packet.path
+        self.identification = packet.identification
+        self.ip_version = 6 if ":" in packet.src else 4
+        self.src_hi, self.src_lo = halves(packet.src)
+        self.dst_hi, self.dst_lo = halves(packet.dst)
+        return self.extensions(packet.protocol, 0, length)
 
     def classify(self) -> cython.int:
         """What the UDP payload is, by its first bytes: RFC 7983 7, RFC 5761 4; never by port."""
@@ -426,28 +677,31 @@ class Decoder:
         while left > 4 and (self.view[at] == 13 or self.view[at] == 10):  # RFC 3261 7.5: leading CRLF
             at += 1
             left -= 1
-        if left < 4:
-            return PAYLOAD_OTHER
-        word: cython.longlong = self.be32(at)
-        if (
-            word == 0x5349502F  # SIP/
-            or word == 0x494E5649  # INVI(TE)
-            or word == 0x41434B20  # ACK
-            or word == 0x42594520  # BYE
-            or word == 0x4F505449  # OPTI(ONS)
-            or word == 0x52454749  # REGI(STER)
-            or word == 0x43414E43  # CANC(EL)
-            or word == 0x50524143  # PRAC(K)
-            or word == 0x55504441  # UPDA(TE)
-            or word == 0x494E464F  # INFO
-            or word == 0x53554253  # SUBS(CRIBE)
-            or word == 0x4E4F5449  # NOTI(FY)
-            or word == 0x5055424C  # PUBL(ISH)
-            or word == 0x52454645  # REFE(R)
-            or word == 0x4D455353  # MESS(AGE)
-        ):
+        if left >= 4 and self.be32(at) == 0x48455033:  # HEP3, which carries SIP
             return PAYLOAD_SIP
-        return PAYLOAD_OTHER
+        return PAYLOAD_SIP if self.is_start_line(at, at + min(left, START_LINE_MAX)) else PAYLOAD_OTHER
+
+    def is_start_line(self, at: cython.longlong, end: cython.longlong) -> cython.bint:
+        """Whether a SIP start line begins at `at`: a version, or a method, a blank and a version after it.
+
+        RFC 3261 7.1, 25.1: any token is a method, and the version is in any case.
+        """
+        if self.is_version(at, end):
+            return True
+        start: cython.longlong = at
+        while at < end and at - start < METHOD_MAX and 33 <= self.view[at] <= 126:
+            at += 1
+        if at == start or at >= end or self.view[at] != 32:
+            return False
+        while at < end and self.view[at] != 10:
+            if self.view[at] == 32 and self.is_version(at + 1, end):
+                return True
+            at += 1
+        return False
+
+    def is_version(self, at: cython.longlong, end: cython.longlong) -> cython.bint:
+        """Whether `SIP/` in any case is at `at`."""
+        return end - at >= 4 and self.be32(at) | 0x20202000 == 0x7369702F
 
     def glance(self, at: cython.longlong, end: cython.longlong) -> cython.int:
         """A stream's key into `near_*`, were there an RTP packet at `at` behind the headers of the frame just
@@ -475,7 +729,7 @@ class Packet:
     """One frame, decoded, on its own: what the slow path works on.
 
     `payload` may be shorter than `length`, its length on the wire: the capture snapped it. For a fragment it
-    is the IP payload; for TCP the segment's data; empty for anything else than UDP, TCP and fragments.
+    and for SCTP it is the IP payload; for TCP the segment's data; empty for anything else but UDP.
     """
 
     def __init__(self) -> None:
@@ -495,6 +749,9 @@ class Packet:
         self.more_fragments = False
         self.seq = 0
         self.flags = 0
+        self.tunnel = 0  # as `Decoder` has these
+        self.vni = -1
+        self.depth = 0
 
     def __eq__(self, other: object) -> bool:
         """Whether it is the same bytes between the same sockets."""
@@ -569,12 +826,33 @@ def read(
 ) -> Packet:
     """`packet` of what `decoder` is attached to. Raises WireError as that does."""
     kind: cython.int = decoder.frame(offset, captured, origin)
+    return _packet(decoder, kind, stamp_ns)
+
+
+def rejoined(decoder: Decoder, fragment: Packet, whole: bytes) -> Packet:
+    """The IP payload `whole`, put together from `fragment` and its like, decoded as one packet would be.
+
+    Every protocol is: UDP, TCP, and tunnels, out of which fragments may come again, never deeper than
+    `MAX_DEPTH`. `decoder` lets go of what it was attached to. Raises WireError.
+    """
+    decoder.attach(whole)
+    try:
+        return _packet(decoder, decoder.resume(fragment, len(whole)), fragment.stamp_ns)
+    finally:
+        decoder.attach(b"")
+
+
+def _packet(decoder: Decoder, kind: cython.int, stamp_ns: cython.longlong) -> Packet:
+    """What `decoder` stands on, as a packet of its own. Raises WireError."""
     if kind < 0:
         raise WireError(REASONS[kind])
     packet: Packet = Packet()
     packet.kind = kind
     packet.stamp_ns = stamp_ns
     packet.path = decoder.path
+    packet.tunnel = decoder.tunnel
+    packet.vni = decoder.vni
+    packet.depth = decoder.depth
     if kind == NOT_IP:
         return packet
     packet.src = address(decoder.src_hi, decoder.src_lo)
@@ -586,8 +864,8 @@ def read(
     packet.dst_port = decoder.dst_port
     packet.payload = bytes_of(decoder, decoder.payload_offset, decoder.payload_captured)
     packet.length = decoder.payload_length
+    packet.identification = decoder.identification
     if kind == FRAGMENT:
-        packet.identification = decoder.identification
         packet.fragment_offset = decoder.fragment_offset
         packet.more_fragments = decoder.more_fragments != 0
     elif kind == TCP:

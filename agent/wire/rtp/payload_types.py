@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 # How a packet of a payload type is treated: only audio is a sample of jitter and of the score.
-KIND_OTHER, KIND_AUDIO, KIND_EVENT, KIND_COMFORT, KIND_VIDEO, KIND_REDUNDANT = range(6)
+KIND_OTHER, KIND_AUDIO, KIND_EVENT, KIND_COMFORT, KIND_VIDEO, KIND_REDUNDANT, KIND_REPAIR = range(7)
 
 
 class StaticType(NamedTuple):
@@ -47,6 +47,14 @@ STATIC_TYPES: Final[dict[int, StaticType]] = {
     33: StaticType("MP2T", 90000, 1, KIND_VIDEO),
     34: StaticType("H263", 90000, 1, KIND_VIDEO),
 }
+
+LEGAL_CLOCKS: Final = {
+    "PCMU": 8000, "PCMA": 8000, "GSM": 8000, "G722": 8000, "G729": 8000,  # RFC 3551 4.5
+    "AMR": 8000, "AMR-WB": 16000,  # RFC 4867 8.1, 8.2
+    "ILBC": 8000,  # RFC 3952 4.1
+    "OPUS": 48000,  # RFC 7587 4.1
+}  # fmt: skip
+"""The clock rate of codecs that have one only, by encoding name in capitals: whatever an rtpmap says."""
 
 # Payload type -> (clock rate in Hz, kind), as the loop keeps it.
 STATIC_ROWS: Final = {number: (row.clock_rate, row.kind) for number, row in STATIC_TYPES.items()}

@@ -16,6 +16,7 @@ LIVE = [
     "interfaces_are_told_apart_in_one_order",
     "a_stripped_vlan_tag_is_in_the_interface_number",
     "the_filter_keeps_sip_whole_and_cuts_rtp",
+    "the_filter_and_the_decoder_open_the_same_tunnels",
     "a_ring_too_small_reports_what_it_lost",
     "an_interface_that_goes_and_returns_is_a_loss",
     "loopback_frames_are_seen_both_ways",

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 from agent.capture.live import kernel_filter as bpf
 from agent.capture.live.kernel_filter import Instruction
 from agent.errors import ConfigError
+from agent.wire.ip.encapsulations import TUNNELS as TUNNELS_BY_KIND
+from agent.wire.ip.encapsulations import Tunnel
+from tests.kit import tunnelled
 
 WHOLE = bpf.WHOLE
 RTP = bpf.RTP_BYTES
@@ -97,7 +100,8 @@ def ethernet(packet: bytes, tags: int = 0) -> bytes:
 
 RTP_PACKET = b"\x80\x08" + bytes(170)
 RTCP_PACKET = b"\x81\xc8" + bytes(50)
-PROGRAM = bpf.voice(sip_ports=SIP_PORTS, media_ports=MEDIA, whole_ports=[4789], protocols=[47])
+TUNNELS = [Tunnel("vxlan"), Tunnel("gre")]
+PROGRAM = bpf.voice(sip_ports=SIP_PORTS, media_ports=MEDIA, tunnels=TUNNELS)
 
 CASES = [
     (udp(5060, 33000, b"SIP/2.0 200 OK"), WHOLE),
@@ -111,7 +115,8 @@ CASES = [
     (udp(12000, 40000, b"\x80\xdf" + bytes(20)), WHOLE),
     (udp(12000, 40000, b"\x80\xe0" + bytes(20)), RTP),  # payload type 96 with the marker
     (udp(12000, 40000, b"\x00\x01" + bytes(20)), WHOLE),  # STUN
-    (udp(4789, 5555, b"vxlan"), WHOLE),
+    (udp(5555, 4789, b"vxlan"), WHOLE),
+    (udp(4789, 5555, b"vxlan"), 0),
     (udp(53, 53, b"dns"), 0),
 ]
 
@@ -143,7 +148,7 @@ def test_fragments_extensions_and_tunnels_are_kept_whole() -> None:
     assert run(PROGRAM, ethernet(ipv4(17, b"x" * 64, fragment=185))) == WHOLE
     assert run(PROGRAM, ethernet(ipv4(17, udp(53, 53, b"x"), fragment=0x4000))) == 0  # don't fragment
     assert run(PROGRAM, ethernet(ipv6(44, b"x" * 64))) == WHOLE
-    assert run(PROGRAM, ethernet(ipv4(47, b"gre"))) == WHOLE
+    assert run(PROGRAM, ethernet(ipv4(47, b"\0\0\x08\0"))) == WHOLE
     assert run(PROGRAM, ethernet(ipv4(1, b"icmp echo"))) == 0
     assert run(PROGRAM, bytes(12) + b"\x08\x06" + bytes(28)) == 0
 
@@ -214,3 +219,23 @@ def test_a_user_expression_goes_through_libpcap() -> None:
     assert run(program, ethernet(ipv4(17, udp(1, 7776, b"x")))) == 0
     with pytest.raises(ConfigError, match="'no such words' does not compile"):
         bpf.compile_expression("no such words")
+
+
+def test_expression_lets_the_rows_through_that_the_kernels_filter_does() -> None:
+    """All but the GRE type, which it does not look at."""
+    for kind in ("", *TUNNELS_BY_KIND):
+        tunnels = [Tunnel(kind, ("203.0.113.0/26", "2001:db8:1::/48"))] if kind else []
+        words = bpf.expression(sip_ports=[5060], media_ports=(40000, 40010), tunnels=tunnels)
+        try:
+            compiled = bpf.compile_expression(words)
+        except ConfigError as error:
+            pytest.skip(f"libpcap is not here: {error}")
+        program = bpf.voice(sip_ports=[5060], media_ports=(40000, 40010), tunnels=tunnels)
+        for other in (*tunnelled.FRAMED, *tunnelled.TUNNELLED):
+            for source in (tunnelled.PEER, tunnelled.STRANGER, tunnelled.PEER6, tunnelled.STRANGER6):
+                for data in tunnelled.frames(other, source):
+                    ours, theirs = bool(run(program, data)), bool(run(compiled, data))
+                    both_gre = all(
+                        kind in TUNNELS_BY_KIND and TUNNELS_BY_KIND[kind].gre_types for kind in (kind, other)
+                    )
+                    assert ours == theirs or (both_gre and theirs), (kind, other, source)

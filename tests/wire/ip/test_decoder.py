@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from agent import uncompiled
 from agent.errors import Reason, WireError
 from agent.wire import frame
-from agent.wire.ip import decoder_cy
+from agent.wire.ip import decoder_cy, encapsulations
 
 SOURCE = uncompiled.sources("agent.wire.ip.decoder_cy")[0]
 PAYLOAD = b"OPTIONS sip:a SIP/2.0\r\n"
@@ -67,6 +67,11 @@ def read(wire: Any, data: bytes, link_type: int = 1, captured: int | None = None
     return wire.packet(data, 0, len(data) if captured is None else captured, 42, where)
 
 
+def on_port(port: int, body: bytes, source: int = 9) -> bytes:
+    """A packet of a tunnel over UDP."""
+    return ether(ipv4(struct.pack(">HHHH", source, port, 8 + len(body), 0) + body))
+
+
 V4 = ipv4(udp())
 V6 = ipv6(udp())
 TAG = struct.pack(">HH", 100, 0x0800)
@@ -92,11 +97,53 @@ LAYERS: dict[str, tuple[int, bytes]] = {
     "gre ethernet": (1, ether(ipv4(b"\0\0\x65\x58" + ether(V4), 47))),
     "erspan i": (1, ether(ipv4(b"\0\0\x88\xbe" + ether(V4), 47))),
     "erspan ii": (1, ether(ipv4(b"\x10\0\x88\xbe" + bytes(12) + ether(V4), 47))),
-    "vxlan": (
-        1,
-        ether(ipv4(struct.pack(">HHHH", 9, 4789, 16 + len(ether(V4)), 0) + b"\x08" + bytes(7) + ether(V4))),
-    ),
     "4 in 6": (229, ipv6(V4, 4)),
+    "vntag": (1, ether(bytes.fromhex("800203e80800") + V4, 0x8926)),
+    "mpls multicast": (1, ether(bytes.fromhex("00020140") + V4, 0x8848)),
+    "pppoe, one byte of protocol": (1, ether(bytes(6) + b"\x21" + V4, 0x8864)),
+    "gre mpls": (1, ether(ipv4(b"\0\0\x88\x47" + bytes.fromhex("00020140") + V4, 47))),
+    "nvgre": (1, ether(ipv4(b"\x20\0\x65\x58\0\x12\x34\x01" + ether(V4), 47))),
+    "erspan iii": (1, ether(ipv4(b"\x10\0\x22\xeb" + bytes(16) + ether(V4), 47))),
+    "erspan iii, platform": (
+        1,
+        ether(ipv4(b"\x10\0\x22\xeb" + bytes(15) + b"\x01" + bytes(8) + ether(V4), 47)),
+    ),
+    "erspan iii, ip": (1, ether(ipv4(b"\x10\0\x22\xeb" + bytes(14) + b"\x08\0" + V4, 47))),
+    "erspan iii, vntag": (
+        1,
+        ether(ipv4(b"\x10\0\x22\xeb" + bytes(16) + ether(bytes(4) + b"\x08\0" + V4, 0x8926), 47)),
+    ),
+    "pptp": (1, ether(ipv4(b"\x20\x01\x88\x0b" + struct.pack(">HH", 2 + len(V4), 5) + b"\0\x21" + V4, 47))),
+    "pptp, numbers": (
+        1,
+        ether(
+            ipv4(
+                b"\x30\x81\x88\x0b" + struct.pack(">HH", 4 + len(V4), 5) + bytes(8) + b"\xff\x03\0\x21" + V4,
+                47,
+            )
+        ),
+    ),
+    "vxlan": (1, on_port(4789, b"\x08" + bytes(7) + ether(V4))),
+    "vxlan, group policy": (1, on_port(4789, b"\x88\0\0\x07\0\0\x01\0" + ether(V4))),
+    "vxlan, all reserved bits": (1, on_port(4789, b"\xff" * 8 + ether(V4))),
+    "vxlan, tagged within": (1, on_port(4789, b"\x08" + bytes(7) + ether(TAG + V4, 0x8100))),
+    "geneve": (1, on_port(6081, b"\0\0\x65\x58\0\0\x01\0" + ether(V4))),
+    "geneve, options, ip": (1, on_port(6081, b"\x08\x40\x08\0\0\0\x01\0" + bytes(32) + V4)),
+    "geneve of a load balancer, vxlan in it": (
+        1,
+        on_port(6081, b"\x08\0\x08\0" + bytes(36) + on_port(4789, b"\x08" + bytes(7) + ether(V4))[14:]),
+    ),
+    "gtp-u": (1, on_port(2152, b"\x30\xff" + struct.pack(">HI", len(V4), 7) + V4)),
+    "gtp-u, number": (1, on_port(2152, b"\x32\xff" + bytes(6) + bytes(4) + V4)),
+    "gtp-u, pdu session": (1, on_port(2152, b"\x34\xff" + bytes(6) + b"\0\0\0\x85\x01\x10\x09\0" + V4)),
+    "l2tp": (1, on_port(1701, b"\0\x02\0\x01\0\x01\xff\x03\0\x21" + V4)),
+    "l2tp back": (1, on_port(40000, b"\0\x02\0\x01\0\x01\0\x21" + V4, 1701)),
+    "l2tp, everything": (
+        1,
+        on_port(1701, b"\x4a\x02" + bytes(10) + b"\0\x03\xee\xee\xee" + b"\0\x21" + V4),
+    ),
+    "four deep": (101, ipv4(ipv4(ipv4(ipv4(V4, 4), 4), 4), 4)),
+    "6 between 4s": (101, ipv4(ipv6(V4, 4), 41)),
 }
 V6_LAYERS: dict[str, tuple[int, bytes]] = {
     "ethernet": (1, ether(V6, 0x86DD)),
@@ -248,11 +295,17 @@ class TestPayload:
             (b"\r\n\r\n", "PAYLOAD_OTHER"),
             (b"", "PAYLOAD_OTHER"),
             (b"SIPS/2.0", "PAYLOAD_OTHER"),
+            (b"sip/2.0 200 OK", "PAYLOAD_SIP"),
+            (b"Sip/2.0 200", "PAYLOAD_SIP"),
+            (b"INVITE sip:a@b sip/2.0\r\n", "PAYLOAD_SIP"),
+            (b"NOTIFY * HTTP/1.1\r\nX: SIP/2.0", "PAYLOAD_OTHER"),
+            (b"GET /SIP/2.0 HTTP/1.1\r\n", "PAYLOAD_OTHER"),
+            (b"A" * 65 + b" sip:a@b SIP/2.0", "PAYLOAD_OTHER"),
             *[
                 (method + b" sip:a@b SIP/2.0", "PAYLOAD_SIP")
                 for method in (
                     b"INVITE,ACK,BYE,CANCEL,OPTIONS,REGISTER,PRACK,SUBSCRIBE,NOTIFY,PUBLISH,INFO,REFER,MESSAGE,"
-                    b"UPDATE"
+                    b"UPDATE,KDMQ,SERVICE,X-PING,foo.bar,VOICE!"
                 ).split(b",")
             ],
         ],
@@ -361,8 +414,12 @@ def test_addresses_are_canonical_text_both_ways() -> None:
     assert decoder_cy.address(*decoder_cy.halves("::ffff:192.0.2.1")) == "192.0.2.1"
 
 
-def test_source_and_declarations_give_the_same_constants() -> None:
+def test_numbers_of_the_rows_are_those_that_the_compiler_has() -> None:
     text = Path(decoder_cy.__file__).with_name("decoder_cy.pxd").read_text()
-    declared = re.findall(r"^    (\w+) = (-?\d+)$", text, re.MULTILINE)
-    assert declared
-    assert {name: getattr(SOURCE, name) for name, _ in declared} == {n: int(v) for n, v in declared}
+    block = text[text.index("# Rows of") : text.index("RULE")]
+    numbers = [int(value) for value in re.findall(r"^    \w+ = (\d+)$", block, re.MULTILINE)]
+    assert numbers == list(range(1, len(encapsulations.KINDS)))
+    assert uncompiled.constants(decoder_cy.__name__, "VLAN L2TP") == (
+        encapsulations.KINDS.index("vlan"),
+        encapsulations.KINDS.index("l2tp"),
+    )

@@ -1,0 +1,91 @@
+"""Stamps that cannot be: a frame without a time, a frame years away from the rest.
+
+A pcapng Simple Packet Block has no stamp, and takes its neighbour's. A device whose clock was not set for a
+moment stamps a frame of 2024 with 1970; one such frame would end the minute of every other. A few frames more
+than a year from the rest are rejected; many of them are a capture of another time, and stay.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+from agent.wire.frame import STAMP, STRIDE
+
+NO_STAMP = -1  # in an index row until `fill_in`
+FAR_NS = 365 * 86_400 * 10**9
+LAST_NS = (1 << 62) - 1  # the year 2116: later stamps are rejected, and so are those before 1970
+FEW = 8  # so many frames, years from all others, are strays
+
+
+def fill_in(index: array[int], before_ns: int | None) -> None:
+    """Give rows without a stamp that of the row before, in file order; the first ones that of the next.
+
+    `before_ns` is the last stamp of the batch before, None where there is none. Where no row at all has a
+    stamp, all are of the first moment of 1970.
+    """
+    if before_ns is None:
+        before_ns = next((stamp for stamp in index[STAMP::STRIDE] if stamp != NO_STAMP), 0)
+    for at in range(STAMP, len(index), STRIDE):
+        if index[at] == NO_STAMP:
+            index[at] = before_ns
+        before_ns = index[at]
+
+
+class StampCheck:
+    """Drops stray frames of the batches of one source. `newest_ns` is the newest stamp believed so far."""
+
+    def __init__(self) -> None:
+        self.newest_ns: int | None = None
+        self._believed = 0  # frames since time last jumped by years
+        self._stray_ns: int | None = None  # the newest of the strays that came in a row
+        self._strays = 0
+
+    def keep(self, index: array[int]) -> array[int]:
+        """The rows that stay, of rows in order of time. Nothing is copied where all are near."""
+        if not index:
+            return index
+        if self._is_near(index[STAMP], self.newest_ns) and self._is_near(index[STAMP - STRIDE], index[STAMP]):
+            self._believe(index[STAMP - STRIDE], len(index) // STRIDE)
+            return index
+        kept: array[int] = array("q")
+        groups = [group for group in _groups(index) if 0 <= group[STAMP] <= LAST_NS]
+        largest = max((len(group) // STRIDE for group in groups), default=0)
+        for group in groups:
+            if self._takes(group, largest):
+                kept += group
+        return kept
+
+    def _is_near(self, stamp_ns: int, other_ns: int | None) -> bool:
+        return 0 <= stamp_ns <= LAST_NS and (other_ns is None or abs(stamp_ns - other_ns) <= FAR_NS)
+
+    def _takes(self, group: array[int], largest: int) -> bool:
+        """Whether these frames, all of one time, are believed; `largest`: of the groups beside them."""
+        first_ns, last_ns, count = group[STAMP], group[STAMP - STRIDE], len(group) // STRIDE
+        if self.newest_ns is not None and self._is_near(first_ns, self.newest_ns):
+            self._believe(last_ns, count)
+            return True
+        in_a_row = self._strays if self._is_near(first_ns, self._stray_ns) else 0
+        if count + in_a_row > min(FEW, max(largest, self._believed) - 1):
+            self._believed = 0
+            self.newest_ns = last_ns
+            self._believe(last_ns, count)
+            return True
+        self._stray_ns, self._strays = last_ns, in_a_row + count
+        return False
+
+    def _believe(self, newest_ns: int, count: int) -> None:
+        self.newest_ns = newest_ns if self.newest_ns is None else max(self.newest_ns, newest_ns)
+        self._believed += count
+        self._stray_ns, self._strays = None, 0
+
+
+def _groups(index: array[int]) -> list[array[int]]:
+    """Rows in order of time, cut where a year or more lies between two."""
+    groups, first = [], 0
+    for at in range(STRIDE, len(index), STRIDE):
+        before_ns, stamp_ns = index[at - STRIDE + STAMP], index[at + STAMP]
+        if stamp_ns - before_ns > FAR_NS or before_ns < 0 <= stamp_ns or before_ns <= LAST_NS < stamp_ns:
+            groups.append(index[first:at])
+            first = at
+    groups.append(index[first:])
+    return groups

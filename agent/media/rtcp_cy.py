@@ -1,0 +1,380 @@
+# cython: language_level=3
+"""RTCP of the legs: counted, read, and tested before it is believed (media/plausible.py).
+
+RTCP of the far end carries what only it knows: loss and jitter of what left the vc, and the round trip. It is
+found by packet type, on any port (RFC 5761), and belongs to the leg whose socket it uses. What may be SRTCP
+(RFC 3711) is counted and never read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Hashable
+
+from agent.errors import Reason, WireError
+from agent.media.far_end_loss import charge, place, take_block
+from agent.media.plausible import MAX_RTT_NS, ClaimVerdict, is_deaf
+from agent.media.round_trip import NO_TRIP, RoundTrips
+from agent.media.rtp.loop_cy import Loop
+from agent.media.rtp.workers import RtpWorkers
+from agent.media.sockets_cy import MediaSockets
+from agent.media.streams_cy import Observer, Streams
+from agent.model import endpoint_view
+from agent.model.call_cy import Leg, Stream
+from agent.model.events import Event, FarEnd, FarEndFlag, RoundTrip
+from agent.model.far_end_cy import Hearing
+from agent.model.handover import Handover
+from agent.model.sides import Socket
+from agent.model.stream_minute_cy import ReportsMinute, taken_reports
+from agent.model.units import MINUTE_NS
+from agent.wire.rtp import rtcp, rtcp_xr
+from agent.wire.rtp.rtcp import ReportBlock
+from agent.wire.sip import quality_report as vq
+
+MAX_EARLY = 10_000  # socket pairs whose RTCP came before any SDP; a flood pushes out the oldest
+DEPARTED_NS = 2 * MINUTE_NS  # a sender report that nobody has answered by then meets no block any more
+OPEN_NUMBERS = 64  # the loop answers for so many of a stream's newest numbers
+Pair = tuple[Socket, Socket]
+IMPLAUSIBLE, DEAF = "rtcp_implausible", "far_end_deaf"
+
+
+class LegRtcp:
+    """RTCP on the media sockets, and what the far end tells by SIP. Feeds `out` with facts."""
+
+    def __init__(
+        self,
+        loop: Loop | RtpWorkers,
+        sockets: MediaSockets,
+        streams: Streams,
+        out: list[Event],
+        rejects: Counter[Reason],
+        observer: Observer,
+    ) -> None:
+        self._loop = loop
+        self._sockets = sockets
+        self._streams = streams
+        self._out = out
+        self._rejects = rejects
+        self._observer = observer
+        self._sender_reports = RoundTrips()
+        self._reference_times = RoundTrips()
+        self._reporting: dict[Leg, None] = {}  # in order, for thousands are walked at a minute's close
+        self._unheard: dict[Leg, Hearing] = {}  # legs whose far end reports on no stream of ours
+        self._early: OrderedDict[Pair, dict[int, list[int]]] = OrderedDict()
+        self._early_at: dict[Socket, set[Pair]] = {}
+
+    def give(self, handover: Handover) -> None:
+        """Live: reports under way, and RTCP that came before its SDP."""
+        live = handover.live
+        if live is not None:
+            live.reports = self._sender_reports, self._reference_times
+            live.early = self._early, self._early_at
+
+    def take_over(self, handover: Handover, loop: Loop | RtpWorkers) -> None:
+        """Go on with the streams of `loop` and the calls of `handover`."""
+        self._loop = loop
+        for call, _ in handover.calls:
+            for leg in call.legs:
+                if leg.reports:  # over or not: RTCP that was counted waits for its minute's close
+                    self._reporting[leg] = None
+        live = handover.live
+        if live is not None:
+            self._sender_reports, self._reference_times = live.reports
+            self._sender_reports.shift(handover.shift_ns)
+            self._reference_times.shift(handover.shift_ns)
+            if not handover.shift_ns:
+                self._early, self._early_at = live.early
+
+    def release(self, leg: Leg) -> None:
+        """The leg is over and its last reports are in."""
+        self._unheard.pop(leg, None)
+
+    def harvest(self, minute_ns: int) -> list[ReportsMinute]:
+        """What every leg counted of RTCP up to that minute."""
+        reports = taken_reports(self._reporting, minute_ns)
+        for pair, minutes in tuple(self._early.items()):
+            minutes.pop(minute_ns, None)
+            if not minutes:
+                self._forget_early(pair)
+        self._sender_reports.forget(minute_ns - DEPARTED_NS)
+        self._reference_times.forget(minute_ns - DEPARTED_NS)
+        return reports
+
+    # -- packets
+
+    def take(
+        self, src: Socket, dst: Socket, payload: bytes, length: int, stamp_ns: int, missed_ns: int
+    ) -> None:
+        """An RTCP packet of `length` bytes on the wire, of which `payload` was captured.
+
+        `missed_ns`: when the capture last missed frames.
+        """
+        found = self._sockets.find(src, dst)
+        leg: Leg | None = None
+        measured_here: bool | None = None
+        if found is None:
+            self._keep_early(src, dst, stamp_ns // MINUTE_NS * MINUTE_NS, length)
+        else:
+            claim, to_vc = found
+            leg = claim.leg
+            if to_vc is not None:
+                self._count(leg, to_vc, stamp_ns // MINUTE_NS * MINUTE_NS, 1, length)
+                measured_here = to_vc == (self._observer == "vc")
+            if claim.encrypted:
+                self._rejects[Reason.RTCP_ENCRYPTED] += 1
+                return
+        try:
+            compound = rtcp.parse(payload, wire_length=length)
+        except WireError as error:
+            self._rejects[error.reason] += 1
+            return
+        if compound.rejects:
+            self._rejects.update(compound.rejects)
+            if found is not None and any(media.crypto for media in found[0].media):
+                return  # RTP/AVP that offers keys, and a packet that does not add up: ciphertext
+        for report in compound.reports:
+            if measured_here is not True and isinstance(report, rtcp.SenderReport):
+                self._sender_reports.sent(_pair(leg, src, dst), report.ssrc, report.middle32, stamp_ns)
+            if measured_here is not False:
+                about_ours = False
+                for block in report.blocks:
+                    about_ours |= self._block(leg, src, dst, report.ssrc, block, stamp_ns, missed_ns)
+                if leg is not None and measured_here:
+                    self._listen(leg, report, about_ours, stamp_ns)
+        for extended in compound.rtcp_xr:
+            self._extended(leg, measured_here, src, dst, extended, stamp_ns)
+
+    def _block(
+        self,
+        leg: Leg | None,
+        src: Socket,
+        dst: Socket,
+        reporter: int,
+        block: ReportBlock,
+        stamp_ns: int,
+        missed_ns: int,
+    ) -> bool:
+        """The reporter at `src` says how what left `dst` reached it; whether it is about a stream of ours."""
+        if leg is not None and leg.side is not None and block.lsr:
+            self._answer(
+                self._sender_reports, leg, src, dst, block.ssrc, block.lsr, block.dlsr, stamp_ns, reporter
+            )
+        stream = self._stream_about(src, dst, block.ssrc)
+        if stream is None or stream.measured_here:
+            return False
+        owner = stream.leg
+        away = stream.away
+        top, epoch, expected, _, _ = self._loop.newest(stream.id)
+        back = (top - block.highest) & 0xFFFF
+        counted = self._loop.counted(stream.id, block.highest & 0xFFFF)
+        if counted is None and OPEN_NUMBERS < back < 0x8000:
+            edge = self._loop.counted(stream.id, (top - OPEN_NUMBERS) & 0xFFFF)
+            counted = place(away, expected, back, edge)
+        if away.hearing is None:
+            away.hearing = Hearing()
+        if is_deaf(away.hearing, stamp_ns, (reporter, block.highest), (epoch << 48) + expected):
+            self._flag(owner, DEAF, stamp_ns)
+        span = take_block(
+            away,
+            stamp_ns,
+            reporter,
+            block,
+            counted,
+            first=stream.first and owner is not None and owner.whole and missed_ns < owner.invite_ns,
+            missed_ns=missed_ns,
+            is_ours=back < 0x8000 and back < expected,
+        )
+        self._streams.told(stream)
+        if away.counts_intervals or away.refused:
+            self._flag(owner, IMPLAUSIBLE, stamp_ns)
+        if span is not None:
+            lost = span.lost
+            if owner is not None:  # what came out below 0 is made up for within the call
+                owner.carried += lost
+                lost = max(0, owner.carried)
+                owner.carried -= lost
+            charge(away, stamp_ns, max(0, lost), span.expected)
+        return True
+
+    def _stream_about(self, src: Socket, dst: Socket, ssrc: int) -> Stream | None:
+        """The stream that leaves the end at `dst` with `ssrc`, of which RTCP from `src` speaks."""
+        leaving = self._streams.leaving
+        rtp = self._sockets.serving(dst)
+        return (
+            (leaving(rtp, ssrc, src) if rtp is not None else None)
+            or leaving(dst, ssrc, src)  # RFC 5761: one port
+            or leaving((dst[0], dst[1] - 1), ssrc, src)  # RFC 3550 11: the next higher odd one
+        )
+
+    def _listen(
+        self, leg: Leg, report: rtcp.SenderReport | rtcp.ReceiverReport, about_ours: bool, stamp_ns: int
+    ) -> None:
+        """Reports that speak of no stream of ours: an empty receiver report says that nothing came.
+
+        An empty sender report says nothing, for some stacks never make blocks.
+        """
+        if about_ours:
+            self._unheard.pop(leg, None)
+            return
+        if not report.blocks and isinstance(report, rtcp.SenderReport):
+            return
+        left = 0
+        for stream in leg.streams:
+            if stream.measured_here is False:
+                left += self._loop.newest(stream.id)[2]
+        if not left:
+            return
+        hearing = self._unheard.get(leg)
+        if hearing is None:
+            hearing = self._unheard[leg] = Hearing()
+        said = (report.ssrc, *[block.highest for block in report.blocks])
+        if is_deaf(hearing, stamp_ns, said, left):
+            self._flag(leg, DEAF, stamp_ns)
+
+    # -- round trips
+
+    def _answer(
+        self,
+        departures: RoundTrips,
+        leg: Leg,
+        src: Socket,
+        dst: Socket,
+        ssrc: int,
+        lsr: int,
+        dlsr: int,
+        stamp_ns: int,
+        reporter: int,
+    ) -> None:
+        """A block from `src` answers what left for it; before its SDP came, that was noted by sockets."""
+        trip = departures.met(_pair(leg, dst, src), ssrc, lsr, dlsr, stamp_ns, reporter)
+        if trip == NO_TRIP:
+            trip = departures.met(_pair(None, dst, src), ssrc, lsr, dlsr, stamp_ns, reporter)
+        if trip.rtt_us is not None:
+            self._round_trip(
+                leg, trip.rtt_us, "rtcp" if departures is self._sender_reports else "xr", stamp_ns
+            )
+        elif trip.verdict is not ClaimVerdict.NONE:
+            voids = trip.verdict is ClaimVerdict.VOID
+            if voids and leg.side is not None:
+                leg.call.rtt_us.pop(leg.side, None)
+            self._flag(leg, IMPLAUSIBLE, stamp_ns, voids)
+
+    def _round_trip(self, leg: Leg, rtt_us: float, source: str, stamp_ns: int) -> None:
+        if leg.side is not None:
+            if source == "rtcp" or leg.side not in leg.call.rtt_us:
+                leg.call.rtt_us[leg.side] = rtt_us
+            self._out.append(RoundTrip(stamp_ns, leg, rtt_us, source))
+
+    def _flag(self, leg: Leg | None, flag: str, stamp_ns: int, voids_rtt: bool = False) -> None:
+        if leg is not None:
+            self._out.append(FarEndFlag(stamp_ns, leg, flag, voids_rtt))
+
+    def _extended(
+        self,
+        leg: Leg | None,
+        measured_here: bool | None,
+        src: Socket,
+        dst: Socket,
+        report: rtcp_xr.ExtendedReport,
+        stamp_ns: int,
+    ) -> None:
+        """RFC 3611: what left the vc is kept to be answered; what comes in answers, or tells the far view."""
+        for block in report.blocks:
+            if isinstance(block, rtcp_xr.ReceiverReference):
+                if measured_here is not True:
+                    self._reference_times.sent(_pair(leg, src, dst), report.ssrc, block.middle32, stamp_ns)
+            elif leg is None or not measured_here:
+                continue
+            elif isinstance(block, rtcp_xr.Delay):
+                # Paired here, at the capture point, it is this side's round trip whoever asked.
+                self._answer(
+                    self._reference_times,
+                    leg,
+                    src,
+                    dst,
+                    block.ssrc,
+                    block.lrr,
+                    block.dlrr,
+                    stamp_ns,
+                    report.ssrc,
+                )
+            elif isinstance(block, rtcp_xr.VoipMetrics):
+                self._told(leg, endpoint_view.of_voip_metrics(block), block.ssrc, stamp_ns)
+
+    # -- the far end's view
+
+    def quality_report(self, leg: Leg, report: vq.QualityReport, now_ns: int) -> None:
+        """A PUBLISH or NOTIFY about the call of `leg` (RFC 6035): its sender's own reception."""
+        if report.local is not None:
+            ssrc = report.remote_addr.ssrc if report.remote_addr else None
+            self._told(leg, endpoint_view.of_metrics(report.local), ssrc, now_ns)
+
+    def statistics(self, leg: Leg, stat: vq.RtpStat, now_ns: int) -> None:
+        """The RTP statistics header of a BYE, or of its 200, that the far end of `leg` sent."""
+        self._told(leg, endpoint_view.of_rtp_stat(stat), None, now_ns)
+
+    def _told(self, leg: Leg, view: endpoint_view.EndpointView, ssrc: int | None, now_ns: int) -> None:
+        """An endpoint's own round trip is this side's where the SBC makes the stream itself (`ssrc`)."""
+        first_ns = leg.ledger.first_ns.get(False, leg.invite_ns)
+        if view.drop_beyond(MAX_RTT_NS / 1e6, (now_ns - first_ns) / 1e6):
+            self._flag(leg, IMPLAUSIBLE, now_ns)
+        self._out.append(FarEnd(now_ns, leg, view))
+        if view.round_trip_ms:
+            rtt_us = view.round_trip_ms * 1000.0
+            if self._streams.relayed(leg, ssrc):
+                self._out.append(RoundTrip(now_ns, leg, rtt_us, "xr", end_to_end=True))
+            else:
+                self._round_trip(leg, rtt_us, "xr", now_ns)
+
+    # -- counts
+
+    def _count(self, leg: Leg, to_vc: bool, minute: int, packets: int, length: int) -> None:
+        counts = leg.reports.get(minute)
+        if counts is None:
+            self._reporting[leg] = None
+            counts = leg.reports[minute] = [0, 0, 0, 0]
+        at = 0 if to_vc else 2
+        counts[at] += packets
+        counts[at + 1] += length
+
+    def _keep_early(self, src: Socket, dst: Socket, minute: int, length: int) -> None:
+        """RTCP may come before the SDP that explains it: it counts once its socket is claimed."""
+        pair = src, dst
+        minutes = self._early.get(pair)
+        if minutes is None:
+            if len(self._early) >= MAX_EARLY:
+                self._forget_early(next(iter(self._early)))
+            minutes = self._early[pair] = {}
+            for socket in pair:
+                self._early_at.setdefault(socket, set()).add(pair)
+        counts = minutes.setdefault(minute, [0, 0])
+        counts[0] += 1
+        counts[1] += length
+
+    def _forget_early(self, pair: Pair) -> dict[int, list[int]]:
+        for socket in pair:
+            pairs = self._early_at.get(socket)
+            if pairs is not None:
+                pairs.discard(pair)
+                if not pairs:
+                    del self._early_at[socket]
+        return self._early.pop(pair)
+
+    def claim_early(self, sockets: list[Socket], open_minutes: list[int]) -> None:
+        """An SDP named `sockets`: count what came there before, in the minutes that are open."""
+        for socket in sockets:
+            for pair in tuple(self._early_at.get(socket, ())):
+                found = self._sockets.find(pair[0], pair[1])
+                if found is None:
+                    continue
+                for minute, (packets, length) in self._forget_early(pair).items():
+                    if found[1] is not None and minute in open_minutes:
+                        self._count(found[0].leg, found[1], minute, packets, length)
+
+
+def _pair(leg: Leg | None, local: Socket, peer: Socket) -> Hashable:
+    """What names our end and a peer: the leg, whichever of its ports is used; before it is known the socket,
+    RTP's even port or RTCP's odd one (RFC 3550 11)."""
+    if leg is not None:
+        return leg.call_id, leg.way, peer[0]
+    return local[0], local[1] & ~1, peer[0]

@@ -1,0 +1,17 @@
+cimport cython
+from agent.media.rtp.stream_table_cy cimport MASK32, MASK64
+
+cdef enum:
+    FIELDS = 4
+    UNPROBED = 64
+
+@cython.final
+cdef class NamedSockets:
+    cdef unsigned long long[::1] entries
+    cdef unsigned long long mask, widest, odd0, odd1, odd2
+    cdef readonly long long count
+
+    cdef unsigned long long slot_of(self, unsigned long long high, unsigned long long low, unsigned long long port) noexcept nogil
+    cdef int find(self, unsigned long long high, unsigned long long low, unsigned long long port) except -2 nogil
+    cdef bint admits(self, unsigned long long high, unsigned long long low, unsigned long long port) except -1 nogil
+    cdef bint declares(self, unsigned long long high, unsigned long long low, unsigned long long port, long long payload_type) except -1 nogil

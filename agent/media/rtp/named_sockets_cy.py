@@ -1,0 +1,162 @@
+# cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
+"""The sockets that an SDP names, as the loop asks for them: a stream there needs no probation.
+
+RFC 3550 A.1 waits for two packets in sequence, because anything may look like RTP. An SDP that names a socket
+says what comes there, so the first packet counts. Only candidates ask, never an accepted stream.
+
+Whoever knows a named socket could fill the stream table with made-up SSRCs, so a socket admits 64 streams
+without probation; further ones are probed as anywhere else. It is an open-addressing table, whose hash is
+keyed with secret odd numbers; a full one takes no further socket.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+from agent.wire.ip.decoder_cy import halves
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+if not cython.compiled:  # named_sockets_cy.pxd holds the same values for the compiler
+    from agent.media.rtp.stream_table_cy import MASK32, MASK64
+
+    FIELDS = (
+        4  # of an entry: address, high and low half; port + 1 and admissions left; payload types 64 to 95
+    )
+    UNPROBED = 64  # streams that a socket admits without probation
+
+
+class NamedSockets:
+    """A set of sockets. `capacity`: how many fit."""
+
+    def __init__(self, capacity: int) -> None:
+        self.widest = max(1024, 1 << (2 * capacity - 1).bit_length())
+        self.entries = memoryview(mmap.mmap(-1, self.widest * FIELDS * 8)).cast("Q")
+        self.mask = 1023
+        self.count = 0
+        self.odd0, self.odd1, self.odd2 = (int.from_bytes(os.urandom(8), "little") | 1 for _ in range(3))
+
+    def add(self, host: str, port: int, types: int = 0) -> None:
+        """An SDP names this socket; `types` has a bit for each payload type of 64 to 95 that it declares."""
+        key = _key(host)
+        if key is None:
+            return
+        high, low = key
+        at = self.find(high, low, port)
+        if self.entries[at + 2] == 0:
+            if (self.count + 1) * 2 > self.mask + 1:
+                if self.mask + 1 == self.widest:
+                    return
+                self._grow()
+                at = self.find(high, low, port)
+            self.count += 1
+        self.entries[at], self.entries[at + 1] = high, low
+        self.entries[at + 2] = UNPROBED * (MASK32 + 1) + port + 1
+        self.entries[at + 3] = types
+
+    def discard(self, host: str, port: int) -> None:
+        """No SDP names this socket any more."""
+        key = _key(host)
+        if key is None:
+            return
+        high, low = key
+        hole = self.find(high, low, port)
+        if self.entries[hole + 2] == 0:
+            return
+        rows = self._rows(hole)
+        self.count -= len(rows)
+        for row in rows[1:]:  # behind the hole in one cluster: each is put anew
+            self._put(row)
+
+    def clear(self) -> None:
+        for at in range((self.mask + 1) * FIELDS):
+            self.entries[at] = 0
+        self.count = 0
+
+    def _rows(self, at: int) -> list[list[int]]:
+        """The entries from `at` to the next free slot, taken out."""
+        rows = []
+        while self.entries[at + 2]:
+            rows.append([int(self.entries[at + field]) for field in range(FIELDS)])
+            for field in range(FIELDS):
+                self.entries[at + field] = 0
+            at = (at + FIELDS) & (self.mask * FIELDS + FIELDS - 1)
+        return rows
+
+    def _put(self, row: list[int]) -> None:
+        at = self.find(row[0], row[1], (row[2] & 0xFFFFFFFF) - 1)
+        for field in range(FIELDS):
+            self.entries[at + field] = row[field]
+        self.count += 1
+
+    def _grow(self) -> None:
+        rows = []
+        for at in range(0, (self.mask + 1) * FIELDS, FIELDS):
+            if self.entries[at + 2]:
+                rows.append([int(self.entries[at + field]) for field in range(FIELDS)])
+        self.clear()
+        self.mask = self.mask * 2 + 1
+        for row in rows:
+            self._put(row)
+
+    # -- what the loop asks
+
+    def slot_of(
+        self, high: cython.ulonglong, low: cython.ulonglong, port: cython.ulonglong
+    ) -> cython.ulonglong:
+        x: cython.ulonglong = (high * self.odd0 + low * self.odd1 + port * self.odd2) & MASK64
+        return (x >> 32) & self.mask
+
+    def find(self, high: cython.ulonglong, low: cython.ulonglong, port: cython.ulonglong) -> cython.int:
+        """Where the socket's entry lies, or the free slot where it would."""
+        slot: cython.ulonglong = self.slot_of(high, low, port)
+        word: cython.ulonglong
+        while True:
+            word = self.entries[slot * FIELDS + 2]
+            if word == 0 or (
+                (word & MASK32) == port + 1
+                and self.entries[slot * FIELDS + 1] == low
+                and self.entries[slot * FIELDS] == high
+            ):
+                return slot * FIELDS
+            slot = (slot + 1) & self.mask
+
+    def admits(self, high: cython.ulonglong, low: cython.ulonglong, port: cython.ulonglong) -> cython.bint:
+        """Whether a new stream of this socket counts from its first packet; it is one fewer from now on."""
+        if self.count == 0:
+            return False
+        at: cython.longlong = self.find(high, low, port)
+        word: cython.ulonglong = self.entries[at + 2]
+        if word >> 32 == 0:
+            return False
+        self.entries[at + 2] = word - MASK32 - 1
+        return True
+
+    def declares(
+        self,
+        high: cython.ulonglong,
+        low: cython.ulonglong,
+        port: cython.ulonglong,
+        payload_type: cython.longlong,
+    ) -> cython.bint:
+        """Whether an SDP that names this socket declares this payload type, which is one of 64 to 95."""
+        if self.count == 0:
+            return False
+        at: cython.longlong = self.find(high, low, port)
+        return self.entries[at + 2] != 0 and (self.entries[at + 3] >> (payload_type - 64)) & 1 != 0
+
+    def __contains__(self, socket: tuple[str, int]) -> bool:
+        key = _key(socket[0])
+        return key is not None and bool(self.entries[self.find(key[0], key[1], socket[1]) + 2])
+
+
+def _key(host: str) -> tuple[int, int] | None:
+    """An address as the decoder has it; None: a host name, which SDP may have too (RFC 8866 5.7)."""
+    try:
+        return halves(host)
+    except OSError:
+        return None

@@ -1,0 +1,15 @@
+cimport cython
+from agent.wire.ip.decoder_cy cimport Packet
+
+cdef enum:
+    COPY_NS = 20000000
+    NEAR_NS = 2000000
+
+@cython.final
+cdef class Copies:
+    cdef bint _single_span
+    cdef dict _recent, _before
+    cdef long long _since_ns
+
+    cpdef bint is_copy(self, Packet packet, bint is_sip) except -1
+    cdef bint _same(self, Packet packet, Packet seen, bint is_sip) except -1

@@ -1,0 +1,74 @@
+# cython: language_level=3
+"""Drops copies: one packet that the capture shows twice (DESIGN 4, Copy).
+
+The same addresses, ports and payload within 20 ms:
+
+    IP identification     path (interface, VLAN, packet type)     SIP                 other
+    the same, not 0       any                                     copy                copy
+    another               any                                     two packets         two packets
+    none (0, IPv6)        another                                 copy                copy
+    none (0, IPv6)        the same                                copy within 2 ms    copy with `single_span`
+
+A packet sent again has another identification, however soon it comes: a response is repeated as often as its
+request (RFC 3261 17.2.1).
+"""
+
+from __future__ import annotations
+
+from agent.wire.ip.decoder_cy import Packet
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from agent import uncompiled as cython
+
+if not cython.compiled:  # copies_cy.pxd has the same for the compiler
+    COPY_NS = 20_000_000
+    NEAR_NS = 2_000_000  # a mirror's copy comes so soon; a stack repeats itself later
+
+MAX_COPIES = 8_192  # packets that pass within 20 ms at 400,000 a second
+MAX_ALIKE = 16  # packets of the same bytes that are remembered: other identifications
+
+
+class Copies:
+    """Remembers the packets of 20 ms, in two tables that take turns; bounded by `MAX_COPIES` each."""
+
+    def __init__(self, single_span: bool) -> None:
+        """`single_span`: a mirror that shows every packet twice through one interface."""
+        self._single_span = single_span
+        # Packets since `_since_ns`, at most 20 ms ago, and those of as long before; alike ones, oldest first
+        self._recent: dict[Packet, tuple[Packet, ...]] = {}
+        self._before: dict[Packet, tuple[Packet, ...]] = {}
+        self._since_ns = 0
+
+    def __len__(self) -> int:
+        return len(self._recent) + len(self._before)
+
+    def is_copy(self, packet: Packet, is_sip: bool) -> cython.bint:
+        """Whether `packet` is one that was given before; if not, it is remembered."""
+        seen: Packet
+        recent: tuple[Packet, ...] | None = self._recent.get(packet)
+        older: tuple[Packet, ...] | None = self._before.get(packet)
+        if recent is not None:
+            for seen in recent:
+                if self._same(packet, seen, is_sip):
+                    return True
+        if older is not None:
+            for seen in older:
+                if self._same(packet, seen, is_sip):
+                    return True
+        full: cython.bint = len(self._recent) >= MAX_COPIES
+        if full or not -COPY_NS <= packet.stamp_ns - self._since_ns <= COPY_NS:
+            self._before, self._recent, self._since_ns = self._recent, {}, packet.stamp_ns
+            recent = None
+        self._recent[packet] = (packet,) if recent is None else (*recent[1 - MAX_ALIKE :], packet)
+        return False
+
+    def _same(self, packet: Packet, seen: Packet, is_sip: cython.bint) -> cython.bint:
+        """Whether the table above calls these two, of the same bytes between the same sockets, a copy."""
+        apart: cython.longlong = packet.stamp_ns - seen.stamp_ns
+        if not -COPY_NS <= apart <= COPY_NS or packet.identification != seen.identification:
+            return False
+        if packet.identification or packet.path != seen.path:
+            return True
+        return -NEAR_NS <= apart <= NEAR_NS if is_sip else self._single_span

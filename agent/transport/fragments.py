@@ -1,0 +1,193 @@
+"""Whole IP datagrams from fragments.
+
+A cache over bytes that a stranger sends: the table has caps in entries and bytes, evicts its oldest entry and
+counts it. Nothing raises. Time is the frame's and comes as an argument. A fragment costs a search among the
+pieces held and a comparison of the bytes that it repeats, so the cost is linear in bytes on the wire.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+
+from msgspec import Struct
+
+DATAGRAM_MAX = 65535
+# Fragments of 8 bytes would make 8,192 pieces of one datagram; at the least IPv6 MTU 64 KiB are 53.
+PIECES_MAX = 128
+PIECE_COST = 100  # bytes that an entry takes beside its payload: tiny pieces must not cheat the byte cap
+TIMEOUT_NS = 2_000_000_000  # a tap sees siblings within milliseconds; less than a minute's lateness
+MAX_LOST = 256  # reports that wait to be asked for
+
+FragmentKey = tuple[str, str, int]  # source, destination, protocol
+
+
+class LostDatagram(Struct, frozen=True):
+    """A datagram that was given up. `start`: its first fragment's payload, b"" where that never came."""
+
+    key: FragmentKey
+    first_ns: int
+    start: bytes
+
+
+class _Datagram(Struct):
+    first_ns: int
+    offsets: list[int] = []  # sorted; pieces never overlap
+    pieces: list[bytes] = []
+    held: int = 0
+    length: int | None = None  # known from the last fragment
+    refused: bool = False  # overlap mismatch: kept empty so that late fragments do not start it anew
+
+
+class Fragments:
+    """Reassembly of IPv4 (RFC 791) and IPv6 (RFC 8200 4.5) fragments.
+
+    A fragment that overlaps another with the same bytes is a duplicate; with other bytes it is an attack on
+    whoever reads along (RFC 1858, RFC 5722), and the whole datagram is dropped.
+    """
+
+    def __init__(
+        self, timeout_ns: int = TIMEOUT_NS, max_datagrams: int = 1024, max_bytes: int = 4 << 20
+    ) -> None:
+        # The attack: first fragments of datagrams that never end, each with a new identification.
+        self._timeout_ns = timeout_ns
+        self._max_datagrams = max_datagrams
+        self._max_bytes = max_bytes
+        self._table: OrderedDict[tuple[FragmentKey, int], _Datagram] = OrderedDict()  # oldest first
+        self.held_bytes = 0
+        self.completed = 0
+        self.expired = 0  # datagrams whose other fragments never came
+        self.evicted = 0  # datagrams dropped for lack of room
+        self.mismatched = 0  # datagrams with contradicting overlaps
+        self.malformed = 0  # fragments that cannot be part of a datagram
+        self._lost: list[LostDatagram] = []
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def add(
+        self, key: FragmentKey, identification: int, offset: int, more: bool, payload: bytes, now_ns: int
+    ) -> bytes | None:
+        """The whole datagram, if this fragment completes it.
+
+        `key` is whatever makes the identification unique (addresses, protocol), `offset` counts bytes.
+        """
+        self.expire(now_ns)
+        end = offset + len(payload)
+        if not payload or end > DATAGRAM_MAX or offset % 8 or (more and len(payload) % 8):
+            self.malformed += 1
+            return None
+        name = (key, identification)
+        datagram = self._table.get(name)
+        if datagram is None:
+            if len(self._table) >= self._max_datagrams:
+                self._evict()
+            datagram = self._table[name] = _Datagram(now_ns)
+        if datagram.refused:
+            return None
+        if not self._fits(datagram, offset, end, more, payload):
+            self._refuse(name, datagram)
+            return None
+        if not more:
+            datagram.length = end
+        self._insert(datagram, offset, payload)
+        if datagram.length is not None and datagram.held == datagram.length:
+            self._forget(name)
+            self.completed += 1
+            return b"".join(datagram.pieces)
+        while self.held_bytes > self._max_bytes:
+            self._evict()
+        return None
+
+    def expire(self, now_ns: int) -> int:
+        """Drop what has waited longer than the timeout; how many."""
+        count = 0
+        while self._table:
+            name, oldest = next(iter(self._table.items()))
+            if now_ns - oldest.first_ns < self._timeout_ns:
+                break
+            self._give_up(name)
+            self.expired += not oldest.refused
+            count += 1
+        return count
+
+    def lost(self) -> list[LostDatagram]:
+        """Datagrams given up since the last call, at most `MAX_LOST`."""
+        lost, self._lost = self._lost, []
+        return lost
+
+    def give_up_all(self) -> None:
+        """The capture is over: no sibling comes any more."""
+        while self._table:
+            self._give_up(next(iter(self._table)))
+            self.expired += 1
+
+    def _fits(self, datagram: _Datagram, offset: int, end: int, more: bool, payload: bytes) -> bool:
+        """Whether lengths and overlapping bytes agree with what is held, with room for another piece."""
+        length = datagram.length
+        if length is not None and (end > length or (not more and end != length)):
+            return False
+        if not more and datagram.offsets and datagram.offsets[-1] + len(datagram.pieces[-1]) > end:
+            return False
+        if len(datagram.pieces) >= PIECES_MAX:
+            return False
+        for place in _touched(datagram, offset, end):
+            held_at, piece = datagram.offsets[place], datagram.pieces[place]
+            low, high = max(offset, held_at), min(end, held_at + len(piece))
+            if low < high and payload[low - offset : high - offset] != piece[low - held_at : high - held_at]:
+                return False
+        return True
+
+    def _insert(self, datagram: _Datagram, offset: int, payload: bytes) -> None:
+        """Keep the bytes that are new, as pieces between those held."""
+        end = offset + len(payload)
+        gaps = []
+        at = offset
+        for place in _touched(datagram, offset, end):
+            held_at = datagram.offsets[place]
+            if held_at > at:
+                gaps.append((at, held_at))
+            at = max(at, held_at + len(datagram.pieces[place]))
+        gaps.append((at, end))
+        for low, high in gaps:
+            if low < high:
+                place = bisect_left(datagram.offsets, low)
+                datagram.offsets.insert(place, low)
+                datagram.pieces.insert(place, payload[low - offset : high - offset])
+                datagram.held += high - low
+                self.held_bytes += high - low + PIECE_COST
+
+    def _refuse(self, name: tuple[FragmentKey, int], datagram: _Datagram) -> None:
+        self.mismatched += 1
+        self._report(name, datagram)
+        self._release(datagram)
+        datagram.refused = True
+
+    def _release(self, datagram: _Datagram) -> None:
+        self.held_bytes -= datagram.held + PIECE_COST * len(datagram.pieces)
+        datagram.offsets, datagram.pieces, datagram.held = [], [], 0
+
+    def _forget(self, name: tuple[FragmentKey, int]) -> None:
+        datagram = self._table.pop(name)
+        pieces = datagram.pieces
+        self._release(datagram)
+        datagram.pieces = pieces
+
+    def _report(self, name: tuple[FragmentKey, int], datagram: _Datagram) -> None:
+        if len(self._lost) < MAX_LOST and not datagram.refused:
+            start = datagram.pieces[0] if datagram.offsets and not datagram.offsets[0] else b""
+            self._lost.append(LostDatagram(name[0], datagram.first_ns, start))
+
+    def _give_up(self, name: tuple[FragmentKey, int]) -> None:
+        self._report(name, self._table[name])
+        self._forget(name)
+
+    def _evict(self) -> None:
+        self._give_up(next(iter(self._table)))
+        self.evicted += 1
+
+
+def _touched(datagram: _Datagram, offset: int, end: int) -> range:
+    """Places of the pieces that may overlap `offset` to `end`."""
+    first = bisect_right(datagram.offsets, offset) - 1
+    return range(max(first, 0), bisect_left(datagram.offsets, end))

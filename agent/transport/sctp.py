@@ -1,0 +1,170 @@
+"""SIP over SCTP (RFC 4168): each user message is a SIP message, so there is no framing by Content-Length.
+
+A packet bundles chunks (RFC 9260 3.2); a message that did not fit one DATA chunk comes in several with
+consecutive numbers, the first with the B bit, the last with the E bit (3.3.1). Messages are handed out once
+they are whole, whatever their stream and whether ordered or not: a listener needs no order between streams.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from msgspec import Struct, field
+
+from agent.errors import Reason, WireError
+from agent.model.unseen import Cause
+from agent.transport.sip_framing import MESSAGE_MAX, Found
+from agent.wire.sip import looks_like_sip
+
+PROTOCOL = 132
+COMMON_HEADER, CHUNK_HEADER, DATA_HEADER = 12, 4, 16  # bytes; RFC 9260 3.1, 3.2, 3.3.1
+DATA, INIT, INIT_ACK, ABORT = 0, 1, 2, 6
+END, BEGIN = 1, 2  # flags of a DATA chunk
+TSN_WINDOW = 1024  # numbers of one direction that are remembered, for retransmissions
+PARTS_MAX = 256  # chunks of unfinished messages of one direction
+PART_COST = 100  # bytes that a part takes beside its payload
+
+PathName = tuple[str, int, str, int]
+
+
+class _Path(Struct):
+    last_ns: int
+    newest: int = -1  # the highest number seen
+    seen: int = 0  # a bit for each of the numbers up to `newest`
+    parts: OrderedDict[int, tuple[int, bytes]] = field(
+        default_factory=OrderedDict
+    )  # flags and bytes by number
+    held: int = 0
+    is_sip: bool = False
+
+
+class SctpPaths:
+    """Messages out of the DATA chunks between two sockets, each direction by itself."""
+
+    def __init__(
+        self, max_paths: int = 1024, max_bytes: int = 4 << 20, timeout_ns: int = 3600_000_000_000
+    ) -> None:
+        # The attack: first chunks of messages that never end, between ever new sockets.
+        self._max_paths = max_paths
+        self._max_bytes = max_bytes
+        self._timeout_ns = timeout_ns
+        self._table: OrderedDict[PathName, _Path] = OrderedDict()  # idlest first
+        self.held_bytes = 0
+        self.retransmitted = 0
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def add(self, src: str, dst: str, data: bytes, missing: int, now_ns: int) -> tuple[int, int, list[Found]]:
+        """Source port, destination port, and the messages that this packet completes.
+
+        `data` is the IP payload from the common header on, `missing` bytes of it were cut off.
+
+        Raises:
+            WireError: the packet or a chunk is shorter than its own lengths say.
+        """
+        if len(data) < COMMON_HEADER:
+            raise WireError(Reason.SCTP_MALFORMED)
+        ports = int.from_bytes(data[:2], "big"), int.from_bytes(data[2:4], "big")
+        name = (src, ports[0], dst, ports[1])
+        found: list[Found] = []
+        at = COMMON_HEADER
+        while at + CHUNK_HEADER <= len(data):
+            kind, flags = data[at], data[at + 1]
+            length = int.from_bytes(data[at + 2 : at + 4], "big")
+            if length < CHUNK_HEADER or at + length > len(data) + missing:
+                raise WireError(Reason.SCTP_MALFORMED)
+            if kind == DATA and length > DATA_HEADER and at + DATA_HEADER <= len(data):
+                chunk = data[at + DATA_HEADER : at + length]
+                number = int.from_bytes(data[at + 4 : at + 8], "big")
+                self._data(name, number, flags, chunk, length - DATA_HEADER - len(chunk), found, now_ns)
+            elif kind in (INIT, INIT_ACK, ABORT):
+                self._forget(name)
+            at += (length + 3) & ~3
+        self._make_room(now_ns)
+        return *ports, found
+
+    def _data(
+        self, name: PathName, number: int, flags: int, chunk: bytes, cut: int, found: list[Found], now_ns: int
+    ) -> None:
+        path = self._table.get(name)
+        if path is None:
+            path = self._table[name] = _Path(now_ns)
+        self._table.move_to_end(name)
+        path.last_ns = now_ns
+        if _is_repeated(path, number):
+            self.retransmitted += 1
+            return
+        if cut:
+            if flags & BEGIN and looks_like_sip(chunk):
+                found.append(Found(chunk, Cause.SNAP_LENGTH))
+        elif flags & BEGIN and flags & END:
+            self._whole(path, chunk, found)
+        else:
+            path.parts[number] = flags, chunk
+            self._hold(path, len(chunk) + PART_COST)
+            self._join(path, number, found)
+            while len(path.parts) > PARTS_MAX or path.held > MESSAGE_MAX:
+                self._give_up(path, next(iter(path.parts)), found)
+
+    def _join(self, path: _Path, number: int, found: list[Found]) -> None:
+        """Hand out the message that the part `number` completes."""
+        parts, first, last = path.parts, number, number
+        while not parts[first][0] & BEGIN:
+            first = (first - 1) & 0xFFFF_FFFF
+            if first not in parts or parts[first][0] & END:
+                return
+        while not parts[last][0] & END:
+            last = (last + 1) & 0xFFFF_FFFF
+            if last not in parts or parts[last][0] & BEGIN:
+                return
+        count = ((last - first) & 0xFFFF_FFFF) + 1
+        chunks = [parts.pop((first + step) & 0xFFFF_FFFF)[1] for step in range(count)]
+        self._hold(path, -sum(map(len, chunks)) - PART_COST * count)
+        self._whole(path, b"".join(chunks), found)
+
+    def _whole(self, path: _Path, message: bytes, found: list[Found]) -> None:
+        if looks_like_sip(message):
+            path.is_sip = True
+            found.append(Found(message))
+
+    def _give_up(self, path: _Path, number: int, found: list[Found]) -> None:
+        flags, chunk = path.parts.pop(number)
+        self._hold(path, -len(chunk) - PART_COST)
+        if path.is_sip or (flags & BEGIN and looks_like_sip(chunk)):
+            found.append(Found(b"", Cause.FRAGMENTS))
+
+    def _hold(self, path: _Path, count: int) -> None:
+        path.held += count
+        self.held_bytes += count
+
+    def _make_room(self, now_ns: int) -> None:
+        while self._table and (
+            len(self._table) > self._max_paths
+            or self.held_bytes > self._max_bytes
+            or now_ns - next(iter(self._table.values())).last_ns >= self._timeout_ns
+        ):
+            self._forget(next(iter(self._table)))
+            self.evicted += 1
+
+    def _forget(self, name: PathName) -> None:
+        path = self._table.pop(name, None)
+        if path is not None:
+            self._hold(path, -path.held)
+
+
+def _is_repeated(path: _Path, number: int) -> bool:
+    """Whether a chunk came before; it has come now."""
+    step = ((number - path.newest + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000
+    if path.newest < 0 or abs(step) >= TSN_WINDOW:  # the first, or another association
+        path.newest, path.seen = number, 1
+        return False
+    if step > 0:
+        path.newest = number
+        path.seen = (path.seen << step | 1) & (1 << TSN_WINDOW) - 1
+        return False
+    bit = 1 << -step
+    repeated = bool(path.seen & bit)
+    path.seen |= bit
+    return repeated

@@ -1,0 +1,250 @@
+"""Evidence that joins legs: header values, branches, users; and the traffic on which it must not err."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from agent.calls.users import agreement, without_separators
+from tests.kit.conversation import ALICE, BOB, BOB2, VC, Conversation, Heard
+
+# -- users
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("+1-(206).555-0110", "+12065550110"),
+        ("004930123456", "+4930123456"),
+        ("011442079460123", "+442079460123"),
+        ("12065550110", "+12065550110"),
+        ("Alice", "alice"),
+    ],
+)
+def test_users_that_differ_in_spelling_alone_are_the_same(one: str, other: str) -> None:
+    assert agreement(one, other) == agreement(other, one) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("03012345678", "+493012345678"),
+        ("912065550110", "+12065550110"),
+        ("95550110", "+12065550110"),
+        ("998#2065550110", "998#2065550110"),
+        ("7712065550110", "+12065550110"),
+    ],
+)
+def test_users_of_unknown_country_agree_by_their_last_digits(one: str, other: str) -> None:
+    assert agreement(one, other) >= 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("+12065550110", "+13065550110"),
+        ("+12065550110", "+12065550111"),
+        ("1001", "91001"),
+        ("alice", "bob"),
+        ("5550110", "alice"),
+        ("", "5550110"),
+    ],
+)
+def test_other_users_do_not_agree(one: str, other: str) -> None:
+    assert agreement(one, other) == 0
+
+
+def test_separators_are_taken_out_of_numbers_only() -> None:
+    assert without_separators("+1-206-555-0110") == "+12065550110"
+    assert without_separators("jean-luc.p") == "jean-luc.p"
+
+
+# -- evidence
+
+
+def two(
+    headers: tuple[str, str] = ("", ""), answer: str = "", gap: float = 5.0, **second: str | int
+) -> Heard:
+    talk = Conversation()
+    alice = talk.leg(ALICE, VC)
+    outside = talk.leg(
+        VC, BOB, **{"call_id": "out", "from_tag": "v", "from_user": "trunk", "to_user": "x"} | second
+    )
+    alice.invite(0, headers=headers[0], branch="z9hG4bKincoming")
+    outside.invite(gap, headers=headers[1])
+    outside.ringing(gap + 0.5, headers=answer)
+    outside.ok(gap + 1, headers=answer)
+    alice.ok(gap + 1.1)
+    outside.bye(20)
+    alice.bye(20.1)
+    return talk.play(until=61)
+
+
+@pytest.mark.parametrize(
+    ("headers", "answer"),
+    [
+        (("", "X-CID: call-1\r\n"), ""),
+        (("", "X-Call-ID: call-1\r\n"), ""),
+        (("X-CID: out\r\n", ""), ""),
+        (("", "X-Call-ID: other\r\nX-Call-ID: call-1\r\n"), ""),
+        (("", ""), "X-CID: call-1\r\n"),
+        (("Session-ID: ab;remote=00\r\n", ""), "Session-ID: cd;remote=ab\r\n"),
+        (("", "Via: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bKincoming\r\n"), ""),
+    ],
+)
+def test_header_that_names_the_other_leg_joins(headers: tuple[str, str], answer: str) -> None:
+    heard = two(headers, answer)
+    assert heard.counts() == (1, 1, 0)
+    assert heard.counters["legs_unjoined"] == 0
+    assert heard.call["call_ids"] == ["call-1", "out"]
+    assert heard.active() == [0, None]
+
+
+def test_via_of_another_call_joins_nothing() -> None:
+    heard = two(("", "Via: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bKelse\r\n"))
+    assert heard.counters["legs_unjoined"] == 1
+
+
+@pytest.mark.parametrize("suffix", ["_b2b-1", "_pbx-1"])
+def test_call_id_suffix_joins_whichever_leg_comes_first(suffix: str) -> None:
+    assert two(call_id="call-1" + suffix).counters["legs_unjoined"] == 0
+    talk = Conversation()
+    talk.leg(VC, BOB, call_id="call-1" + suffix, from_tag="v", from_user="x").invite(0)
+    talk.leg(ALICE, VC).invite(0.001)
+    assert talk.play(until=61).counters["legs_unjoined"] == 0
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "P-Asserted-Identity: <sip:+15550001@v>, <tel:+15559999>\r\n",
+        "Remote-Party-ID: <sip:+1-555-0001@v>;party=calling\r\n",
+    ],
+)
+def test_asserted_caller_is_a_user(header: str) -> None:
+    assert two(("", header), gap=0.03, to_user="+15550002").counters["legs_unjoined"] == 0
+
+
+def test_diverted_user_is_a_called_one() -> None:
+    header = "Diversion: <sip:+15550002@v>;reason=no-answer\r\n"
+    assert two(("", header), gap=0.03, from_user="+15550001").counters["legs_unjoined"] == 0
+
+
+def test_next_carrier_after_one_that_never_answered_joins() -> None:
+    talk = Conversation()
+    alice = talk.leg(ALICE, VC)
+    alice.invite(0)
+    alice.trying(0.01)
+    talk.leg(VC, BOB, call_id="out-1", from_tag="v1").invite(0.1)
+    second = talk.leg(VC, BOB2, call_id="out-2", from_tag="v2")
+    second.invite(8.1)  # Kamailio's fr_timer and its like: some seconds of silence
+    second.ok(9)
+    alice.ok(9.1)
+    heard = talk.play(until=61)
+    assert heard.counters["legs_unjoined"] == 0
+    assert heard.counts() == (1, 1, 0)
+
+
+def test_leg_long_after_a_carrier_that_did_answer_stays_apart() -> None:
+    talk = Conversation()
+    alice, first = talk.leg(ALICE, VC), talk.leg(VC, BOB, call_id="out-1", from_tag="v1")
+    alice.invite(0)
+    first.invite(0.1)
+    first.trying(0.2)
+    talk.leg(VC, BOB2, call_id="out-2", from_tag="v2").invite(8.1)
+    assert talk.play(until=61).counters["legs_unjoined"] == 1
+
+
+def test_newest_call_without_an_outgoing_leg_is_joined() -> None:
+    talk = Conversation()
+    for number, at in ((1, 0.0), (2, 1.0)):
+        talk.leg(ALICE, VC, call_id=f"in-{number}", from_tag=f"a{number}").invite(at)
+    talk.leg(VC, BOB, call_id="out", from_tag="v").invite(1.03)
+    heard = talk.play(until=61)
+    assert ["in-2", "out"] in [row["call_ids"] for row in heard.calls]
+    assert heard.counters["joins_ambiguous"] == 0
+
+
+def test_legs_between_the_same_two_hosts_in_one_direction_are_two_calls() -> None:
+    talk = Conversation(vc=())
+    for number in range(3):
+        leg = talk.leg(ALICE, BOB, call_id=f"c{number}", from_tag=f"t{number}")
+        leg.invite(number * 0.01)
+        leg.ok(1 + number * 0.01)
+        leg.bye(5 + number * 0.01)
+    assert sorted(row["call_ids"] for row in talk.play(until=61).calls) == [["c0"], ["c1"], ["c2"]]
+
+
+# -- 2,000 calls at 200 a second
+
+
+def national(number: str) -> str:
+    return number[2:]
+
+
+def with_access_code(number: str) -> str:
+    return "00" + number[1:]
+
+
+def outside_line(number: str) -> str:
+    return "9" + number[1:]
+
+
+Users = Callable[[int, random.Random], tuple[str, str]]
+SHAPES: dict[str, Users] = {
+    "random": lambda n, rng: (f"+1{rng.randrange(10**9, 10**10)}", f"+1{rng.randrange(10**9, 10**10)}"),
+    "one-caller": lambda n, rng: ("+12065550100", f"+1{2065560000 + n}"),
+    "one-called": lambda n, rng: (f"+1{2065560000 + n}", "+12065550100"),
+    "sequential": lambda n, rng: (f"+1{2065560000 + n}", f"+1{3065560000 + n}"),
+}
+
+
+@pytest.mark.parametrize("rewrite", [str, national, with_access_code, outside_line])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_two_thousand_b2bua_calls_at_200_a_second_are_joined_without_error(
+    shape: str, rewrite: Callable[[str], str]
+) -> None:
+    rng, talk = random.Random(7), Conversation()
+    for number in range(2_000):
+        caller, called = SHAPES[shape](number, rng)
+        at = number / 200 + rng.random() / 50
+        incoming = talk.leg(
+            ALICE, VC, call_id=f"in-{number}", from_tag=f"a{number}", from_user=caller, to_user=called
+        )
+        outgoing = talk.leg(
+            VC,
+            BOB,
+            call_id=f"out-{number}",
+            from_tag=f"v{number}",
+            from_user=rewrite(caller),
+            to_user=rewrite(called),
+        )
+        incoming.invite(at)
+        outgoing.invite(at + 0.002 + rng.random() / 5)
+        outgoing.respond(at + 0.3, 486)
+        incoming.respond(at + 0.31, 486)
+    heard = talk.play(until=61)
+    pairs = [row["call_ids"] for row in heard.calls if len(row["call_ids"]) > 1]
+    assert [ids for ids in pairs if ids != [ids[0], ids[0].replace("in", "out")]] == []
+    assert len(pairs) >= 1_990
+    assert heard.counts() == (2_000, 0, 2_000)
+
+
+def test_same_two_users_for_all_calls_leave_doubtful_legs_apart() -> None:
+    rng, talk = random.Random(7), Conversation()
+    for number in range(400):
+        at = number / 200
+        talk.leg(ALICE, VC, call_id=f"in-{number}", from_tag=f"a{number}").invite(at)
+        talk.leg(VC, BOB, call_id=f"out-{number}", from_tag=f"v{number}").invite(
+            at + 0.03 + rng.random() / 50
+        )
+    heard = talk.play(until=61)
+    wrong = [
+        r["call_ids"]
+        for r in heard.calls
+        if r["call_ids"][1:] not in ([], [r["call_id"].replace("in", "out")])
+    ]
+    assert wrong == []
+    assert heard.counters["joins_ambiguous"] > 0
