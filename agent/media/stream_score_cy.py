@@ -184,7 +184,7 @@ class Measure:
         mos: cython.double = 0.0
         rating: cython.double = 0.0
         wide: cython.double = 0.0
-        is_wide: cython.bint = True
+        wide_weight: cython.longlong = 0  # packets of codecs that have a wideband score
         assumed: cython.bint = False
         for payload_type, count in its.by_type or ((its.payload_type, its.packets or 1),):
             name = stream.codec_name(payload_type)
@@ -213,12 +213,11 @@ class Measure:
             mos += found.mos * packets
             rating += found.r * packets
             assumed = assumed or found.assumed
-            if found.mos_wb is None:
-                is_wide = False
-            else:
+            if found.mos_wb is not None:
                 wide += found.mos_wb * packets
+                wide_weight += packets
         return Score(
-            rating / weight, mos / weight, wide / weight if is_wide else None, assumed, scores[0][0].buffer
+            rating / weight, mos / weight, wide / wide_weight if wide_weight else None, assumed, scores[0][0].buffer
         )
 
     def score(

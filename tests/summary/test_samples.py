@@ -46,7 +46,7 @@ def test_record_names_the_jitter_buffer_and_says_that_no_codec_figure_is_assumed
     scene = answered()
     scene.rtp(0.2, CUST, VC2CUST, A, range(1, 301))
     row = scene.play().row
-    assert row["jitter_buffer"] == "fixed 60 ms"
+    assert row["jitter_buffer"] == "adaptive to 200 ms"
     assert row["mos_codec_assumed_btwn_vc_and_cust"] is False
     assert row["mos_codec_assumed_btwn_vc_and_rem"] is None
     assert set(row["mos_directions"]) == {"cust2vc"}
