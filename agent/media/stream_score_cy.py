@@ -217,7 +217,11 @@ class Measure:
                 wide += found.mos_wb * packets
                 wide_weight += packets
         return Score(
-            rating / weight, mos / weight, wide / wide_weight if wide_weight else None, assumed, scores[0][0].buffer
+            rating / weight,
+            mos / weight,
+            wide / wide_weight if wide_weight else None,
+            assumed,
+            scores[0][0].buffer,
         )
 
     def score(
