@@ -1,6 +1,6 @@
 """The commands: their arguments here, their work in the module that each one names.
 
-Exit status: 0 done, 1 the answer is no, 2 bad usage or config, 3 capture failed, 4 a sink failed.
+Exit status: 0 done, 1 the answer is no, 2 bad usage or config, 3 capture or the disk failed, 4 a sink failed.
 """
 
 from __future__ import annotations

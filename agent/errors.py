@@ -3,6 +3,7 @@
     SbcwatchError             one clear line for the operator, with the fix; carries the exit status
     ├── ConfigError           bad usage or configuration (exit 2)
     ├── CaptureError          frames cannot be read (exit 3)
+    ├── StateError            the state directory's disk fails for now (exit 3)
     └── SinkError             a sink cannot be started or refused for good (exit 4)
 
     WireError(reason)         bytes that are not what they should be; never leaves `tracking`
@@ -27,6 +28,10 @@ class ConfigError(SbcwatchError):
 
 
 class CaptureError(SbcwatchError):
+    exit_status = 3
+
+
+class StateError(SbcwatchError):
     exit_status = 3
 
 

@@ -20,6 +20,7 @@ from agent.model.stream_minute_cy import StreamMinute
 from agent.summary.identity import Identity
 from agent.summary.interval import Intervals
 from agent.summary.records import Summary
+from agent.summary.redaction import Redaction
 
 
 class MinuteSink(Protocol):
@@ -81,7 +82,7 @@ def build(
         sides,
         identity=Identity(key, config.privacy.country or None, masking),
         observer=config.vc.observer,
-        redact=tuple(header.lower() for header in config.privacy.redact_headers),
+        redaction=Redaction(config.privacy.sip_log, config.privacy.redact_headers),
         on_stream=on_stream,
         sip_rate=config.logs.sip_rate if live else 0,
     )

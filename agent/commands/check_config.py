@@ -13,6 +13,12 @@ from agent.daemon import host
 from agent.pipeline import build
 from agent.provision.cost import estimate
 
+SIP_LOGS = {
+    "redacted": "messages without credentials, keys, passwords and texts",
+    "whole": "messages as they are, with credentials and keys",
+    "headers": "messages without credentials and without bodies",
+}
+
 
 def check_command(options: argparse.Namespace) -> int:
     """Raises ConfigError with every problem found."""
@@ -24,7 +30,7 @@ def check_command(options: argparse.Namespace) -> int:
 
 def explain(config: Config) -> str:
     """What a configuration means: sides, connectors, filter, sinks, cost; a line each."""
-    lines = [*_sides(config), *_connectors(config), *_capture(config), *_sinks(config)]
+    lines = [*_sides(config), *_connectors(config), *_capture(config), *_privacy(config), *_sinks(config)]
     cost = f"cost: about {estimate(config).usd:,.2f} USD a month (sbcwatch cost shows the parts)"
     return "\n".join([*lines, cost])
 
@@ -79,6 +85,14 @@ def _capture(config: Config) -> Iterator[str]:
     yield f"filter: {sources.expression(config)} ({len(program)} instructions in the kernel)"
     calls, streams = tables(config, live=True)
     yield f"memory: {config.limits.max_memory_mb} MB, for {calls:,} calls and {streams:,} streams at once"
+
+
+def _privacy(config: Config) -> Iterator[str]:
+    yield f"SIP log: {config.privacy.sip_log}, that is {SIP_LOGS[config.privacy.sip_log]}"
+    if config.privacy.redact_headers and config.privacy.sip_log != "whole":
+        yield f"SIP log: without the values of {', '.join(config.privacy.redact_headers)} too"
+    if config.privacy.mask_numbers:
+        yield "people: tokens instead of users, numbers, names and places"
 
 
 def _sinks(config: Config) -> Iterator[str]:

@@ -7,11 +7,13 @@ import io
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from agent.commands.replay import CollectedMinutes, ended, reading
 from agent.commands.streams import StreamTotals
 from agent.commands.tables import call_table, media_table, minute_table, side_table, stream_table
 from agent.errors import ConfigError
+from agent.summary.printable import printable
 
 WIDTH = 220  # columns: wide enough that no table is folded
 
@@ -22,7 +24,7 @@ def report_command(options: argparse.Namespace) -> int:
     with reading(options, totals.add) as files:
         fault = files.through(kept)
     console = Console(record=True, width=WIDTH, file=io.StringIO())
-    console.print(f"sbcwatch report of {', '.join(options.files)}", style="bold", markup=False)
+    console.print(Text(printable(f"sbcwatch report of {', '.join(options.files)}"), style="bold"))
     tables = (
         minute_table(kept.summaries),
         side_table(kept.summaries),
@@ -33,7 +35,7 @@ def report_command(options: argparse.Namespace) -> int:
     for table in tables:
         console.print(table)
     if fault is not None:
-        console.print(f"The capture could not be read to its end: {fault}", markup=False)
+        console.print(Text(printable(f"The capture could not be read to its end: {fault}")))
     try:
         Path(options.output).write_text(console.export_html(), encoding="utf-8")
     except OSError as error:

@@ -9,8 +9,10 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from agent.summary.catalog import DIRECTIONS, SIDES
+from agent.summary.printable import printable
 from agent.summary.records import Samples, Summary, Value
 
 UNKNOWN = "-"  # nobody knows; a 0 is a measured 0
@@ -38,7 +40,8 @@ def minute_table(summaries: Iterable[Summary]) -> Table:
     for summary in summaries:
         for connector in summary.connectors:
             v = connector.values
-            table.add_row(
+            add(
+                table,
                 _minute(summary),
                 connector.voice_connector_id,
                 *(
@@ -63,7 +66,8 @@ def side_table(summaries: Iterable[Summary]) -> Table:
             v = connector.values
             for side, (suffix, _, _) in SIDES.items():
                 ways = (f"{suffix}ToVc", f"VcTo{suffix}")
-                table.add_row(
+                add(
+                    table,
                     _minute(summary),
                     connector.voice_connector_id,
                     side,
@@ -100,7 +104,8 @@ def call_table(summaries: Iterable[Summary]) -> Table:
         for row in summary.calls:
             answered, ended = row["answer_ns"], row["end_ns"]
             seconds = f"{(ended - answered) / 1e9:.1f}" if answered and ended else UNKNOWN
-            table.add_row(
+            add(
+                table,
                 clock(row["invite_ns"], "%H:%M:%S") if row["invite_ns"] else UNKNOWN,
                 row["direction"] or UNKNOWN,
                 row["from_sip_user"],
@@ -127,7 +132,8 @@ def media_table(summaries: Iterable[Summary]) -> Table:
     )
     for summary in summaries:
         for row in summary.media:
-            table.add_row(
+            add(
+                table,
                 clock(summary.start_ns, "%H:%M"),
                 row["call_id"],
                 *(
@@ -159,7 +165,8 @@ def stream_table(rows: Iterable[dict[str, Any]]) -> Table:
             if row["jitter_mean_us"] is not None
             else UNKNOWN
         )
-        table.add_row(
+        add(
+            table,
             f"{row['src']}:{row['src_port']}",
             f"{row['dst']}:{row['dst_port']}",
             f"0x{row['ssrc']:08x}",
@@ -187,6 +194,11 @@ def clock(stamp_ns: int, form: str) -> str:
 
 def text(value: Any) -> str:
     return UNKNOWN if value is None else str(value)
+
+
+def add(table: Table, *cells: str) -> None:
+    """One row. A cell may hold what the wire said: it is text, never markup, and nothing in it is obeyed."""
+    table.add_row(*(Text(printable(cell)) for cell in cells))
 
 
 def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:

@@ -311,9 +311,17 @@ class Privacy(_Section):
         bool,
         Meta(description="Users and numbers in records and logged messages become keyed tokens (n-...)."),
     ] = False
+    sip_log: Annotated[
+        Literal["redacted", "whole", "headers"],
+        Meta(
+            description="Logged SIP messages: redacted (without credentials, keys and texts), whole, "
+            "or headers (redacted, and no body at all)."
+        ),
+    ] = "redacted"
     redact_headers: Annotated[
-        tuple[str, ...], Meta(description="Headers whose values are removed from logged SIP messages.")
-    ] = ("Authorization", "Proxy-Authorization")
+        tuple[str, ...],
+        Meta(description="Further headers whose values are removed from logged SIP messages."),
+    ] = ()
     country: Annotated[
         str, Meta(description="ISO country of numbers without a country code; empty: leave them unknown.")
     ] = ""

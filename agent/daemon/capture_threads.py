@@ -11,8 +11,9 @@ Where the clock was set, reloading or stopping, the threads stand still until th
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 
@@ -20,6 +21,7 @@ from agent.capture.clock import Clock, Step, moved
 from agent.capture.merge import merge
 from agent.capture.order_cy import rows_until
 from agent.capture.source import LATENESS_NS, Source
+from agent.daemon.health import CAPTURE_S, Health
 from agent.media.rtp.workers import Lock, RtpWorkers
 from agent.wire.frame import STAMP, STRIDE, Batch, batch_of
 
@@ -47,6 +49,7 @@ class CaptureThreads:
         *,
         lateness_ns: int = LATENESS_NS,
         lead_ns: int = LEAD_NS,
+        health: Health | None = None,
     ) -> None:
         self.turns = [Lock() for _ in sources]
         self.step: Step | None = None
@@ -54,6 +57,7 @@ class CaptureThreads:
         self._clock = clock
         self._lateness_ns = lateness_ns
         self._lead_ns = lead_ns
+        self._health = health or Health(time.monotonic)
         self._lanes: RtpWorkers | None = None
         self._threads = [
             threading.Thread(target=self._take, args=(lane,), name=f"capture-{lane}", daemon=True)
@@ -185,19 +189,24 @@ class CaptureThreads:
     # -- a lane's thread
 
     def _take(self, lane: int) -> None:
-        try:
-            for batch, now_ns in self._sources[lane]:
-                for piece, reached_ns in pieces(batch, now_ns):
-                    self._sift(lane, piece, reached_ns)
-                    self._give_time(lane)
-                    if self._stopped:
-                        return
-        except Exception as fault:  # the engine's thread raises it
-            self._fault = self._fault or fault
-        finally:
-            with self._news:
-                self._over[lane] = True
-                self._news.notify_all()
+        with self._health.thread(f"capture-{lane}", CAPTURE_S) as sign:
+            try:
+                self._take_all(lane, sign)
+            except Exception as fault:  # the engine's thread raises it
+                self._fault = self._fault or fault
+            finally:
+                with self._news:
+                    self._over[lane] = True
+                    self._news.notify_all()
+
+    def _take_all(self, lane: int, sign: Callable[[], None]) -> None:
+        for batch, now_ns in self._sources[lane]:
+            for piece, reached_ns in pieces(batch, now_ns):
+                sign()
+                self._sift(lane, piece, reached_ns)
+                self._give_time(lane)
+                if self._stopped:
+                    return
 
     def _sift(self, lane: int, batch: Batch, now_ns: int) -> None:
         """Finish the RTP of a batch and hand over the rest."""

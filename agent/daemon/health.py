@@ -1,30 +1,63 @@
-"""Signs of life: the ring is read, and minutes close."""
+"""Signs of life of every thread: the ring is read, minutes close, the store is written, sinks go round.
+
+A thread gives a sign each time it goes round, and waits no longer between two than it said. Health and
+systemd's watchdog ask for all of them: a process whose writer is dead watches on, and keeps nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 SILENT_S = 10.0  # the ring is read several times a second, traffic or not
+CAPTURE_S = 20.0  # a capture thread stands still while the engine closes a minute or is reloaded
+WRITER_S = 60.0  # a transaction on a slow disk
+SINK_S = 120.0  # connecting to each address of a name, sending, and the whole of an answer
 OVERDUE_NS = 120_000_000_000  # a minute close may wait behind a stopped machine, not for ever
 
 
 class Health:
-    """Alive: the ring is read and minutes close. `monotonic` gives seconds."""
+    """Alive: every thread gave its sign and minutes close. `monotonic` gives seconds; `say` takes a line."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], say: Callable[[str], object] = str) -> None:
         self._monotonic = monotonic
+        self._say = say
         self._passed_at: float | None = None
         self._overdue_ns = 0
+        self._signs: dict[str, tuple[float, float]] = {}  # by thread: when it gave one, the longest silence
+        self._ended: dict[str, str] = {}  # threads that failed, and why
 
     def passed(self, overdue_ns: int) -> None:
         """The loop went round; `overdue_ns` is how late a due minute close is."""
         self._passed_at = self._monotonic()
         self._overdue_ns = overdue_ns
 
+    @contextmanager
+    def thread(self, name: str, within_s: float) -> Iterator[Callable[[], None]]:
+        """A thread's life: gives what it calls each time round. One that raises ends here, and it is told."""
+
+        def sign() -> None:
+            self._signs[name] = self._monotonic(), within_s
+
+        sign()
+        try:
+            yield sign
+        except Exception as error:
+            self._ended[name] = f"{type(error).__name__}: {error}"
+            self._say(f"thread {name} ended: {self._ended[name]}")
+        finally:
+            del self._signs[name]
+
     def well(self) -> tuple[bool, str]:
+        for name, why in self._ended.copy().items():
+            return False, f"thread {name} ended: {why}"
+        now = self._monotonic()
+        for name, (at, within_s) in self._signs.copy().items():
+            if now - at > within_s:
+                return False, f"thread {name} gave its last sign {now - at:.0f} s ago"
         if self._passed_at is None:
             return True, "starting"
-        silent = self._monotonic() - self._passed_at
+        silent = now - self._passed_at
         if silent > SILENT_S:
             return False, f"the ring was last read {silent:.0f} s ago"
         if self._overdue_ns > OVERDUE_NS:

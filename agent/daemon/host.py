@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 from agent.errors import ConfigError
+from agent.store.private import close_folder, make_folder, open_private, refused, replace_file
 
 KEY_BYTES = 32
 _MEMORY_PAGE = 4096
@@ -33,22 +34,22 @@ def addresses(proc: Path = Path("/proc/net")) -> list[str]:
 
 
 def key(directory: Path) -> bytes:
-    """This host's key for endpoint ids, made at the first start. Raises ConfigError."""
+    """This host's key for endpoint ids, made at the first start. Raises ConfigError, StateError."""
     path = directory / "endpoint.key"
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            return path.read_bytes()
-        made = secrets.token_bytes(KEY_BYTES)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(made)
-        return made
+        make_folder(directory)
+        close_folder(directory)
+        if not os.path.lexists(path):
+            replace_file(path, secrets.token_bytes(KEY_BYTES))
+        with os.fdopen(open_private(path, os.O_RDONLY), "rb") as file:
+            found = file.read()
     except OSError as error:
+        raise refused(error, path) from None
+    if len(found) < KEY_BYTES:
         raise ConfigError(
-            f"{error.filename or path}: {error.strerror}: "
-            "set [store] directory to a folder that can be written"
-        ) from None
+            f"{path}: {len(found)} bytes where a key has {KEY_BYTES}: delete it, and endpoint ids begin anew"
+        )
+    return found
 
 
 def resident_bytes() -> int:

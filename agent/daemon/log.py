@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TextIO
 
+from agent.summary.printable import printable
+
 Level = Literal["error", "warning", "info", "debug"]
 Form = Literal["human", "json", "journal"]
 # sd-daemon(3): what journald takes off the front of a line as its priority.
@@ -148,5 +150,5 @@ def clean(value: Any) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return f"[{len(value)} bytes]"
     # Blotting comes before cutting: half a secret is still one.
-    text = _CONTROL.sub(" ", _SECRETS.sub("[removed]", str(value)[: 20 * TEXT_LIMIT]))
+    text = printable(_CONTROL.sub(" ", _SECRETS.sub("[removed]", str(value)[: 20 * TEXT_LIMIT])))
     return text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"

@@ -31,7 +31,7 @@ from agent.config.settings import Config
 from agent.daemon import checkpoint, host
 from agent.daemon.agent_metrics import Figures, self_metrics
 from agent.daemon.capture_threads import CaptureThreads
-from agent.daemon.health import Health
+from agent.daemon.health import SINK_S, Health
 from agent.daemon.log import Log
 from agent.daemon.overload import LEVELS, Load
 from agent.daemon.systemd import Notifier
@@ -46,6 +46,7 @@ from agent.wire.frame import Batch
 
 CHECKPOINT_SHARE = 50  # a checkpoint may take a fiftieth of the time between two
 SWITCH_S = 0.001  # how long a capture thread may wait for a busy main thread, several times a block
+SIGN_S = 10.0  # how often a sink's thread shows that it is alive while it waits
 FLUSH_S = 10.0  # how long a stop may wait for AWS; systemd's TimeoutStopSec is longer
 
 
@@ -85,9 +86,12 @@ class Service:
         directory = Path(config.store.directory)
         self._key = host.key(directory)
         self.clock = clock or Clock()
+        self.health = Health(time.monotonic, lambda text: self._journal.error("thread", text))
         # The first thing that may be refused: before threads.
         rings = [live] if live else sources.rings(config)
-        self.source = CaptureThreads(rings, self.clock, lateness_ns=ns(config.capture.lateness))
+        self.source = CaptureThreads(
+            rings, self.clock, lateness_ns=ns(config.capture.lateness), health=self.health
+        )
         self.totals = Totals()
         self.pipeline = self._built(config)
         self.store = Store(
@@ -96,9 +100,10 @@ class Service:
             max_bytes=config.store.max_mb << 20,
         )
         figures = Figures(time.monotonic)
-        self.writer = Writer(self.store, self.totals, lambda: figures.take(self), self._stored)
+        self.writer = Writer(
+            self.store, self.totals, lambda: figures.take(self), self._stored, health=self.health
+        )
         self.deliveries = sinks.deliveries(config, self.store.outbox)
-        self.health = Health(time.monotonic)
         self.load = Load()
         self.checkpoint_seconds = 0.0
         self.close_seconds = 0.0
@@ -251,11 +256,15 @@ class Service:
         self.store.close()
 
     def _deliver(self, delivery: Delivery) -> None:
-        delay = delivery.first_delay(self.clock.now_ns())
-        while not self._stop.wait(delay):
-            delay = delivery.deliver_once(self.clock.now_ns())
-            for notice in delivery.take_notices():
-                self._journal.warning(delivery.sink.name, notice)
+        with self.health.thread(f"sink-{delivery.sink.name}", SINK_S) as sign:
+            delay = delivery.first_delay(self.clock.now_ns())
+            while not self._stop.wait(min(delay, SIGN_S)):
+                sign()
+                delay -= SIGN_S
+                if delay <= 0:
+                    delay = delivery.deliver_once(self.clock.now_ns())
+                for notice in delivery.take_notices():
+                    self._journal.warning(delivery.sink.name, notice)
 
     # -- what changes under way
 
@@ -328,6 +337,7 @@ class Service:
             port=settings.port,
             healthy=self.health.well,
             ready=self.health.ready,
+            say=lambda text: self._journal.warning("http", text),
         )
 
     def _stored(self, notice: str) -> None:

@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.daemon.checkpoint import packed
+from agent.daemon.health import WRITER_S, Health
 from agent.sinks.prometheus import Totals
 from agent.store import Gap, Store
 from agent.summary.records import MINUTE_NS, Summary
 
 MAX_WAITING = 64 << 20  # as much as the store keeps in memory while the disk is full
+SIGN_S = 10.0  # how often it shows that it is alive while it waits
 TOO_SLOW = "the disk was too slow"
 # Resident bytes of a record; a SIP row has its message besides. In the order in which they go.
 _RECORD_BYTES = {"sip": 400, "media": 4_300, "calls": 1_100}
@@ -94,12 +96,14 @@ class Writer:
         say: Callable[[str], object],
         *,
         max_waiting: int = MAX_WAITING,
+        health: Health | None = None,
     ) -> None:
         self._store = store
         self._totals = totals
         self._figures = figures
         self._say = say
         self._max_waiting = max_waiting
+        self._health = health or Health(time.monotonic, say)
         self._rows: list[dict[str, Any]] = []
         self._parts: list[Summary] = []
         self._waiting = HandOver()
@@ -151,14 +155,18 @@ class Writer:
         self._thread.join()
 
     def _work(self) -> None:
-        while (due := self._next()) is not None:
-            self._write(due)
-            for notice in self._store.take_notices():
-                self._say(notice)
+        with self._health.thread("writer", WRITER_S) as sign:
+            while (due := self._next(sign)) is not None:
+                self._write(due)
+                for notice in self._store.take_notices():
+                    self._say(notice)
 
-    def _next(self) -> HandOver | None:
+    def _next(self, sign: Callable[[], None]) -> HandOver | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting.hand_overs or self._stopping)
+            while not (self._waiting.hand_overs or self._stopping):
+                sign()
+                self._changed.wait(SIGN_S)
+            sign()
             due, self._waiting = self._waiting, HandOver()
         return due if due.hand_overs else None
 

@@ -204,9 +204,14 @@ class Delivery:
         self._outbox.replace(batch, drafts, gaps=[gap], totals={"dropped": dropped}, sent=batch.sent)
 
     def _deliver(self, batch: OutboxBatch, now_ns: int) -> float:
+        try:
+            items = batch.items
+        except _UNREADABLE as error:  # as a row is: it spoils neither its neighbours nor the thread
+            gap = self._gap(batch, now_ns, batch.item_count, "unreadable in the store", repr(error))
+            self._outbox.replace(batch, [], gaps=[gap], totals={"quarantined": batch.item_count})
+            return 0.0
         if not self._outbox.mark_sent(batch):
             return 0.0
-        items = batch.items
         self._counts["requests"] += 1
         started = self._monotonic()
         try:

@@ -7,10 +7,13 @@ writer. The same tables in memory stand in while the disk is full.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+from agent.store.private import open_private
 
 SCHEMA_VERSION = 1
 # Bodies come last in their table: SQLite then reads the columns before them without touching their pages.
@@ -78,6 +81,8 @@ class Database:
         if path is None:
             self._shared = self._open(":memory:")
         if not read_only:
+            if path is not None:
+                _make_private(path)
             with _translated():
                 connection = self._connection()
                 found = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -152,6 +157,17 @@ class Database:
                 with contextlib.suppress(sqlite3.Error):
                     connection.close()
             self._opened.clear()
+
+
+def _make_private(path: Path) -> None:
+    """The file before SQLite makes it, which gives its mode to what it puts beside it. Raises Unwritable."""
+    try:
+        os.close(open_private(path, os.O_RDWR | os.O_CREAT))
+        for suffix in ("-wal", "-shm", "-journal"):
+            with contextlib.suppress(FileNotFoundError):
+                os.close(open_private(f"{path}{suffix}", os.O_RDWR))
+    except OSError as error:
+        raise Unwritable(str(error)) from error
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:

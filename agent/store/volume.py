@@ -17,8 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TypeVar
 
-from agent.errors import ConfigError
+from agent.errors import ConfigError, SbcwatchError, StateError
 from agent.store.database import Corrupt, Database, Unwritable
+from agent.store.private import make_folder, open_private, refused
 
 T = TypeVar("T")
 _NOTE_BYTES = 20  # digits of a time in ns
@@ -27,7 +28,7 @@ _MOVED = ("rows", "parts", "due", "batches", "gaps", "marks", "checkpoint")
 
 
 class Volume:
-    """Raises: ConfigError, where another process has the file or its folder cannot be made."""
+    """Raises: ConfigError (another process has the file, no folder can be made), StateError (no space)."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
@@ -38,6 +39,7 @@ class Volume:
         self._read_only = read_only
         self._lock_file: IO[str] | None = None
         self._last_id = 0
+        self._identity = (0, 0)  # of the file that is open: device and inode
         self.on_fresh: Work[None] | None = None  # what a fresh file must know before its first row
         self._note_path = Path(f"{path}.closed")
         if read_only:
@@ -50,7 +52,9 @@ class Volume:
             self.disk = self._open_disk()
         except Unwritable as error:
             self.close()
-            raise ConfigError(f"cannot write the store {path}: {error}; check its folder and space") from None
+            if isinstance(error.__cause__, OSError):
+                raise refused(error.__cause__, path) from None
+            raise StateError(f"cannot write the store {path}: {error}; check its folder and space") from None
         self._last_id = self._greatest_id()
         self._make_note()
 
@@ -146,6 +150,8 @@ class Volume:
             return True
 
     def _on_disk(self, work: Work[T]) -> T:
+        if self._is_gone():
+            self._begin_anew()
         try:
             with self.disk.write() as connection:
                 return work(connection)
@@ -171,7 +177,7 @@ class Volume:
     def _open_disk(self) -> Database:
         unclean = self._unclean()
         try:
-            database = Database(self.path)
+            database = self._opened(Database(self.path))
             if unclean:
                 database.check()
             return database
@@ -182,6 +188,43 @@ class Volume:
         """A write-ahead log left behind says that the last process was killed."""
         wal = Path(f"{self.path}-wal")
         return wal.exists() and wal.stat().st_size > 0
+
+    def _is_gone(self) -> bool:
+        """Whether the open file has lost its name: SQLite goes on writing to it all the same."""
+        try:
+            found = os.stat(self.path, follow_symlinks=False)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) != self._identity
+
+    def _begin_anew(self) -> None:
+        """Make folder, lock and file again, with all that the open file holds. Raises Unwritable."""
+        old = self.disk
+        try:
+            if self._lock_file is not None:
+                self._lock_file.close()
+            self._take_lock()
+            for suffix in ("-wal", "-shm"):  # the removed file's: they would be taken for the fresh one's
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        except (SbcwatchError, OSError) as error:
+            raise Unwritable(f"it was removed, and: {error}") from None
+        self.disk = self._opened(Database(self.path))
+        try:
+            with old.read() as held, self.disk.read() as fresh:
+                held.backup(fresh)
+        except (Corrupt, Unwritable, sqlite3.Error):
+            if self.on_fresh is not None:
+                with self.disk.write() as connection:
+                    self.on_fresh(connection)
+        self._make_note()
+        self.notices.append(f"store: {self.path} was removed under way; made again with all that it held")
+
+    def _opened(self, database: Database) -> Database:
+        found = os.stat(self.path)
+        self._identity = found.st_dev, found.st_ino
+        return database
 
     def _set_aside(self, why: str) -> Database:
         # Other threads keep their connections to the renamed file until they next ask: harmless.
@@ -196,7 +239,7 @@ class Volume:
                 os.rename(f"{self.path}{suffix}", f"{kept}{suffix}")
         self.counts["corrupt_files"] += 1
         self.notices.append(f"store: {self.path} is damaged ({why}); moved to {kept}, a fresh one begun")
-        self.disk = Database(self.path)
+        self.disk = self._opened(Database(self.path))
         if self.on_fresh is not None:
             with self.disk.write() as connection:
                 self.on_fresh(connection)
@@ -207,9 +250,10 @@ class Volume:
     # over the digits of a small file made beforehand, which a full disk allows.
 
     def _make_note(self) -> None:
-        with contextlib.suppress(OSError):
-            if not self._note_path.exists():
-                self._note_path.write_bytes(b"0" * _NOTE_BYTES)
+        flags = os.O_RDWR | os.O_CREAT
+        with contextlib.suppress(OSError), os.fdopen(open_private(self._note_path, flags), "r+b") as note:
+            if not note.read(1):
+                note.write(b"0" * _NOTE_BYTES)
 
     def note_closed(self, until_ns: int) -> None:
         """Remember beside the file, while it cannot be written, that all before `until_ns` was closed."""
@@ -217,7 +261,7 @@ class Volume:
             return
         if until_ns in self.noted_closed():
             until_ns -= 1  # a note that a checkpoint made void says something new
-        with contextlib.suppress(OSError), open(self._note_path, "r+b") as note:
+        with contextlib.suppress(OSError), os.fdopen(open_private(self._note_path, os.O_RDWR), "r+b") as note:
             note.write(b"%020d" % until_ns)
             note.flush()
             os.fsync(note.fileno())
@@ -225,7 +269,9 @@ class Volume:
     def noted_closed(self) -> list[int]:
         """What `note_closed` last remembered, if anything."""
         try:
-            noted = int(self._note_path.read_bytes()[:_NOTE_BYTES] or b"0")
+            descriptor = os.open(self._note_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as note:
+                noted = int(note.read(_NOTE_BYTES) or b"0")
         except (OSError, ValueError):
             return []
         return [noted] if noted else []
@@ -242,17 +288,15 @@ class Volume:
 
     def _take_lock(self) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock_file = open(f"{self.path}.lock", "a")  # noqa: SIM115 - held as long as the volume
+            make_folder(self.path.parent)
+            self._lock_file = os.fdopen(open_private(f"{self.path}.lock", os.O_RDWR | os.O_CREAT), "r+")
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigError(
                 f"the store {self.path} is in use by another sbcwatch: stop it, or set another path"
             ) from None
         except OSError as error:
-            raise ConfigError(
-                f"cannot make the store {self.path}: {error.strerror}; set a path that can be written"
-            ) from None
+            raise refused(error, self.path) from None
 
     def close(self) -> None:
         if self.memory is not None and not self._read_only:

@@ -44,6 +44,7 @@ from agent.summary.media_elsewhere import FLAG, calls_elsewhere
 from agent.summary.media_record_cy import records
 from agent.summary.open_minute import OpenMinute, connector_of, count, owner_of
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary
+from agent.summary.redaction import Redaction
 from agent.summary.sip_log import SipLog
 from agent.summary.unseen import CountedTraffic, UnseenTotals, mark, spread
 
@@ -60,12 +61,12 @@ class Intervals:
         *,
         identity: Identity,
         observer: str = "vc",
-        redact: tuple[str, ...] = ("authorization", "proxy-authorization"),
+        redaction: Redaction | None = None,
         on_stream: Callable[[StreamMinute], None] | None = None,
         sip_rate: int = 0,
     ) -> None:
-        """`redact`: headers whose values are removed from logged messages. `on_stream` sees every stream
-        minute, orphans too. `sip_rate`: messages logged a second, 0: all."""
+        """`redaction`: what of logged messages stays. `on_stream` sees every stream minute, orphans too.
+        `sip_rate`: messages logged a second, 0: all."""
         self._sides = sides
         self._identity = identity
         self._observer = observer
@@ -74,7 +75,7 @@ class Intervals:
         self._oldest_ns = 0
         self._newest = OpenMinute()  # that of the last fact, which is mostly the next one's too ...
         self._start_ns = self._end_ns = 0  # ... where it is between these
-        self.sip_log = SipLog(sip_rate, identity, redact)
+        self.sip_log = SipLog(sip_rate, identity, redaction)
         self.unseen = UnseenTotals()
         self.call_rows_dropped = 0
         self._closed: list[Summary] = []

@@ -8,7 +8,9 @@ What a message has of people, and what becomes of it (RFC 3261 19.1, 20.10; RFC 
 
     sip:USER@, sips:USER@      the whole user part, parameters and password too
     tel:NUMBER                 number; phone-context, isub, ext, rn that follow
-    "NAME" <sip:, NAME <tel:   the display name, whatever header it stands in
+    "NAME" <, NAME <tel:       the display name, whatever header it stands in
+    Geolocation: PLACE         all of it (RFC 6442): whoever follows it learns where somebody is
+    Identity: h.CLAIMS.        the claims of a PASSporT, which name both numbers (RFC 8225 5)
     username="USER"            of digest credentials, where these are not redacted
     o=USER, e=..., p=...       of SDP
     digits of such a number    wherever else they stand, Call-ID and other bodies included, from 6 digits on
@@ -30,6 +32,7 @@ SWEPT_DIGITS = 6  # shorter numbers (extensions) would be found in ports, codes 
 MAX_NUMBERS = 64  # of one message
 _NAME_LIMIT = 256
 _TOKEN = r"n-[0-9a-f]{12}"
+_MASKED = re.compile(_TOKEN)
 _SEPARATORS = str.maketrans("", "", "+-.() ")
 _USER = re.compile(r"\b(sips?:)([^\s<>\"@]{1,512}+)(?=@)", re.IGNORECASE)
 # The same inside a URI's own headers: Refer-To: <sip:a@b?Replaces=...&Referred-By=sip%3Ac%40d>
@@ -40,7 +43,12 @@ _TEL = re.compile(r"\b((?:tel|fax|modem):)([+\d*#(a-f][\w*#().-]*)", re.IGNORECA
 _PARAMETER = re.compile(r"(;(?:phone-context|isub|ext|rn)=)(\+?[\w.()-]*\d[\w.()-]*)", re.IGNORECASE)
 _LOGIN = re.compile(r'(\busername=")([^"\r\n]+)', re.IGNORECASE)
 _SDP = re.compile(r"^(o=)([^\s-]\S*|-\S+)|^([ep]=)([^\r\n]+)", re.MULTILINE)
-_OPEN = re.compile(r"<(?:sips?|tel|fax|modem):", re.IGNORECASE)
+_OPEN = re.compile(r"<\s{0,8}+(?:sips?|tel|fax|modem|im|pres|xmpp|mailto|urn):", re.IGNORECASE)
+_QUOTED_NAME = re.compile(r'"((?:[^"\\\r\n]|\\[^\r\n]){1,1024}+)"(?=\s{0,8}<)')
+_PLACE = re.compile(
+    r"^(Geolocation[^\w:\r\n-]*+:[ \t]*+)([^\r\n]++(?:\r?\n[ \t][^\r\n]*+)*+)", re.IGNORECASE | re.MULTILINE
+)
+_CLAIMS = re.compile(r"(\beyJ[\w-]*+\.)([\w-]++)(?=\.)", re.ASCII)
 _QUOTED_END = re.compile(r'"(?:[^"\\]|\\.)*+"(?=\s*$)', re.DOTALL)
 _LINE = re.compile(r"\n(?![ \t])")
 
@@ -70,7 +78,10 @@ class Masking:
                 numbers[digits] = None
             return self.user(user)
 
+        text = _PLACE.sub(lambda m: m[1] + self.user(m[2].strip()), text)
+        text = _CLAIMS.sub(lambda m: m[1] + self.user(m[2]), text)
         text = self._names(text, met)
+        text = _QUOTED_NAME.sub(lambda m: f'"{m[1] if _MASKED.fullmatch(m[1]) else met(m[1])}"', text)
         text = _USER.sub(lambda m: m[1] + met(parse_uri(f"sip:{m[2]}@h").user or m[2]), text)
         text = _ESCAPED.sub(lambda m: m[1] + met(unquote(m[2])), text)
         text = _BARE.sub(lambda m: m[1] + met(m[2]), text)

@@ -13,7 +13,7 @@ from typing import Any
 from agent.model.events import MessageSeen
 from agent.model.sides import Connector
 from agent.summary.identity import Identity, users_of
-from agent.wire.sip import redacted
+from agent.summary.redaction import Redaction
 
 SECOND_NS = 1_000_000_000
 ASK_AGAIN_NS = SECOND_NS  # how often messages that wait are asked whether their connector is decided
@@ -23,11 +23,13 @@ MAX_WAITING = 65_536  # messages that wait for their connector to be decided: a 
 class SipLog:
     """`rate` messages a second of capture time; 0: no bound."""
 
-    def __init__(self, rate: int = 0, identity: Identity | None = None, redact: tuple[str, ...] = ()) -> None:
-        """`redact`: headers whose values are removed."""
+    def __init__(
+        self, rate: int = 0, identity: Identity | None = None, redaction: Redaction | None = None
+    ) -> None:
+        """`redaction`: what of a logged message stays."""
         self.rate = rate
         self._identity = identity or Identity()
-        self._redact = redact
+        self._redaction = redaction or Redaction()
         self.messages: list[MessageSeen] = []
         self._waiting: list[MessageSeen] = []  # of legs whose connector is not decided
         self._asked_ns = 0
@@ -40,6 +42,8 @@ class SipLog:
     def add(self, message: MessageSeen) -> None:
         """Keep a message for its record, where there is room."""
         if self.takes(message.status, message.stamp_ns, len(self._waiting)):
+            if message.connector is None and (message.leg is None or message.leg.connector is None):
+                message.data = self._redaction.text(message.data).encode()  # a checkpoint has it
             self.messages.append(message)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -72,7 +76,7 @@ class SipLog:
 
     def _row(self, seen: MessageSeen, connector: Connector) -> dict[str, Any]:
         call_id = seen.call_id
-        message = redacted(self.text(seen.data, seen.status), self._redact)
+        message = self._redaction.text(self.text(seen.data, seen.status))
         if self._identity.masking is not None:
             users = users_of(seen.leg.call) if seen.leg is not None else ()
             message, call_id = self._identity.masking.message(message, call_id, users)

@@ -1,11 +1,20 @@
-"""The daemon's HTTP face: `/metrics`, `/healthz`, `/readyz`. Its own thread, this host only by default."""
+"""The daemon's HTTP face: `/metrics`, `/healthz`, `/readyz`. Its own thread, this host only by default.
+
+One thread serves all connections, each a request and its answer. A connection has `REQUEST_S` in all, and
+there are at most `MAX_CONNECTIONS`: the oldest goes where another one comes. So slow clients, however many,
+keep nobody waiting who sends a request at once.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from agent.errors import SinkError
@@ -15,17 +24,37 @@ if TYPE_CHECKING:
 
 DEFAULT_ADDRESS = "127.0.0.1"
 DEFAULT_PORT = 9642
-_IDLE_S = 10.0  # a client that says nothing holds a thread no longer
+MAX_CONNECTIONS = 128
+REQUEST_S = 5.0  # from the connection to the last octet of the answer
+MAX_HEAD = 8_192
+_BACKLOG = 1_024
+_TEXT = "text/plain; charset=utf-8"
 # What a health check returns: whether all is well, and a line to say why not.
 Check = Callable[[], tuple[bool, str]]
+Answer = tuple[int, str, bytes]  # status, content type, body
 
 
 def _well() -> tuple[bool, str]:
     return True, "ok"
 
 
+def _silent(text: str) -> None:
+    pass
+
+
+@dataclass(slots=True, eq=False)
+class _Connection:
+    socket: socket.socket
+    until: float  # monotonic seconds
+    head: bytearray = field(default_factory=bytearray)
+    answer: memoryview | None = None
+
+
 class HttpEndpoint:
-    """Raises: SinkError (the address is taken or is not this host's)."""
+    """`say` takes one line where an answer could not be made.
+
+    Raises: SinkError (the address is taken or is not this host's).
+    """
 
     def __init__(
         self,
@@ -35,79 +64,145 @@ class HttpEndpoint:
         port: int = DEFAULT_PORT,
         healthy: Check = _well,
         ready: Check = _well,
+        say: Callable[[str], object] = _silent,
     ) -> None:
         from prometheus_client import CollectorRegistry
 
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(collector)
-        handler = type("Handler", (_Handler,), {"registry": registry, "checks": {"/healthz": healthy}})
-        handler.checks["/readyz"] = ready  # type: ignore[attr-defined]
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(collector)
+        self._checks = {"/healthz": healthy, "/readyz": ready}
+        self._say = say
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
         try:
-            self._server = (_Server6 if ":" in address else _Server)((address, port), handler)
+            self._listener = socket.create_server((address, port), family=family, backlog=_BACKLOG)
         except OSError as error:
             raise SinkError(
                 f"cannot serve /metrics on {address} port {port}: {error.strerror}; set another one"
             ) from None
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="http", daemon=True
-        )
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
+        self.port = int(self._listener.getsockname()[1])
+        self._listener.setblocking(False)
+        self._wake, self._woken = socket.socketpair()
+        self._connections: dict[_Connection, None] = {}  # the oldest first
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
+        self._wake.close()  # which the loop reads as its end
         if self._thread.is_alive():
-            self._server.shutdown()
             self._thread.join()
-        self._server.server_close()
+        for connection in list(self._connections):
+            self._close(connection)
+        self._selector.close()
+        self._listener.close()
+        self._woken.close()
 
+    def _serve(self) -> None:
+        while True:
+            oldest = next(iter(self._connections), None)
+            wait = None if oldest is None else max(0.0, oldest.until - time.monotonic())
+            for key, _ in self._selector.select(wait):
+                if key.fileobj is self._woken:
+                    return
+                if key.fileobj is self._listener:
+                    self._accept()
+                elif key.data in self._connections:
+                    self._step(key.data)
+            now = time.monotonic()
+            while (oldest := next(iter(self._connections), None)) is not None and oldest.until <= now:
+                self._close(oldest)
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
+    def _accept(self) -> None:
+        """Take one connection in, the oldest one's place where there is no room."""
+        if len(self._connections) >= MAX_CONNECTIONS:
+            self._close(next(iter(self._connections)))
+        try:
+            accepted, _ = self._listener.accept()
+        except OSError:  # gone again, or no descriptor is left: that of the oldest is next
+            if self._connections:
+                self._close(next(iter(self._connections)))
+            return
+        accepted.setblocking(False)
+        connection = _Connection(accepted, time.monotonic() + REQUEST_S)
+        self._connections[connection] = None
+        self._selector.register(accepted, selectors.EVENT_READ, connection)
+        self._step(connection)  # mostly the request is there already
 
+    def _close(self, connection: _Connection) -> None:
+        del self._connections[connection]
+        self._selector.unregister(connection.socket)
+        connection.socket.close()
 
-class _Server6(_Server):
-    address_family = socket.AF_INET6
+    def _step(self, connection: _Connection) -> None:
+        """Read on, or write on."""
+        try:
+            if connection.answer is None:
+                received = connection.socket.recv(MAX_HEAD)
+                connection.head += received
+                if not received:
+                    self._close(connection)
+                    return
+                if not _is_whole(connection.head):
+                    return
+                connection.answer = memoryview(self._answer(bytes(connection.head)))
+                self._selector.modify(connection.socket, selectors.EVENT_WRITE, connection)
+            connection.answer = connection.answer[connection.socket.send(connection.answer) :]
+            if not connection.answer:
+                with contextlib.suppress(OSError):
+                    connection.socket.shutdown(socket.SHUT_WR)
+                self._close(connection)
+        except BlockingIOError:
+            return
+        except OSError:  # it went away
+            self._close(connection)
 
+    # Answers
 
-class _Handler(BaseHTTPRequestHandler):
-    registry: Collector
-    checks: dict[str, Check]
-    timeout = _IDLE_S
-    disable_nagle_algorithm = True  # head and body are two writes
-    server_version = "sbcwatch"
-    sys_version = ""
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        if path == "/metrics":
-            self._metrics()
-        elif path in self.checks:
-            well, text = self.checks[path]()
-            self._reply(200 if well else 503, "text/plain; charset=utf-8", f"{text}\n".encode())
+    def _answer(self, request: bytes) -> bytes:
+        """The whole answer to a request's head."""
+        method, path, accept = _read(request)
+        if len(request) > MAX_HEAD:
+            status, content_type, body = 431, _TEXT, b"too large\n"
+        elif method not in ("GET", "HEAD"):
+            status, content_type, body = (501 if method else 400), _TEXT, b"GET or HEAD\n"
         else:
-            self._reply(404, "text/plain; charset=utf-8", b"/metrics /healthz /readyz\n")
+            try:
+                status, content_type, body = self._content(path, accept)
+            except Exception as error:  # whatever a collector meets: one line, and the next scrape may do
+                self._say(f"{path} could not be answered: {type(error).__name__}: {error}")
+                status, content_type, body = 500, _TEXT, b"see the log\n"
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nServer: sbcwatch\r\nConnection: close\r\n"
+            f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + (b"" if method == "HEAD" else body)
 
-    do_HEAD = do_GET
+    def _content(self, path: str, accept: str) -> Answer:
+        if path == "/metrics":
+            from prometheus_client.exposition import choose_encoder
 
-    def _metrics(self) -> None:
-        from prometheus_client.exposition import choose_encoder
+            encoder, content_type = choose_encoder(accept)
+            return 200, content_type, encoder(self._registry)
+        if path in self._checks:
+            well, text = self._checks[path]()
+            return (200 if well else 503), _TEXT, f"{text}\n".encode()
+        return 404, _TEXT, b"/metrics /healthz /readyz\n"
 
-        encoder, content_type = choose_encoder(self.headers.get("Accept", ""))
-        self._reply(200, content_type, encoder(self.registry))
 
-    def _reply(self, status: int, content_type: str, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+def _is_whole(head: bytearray) -> bool:
+    return b"\r\n\r\n" in head or b"\n\n" in head or len(head) > MAX_HEAD
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Scrapes are no news."""
+
+def _read(request: bytes) -> tuple[str, str, str]:
+    """(method, path, Accept) of a request's head; "" for what is not there."""
+    first, *lines = request.decode("latin-1").replace("\r\n", "\n").split("\n")
+    words = first.split()
+    if len(words) not in (2, 3):
+        return "", "", ""
+    named = (line.partition(":") for line in lines)
+    accept = next((value.strip() for name, _, value in named if name.lower() == "accept"), "")
+    return words[0], words[1].partition("?")[0], accept

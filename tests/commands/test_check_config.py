@@ -71,6 +71,7 @@ def test_sides_connectors_filter_sinks_and_cost_are_told() -> None:
         "or (ether proto 0x9100) or (ether proto 0x8926) or (ether proto 0x8847) or (ether proto 0x8848) "
         "or (ether proto 0x8864) (COUNT instructions in the kernel)",
         "memory: 512 MB, for 16,384 calls and 73,728 streams at once",
+        "SIP log: redacted, that is messages without credentials, keys, passwords and texts",
         "sinks: CloudWatch, namespace ChimeVoiceConnector; Logs, kept 30 days",
         "/metrics: on 127.0.0.1 port 9642",
     ]
@@ -109,6 +110,21 @@ def test_rings_that_leave_no_memory_for_calls_are_refused_with_what_is_needed(tm
         checked(tmp_path, "[limits]\nmax_memory_mb = 256\n[capture]\nring_mb = 128\n")
     said = "limits.max_memory_mb: leaves none for calls: at least 304 with rings of 128 MB"
     assert str(raised.value).endswith(f"line 2: {said}")
+
+
+@pytest.mark.parametrize(
+    ("choice", "meaning"),
+    [
+        ("redacted", "SIP log: redacted, that is messages without credentials, keys, passwords and texts"),
+        ("whole", "SIP log: whole, that is messages as they are, with credentials and keys"),
+        ("headers", "SIP log: headers, that is messages without credentials and without bodies"),
+    ],
+)
+def test_choice_of_the_sip_log_is_called_by_its_name(choice: str, meaning: str) -> None:
+    lines = explained(f'[privacy]\nsip_log = "{choice}"\nredact_headers = ["Subject"]\nmask_numbers = true\n')
+    assert meaning in lines
+    assert ("SIP log: without the values of Subject too" in lines) == (choice != "whole")
+    assert "people: tokens instead of users, numbers, names and places" in lines
 
 
 def test_what_is_believed_of_tunnels_is_told_and_a_tunnel_of_anybody_warned_of() -> None:

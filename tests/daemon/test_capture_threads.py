@@ -82,7 +82,7 @@ def started(source: CaptureThreads, at_ns: int = T0) -> Pipeline:
 
 def packets_of(pipeline: Pipeline) -> int:
     """RTP packets counted in minutes that are still open."""
-    return sum(its.decoder_cy for its in pipeline.engine.lanes.harvest_all(T0))
+    return sum(its.packets for its in pipeline.engine.lanes.harvest_all(T0))
 
 
 # -- the numbers
@@ -251,7 +251,7 @@ def test_a_clock_that_was_set_is_told_between_the_frames_of_before_and_after() -
         assert (after is None) == (now_ns > T0 - SECOND)
     assert after is not None
     counted = after.engine.lanes.harvest_all(T0 - 3600 * SECOND)
-    assert [its.decoder_cy for its in counted] == [5]
+    assert [its.packets for its in counted] == [5]
 
 
 def test_standing_still_gives_all_that_was_handed_over_and_takes_no_more() -> None:

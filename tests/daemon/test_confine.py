@@ -66,9 +66,17 @@ def all_of_it():
     tried("chown", lambda: os.chown(state, 1, 1))
     tried("unshare", lambda: call("unshare", 0))
     tried("ptrace", lambda: call("ptrace", PTRACE_CONT, 0, 0, 0))
+    tried("signal a parent", lambda: os.kill(os.getppid(), 0))
+    tried("signal a group", lambda: os.killpg(os.getppid(), 0))
+    tried("signal another's thread", lambda: call("tgkill", os.getppid(), os.getppid(), 0))
+    tried("own signal", lambda: __import__("signal").raise_signal(__import__("signal").SIGURG))
+    tried("Unix socket", lambda: __import__("socket").socket(__import__("socket").AF_UNIX))
+    tried("Internet socket", lambda: __import__("socket").socket())
+    tried("pair", __import__("socket").socketpair)
     tried("fork", lambda: os.waitpid(os.fork() or os._exit(0), 0))
     tried("interfaces", lambda: os.listdir("/sys/class/net"))
     tried("addresses", lambda: Path("/proc/net/fib_trie").read_text())
+    told["dumpable"] = ctypes.CDLL(None).prctl(3)
     tried("own figures", lambda: Path("/proc/self/statm").read_text())
 
 thread = threading.Thread(target=all_of_it)
@@ -124,6 +132,7 @@ def test_process_keeps_its_own_and_nothing_else(folders: tuple[Path, Path, Path]
     told = tries(*folders)
     assert told.pop("left_out") == []
     assert any("NET_RAW" in text for text in told.pop("done"))
+    assert told.pop("dumpable") == 0
     refused = {name: why for name, why in told.items() if why != "done"}
     assert refused == {
         "write outside": "Permission denied",
@@ -135,6 +144,10 @@ def test_process_keeps_its_own_and_nothing_else(folders: tuple[Path, Path, Path]
         "chown": "Operation not permitted",
         "unshare": "Operation not permitted",
         "ptrace": "Operation not permitted",
+        "signal a parent": "Operation not permitted",
+        "signal a group": "Operation not permitted",
+        "signal another's thread": "Operation not permitted",
+        "Unix socket": "Operation not permitted",
     }
 
 

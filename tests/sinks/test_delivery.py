@@ -306,6 +306,23 @@ def test_unreadable_row_is_quarantined_and_its_neighbours_sent(
     assert [gap.why for gap in store.gaps(0, 2 * T0)] == ["unreadable in the store"]
 
 
+def test_damaged_batch_is_quarantined_and_its_neighbours_sent(
+    aws: StrictAws, store: Store, clock: Clock
+) -> None:
+    loop = cloudwatch(aws, store, clock)
+    aws.fail("throttle")
+    store.commit(summary())
+    loop.deliver_once(clock.now_ns)
+    with store._volume.disk.write() as connection:
+        assert connection.execute("UPDATE batches SET body = x'00'").rowcount == 1
+    store.commit(summary(1))
+    run_for(loop, clock, 300)
+    assert stored(aws) == PER_MINUTE
+    counters = loop.counters(clock.now_ns)
+    assert (counters["depth"], counters["quarantined"]) == (0, PER_MINUTE)
+    assert [gap.why for gap in store.gaps(0, 2 * T0)] == ["unreadable in the store"]
+
+
 def test_store_that_cannot_mark_sends_nothing(
     aws: StrictAws, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

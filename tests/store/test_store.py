@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import sqlite3
 import threading
 from pathlib import Path
 
 import pytest
 
-from agent.errors import ConfigError
+from agent.errors import ConfigError, StateError
 from agent.store import Gap, Store
 from agent.summary.records import MINUTE_NS, Summary
 from tests.store.minutes import SAMPLES, SECOND_NS, T0, connector, sip_row, summary
@@ -141,7 +144,7 @@ def test_reading_a_store_that_is_not_there_says_what_to_do(tmp_path: Path) -> No
 
 def test_folder_that_cannot_be_made_is_a_config_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot make the store"):
+    with pytest.raises(ConfigError, match="directory to a folder"):
         Store(tmp_path / "file" / "s.sqlite")
 
 
@@ -180,3 +183,84 @@ def test_close_leaves_one_file_and_no_log_beside_it(tmp_path: Path) -> None:
         "s.sqlite.closed",
         "s.sqlite.lock",
     ]
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in (folder, *folder.iterdir())}
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_files_are_their_owners_alone_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        store = Store(tmp_path / "state" / "s.sqlite")
+        store.commit(summary())
+        found = modes(tmp_path / "state")
+        store.close()
+    finally:
+        os.umask(before)
+    assert {"s.sqlite", "s.sqlite-wal", "s.sqlite-shm", "s.sqlite.lock", "s.sqlite.closed"} <= set(found)
+    assert found.pop("state") == 0o700
+    assert set(found.values()) == {0o600}
+
+
+def test_files_that_others_could_read_are_closed_to_them(tmp_path: Path) -> None:
+    Store(tmp_path / "s.sqlite").close()
+    for path in tmp_path.iterdir():
+        path.chmod(0o644)
+    Store(tmp_path / "s.sqlite").close()
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("name", ["s.sqlite", "s.sqlite-wal", "s.sqlite-shm", "s.sqlite.lock"])
+def test_symbolic_link_in_the_state_directory_is_not_followed(tmp_path: Path, name: str) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"")
+    target.chmod(0o644)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / name).symlink_to(target)
+    with pytest.raises(ConfigError, match="symbolic link"):
+        Store(tmp_path / "state" / "s.sqlite")
+    assert target.read_bytes() == b""
+    assert target.stat().st_mode & 0o777 == 0o644
+
+
+def test_link_in_place_of_the_note_is_not_written_through(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"")
+    (tmp_path / "s.sqlite.closed").symlink_to(target)
+    Store(tmp_path / "s.sqlite").close()
+    assert target.read_bytes() == b""
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_full_or_read_only_disk_at_the_start_passes_and_is_no_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(*arguments: object) -> int:
+        raise OSError(number, os.strerror(number), str(tmp_path / "s.sqlite"))
+
+    monkeypatch.setattr("agent.store.private.os.open", full)
+    with pytest.raises(StateError, match="free the disk") as raised:
+        Store(tmp_path / "s.sqlite")
+    assert raised.value.exit_status == 3
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_store_that_is_removed_under_way_is_told_and_made_anew(tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "state"
+    store = Store(folder / "s.sqlite")
+    store.outbox.register({"one": ("metrics",)})
+    store.commit(summary())
+    if what == "folder":
+        shutil.rmtree(folder)
+    else:
+        (folder / "s.sqlite").unlink()
+    store.commit(summary(1), checkpoint=b"kept")
+    assert any("was removed" in notice for notice in store.take_notices())
+    assert not store.counters()["degraded"]
+    store.close()
+    again = Store(folder / "s.sqlite")
+    assert [minute.start_ns for minute in again.minutes(T0, T0 + 10 * MINUTE_NS)] == [T0, T0 + MINUTE_NS]
+    assert again.load_checkpoint() == b"kept"
+    again.close()

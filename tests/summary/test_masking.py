@@ -16,6 +16,8 @@ MASK = Masking(b"a host's key")
 BOB, NUMBER = MASK.user("bob"), MASK.user("+442079460110")
 QUOTED = MASK.user('B, \\"b\\" S')
 X = MASK.user("x")
+PLACE = MASK.user("<https://lis.example/bob>;inserted-by=h")
+CLAIMS = MASK.user("eyJi")
 ROUTE = "Route: <sip:192.0.2.1;lr>, <sip:example.com:5060;lr>"
 VIA = "Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1234567"
 TOKEN = re.compile(r"n-[0-9a-f]{12}")
@@ -42,6 +44,12 @@ def test_number_has_one_token_however_it_is_written(same: str) -> None:
         ('From: "bob" <sip:bob@h>;tag=1', f'From: "{BOB}" <sip:{BOB}@h>;tag=1'),
         ('f:"B, \\"b\\" S"<sip:10.0.0.1>', f'f:"{QUOTED}" <sip:10.0.0.1>'),
         ('From: "+44 20 7946 0110" <sip:bob@h>', f'From: "{NUMBER}" <sip:{BOB}@h>'),
+        ('From: "bob" < sip:bob@h>;tag=1', f'From: "{BOB}" < sip:{BOB}@h>;tag=1'),
+        ('From: "bob"<im:x@h>, bob <urn:service:sos>', f'From: "{BOB}" <im:x@h>, {BOB} <urn:service:sos>'),
+        ('Contact: "bob" <h:5060>', f'Contact: "{BOB}" <h:5060>'),
+        ("Geolocation: <https://lis.example/bob>;inserted-by=h", f"Geolocation: {PLACE}\r\n"),
+        ("geolocation :<https://lis.example/bob>;inserted-by=h\r\n , <cid:bob>", "geolocation :n-"),
+        ("Identity: eyJh.eyJi.<removed>;info=<h>", f"Identity: eyJh.{CLAIMS}.<removed>;info=<h>"),
         ("From: sip:bob@h;tag=1", f"From: sip:{BOB}@h;tag=1"),
         ("P-Asserted-Identity: <tel:+44-20-7946-0110>", f"P-Asserted-Identity: <tel:{NUMBER}>"),
         ("P-Asserted-Identity: bob <sip:bob@h>, <tel:+442079460110>",
@@ -86,7 +94,21 @@ def test_call_id_without_a_number_is_the_messages_own() -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["sip:", '\\"', '"<sip:', "<sip:", "sip:1", "tel:1", ";ext=a", "sip%3a", "\no=", ",a<sip:", "111111"],
+    [
+        "sip:",
+        '\\"',
+        '"<sip:',
+        "<sip:",
+        "sip:1",
+        "tel:1",
+        ";ext=a",
+        "sip%3a",
+        "\no=",
+        "eyJ.",
+        "\nGeolocation:",
+        ",a<sip:",
+        "111111",
+    ],
 )
 def test_hostile_message_takes_no_long_time(piece: str) -> None:
     text = "From: " + piece * (65_535 // len(piece)) + '"<sip:+442079460110@h>'

@@ -238,7 +238,7 @@ def _show(checks: list[Check], differences: int, files: int) -> None:
     from rich import box
     from rich.table import Table
 
-    from agent.commands.tables import show, text
+    from agent.commands.tables import add, show, text
 
     told = [check for check in checks if check.note or not check.within]
     if told:
@@ -251,7 +251,7 @@ def _show(checks: list[Check], differences: int, files: int) -> None:
         for check in told:
             verdict = "; ".join(filter(None, ("agree" if check.within else "DIFFER", check.note)))
             figures = (check.ours, check.tshark, check.tolerance, check.own)
-            table.add_row(check.file, check.what, check.subject, *map(text, figures), verdict)
+            add(table, check.file, check.what, check.subject, *map(text, figures), verdict)
         show([table])
     judged = f"{len(checks)} figures of {files} file{'s' * (files != 1)} held against tshark: "
     print(judged + (f"{differences} differ" if differences else "all within tolerance"))

@@ -1,5 +1,6 @@
 """Locked in from inside: once sockets and files are open the process gives up what it no longer needs.
 
+    dumpable        no core file and no ptrace by the same user (prctl PR_SET_DUMPABLE)
     capabilities    CAP_NET_RAW stays (hot-plug and a rebound NIC open new sockets), all others go, for good
     no_new_privs    nothing that is executed gains a privilege
     Landlock        writes the state directory only; reads what `files.readable` lists (package `landlock`)
@@ -16,7 +17,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agent.daemon.confine.capabilities import drop_capabilities, no_new_privileges
+from agent.daemon.confine.capabilities import drop_capabilities, no_core_dump, no_new_privileges
 from agent.daemon.confine.landlock import fence_files, runs_programs
 from agent.daemon.confine.report import ConfineReport
 from agent.daemon.confine.seccomp import binding, fence_calls
@@ -37,6 +38,7 @@ def confine(
         report.left_out.append(f"{others} threads that run already keep what they have")
     seccomp = binding()  # while programs may run
     parts: tuple[Callable[[], None], ...] = (
+        lambda: no_core_dump(report),
         lambda: drop_capabilities(state, config, report),
         lambda: no_new_privileges(report),
         lambda: fence_files(state, config, environment, report),

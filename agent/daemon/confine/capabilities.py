@@ -14,6 +14,7 @@ NET_RAW = 1 << 13
 DAC = 1 << 1 | 1 << 2  # DAC_OVERRIDE, DAC_READ_SEARCH: root's way past the owners of files
 _SETPCAP = 1 << 8
 # linux/prctl.h, linux/capability.h
+_PR_SET_DUMPABLE = 4
 _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 23, 24, 38
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _VERSION_3 = 0x20080522
@@ -100,6 +101,12 @@ def _refused(state: Path, config: Path | None) -> Path | None:
     if config is not None and not os.access(config, os.R_OK, effective_ids=True):
         return config
     return None
+
+
+def no_core_dump(report: ConfineReport) -> None:
+    """Keys and messages in memory are for nobody: no core file, no ptrace by the same user."""
+    _prctl(_PR_SET_DUMPABLE, 0)
+    report.done.append("no core dump")
 
 
 def no_new_privileges(report: ConfineReport) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
+import socket
 from types import ModuleType
 
 from agent.daemon.confine.report import ConfineReport
@@ -15,6 +17,7 @@ PROGRAMS = ("execve", "execveat")
 NEVER = (
     # other processes
     "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "kcmp", "pidfd_getfd",
+    "kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal", "pidfd_open",
     # the kernel's own code and what hides from it
     "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "bpf",
     "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register",
@@ -65,9 +68,13 @@ def fence_calls(seccomp: ModuleType | None, runs_programs: str | None, report: C
     ]  # others: younger than libseccomp, or not of this machine
     for number in known:
         rules.add_rule(refuse, number)
+    # A signal to a thread of ours (abort, raise), and to nobody else's.
+    rules.add_rule(refuse, "tgkill", seccomp.Arg(0, seccomp.NE, os.getpid()))
+    # Sockets of other programs; systemd's is open already. libc asks nscd by one, and does without.
+    rules.add_rule(refuse, "socket", seccomp.Arg(0, seccomp.EQ, socket.AF_UNIX))
     rules.load()
     if runs_programs:
         report.left_out.append(f"seccomp lets programs run: {runs_programs}")
     else:
         report.done.append("runs no program")
-    report.done.append(f"refuses {len(known)} system calls")
+    report.done.append(f"refuses {len(known)} system calls, signals to others and Unix sockets")

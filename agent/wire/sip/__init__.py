@@ -1,7 +1,7 @@
 """SIP messages (RFC 3261) as a listener reads them. Reading is `sip_cy`: compiled it takes half the time."""
 
-from agent.wire.sip.message_cy import Message, parse, redacted
+from agent.wire.sip.message_cy import Message, parse
 from agent.wire.sip.scan_cy import looks_like_sip
 from agent.wire.sip.values_cy import Uri, parse_uri
 
-__all__ = ["Message", "Uri", "looks_like_sip", "parse", "parse_uri", "redacted"]
+__all__ = ["Message", "Uri", "looks_like_sip", "parse", "parse_uri"]

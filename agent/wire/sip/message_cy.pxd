@@ -45,4 +45,3 @@ cdef class Message:
     cdef object _request_uri(self)
     cdef object _address_header(self, str name)
 
-cdef bint _has_line(bytes data, list[bytes] names) except -1

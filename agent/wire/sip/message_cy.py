@@ -13,7 +13,6 @@ Hosts are in lower case and IPv6 addresses without their brackets; users are une
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from agent.errors import Reason, WireError
 from agent.wire.sip.scan_cy import (
@@ -65,13 +64,13 @@ if not cython.compiled:  # sip_cy.pxd has the same for the compiler
 _NESTING_MAX = 3  # multipart in multipart in ...: the depth is the sender's choice, the stack is ours
 
 # 7.3.3 and the IANA registry of compact forms
-_COMPACT = {
+COMPACT = {
     "a": "accept-contact", "b": "referred-by", "c": "content-type", "d": "request-disposition",
     "e": "content-encoding", "f": "from", "i": "call-id", "j": "reject-contact", "k": "supported",
     "l": "content-length", "m": "contact", "n": "identity-info", "o": "event", "r": "refer-to",
     "s": "subject", "t": "to", "u": "allow-events", "v": "via", "x": "session-expires", "y": "identity",
 }  # fmt: skip
-_SHORT = {long: short for short, long in _COMPACT.items()}
+_SHORT = {long: short for short, long in COMPACT.items()}
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 # As text: few messages need them, so `re` compiles them when one does, and keeps them.
@@ -515,7 +514,7 @@ def _spellings(name: str) -> tuple[bytes, bytes]:
         if len(_spelled) >= _SPELLINGS_MAX:  # what is asked for comes from our code and configuration
             _spelled.clear()
         lowered = name.strip().lower()
-        long = _COMPACT.get(lowered, lowered)
+        long = COMPACT.get(lowered, lowered)
         known = _spelled[name] = long.encode(), _SHORT.get(long, "").encode()
     return known
 
@@ -576,41 +575,3 @@ def _find_part(body: bytes, content_type: str, wanted: bytes, depth: int) -> byt
         if found is not None:
             return found
     return None
-
-
-# Every message is logged, most have nothing to hide: look before the text is searched.
-@lru_cache(maxsize=8)
-def _redaction(headers: tuple[str, ...]) -> tuple[list[bytes], re.Pattern[str]]:
-    names = "|".join(re.escape(name) for name in sorted(headers, key=len, reverse=True))
-    pattern = rf"^({names})([ \t]*:)[^\r\n]*(?:\r?\n[ \t]+[^\r\n]*|\r(?!\n)[^\r\n]*)*"
-    flags = re.ASCII | re.IGNORECASE | re.MULTILINE  # names are tokens, and those are ASCII (25.1)
-    return [name.lower().encode() for name in headers], re.compile(pattern, flags)
-
-
-def _has_line(data: bytes, names: list[bytes]) -> cython.bint:
-    """Whether a line of `data` begins with one of `names`, which are in lower case."""
-    name: bytes
-    first: cython.int
-    at: cython.Py_ssize_t = 0
-    end: cython.Py_ssize_t = len(data)
-    while at < end:
-        first = data[at] | LOWER
-        for name in names:
-            if (not name or name[0] == first) and same(data, at, min(at + len(name), end), name):
-                return True
-        at = find(data, LF, at, end) + 1
-    return False
-
-
-def redacted(data: bytes, headers: tuple[str, ...] = ("authorization", "proxy-authorization")) -> str:
-    """The message as text for the log, each value of `headers`, folds included, replaced by `<removed>`.
-
-    Bytes that are no UTF-8 become U+FFFD; all else is unchanged. A message quoted in the body
-    (message/sipfrag) is treated alike.
-    """
-    text = data.decode("utf-8", "replace")
-    if headers:
-        names, pattern = _redaction(headers)
-        if _has_line(data, names):
-            return pattern.sub(r"\1\2 <removed>", text)
-    return text

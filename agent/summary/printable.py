@@ -1,0 +1,17 @@
+"""Text from the wire as it may stand before people: in a terminal's cell, on a page, in a line of the log."""
+
+from __future__ import annotations
+
+import re
+
+# What a terminal or browser obeys instead of showing it: C0, DEL and C1 (ECMA-48), line and paragraph
+# separators, marks, embeddings and isolates of direction (UAX 9), characters without width, lone surrogates.
+_OBEYED = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def printable(text: str) -> str:
+    r"""`text` with each character that would be obeyed written as an escape (`\x1b`, `\u202e`)."""
+    return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)

@@ -1,0 +1,322 @@
+"""SIP messages less their secrets: the one way from captured octets to text that anybody reads.
+
+The structure of a message decides (RFC 3261 7.3, 7.4; RFC 2046 5.1; RFC 8866 5), not the look of its lines:
+
+    head           each header stays; values of `SECRET_HEADERS` and of configured ones become `<removed>`
+    Identity       the signature goes; header, claims and parameters stay (RFC 8224 4)
+    URI            `user:password@` becomes `user:***@`, in a URI's own headers too (RFC 3261 19.1.1)
+    parameter      values of `CREDENTIALS` (`;token=...`) become `***`
+    SDP            keys and passwords go: `k=` (RFC 8866 5.12) and what else `_SECRET_LINE` names
+    other bodies   become `<removed TYPE, N bytes>`, but of `SIGNALLING`; multipart: part by part
+
+The sender's spelling changes nothing: compact names, folds (before the colon too), bare CR or LF, blanks and
+octets that are no letters in a name. Doubt removes. Each pass is linear in the message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from urllib.parse import quote, unquote
+
+from agent.wire.sip.message_cy import COMPACT
+from agent.wire.sip.values_cy import parameters
+
+SECRET_HEADERS = ("authorization", "proxy-authorization", "authentication-info", "proxy-authentication-info")
+CREDENTIALS = (
+    "auth", "password", "passwd", "passphrase", "pwd", "secret", "token", "access_token", "id_token",
+    "credential", "credentials", "api-key", "api_key", "apikey",
+)  # fmt: skip
+SIGNALLING = ("application/sdp", "message/sip", "message/sipfrag", "application/vq-rtcpxr")
+NESTING_MAX = 3  # multipart in sipfrag in ...: the depth is the sender's choice, the stack is ours
+NAME_MAX = 40  # of names that are remembered
+BOUNDARY_MAX = 256  # RFC 2046 5.1.1 allows 70
+REMOVED = "<removed>"
+HIDDEN = "***"  # where a URI shall stay one: these are legal in it
+
+# Text is Latin-1 here: a character is an octet, whatever the encoding.
+_BLANKS = (" ", "\t")
+_TOKEN = r"A-Za-z0-9.!%*_+`'~\-"  # RFC 3261 25.1
+_NO_TOKEN = re.compile(rf"[^{_TOKEN}]+")
+_NAME = re.compile(rf"[{_TOKEN}][{_TOKEN}\x00-\x20\x7f-\xff]*+")  # blanks and odd octets after it
+_LINE = re.compile(r"([^\r\n]*+)(\r++\n?|\n|\Z)")
+_HEAD_END = re.compile(r"\n\r*+\n|\A\r*+\n")
+_COLON_FIRST = re.compile(r"[\r\n][ \t\xa0]*+:")
+_BEFORE_COLON = re.compile(rf"(?<=[{_TOKEN}])[ \t\xa0]*+(?:\r++\n?|\n)\s*+(?=:)")
+# A URI's characters together: all between brackets, folds too, or up to a blank.
+_RUN = re.compile(r'<(?:[^<>\r\n]++|\r++\n?[ \t]|\n[ \t])*+>|[^\s<>"]++', re.ASCII)
+_SCHEME = re.compile(r"sips?:(?!//)|[a-z][a-z0-9+.-]{0,31}+://", re.IGNORECASE)
+_PORT = re.compile(r"\d{1,5}(?:[;?>]|\Z)")  # a colon before one is no password's
+_AFTER_AUTHORITY = re.compile(r"[/?#]")  # RFC 3986 3.2
+_CREDENTIAL = re.compile(
+    rf"([;?&]\s*+(?:{'|'.join(CREDENTIALS)})[ \t]*+=[ \t]*+)"
+    r'("(?:[^"\\\r\n]|\\[^\r\n]|\r?\n[ \t])*+"?|[^;&<>\s,"]*+)',
+    re.ASCII | re.IGNORECASE,
+)
+# RFC 8224 4.1: header.claims.signature, or two dots and the signature. RFC 4474 had the signature alone.
+_PASSPORT = re.compile(rf"(\s*+[\w-]*+\.[\w-]*+\.)(?:[\w=-]*+|{REMOVED})\s*+\Z", re.ASCII)
+_TYPE = re.compile(rf"\s*+([{_TOKEN}]{{1,64}}/[{_TOKEN}]{{1,64}})\s*+(?:;|\Z)")
+_REMOVED_BODY = re.compile(rf"<removed (?:unknown|[{_TOKEN}]{{1,64}}/[{_TOKEN}]{{1,64}}), \d{{1,9}} bytes>")
+_SDP_LINE = re.compile(r"\s*+[a-z]\s*+=", re.IGNORECASE)
+# All before the secret; the rest of the line is it. A capability (RFC 5939 3.4) is another attribute's.
+_SECRET_LINE = re.compile(
+    r"\s*+(?:k\s*+=|a\s*+=\s*+(?:[\w.-]++:\d++\s++)?(?:"
+    r"(?=[\w.-]*crypto)[\w.-]++\s*+(?::\s*+\d++\s++(?:(?:client|server|both)\s++)?[\w.-]++\s++|:|\Z)|"
+    r"(?=[\w.-]*(?:key-?mgmt|pwd|passw|passphrase|secret|mikey|token))[\w.-]++\s*+(?::|\Z)|"
+    r"(?:remote-)?candidate:\S++\s++\d++\s++(?=\S++\s++(?:udp|tcp)\b)))",  # ICE's drafts: a password
+    re.IGNORECASE,
+)
+_INLINE = re.compile(r"(\binline\s*+:\s*+)[^\s;]++", re.IGNORECASE)  # RFC 4568 6.1, in whatever line
+
+# A look at lower case before each pass: one that begins with a literal is several times faster.
+_COLON_BEHIND = re.compile(r"sips?:(?:[^<>@:\r\n]++|[\r\n]++[ \t])*+:(?!\d{1,5}[;>?])")
+_CREDENTIAL_BEHIND = re.compile(r";\s*+(?:auth|pass|pwd|secret|token|access|id_|credential|api)")
+
+# Most messages have nothing to remove: in lower case such a one has none of these (each search begins with
+# a literal, which makes it several times faster) ...
+_SUSPECT = (b"?", b"%", b"://", b"inline")
+_SECOND_COLON = re.compile(
+    rb"sips?:(?!\[[0-9a-f:.]*+\][:;>\r])[^<>@:\r\n]*+:(?!\d{1,5}[;>?\r])"
+)  # a port's may be
+_MAY_BE_CREDENTIAL = re.compile(rb";\s*+(?:auth|pass|pwd|secret|token|access|id_|credential|api)")
+# ... and each line is of a known form.
+_OTHER_SDP_LINE = re.compile(
+    rb"\r\n(?![b-jl-z]=|a=(?:rtpmap|fmtp|m?a?x?ptime|sendrecv|sendonly|recvonly|inactive|rtcp|ssrc|mid|label)\b)"
+)
+_TYPES = re.compile(rb"\r\n(?:content-type|c) ?:")
+
+
+class Redaction:
+    """What of a message stays, by `mode`: "whole" changes nothing, "headers" removes each body.
+
+    `headers`: names of further headers whose values go, in any case, long or compact.
+    """
+
+    def __init__(self, mode: str = "redacted", headers: Iterable[str] = ()) -> None:
+        self._mode = mode
+        asked = (name.strip().lower() for name in headers)
+        self._secret = {*SECRET_HEADERS, *(COMPACT.get(name, name) for name in asked)}
+        names = [*self._secret, "identity"]
+        names += [short for short, long in COMPACT.items() if long in names]
+        known = "|".join(map(re.escape, names)).encode()
+        self._other_header = re.compile(rb"\r\n(?!(?!(?:%b) ?:)[a-z0-9._-]++ ?:)" % known)
+
+    def text(self, data: bytes) -> str:
+        """The message as text for people; octets that are no UTF-8 become U+FFFD. Twice gives the same."""
+        if self._mode == "whole" or self._is_plain(data):
+            return data.decode("utf-8", "replace")
+        text = data.decode("latin-1")
+        begin = len(text) - len(text.lstrip("\r\n"))  # 7.5: any CRLF before the start line
+        return (text[:begin] + self._message(text[begin:], 0)).encode("latin-1").decode("utf-8", "replace")
+
+    def _is_plain(self, data: bytes) -> bool:
+        """Whether there is nothing to remove: a message with SDP or no body, written as most are."""
+        low = data.lower()
+        for word in _SUSPECT:
+            if word in low:
+                return False
+        if _SECOND_COLON.search(low) or _MAY_BE_CREDENTIAL.search(low):
+            return False
+        end = low.find(b"\r\n\r\n")
+        body, lines = end + 4, low.count(b"\r\n")
+        if (
+            end < 0
+            or lines != low.count(b"\n")
+            or lines != low.count(b"\r")
+            or self._other_header.search(low, 0, end)
+        ):
+            return False
+        if not low.startswith(b"sip/2.0 ") and not low.startswith(b" sip/2.0", low.find(b"\r") - 8):
+            return False
+        if body == len(low):
+            return True
+        if self._mode == "headers" or len(_TYPES.findall(low)) != 1 or b": application/sdp\r\n" not in low:
+            return False
+        is_sdp = low.startswith(b"v=", body) and low.endswith(b"\r\n")
+        return is_sdp and not _OTHER_SDP_LINE.search(low, body, len(low) - 2)
+
+    # Heads
+
+    def _message(self, text: str, depth: int) -> str:
+        """A message, or a piece of one: message/sipfrag (RFC 3420), a part of multipart."""
+        end = _HEAD_END.search(text)
+        stop = end.end() if end else len(text)
+        head, types = self._head(text[:stop])
+        return head + self._body(text[stop:], types, depth)
+
+    def _head(self, text: str) -> tuple[str, list[str]]:
+        """(the head that stays, the values of its Content-Type headers)."""
+        kept: list[str] = []
+        types: list[str] = []
+        if _COLON_FIRST.search(text):
+            text = _BEFORE_COLON.sub("", text)
+        for key, pieces in self._fields(text):
+            field = "".join(pieces)
+            bare = field.rstrip("\r\n")
+            name, _, value = bare.partition(":")
+            if key in self._secret:
+                field = f"{name}: {REMOVED}{field[len(bare) :]}"
+            elif key == "identity":
+                field = f"{name}:{','.join(map(_unsigned, value.split(',')))}{field[len(bare) :]}"
+            elif key == "content-type":
+                types.append(value)
+            kept.append(field)
+        return _without_credentials("".join(kept)), types
+
+    def _fields(self, text: str) -> list[tuple[str, list[str]]]:
+        """(name as it is compared, lines with their folds) of each header; other lines have the name ""."""
+        fields: list[tuple[str, list[str]]] = []
+        is_bare = False  # a lone CR ended the line before: a new line to some readers, to others none
+        for line, end in _LINE.findall(text):
+            key = self._key(line)
+            if not fields and "SIP/" in line.upper():
+                fields.append(("", [line, end]))
+            elif fields and line and key not in self._secret and (is_bare or line[0] in _BLANKS):
+                fields[-1][1].extend((line, end))
+            elif line and key is None:
+                fields.append(("", [REMOVED, end]))
+            else:
+                fields.append((key or "", [line, end]))
+            is_bare = end.startswith("\r") and not end.endswith("\n")
+        return fields
+
+    def _key(self, line: str) -> str | None:
+        """A header line's name, long and in lower case; None for a line that is no header."""
+        name, colon, _ = line.partition(":")
+        if not colon:
+            return None
+        key, is_name = _named(name) if len(name) <= NAME_MAX else _named.__wrapped__(name)
+        return key if is_name or key in self._secret else None
+
+    # Bodies
+
+    def _body(self, body: str, types: list[str], depth: int) -> str:
+        """A body as its Content-Type has it; two that differ are unknown."""
+        kinds = {_kind(value) for value in types}
+        kind = kinds.pop() if len(kinds) == 1 else ""
+        if not types and body.lstrip()[:3] == "v=0":  # a type is required: believe an SDP that looks like one
+            kind = SIGNALLING[0]
+        if not body.strip(" \t\r\n") or _REMOVED_BODY.fullmatch(body):
+            return body
+        if self._mode != "headers" and depth < NESTING_MAX:
+            if kind.startswith("multipart/") and (parts := self._multipart(body, types[0], depth)):
+                return parts
+            if kind == "application/sdp" and body.lstrip()[:2].lower() == "v=":
+                return _sdp(body)
+            if kind.startswith("message/") and kind in SIGNALLING:
+                return self._message(body, depth + 1)
+            if kind in SIGNALLING and not kind.endswith("/sdp"):
+                return self._head(body)[0]
+        return f"<removed {kind or 'unknown'}, {len(body)} bytes>"
+
+    def _multipart(self, body: str, content_type: str, depth: int) -> str:
+        """Each part by its own type; what stands before and after them has none. "" without a delimiter."""
+        named = dict(parameters(content_type)).get("boundary")
+        boundary = named or body.lstrip().split("\n", 1)[0].strip().removeprefix("--")
+        delimiter = re.compile(
+            rf"^--{re.escape(boundary[:BOUNDARY_MAX])}(--)?[ \t]*+\r*+(?:\n|\Z)", re.MULTILINE
+        )
+        kept: list[str] = []
+        at, is_part = 0, False
+        for found in delimiter.finditer(body):
+            kept += self._part(body[at : found.start()], is_part, depth), found[0]
+            at, is_part = found.end(), found[1] is None
+        return "".join(kept) + self._part(body[at:], is_part, depth) if at else ""
+
+    def _part(self, text: str, is_part: bool, depth: int) -> str:
+        """What stands between two delimiters: the line end before a delimiter is the delimiter's."""
+        content = text.removesuffix("\n").removesuffix("\r")
+        if is_part:
+            return self._message(content, depth + 1) + text[len(content) :]
+        return self._body(content, [], NESTING_MAX) + text[len(content) :]
+
+
+@lru_cache(maxsize=1_024)
+def _named(name: str) -> tuple[str, bool]:
+    """A name, long and in lower case, without what is no letter of a token; whether it is a name at all."""
+    key = _NO_TOKEN.sub("", name).lower()
+    return COMPACT.get(key, key), _NAME.fullmatch(name) is not None
+
+
+def _kind(content_type: str) -> str:
+    found = _TYPE.match(content_type)
+    return found[1].lower() if found else ""
+
+
+def _sdp(body: str) -> str:
+    """A session description; a line that is none of it goes."""
+    kept: list[str] = []
+    for line, end in _LINE.findall(body):
+        secret = _SECRET_LINE.match(line)
+        if secret:
+            line = secret[0] + REMOVED
+        elif line and not _SDP_LINE.match(line):
+            line = REMOVED
+        kept += line, end
+    return _without_credentials(_INLINE.sub(rf"\1{REMOVED}", "".join(kept)))
+
+
+def _unsigned(value: str) -> str:
+    """One Identity value without its signature."""
+    token, semicolon, rest = value.partition(";")
+    found = _PASSPORT.match(token)
+    return (found[1] if found else " ") + REMOVED + semicolon + rest
+
+
+def _without_credentials(text: str, depth: int = 0) -> str:
+    """`text` without passwords in its URIs and values of `CREDENTIALS`."""
+    low = text.lower()
+    has_more = "?" in low or "%" in low or "&" in low or "://" in low
+    if has_more or _COLON_BEHIND.search(low):
+        text = _RUN.sub(lambda run: _uris(run[0], depth), text)
+    if has_more or _CREDENTIAL_BEHIND.search(low):
+        text = _CREDENTIAL.sub(rf"\1{HIDDEN}", text)
+    return text
+
+
+def _uris(run: str, depth: int) -> str:
+    if "@" in run and ":" in run:
+        run = _without_passwords(run)
+    if "?" in run and "=" in run:
+        uri, mark, headers = run.partition("?")
+        run = uri + mark + "&".join(_uri_header(header, depth) for header in headers.split("&"))
+    return run
+
+
+def _without_passwords(run: str) -> str:
+    """What stands between a user's colon and the last @ of its authority goes: a password may have an @."""
+    kept: list[str] = []
+    done = at = 0
+    last = run.rfind("@")
+    while scheme := _SCHEME.search(run, at):
+        begin, stop = scheme.end(), last
+        if run.startswith("//", begin - 2):
+            end = _AFTER_AUTHORITY.search(run, begin)
+            stop = run.rfind("@", begin, end.start() if end else len(run))
+        colon, user_end = run.find(":", begin), run.find("@", begin)
+        if user_end < 0:
+            break
+        if 0 <= colon < user_end and _PORT.match(run, colon + 1):
+            at = colon + 1
+        elif 0 <= colon < user_end <= stop:
+            kept += run[done : colon + 1], HIDDEN
+            done = at = stop
+        else:
+            at = begin if stop < 0 else user_end
+    return "".join(kept) + run[done:]
+
+
+def _uri_header(header: str, depth: int) -> str:
+    """One `name=value` behind a URI's question mark, escaped (RFC 3261 19.1.1)."""
+    name, equals, value = header.partition("=")
+    key = unquote(name, "latin-1").strip().lower()
+    key = COMPACT.get(key, key)
+    end = ">" if value.endswith(">") else ""
+    if key in SECRET_HEADERS or key in ("identity", "body") or key in CREDENTIALS or depth >= NESTING_MAX:
+        return name + equals + HIDDEN + end if equals else header
+    plain = unquote(value, "latin-1")
+    kept = _without_credentials(plain, depth + 1)
+    return (
+        header if kept == plain else name + equals + quote(kept[: len(kept) - len(end)], "*", "latin-1") + end
+    )

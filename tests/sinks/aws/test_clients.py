@@ -1,0 +1,72 @@
+"""A request to AWS ends, whatever the other end does."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from agent.sinks.aws import clients
+from tests.kit.strict_aws import StrictAws
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 100000\r\n"
+
+
+@contextmanager
+def dripping(first: bytes, then: bytes) -> Iterator[str]:
+    """A server on loopback that answers `first` at once, then `then`, an octet at a time, for ever."""
+    over = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(first)
+            while not over.wait(0.05):
+                try:
+                    connection.sendall(then)
+                except OSError:
+                    return
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        over.set()
+        thread.join()
+        listener.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [(b"", b"H"), (HEAD, b"x"), (HEAD + b"\r\n", b"x")],
+    ids=["status line", "headers", "body"],
+)
+def test_answer_that_drips_ends_at_the_deadline(
+    first: bytes, then: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(clients, "ANSWER_S", 0.4)
+    with dripping(first, then) as url:
+        client = clients.cloudwatch_client("eu-west-1", url)
+        began = time.monotonic()
+        with pytest.raises(ReadTimeoutError):
+            client.put_metric_data(Namespace="x", MetricData=[{"MetricName": "x", "Value": 1.0}])
+        assert time.monotonic() - began < 5
+
+
+def test_connection_serves_further_requests_after_one(
+    aws: StrictAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients._config()
+    client = aws.client("cloudwatch")
+    for _ in range(3):
+        client.put_metric_data(Namespace="x", MetricData=[{"MetricName": "x", "Value": 1.0}])
