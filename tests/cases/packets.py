@@ -9,6 +9,7 @@ from pathlib import Path
 
 Socket = tuple[str, int]
 Stamped = tuple[int, bytes]  # (ns, frame)
+Tunnel = Callable[[bytes], bytes]  # IP packet in, IP packet out
 SECOND = 1_000_000_000
 TCP, UDP, GRE, SCTP = 6, 17, 47, 132
 IPV4, IPV6, BRIDGED = 0x0800, 0x86DD, 0x6558  # EtherTypes
@@ -139,7 +140,21 @@ def three_deep(packet: bytes) -> bytes:
     return vxlan(gre(vxlan(packet), IPV4))
 
 
-def fragmented(tunnel: Callable[[bytes], bytes]) -> Callable[[bytes, int], list[bytes]]:
+TUNNELS: tuple[Tunnel, ...] = (
+    vxlan,
+    geneve_with_options,
+    geneve_of_ip,
+    gtpu_with_extension,
+    erspan3_with_platform,
+    l2tp_with_all_fields,
+    pptp_with_acknowledgement,
+    gre_with_all_fields,
+    vxlan_in_gre,
+    three_deep,
+)
+
+
+def fragmented(tunnel: Tunnel) -> Callable[[bytes, int], list[bytes]]:
     """The outer packets of a tunnel in fragments."""
 
     def send(packet: bytes, ident: int) -> list[bytes]:
