@@ -7,6 +7,7 @@ not of one capture.
 from __future__ import annotations
 
 import struct
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,13 @@ from tests.cases.checks import (
     flagged,
     hold,
     no_extra,
+    nulls,
     record,
     run,
+    run_apart,
     stderr,
     total,
+    unknown_because,
 )
 from tests.cases.media_calls import FAR, MEDIA, NEAR, REMOTE, VC, A, B, Scene, both_ways, reported
 from tests.cases.packets import SECOND, Stamped
@@ -351,6 +355,156 @@ def test_report_variant(variant: Variant, tmp_path: Path) -> None:
     check(variant, tmp_path, SIDES)
 
 
+# -- reports of video, and loss that is the interval's
+
+
+def video(back: int, first: int) -> list[Stamped]:
+    """300 packets a second; the far end's report is `back` numbers behind and says 3 lost each time."""
+    scene = Scene()
+    scene.call(30, media="video", types="97", lines=("rtpmap:97 H264/90000",))
+    scene.rtp(
+        range(first, first + 9000), src=NEAR, dst=FAR, ssrc=B, kind=97, step=1 / 300, ticks=300, size=80
+    )
+    for place, at in enumerate(range(6, 31, 5), 1):
+        highest = first + round((at - MEDIA) * 300) - back
+        scene.receiver_report(at, highest=highest, lost=3 * place)
+    return scene.frames
+
+
+def picture() -> list[Stamped]:
+    """Video towards the vc and nothing else."""
+    scene = Scene()
+    scene.call(10, media="video", types="97", lines=("rtpmap:97 H264/90000",))
+    scene.rtp(range(3000), kind=97, step=1 / 300, ticks=300, size=80)
+    return scene.frames
+
+
+def of_the_interval(losses: tuple[int, ...]) -> list[Stamped]:
+    """Cumulative loss that is of the last interval alone, as the fraction says too."""
+    scene = both_ways(45)
+    for place, gone in enumerate(losses):
+        at = 6.1 + 5 * place
+        highest = 100 + round((at - MEDIA) * 50)
+        scene.receiver_report(at, highest=highest, lost=gone, fraction=gone * 256 // 250)
+    return scene.frames
+
+
+def red(every: int) -> list[Stamped]:
+    """RED of PCMU: each packet has the one before it too; each `every`-th is lost."""
+    scene = Scene()
+    scene.call(30, types="96 0", lines=("rtpmap:96 red/8000", "fmtp:96 0/0", "rtpmap:0 PCMU/8000"))
+    for number in range(1500):
+        if number % every != every - 1:
+            head = struct.pack(">BBHII", 0x80, 96, number, number * 160, A)
+            blocks = struct.pack(">I", 0x80 << 24 | 160 << 10 | 160) + b"\0" + bytes(320)
+            scene.put(MEDIA + number * 0.02, FAR, NEAR, head + blocks)
+    return scene.frames
+
+
+LOSS_VARIANTS: tuple[Variant, ...] = (
+    *(
+        (
+            f"video-report-{back}-behind",
+            partial(video, back, first),
+            (total("VcToRemotePacketsLost", 15, "RFC 3550 6.4.1: 3 a report, 5 reports"),),
+        )
+        for back, first in ((0, 0), (100, 0), (300, 65_000), (900, 0))
+    ),
+    (
+        "video-alone-has-no-jitter",
+        picture,
+        (
+            total("RemoteToVcJitter", None, "DESIGN 4: audio streams only"),
+            total("MOSBetweenVcAndRemote", None, "DESIGN 4: over audio streams"),
+            total("RemoteToVcRtpPackets", 3000, "all packets count"),
+        ),
+    ),
+    *(
+        (
+            "loss-of-the-interval-" + "-".join(map(str, losses)),
+            partial(of_the_interval, losses),
+            (
+                total(
+                    "VcToRemotePacketsLost",
+                    OneOf((sum(losses), None)),
+                    "RFC 3550 6.4.1: cumulative loss never falls so",
+                ),
+            ),
+        )
+        for losses in ((7, 3, 6, 2, 5), (4, 0, 4, 0, 4))
+    ),
+    (
+        "red-repairs-what-was-lost",
+        partial(red, 10),
+        (
+            total("RemoteToVcPacketsLost", 149, "numbers never seen, the last one after the end"),
+            total("MOSBetweenVcAndRemote", Near(4.33, 0.02), "DESIGN 4: scored after repair"),
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize("variant", LOSS_VARIANTS, ids=named)
+def test_loss_variant(variant: Variant, tmp_path: Path) -> None:
+    check(variant, tmp_path, SIDES)
+
+
+# -- media without signalling
+
+
+def unsignalled(*, ways: int, far: str = REMOTE, stray: int = 0) -> list[Stamped]:
+    """RTP in one way or both; `stray` packets of a stranger onto the same socket of the vc."""
+    scene, phone = Scene(), (far, 20_000)
+    for src, dst, ssrc in ((phone, NEAR, A), (NEAR, phone, B))[:ways]:
+        scene.rtp(range(500), src=src, dst=dst, ssrc=ssrc)
+    scene.rtp(range(stray), src=("203.0.113.9", 9), ssrc=0x6666)
+    return scene.frames
+
+
+BY_ADDRESS = "DESIGN 3, media without signalling: by address, once RTP runs both ways"
+PROVES_NOTHING = "DESIGN 3: a stranger's one-way packets prove nothing"
+
+UNSIGNALLED: tuple[Variant, ...] = (
+    (
+        "both-ways",
+        partial(unsignalled, ways=2),
+        (
+            *lost(500, 0, BY_ADDRESS),
+            total("VcToRemoteRtpPackets", 500, BY_ADDRESS),
+            total("MOSBetweenVcAndRemote", GOOD, BY_ADDRESS),
+            flagged("unsignalled", True, BY_ADDRESS),
+        ),
+    ),
+    (
+        "both-ways-with-a-customer",
+        partial(unsignalled, ways=2, far="192.0.2.10"),
+        (
+            total("CustomerToVcRtpPackets", 500, BY_ADDRESS),
+            total("VcToCustomerRtpPackets", 500, BY_ADDRESS),
+            total("MOSBetweenVcAndCustomer", GOOD, BY_ADDRESS),
+        ),
+    ),
+    (
+        "one-way-is-null",
+        partial(unsignalled, ways=1),
+        (
+            *nulls(("RemoteToVcRtpPackets", "RemoteToVcPacketsLost"), PROVES_NOTHING),
+            unknown_because(PROVES_NOTHING),
+        ),
+    ),
+    (
+        "stranger-on-a-socket-in-use",
+        partial(unsignalled, ways=2, stray=100),
+        (total("VcToRemoteRtpPackets", 500, BY_ADDRESS), record("rem2vc_rtp_packets", 500, PROVES_NOTHING)),
+    ),
+)
+
+
+@pytest.mark.parametrize("variant", UNSIGNALLED, ids=named)
+def test_unsignalled_variant(variant: Variant, tmp_path: Path) -> None:
+    check(variant, tmp_path, SIDES)
+
+
 # -- stalls
 
 
@@ -427,6 +581,15 @@ def test_file_without_any_stamp_ends(tmp_path: Path) -> None:
     path = packets.write_without_stamps(tmp_path / "in.pcapng", both_ways(10).frames)
     why = "Simple Packet Blocks have no stamp"
     hold(Case("no stamps", (capture("frames", 1005, why),), SIDES, apart=True), path)
+
+
+@pytest.mark.parametrize("command", ["streams", "report"])
+@pytest.mark.parametrize("at", [0, 2**32 - 1])
+def test_other_commands_end_too(command: str, at: int, tmp_path: Path) -> None:
+    path = packets.write(tmp_path / "in.pcap", stray(at))
+    more = ["--json"] if command == "streams" else ["-o", str(tmp_path / "page.html")]
+    output = run_apart([command, str(path), *SIDES, *more])
+    assert output.status == 0, f"{command} ended with {output.status} (None: it had to be stopped)"
 
 
 # -- copies

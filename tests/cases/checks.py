@@ -75,7 +75,7 @@ def run_apart(arguments: Sequence[str], seconds: float = SECONDS) -> Output:
 
 
 def _output(status: int | None, out: bytes, err: str) -> Output:
-    return Output(status, [json.loads(line) for line in out.splitlines()], err)
+    return Output(status, [json.loads(line) for line in out.splitlines() if line.startswith(b"{")], err)
 
 
 # -- expected values

@@ -31,6 +31,7 @@ class Scene:
         self,
         seconds: float,
         *,
+        media: str = "audio",
         types: str = "0 101",
         lines: Iterable[str] = ("rtpmap:0 PCMU/8000", "rtpmap:101 telephone-event/8000"),
         at: float = 0.0,
@@ -41,7 +42,7 @@ class Scene:
         attributes = "".join(f"a={line}\r\n" for line in lines)
         offer, answer = (
             f"v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
-            f"m=audio {port} RTP/AVP {types}\r\n{attributes}"
+            f"m={media} {port} RTP/AVP {types}\r\n{attributes}"
             for host, port in (far, NEAR)
         )
         end = at + MEDIA + seconds + 0.1
