@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from agent.store import Store
 
 MAX_ENDS = 1_000  # address pairs kept for a hint
+TWICE = (
+    "nearly every packet of some streams came twice: where a mirror shows each packet on both its ways,"
+    " set [capture] single_span = true"
+)
 LARGE_BYTES = 50_000_000  # files from here on get a progress bar at a terminal
 
 
@@ -75,7 +79,11 @@ class Reading(Struct):
         if unpacked:
             told = ", ".join(f"{kind} {count}" for kind, count in sorted(unpacked.items()))
             print(f"sbcwatch: frames out of tunnels: {told}", file=sys.stderr)
-        for hint in (self._hint(fault), *self.pipeline.intervals.unseen.lines()):
+        for hint in (
+            self._hint(fault),
+            TWICE if self.heard.twice else "",
+            *self.pipeline.intervals.unseen.lines(),
+        ):
             if hint:
                 print(f"sbcwatch: {hint}", file=sys.stderr)
         return fault
@@ -108,7 +116,7 @@ class TrafficSeen:
     """Whether there was SIP of the vc, and RTP, at all."""
 
     def __init__(self, on_stream: Callable[[StreamMinute], None] | None) -> None:
-        self.sip = self.rtp = False
+        self.sip = self.rtp = self.twice = False
         self.streams: Counter[tuple[str, str]] = Counter()  # by their two addresses, some of them
         self._on_stream = on_stream
         self._keeper: MinuteSink = CollectedMinutes()
@@ -119,6 +127,7 @@ class TrafficSeen:
 
     def stream(self, minute: StreamMinute) -> None:
         self.rtp = True
+        self.twice = self.twice or minute.comes_twice()
         ends = minute.src[0], minute.dst[0]
         if ends in self.streams or len(self.streams) < MAX_ENDS:
             self.streams[ends] += 1

@@ -11,6 +11,7 @@ cdef class Intake:
     cdef readonly object budget, counters
     cdef object _sides, _media, _rejects, _fragments, _tcp, _sctp, _rules, _bytes
     cdef list _out
+    cdef long long _captured
     cdef dict _peers
     cdef Signalling _signalling
     cdef Decoder _decoder, _inner

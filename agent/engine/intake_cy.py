@@ -93,6 +93,7 @@ class Intake:
         self._copies = Copies(rules.single_span)
         self._decoder = Decoder(rules.tunnels)
         self._inner = Decoder(rules.tunnels)  # of what was put together
+        self._captured = 0  # bytes of the frame in hand
         self._peers: dict[str, None] = {}  # far addresses that the vc sent SIP or TCP data to
 
     def give(self, handover: Handover) -> None:
@@ -147,6 +148,7 @@ class Intake:
         origin: cython.longlong,
     ) -> None:
         """The frame of `captured` bytes at `offset` in what is held."""
+        self._captured = captured
         try:
             packet = read(self._decoder, offset, captured, stamp_ns, origin)
         except WireError as error:
@@ -358,7 +360,8 @@ class Intake:
         ):
             newest.count += 1
         else:
-            self._out.append(Unseen(packet.stamp_ns, packet.stamp_ns, sight, cause))
+            detail = f"at {self._captured} bytes" if cause is Cause.SNAP_LENGTH else ""
+            self._out.append(Unseen(packet.stamp_ns, packet.stamp_ns, sight, cause, detail=detail))
 
     def _within_limits(self, packet: Packet) -> cython.bint:
         """Whether the bytes of this packet may be put together."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agent.model.sides import Socket
     from agent.quality.emodel import Score
 
+MANY_PACKETS = 50  # so many must be there before their like is a habit
 Reporting = dict["Leg", None]
 COUNTERS = (
     "packets", "bytes", "judged", "gap_packets", "jitter_sum_us", "jitter_count", "jitter_max_us", "gaps",
@@ -91,6 +92,11 @@ class StreamMinute:
         # (payload type, packets), 255 for further types; empty: all packets are of `payload_type`.
         self.is_over = False  # of no call: the one that it belonged to is over
         self.by_type: tuple[tuple[int, int], ...] = ()
+
+    def comes_twice(self) -> bool:
+        """Whether nine in ten of its packets came twice, as a mirror of both ways of a port shows them."""
+        once = self.packets - self.duplicates
+        return once >= MANY_PACKETS and self.duplicates * 10 >= once * 9
 
     def counted(self) -> bool:
         """Whether the loop counted anything. No other counter is without one of these."""

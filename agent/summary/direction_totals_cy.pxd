@@ -7,7 +7,7 @@ cdef class DirectionFigures:
     cdef public long long streams, known, known_lost, known_packets
     cdef public long long unknown, discarded
     cdef public long long ssrc_gap, timebase_changes
-    cdef public bint clock_rate_mismatch
+    cdef public bint clock_rate_mismatch, twice
     cdef public long long burst_packets, burst_lost, gap_packets, gap_lost, bursts
     cdef public list jitters_us
     cdef public double jitter_sum

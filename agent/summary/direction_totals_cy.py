@@ -28,6 +28,7 @@ class DirectionFigures:
         self.unknown = self.discarded = 0
         self.ssrc_gap = self.timebase_changes = 0
         self.clock_rate_mismatch = False
+        self.twice = False  # nearly every packet of a stream came twice
         self.burst_packets = self.burst_lost = self.gap_packets = self.gap_lost = self.bursts = 0
         self.jitters_us: list[tuple[float, float]] = []  # one sample a stream, with its packets
         self.jitter_sum = 0.0
@@ -68,6 +69,7 @@ class DirectionFigures:
         self.ssrc_gap += stream.ssrc_gap
         self.timebase_changes += stream.timebase_changes
         self.clock_rate_mismatch = self.clock_rate_mismatch or stream.clock_rate_mismatch
+        self.twice = self.twice or bool(stream.comes_twice())
         self.burst_packets += stream.burst_packets
         self.burst_lost += stream.burst_lost
         self.gap_packets += stream.gap_packets

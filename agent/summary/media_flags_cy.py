@@ -10,6 +10,8 @@ codec_asymmetry     A side's two directions used different codecs for speech (50
 ptime_asymmetry     ... or different packet times.
 assumed_clock_rate  No SDP gave a stream's clock rate: it was inferred, so its jitter is an estimate.
 clock_rate_mismatch The wire's clock rate is not the declared one, by 1.5 times or more: the wire's is used.
+packets_twice       Nine in ten packets of a stream came twice: a mirror shows each one on both its ways. Set
+                    capture.single_span = true where it does.
 capture_loss        The capture itself missed frames in gaps of a stream: `*_packets_unknown` counts them.
 rtcp_implausible    A side's far end claims what cannot be true of its delays, of our stamps that it
                     returns or of its losses. The figures that rest on the claim are null.
@@ -53,6 +55,8 @@ def flag_side(
         found.add("assumed_clock_rate")
     if to_vc.clock_rate_mismatch or away.clock_rate_mismatch:
         found.add("clock_rate_mismatch")
+    if to_vc.twice or away.twice:
+        found.add("packets_twice")
     if to_vc.unnamed or away.unnamed:
         found.add("unexpected_source")
     if to_vc.codec_packets >= COMPARED_PACKETS and away.codec_packets >= COMPARED_PACKETS:
