@@ -157,7 +157,10 @@ class View:
         if value is None or not self._marks:
             return value
         not_read, not_met = self.shares(metric.needs, metric.of)
-        if not_read > NEGLIGIBLE or (value == 0 and (not_read > 0 or not_met > NEGLIGIBLE)):
+        if not_read > NEGLIGIBLE or (value == 0 and not_read > 0):
+            return None
+        # A gauge is of the minute's end, which somebody watched.
+        if value == 0 and not_met > NEGLIGIBLE and metric.kind != "gauge":
             return None
         return value
 
