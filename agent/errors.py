@@ -6,7 +6,7 @@
     ├── StateError            the state directory's disk fails for now (exit 3)
     └── SinkError             a sink cannot be started or refused for good (exit 4)
 
-    WireError(reason)         bytes that are not what they should be; never leaves `tracking`
+    WireError(reason)         bytes that are not what they should be; never leaves the engine
 
 A `WireError` ends nothing but the record in hand: its `reason`, a closed enum, becomes the label of the
 reject counter.

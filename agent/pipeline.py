@@ -51,12 +51,12 @@ def build(
     customers: Iterable[str] = (),
     key: bytes = b"",
     live: bool = False,
-    turns: Sequence[Lock] = (),
+    locks: Sequence[Lock] = (),
     on_stream: Callable[[StreamMinute], None] | None = None,
 ) -> Pipeline:
     """Engine and intervals for `config`; `vc` and `customers` add to what it names.
 
-    `key` makes endpoint ids this host's own; `turns`: one a thread that sifts RTP out of the frames.
+    `key` makes endpoint ids this host's own; `locks`: one a thread that sifts RTP out of the frames.
     Raises ConfigError where an address does not parse.
     """
     try:
@@ -71,7 +71,7 @@ def build(
         )
     except ValueError as error:
         raise ConfigError(f"{error}: give addresses like 192.0.2.1 and networks like 192.0.2.0/24") from None
-    engine = Engine(sides, rules(config, live=live), turns)
+    engine = Engine(sides, rules(config, live=live), locks)
     masking = None
     if config.privacy.mask_numbers:
         from agent.summary.masking import Masking

@@ -222,9 +222,9 @@ def consume(kind: str) -> dict[str, float]:
     config.capture.threads = threads
     rings = sources.rings(config)
     source = CaptureThreads(rings, Clock())
-    pipeline = build(config, vc=[VC], live=True, turns=source.turns)
+    pipeline = build(config, vc=[VC], live=True, locks=source.locks)
     pipeline.engine.resume(time.time_ns())
-    source.serve(pipeline.engine.lanes)
+    source.serve(pipeline.engine.workers)
     keeper = Nothing()
     _collect_seldom()
     seen = 0

@@ -36,21 +36,21 @@ FOREVER = 1 << 62
 
 
 class Traffic:
-    """Frames of `streams` streams taking turns, `turns` packets each, in one buffer."""
+    """Frames of `streams` streams taking turns, `locks` packets each, in one buffer."""
 
     def __init__(self, streams: int, packets: int, loss: float = 0.005) -> None:
         self.streams = streams
-        self.turns = max(3, packets // streams)
+        self.locks = max(3, packets // streams)
         self.data = bytearray()
         self.index = array("q")
         chance = random.Random(streams)
         gap = STEP_NS // streams
         starts = [chance.randrange(65536) for _ in range(streams)]
         heads = [self.head(number) for number in range(streams)]
-        for turn in range(self.turns):
+        for turn in range(self.locks):
             for number in range(streams):
                 # The ends are kept, so that the next lap goes on in sequence.
-                if 1 < turn < self.turns - 1 and chance.random() < loss:
+                if 1 < turn < self.locks - 1 and chance.random() < loss:
                     continue
                 seq = (starts[number] + turn) & 0xFFFF
                 stamp = T0 + turn * STEP_NS + number * gap + chance.randrange(1_000_000)
@@ -74,11 +74,11 @@ class Traffic:
     def lap(self) -> None:
         """The same frames once more, later: times, sequence numbers and timestamps go on."""
         for at in range(0, len(self.index), STRIDE):
-            self.index[at + STAMP] += self.turns * STEP_NS
+            self.index[at + STAMP] += self.locks * STEP_NS
             rtp = self.index[at] + 42
             seq, ts = struct.unpack_from(">HI", self.data, rtp + 2)
             struct.pack_into(
-                ">HI", self.data, rtp + 2, (seq + self.turns) & 0xFFFF, (ts + self.turns * 160) & 0xFFFFFFFF
+                ">HI", self.data, rtp + 2, (seq + self.locks) & 0xFFFF, (ts + self.locks * 160) & 0xFFFFFFFF
             )
 
 

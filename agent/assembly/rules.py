@@ -17,7 +17,9 @@ LIVE_IDLE_NS = 65 * 10**9
 # its messages and its part of a checkpoint), a stream of two packets.
 BASE_BYTES, CALL_BYTES, STREAM_BYTES = 64 << 20, 9 << 10, 2 << 10
 LEAST = 100  # calls, and streams: what the settings of either must be as well
-WAITING_BYTES = 96 << 20  # for the engine (sifting.ROOM) and for the disk (writer.MAX_WAITING), at most
+WAITING_BYTES = (
+    96 << 20
+)  # for the engine (capture_threads.ROOM) and for the disk (writer.MAX_WAITING), at most
 
 
 def rules(config: Config, *, live: bool = False) -> Rules:

@@ -1,6 +1,6 @@
 """The threads that take frames off the rings: RTP is finished there, the rest is the engine's.
 
-    a thread a source    ring -> engine time -> its lane's loop; what is no RTP is copied and handed over
+    a thread a source    ring -> engine time -> its worker's loop; what is no RTP is copied and handed over
     the engine's thread  iterates this: what was handed over, by capture time
 
 Nothing that the engine does (SIP, RTCP, a minute's close) keeps a ring waiting, unless it falls behind by
@@ -25,8 +25,8 @@ from agent.daemon.health import CAPTURE_S, Health
 from agent.media.rtp.workers import Lock, RtpWorkers
 from agent.wire.frame import STAMP, STRIDE, Batch, batch_of
 
-LEAD_NS = 500_000_000  # of capture time that a lane may be ahead of the engine
-SPAN_NS = 100_000_000  # of capture time that is sifted in one go
+LEAD_NS = 500_000_000  # of capture time that a worker may be ahead of the engine
+SPAN_NS = 100_000_000  # of capture time that is processed in one go
 ROOM = 32 << 20  # bytes that may wait for the engine: a flood of SIP
 JOIN_S = 2.0
 
@@ -34,7 +34,7 @@ Handed = tuple[Batch, int]
 
 
 class CaptureThreads:
-    """`Source` of what is left of `sources` when their RTP is finished. `serve` it a pipeline's lanes first.
+    """`Source` of what `sources` have left when their RTP is finished. `serve` it a pipeline's workers first.
 
     `step` is the clock's step noticed just before the batch in hand, else None.
 
@@ -51,17 +51,17 @@ class CaptureThreads:
         lead_ns: int = LEAD_NS,
         health: Health | None = None,
     ) -> None:
-        self.turns = [Lock() for _ in sources]
+        self.locks = [Lock() for _ in sources]
         self.step: Step | None = None
         self._sources = list(sources)
         self._clock = clock
         self._lateness_ns = lateness_ns
         self._lead_ns = lead_ns
         self._health = health or Health(time.monotonic)
-        self._lanes: RtpWorkers | None = None
+        self._workers: RtpWorkers | None = None
         self._threads = [
-            threading.Thread(target=self._take, args=(lane,), name=f"capture-{lane}", daemon=True)
-            for lane in range(len(sources))
+            threading.Thread(target=self._take, args=(worker,), name=f"capture-{worker}", daemon=True)
+            for worker in range(len(sources))
         ]
         self._looking = threading.Lock()  # one thread looks at the clocks at a time
         self._seen: Step | None = None  # the engine has still to take it
@@ -71,15 +71,15 @@ class CaptureThreads:
         self._reached_ns = [0] * len(sources)
         self._waiting = 0  # bytes
         self._done_ns = 0  # the engine has been given all until then, and asked for more
-        self._asked = -1  # the lane that it waits for
+        self._asked = -1  # the worker that it waits for
         self._still = False  # nothing more is to be waited for
         self._over = [False] * len(sources)  # that source came to its end
         self._fault: Exception | None = None
         self._merged: Iterator[Handed] = iter(())
 
-    def serve(self, lanes: RtpWorkers) -> None:
-        """Sift into these lanes, made with `turns`, from now on. Before iterating, or in `still`."""
-        self._lanes = lanes
+    def serve(self, workers: RtpWorkers) -> None:
+        """Process RTP with these workers, made with `locks`, from now on. Before iterating, or in `still`."""
+        self._workers = workers
 
     # -- what a source is asked
 
@@ -142,26 +142,26 @@ class CaptureThreads:
                     self._finished(now_ns)
 
     def _merge(self) -> Iterator[Handed]:
-        return iter(merge([_Lane(self, lane) for lane in range(len(self._sources))], self._lateness_ns))
+        return iter(merge([_Lane(self, worker) for worker in range(len(self._sources))], self._lateness_ns))
 
     @contextmanager
     def still(self) -> Iterator[Iterator[Handed]]:
         """The threads stand still; gives what they have handed over and the engine has not had yet."""
-        for turn in self.turns:
+        for turn in self.locks:
             turn.acquire()
         self._still = True
         try:
             yield chain(self._merged, self._merge())
         finally:
             self._still = False
-            for turn in self.turns:
+            for turn in self.locks:
                 turn.notify_all()
                 turn.release()
 
     def stop(self) -> None:
         """Take no more frames."""
         self._stopped = True
-        for turn in self.turns:
+        for turn in self.locks:
             with turn:
                 turn.notify_all()
         with self._news:
@@ -172,45 +172,45 @@ class CaptureThreads:
             self._done_ns = now_ns
             self._news.notify_all()
 
-    def _next(self, lane: int) -> Handed | None:
-        """What a lane hands over next; None: nothing is to be waited for."""
-        handed = self._handed[lane]
+    def _next(self, worker: int) -> Handed | None:
+        """What a worker hands over next; None: nothing is to be waited for."""
+        handed = self._handed[worker]
         with self._news:
             while not handed:
-                if self._still or self._over[lane] or self._seen is not None or self._fault is not None:
+                if self._still or self._over[worker] or self._seen is not None or self._fault is not None:
                     return None
-                self._asked = lane
+                self._asked = worker
                 self._news.notify_all()
                 self._news.wait()
             batch, now_ns = handed.popleft()
             self._waiting -= len(batch.data)
         return batch, now_ns
 
-    # -- a lane's thread
+    # -- a worker's thread
 
-    def _take(self, lane: int) -> None:
-        with self._health.thread(f"capture-{lane}", CAPTURE_S) as sign:
+    def _take(self, worker: int) -> None:
+        with self._health.thread(f"capture-{worker}", CAPTURE_S) as sign:
             try:
-                self._take_all(lane, sign)
+                self._take_all(worker, sign)
             except Exception as fault:  # the engine's thread raises it
                 self._fault = self._fault or fault
             finally:
                 with self._news:
-                    self._over[lane] = True
+                    self._over[worker] = True
                     self._news.notify_all()
 
-    def _take_all(self, lane: int, sign: Callable[[], None]) -> None:
-        for batch, now_ns in self._sources[lane]:
+    def _take_all(self, worker: int, sign: Callable[[], None]) -> None:
+        for batch, now_ns in self._sources[worker]:
             for piece, reached_ns in pieces(batch, now_ns):
                 sign()
-                self._sift(lane, piece, reached_ns)
-                self._give_time(lane)
+                self._process(worker, piece, reached_ns)
+                self._give_time(worker)
                 if self._stopped:
                     return
 
-    def _sift(self, lane: int, batch: Batch, now_ns: int) -> None:
+    def _process(self, worker: int, batch: Batch, now_ns: int) -> None:
         """Finish the RTP of a batch and hand over the rest."""
-        turn = self.turns[lane]
+        turn = self.locks[worker]
         with turn:
             reached_ns = self._moved(batch, now_ns)
             while reached_ns is None:
@@ -220,13 +220,13 @@ class CaptureThreads:
                 reached_ns = self._moved(batch, now_ns)
             position = 0
             while not self._stopped:
-                assert self._lanes is not None, "serve comes before iterating"
-                rest, position = self._lanes.sift(lane, batch, position)
+                assert self._workers is not None, "serve comes before iterating"
+                rest, position = self._workers.process(worker, batch, position)
                 if position == len(batch):
-                    self._hand_over(lane, rest, reached_ns)
+                    self._hand_over(worker, rest, reached_ns)
                     return
                 # Minutes lie between: the engine closes what is open, then there is room for the next.
-                self._hand_over(lane, rest, batch.index[position * STRIDE + STAMP])
+                self._hand_over(worker, rest, batch.index[position * STRIDE + STAMP])
                 turn.wait()
 
     def _moved(self, batch: Batch, now_ns: int) -> int | None:
@@ -240,22 +240,22 @@ class CaptureThreads:
             self._news.notify_all()
         return None
 
-    def _hand_over(self, lane: int, rest: Batch, now_ns: int) -> None:
+    def _hand_over(self, worker: int, rest: Batch, now_ns: int) -> None:
         with self._news:
-            self._handed[lane].append((rest, now_ns))
-            self._reached_ns[lane] = now_ns
+            self._handed[worker].append((rest, now_ns))
+            self._reached_ns[worker] = now_ns
             self._done_ns = self._done_ns or now_ns
             self._asked = -1
             self._waiting += len(rest.data)
             self._news.notify_all()
 
-    def _give_time(self, lane: int) -> None:
+    def _give_time(self, worker: int) -> None:
         """Wait while the engine is too far behind."""
         with self._news:
             while (
                 not self._stopped
-                and self._asked != lane
-                and (self._waiting > ROOM or self._reached_ns[lane] - self._done_ns > self._lead_ns)
+                and self._asked != worker
+                and (self._waiting > ROOM or self._reached_ns[worker] - self._done_ns > self._lead_ns)
             ):
                 self._news.wait()
 
@@ -272,16 +272,16 @@ def pieces(batch: Batch, now_ns: int) -> Iterator[Handed]:
 
 
 class _Lane:
-    """What one lane hands over, as a `Source` to be merged."""
+    """What one worker hands over, as a `Source` to be merged."""
 
     frames = bytes = 0
     drops = None
 
-    def __init__(self, sifting: CaptureThreads, lane: int) -> None:
-        self._sifting, self._lane = sifting, lane
+    def __init__(self, capture: CaptureThreads, worker: int) -> None:
+        self._capture, self._worker = capture, worker
 
     def __iter__(self) -> Iterator[Handed]:
-        while (handed := self._sifting._next(self._lane)) is not None:
+        while (handed := self._capture._next(self._worker)) is not None:
             yield handed
 
     def close(self) -> None: ...

@@ -115,7 +115,7 @@ class Service:
     def _built(self, config: Config) -> Pipeline:
         # Without configured addresses the vc is this host.
         vc = () if config.vc.addresses else host.addresses()
-        made = build(config, vc=vc, key=self._key, live=True, turns=self.source.turns)
+        made = build(config, vc=vc, key=self._key, live=True, locks=self.source.locks)
         self.totals.begin(made.intervals.nothing())
         return made
 
@@ -180,7 +180,7 @@ class Service:
 
     def _watch(self) -> None:
         """The main path, live."""
-        self.source.serve(self.pipeline.engine.lanes)
+        self.source.serve(self.pipeline.engine.workers)
         self._notifier.send("READY=1")
         for batch, now_ns in self.source:
             if self.source.step is not None:
@@ -296,7 +296,7 @@ class Service:
             checkpoint.move(self.pipeline, pipeline, shift_ns)
             pipeline.shed(self.load.level)
             self.pipeline = pipeline
-            self.source.serve(pipeline.engine.lanes)
+            self.source.serve(pipeline.engine.workers)
 
     def _suspend(self, waiting: Iterable[tuple[Batch, int]]) -> None:
         """Take what the capture threads have handed over; the open minute ends here as a part."""

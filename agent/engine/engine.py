@@ -42,7 +42,7 @@ STREAM_IDLE_NS = 120 * SECOND_NS  # silent streams are forgotten: two minutes, s
 
 
 class Rules(Struct, frozen=True):
-    """Everything that configuration says about tracking. Nanoseconds unless the name says otherwise."""
+    """The configuration of the engine and its rooms. Nanoseconds unless the name says otherwise."""
 
     calls: CallRules = CallRules()
     quality: QualityRules = QualityRules()
@@ -63,11 +63,11 @@ class Rules(Struct, frozen=True):
 class Engine:
     """`feed` takes a batch, `advance` a time; both return the facts so far, in order."""
 
-    def __init__(self, sides: Sides, rules: Rules | None = None, turns: Sequence[Lock] = ()) -> None:
-        """`turns`: one a thread that sifts RTP out of the frames before they come here; none: `feed` does."""
+    def __init__(self, sides: Sides, rules: Rules | None = None, locks: Sequence[Lock] = ()) -> None:
+        """`locks`: one a thread that takes RTP out of the frames before they come here; none: `feed` does."""
         self.rules = rules = rules or Rules()
         self.sides = sides
-        self.loop: Loop | RtpWorkers = RtpWorkers(self._new_loop, turns) if turns else self._new_loop()
+        self.loop: Loop | RtpWorkers = RtpWorkers(self._new_loop, locks) if locks else self._new_loop()
         self.missed = Missed()
         self._out: list[Event] = []
         self.media = LegMedia(
@@ -99,8 +99,8 @@ class Engine:
         return self.intake.budget
 
     @property
-    def lanes(self) -> RtpWorkers:
-        """Where capture threads sift; only with `turns`."""
+    def workers(self) -> RtpWorkers:
+        """Where capture threads process RTP; only with `locks`."""
         assert isinstance(self.loop, RtpWorkers)
         return self.loop
 
@@ -303,11 +303,11 @@ class Engine:
     # -- frames
 
     def feed(self, batch: Batch) -> list[Event]:
-        """Take frames in capture order; of a batch that was sifted, what is no RTP."""
+        """Take frames in capture order; of a batch that a capture thread had before, what is no RTP."""
         if batch.strays:
             self.rejects[Reason.FAR_STAMP] += batch.strays
         if isinstance(self.loop, RtpWorkers):
-            return self._sifted(self.loop, batch)
+            return self._processed(self.loop, batch)
         for drop in batch.losses:
             self._miss(drop.start_ns, drop.end_ns, _cause(drop), drop.count)
         count = len(batch)
@@ -346,7 +346,7 @@ class Engine:
                 self._slow(index, position * STRIDE, stamp_ns)
                 position += 1
 
-    def _sifted(self, lanes: RtpWorkers, batch: Batch) -> list[Event]:
+    def _processed(self, workers: RtpWorkers, batch: Batch) -> list[Event]:
         """The loops had this batch before us, and know its losses."""
         clock = self.clock
         for drop in batch.losses:

@@ -1,4 +1,4 @@
-"""The facts that tracking gives out. Each belongs to the minute of its `stamp_ns` (capture time, ns)."""
+"""The facts that the engine gives out. Each belongs to the minute of its `stamp_ns` (capture time, ns)."""
 
 from __future__ import annotations
 

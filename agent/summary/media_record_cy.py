@@ -19,7 +19,7 @@ Extras, None where unknown (`<dir>`: cust2vc, vc2cust, rem2vc, vc2rem; `<side>`:
     r_btwn_.., mos_wb_btwn_..          the rating behind the MOS; MOS on the wideband scale (G.107.1)
     mos_worst_btwn_.., r_worst_btwn_.. the worse of a side's two directions
     rtt_end_to_end_<side>              microseconds, as an endpoint measured it over a relayed stream
-    far_end_<side>                     the far end's own view of its reception (tracking/far.py), source xr
+    far_end_<side>                     the far end's view of its reception (model/endpoint_view.py), source xr
 """
 
 from __future__ import annotations

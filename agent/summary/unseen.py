@@ -1,6 +1,6 @@
 """The one account of what was not seen: intervals with causes, by minute, and the counts left unknown.
 
-Two kinds of cause (docs/decisions/0060). Frames that were *met and not read* hold calls or media of somebody:
+Two kinds of cause (docs/decisions/0064). Frames that were *met and not read* hold calls or media of somebody:
 a count of 0 is unknown beside any of them, and a count that they may make wrong by more than `NEGLIGIBLE` is
 unknown too. Frames that were *never met* (a full ring, time not watched) lower `coverage`; a count stays the
 lower bound that it is, and a 0 is unknown where more than `NEGLIGIBLE` of the host's frames went by.

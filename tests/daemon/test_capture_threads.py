@@ -74,30 +74,30 @@ def request(at_ns: int) -> Frame:
 
 
 def started(source: CaptureThreads, at_ns: int = T0) -> Pipeline:
-    pipeline = build(Config(), vc=["198.51.100.9"], turns=source.turns)
+    pipeline = build(Config(), vc=["198.51.100.9"], locks=source.locks)
     pipeline.engine.begin(at_ns)
-    source.serve(pipeline.engine.lanes)
+    source.serve(pipeline.engine.workers)
     return pipeline
 
 
 def packets_of(pipeline: Pipeline) -> int:
     """RTP packets counted in minutes that are still open."""
-    return sum(its.packets for its in pipeline.engine.lanes.harvest_all(T0))
+    return sum(its.packets for its in pipeline.engine.workers.harvest_all(T0))
 
 
 # -- the numbers
 
 
-def sliced(name: str, lanes: int) -> tuple[list[Slices], int]:
+def sliced(name: str, workers: int) -> tuple[list[Slices], int]:
     """A scenario's frames as so many capture threads would be given them, and its first stamp."""
-    by_lane: list[dict[int, list[Frame]]] = [{} for _ in range(lanes)]
+    by_lane: list[dict[int, list[Frame]]] = [{} for _ in range(workers)]
     first_ns = last_ns = 0
     for batch, _ in replay.open_files([str(PCAPS / file) for file in sidecar(name)["files"]], Config()):
         for position, frame in enumerate(batch.frames()):
             offset, captured, _, stamp_ns, origin = batch.index[position * 5 : position * 5 + 5]
             packet = decoder_cy.packet(batch.data, offset, captured, stamp_ns, origin)
-            lane = sum(packet.src.encode() + packet.dst.encode()) % lanes  # the same both ways
-            by_lane[lane].setdefault(frame.stamp_ns // SLICE_NS, []).append(frame)
+            worker = sum(packet.src.encode() + packet.dst.encode()) % workers  # the same both ways
+            by_lane[worker].setdefault(frame.stamp_ns // SLICE_NS, []).append(frame)
             first_ns, last_ns = first_ns or frame.stamp_ns, frame.stamp_ns
     times = range(first_ns // SLICE_NS, last_ns // SLICE_NS + 1)
     return [
@@ -106,17 +106,17 @@ def sliced(name: str, lanes: int) -> tuple[list[Slices], int]:
     ], first_ns
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 3])
+@pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize(
     "name", ["loss-vc2cust", "transcoded-inbound", "hold-outbound", "ipv6-inbound", "twenty-inbound"]
 )
-def test_threads_give_the_numbers_of_one(name: str, lanes: int) -> None:
-    sources, first_ns = sliced(name, lanes)
+def test_threads_give_the_numbers_of_one(name: str, workers: int) -> None:
+    sources, first_ns = sliced(name, workers)
     source = CaptureThreads(sources, Hands(first_ns).clock(), lead_ns=0)
     spec = sidecar(name)
-    pipeline = build(Config(), vc=spec["vc"], customers=spec["customer_networks"], turns=source.turns)
+    pipeline = build(Config(), vc=spec["vc"], customers=spec["customer_networks"], locks=source.locks)
     pipeline.engine.begin(first_ns)
-    source.serve(pipeline.engine.lanes)
+    source.serve(pipeline.engine.workers)
     kept = Keeper()
     for batch, now_ns in source:
         pass_on(pipeline.engine.feed(batch) + pipeline.engine.advance(now_ns), pipeline.intervals, kept)
@@ -167,8 +167,8 @@ def test_a_long_batch_is_sifted_in_pieces_that_wait_for_the_engine() -> None:
     pipeline = started(source)
     times, losses = [], []
     for rest, now_ns in source:
-        lanes = pipeline.engine.lanes
-        assert all(lanes.last_ns(stream) - now_ns <= 320 * MS for stream in lanes.live_streams())
+        workers = pipeline.engine.workers
+        assert all(workers.last_ns(stream) - now_ns <= 320 * MS for stream in workers.live_streams())
         times.append(now_ns)
         losses += rest.losses
     assert times == [T0 + at * MS for at in range(100, 5900, 120)] + [T0 + 6 * SECOND]
@@ -250,7 +250,7 @@ def test_a_clock_that_was_set_is_told_between_the_frames_of_before_and_after() -
             after = started(source, T0 - 3600 * SECOND)
         assert (after is None) == (now_ns > T0 - SECOND)
     assert after is not None
-    counted = after.engine.lanes.harvest_all(T0 - 3600 * SECOND)
+    counted = after.engine.workers.harvest_all(T0 - 3600 * SECOND)
     assert [its.packets for its in counted] == [5]
 
 
@@ -264,7 +264,7 @@ def test_standing_still_gives_all_that_was_handed_over_and_takes_no_more() -> No
     assert read.wait(WAIT_S)
     with source.still() as waiting:
         had = sum(len(batch) for batch, _ in waiting)
-        source.serve(pipeline.engine.lanes)
+        source.serve(pipeline.engine.workers)
     had += sum(len(batch) for batch, _ in batches)
     assert had == 39
     source.close()

@@ -402,9 +402,9 @@ def a_busy_engine_leaves_no_packet_in_the_ring() -> None:
     veth("sbc")
     ring = AfPacket(["sbc"], ring_mb=4)
     source = CaptureThreads([ring], Clock())
-    lanes = RtpWorkers(Loop, source.turns)
-    lanes.closed_ns = time.time_ns() // 60_000_000_000 * 60_000_000_000
-    source.serve(lanes)
+    workers = RtpWorkers(Loop, source.locks)
+    workers.closed_ns = time.time_ns() // 60_000_000_000 * 60_000_000_000
+    source.serve(workers)
     count = 20_000
     sys.setswitchinterval(0.001)
     with subprocess.Popen(
@@ -426,7 +426,7 @@ def a_busy_engine_leaves_no_packet_in_the_ring() -> None:
         next(batches)
     assert ring.drops == 0
     source.close()
-    rows = lanes.harvest_all(lanes.closed_ns) + lanes.harvest_all(lanes.closed_ns + 60_000_000_000)
+    rows = workers.harvest_all(workers.closed_ns) + workers.harvest_all(workers.closed_ns + 60_000_000_000)
     assert sum(its.packets for its in rows) == count
 
 

@@ -45,7 +45,7 @@ if not cython.compiled:  # loop_cy.pxd holds the same values for the compiler
     MAX_DROPOUT, MAX_MISORDER = 3000, 100  # RFC 3550 A.1
     TYPES, MAX_MAPS, MAX_PATHS, N_REASONS, BAD_RTP = 128, 4096, 255, 9, 8
     LOOK_AHEAD, TOUCH_AHEAD, MANY_STREAMS = 12, 6, 4096
-    MAX_BEGUN = 512  # streams that one `sift` may accept
+    MAX_BEGUN = 512  # streams that one `process` may accept
     TS_HALF, TS_WRAP = 1 << 31, 1 << 32
     MAX_VOTES = 4
     SWEEP_EVERY = 256  # maps refused before it is looked again whether one is in use no more
@@ -254,7 +254,7 @@ class Loop(Losses):
             self.decoder.attach(self.held)
         return int(self.position)
 
-    def sift(
+    def process(
         self,
         data: bytes | bytearray | memoryview,
         index: array[int] | memoryview,
@@ -271,13 +271,13 @@ class Loop(Losses):
         """
         self.decoder.attach(data)
         try:
-            self.sift_frames(index, position, kept, until_ns)
+            self.process_frames(index, position, kept, until_ns)
         finally:
             self.decoder.attach(b"")
         return int(self.kept)
 
     def begun(self) -> list[tuple[int, bool]]:
-        """Streams that `sift` accepted since the last call, and whether A.1 dropped nothing of each."""
+        """Streams that `process` accepted since the last call, and whether A.1 dropped nothing of each."""
         noted = [int(self.accepted[at]) for at in range(self.n_accepted)]
         self.n_accepted = 0
         return [(number >> 1, bool(number & 1)) for number in noted]
@@ -304,7 +304,7 @@ class Loop(Losses):
         self.position = position
         return 0
 
-    def sift_frames(
+    def process_frames(
         self,
         index: cython.longlong[::1],
         position: cython.longlong,
@@ -478,8 +478,14 @@ class Loop(Losses):
         """A candidate becomes a stream by a second number in sequence, or where an SDP names its socket."""
         if row.stray != FIRST and (self.has(row, seq - 1) or self.has(row, seq + 1)):
             return 1
-        return self.named.admits(self.decoder.dst_hi, self.decoder.dst_lo, self.decoder.dst_port) or (
-            self.named.admits(self.decoder.src_hi, self.decoder.src_lo, self.decoder.src_port)
+        src: cython.ulonglong = self.named.peer_of(
+            self.decoder.src_hi, self.decoder.src_lo, self.decoder.src_port
+        )
+        dst: cython.ulonglong = self.named.peer_of(
+            self.decoder.dst_hi, self.decoder.dst_lo, self.decoder.dst_port
+        )
+        return self.named.admits(self.decoder.dst_hi, self.decoder.dst_lo, self.decoder.dst_port, src) or (
+            self.named.admits(self.decoder.src_hi, self.decoder.src_lo, self.decoder.src_port, dst)
         )
 
     def has(self, row: StreamRow, seq: cython.longlong) -> cython.int:

@@ -196,8 +196,8 @@ class Losses(Table):
         begun_ns: cython.longlong = row.first_ns
         sent_ns: cython.double = self.sent_ns(row)
         at: cython.longlong = row.sibling
-        turns: cython.int = 0
-        while 0 < at <= self.used and turns < MAX_SIBLINGS:
+        locks: cython.int = 0
+        while 0 < at <= self.used and locks < MAX_SIBLINGS:
             other = row_of(self, at - 1)
             if (
                 other.state != ACCEPTED
@@ -215,7 +215,7 @@ class Losses(Table):
                 if other.last_ns > last_ns:
                     found = 1
             at = other.sibling
-            turns += 1
+            locks += 1
         return found and sent_ns < 1.1 * (stamp_ns - begun_ns)
 
     def sent_ns(self, row: StreamRow) -> cython.double:

@@ -13,5 +13,6 @@ cdef class NamedSockets:
 
     cdef unsigned long long slot_of(self, unsigned long long high, unsigned long long low, unsigned long long port) noexcept nogil
     cdef int find(self, unsigned long long high, unsigned long long low, unsigned long long port) except -2 nogil
-    cdef bint admits(self, unsigned long long high, unsigned long long low, unsigned long long port) except -1 nogil
+    cdef unsigned long long peer_of(self, unsigned long long high, unsigned long long low, unsigned long long port) noexcept nogil
+    cdef bint admits(self, unsigned long long high, unsigned long long low, unsigned long long port, unsigned long long peer) except -1 nogil
     cdef bint declares(self, unsigned long long high, unsigned long long low, unsigned long long port, long long payload_type) except -1 nogil

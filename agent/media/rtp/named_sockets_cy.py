@@ -4,8 +4,9 @@
 RFC 3550 A.1 waits for two packets in sequence, because anything may look like RTP. An SDP that names a socket
 says what comes there, so the first packet counts. Only candidates ask, never an accepted stream.
 
-Whoever knows a named socket could fill the stream table with made-up SSRCs, so a socket admits 64 streams
-without probation; further ones are probed as anywhere else. It is an open-addressing table, whose hash is
+Whoever knows a named socket could fill the stream table with made-up SSRCs. So a socket admits streams
+without probation from or to one peer only, the first that it meets, and 64 of them; others are probed as
+anywhere else. It is an open-addressing table, whose hash is
 keyed with secret odd numbers; a full one takes no further socket.
 """
 
@@ -25,7 +26,7 @@ if not cython.compiled:  # named_sockets_cy.pxd holds the same values for the co
     from agent.media.rtp.stream_table_cy import MASK32, MASK64
 
     FIELDS = (
-        4  # of an entry: address, high and low half; port + 1 and admissions left; payload types 64 to 95
+        4  # of an entry: address, high and low half; port + 1 and admissions left; types 64 to 95 and peer
     )
     UNPROBED = 64  # streams that a socket admits without probation
 
@@ -125,15 +126,33 @@ class NamedSockets:
                 return slot * FIELDS
             slot = (slot + 1) & self.mask
 
-    def admits(self, high: cython.ulonglong, low: cython.ulonglong, port: cython.ulonglong) -> cython.bint:
-        """Whether a new stream of this socket counts from its first packet; it is one fewer from now on."""
+    def peer_of(
+        self, high: cython.ulonglong, low: cython.ulonglong, port: cython.ulonglong
+    ) -> cython.ulonglong:
+        """32 bits, never 0, that stand for a peer's socket."""
+        x: cython.ulonglong = (high * self.odd1 + low * self.odd2 + port * self.odd0) & MASK64
+        return (x >> 32) | 1
+
+    def admits(
+        self,
+        high: cython.ulonglong,
+        low: cython.ulonglong,
+        port: cython.ulonglong,
+        peer: cython.ulonglong,
+    ) -> cython.bint:
+        """Whether a new stream between this socket and `peer` counts from its first packet.
+
+        The first peer is kept, and one stream fewer is admitted from now on.
+        """
         if self.count == 0:
             return False
         at: cython.longlong = self.find(high, low, port)
         word: cython.ulonglong = self.entries[at + 2]
-        if word >> 32 == 0:
+        known: cython.ulonglong = self.entries[at + 3] >> 32
+        if word >> 32 == 0 or (known and known != peer):
             return False
         self.entries[at + 2] = word - MASK32 - 1
+        self.entries[at + 3] = (self.entries[at + 3] & MASK32) | (peer << 32)
         return True
 
     def declares(

@@ -1,9 +1,10 @@
-"""Several loops as one: a lane for each thread that takes frames off a ring.
+"""Several loops as one: a worker for each thread that takes frames off a ring.
 
-A thread holds its lane's turn while it sifts a batch: RTP is finished in the lane's own loop, the rest goes
-to the engine. The engine takes the turn for what must not meet a packet half counted (a harvest, a rebase),
-and never for long; single words of a row are read without. The kernel gives both ways of a flow to one lane,
-so a stream is always of one loop: its id is its row there times the number of lanes, plus the lane.
+A thread holds its worker's lock while it processes a batch: RTP is finished in the worker's own loop, the
+rest goes to the engine. The engine takes the lock for what must not meet a packet half counted (a harvest, a
+rebase), and never for long; single words of a row are read without. The kernel gives both ways of a flow to
+one worker, so a stream is always of one loop: its id is its row there times the number of workers, plus the
+worker's number.
 """
 
 from __future__ import annotations
@@ -41,38 +42,38 @@ class NamedOfAll:
 
 
 class RtpWorkers:
-    """What the engine asks of a loop, of all lanes. `made` gives a loop, `turns` has one a thread."""
+    """What the engine asks of a loop, of all workers. `made` gives a loop, `locks` has one a thread."""
 
-    def __init__(self, made: Callable[[], Loop], turns: Sequence[Lock]) -> None:
+    def __init__(self, made: Callable[[], Loop], locks: Sequence[Lock]) -> None:
         self._made = made
-        self._turns = list(turns)
-        self._loops = [made() for _ in turns]
-        self._saved = len(turns)  # lanes of the newest snapshot, taken or restored
-        # A lane's new streams: (first packet, id, whether probation dropped nothing of it)
-        self._begun: list[deque[tuple[int, int, bool]]] = [deque() for _ in turns]
+        self._locks = list(locks)
+        self._loops = [made() for _ in locks]
+        self._saved = len(locks)  # workers of the newest snapshot, taken or restored
+        # A worker's new streams: (first packet, id, whether probation dropped nothing of it)
+        self._begun: list[deque[tuple[int, int, bool]]] = [deque() for _ in locks]
         self._maps: list[tuple[int, ...]] = []
         self._map_ids: dict[tuple[int, ...], int] = {}
         self._swept = 0
         self.named = NamedOfAll(self._each)
 
-    # -- the thread of a lane, its turn taken
+    # -- the thread of a worker, its lock taken
 
-    def sift(self, lane: int, batch: Batch, position: int = 0) -> tuple[Batch, int]:
+    def process(self, worker: int, batch: Batch, position: int = 0) -> tuple[Batch, int]:
         """Finish the RTP of `batch` from `position` on: a copy of what is left, and how far that went.
 
         If not to the end, the frame there is of a minute for which an open one must close first.
         """
-        loop = self._loops[lane]
+        loop = self._loops[worker]
         losses = [] if position else batch.losses
         for loss in losses:
             loop.lose(loss.start_ns, loss.end_ns)
         until_ns = loop.closed_ns + OPEN_MINUTES * loop.minute_ns
         kept = 0
         while True:
-            kept = loop.sift(batch.data, batch.index, position, kept, until_ns)
+            kept = loop.process(batch.data, batch.index, position, kept, until_ns)
             position = int(loop.position)
-            self._begun[lane].extend(
-                (loop.first_ns(row), row * len(self._loops) + lane, clean) for row, clean in loop.begun()
+            self._begun[worker].extend(
+                (loop.first_ns(row), row * len(self._loops) + worker, clean) for row, clean in loop.begun()
             )
             if loop.stopped in (STOP_END, STOP_DUE):
                 rest = batch.copy(kept)
@@ -84,7 +85,7 @@ class RtpWorkers:
     def begun(self, until_ns: int) -> Iterator[tuple[int, bool]]:
         """Streams that began by then and were not told before: (id, whether probation dropped nothing of it).
 
-        A lane is ahead of the engine: a stream must not be met before the SDP that came before it.
+        A worker is ahead of the engine: a stream must not be met before the SDP that came before it.
         """
         for begun in self._begun:
             while begun and begun[0][0] <= until_ns:
@@ -92,11 +93,11 @@ class RtpWorkers:
                 yield stream, clean
 
     def _at(self, stream: int) -> tuple[Loop, int]:
-        row, lane = divmod(stream, len(self._loops))
-        return self._loops[lane], row
+        row, worker = divmod(stream, len(self._loops))
+        return self._loops[worker], row
 
-    def _turn(self, stream: int) -> Lock:
-        return self._turns[stream % len(self._loops)]
+    def _lock_of(self, stream: int) -> Lock:
+        return self._locks[stream % len(self._loops)]
 
     def key(self, stream: int) -> tuple[str, int, str, int, int]:
         loop, row = self._at(stream)
@@ -122,17 +123,17 @@ class RtpWorkers:
 
     def counted(self, stream: int, sequence: int) -> tuple[int, int, int, int] | None:
         loop, row = self._at(stream)
-        with self._turn(stream):
+        with self._lock_of(stream):
             return loop.counted(row, sequence)
 
     def newest(self, stream: int) -> tuple[int, int, int, int, int]:
         loop, row = self._at(stream)
-        with self._turn(stream):
+        with self._lock_of(stream):
             return loop.newest(row)
 
     def rebase(self, stream: int) -> None:
         loop, row = self._at(stream)
-        with self._turn(stream):
+        with self._lock_of(stream):
             loop.rebase(row)
 
     def payload_map(self, rows: dict[int, tuple[int, int]]) -> int:
@@ -149,7 +150,7 @@ class RtpWorkers:
 
     def set_map(self, stream: int, map_id: int) -> None:
         loop, row = self._at(stream)
-        with self._turn(stream):
+        with self._lock_of(stream):
             loop.set_map(row, self._maps[map_id][stream % len(self._loops)])
 
     @property
@@ -160,31 +161,31 @@ class RtpWorkers:
         """A flow is of one worker; what a snapshot of more of them brought may be of several."""
         by_loop: dict[int, list[int]] = {}
         for stream in streams:
-            row, lane = divmod(stream, len(self._loops))
-            by_loop.setdefault(lane, []).append(row)
-        for lane, rows in by_loop.items():
-            with self._turns[lane]:
-                self._loops[lane].link(rows)
+            row, worker = divmod(stream, len(self._loops))
+            by_loop.setdefault(worker, []).append(row)
+        for worker, rows in by_loop.items():
+            with self._locks[worker]:
+                self._loops[worker].link(rows)
 
     def harvest(self, stream: int, minute_start_ns: int) -> StreamMinute:
         loop, row = self._at(stream)
-        with self._turn(stream):
+        with self._lock_of(stream):
             its = loop.harvest(row, minute_start_ns)
         its.id = stream
         return its
 
-    # -- the engine: all streams, lane by lane
+    # -- the engine: all streams, worker by worker
 
     def _each(self) -> Iterator[tuple[int, Loop]]:
-        for lane, (turn, loop) in enumerate(zip(self._turns, self._loops, strict=True)):
+        for worker, (turn, loop) in enumerate(zip(self._locks, self._loops, strict=True)):
             with turn:
-                yield lane, loop
+                yield worker, loop
 
-    def _ids(self, lane: int, rows: list[int]) -> list[int]:
-        return [row * len(self._loops) + lane for row in rows]
+    def _ids(self, worker: int, rows: list[int]) -> list[int]:
+        return [row * len(self._loops) + worker for row in rows]
 
     def live_streams(self) -> list[int]:
-        return [stream for lane, loop in self._each() for stream in self._ids(lane, loop.live_streams())]
+        return [stream for worker, loop in self._each() for stream in self._ids(worker, loop.live_streams())]
 
     def flush(self, before_ns: int) -> None:
         for _, loop in self._each():
@@ -195,7 +196,9 @@ class RtpWorkers:
             loop.finish()
 
     def expire(self, before_ns: int) -> list[int]:
-        return [stream for lane, loop in self._each() for stream in self._ids(lane, loop.expire(before_ns))]
+        return [
+            stream for worker, loop in self._each() for stream in self._ids(worker, loop.expire(before_ns))
+        ]
 
     def lose(self, start_ns: int, end_ns: int) -> None:
         for _, loop in self._each():
@@ -207,23 +210,23 @@ class RtpWorkers:
 
     def harvest_all(self, minute_start_ns: int) -> list[StreamMinute]:
         harvest: list[StreamMinute] = []
-        for lane, loop in self._each():
-            harvest += self._numbered(lane, loop.harvest_all(minute_start_ns))
+        for worker, loop in self._each():
+            harvest += self._numbered(worker, loop.harvest_all(minute_start_ns))
         return harvest
 
     def close(self, minute_start_ns: int, end_ns: int) -> list[StreamMinute]:
         harvest: list[StreamMinute] = []
-        for lane, loop in self._each():
-            harvest += self._numbered(lane, loop.close(minute_start_ns, end_ns))
-            self._turns[lane].notify_all()  # a minute is free
+        for worker, loop in self._each():
+            harvest += self._numbered(worker, loop.close(minute_start_ns, end_ns))
+            self._locks[worker].notify_all()  # a minute is free
         return harvest
 
-    def _numbered(self, lane: int, harvest: list[StreamMinute]) -> list[StreamMinute]:
+    def _numbered(self, worker: int, harvest: list[StreamMinute]) -> list[StreamMinute]:
         """A loop's rows as ids."""
-        lanes = len(self._loops)
-        if lanes > 1:
+        workers = len(self._loops)
+        if workers > 1:
             for its in harvest:
-                its.id = its.id * lanes + lane
+                its.id = its.id * workers + worker
         return harvest
 
     # -- sums
@@ -234,13 +237,13 @@ class RtpWorkers:
 
     @closed_ns.setter
     def closed_ns(self, closed_ns: int) -> None:
-        for lane, loop in self._each():
+        for worker, loop in self._each():
             loop.closed_ns = closed_ns
-            self._turns[lane].notify_all()
+            self._locks[worker].notify_all()
 
     @property
     def newest_ns(self) -> int:
-        """Every lane has seen all that came before this."""
+        """Every worker has seen all that came before this."""
         return int(min(loop.newest_ns for loop in self._loops))
 
     @property
@@ -275,22 +278,22 @@ class RtpWorkers:
     # -- checkpoints
 
     def save(self) -> bytes:
-        """Every lane's snapshot, each behind its length."""
+        """Every worker's snapshot, each behind its length."""
         self._saved = len(self._loops)
         parts = [loop.save() for _, loop in self._each()]
         return struct.pack("<B", len(parts)) + b"".join(struct.pack("<I", len(part)) + part for part in parts)
 
     def restore(self, data: bytes) -> None:
-        """Go on where the lanes of `save` were, were there more or fewer; before any frame.
+        """Go on where the workers of `save` were, were there more or fewer; before any frame.
 
-        What a lane held that no thread serves any more stays until it expires. Raises ValueError.
+        What a worker held that no thread serves any more stays until it expires. Raises ValueError.
         """
         try:
             (count,) = struct.unpack_from("<B", data)
             at = 1
             while len(self._loops) < count:
                 self._loops.append(self._made())
-                self._turns.append(Lock())
+                self._locks.append(Lock())
                 self._begun.append(deque())
             for loop in self._loops[:count]:
                 (size,) = struct.unpack_from("<I", data, at)
@@ -302,5 +305,5 @@ class RtpWorkers:
 
     def renumber(self, stream: int) -> int:
         """The id here of what had the id `stream` where the snapshot was taken."""
-        row, lane = divmod(stream, self._saved)
-        return row * len(self._loops) + lane
+        row, worker = divmod(stream, self._saved)
+        return row * len(self._loops) + worker
