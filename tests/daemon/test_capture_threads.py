@@ -16,8 +16,8 @@ from agent.errors import CaptureError
 from agent.pipeline import Pipeline, build, pass_on
 from agent.wire.frame import Batch, CaptureDrop, Frame, batch_of
 from agent.wire.ip import decoder_cy
+from tests.kit.loop_tap import T0, WIRE, ethernet, rtp
 from tests.kit.replayed import PCAPS, Keeper, scenario, sidecar
-from tests.media.rtp.test_loop import T0, WIRE, ethernet, rtp
 
 SLICE_NS = 20_000_000
 MS = 1_000_000

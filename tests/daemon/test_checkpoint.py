@@ -12,74 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.commands import replay
-from agent.config.settings import Config
 from agent.daemon import checkpoint
-from agent.pipeline import Pipeline, build, pass_on
-from agent.summary.records import Samples, Summary
-from agent.wire.frame import STAMP, STRIDE, Batch, Frame, batch_of
-from tests.kit.replayed import PCAPS, sidecar
-
-CAPTURES = [
-    "loss-vc2cust",
-    "loss-cust2vc",
-    "hold-inbound",
-    "hunted-outbound",
-    "twenty-inbound",
-    "short-outbound",
-]
-
-
-class Kept:
-    def __init__(self) -> None:
-        self.summaries: list[Summary] = []
-        self.sip: list[dict[str, Any]] = []
-
-    def messages(self, rows: list[dict[str, Any]]) -> None:
-        self.sip += rows
-
-    def commit(self, summary: Summary) -> None:
-        self.sip += summary.sip
-        summary.sip = []
-        self.summaries.append(summary)
-
-    def result(self) -> Any:
-        minutes = []
-        for summary in self.summaries:
-            for connector in summary.connectors:
-                values = {
-                    name: {k: round(v, 6) for k, v in value.summary().items()}
-                    if isinstance(value, Samples)
-                    else value
-                    for name, value in connector.values.items()
-                }
-                minutes.append((summary.start_ns, connector.voice_connector_id, values))
-        return {
-            "minutes": minutes,
-            "media": [row for s in self.summaries for row in s.media],
-            "calls": sorted((row for s in self.summaries for row in s.calls), key=lambda row: row["call_id"]),
-            "sip": sorted(
-                self.sip, key=lambda row: (row["event_timestamp"], row["call_id"], row["sip_message"])
-            ),
-        }
-
-
-def frames_of(name: str) -> list[Frame]:
-    side = sidecar(name)
-    source = replay.open_files([str(PCAPS / file) for file in side["files"]], Config())
-    return [frame for batch, _ in source for frame in batch.frames()]
-
-
-FRAMES = {name: frames_of(name) for name in CAPTURES}
-
-
-def pipeline_for(name: str) -> Pipeline:
-    side = sidecar(name)
-    return build(Config(), vc=side["vc"], customers=side["customer_networks"], key=b"key")
-
-
-def feed(pipeline: Pipeline, batch: Batch, kept: Kept) -> None:
-    pass_on(pipeline.engine.feed(batch), pipeline.intervals, kept)
+from agent.pipeline import Pipeline, pass_on
+from agent.wire.frame import STAMP, STRIDE, batch_of
+from tests.kit.halves import CAPTURES, FRAMES, WHOLE, Kept, feed, pipeline_for
+from tests.kit.replayed import sidecar
 
 
 def moved(pipeline: Pipeline, name: str, shift_ns: int = 0) -> Pipeline:
@@ -88,16 +25,6 @@ def moved(pipeline: Pipeline, name: str, shift_ns: int = 0) -> Pipeline:
     fresh = pipeline_for(name)
     checkpoint.restore(image, fresh.engine, fresh.intervals, shift_ns=shift_ns)
     return fresh
-
-
-def whole(name: str) -> Any:
-    pipeline, kept = pipeline_for(name), Kept()
-    feed(pipeline, batch_of(FRAMES[name]), kept)
-    pass_on(pipeline.engine.finish(), pipeline.intervals, kept)
-    return kept.result()
-
-
-WHOLE = {name: whole(name) for name in CAPTURES}
 
 
 @pytest.mark.parametrize("name", CAPTURES)

@@ -12,7 +12,7 @@ from agent.daemon.health import OVERDUE_NS, SILENT_S, WRITER_S, Health
 from agent.daemon.writer import Writer
 from agent.sinks.prometheus import Totals
 from agent.store import Store
-from tests.store.minutes import summary
+from tests.kit.minutes import summary
 
 
 class Clock:

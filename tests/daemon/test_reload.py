@@ -12,7 +12,7 @@ from agent.daemon import checkpoint
 from agent.pipeline import Pipeline, build, pass_on
 from agent.summary.records import Samples
 from agent.wire.frame import STAMP, STRIDE, Batch, Frame, batch_of
-from tests.daemon.test_checkpoint import FRAMES, Kept, feed, pipeline_for
+from tests.kit.halves import FRAMES, Kept, feed, pipeline_for
 from tests.kit.replayed import sidecar
 
 HOUR_NS = 3_600 * 10**9

@@ -15,7 +15,7 @@ from agent.daemon.service import Service
 from agent.media.orphans import Orphans
 from agent.summary.sip_log import SipLog
 from agent.wire.frame import batch_of
-from tests.daemon.test_checkpoint import CAPTURES, FRAMES, WHOLE, Kept, feed, pipeline_for
+from tests.kit.halves import CAPTURES, FRAMES, WHOLE, Kept, feed, pipeline_for
 from tests.kit.scene import CUST, REM, VC2CUST, VC2REM, Scene
 
 MESSAGE = b"INVITE sip:bob@b.example SIP/2.0\r\nCall-ID: 1\r\nAuthorization: x\r\n\r\nv=0\r\n"

@@ -14,7 +14,7 @@ from agent.daemon.writer import TOO_SLOW, Writer
 from agent.sinks.prometheus import Totals
 from agent.store import Store
 from agent.summary.records import MINUTE_NS
-from tests.store.minutes import T0, sip_row, summary
+from tests.kit.minutes import T0, sip_row, summary
 
 LIMIT = 100_000
 

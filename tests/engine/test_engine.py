@@ -11,7 +11,7 @@ from agent.engine.minute_clock import Event as ClockEvent
 from agent.model.events import MessageSeen
 from agent.model.sides import Sides
 from agent.wire.frame import Frame, batch_of
-from tests.media.rtp.test_loop import MINUTE, MS, T0, WIRE, ethernet, rtp
+from tests.kit.loop_tap import MINUTE, MS, T0, WIRE, ethernet, rtp
 
 OPTIONS = (
     b"OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"

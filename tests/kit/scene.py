@@ -365,3 +365,32 @@ def answered(**how: Any) -> Scene:
     scene = Scene()
     scene.call(**how)
     return scene
+
+
+def voip_metrics(ssrc: int, *, loss: int = 0, round_trip: int = 0, r: int = 127, mos: int = 127) -> bytes:
+    """RFC 3611 4.7."""
+    return struct.pack(
+        ">IBBBBHHHHbbBBBBBBBBHHH",
+        ssrc,
+        loss,
+        0,
+        0,
+        0,
+        0,
+        0,
+        round_trip,
+        0,
+        127,
+        127,
+        127,
+        16,
+        r,
+        127,
+        mos,
+        mos,
+        0,
+        0,
+        40,
+        60,
+        200,
+    )

@@ -31,6 +31,7 @@ from tests.kit.scene import (
     receiver_report,
     sdp,
     sender_report,
+    voip_metrics,
 )
 
 
@@ -435,35 +436,6 @@ def test_sender_reports_go_before_receiver_reference_times() -> None:
     row = scene.play().row
     assert row["rtt_btwn_vc_and_cust"] == pytest.approx(80_000, abs=20)
     assert row["rtt_btwn_vc_and_cust_source"] == "rtcp"
-
-
-def voip_metrics(ssrc: int, *, loss: int = 0, round_trip: int = 0, r: int = 127, mos: int = 127) -> bytes:
-    """RFC 3611 4.7."""
-    return struct.pack(
-        ">IBBBBHHHHbbBBBBBBBBHHH",
-        ssrc,
-        loss,
-        0,
-        0,
-        0,
-        0,
-        0,
-        round_trip,
-        0,
-        127,
-        127,
-        127,
-        16,
-        r,
-        127,
-        mos,
-        mos,
-        0,
-        0,
-        40,
-        60,
-        200,
-    )
 
 
 def test_an_endpoints_round_trip_over_a_relayed_stream_is_end_to_end() -> None:

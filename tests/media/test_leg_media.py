@@ -27,8 +27,8 @@ from tests.kit.scene import (
     receiver_report,
     sdp,
     sender_report,
+    voip_metrics,
 )
-from tests.media.test_far_end_loss import voip_metrics
 
 # -- who a socket belongs to
 

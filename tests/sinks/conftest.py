@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.store import Store
+from tests.kit.sink_clock import Clock
 from tests.kit.strict_aws import StrictAws
-from tests.sinks.clock import Clock
 
 
 @pytest.fixture

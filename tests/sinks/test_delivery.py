@@ -13,9 +13,9 @@ from agent.sinks.delivery import Delivery
 from agent.sinks.verdict import BACKOFF, ErrorRule
 from agent.store import Draft, Store
 from agent.summary.records import MINUTE_NS
+from tests.kit.minutes import SECOND_NS, T0, connector, summary
+from tests.kit.sink_clock import Clock, delivery, run, run_for
 from tests.kit.strict_aws import StrictAws
-from tests.sinks.clock import Clock, delivery, run, run_for
-from tests.store.minutes import SECOND_NS, T0, connector, summary
 
 PUT = "PutMetricData"
 PER_MINUTE = 2 * 35  # datums: the eight samples are unknown in these minutes

@@ -15,7 +15,7 @@ from agent.sinks.prometheus import Collector, Totals
 from agent.summary.catalog import METRICS
 from agent.summary.records import Samples, Value
 from agent.web.server import HttpEndpoint
-from tests.store.minutes import SAMPLES, connector, summary
+from tests.kit.minutes import SAMPLES, connector, summary
 
 
 class Endpoint:

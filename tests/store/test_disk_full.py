@@ -13,7 +13,7 @@ import pytest
 
 from agent.store import Draft, Store
 from agent.summary.records import MINUTE_NS
-from tests.store.minutes import T0, sip_row, summary
+from tests.kit.minutes import T0, sip_row, summary
 
 ALL = 2 * T0
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from agent.store import Store
 from agent.summary.records import MINUTE_NS
-from tests.store.minutes import T0
+from tests.kit.minutes import T0
 
 WRITER = """
 import sys
 from agent.store import Store
-from tests.store.minutes import T0, sip_row, summary
+from tests.kit.minutes import T0, sip_row, summary
 from agent.summary.records import MINUTE_NS
 store = Store(sys.argv[1])
 store.outbox.register({"cloudwatch": ("metrics",)})

@@ -10,7 +10,7 @@ import pytest
 
 from agent.store import Store
 from agent.summary.records import MINUTE_NS
-from tests.store.minutes import T0
+from tests.kit.minutes import T0
 
 # What waits at a checkpoint is handed over again by whoever goes on from it, as the daemon does.
 WRITER = """
@@ -20,7 +20,7 @@ from agent.store import Store
 from agent.store.database import Database
 from agent.daemon.writer import Writer
 from agent.summary.records import MINUTE_NS
-from tests.store.minutes import T0, sip_row, summary
+from tests.kit.minutes import T0, sip_row, summary
 
 path, transactions = sys.argv[1], int(sys.argv[2])
 store = Store(path)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.store import Draft, Outbox, OutboxRow, Store
-from tests.store.minutes import T0, summary
+from tests.kit.minutes import T0, summary
 
 ALL = 2 * T0
 

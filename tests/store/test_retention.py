@@ -5,7 +5,7 @@ from pathlib import Path
 
 from agent.store import Draft, Store
 from agent.summary.records import MINUTE_NS
-from tests.store.minutes import SECOND_NS, T0, sip_row, summary
+from tests.kit.minutes import SECOND_NS, T0, sip_row, summary
 
 ALL = 2 * T0
 DAY_NS = 86_400 * SECOND_NS

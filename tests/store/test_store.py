@@ -12,7 +12,7 @@ import pytest
 from agent.errors import ConfigError, StateError
 from agent.store import Gap, Store
 from agent.summary.records import MINUTE_NS, Summary
-from tests.store.minutes import SAMPLES, SECOND_NS, T0, connector, sip_row, summary
+from tests.kit.minutes import SAMPLES, SECOND_NS, T0, connector, sip_row, summary
 
 
 def test_committed_minute_is_read_back_whole_by_another_process(tmp_path: Path) -> None:

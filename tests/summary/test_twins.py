@@ -19,7 +19,7 @@ from agent.model.units import MINUTE_NS
 from agent.quality.emodel import Score
 from agent.summary import call_minute_cy, direction_totals_cy, media_record_cy, side_totals_cy
 from agent.summary.identity import Identity
-from tests.media.rtp.test_loop import T0, Tap
+from tests.kit.loop_tap import T0, Tap
 
 NAMES = (
     "media.rtp.loop_cy",

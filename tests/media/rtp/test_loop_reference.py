@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from agent.media.rtp import loop_cy
 from agent.wire.frame import Frame, batch_of, origin
 from agent.wire.rtp import payload_types
+from tests.kit.loop_tap import MINUTE, MS, T0, UNCOMPILED, counts_of, ethernet, rtp
 from tests.kit.reference import Heard, Model, WrongClock
-from tests.media.rtp.test_loop import MINUTE, MS, T0, UNCOMPILED, counts_of, ethernet, rtp
 
 MODULES = [loop_cy, UNCOMPILED]
 EVENT = 101

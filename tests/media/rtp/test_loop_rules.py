@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from agent.wire.rtp.payload_types import KIND_AUDIO, KIND_EVENT, KIND_REPAIR
-from tests.media.rtp.test_loop import T0, Tap, make, rtp, tap
+from tests.kit.loop_tap import T0, Tap, rtp
 
-__all__ = ["make", "tap"]  # fixtures
 
 NEAR, FAR = ("198.51.100.9", 30000), ("192.0.2.1", 40000)
 

@@ -8,7 +8,7 @@ from agent.media.rtp.loop_cy import Loop
 from agent.media.rtp.workers import Lock, RtpWorkers
 from agent.model.stream_minute_cy import StreamMinute
 from agent.wire.frame import Batch, CaptureDrop, Frame, batch_of
-from tests.media.rtp.test_loop import MINUTE, MS, T0, WIRE, ethernet, rtp
+from tests.kit.loop_tap import MINUTE, MS, T0, WIRE, ethernet, rtp
 
 LATER = T0 + 10 * MINUTE
 

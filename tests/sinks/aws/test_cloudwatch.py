@@ -22,9 +22,9 @@ from agent.store.codec import pack
 from agent.summary.catalog import METRICS
 from agent.summary.records import ConnectorMinute, Samples
 from agent.summary.samples_cy import binned
+from tests.kit.minutes import SAMPLES, T0, connector, summary
+from tests.kit.sink_clock import Clock, delivery, run
 from tests.kit.strict_aws import StrictAws
-from tests.sinks.clock import Clock, delivery, run
-from tests.store.minutes import SAMPLES, T0, connector, summary
 
 VC1 = [{"Name": "VoiceConnectorId", "Value": "vc1"}]
 REGION = [{"Name": "Region", "Value": "us-east-1"}]

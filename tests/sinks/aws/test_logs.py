@@ -10,9 +10,9 @@ from agent.sinks.aws.logs import EVENT_OVERHEAD, MAX_EVENT_BYTES, MAX_REQUEST_BY
 from agent.store import OutboxRow, Store
 from agent.store.codec import pack, to_json
 from agent.summary.records import MINUTE_NS
+from tests.kit.minutes import T0, media_row, sip_row, summary
+from tests.kit.sink_clock import Clock, delivery, run
 from tests.kit.strict_aws import StrictAws
-from tests.sinks.clock import Clock, delivery, run
-from tests.store.minutes import T0, media_row, sip_row, summary
 
 MEDIA = "/aws/ChimeVoiceConnectorLogs/vc1"
 SIP = "/aws/ChimeVoiceConnectorSipMessages/vc1"

@@ -22,9 +22,9 @@ from agent.sinks.aws.cloudwatch import CloudWatchSink
 from agent.sinks.aws.logs import LogsSink
 from agent.store import Store
 from agent.summary.records import MINUTE_NS
+from tests.kit.minutes import SAMPLES, connector, summary
+from tests.kit.sink_clock import Clock, delivery, run
 from tests.kit.strict_aws import StrictAws
-from tests.sinks.clock import Clock, delivery, run
-from tests.store.minutes import SAMPLES, connector, summary
 
 
 @pytest.fixture

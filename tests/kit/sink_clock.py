@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.sinks.delivery import Delivery
 from agent.store import Store
-from tests.store.minutes import SECOND_NS, T0
+from tests.kit.minutes import SECOND_NS, T0
 
 
 class Clock:
