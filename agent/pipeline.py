@@ -53,6 +53,7 @@ def build(
     live: bool = False,
     locks: Sequence[Lock] = (),
     on_stream: Callable[[StreamMinute], None] | None = None,
+    reads_tls: bool = False,
 ) -> Pipeline:
     """Engine and intervals for `config`; `vc` and `customers` add to what it names.
 
@@ -71,7 +72,7 @@ def build(
         )
     except ValueError as error:
         raise ConfigError(f"{error}: give addresses like 192.0.2.1 and networks like 192.0.2.0/24") from None
-    engine = Engine(sides, rules(config, live=live), locks)
+    engine = Engine(sides, rules(config, live=live, reads_tls=reads_tls), locks)
     masking = None
     if config.privacy.mask_numbers:
         from agent.summary.masking import Masking

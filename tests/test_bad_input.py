@@ -61,7 +61,7 @@ def bad(tmp_path: Path) -> Path:
     corrupt = bytearray(data)
     corrupt[at + 8 : at + 12] = b"\xff\xff\xff\x7f"
     link = bytearray(data)
-    link[20] = 105
+    link[20] = 147  # reserved for private use
     files = {
         "truncated.pcap": data[: at + 20],
         "corrupt.pcap": bytes(corrupt),

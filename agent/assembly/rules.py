@@ -22,8 +22,8 @@ WAITING_BYTES = (
 )  # for the engine (capture_threads.ROOM) and for the disk (writer.MAX_WAITING), at most
 
 
-def rules(config: Config, *, live: bool = False) -> Rules:
-    """Configuration in the engine's units: nanoseconds."""
+def rules(config: Config, *, live: bool = False, reads_tls: bool = False) -> Rules:
+    """Configuration in the engine's units: nanoseconds. `reads_tls`: keys are there, so TLS hides no SIP."""
     calls = config.calls
     max_calls, max_streams = tables(config, live=live)
     return Rules(
@@ -52,7 +52,7 @@ def rules(config: Config, *, live: bool = False) -> Rules:
         sip_budget=config.limits.sip_budget if live else 0,
         # A file says nothing live: where no tunnel is named its reader opens every one, and says so.
         tunnels=believed(config.capture) if live or config.capture.tunnels else None,
-        sip_ports=tuple(config.capture.sip_ports),
+        sip_ports=() if reads_tls else tuple(config.capture.sip_ports),
         hep_ports=tuple(config.capture.hep_ports) if live else None,
         idle_ns=LIVE_IDLE_NS if live else FILE_IDLE_NS,
     )

@@ -149,7 +149,13 @@ def reading(
 ) -> Iterator[Reading]:
     config = load(options.config)
     heard = TrafficSeen(on_stream)
-    pipeline = prepare(config, vc=options.vc, customers=options.customer, on_stream=heard.stream)
+    pipeline = prepare(
+        config,
+        vc=options.vc,
+        customers=options.customer,
+        on_stream=heard.stream,
+        reads_tls=options.keylog is not None,
+    )
     source = open_files(options.files, config, options.keylog)
     size = sum(os.path.getsize(path) for path in options.files if os.path.isfile(path))
     if size < LARGE_BYTES or not sys.stderr.isatty():
@@ -203,9 +209,10 @@ def prepare(
     vc: Sequence[str],
     customers: Sequence[str],
     on_stream: Callable[[StreamMinute], None] | None = None,
+    reads_tls: bool = False,
 ) -> Pipeline:
     """The pipeline for files: no address is this host's. Raises ConfigError."""
-    return build(config, vc=vc, customers=customers, key=host_key(), on_stream=on_stream)
+    return build(config, vc=vc, customers=customers, key=host_key(), on_stream=on_stream, reads_tls=reads_tls)
 
 
 def replay(source: Source, pipeline: Pipeline, keeper: MinuteSink) -> None:

@@ -4,7 +4,7 @@
  *
  * Prints one line: messages sent, seconds.
  */
-#include "../benchmarks/sender.h"
+#include "../../benchmarks/sender.h"
 
 enum { DIGITS = 12 };
 

@@ -9,7 +9,6 @@ import pytest
 from agent.wire.rtp.payload_types import KIND_AUDIO, KIND_EVENT, KIND_REPAIR
 from tests.kit.loop_tap import T0, Tap, rtp
 
-
 NEAR, FAR = ("198.51.100.9", 30000), ("192.0.2.1", 40000)
 
 
