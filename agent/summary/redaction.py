@@ -43,7 +43,7 @@ _NAME = re.compile(rf"[{_TOKEN}][{_TOKEN}\x00-\x20\x7f-\xff]*+")  # blanks and o
 _LINE = re.compile(r"([^\r\n]*+)(\r++\n?|\n|\Z)")
 _HEAD_END = re.compile(r"\n\r*+\n|\A\r*+\n")
 _COLON_FIRST = re.compile(r"[\r\n][ \t\xa0]*+:")
-_BEFORE_COLON = re.compile(rf"(?<=[{_TOKEN}])[ \t\xa0]*+(?:\r++\n?|\n)\s*+(?=:)")
+_BEFORE_COLON = re.compile(r"(?<=[^\s])[ \t\xa0]*+(?:\r++\n?|\n)\s*+(?=:)")
 # A URI's characters together: all between brackets, folds too, or up to a blank.
 _RUN = re.compile(r'<(?:[^<>\r\n]++|\r++\n?[ \t]|\n[ \t])*+>|[^\s<>"]++', re.ASCII)
 _SCHEME = re.compile(r"sips?:(?!//)|[a-z][a-z0-9+.-]{0,31}+://", re.IGNORECASE)
@@ -51,7 +51,7 @@ _PORT = re.compile(r"\d{1,5}(?:[;?>]|\Z)")  # a colon before one is no password'
 _AFTER_AUTHORITY = re.compile(r"[/?#]")  # RFC 3986 3.2
 _CREDENTIAL = re.compile(
     rf"([;?&]\s*+(?:{'|'.join(CREDENTIALS)})[ \t]*+=[ \t]*+)"
-    r'("(?:[^"\\\r\n]|\\[^\r\n]|\r?\n[ \t])*+"?|[^;&<>\s,"]*+)',
+    r'(?:"(?:[^"\\\r\n]|\\[^\r\n]|\r?\n[ \t])*+"?|[^;&<>\s,"]++)*+',
     re.ASCII | re.IGNORECASE,
 )
 # RFC 8224 4.1: header.claims.signature, or two dots and the signature. RFC 4474 had the signature alone.
