@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 
 from agent import uncompiled
@@ -28,3 +32,20 @@ def test_compiled_and_uncompiled_have_the_same_kinds() -> None:
         name: getattr(decoder_cy, name) for name in names
     }
     assert source.REASONS == decoder_cy.REASONS
+
+
+@pytest.mark.parametrize("room", ["agent/media", "agent/capture", "agent/wire/ip"])
+def test_number_in_the_declarations_stands_nowhere_in_the_source(room: str) -> None:
+    twice = []
+    for declared in sorted(Path(uncompiled.__file__).parent.parent.joinpath(room).rglob("*_cy.pxd")):
+        names = set(re.findall(r"^ {4}(\w+) = ", declared.read_text(), re.M))
+        for node in ast.walk(ast.parse(declared.with_suffix(".py").read_text())):
+            if isinstance(node, ast.Assign) and "constants" not in ast.unparse(node.value):
+                assigned = {
+                    name.id
+                    for target in node.targets
+                    for name in ast.walk(target)
+                    if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
+                }
+                twice += [f"{declared.stem}: {name}" for name in sorted(assigned & names)]
+    assert twice == []

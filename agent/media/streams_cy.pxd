@@ -1,4 +1,5 @@
 cimport cython
+from agent.media.rtp.loss_cy cimport SILENCE_NS
 from agent.model.call_cy cimport Leg
 from agent.media.stream_score_cy cimport Measure
 from agent.media.sockets_cy cimport SocketOwner, Description, MediaSockets

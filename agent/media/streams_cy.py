@@ -38,6 +38,9 @@ try:
 except ModuleNotFoundError:
     from agent import uncompiled as cython
 
+if not cython.compiled:  # streams_cy.pxd has it, typed
+    from agent.media.rtp.loss_cy import SILENCE_NS
+
 __all__ = ["Observer", "QualityRules", "Stream", "Streams", "payload_rows"]
 
 _SPECIAL = {
@@ -57,7 +60,6 @@ Known = bool | None  # None: it is not
 Rows = dict[int, tuple[int, int]]  # payload type: clock rate (Hz), kind
 Said = tuple[str, tuple[tuple[tuple[int, tuple[str, int, int]], ...], ...]]  # kind, each m-line's rtpmap
 
-SILENCE_NS = 2_000_000_000  # after that long without a packet the loop judges what is open
 PAUSE_NS = 500_000_000  # a stream silent for so long when its media is renegotiated may begin anywhere
 MAX_SENT = 1024  # SSRCs remembered a leg: a sender that changes it with every packet stays unknown from there
 _MAX_CODECS = 1024  # different lists of codecs kept to be shared; the wire makes them

@@ -5,45 +5,48 @@ from agent.media.rtp.stream_table_cy cimport *
 from agent.wire.ip.decoder_cy cimport *
 
 cdef enum:
+    # Why a walk stops.
     END = 0
     DUE = 1
     SLOW = 2
     STREAM = 3
 
+    # Kinds of payload types, as agent/wire/rtp/payload_types.py numbers them.
     OTHER_TYPE = 0
-    AUDIO = 1
     EVENT = 2
     COMFORT = 3
     VIDEO = 4
     REDUNDANT = 5
     REPAIR = 6
 
-    MAX_DROPOUT = 3000
+    MAX_DROPOUT = 3000  # RFC 3550 A.1
     MAX_MISORDER = 100
     TYPES = 128
     MAX_MAPS = 4096
     MAX_PATHS = 255
-    N_REASONS = 9
-    BAD_RTP = 8
+    BAD_RTP = 8  # in `reasons`
     MAX_VOTES = 4
-    SWEEP_EVERY = 256
+    SWEEP_EVERY = 256  # maps refused before it is looked again whether one is in use no more
+
+    # `stray` of a row.
     NONE = 0
     STRAY = 1
     REBASE = 2
     FIRST = 3
-    TICK_SHIFT = 20
-    SECOND = 954
-    TIME_BASE_US = 1000000
-    FEW_PACKETS = 4
-    STEADY_US = 60000
-    SUSPECT = 255
-    AFTER_EVENT = 2
-    CHECK_EVERY = 31
-    MAX_SPAN = 30000
+
+    TICK_SHIFT = 20  # times of a row are in units of 2**20 ns
+    SECOND = 954  # ... a second, rounded up
+    TIME_BASE_US = 1000000  # a timestamp that is off by more begins a new time base
+    FEW_PACKETS = 4  # ... with a marker, one that is off by more packet times
+    STEADY_US = 60000  # a delay is steady while it changes by no more
+    SUSPECT = 255  # `late_run`: a stall, or a clock that stood, and the next packet tells
+    AFTER_EVENT = 2  # `referenced`: the next packet of another timestamp is a reference
+    CHECK_EVERY = 31  # a clock is looked at every 32 samples
+    MAX_SPAN = 30000  # in which timestamps may have gone round
     LOOK_AHEAD = 12
     TOUCH_AHEAD = 6
     MANY_STREAMS = 4096
-    MAX_BEGUN = 512
+    MAX_BEGUN = 512  # streams that one `process` may accept
 
 cdef extern from *:
     """

@@ -34,30 +34,30 @@ try:
 except ModuleNotFoundError:
     from agent import uncompiled as cython
 
-if not cython.compiled:  # loop_cy.pxd holds the same values for the compiler
+if not cython.compiled:  # loop_cy.pxd has them, typed
+    from agent import uncompiled
     from agent.media.rtp.loss_cy import *
     from agent.media.rtp.stream_row import MinuteRow, StreamRow, clear
     from agent.media.rtp.stream_table_cy import *
     from agent.wire.ip.decoder_cy import *
 
-    END, DUE, SLOW, STREAM = range(4)
-    OTHER_TYPE, AUDIO, EVENT, COMFORT, VIDEO, REDUNDANT, REPAIR = range(7)
-    MAX_DROPOUT, MAX_MISORDER = 3000, 100  # RFC 3550 A.1
-    TYPES, MAX_MAPS, MAX_PATHS, N_REASONS, BAD_RTP = 128, 4096, 255, 9, 8
-    LOOK_AHEAD, TOUCH_AHEAD, MANY_STREAMS = 12, 6, 4096
-    MAX_BEGUN = 512  # streams that one `process` may accept
-    TS_HALF, TS_WRAP = 1 << 31, 1 << 32
-    MAX_VOTES = 4
-    SWEEP_EVERY = 256  # maps refused before it is looked again whether one is in use no more
-    NONE, STRAY, REBASE, FIRST = range(4)
-    TICK_SHIFT, SECOND = 20, 954  # times of a row are in units of 2**20 ns; a second, rounded up
-    TIME_BASE_US = 1_000_000  # a timestamp that is off by more begins a new time base
-    FEW_PACKETS = 4  # ... with a marker, one that is off by more packet times
-    STEADY_US = 60_000  # a delay is steady while it changes by no more
-    AFTER_EVENT = 2  # `referenced`: the next packet of another timestamp is a reference
-    SUSPECT = 255  # `late_run`: a stall, or a clock that stood; the next packet tells
-    CHECK_EVERY = 31  # a clock is looked at every 32 samples
-    MAX_SPAN = 30_000  # in which timestamps may have gone round
+    END, DUE, SLOW, STREAM = uncompiled.constants(__name__, "END DUE SLOW STREAM")
+    OTHER_TYPE, EVENT, COMFORT, VIDEO = uncompiled.constants(__name__, "OTHER_TYPE EVENT COMFORT VIDEO")
+    REDUNDANT, REPAIR = uncompiled.constants(__name__, "REDUNDANT REPAIR")
+    MAX_DROPOUT, MAX_MISORDER = uncompiled.constants(__name__, "MAX_DROPOUT MAX_MISORDER")
+    TYPES, MAX_MAPS, MAX_PATHS, BAD_RTP = uncompiled.constants(__name__, "TYPES MAX_MAPS MAX_PATHS BAD_RTP")
+    LOOK_AHEAD, TOUCH_AHEAD, MANY_STREAMS = uncompiled.constants(
+        __name__, "LOOK_AHEAD TOUCH_AHEAD MANY_STREAMS"
+    )
+    MAX_BEGUN, SWEEP_EVERY = uncompiled.constants(__name__, "MAX_BEGUN SWEEP_EVERY")
+    TS_HALF, TS_WRAP = uncompiled.constants(__name__, "TS_HALF TS_WRAP")
+    NONE, STRAY, REBASE, FIRST = uncompiled.constants(__name__, "NONE STRAY REBASE FIRST")
+    TICK_SHIFT, SECOND, MAX_SPAN = uncompiled.constants(__name__, "TICK_SHIFT SECOND MAX_SPAN")
+    TIME_BASE_US, FEW_PACKETS, STEADY_US = uncompiled.constants(
+        __name__, "TIME_BASE_US FEW_PACKETS STEADY_US"
+    )
+    AFTER_EVENT, SUSPECT = uncompiled.constants(__name__, "AFTER_EVENT SUSPECT")
+    CHECK_EVERY, MAX_VOTES = uncompiled.constants(__name__, "CHECK_EVERY MAX_VOTES")
 
 __all__ = [
     "STOP_DUE",

@@ -2,6 +2,7 @@ from agent.model.stream_minute_cy cimport StreamMinute
 from agent.media.rtp.stream_table_cy cimport *
 
 cdef enum:
+    # A cell of the window (loss_cy.py has its layout).
     CELL_COUNT = 7
     CELL_DISCARDED = 8
     CELL_UNKNOWN = 16
@@ -10,13 +11,13 @@ cdef enum:
     IDENTIFIED = 1024
     ARRIVAL_AT = 16
     ARRIVAL_MASK = 65535
-    COPY_UNITS = 153
-    COPY_NS = 20000000
-    MAX_LOSSES = 16
-    GMIN = 16
-    SILENCE_NS = 2000000000
-    UNIT_SHIFT = 17
-    MAX_SIBLINGS = 16
+    UNIT_SHIFT = 17  # arrivals are in units of 2**17 ns
+    COPY_UNITS = 153  # COPY_NS in these
+    COPY_NS = 20000000  # a copy comes within 20 ms
+    MAX_LOSSES = 16  # intervals remembered in which the capture missed frames
+    GMIN = 16  # RFC 3611 4.7.2
+    SILENCE_NS = 2000000000  # after that long without a packet what is open is judged
+    MAX_SIBLINGS = 16  # SSRCs between the same two sockets that a time line has
 
 cdef class Losses(Table):
     cdef long long[::1] loss_start

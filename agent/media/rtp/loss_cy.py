@@ -7,8 +7,8 @@ A stream remembers its newest 64 numbers, a cell of 32 bits each:
     bits 0-2    receptions, no further than 7
     bit 3       discarded: too late for the modelled jitter buffer
     bit 4       unknown: skipped while the capture itself missed frames
-    bits 5-12   the path of the newest reception
-    bits 13-31  its arrival since the stream's first packet, in units of 2**15 ns
+    bits 5-15   the newest reception's IP identification, ten bits of it, or else its path
+    bits 16-31  its arrival since the stream's first packet, in units of 2**17 ns
 
 A number is judged once: when it leaves the window, or sooner at a restart, after 2 s without a packet and
 at the stream's end. Until then a late packet can still fill it, so reordering is never loss; duplicates
@@ -30,15 +30,21 @@ try:
 except ModuleNotFoundError:
     from agent import uncompiled as cython
 
-if not cython.compiled:  # loss_cy.pxd holds the same values for the compiler
+if not cython.compiled:  # loss_cy.pxd has them, typed
+    from agent import uncompiled
     from agent.media.rtp.stream_row import MinuteRow, StreamRow, clear
     from agent.media.rtp.stream_table_cy import *
 
-    CELL_COUNT, CELL_DISCARDED, CELL_UNKNOWN = 7, 8, 16
-    TAG_AT, TAG_MASK, IDENTIFIED, ARRIVAL_AT, ARRIVAL_MASK = 5, 2047, 1024, 16, 65535
-    UNIT_SHIFT, COPY_UNITS, COPY_NS = 17, 153, 20_000_000
-    MAX_LOSSES, GMIN, SILENCE_NS = 16, 16, 2_000_000_000
-    MAX_SIBLINGS = 16  # SSRCs between the same two sockets that a time line has
+    CELL_COUNT, CELL_DISCARDED, CELL_UNKNOWN = uncompiled.constants(
+        __name__, "CELL_COUNT CELL_DISCARDED CELL_UNKNOWN"
+    )
+    TAG_AT, TAG_MASK, IDENTIFIED = uncompiled.constants(__name__, "TAG_AT TAG_MASK IDENTIFIED")
+    ARRIVAL_AT, ARRIVAL_MASK, UNIT_SHIFT = uncompiled.constants(
+        __name__, "ARRIVAL_AT ARRIVAL_MASK UNIT_SHIFT"
+    )
+    COPY_UNITS, COPY_NS = uncompiled.constants(__name__, "COPY_UNITS COPY_NS")
+    MAX_LOSSES, GMIN, SILENCE_NS = uncompiled.constants(__name__, "MAX_LOSSES GMIN SILENCE_NS")
+    (MAX_SIBLINGS,) = uncompiled.constants(__name__, "MAX_SIBLINGS")
 
 
 class Losses(Table):

@@ -22,13 +22,11 @@ try:
 except ModuleNotFoundError:
     from agent import uncompiled as cython
 
-if not cython.compiled:  # named_sockets_cy.pxd holds the same values for the compiler
+if not cython.compiled:  # named_sockets_cy.pxd has them, typed
+    from agent import uncompiled
     from agent.media.rtp.stream_table_cy import MASK32, MASK64
 
-    FIELDS = (
-        4  # of an entry: address, high and low half; port + 1 and admissions left; types 64 to 95 and peer
-    )
-    UNPROBED = 64  # streams that a socket admits without probation
+    FIELDS, UNPROBED = uncompiled.constants(__name__, "FIELDS UNPROBED")
 
 
 class NamedSockets:

@@ -1,6 +1,2 @@
+from agent.media.rtp.loss_cy cimport CELL_COUNT, CELL_DISCARDED, CELL_UNKNOWN
 from agent.media.rtp.stream_table_cy cimport *
-
-cdef enum:
-    CELL_COUNT = 7
-    CELL_DISCARDED = 8
-    CELL_UNKNOWN = 16

@@ -24,11 +24,10 @@ try:
 except ModuleNotFoundError:
     from agent import uncompiled as cython
 
-if not cython.compiled:  # snapshot_cy.pxd holds the same values for the compiler
+if not cython.compiled:  # snapshot_cy.pxd has them, typed
+    from agent.media.rtp.loss_cy import CELL_COUNT, CELL_DISCARDED, CELL_UNKNOWN
     from agent.media.rtp.stream_row import StreamRow
     from agent.media.rtp.stream_table_cy import *
-
-    CELL_COUNT, CELL_DISCARDED, CELL_UNKNOWN = 7, 8, 16
 
 VERSION = 3
 _HEAD = struct.Struct("<4sHIqq")  # magic, version, rows, minute length, end of the closed minutes

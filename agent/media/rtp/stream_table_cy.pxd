@@ -78,8 +78,8 @@ ctypedef MinuteFields *MinuteRow
 cdef enum:
     ROW_BYTES = 704
     MINUTE_BYTES = 128
-    TYPE_SLOTS = 4
-    FURTHER_TYPES = 255
+    TYPE_SLOTS = 4  # payload types counted apart in a minute
+    FURTHER_TYPES = 255  # ... and all others together
     WINDOW = 64
 
     FREE = 0

@@ -27,13 +27,14 @@ try:
 except ModuleNotFoundError:
     from agent import uncompiled as cython
 
-if not cython.compiled:  # table_cy.pxd holds the same values for the compiler
+if not cython.compiled:  # stream_table_cy.pxd has them, typed
+    from agent import uncompiled
     from agent.media.rtp.stream_row import MinuteRow, StreamRow, clear
 
-    ROW_BYTES, MINUTE_BYTES, WINDOW = 704, 128, 64
-    TYPE_SLOTS, FURTHER_TYPES = 4, 255  # payload types counted apart in a minute, and all others together
-    FREE, CANDIDATE, ACCEPTED = range(3)
-    MASK64, MASK32 = 0xFFFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF
+    ROW_BYTES, MINUTE_BYTES, WINDOW = uncompiled.constants(__name__, "ROW_BYTES MINUTE_BYTES WINDOW")
+    TYPE_SLOTS, FURTHER_TYPES = uncompiled.constants(__name__, "TYPE_SLOTS FURTHER_TYPES")
+    FREE, CANDIDATE, ACCEPTED = uncompiled.constants(__name__, "FREE CANDIDATE ACCEPTED")
+    MASK64, MASK32 = uncompiled.constants(__name__, "MASK64 MASK32")
 
     def row_of(table: Table, number: int) -> StreamRow:
         return table.rows[number]
