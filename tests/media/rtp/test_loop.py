@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from agent import uncompiled
 from agent.media.rtp import loop_cy, stream_row
 from agent.wire.frame import OUTGOING, Frame, batch_of, origin
 from agent.wire.rtp import payload_types
@@ -485,16 +484,6 @@ class TestCheckpoint:
 
 
 class TestLayout:
-    def test_source_and_declarations_give_the_same_constants(self) -> None:
-        root = Path(loop_cy.__file__).parent
-        for name in ("stream_table_cy", "loss_cy", "loop_cy", "snapshot_cy"):
-            (module,) = uncompiled.sources(f"agent.media.rtp.{name}")
-            declared = re.findall(r"^    (\w+) = (-?\d+)$", (root / f"{name}.pxd").read_text(), re.MULTILINE)
-            assert declared
-            assert {constant: getattr(module, constant) for constant, _ in declared} == {
-                constant: int(number) for constant, number in declared
-            }
-
     def test_row_has_the_same_fields_for_the_compiler_and_for_everyone(self) -> None:
         declared = Path(stream_row.__file__).with_name("stream_table_cy.pxd").read_text()
         for record, name, size in (
