@@ -260,7 +260,7 @@ class Counting:
     def rung(self, leg: Leg, now_ns: cython.longlong) -> None:
         """The first response that tells the caller something: Session Request Delay (4.3.1)."""
         leg.rung = True
-        if leg.account is not None and leg.attempt is not None and leg.attempt.state != "closed":
+        if leg.account is not None and leg.attempt is not None and not leg.attempt.is_closed():
             self._measure(leg.account, rfc6076.SRD, now_ns, leg.attempt.started_ns)
 
     def disconnected(
@@ -313,7 +313,7 @@ def _all_closed(account: CountedAttempt) -> cython.bint:
     """Whether no leg of it may still be answered."""
     leg: Leg
     for leg in account.legs:
-        if leg.attempt is None or leg.attempt.state != "closed":
+        if leg.attempt is None or not leg.attempt.is_closed():
             return False
     return True
 
@@ -321,4 +321,4 @@ def _all_closed(account: CountedAttempt) -> cython.bint:
 def _is_hunting(call: Call) -> cython.bint:
     """Whether the vc may try another leg: nobody has told the caller the end of it."""
     incoming: Leg | None = call.find_incoming()
-    return incoming is None or incoming.attempt is None or incoming.attempt.state != "closed"
+    return incoming is None or incoming.attempt is None or not incoming.attempt.is_closed()

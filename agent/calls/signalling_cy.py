@@ -278,7 +278,7 @@ class Signalling(CallTable):
             dialog = leg.dialogs.get(leg.callee_tag(from_tag, to_tag))
             if dialog is not None and dialog.up and leg.call.up:
                 return leg
-            if leg.attempt is not None and leg.attempt.state == "open" and leg.attempt.responded:
+            if leg.attempt is not None and leg.attempt.is_open() and leg.attempt.responded:
                 return leg
         return None
 
@@ -348,7 +348,7 @@ class Signalling(CallTable):
         elif dialog.bye_tag != message.from_tag:
             dialog.both_left = True
         attempt: Attempt | None = leg.attempt
-        if attempt is not None and attempt.state == "open":
+        if attempt is not None and attempt.is_open():
             if message.from_tag == leg.from_tag:  # 15: the caller may end an early dialog so
                 attempt.cancel(attempt.cseq, now_ns)
                 self._counting.watch(leg)
@@ -382,7 +382,7 @@ class Signalling(CallTable):
                 self._counting.watch(leg)
             if not leg.is_up():
                 return
-            if leg.attempt is None or leg.attempt.state == "closed":
+            if leg.attempt is None or leg.attempt.is_closed():
                 self._timers.drop(leg)  # its media stays
             if call.end_reason == "bye":
                 call.end_ns = call.end_reason = None
@@ -392,7 +392,7 @@ class Signalling(CallTable):
     def _proves_answer(self, leg: Leg, message: Message, now_ns: cython.longlong) -> None:
         """Only an answered dialog has this request: where the attempt is open its 2xx was not captured."""
         dialog: Dialog = leg.dialog(leg.callee_tag(message.from_tag, message.to_tag))
-        if leg.attempt is not None and not dialog.confirmed and leg.attempt.unseen():
+        if leg.attempt is not None and not dialog.confirmed and leg.attempt.answer_unseen():
             dialog.confirmed, dialog.answer_ns = True, now_ns
             self._counting.answer_unseen(leg, now_ns)
             self._sort(leg.call)
@@ -477,7 +477,7 @@ class Signalling(CallTable):
         deadline = attempt.deadline
         if 100 < status < 300 and not leg.rung:
             self._counting.rung(leg, now_ns)
-        if status >= 300 and attempt.state == "open":
+        if status >= 300 and attempt.is_open():
             leg.final_ns = now_ns
             attempt.refused = self._counting.refused(leg, message)
         outcome = attempt.response(status, message.cseq, message.branch, now_ns, self._rules.retry_window_ns)

@@ -94,7 +94,7 @@ class CallTable:
             self._counting.close(leg, outcome, now_ns)
             return
         self._counting.watch(leg)
-        if attempt.state == "closed":
+        if attempt.is_closed():
             self._leave_undecided(leg.call, now_ns)
 
     def _leave_undecided(self, call: Call, now_ns: cython.longlong) -> None:

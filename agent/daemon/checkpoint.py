@@ -49,7 +49,7 @@ from agent.summary.interval import Intervals
 from agent.summary.open_minute import OpenMinute
 from agent.summary.records import MINUTE_NS
 
-FORMAT = 4
+FORMAT = 5
 _LEVEL = 1  # of compression: a checkpoint is written every few seconds
 # Classes whose objects a checkpoint may hold. Their order is part of the format.
 _KINDS: tuple[type, ...] = (

@@ -6,23 +6,21 @@ cdef class Attempt:
     cdef public long long started_ns, cseq
     cdef public str state
     cdef public object outcome, status
-    cdef public bint counted, late_answer, answer_unseen, refused, cancelled, responded
+    cdef public bint counted, late_answer, refused, responded
     cdef public tuple deadline
     cdef public dict _branches
     cdef public object _global
 
+    cpdef bint is_open(self) except -1
+    cpdef bint is_closed(self) except -1
+    cpdef bint is_silent(self) except -1
     cpdef bint takes(self, long long cseq) except -1
+    cpdef bint knows(self, str branch) except -1
     cpdef bint invite(self, long long cseq, str branch, long long now_ns) except -1
     cpdef object retry(self, long long cseq, str branch, long long now_ns)
-    cpdef bint is_silent(self) except -1
-    cdef bint _is_final(self) except -1
-    cdef bint _is_full(self) except -1
-    cpdef bint knows(self, str branch) except -1
     cpdef object cancel(self, long long cseq, long long now_ns)
     cpdef object keep(self, long long cseq, long long now_ns)
     cpdef object response(self, long long status, long long cseq, str branch, long long now_ns, long long retry_window_ns)
-    cdef object _provisional(self, long long status, long long now_ns)
-    cdef object _answered(self, long long status)
-    cpdef bint unseen(self) except -1
+    cpdef bint answer_unseen(self) except -1
     cpdef object due(self, long long now_ns, bint watched=*)
     cpdef object give_up(self)

@@ -1,46 +1,28 @@
 # cython: language_level=3
-"""The call attempt: an INVITE, its forks and its retries, as a tap sees them.
+"""The call attempt: an INVITE, its forks and its retries, as a tap sees them. `TABLE` is the code.
 
 An *attempt* is the Call-ID and From tag of an INVITE without To tag. It has one outcome, in the minute in
-which the outcome becomes known:
-
-    state      on                                   to         outcome
-    open       2xx                                  closed     answered
-    open       any final but 2xx after CANCEL       closed     cancelled
-    open       3xx                                  waiting    (redirected when no retry comes)
-    open       401 407 413 415 416 420 421 422
-               484 488 494                          waiting    (failed when no retry comes)
-    open       any other final response             closed     failed
-    open       no response for 32 s (Timer B)       closed     failed
-    open       no final 180 s after the last
-               101-199, or after the first 100
-               where none came (Timer C)            closed     failed
-    open       no final 32 s after CANCEL           closed     cancelled
-    open       CANCEL refused                       open       -
-    open       the answer itself was not seen       closed     - (flag answer_unseen)
-    open,      any of these timers, after time
-    waiting    without capture (restart)            closed     - (the outcome is unknown)
-    waiting    INVITE within the retry window       open       -
-    waiting    2xx                                  closed     answered
-    waiting    the retry window passes              closed     redirected, or failed
-    closed     INVITE on a further branch, outcome
-               not counted yet                      open       -
-    closed     2xx after anything but answered      closed     - (flag late_answer)
+which the outcome becomes known. A pair of state and event without a row changes nothing.
 
 RFC 3261 9.2 wants 487 after CANCEL. Many answer 404, 480, 486 or 603 instead, and the caller gave up all the
-same.
+same: every final response after CANCEL but 2xx and 6xx means cancelled.
 
-A forking proxy sends the same INVITE (same CSeq) on several branches, side by side or one after the other:
-an attempt leaves `open` only when no branch is without a final response. A 6xx is final for all of them (RFC
-3261 16.7 step 5), so the cancelled branches that follow it do not make the attempt a cancelled one.
+A forking proxy sends the same INVITE (same CSeq) on several branches, side by side or one after the other.
+Only the final response that leaves no branch open is an event. A 6xx is final for all branches (RFC 3261 16.7
+step 5), so the cancelled branches that follow it do not make the attempt a cancelled one.
 
 Retransmissions carry a branch already seen and change nothing. An INVITE with a higher CSeq that finds the
 attempt closed is another attempt, which is the caller's to make.
+
+docs/architecture.md has the table as `table()` prints it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
+
+from agent.model.state_table import picture
 
 try:
     import cython
@@ -48,7 +30,24 @@ except ModuleNotFoundError:
     from agent import uncompiled as cython
 
 Outcome = Literal["answered", "failed", "cancelled", "redirected"]
-State = Literal["open", "waiting", "closed"]
+State = Literal["calling", "proceeding", "cancelling", "waiting", "closed", "answered", "unseen", "unwatched"]
+Event = Literal[
+    "INVITE",  # a retry, or a further branch
+    "100",
+    "101-199",
+    "2xx",
+    "2xx too late",  # after another outcome was published
+    "retryable",  # the last open branch's final: one of `RETRIED`, or 3xx
+    "final",  # the last open branch's final: any other
+    "6xx",  # no branch is open, and one of them had a 6xx before any CANCEL
+    "CANCEL",
+    "CANCEL refused",
+    "CANCEL refused, no response yet",
+    "timer",  # the deadline passed
+    "timer, not watched",  # it passed, but not all of the time was captured
+    "no retry",  # the capture is at its end
+    "answer not captured",  # something shows that the call is up
+]
 
 SECOND_NS = 1_000_000_000
 TIMER_B_NS = 32 * SECOND_NS  # RFC 3261 17.1.1.2: 64 * T1
@@ -59,10 +58,10 @@ TIMER_C_NS = 180 * SECOND_NS  # RFC 3261 16.6 step 11
 RETRIED = frozenset({401, 407, 413, 415, 416, 420, 421, 422, 484, 488, 494})
 MAX_BRANCHES = 32  # branches are the sender's to invent
 
-
+OPEN = ("calling", "proceeding", "cancelling")
 FIELDS = (
-    "started_ns", "cseq", "state", "outcome", "status", "counted", "late_answer", "answer_unseen",
-    "refused", "cancelled", "responded", "deadline", "_branches", "_global",
+    "started_ns", "cseq", "state", "outcome", "status", "counted", "late_answer", "refused", "responded",
+    "deadline", "_branches", "_global",
 )  # fmt: skip
 """An `Attempt`'s fields, in the order in which a checkpoint has them."""
 
@@ -74,35 +73,52 @@ class Attempt:
         """An INVITE that begins an attempt of its own."""
         self.started_ns = started_ns
         self.cseq = cseq
-        self.state: State = "open"
+        self.state: State = "calling"
         self.outcome: Outcome | None = None
         self.status: int | None = None  # of the final response that decided, or would without a retry
         self.counted = False  # the outcome is published: nothing re-opens it
         self.late_answer = False
-        self.answer_unseen = False
         self.refused = False  # the last final was the vc's own refusal (Throttles)
-        self.cancelled = False  # a CANCEL was the last word of the caller
         self.responded = False  # any response came, be it a 100
         self.deadline: tuple[int, int] | None = (started_ns, TIMER_B_NS)
         self._branches: dict[str, int] = {branch: 0}  # branch: its final status, 0 while open
         self._global: int | None = None  # a 6xx
 
+    def is_open(self) -> cython.bint:
+        """Whether no final response has settled it, not even until a retry."""
+        return self.state in OPEN
+
+    def is_closed(self) -> cython.bint:
+        """Whether it waits for nothing more: it has its outcome, or never will."""
+        return self.state != "waiting" and self.state not in OPEN
+
+    def is_silent(self) -> cython.bint:
+        """Whether it is open and nothing has answered it."""
+        return not self.responded and self.state in OPEN
+
     def takes(self, cseq: cython.longlong) -> cython.bint:
         """Whether an INVITE with this CSeq belongs here, rather than being an attempt of its own."""
-        return cseq <= self.cseq or self.state != "closed"
+        return cseq <= self.cseq or not self.is_closed()
+
+    def knows(self, branch: str) -> cython.bint:
+        """Whether an INVITE of this attempt had this branch (so has the ACK of its non-2xx, 17.1.1.3)."""
+        return branch in self._branches
+
+    # Requests
 
     def invite(self, cseq: cython.longlong, branch: str, now_ns: cython.longlong) -> cython.bint:
         """An INVITE that `takes` accepted. True: a retry or a further branch; False: a retransmission."""
         if cseq > self.cseq:
-            self.cseq = cseq
             self._branches = {branch: 0}
             self._global = None
-        elif cseq < self.cseq or self._is_final() or branch in self._branches or self._is_full():
+        elif cseq < self.cseq or branch in self._branches or len(self._branches) >= MAX_BRANCHES:
+            return False
+        elif self.is_closed() and (self.counted or (self.state, "INVITE") not in TABLE):
             return False
         else:
             self._branches[branch] = 0
-        self.state, self.outcome, self.cancelled = "open", None, False
-        self.deadline = (now_ns, TIMER_B_NS)
+        self.cseq = cseq
+        self._on("INVITE", now_ns)
         return True
 
     def retry(self, cseq: cython.longlong, branch: str, now_ns: cython.longlong) -> None:
@@ -110,34 +126,17 @@ class Attempt:
         self.cseq = cseq - 1
         self.invite(cseq, branch, now_ns)
 
-    def is_silent(self) -> cython.bint:
-        """Whether it is open and nothing has answered it."""
-        return self.state == "open" and not self.responded
-
-    def _is_final(self) -> cython.bint:
-        """No further branch changes what was decided."""
-        if self.state != "closed":
-            return False
-        return self.counted or self.answer_unseen or self.outcome == "answered"
-
-    def _is_full(self) -> cython.bint:
-        return len(self._branches) >= MAX_BRANCHES
-
-    def knows(self, branch: str) -> cython.bint:
-        """Whether an INVITE of this attempt had this branch (so has the ACK of its non-2xx, 17.1.1.3)."""
-        return branch in self._branches
-
     def cancel(self, cseq: cython.longlong, now_ns: cython.longlong) -> None:
         """The caller gives up: CANCEL (9.1: the CSeq number is the INVITE's), or BYE of an early dialog."""
-        if cseq == self.cseq and self.state == "open":
-            self.cancelled = True
-            self.deadline = (now_ns, TIMER_B_NS)
+        if cseq == self.cseq:
+            self._on("CANCEL", now_ns)
 
     def keep(self, cseq: cython.longlong, now_ns: cython.longlong) -> None:
         """The CANCEL was refused: the attempt goes on."""
-        if cseq == self.cseq and self.state == "open" and self.cancelled:
-            self.cancelled = False
-            self.deadline = (now_ns, TIMER_C_NS if self.responded else TIMER_B_NS)
+        if cseq == self.cseq:
+            self._on("CANCEL refused" if self.responded else "CANCEL refused, no response yet", now_ns)
+
+    # Responses
 
     def response(
         self,
@@ -152,70 +151,157 @@ class Attempt:
             return None  # a retransmission of what an earlier INVITE was answered
         self.responded = True
         if status < 200:
-            self._provisional(status, now_ns)
-            return None
+            return self._on("100" if status == 100 else "101-199", now_ns)
         if status < 300:
-            return self._answered(status)
+            is_late = self.counted and self.state == "closed"
+            return self._on("2xx too late" if is_late else "2xx", now_ns, status)
         if branch in self._branches and not self._branches[branch]:
             self._branches[branch] = status
-        if self.state != "open":
+        if not self.is_open():
             return None
-        if status >= 600 and not self.cancelled:
+        if status >= 600 and self.state != "cancelling":
             self._global = status
         self.status = status
         if len(self._branches) > 1 and branch in self._branches and not all(self._branches.values()):
             return None  # another branch may still answer
         if self._global is not None:
-            return self._close("failed", self._global)
-        if self.cancelled:
-            return self._close("cancelled", status)
+            return self._on("6xx", now_ns, self._global)
         if status < 400 or status in RETRIED:
-            self.state = "waiting"
-            self.deadline = (now_ns, retry_window_ns)
-            return None
-        return self._close("failed", status)
+            return self._on("retryable", now_ns, status, retry_window_ns)
+        return self._on("final", now_ns, status)
 
-    def _provisional(self, status: cython.longlong, now_ns: cython.longlong) -> None:
-        if self.state != "open" or self.cancelled:
-            return
-        # A 100 is a response, so Timer B is over; but only 101-199 start Timer C anew (16.7 step 2).
-        if status > 100 or self.deadline is None or self.deadline[1] != TIMER_C_NS:
-            self.deadline = (now_ns, TIMER_C_NS)
-
-    def _answered(self, status: cython.longlong) -> Outcome | None:
-        if self.state != "closed":
-            return self._close("answered", status)
-        if self.outcome in (None, "answered"):
-            return None
-        if not self.counted:  # hunting: nobody was told of the failure yet
-            return self._close("answered", status)
-        self.late_answer = True
-        return None
-
-    def unseen(self) -> cython.bint:
+    def answer_unseen(self) -> cython.bint:
         """Something shows that the attempt was answered, but its 2xx was not captured. True when news."""
-        if self.state == "closed" or self.answer_unseen:
+        if self.is_closed():
             return False
-        self.state, self.deadline, self.answer_unseen = "closed", None, True
+        self._on("answer not captured", 0)
         return True
+
+    # Time
 
     def due(self, now_ns: cython.longlong, watched: cython.bint = True) -> Outcome | None:
         """What the passing of time decides; nothing where the wait was not `watched` throughout."""
         if self.deadline is None or now_ns < sum(self.deadline):
             return None
-        if not watched:
-            self.state, self.deadline = "closed", None
-            return None
-        if self.state == "waiting":
-            return self.give_up()
-        return self._close("cancelled" if self.cancelled else "failed", self.status)
+        return self._on("timer" if watched else "timer, not watched", now_ns, self.status)
 
     def give_up(self) -> Outcome | None:
         """No retry will come: the window passed, or the capture file ended."""
-        if self.state != "waiting" or self.status is None:
-            return None
-        return self._close("redirected" if self.status < 400 else "failed", self.status)
+        return self._on("no retry", 0, self.status)
 
-    def _close(self, outcome: Outcome, status: int | None) -> Outcome:
-        self.state, self.outcome, self.status, self.deadline = "closed", outcome, status, None
-        return outcome
+    def _on(
+        self,
+        event: Event,
+        now_ns: cython.longlong,
+        status: int | None = None,
+        retry_window_ns: cython.longlong = 0,
+    ) -> Outcome | None:
+        row = TABLE.get((self.state, event))
+        if row is None:
+            return None
+        action, self.state = row
+        return action(self, now_ns, status, retry_window_ns)
+
+
+# Actions: (attempt, now in ns, the status that decides, the retry window in ns), to the outcome that they make.
+
+
+def start_timer_b(attempt: Attempt, now_ns: int, status: int | None, window_ns: int) -> None:
+    attempt.deadline = (now_ns, TIMER_B_NS)
+
+
+def start_timer_c(attempt: Attempt, now_ns: int, status: int | None, window_ns: int) -> None:
+    """A 100 is a response, so Timer B is over; only 101-199 start Timer C anew (RFC 3261 16.7 step 2)."""
+    attempt.deadline = (now_ns, TIMER_C_NS)
+
+
+def open_again(attempt: Attempt, now_ns: int, status: int | None, window_ns: int) -> None:
+    attempt.outcome, attempt.deadline = None, (now_ns, TIMER_B_NS)
+
+
+def wait_for_a_retry(attempt: Attempt, now_ns: int, status: int | None, window_ns: int) -> None:
+    attempt.deadline = (now_ns, window_ns)
+
+
+def answer(attempt: Attempt, now_ns: int, status: int | None, window_ns: int) -> Outcome:
+    return _decide(attempt, "answered", status)
+
+
+def fail(attempt: Attempt, now_ns: int, status: int | None, window_ns: int) -> Outcome:
+    return _decide(attempt, "failed", status)
+
+
+def cancel(attempt: Attempt, now_ns: int, status: int | None, window_ns: int) -> Outcome:
+    return _decide(attempt, "cancelled", status)
+
+
+def redirect_or_fail(attempt: Attempt, now_ns: int, status: int | None, window_ns: int) -> Outcome:
+    """Nobody followed the 3xx, or answered the challenge."""
+    return _decide(attempt, "redirected" if status is not None and status < 400 else "failed", status)
+
+
+def flag_late_answer(attempt: Attempt, now_ns: int, status: int | None, window_ns: int) -> None:
+    attempt.late_answer = True
+
+
+def stop_timer(attempt: Attempt, now_ns: int, status: int | None, window_ns: int) -> None:
+    """The outcome stays unknown."""
+    attempt.deadline = None
+
+
+def _decide(attempt: Attempt, outcome: Outcome, status: int | None) -> Outcome:
+    attempt.outcome, attempt.status, attempt.deadline = outcome, status, None
+    return outcome
+
+
+Action = Callable[[Attempt, int, int | None, int], Outcome | None]
+TABLE: dict[tuple[State, Event], tuple[Action, State]] = {
+    ("calling", "100"): (start_timer_c, "proceeding"),
+    ("calling", "101-199"): (start_timer_c, "proceeding"),
+    ("calling", "2xx"): (answer, "answered"),
+    ("calling", "retryable"): (wait_for_a_retry, "waiting"),
+    ("calling", "final"): (fail, "closed"),
+    ("calling", "6xx"): (fail, "closed"),
+    ("calling", "INVITE"): (open_again, "calling"),
+    ("calling", "CANCEL"): (start_timer_b, "cancelling"),
+    ("calling", "timer"): (fail, "closed"),
+    ("calling", "timer, not watched"): (stop_timer, "unwatched"),
+    ("calling", "answer not captured"): (stop_timer, "unseen"),
+    ("proceeding", "101-199"): (start_timer_c, "proceeding"),
+    ("proceeding", "2xx"): (answer, "answered"),
+    ("proceeding", "retryable"): (wait_for_a_retry, "waiting"),
+    ("proceeding", "final"): (fail, "closed"),
+    ("proceeding", "6xx"): (fail, "closed"),
+    ("proceeding", "INVITE"): (open_again, "calling"),
+    ("proceeding", "CANCEL"): (start_timer_b, "cancelling"),
+    ("proceeding", "timer"): (fail, "closed"),
+    ("proceeding", "timer, not watched"): (stop_timer, "unwatched"),
+    ("proceeding", "answer not captured"): (stop_timer, "unseen"),
+    ("cancelling", "2xx"): (answer, "answered"),
+    ("cancelling", "retryable"): (cancel, "closed"),
+    ("cancelling", "final"): (cancel, "closed"),
+    ("cancelling", "6xx"): (fail, "closed"),
+    ("cancelling", "INVITE"): (open_again, "calling"),
+    ("cancelling", "CANCEL"): (start_timer_b, "cancelling"),
+    ("cancelling", "CANCEL refused"): (start_timer_c, "proceeding"),
+    ("cancelling", "CANCEL refused, no response yet"): (start_timer_b, "calling"),
+    ("cancelling", "timer"): (cancel, "closed"),
+    ("cancelling", "timer, not watched"): (stop_timer, "unwatched"),
+    ("cancelling", "answer not captured"): (stop_timer, "unseen"),
+    ("waiting", "INVITE"): (open_again, "calling"),
+    ("waiting", "2xx"): (answer, "answered"),
+    ("waiting", "timer"): (redirect_or_fail, "closed"),
+    ("waiting", "timer, not watched"): (stop_timer, "unwatched"),
+    ("waiting", "no retry"): (redirect_or_fail, "closed"),
+    ("waiting", "answer not captured"): (stop_timer, "unseen"),
+    ("closed", "INVITE"): (open_again, "calling"),
+    ("closed", "2xx"): (answer, "answered"),
+    ("closed", "2xx too late"): (flag_late_answer, "closed"),
+    ("unwatched", "INVITE"): (open_again, "calling"),
+}
+
+
+def table() -> str:
+    """`TABLE` as Markdown."""
+    return picture({key: (action.__name__, after) for key, (action, after) in TABLE.items()})
+

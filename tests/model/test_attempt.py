@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
+
 import pytest
 
-from agent.model.attempt_cy import MAX_BRANCHES, RETRIED, SECOND_NS, TIMER_B_NS, TIMER_C_NS, Attempt
+from agent.model import attempt_cy
+from agent.model.attempt_cy import MAX_BRANCHES, RETRIED, SECOND_NS, TABLE, TIMER_B_NS, TIMER_C_NS, Attempt
 
 WINDOW = 5 * SECOND_NS
+DOCS = Path(__file__).parents[2] / "docs" / "architecture.md"
 
 
 def attempt() -> Attempt:
@@ -36,7 +41,7 @@ def test_response_to_an_earlier_invite_changes_nothing() -> None:
     one.response(407, 1, "x", 0, WINDOW)
     assert one.invite(2, "y", 1)
     assert one.response(407, 1, "x", 2, WINDOW) is None
-    assert one.state == "open"
+    assert one.is_open()
 
 
 def test_timer_b_then_timer_c() -> None:
@@ -74,3 +79,45 @@ def test_counted_outcome_is_never_reopened() -> None:
     assert one.response(200, 1, "y", 3, WINDOW) is None
     assert one.late_answer
     assert one.outcome == "failed"
+
+
+def test_table_in_the_docs_is_the_one_that_runs() -> None:
+    assert attempt_cy.table() in DOCS.read_text()
+
+
+def happen(one: Attempt, chance: random.Random, now_ns: int) -> None:
+    cseq, branch = one.cseq + chance.choice((-1, 0, 0, 0, 1)), chance.choice("xyz")
+    status = chance.choice((100, 180, 200, 302, 401, 486, 487, 603))
+    match chance.randrange(8):
+        case 0 if one.takes(cseq):
+            one.invite(cseq, branch, now_ns)
+        case 1:
+            one.cancel(cseq, now_ns)
+        case 2:
+            one.keep(cseq, now_ns)
+        case 3:
+            one.answer_unseen()
+        case 4:
+            one.due(now_ns, chance.random() < 0.5)
+        case 5:
+            one.give_up()
+        case 6:
+            one.counted = True
+        case _:
+            one.response(status, cseq, branch, now_ns, WINDOW)
+
+
+def test_every_row_of_the_table_is_walked_and_no_other_step_is_made() -> None:
+    chance = random.Random(3261)
+    steps = set()
+    for _ in range(4_000):
+        one, now_ns = attempt(), 0
+        for _ in range(8):
+            before = one.state
+            now_ns += chance.choice((1, 6, 40, 200)) * SECOND_NS
+            happen(one, chance, now_ns)
+            if one.state != before:
+                steps.add((before, one.state))
+            assert (one.deadline is None) == one.is_closed()
+            assert (one.outcome is None) == (one.state not in ("closed", "answered"))
+    assert steps == {(state, after) for (state, _), (_, after) in TABLE.items() if state != after}
