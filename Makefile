@@ -11,7 +11,7 @@ ANY := $(or $(wildcard $(TESTED)),$(INSTALLED))
 # A second CloudWatch to read back from, in an environment of its own: it wants another botocore.
 MINISTACK := $(abspath $(VENV))/ministack/bin/ministack
 
-.PHONY: demo test image-test check lint programs bench fuzz chaos config clean
+.PHONY: demo test image-test check lint programs bench fuzz chaos config manual clean
 
 # A bundled capture of a real SBC through the whole pipeline into a local store.
 demo: $(ANY)
@@ -56,6 +56,10 @@ chaos: $(TESTED)
 # config/sbcwatch.toml is written from agent/config/settings.py.
 config: $(ANY)
 	$(BIN)/python -c "from agent.config.load import shipped; print(shipped(), end='')" > config/sbcwatch.toml
+
+# docs/sbcwatch.1 and the shells' completion are written from the parser in agent/cli.py.
+manual: $(TESTED)
+	$(BIN)/python -m tests.kit.manual
 
 # Uncompiled, so that the demo is there in seconds. A copy: beside the tree's sources old compiled code may lie.
 $(INSTALLED): pyproject.toml setup.py $(SOURCES)

@@ -6,19 +6,23 @@ Exit status: 0 done, 1 the answer is no, 2 bad usage or config, 3 capture or the
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from agent import __version__
-from agent.errors import ConfigError, SbcwatchError
+from agent.commands.examples import EXAMPLES
+from agent.errors import CaptureError, ConfigError, SbcwatchError
 
 # Net new objects before a young collection, young before a middle, middle before a full one (default: 700,
 # 10, 10). A full one walks every call (200 ms with 5,000 of them), and a call's objects live for minutes:
 # looking seldom finds as much. What waits to be found is bounded: 300,000 objects, some 30 MB.
 COLLECT_AFTER = (10_000, 10, 3)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,29 +30,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     alone = arguments is None  # the process is ours: no test's, no other program's
     if alone:
         gc.disable()
-    arguments = sys.argv[1:] if arguments is None else arguments
-    options = _parser(arguments[0] if arguments else "").parse_args(arguments)
-    # A command's module is imported when it is called: `streams` needs no boto3, `run` no tables.
-    module, _, function = options.command.partition(":")
     try:
-        _require_compiled()
-        command = getattr(importlib.import_module(module), function)
-        if alone:
-            _collect_seldom()
-        status: int = command(options)
-        sys.stdout.flush()
-        if alone:
-            gc.freeze()  # what is left goes with the process: no last walk over all of it
-        return status
+        try:
+            status = _carry_out(sys.argv[1:] if arguments is None else arguments, alone)
+        finally:  # argparse ends by SystemExit, with its help not yet written
+            sys.stdout.flush()
     except SbcwatchError as error:
         print(f"sbcwatch: {error}", file=sys.stderr)
         return error.exit_status
-    except BrokenPipeError:
-        # Whoever read our output has seen enough (`| head`): no traceback, and none at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of our output has seen enough (`| head`)
+        _discard_output()
         return 0
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        _discard_output()
+        print(f"sbcwatch: output: {error.strerror}: make room, or write elsewhere", file=sys.stderr)
+        return CaptureError.exit_status
     except KeyboardInterrupt:
         return 130
+    if alone:
+        gc.freeze()  # what is left goes with the process: no last walk over all of it
+    return status
+
+
+def _discard_output() -> None:
+    """What is still buffered goes nowhere: no traceback at exit either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _carry_out(arguments: Sequence[str], alone: bool) -> int:
+    options = _options(arguments)
+    # A command's module is imported when it is called: `streams` needs no boto3, `run` no tables.
+    module, _, function = options.command.partition(":")
+    _require_compiled()
+    command = getattr(importlib.import_module(module), function)
+    if alone:
+        _collect_seldom()
+    status: int = command(options)
+    return status
 
 
 def _require_compiled() -> None:
@@ -69,7 +89,7 @@ def _collect_seldom() -> None:
     gc.enable()
 
 
-class _Formatter(argparse.HelpFormatter):
+class _Formatter(argparse.RawDescriptionHelpFormatter):
     """As wide as the terminal. Its own way to know brings shutil and four compressors in: 8 ms a start."""
 
     def __init__(self, prog: str) -> None:
@@ -80,21 +100,80 @@ class _Formatter(argparse.HelpFormatter):
         super().__init__(prog, width=columns - 2)
 
 
-def _parser(named: str = "") -> argparse.ArgumentParser:
-    """All commands with their arguments, or `named` alone where it is one: each costs its part of a start."""
-    parser = argparse.ArgumentParser(
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The parsed options of one command, which may stand anywhere on the line."""
+    name, rest = _command_first(list(arguments))
+    if name in _COMMANDS:
+        return _command_parser(name).parse_intermixed_args(rest)
+    if name and not name.startswith("-"):
+        raise ConfigError(unknown_command(name))
+    return parser().parse_args(arguments)
+
+
+def _command_first(arguments: list[str]) -> tuple[str, list[str]]:
+    """The command and all the rest: options may stand before it, each with its value."""
+    if not arguments or not arguments[0].startswith("-"):
+        return (arguments[0], arguments[1:]) if arguments else ("", [])
+    valued = {
+        option
+        for name in _COMMANDS
+        for action in _command_parser(name)._actions
+        if action.nargs is None and action.option_strings
+        for option in action.option_strings
+    }
+    place = 0
+    while place < len(arguments) and arguments[place].startswith("-"):
+        if arguments[place] in ("-h", "--help", "--version"):
+            return "", []
+        place += 2 if arguments[place] in valued else 1
+    if place >= len(arguments):
+        return "", []
+    return arguments[place], arguments[:place] + arguments[place + 1 :]
+
+
+def unknown_command(name: str) -> str:
+    """One line for a command that is none, with the nearest that is one."""
+    import difflib
+
+    near = difflib.get_close_matches(name, _COMMANDS, 1)
+    known = f"did you mean {near[0]}?" if near else f"there are {', '.join(_COMMANDS)}"
+    return f"there is no command {name!a}: {known}"
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their arguments: for the help, the man page and the shells."""
+    whole = argparse.ArgumentParser(
         prog="sbcwatch",
         description="CloudWatch metrics, per-call media records and SIP logs for any SBC.",
+        epilog="sbcwatch help COMMAND: the options of a command, with examples.",
         formatter_class=_Formatter,
     )
-    parser.add_argument("--version", action="version", version=f"sbcwatch {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name in (named,) if named in _COMMANDS else _COMMANDS:
-        target, text, arguments = _COMMANDS[name]
-        sub = commands.add_parser(name, help=text, description=text, formatter_class=_Formatter)
-        sub.set_defaults(command=target)
-        arguments(sub)
-    return parser
+    whole.add_argument("--version", action="version", version=f"sbcwatch {__version__}")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+    for name, (_, text, _) in _COMMANDS.items():
+        _fill(commands.add_parser(name, help=text, **_look(name)), name)
+    return whole
+
+
+def _command_parser(name: str) -> argparse.ArgumentParser:
+    """The parser of one command: the others would cost their part of a start."""
+    return _fill(argparse.ArgumentParser(prog=f"sbcwatch {name}", **_look(name)), name)
+
+
+def _look(name: str) -> dict[str, Any]:
+    shown = "".join(f"\n  {line}" for line in EXAMPLES.get(name, ()))
+    return {
+        "description": _COMMANDS[name][1],
+        "epilog": shown and f"examples:{shown}",
+        "formatter_class": _Formatter,
+    }
+
+
+def _fill(sub: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
+    target, _, arguments = _COMMANDS[name]
+    sub.set_defaults(command=target)
+    arguments(sub)
+    return sub
 
 
 def _run(sub: argparse.ArgumentParser) -> None:
@@ -115,7 +194,7 @@ def _table(sub: argparse.ArgumentParser) -> None:
 
 def _report(sub: argparse.ArgumentParser) -> None:
     _files(sub)
-    sub.add_argument("-o", "--output", metavar="HTML", required=True, help="the page to write")
+    sub.add_argument("-o", "--output", metavar="HTML", required=True, help="the page to write; -: stdout")
 
 
 def _top(sub: argparse.ArgumentParser) -> None:
@@ -138,6 +217,14 @@ def _aws(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("text", choices=texts, help="what to print")
     _config(sub)
     sub.add_argument("--hosts", metavar="N", type=int, help="how many hosts send; default: cost.hosts")
+
+
+def _help(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("name", metavar="COMMAND", nargs="?", help="the command; without it all of them")
+
+
+def _completion(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("shell", choices=("bash", "zsh"), help="the shell")
 
 
 def _nothing(sub: argparse.ArgumentParser) -> None:
@@ -178,4 +265,19 @@ _COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]]
     "init": ("agent.commands.init:init_command", "Look at this host, write a first configuration.", _init),
     "cost": ("agent.provision.cost:cost_command", "What AWS will ask a month for a configuration.", _config),
     "aws": ("agent.provision.aws:aws_command", "Dashboards, alarms, policy, queries as code.", _aws),
+    "config": ("agent.commands.config:config_command", "Every setting, with its help and default.", _nothing),
+    "completion": (
+        "agent.commands.completion:completion_command",
+        "Completion of commands and options, for a shell.",
+        _completion,
+    ),
+    "help": ("agent.cli:help_command", "A command's options, with examples.", _help),
 }
+
+
+def help_command(options: argparse.Namespace) -> int:
+    """`sbcwatch help [COMMAND]`. Raises ConfigError where there is no such command."""
+    if options.name is not None and options.name not in _COMMANDS:
+        raise ConfigError(unknown_command(options.name))
+    (parser() if options.name is None else _command_parser(options.name)).print_help()
+    return 0

@@ -1,8 +1,36 @@
+"""The front door: options anywhere on the line, help, readers that go away, Ctrl-C."""
+
 from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from agent import cli, uncompiled
+from agent.commands import completion
+from agent.commands.examples import EXAMPLES
+from tests.kit import manual
+
+ROOT = Path(__file__).parent.parent
+CUSTOMER, REMOTE = (f"pcaps/loss-vc2cust-{side}.pcap" for side in ("customer", "remote"))
+SBC = "10.10.0.1"
+COMMAND = [sys.executable, "-m", "agent"]
+
+
+def ran(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, env={**os.environ, **more}
+    )
+
+
+def piped(command: str) -> subprocess.CompletedProcess[str]:
+    """A command of a shell that fails where any part of its pipe does."""
+    line = f"set -o pipefail; {sys.executable} -m agent {command}"
+    return subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True)
 
 
 def test_compiled_required_and_absent_refuses_to_start(
@@ -20,7 +48,117 @@ def test_compiled_required_and_there_starts(monkeypatch: pytest.MonkeyPatch) -> 
     assert cli.main(["selftest"]) == 0
 
 
-def test_unknown_command_is_bad_usage() -> None:
+@pytest.mark.parametrize("before", [[], ["help"], ["--config", "x.toml"]])
+def test_unknown_command_is_bad_usage_and_names_the_nearest(
+    before: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*before, "raply"]) == 2
+    assert "there is no command 'raply': did you mean replay?" in capsys.readouterr().err
+
+
+def test_no_command_is_bad_usage() -> None:
     with pytest.raises(SystemExit) as end:
-        cli.main(["nonsense"])
+        cli.main([])
     assert end.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"replay {CUSTOMER} {REMOTE} --vc {SBC} --json --customer 10.10.0.0/24",
+        f"--vc {SBC} replay {CUSTOMER} --json --customer=10.10.0.0/24 {REMOTE}",
+        f"--json --vc={SBC} replay --customer 10.10.0.0/24 -- {CUSTOMER} {REMOTE}",
+        f"--customer 10.10.0.0/24 --json replay {CUSTOMER} --vc {SBC} {REMOTE}",
+    ],
+)
+def test_options_stand_anywhere_on_the_line(line: str) -> None:
+    options = cli._options(line.split())
+    assert options.command.endswith(":replay_command")
+    assert (options.files, options.vc, options.customer, options.json) == (
+        [CUSTOMER, REMOTE],
+        [SBC],
+        ["10.10.0.0/24"],
+        True,
+    )
+
+
+def test_value_that_is_a_commands_name_is_no_command() -> None:
+    options = cli._options(["--store", "run", "replay", CUSTOMER])
+    assert (options.command.partition(":")[2], options.store) == ("replay_command", "run")
+
+
+@pytest.mark.parametrize("name", cli._COMMANDS)
+def test_every_command_has_examples_that_parse_and_are_in_its_help(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["help", name]) == 0
+    shown = capsys.readouterr().out
+    assert EXAMPLES[name]
+    for line in EXAMPLES[name]:
+        assert line in shown
+        words = line.split("|")[-1].split(">")[0].split()
+        assert words[:1] == ["sbcwatch"]
+        assert cli._options(words[1:]).command == cli._COMMANDS[name][0]
+
+
+def test_manual_and_completion_are_the_parsers() -> None:
+    assert manual.PAGE.read_text() == manual.manual(), "run: make manual"
+    for shell in manual.SHELLS:
+        assert completion.script(shell).read_text() == manual.completion(shell), "run: make manual"
+
+
+def test_completion_of_bash_completes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["completion", "bash"]) == 0
+    asked = '; COMP_WORDS=(sbcwatch rep); COMP_CWORD=1; _shtab_sbcwatch; echo "${COMPREPLY[@]}"'
+    script = capsys.readouterr().out + asked
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["replay", "report"]
+
+
+def test_config_prints_the_shipped_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["config"]) == 0
+    assert capsys.readouterr().out == (ROOT / "config/sbcwatch.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"replay {CUSTOMER}",
+        f"replay {CUSTOMER} --json",
+        f"streams {CUSTOMER}",
+        f"report {CUSTOMER} -o -",
+        "config",
+        "--help",
+    ],
+)
+def test_reader_that_goes_away_is_no_error(command: str) -> None:
+    done = piped(f"{command} | head -c 1")
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("command", [f"replay {CUSTOMER}", f"replay {CUSTOMER} --json", "config"])
+def test_output_on_a_full_disk_is_one_line(command: str) -> None:
+    done = piped(f"{command} > /dev/full")
+    assert done.returncode == 3
+    assert "sbcwatch: output: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_ctrl_c_prints_what_was_read(form: list[str]) -> None:
+    captured = (ROOT / CUSTOMER).read_bytes()
+    arguments = [*COMMAND, "replay", "-", "--vc", SBC, "--customer", "10.10.0.0/24", *form]
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    process.stdin.write(captured[:-1])  # more than a pipe holds: it is being read
+    process.stdin.flush()
+    process.send_signal(signal.SIGINT)
+    shown, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"stopped by Ctrl-C: the figures are of the first" in said
+    assert (b'"type":"capture"' if form else b"SIP messages") in shown

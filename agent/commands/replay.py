@@ -18,6 +18,7 @@ from agent.capture.files.pcapfile import open_capture
 from agent.capture.merge import merge
 from agent.capture.source import Source
 from agent.commands.hints import sides_hint
+from agent.commands.interrupt import Interruptible
 from agent.commands.json_lines import JsonLines, Row, capture_row
 from agent.config.load import load
 from agent.config.settings import Config
@@ -159,12 +160,12 @@ def reading(
     source = open_files(options.files, config, options.keylog)
     size = sum(os.path.getsize(path) for path in options.files if os.path.isfile(path))
     if size < LARGE_BYTES or not sys.stderr.isatty():
-        yield Reading(source, source, pipeline, heard)
+        yield Reading(source, Interruptible(source), pipeline, heard)
         return
     from agent.commands.progress import bar
 
     with bar(size) as watched:
-        yield Reading(source, watched(source), pipeline, heard)
+        yield Reading(source, Interruptible(watched(source)), pipeline, heard)
 
 
 def ended(fault: CaptureError | None) -> int:

@@ -36,6 +36,9 @@ def report_command(options: argparse.Namespace) -> int:
         console.print(table)
     if fault is not None:
         console.print(Text(printable(f"The capture could not be read to its end: {fault}")))
+    if options.output == "-":
+        print(console.export_html())
+        return ended(fault)
     try:
         Path(options.output).write_text(console.export_html(), encoding="utf-8")
     except OSError as error:

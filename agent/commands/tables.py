@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agent.commands.sheet import PIPE_COLUMNS, OurConsole, Sheet
 from agent.summary.catalog import DIRECTIONS, SIDES
 from agent.summary.printable import printable
 from agent.summary.records import Samples, Summary, Value
@@ -18,9 +18,9 @@ from agent.summary.records import Samples, Summary, Value
 UNKNOWN = "-"  # nobody knows; a 0 is a measured 0
 
 
-def minute_table(summaries: Iterable[Summary]) -> Table:
+def minute_table(summaries: Iterable[Summary]) -> Sheet:
     """One row per connector and minute: calls and SIP classes."""
-    table = _table(
+    table = Sheet(
         "Minutes",
         ["minute (UTC)", "connector"],
         [
@@ -54,12 +54,21 @@ def minute_table(summaries: Iterable[Summary]) -> Table:
     return table
 
 
-def side_table(summaries: Iterable[Summary]) -> Table:
+def side_table(summaries: Iterable[Summary]) -> Sheet:
     """One row per connector, minute and side: whose network loses packets."""
-    table = _table(
+    table = Sheet(
         "Media by side",
         ["minute (UTC)", "connector", "side"],
-        ["to vc", "lost", "jitter ms", "from vc", "lost", "jitter ms", "RTT ms", "MOS"],
+        [
+            "to vc",
+            "lost to",
+            "jitter to ms",
+            "from vc",
+            "lost from",
+            "jitter from ms",
+            "RTT ms",
+            "MOS",
+        ],
     )
     for summary in summaries:
         for connector in summary.connectors:
@@ -95,10 +104,13 @@ def _mean(value: Value, scale: float) -> str:
     return f"{value.sum / value.count * scale:.2f}" if isinstance(value, Samples) else UNKNOWN
 
 
-def call_table(summaries: Iterable[Summary]) -> Table:
+def call_table(summaries: Iterable[Summary]) -> Sheet:
     """One row per call."""
-    table = _table(
-        "Calls", ["start (UTC)", "direction", "from", "to", "outcome", "status"], ["seconds", "call id"]
+    table = Sheet(
+        "Calls",
+        ["start (UTC)", "direction", "from", "to", "outcome", "status"],
+        ["seconds", "call id"],
+        keys=4,
     )
     for summary in summaries:
         for row in summary.calls:
@@ -118,9 +130,9 @@ def call_table(summaries: Iterable[Summary]) -> Table:
     return table
 
 
-def media_table(summaries: Iterable[Summary]) -> Table:
+def media_table(summaries: Iterable[Summary]) -> Sheet:
     """One row per call and minute, side by side."""
-    table = _table(
+    table = Sheet(
         "Calls by minute",
         ["minute (UTC)", "call id"],
         [
@@ -152,12 +164,13 @@ def _scaled(value: float | None, scale: float) -> str:
     return UNKNOWN if value is None else f"{value * scale:.2f}"
 
 
-def stream_table(rows: Iterable[dict[str, Any]]) -> Table:
+def stream_table(rows: Iterable[dict[str, Any]]) -> Sheet:
     """One row per RTP stream."""
-    table = _table(
+    table = Sheet(
         "Streams",
         ["source", "destination", "SSRC", "codec", "direction"],
         ["packets", "bytes", "lost", "dup", "reordered", "jitter ms mean/max", "call id"],
+        keys=2,
     )
     for row in rows:
         jitter = (
@@ -180,10 +193,10 @@ def stream_table(rows: Iterable[dict[str, Any]]) -> Table:
 
 
 def show(tables: Iterable[Table], console: Console | None = None) -> None:
-    """Print tables; piped into a file they keep their width instead of being cut."""
-    console = console or Console()
+    """Print tables as wide as the terminal; piped into a file they have `PIPE_COLUMNS`."""
+    console = console or OurConsole()
     if not console.is_terminal:
-        console = Console(width=220, file=console.file)
+        console = OurConsole(width=PIPE_COLUMNS, file=console.file)
     for table in tables:
         console.print(table)
 
@@ -199,12 +212,3 @@ def text(value: Any) -> str:
 def add(table: Table, *cells: str) -> None:
     """One row. A cell may hold what the wire said: it is text, never markup, and nothing in it is obeyed."""
     table.add_row(*(Text(printable(cell)) for cell in cells))
-
-
-def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in left:
-        table.add_column(column, no_wrap=True)
-    for column in right:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table

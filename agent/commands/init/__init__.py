@@ -60,7 +60,7 @@ def render(found: Findings) -> str:
     parts = (_vc(found), _connectors(found), _capture(found), _aws(found))
     head = (
         "# A first configuration, from what this host looked like. Check it: sbcwatch check-config FILE",
-        "# All settings with their defaults are in the sbcwatch.toml that came with the program.",
+        "# All settings with their defaults: sbcwatch config",
     )
     return "\n".join([*head, *(line for part in parts for line in ("", *part))]) + "\n"
 

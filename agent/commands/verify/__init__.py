@@ -235,19 +235,16 @@ def _sum(rows: list[dict[str, Any]], name: str) -> int:
 
 
 def _show(checks: list[Check], differences: int, files: int) -> None:
-    from rich import box
-    from rich.table import Table
-
+    from agent.commands.sheet import Sheet
     from agent.commands.tables import add, show, text
 
     told = [check for check in checks if check.note or not check.within]
     if told:
-        table = Table(title="Differences", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for column in ("file", "figure", "of"):
-            table.add_column(column, overflow="fold")
-        for column in ("sbcwatch", "tshark", "tolerance", "tshark's own"):
-            table.add_column(column, justify="right", no_wrap=True)
-        table.add_column("verdict")
+        table = Sheet(
+            "Differences",
+            ["file", "figure", "of"],
+            ["sbcwatch", "tshark", "tolerance", "tshark's own", "verdict"],
+        )
         for check in told:
             verdict = "; ".join(filter(None, ("agree" if check.within else "DIFFER", check.note)))
             figures = (check.ours, check.tshark, check.tolerance, check.own)

@@ -1,0 +1,36 @@
+"""Lines that `--help`, the man page and the documentation show for each command: ready to copy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+EXAMPLES: Mapping[str, tuple[str, ...]] = {
+    "run": (
+        "sbcwatch run --config /etc/sbcwatch/sbcwatch.toml",
+        "sbcwatch run --interface eth0 --interface eth1",
+    ),
+    "replay": (
+        "sbcwatch replay call.pcap",
+        "sbcwatch replay customer.pcap remote.pcap --vc 192.0.2.1 --customer 198.51.100.0/24",
+        "tcpdump -r big.pcap -w - port 5060 | sbcwatch replay - --vc 192.0.2.1 --json",
+    ),
+    "streams": (
+        "sbcwatch streams call.pcap",
+        "sbcwatch streams call.pcap --vc 192.0.2.1 --customer 198.51.100.0/24 --json",
+    ),
+    "verify": ("sbcwatch verify call.pcap",),
+    "report": ("sbcwatch report call.pcap --vc 192.0.2.1 --customer 198.51.100.0/24 -o report.html",),
+    "top": ("sbcwatch top", "sbcwatch top --config /etc/sbcwatch/sbcwatch.toml --once"),
+    "check-config": ("sbcwatch check-config /etc/sbcwatch/sbcwatch.toml",),
+    "selftest": ("sbcwatch selftest",),
+    "healthcheck": ("sbcwatch healthcheck --config /etc/sbcwatch/sbcwatch.toml",),
+    "init": ("sbcwatch init -o sbcwatch.toml", "sbcwatch init --seconds 0 --no-imds"),
+    "cost": ("sbcwatch cost --config sbcwatch.toml",),
+    "aws": ("sbcwatch aws policy --config sbcwatch.toml", "sbcwatch aws alarms --hosts 12"),
+    "config": ("sbcwatch config > sbcwatch.toml",),
+    "completion": (
+        "sbcwatch completion bash > /etc/bash_completion.d/sbcwatch",
+        "sbcwatch completion zsh > /usr/local/share/zsh/site-functions/_sbcwatch",
+    ),
+    "help": ("sbcwatch help replay",),
+}
