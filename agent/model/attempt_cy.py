@@ -111,7 +111,7 @@ class Attempt:
         if cseq > self.cseq:
             self._branches = {branch: 0}
             self._global = None
-        elif cseq < self.cseq or branch in self._branches or len(self._branches) >= MAX_BRANCHES:
+        elif cseq < self.cseq or branch in self._branches or len(self._branches) >= MAX_BRANCHES:  # noqa: SIM114
             return False
         elif self.is_closed() and (self.counted or (self.state, "INVITE") not in TABLE):
             return False
@@ -203,7 +203,7 @@ class Attempt:
         return action(self, now_ns, status, retry_window_ns)
 
 
-# Actions: (attempt, now in ns, the status that decides, the retry window in ns), to the outcome that they make.
+# Actions: (attempt, now in ns, status that decides, retry window in ns), to the outcome that they make.
 
 
 def start_timer_b(attempt: Attempt, now_ns: int, status: int | None, window_ns: int) -> None:
@@ -304,4 +304,3 @@ TABLE: dict[tuple[State, Event], tuple[Action, State]] = {
 def table() -> str:
     """`TABLE` as Markdown."""
     return picture({key: (action.__name__, after) for key, (action, after) in TABLE.items()})
-
