@@ -26,8 +26,9 @@ MAY_IMPORT = {
     "summary": {"calls", "media", "model", "quality", "wire"},
     "store": {"summary", "model"},
     "capture": {"wire", "model"},
+    "story": {"summary", "model", "wire"},
     "sinks": {"store", "summary", "model"},
-    "web": {"store", "summary", "model"},
+    "web": {"story", "store", "summary", "model"},
     "config": {"summary", "model", "quality"},
     "provision": {"config", "summary", "model"},
 }

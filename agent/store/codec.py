@@ -41,9 +41,14 @@ def to_json(records: Any) -> bytes:
         return _encoder.encode(_printable(msgspec.to_builtins(records)))
 
 
+def printable_text(text: str) -> str:
+    """`text` without lone surrogates, which neither JSON nor SQLite takes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _printable(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+        return printable_text(value)
     if isinstance(value, dict):
         return {_printable(key): _printable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from agent.store.private import open_private
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # Bodies come last in their table: SQLite then reads the columns before them without touching their pages.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (
@@ -23,6 +23,10 @@ CREATE TABLE IF NOT EXISTS rows (
     kind TEXT NOT NULL, key TEXT NOT NULL, records INTEGER NOT NULL, body BLOB NOT NULL,
     UNIQUE (connector, minute_ns, part, kind, key));
 CREATE INDEX IF NOT EXISTS rows_by_age ON rows (kind, minute_ns);
+-- Which calls a row has records of, by `call_key`: a call's records are found without reading all of a
+-- minute.
+CREATE TABLE IF NOT EXISTS row_calls (
+    call_key INTEGER, row_id INTEGER, PRIMARY KEY (call_key, row_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS parts (
     minute_ns INTEGER, part INTEGER, complete INTEGER NOT NULL, gap TEXT, extras BLOB NOT NULL,
     PRIMARY KEY (minute_ns, part)) WITHOUT ROWID;
@@ -42,6 +46,28 @@ CREATE TABLE IF NOT EXISTS gaps (
 CREATE TABLE IF NOT EXISTS totals (
     sink TEXT, name TEXT, value INTEGER NOT NULL, PRIMARY KEY (sink, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+-- One row a call; its id is its start in ms and a running number, so that ids are in order of time.
+CREATE TABLE IF NOT EXISTS call_index (
+    id INTEGER PRIMARY KEY, start_ns INTEGER NOT NULL, answer_ns INTEGER, end_ns INTEGER,
+    seen_ns INTEGER NOT NULL, connector TEXT NOT NULL, carrier TEXT, host TEXT, direction TEXT,
+    from_user TEXT, to_user TEXT, outcome TEXT NOT NULL, status INTEGER, end_reason TEXT, ended_by TEXT,
+    setup_ms INTEGER, ring_ms INTEGER, customer_peer TEXT, remote_peer TEXT, codec TEXT, transaction_id TEXT,
+    call_ids TEXT NOT NULL, flags TEXT NOT NULL, mos_worst REAL, loss_worst REAL,
+    cust2vc_mos REAL, cust2vc_packets INTEGER, cust2vc_expected INTEGER, cust2vc_lost INTEGER,
+    vc2cust_mos REAL, vc2cust_packets INTEGER, vc2cust_expected INTEGER, vc2cust_lost INTEGER,
+    rem2vc_mos REAL, rem2vc_packets INTEGER, rem2vc_expected INTEGER, rem2vc_lost INTEGER,
+    vc2rem_mos REAL, vc2rem_packets INTEGER, vc2rem_expected INTEGER, vc2rem_lost INTEGER);
+CREATE INDEX IF NOT EXISTS calls_by_connector ON call_index (connector);
+CREATE INDEX IF NOT EXISTS calls_by_carrier ON call_index (carrier) WHERE carrier IS NOT NULL;
+CREATE INDEX IF NOT EXISTS calls_by_host ON call_index (host) WHERE host IS NOT NULL;
+CREATE INDEX IF NOT EXISTS calls_by_outcome ON call_index (outcome) WHERE outcome <> 'answered';
+CREATE INDEX IF NOT EXISTS calls_by_status ON call_index (status) WHERE status <> 200;
+CREATE INDEX IF NOT EXISTS calls_by_mos ON call_index (mos_worst) WHERE mos_worst IS NOT NULL;
+CREATE INDEX IF NOT EXISTS calls_by_loss ON call_index (loss_worst) WHERE loss_worst > 0;
+CREATE INDEX IF NOT EXISTS calls_live ON call_index (seen_ns) WHERE end_ns IS NULL;
+-- What a call may have many of: users (from their last digit on), Call-IDs, addresses, flags.
+CREATE TABLE IF NOT EXISTS call_keys (
+    key TEXT, call INTEGER, PRIMARY KEY (key, call)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS checkpoint (id INTEGER PRIMARY KEY CHECK (id = 0), body BLOB NOT NULL);
 """
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -80,12 +106,13 @@ class Database:
         self._shared: sqlite3.Connection | None = None
         if path is None:
             self._shared = self._open(":memory:")
+        self.version = SCHEMA_VERSION  # of the tables as they were found
         if not read_only:
             if path is not None:
                 _make_private(path)
             with _translated():
                 connection = self._connection()
-                found = connection.execute("PRAGMA user_version").fetchone()[0]
+                self.version = found = connection.execute("PRAGMA user_version").fetchone()[0]
                 if found > SCHEMA_VERSION:
                     raise Corrupt(f"written by a newer version (tables {found}, known {SCHEMA_VERSION})")
                 connection.executescript(_SCHEMA)

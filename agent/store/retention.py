@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from agent.store.call_index import forget_rows
 from agent.store.database import used_bytes
 from agent.store.gaps import Gap, add_gap
 
@@ -101,6 +102,7 @@ def drop_old(
 
 
 def delete_rows(connection: sqlite3.Connection, ids: list[tuple[int]]) -> None:
+    forget_rows(connection, ids)
     connection.executemany("DELETE FROM due WHERE row_id=?", ids)
     connection.executemany("DELETE FROM rows WHERE id=?", ids)
 

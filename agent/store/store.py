@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from agent.store.call_index import INDEXED, index_row, record_minute
 from agent.store.codec import pack, to_json, unpack, unpack_connectors
 from agent.store.gaps import Gap, add_gap, read_gaps
 from agent.store.outbox import Outbox
@@ -84,6 +85,9 @@ class Store:
             for part in new:
                 self._close(connection, part, now_ns, saved=checkpoint is not None)
             self._insert(connection, [*sip, *rows])
+            if not self._volume.degraded:  # memory's rows are indexed when they move to the file
+                for part in new:
+                    record_minute(connection, part.start_ns, part.calls, part.live, part.media)
             for gap in gaps:
                 add_gap(connection, self._volume.next_id(), gap)
             self._put_checkpoint(connection, checkpoint)
@@ -225,6 +229,9 @@ class Store:
         for row in rows:
             row_id = self._volume.next_id()
             connection.execute("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?)", (row_id, *row))
+            if not self._volume.degraded:
+                records = unpack(row[-1]) if row[3] in INDEXED else ()
+                index_row(connection, row_id, row[3], records)
             due = [(name, row_id) for name, kinds in sinks if row[3] in kinds.split()]
             connection.executemany("INSERT INTO due VALUES (?,?)", due)
 

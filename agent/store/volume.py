@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from agent.errors import ConfigError, SbcwatchError, StateError
+from agent.store.call_index import index_rows, rebuild
 from agent.store.database import Corrupt, Database, Unwritable
 from agent.store.private import make_folder, open_private, refused
 
 T = TypeVar("T")
+INDEXED_FROM = 2  # tables of before had no index of calls
 _NOTE_BYTES = 20  # digits of a time in ns
 Work = Callable[[sqlite3.Connection], T]
 _MOVED = ("rows", "parts", "due", "batches", "gaps", "marks", "checkpoint")
@@ -138,6 +140,7 @@ class Volume:
                     if rows:
                         marks = ",".join("?" * len(rows[0]))
                         connection.executemany(f"INSERT OR REPLACE INTO {name} VALUES ({marks})", rows)
+                index_rows(connection, [row[0] for row in tables["rows"]])
                 connection.executemany(ADD_TO_TOTAL, totals)
 
             try:
@@ -180,6 +183,9 @@ class Volume:
             database = self._opened(Database(self.path))
             if unclean:
                 database.check()
+            if database.version < INDEXED_FROM:
+                with database.write() as connection:
+                    rebuild(connection)
             return database
         except Corrupt as error:
             return self._set_aside(str(error))

@@ -29,5 +29,32 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, A
         "outcome": call.outcome,
         "end_reason": call.end_reason,
         "flags": sorted(call.flags),
+        **_ends(call),
+        "setup_ms": _between_ms(attempt.started_ns if attempt and lead.whole else None, call.answer_ns),
+        "ring_ms": None,
+        "carrier": None,
+        "host": None,
+        "codec": None,
+        "transaction_id": None,
         "diverted_from": identity.user(lead.diverted[0]) if lead.diverted else None,
     }
+
+
+def _between_ms(since_ns: int | None, until_ns: int | None) -> float | None:
+    return None if since_ns is None or until_ns is None else max(0, until_ns - since_ns) / 1e6
+
+
+def _ends(call: Call) -> dict[str, Any]:
+    """The first peer of each side, and who ended the call: the side whose BYE reached the vc, else the vc."""
+    found: dict[str, Any] = {"customer_peer": None, "remote_peer": None, "ended_by": None}
+    for leg in call.legs:
+        if leg.side in ("customer", "remote") and found[f"{leg.side}_peer"] is None:
+            found[f"{leg.side}_peer"] = leg.peer
+        if call.end_reason != "bye" or leg.side is None:
+            continue
+        for dialog in leg.dialogs.values():
+            if dialog.ended and dialog.bye_tag:
+                from_caller = dialog.bye_tag == leg.from_tag
+                from_peer = from_caller == (leg.way == "incoming")
+                found["ended_by"] = leg.side if from_peer else found["ended_by"] or "vc"
+    return found

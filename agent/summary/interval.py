@@ -155,12 +155,20 @@ class Intervals:
         self._call_count(event, "CallAttempts")
         # Found now and kept: at the close 5,000 calls would ask for their names all at once.
         self._identity.of_call(event.account.leg.call)
+        self._begun(event)
 
     def _concluded(self, event: Concluded) -> None:
         if event.outcome == "answered":
             self._call_count(event, "CallsAnswered")
+            self._begun(event)
         elif event.outcome == "failed" and event.failure:
             self._call_count(event, "CallFailures")
+
+    def _begun(self, event: Attempted | Concluded) -> None:
+        """Note a call that is to be found while it is up."""
+        begun = self._minute(event.stamp_ns).begun
+        if len(begun) < MAX_CALL_ROWS:
+            begun[event.account.leg.call] = None
 
     def _call_count(self, event: Attempted | Concluded, what: str) -> None:
         direction = event.account.direction
@@ -301,9 +309,16 @@ class Intervals:
                 rows,
                 minute.over,
                 self.sip_log.decided(start_ns),
+                live=self._live(minute),
                 extras=extras,
             )
         )
+
+    def _live(self, minute: OpenMinute) -> list[dict[str, Any]]:
+        """Records of the calls that began or were answered in a minute and are not over."""
+        return [
+            call_row(call, self._sides.fallback, self._identity) for call in minute.begun if not call.reported
+        ]
 
     def _note_elsewhere(self, minute: OpenMinute, end_ns: int, *, any_rtp: bool) -> None:
         """Answered calls whose media does not pass here leave the media of their connectors unknown."""

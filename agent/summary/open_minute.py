@@ -25,6 +25,7 @@ class OpenMinute(Struct):
     calls: Calls = {}
     over: list[dict[str, Any]] = []
     ended: list[Call] = []  # the calls of those rows
+    begun: dict[Call, None] = {}  # attempted or answered here
     up: CallsUp | None = None
     marks: Marks = {}
     orphan_packets: int = 0  # RTP to or from the vc that belongs to nobody

@@ -74,3 +74,26 @@ class Summary(msgspec.Struct):
     gap: str | None = None
     extras: dict[str, Any] = {}  # the host's: calls_active_unknown, legs_unjoined ...
     agent: dict[str, float] = {}  # the agent's own figures in this part, by `AGENT_METRICS` name
+    live: list[dict[str, Any]] = []  # `call` records of calls begun or answered here that are not over
+
+
+class UnseenSpan(msgspec.Struct, frozen=True):
+    """Capture time (UTC ns) of which something was missed: `kind` of records or `capture`, and why."""
+
+    first_ns: int
+    last_ns: int
+    kind: str
+    why: str
+
+
+class CallRecords(msgspec.Struct):
+    """Everything known of one call, from the store or from a replayed file.
+
+    `call`: its `call` record, as far as it goes while the call is up. `media`: its records by minute.
+    `messages`: `sip` records of all its legs by time. `unseen`: what was missed while it ran.
+    """
+
+    call: dict[str, Any]
+    media: list[dict[str, Any]] = []
+    messages: list[dict[str, Any]] = []
+    unseen: list[UnseenSpan] = []

@@ -80,7 +80,7 @@ def test_full_store_drops_the_oldest_sip_then_media_and_metrics_last(tmp_path: P
 
 
 def test_delivered_sip_goes_before_sip_that_a_sink_waits_for(tmp_path: Path) -> None:
-    store = Store(tmp_path / "s.sqlite", max_bytes=360_000)
+    store = Store(tmp_path / "s.sqlite", max_bytes=420_000)
     store.outbox.register({"logs_sip": ("sip",)})
     store.save_checkpoint(None, noisy_sip(0, 10), now_ns=T0)
     store.save_checkpoint(None, noisy_sip(1, 10), now_ns=T0)

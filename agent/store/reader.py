@@ -1,0 +1,203 @@
+"""The store as people look at it: calls by what is known of them, one call whole, a picture of the last
+hours.
+
+Read-only, on a connection of its own: the writer never waits for it, nor it for the writer (WAL). Times are
+UTC ns.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.errors import ConfigError
+from agent.store.call_index import COLUMNS, by_id, call_key
+from agent.store.call_query import CallQuery, page_of
+from agent.store.codec import unpack, unpack_connectors
+from agent.store.database import Corrupt, Database
+from agent.store.gaps import Gap, read_gaps
+from agent.summary.catalog import DIRECTIONS
+from agent.summary.records import MINUTE_NS, CallRecords, ConnectorMinute, UnseenSpan
+
+NEAR_NS = MINUTE_NS  # what was missed so near a call may have been its own
+
+
+class DirectionSum(msgspec.Struct):
+    """One direction of a call so far. `lost` of `expected`: of the packets whose fate is known; None:
+    unknown.
+    """
+
+    packets: int = 0
+    expected: int = 0
+    lost: int | None = None
+    mos: float | None = None  # of its worst minute
+
+    @property
+    def loss(self) -> float | None:
+        """Lost / expected."""
+        return self.lost / self.expected if self.lost is not None and self.expected else None
+
+
+class IndexedCall(msgspec.Struct):
+    """A call in a list. `end_ns` None: in progress, or its end was not seen; it was last heard of at
+    `seen_ns`.
+    """
+
+    id: int
+    start_ns: int
+    answer_ns: int | None
+    end_ns: int | None
+    seen_ns: int
+    connector: str
+    carrier: str | None
+    host: str | None
+    direction: str | None
+    from_user: str | None
+    to_user: str | None
+    outcome: str
+    status: int | None
+    end_reason: str | None
+    ended_by: str | None
+    setup_ms: int | None
+    ring_ms: int | None
+    customer_peer: str | None
+    remote_peer: str | None
+    codec: str | None
+    transaction_id: str | None
+    call_ids: list[str]
+    flags: list[str]
+    mos_worst: float | None
+    loss_worst: float | None
+    directions: dict[str, DirectionSum]
+
+    @property
+    def call_id(self) -> str:
+        return self.call_ids[0] if self.call_ids else ""
+
+
+class CallPage(msgspec.Struct):
+    """Calls, and the mark with which `CallQuery.after` asks for the next ones; "" at the end."""
+
+    calls: list[IndexedCall]
+    next: str
+
+
+class StoredCall(msgspec.Struct):
+    """One call whole: its line in the list, and its records, of which the verdict is made."""
+
+    index: IndexedCall
+    records: CallRecords
+
+
+class StoreReader:
+    """Raises: ConfigError where there is no store, or one that is damaged or of another version."""
+
+    def __init__(self, path: str | Path) -> None:
+        if not Path(path).exists():
+            raise ConfigError(f"no store at {path}: start `sbcwatch run`, or `sbcwatch replay --store`")
+        self._database = Database(Path(path), read_only=True)
+        try:
+            with self._database.read() as connection:
+                connection.execute("SELECT 1 FROM call_index LIMIT 1")
+        except (sqlite3.OperationalError, Corrupt) as error:
+            raise ConfigError(
+                f"{path}: {error}: `sbcwatch run` of this version makes the call index"
+            ) from None
+
+    def search(self, query: CallQuery) -> CallPage:
+        """Calls that meet the query. Raises: ValueError where `query.after` is no mark of a page."""
+        with self._database.read() as connection:
+            rows, mark = page_of(connection, query)
+        return CallPage([_indexed(dict(zip(COLUMNS, row, strict=True))) for row in rows], mark)
+
+    def call(self, number: int) -> StoredCall | None:
+        """The call of an id, with all its records."""
+        with self._database.read() as connection:
+            row = by_id(connection, number)
+            if row is None:
+                return None
+            index = _indexed(row)
+            found = _records_of(connection, index)
+            gaps = read_gaps(connection, index.start_ns - NEAR_NS, (index.end_ns or index.seen_ns) + NEAR_NS)
+        unseen = [UnseenSpan(gap.first_ns, gap.last_ns, gap.kind, gap.why) for gap in gaps if not gap.sink]
+        call = found["calls"][-1] if found["calls"] else _as_record(index)
+        return StoredCall(index, CallRecords(call, found["media"], found["sip"], unseen))
+
+    def connector_minutes(self, since_ns: int, until_ns: int) -> list[tuple[int, int, ConnectorMinute]]:
+        """(minute, part, figures) of every connector, by time."""
+        query = (
+            "SELECT minute_ns, part, body FROM rows "
+            "WHERE kind='metrics' AND minute_ns >= ? AND minute_ns < ? ORDER BY minute_ns, part"
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query, (since_ns, until_ns)).fetchall()
+        return [(minute_ns, part, its) for minute_ns, part, body in rows for its in unpack_connectors(body)]
+
+    def gaps(self, since_ns: int, until_ns: int) -> list[Gap]:
+        """What is missing between two times."""
+        with self._database.read() as connection:
+            return read_gaps(connection, since_ns, until_ns)
+
+    def newest_ns(self) -> int | None:
+        """End of the last minute that was closed: until when the store tells anything."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT max(minute_ns) FROM parts").fetchone()[0]
+        return None if found is None else int(found) + MINUTE_NS
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def _indexed(row: dict[str, Any]) -> IndexedCall:
+    plain = {name: row[name] for name in IndexedCall.__struct_fields__ if name in row}
+    plain["call_ids"] = msgspec.json.decode(row["call_ids"])
+    plain["flags"] = msgspec.json.decode(row["flags"])
+    plain["directions"] = {
+        way: DirectionSum(
+            row[f"{way}_packets"] or 0, row[f"{way}_expected"] or 0, row[f"{way}_lost"], row[f"{way}_mos"]
+        )
+        for way in DIRECTIONS
+    }
+    return IndexedCall(**plain)
+
+
+def _records_of(connection: sqlite3.Connection, call: IndexedCall) -> dict[str, list[dict[str, Any]]]:
+    """The records of a call by kind and time. Of two calls with one Call-ID time tells."""
+    first_ns, last_ns = call.start_ns - NEAR_NS, (call.end_ns or call.seen_ns) + 2 * MINUTE_NS
+    noted = "SELECT row_id FROM row_calls WHERE call_key=?"
+    keys = [call_key(call_id) for call_id in call.call_ids]
+    ids = {row_id for key in keys for (row_id,) in connection.execute(noted, (key,))}
+    found: dict[str, list[dict[str, Any]]] = {"media": [], "calls": [], "sip": []}
+    ours = set(call.call_ids)
+    stored = "SELECT kind, minute_ns, part, body FROM rows WHERE id=?"
+    for row_id in sorted(ids):
+        row = connection.execute(stored, (row_id,)).fetchone()
+        if row is None or not first_ns - MINUTE_NS <= row[1] <= last_ns:
+            continue
+        kind, _, part, body = row
+        for record in unpack(body):
+            if ours.intersection(record.get("call_ids") or (record.get("call_id"),)):
+                found[kind].append(record | {"part": part} if kind == "media" else record)
+    own = [record for record in found["media"] if record["voice_connector_id"] == call.connector]
+    found["media"] = own or found["media"]
+    for kind in ("media", "sip"):
+        found[kind].sort(key=lambda its: int(its["event_timestamp"]))
+    return found
+
+
+def _as_record(call: IndexedCall) -> dict[str, Any]:
+    """The `call` record of a call in progress, as far as the index knows it."""
+    names = (
+        "call_id", "call_ids", "direction", "answer_ns", "end_ns", "status", "outcome", "end_reason", "flags",
+        "ended_by", "customer_peer", "remote_peer", "setup_ms", "ring_ms", "carrier", "host", "codec",
+        "transaction_id",
+    )  # fmt: skip
+    return {name: getattr(call, name) for name in names} | {
+        "voice_connector_id": call.connector,
+        "from_sip_user": call.from_user,
+        "to_sip_user": call.to_user,
+        "invite_ns": call.start_ns,
+    }

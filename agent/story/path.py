@@ -1,0 +1,132 @@
+"""The path of a call: customer, vc, remote; what each of the four directions did, and when.
+
+A direction's loss between the vc and a far end is that far end's side's: the network, or the equipment,
+between the vc and it. What was lost inside the SBC is the vc's own (`vc_lost`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from agent.summary.catalog import DIRECTIONS
+from agent.summary.records import MINUTE_NS, CallRecords
+
+SLOT_NS = 10_000_000_000
+Network = Literal["customer", "remote", "vc"]
+NETWORK_OF: dict[str, Network] = {
+    "cust2vc": "customer",
+    "vc2cust": "customer",
+    "rem2vc": "remote",
+    "vc2rem": "remote",
+}
+"""Whose side a direction runs through."""
+
+
+class PathSpan(msgspec.Struct):
+    """A slot of 10 s, or a minute where no slots were kept, of one direction. None: unknown."""
+
+    start_ns: int
+    end_ns: int
+    packets: int
+    lost: int | None
+    late: int | None = None
+    jitter_us: float | None = None
+    gap_ms: float | None = None
+    mos: float | None = None
+
+
+class DirectionPath(msgspec.Struct):
+    """One direction over the whole call.
+
+    `lost` of `expected`: of the minutes whose loss is known, None where none is. `source`: who says so (rtp:
+    here; rtcp, xr: the far end). `unknown`: numbers that perhaps only the capture missed. `spans`: in order
+    of time.
+    """
+
+    direction: str
+    network: Network
+    packets: int = 0
+    rtcp_packets: int = 0
+    expected: int = 0
+    lost: int | None = None
+    source: str | None = None
+    unknown: int = 0
+    discarded: int = 0
+    mos: float | None = None  # of its worst minute
+    jitter_us: float | None = None  # of its worst minute
+    burst_density: float | None = None
+    spans: list[PathSpan] = []
+
+    @property
+    def loss(self) -> float | None:
+        return self.lost / self.expected if self.lost is not None and self.expected else None
+
+
+class CallPath(msgspec.Struct):
+    """The four directions by name, what the vc lost (None: not observed), each side's RTT."""
+
+    directions: dict[str, DirectionPath]
+    vc_lost: int | None
+    rtt_us: dict[str, float | None]  # customer, remote: the worst minute
+
+
+def path_of(records: CallRecords) -> CallPath:
+    """The path that a call's media records draw."""
+    directions = {way: DirectionPath(way, NETWORK_OF[way]) for way in DIRECTIONS}
+    vc_lost: int | None = None
+    rtt_us: dict[str, float | None] = {"customer": None, "remote": None}
+    for record in records.media:
+        for its in directions.values():
+            _add(its, record, records.call)
+        if record.get("vc_lost") is not None:
+            vc_lost = (vc_lost or 0) + record["vc_lost"]
+        for side, short in (("customer", "cust"), ("remote", "rem")):
+            rtt_us[side] = _most(rtt_us[side], record.get(f"rtt_btwn_vc_and_{short}"))
+    return CallPath(directions, vc_lost, rtt_us)
+
+
+def _add(its: DirectionPath, record: dict[str, Any], call: dict[str, Any]) -> None:
+    """One minute more."""
+    way = its.direction
+    packets, lost = record.get(f"{way}_rtp_packets") or 0, record.get(f"{way}_packets_lost")
+    its.packets += packets
+    its.rtcp_packets += record.get(f"{way}_rtcp_packets") or 0
+    its.unknown += record.get(f"{way}_packets_unknown") or 0
+    its.discarded += record.get(f"{way}_packets_discarded") or 0
+    score = (record.get("mos_directions") or {}).get(way)
+    if score is not None:
+        its.mos = score if its.mos is None else min(its.mos, score)
+    its.jitter_us = _most(its.jitter_us, record.get(f"{way}_jitter"))
+    its.burst_density = _most(its.burst_density, record.get(f"{way}_burst_density"))
+    if not packets and not lost:
+        return
+    if lost is not None:
+        its.lost = (its.lost or 0) + lost
+        its.expected += packets + lost if way.endswith("2vc") else max(packets, lost)
+        its.source = record.get(f"{way}_packets_lost_source") or its.source
+    its.spans += _slots(record, way) or [_minute(record, way, call, packets, lost, score)]
+
+
+def _minute(
+    record: dict[str, Any], way: str, call: dict[str, Any], packets: int, lost: int | None, mos: float | None
+) -> PathSpan:
+    """The minute as one span, from the answer to the end where these lie in it."""
+    end_ns = int(record["event_timestamp"]) * 1_000_000
+    start_ns = end_ns - MINUTE_NS
+    begun_ns, over_ns = call.get("invite_ns") or 0, call.get("end_ns") or end_ns
+    if start_ns < begun_ns < end_ns:
+        start_ns = begun_ns
+    if start_ns < over_ns < end_ns:
+        end_ns = over_ns
+    return PathSpan(start_ns, end_ns, packets, lost, jitter_us=record.get(f"{way}_jitter"), mos=mos)
+
+
+def _slots(record: dict[str, Any], way: str) -> list[PathSpan]:
+    """The slots of a minute, where they were kept."""
+    return []
+
+
+def _most(one: float | None, other: float | None) -> float | None:
+    return max((value for value in (one, other) if value is not None), default=None)
