@@ -4,7 +4,8 @@ import os
 
 __version__ = "0.1.0"
 
-if os.environ.get("SBCWATCH_NO_COMPILED") == "1":
-    from agent.uncompiled import force_source
+from agent.uncompiled import force_source, stand_in_for_cython
 
+stand_in_for_cython()
+if os.environ.get("SBCWATCH_NO_COMPILED") == "1":
     force_source()

@@ -1,7 +1,7 @@
 """What `*_cy.py` files need of the `cython` package when they run as plain Python, and who runs how.
 
-The files are Cython in pure-Python mode: each begins with `import cython` and falls back to this module
-where that package is absent. Their annotations are never evaluated, so a handful of names suffices.
+The files are Cython in pure-Python mode. Where the package `cython` is absent, this module stands in for it.
+Their annotations are never evaluated, so a handful of names suffices.
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ compiled = False
 nogil = nullcontext()
 
 _ROOT = Path(__file__).parent
+
+
+def stand_in_for_cython() -> None:
+    """Let `import cython` find this module where the package is absent. Compiled modules import neither."""
+    if importlib.util.find_spec("cython") is None:
+        sys.modules["cython"] = sys.modules[__name__]
 
 
 def modules() -> list[str]:

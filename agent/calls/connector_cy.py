@@ -12,15 +12,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+import cython
+
 from agent.model.call_cy import Leg
 from agent.model.sides import Connector, Side, Sides
 from agent.wire.sip.message_cy import Message
 from agent.wire.sip.values_cy import parse_uri
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 CONNECTOR_HEADER = "X-VoiceConnector-ID"
 

@@ -16,6 +16,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Literal
 
+import cython
 from msgspec import Struct
 
 from agent.calls import rfc6076
@@ -26,11 +27,6 @@ from agent.model.call_cy import Call, CountedAttempt, Dialog, Direction, Leg
 from agent.model.events import Attempted, Concluded, Event, Measured, Tallied, Throttled
 from agent.model.sides import Sides
 from agent.wire.sip.message_cy import Message
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 Due = Leg | CountedAttempt | Call
 MAX_PEERS = 65_536  # addresses that had a call: those that had one longest ago make room

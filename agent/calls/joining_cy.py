@@ -15,15 +15,12 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 
+import cython
+
 from agent.calls.users import agreement, user_of
 from agent.model.attempt_cy import TIMER_B_NS, Attempt
 from agent.model.call_cy import Call, Leg
 from agent.wire.sip.message_cy import Message
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 Key = tuple[str, ...]
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from typing import cast
 
+import cython
+
 from agent.calls import quality_reports
 from agent.calls.counting_cy import CallRules
 from agent.calls.rfc6076 import Method
@@ -24,11 +26,6 @@ from agent.model.sides import Connector, Sides
 from agent.wire import sdp
 from agent.wire.sip.message_cy import Message
 from agent.wire.sip.values_cy import address_of, parse_uri
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 __all__ = ["CallRules", "Signalling"]
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 
+import cython
+
 from agent.calls.connector_cy import ConnectorResolver
 from agent.calls.counting_cy import CallRules, Counting, Due
 from agent.calls.joining_cy import Joiner, Key
@@ -21,11 +23,6 @@ from agent.model.events import CallOver, CallsUp, Event, Tallied
 from agent.model.handover import Handover
 from agent.model.missed import Missed
 from agent.model.sides import Sides
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 RETRANSMITTED_NS = 32 * SECOND_NS  # 64 * T1: how long a message of a finished call may come again
 

@@ -12,10 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
+import cython
 
 NEVER_NS = 1 << 62
 

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from array import array
 
-try:
-    import cython
-except ModuleNotFoundError:  # no Cython here: the same source, uncompiled
-    from agent import uncompiled as cython
+import cython
 
 if not cython.compiled:  # order_cy.pxd has it, typed
     from agent import uncompiled

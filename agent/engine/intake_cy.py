@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import cython
 from msgspec import Struct
 
 from agent.calls.signalling_cy import Signalling
@@ -29,11 +30,6 @@ from agent.wire.ip.decoder_cy import Decoder, Packet, read, rejoined
 from agent.wire.ip.encapsulations import Tunnel
 from agent.wire.sip.message_cy import Message
 from agent.wire.sip.scan_cy import looks_like_sip, status_at
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 if not cython.compiled:  # intake_cy.pxd has the same for the compiler
     from agent.wire.ip.decoder_cy import FRAGMENT, SCTP, TCP, UDP

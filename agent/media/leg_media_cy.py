@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import cython
+
 from agent.errors import Reason, WireError
 from agent.media.rtcp_cy import LegRtcp
 from agent.media.rtp.loop_cy import Loop
@@ -22,11 +24,6 @@ from agent.model.unseen import Cause, Sight
 from agent.wire import sdp
 from agent.wire.sdp.session_cy import MediaDescription, Session
 from agent.wire.sip import quality_report as vq
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 
 class LegMedia:

@@ -9,16 +9,13 @@ does an SDP between two parts of the vc: what the vc shows outside is what count
 
 from __future__ import annotations
 
+import cython
+
 from agent.media.rtp.named_sockets_cy import NamedSockets
 from agent.media.rtp.workers import NamedOfAll
 from agent.model.call_cy import Leg, Passage
 from agent.model.sides import Sides, Socket
 from agent.wire.sdp.session_cy import MediaDescription, Session
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 
 class SocketOwner:

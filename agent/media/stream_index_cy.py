@@ -12,12 +12,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from agent.model.call_cy import Stream
+import cython
 
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
+from agent.model.call_cy import Stream
 
 if TYPE_CHECKING:
     from typing import TypeAlias

@@ -7,6 +7,7 @@ Of what leaves only the far end knows, so they are its reports'.
 
 from __future__ import annotations
 
+import cython
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -15,11 +16,6 @@ from agent.model.far_end_cy import AwayMinute
 from agent.model.stream_minute_cy import StreamMinute
 from agent.quality.codecs import Codec, codec
 from agent.quality.emodel import Score, burst_ratio, one_way_delay_ms, score
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 # The round trip where nothing was lost, as of most streams; else with loss and burst ratio.
 Key = int | tuple[int, float, float]

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
+import cython
+
 from agent.media.orphans import Orphans
 from agent.media.rtp.loop_cy import Loop
 from agent.media.rtp.workers import RtpWorkers
@@ -32,11 +34,6 @@ from agent.wire.rtp.payload_types import (
     STATIC_ROWS,
 )
 from agent.wire.sdp.session_cy import MediaDescription
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 if not cython.compiled:  # streams_cy.pxd has it, typed
     from agent.media.rtp.loss_cy import SILENCE_NS

@@ -22,12 +22,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from agent.model.state_table import picture
+import cython
 
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
+from agent.model.state_table import picture
 
 Outcome = Literal["answered", "failed", "cancelled", "redirected"]
 State = Literal["calling", "proceeding", "cancelling", "waiting", "closed", "answered", "unseen", "unwatched"]
@@ -111,11 +108,11 @@ class Attempt:
         if cseq > self.cseq:
             self._branches = {branch: 0}
             self._global = None
-        elif cseq < self.cseq or branch in self._branches or len(self._branches) >= MAX_BRANCHES:  # noqa: SIM114
-            return False
-        elif self.is_closed() and (self.counted or (self.state, "INVITE") not in TABLE):
+        elif cseq < self.cseq or branch in self._branches or len(self._branches) >= MAX_BRANCHES:
             return False
         else:
+            if self.is_closed() and (self.counted or (self.state, "INVITE") not in TABLE):
+                return False
             self._branches[branch] = 0
         self.cseq = cseq
         self._on("INVITE", now_ns)
@@ -203,7 +200,7 @@ class Attempt:
         return action(self, now_ns, status, retry_window_ns)
 
 
-# Actions: (attempt, now in ns, status that decides, retry window in ns), to the outcome that they make.
+# Actions: (attempt, now in ns, status that decides, retry window in ns) -> the outcome that they make.
 
 
 def start_timer_b(attempt: Attempt, now_ns: int, status: int | None, window_ns: int) -> None:

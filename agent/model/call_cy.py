@@ -12,16 +12,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import cython
+
 from agent.model.attempt_cy import Attempt, Outcome
 from agent.model.far_end_cy import FarEndLoss
 from agent.model.missed import Missed
 from agent.model.sides import Connector, Side, Socket
 from agent.wire.rtp.payload_types import STATIC_TYPES
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 Gaps = dict[int, int]  # numbers never seen, by SSRC
 MAX_RELAYS = 256  # streams remembered a leg: somebody may change SSRCs as often as he likes

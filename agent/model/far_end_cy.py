@@ -5,12 +5,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cython
 from msgspec import Struct
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 MAX_JITTER_US = 10_000_000.0  # as for round trips: what claims more is no measurement
 

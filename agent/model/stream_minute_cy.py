@@ -5,10 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
+import cython
 
 if TYPE_CHECKING:
     from agent.model.call_cy import Leg

@@ -5,14 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cython
+
 from agent.model.call_cy import Call, Leg, LegMediaTotals
 from agent.model.events import FarEnd, FarEndFlag, RoundTrip
 from agent.model.stream_minute_cy import ReportsMinute, StreamMinute
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 FIELDS = ("call", "streams", "reports", "rtts", "far_ends", "vc_lost", "flagged")
 """A `CallMinute`'s fields, in the order in which a checkpoint has them."""

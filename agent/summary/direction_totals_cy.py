@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
+import cython
+
 from agent.model.stream_minute_cy import StreamMinute
 from agent.quality.emodel import Score
 from agent.summary.catalog import DIRECTIONS, SIDES
 from agent.summary.records import Samples
 from agent.summary.samples_cy import binned, sampled
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 
 class DirectionFigures:

@@ -21,13 +21,10 @@ late_answer         The call was answered after its failure had been counted (gi
 
 from __future__ import annotations
 
+import cython
+
 from agent.model.call_cy import Call, Leg
 from agent.summary.direction_totals_cy import DirectionFigures
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 Flags = set[str]
 Legs = list[Leg]

@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import cython
+
 from agent.model.call_cy import UNSIGNALLED, Leg
 from agent.model.sides import Connector
 from agent.model.stream_minute_cy import ReportsMinute, StreamMinute
@@ -36,11 +38,6 @@ from agent.summary.direction_totals_cy import MediaTotals
 from agent.summary.identity import Identity
 from agent.summary.media_flags_cy import flag_side
 from agent.summary.side_totals_cy import CUSTOMER, REMOTE, Row, SideFigures
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 _DIRECTIONS = (CUSTOMER.to_vc, CUSTOMER.away, REMOTE.to_vc, REMOTE.away)
 _TOTALS = {its.direction: its.total for its in _DIRECTIONS}

@@ -7,12 +7,9 @@ import math
 from collections.abc import Iterable
 from operator import mul
 
-from agent.summary.records import MAX_VALUES, Samples
+import cython
 
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
+from agent.summary.records import MAX_VALUES, Samples
 
 Floats = list[float]
 

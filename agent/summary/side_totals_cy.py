@@ -5,17 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import cython
+
 from agent.model.call_cy import Call, Leg
 from agent.model.endpoint_view import EndpointView
 from agent.model.events import FarEnd, RoundTrip
 from agent.summary.call_minute_cy import CallMinute
 from agent.summary.catalog import SIDES
 from agent.summary.direction_totals_cy import DirectionFigures, MediaTotals
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 Row = dict[str, Any]
 Legs = list[Leg]

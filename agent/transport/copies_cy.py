@@ -15,12 +15,9 @@ request (RFC 3261 17.2.1).
 
 from __future__ import annotations
 
-from agent.wire.ip.decoder_cy import Packet
+import cython
 
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
+from agent.wire.ip.decoder_cy import Packet
 
 if not cython.compiled:  # copies_cy.pxd has the same for the compiler
     COPY_NS = 20_000_000

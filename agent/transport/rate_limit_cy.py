@@ -13,12 +13,9 @@ from __future__ import annotations
 
 from array import array
 
-from agent.wire.ip.decoder_cy import Decoder, halves
+import cython
 
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
+from agent.wire.ip.decoder_cy import Decoder, halves
 
 if not cython.compiled:  # sieve_cy.pxd holds the same values for the compiler
     from agent.wire.ip.decoder_cy import *

@@ -15,10 +15,7 @@ POSITION is always the first byte that was not taken.
 
 from __future__ import annotations
 
-try:
-    import cython
-except ModuleNotFoundError:  # no Cython here: the same source, uncompiled
-    from agent import uncompiled as cython
+import cython
 
 MORE, FULL, FAULT, BLOCK = range(4)
 
@@ -51,7 +48,7 @@ if not cython.compiled:  # index_cy.pxd has these, typed: a module's own names a
     def octets_of(data: memoryview, at: int, count: int) -> Octets:
         return data[at : at + count]
 
-    def row_of(index: memoryview, at: int) -> Row:
+    def row_of(index: cython.longlong[::1], at: int) -> Row:
         return memoryview(index)[at : at + 5]
 
     def load16(octets: Octets, at: int, big: bool) -> int:

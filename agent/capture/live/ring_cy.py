@@ -8,10 +8,7 @@ The ring is seen as 32-bit words, 16-bit halves and bytes: its fields are in the
 
 from __future__ import annotations
 
-try:
-    import cython
-except ModuleNotFoundError:  # no Cython here: the same source, uncompiled
-    from agent import uncompiled as cython
+import cython
 
 # Uncompiled there is no way to order memory accesses: the ring is then for tests only.
 COMPILED = bool(cython.compiled)

@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
 # optimize: -O3
+# mypy: disable-error-code="no-any-return"
 """The RTP loop: a whole batch of frames in, per-stream counters out; everything else is left to the caller.
 
 What every figure means is in docs/accuracy.md; the rules that a packet meets, in order:
@@ -22,17 +23,14 @@ import struct
 from array import array
 from collections.abc import Sequence
 
+import cython
+
 from agent.media.rtp.loss_cy import Losses
 from agent.media.rtp.named_sockets_cy import NamedSockets
 from agent.media.rtp.snapshot_cy import restore, save
 from agent.wire.ip.decoder_cy import REASONS, Decoder
 from agent.wire.ip.encapsulations import Tunnel
 from agent.wire.rtp.payload_types import STATIC_ROWS
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 if not cython.compiled:  # loop_cy.pxd has them, typed
     from agent import uncompiled

@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
 # optimize: -O3
+# mypy: disable-error-code="no-any-return"
 """Which sequence numbers of a stream are lost, and how losses cluster.
 
 A stream remembers its newest 64 numbers, a cell of 32 bits each:
@@ -22,13 +23,10 @@ from __future__ import annotations
 
 import mmap
 
+import cython
+
 from agent.media.rtp.stream_table_cy import Table
 from agent.model.stream_minute_cy import StreamMinute
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 if not cython.compiled:  # loss_cy.pxd has them, typed
     from agent import uncompiled

@@ -15,12 +15,9 @@ from __future__ import annotations
 import mmap
 import os
 
-from agent.wire.ip.decoder_cy import halves
+import cython
 
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
+from agent.wire.ip.decoder_cy import halves
 
 if not cython.compiled:  # named_sockets_cy.pxd has them, typed
     from agent import uncompiled

@@ -17,12 +17,9 @@ from array import array
 from functools import cache
 from typing import Literal
 
-from agent.media.rtp.stream_table_cy import Table
+import cython
 
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
+from agent.media.rtp.stream_table_cy import Table
 
 if not cython.compiled:  # snapshot_cy.pxd has them, typed
     from agent.media.rtp.loss_cy import CELL_COUNT, CELL_DISCARDED, CELL_UNKNOWN

@@ -19,13 +19,10 @@ from __future__ import annotations
 import mmap
 import os
 
+import cython
+
 from agent.model.stream_minute_cy import StreamMinute
 from agent.wire.ip.decoder_cy import address, halves
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 if not cython.compiled:  # stream_table_cy.pxd has them, typed
     from agent import uncompiled

@@ -13,13 +13,10 @@ from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 
+import cython
+
 from agent.errors import Reason, WireError
 from agent.wire.ip.encapsulations import EVERY, KINDS, Tunnel, numbered, numbered_ports, rules
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 if not cython.compiled:  # decoder_cy.pxd holds them for the compiler
     from agent import uncompiled
@@ -769,7 +766,7 @@ class Packet:
         src: cython.ulonglong = hash(self.src)
         dst: cython.ulonglong = hash(self.dst)
         payload: cython.ulonglong = hash(self.payload)
-        return payload ^ src * (2 * self.src_port + 1) ^ dst * (2 * self.dst_port + 1)  # type: ignore[no-any-return]
+        return payload ^ src * (2 * self.src_port + 1) ^ dst * (2 * self.dst_port + 1)
 
 
 _dotted: dict[int, str] = {}  # IPv4 addresses by number

@@ -14,14 +14,11 @@ import ipaddress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import cython
+
 from agent.errors import Reason, WireError
 from agent.wire.sip.message_cy import digits
 from agent.wire.sip.scan_cy import text_at
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 if not cython.compiled:  # sdp_cy.pxd holds the same for the compiler
     from agent.wire.sip.scan_cy import COLON, CR, LF, find

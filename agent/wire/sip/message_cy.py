@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import re
 
+import cython
+
 from agent.errors import Reason, WireError
 from agent.wire.sip.scan_cy import (
     is_blank,
@@ -36,11 +38,6 @@ from agent.wire.sip.values_cy import (
     split_list,
     tag_at,
 )
-
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
 
 if not cython.compiled:  # sip_cy.pxd has the same for the compiler
     from agent.wire.sip.scan_cy import (

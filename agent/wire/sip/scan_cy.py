@@ -7,10 +7,7 @@ All places are offsets into one `bytes`; an end is behind the last octet. What i
 
 from __future__ import annotations
 
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
+import cython
 
 if not cython.compiled:  # sip_octets_cy.pxd has the same for the compiler
     TAB, LF, CR, SPACE, QUOTE, COMMA, DOT, SLASH, COLON, SEMICOLON, LESS, GREATER, BACKSLASH = (

@@ -10,12 +10,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from agent.wire.sip.scan_cy import parameter_at, text_at
+import cython
 
-try:
-    import cython
-except ModuleNotFoundError:
-    from agent import uncompiled as cython
+from agent.wire.sip.scan_cy import parameter_at, text_at
 
 if not cython.compiled:  # sip_values_cy.pxd has the same for the compiler
     from agent.wire.sip.scan_cy import BACKSLASH, COMMA, GREATER, LESS, QUOTE, find
