@@ -256,6 +256,8 @@ class Counting:
     def rung(self, leg: Leg, now_ns: cython.longlong) -> None:
         """The first response that tells the caller something: Session Request Delay (4.3.1)."""
         leg.rung = True
+        if leg.account is not None and leg.call.ring_ns is None:
+            leg.call.ring_ns = now_ns
         if leg.account is not None and leg.attempt is not None and not leg.attempt.is_closed():
             self._measure(leg.account, rfc6076.SRD, now_ns, leg.attempt.started_ns)
 

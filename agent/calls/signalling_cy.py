@@ -102,7 +102,12 @@ class Signalling(CallTable):
             connector = connector or self._sides.fallback
             if message.method in ("OPTIONS", "REGISTER") and route.passage != "internal":
                 self._exchange(message, connector, now_ns)
-        self._out.append(MessageSeen(now_ns, leg, connector, message.call_id, message.status, message.data))
+        to_vc = None if route.passage == "internal" else route.passage == "towards"
+        self._out.append(
+            MessageSeen(
+                now_ns, leg, connector, message.call_id, message.status, message.data, src, dst, to_vc
+            )
+        )
 
     def _route(self, src: str, dst: str) -> Route:
         passage: Passage = "internal"

@@ -9,6 +9,7 @@ import msgspec
 
 from agent.capture.source import Source
 from agent.pipeline import Pipeline
+from agent.summary.catalog import SIP_FIELDS
 from agent.summary.records import ConnectorMinute, Samples, Summary
 
 Row = dict[str, Any]
@@ -63,7 +64,7 @@ class JsonLines:
 
     def messages(self, rows: list[Row]) -> None:
         for row in rows:
-            self.line(row, b'{"type":"sip",')
+            self.line({name: row[name] for name in SIP_FIELDS}, b'{"type":"sip",')
 
     def commit(self, summary: Summary) -> None:
         for connector in summary.connectors:

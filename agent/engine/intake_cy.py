@@ -317,7 +317,9 @@ class Intake:
         if status:
             peer = packet.dst if self._sides.is_vc(packet.src) else packet.src
             connector = self._sides.by_peer(peer) or self._sides.fallback
-            self._out.append(MessageSeen(packet.stamp_ns, None, connector, "", status, data))
+            self._out.append(
+                MessageSeen(packet.stamp_ns, None, connector, "", status, data, packet.src, packet.dst)
+            )
 
     # -- what was not seen
 

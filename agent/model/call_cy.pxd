@@ -56,7 +56,7 @@ cdef class CountedAttempt:
 @cython.final
 cdef class Call:
     cdef public list legs, accounts
-    cdef public object answer_ns, end_ns, end_reason
+    cdef public object answer_ns, ring_ns, end_ns, end_reason
     cdef public long long last_rtp_ns
     cdef public set flags
     cdef public dict rtt_us

@@ -263,7 +263,7 @@ EndReason = Literal["bye", "timer", "silence"]
 ACCOUNT_FIELDS = ("leg", "direction", "legs", "outcome", "answered", "decided_by")
 CALL_FIELDS = (
     "legs", "accounts", "answer_ns", "end_ns", "end_reason", "last_rtp_ns", "flags", "rtt_us", "reported",
-    "released", "completed",
+    "released", "completed", "ring_ns",
 )  # fmt: skip
 
 
@@ -289,6 +289,7 @@ class Call:
         self.legs: list[Leg] = []
         self.accounts: list[CountedAttempt] = []  # the one on the leg that `count_at` names first
         self.answer_ns = answer_ns
+        self.ring_ns: int | None = None  # the first 101-199 or 2xx
         self.end_ns: int | None = None
         self.end_reason: EndReason | None = None
         self.last_rtp_ns = 0

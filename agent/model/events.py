@@ -13,7 +13,10 @@ from agent.model.unseen import Cause, Sight
 
 
 class MessageSeen(Struct, gc=False):
-    """A SIP message to or from the vc. `connector` where no leg knows it; `status` 0 for requests."""
+    """A SIP message to or from the vc. `connector` where no leg knows it; `status` 0 for requests.
+
+    `to_vc` None: nobody knows who the vc is.
+    """
 
     stamp_ns: int
     leg: Leg | None
@@ -21,6 +24,9 @@ class MessageSeen(Struct, gc=False):
     call_id: str
     status: int
     data: bytes
+    src: str = ""
+    dst: str = ""
+    to_vc: bool | None = None
 
 
 class Attempted(Struct):

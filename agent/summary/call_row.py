@@ -10,9 +10,14 @@ from agent.summary.identity import Identity
 
 
 def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, Any]:
-    """A call's record. Nanoseconds, None where it did not happen."""
+    """A call's record. Nanoseconds, None where it did not happen.
+
+    `setup_ms`: from the INVITE to the answer; `ring_ms`: to the first 101-199 or 2xx. `customer_peer`,
+    `remote_peer`: addresses. `ended_by`: customer, remote or vc, where a BYE ended it.
+    """
     lead, counted = call.lead, call.counted
     attempt = counted.attempt
+    begun_ns = attempt.started_ns if attempt and lead.whole else None
     direction = call.accounts[0].direction if call.accounts else None
     call_ids, from_user, _, to_user, _, _ = identity.of_call(call)
     return {
@@ -29,14 +34,14 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, A
         "outcome": call.outcome,
         "end_reason": call.end_reason,
         "flags": sorted(call.flags),
+        "diverted_from": identity.user(lead.diverted[0]) if lead.diverted else None,
         **_ends(call),
-        "setup_ms": _between_ms(attempt.started_ns if attempt and lead.whole else None, call.answer_ns),
-        "ring_ms": None,
+        "setup_ms": _between_ms(begun_ns, call.answer_ns),
+        "ring_ms": _between_ms(begun_ns, call.ring_ns),
         "carrier": None,
         "host": None,
         "codec": None,
         "transaction_id": None,
-        "diverted_from": identity.user(lead.diverted[0]) if lead.diverted else None,
     }
 
 

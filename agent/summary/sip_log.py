@@ -86,6 +86,12 @@ class SipLog:
             "event_timestamp": seen.stamp_ns // 1_000_000,
             "call_id": call_id,
             "sip_message": message,
+            # For the ladder; the log has the fields before alone (`SIP_FIELDS`).
+            "stamp_ns": seen.stamp_ns,
+            "src": seen.src,
+            "dst": seen.dst,
+            "to_vc": seen.to_vc,
+            "side": seen.leg.side if seen.leg is not None else None,
         }
 
     def takes(self, status: int, stamp_ns: int, waiting: int) -> bool:

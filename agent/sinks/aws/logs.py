@@ -16,7 +16,7 @@ from agent.sinks.aws.errors import verdict
 from agent.sinks.verdict import PartlyTaken, SinkLimits, Verdict
 from agent.store import UNASSIGNED, Draft, OutboxRow
 from agent.store.codec import to_json, unpack
-from agent.summary.catalog import RETENTION_DAYS
+from agent.summary.catalog import RETENTION_DAYS, SIP_FIELDS
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -147,6 +147,8 @@ class LogsSink:
             self._client.create_log_stream(logGroupName=target, logStreamName=self._stream)
 
     def _event(self, record: dict[str, Any]) -> dict[str, Any]:
+        if "sip_message" in record:
+            record = {name: record[name] for name in SIP_FIELDS if name in record}
         message = to_json(record)
         if len(message) > MAX_EVENT_BYTES:
             message = self._truncated(record)
