@@ -19,7 +19,7 @@ from agent.model.sides import Connector, Sides
 from agent.model.stream_minute_cy import StreamMinute
 from agent.summary.identity import Identity
 from agent.summary.interval import Intervals
-from agent.summary.records import Summary
+from agent.summary.records import ConnectorMinute, Summary
 from agent.summary.redaction import Redaction
 
 
@@ -37,6 +37,11 @@ class Pipeline(Struct):
     sides: Sides
     engine: Engine
     intervals: Intervals
+
+    def so_far(self) -> tuple[list[ConnectorMinute], int]:
+        """The open minutes as they stand, and calls up of which nobody saw the start."""
+        media, up, unknown = self.engine.so_far()
+        return self.intervals.so_far(media, up), unknown
 
     def shed(self, level: int) -> None:
         """Do without what `agent.daemon.overload` says at this level, and no more."""

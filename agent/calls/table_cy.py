@@ -187,7 +187,6 @@ class CallTable:
     def minute_end(self, minute_ns: cython.longlong, end_ns: cython.longlong) -> None:
         """The gauges: calls up when a minute ends. Ends by silence and timer are found here."""
         call: Call
-        account: CountedAttempt
         up: list[CountedAttempt] = []
         unknown = 0
         call_timeout_ns: cython.longlong = self._rules.call_timeout_ns
@@ -203,18 +202,22 @@ class CallTable:
             if call.is_up() != was_up:
                 self._sort(call)
             if call.is_up():
-                answered = False
-                for account in call.accounts:
-                    if account.answered:
-                        answered = True
-                        if account.direction is not None and call.is_kept_by(account.legs):
-                            up.append(account)
-                unknown += not (answered or call.legs[0].recording)
+                unknown += _add_up(call, up)
             elif call.end_ns is not None and end_ns - call.end_ns > hold_timeout_ns:
                 self._forget(call)  # long enough that nothing re-opens it
         self._out.append(CallsUp(minute_ns, up, unknown))
         for connector, tally in self._exchanges.expired(end_ns):
             self._out.append(Tallied(minute_ns, None, connector, tally))
+
+    def up_now(self) -> tuple[list[CountedAttempt], int]:
+        """The attempts that are calls up at this moment, and how many calls are up that none began."""
+        call: Call
+        up: list[CountedAttempt] = []
+        unknown = 0
+        for call in self._up:
+            if call.answer_ns is not None and call.end_reason != "bye" and call.is_up():
+                unknown += _add_up(call, up)
+        return up, unknown
 
     def settle(self, end_ns: cython.longlong) -> None:
         """Legs undecided when the minute of their INVITE closes go to the default connector for good."""
@@ -286,3 +289,15 @@ def _call_of(what: Due) -> Call:
 def _waiting(call: Call) -> list[Due]:
     """What of a call may have a deadline."""
     return [call, *call.accounts, *call.legs]
+
+
+def _add_up(call: Call, up: list[CountedAttempt]) -> cython.bint:
+    """Add the attempts that a call which is up counts as; true where it counts as none."""
+    account: CountedAttempt
+    answered: cython.bint = False
+    for account in call.accounts:
+        if account.answered:
+            answered = True
+            if account.direction is not None and call.is_kept_by(account.legs):
+                up.append(account)
+    return not (answered or call.legs[0].recording)

@@ -106,6 +106,11 @@ def _checkpoint_age_s(daemon: Daemon) -> float:
     return (daemon.clock.now_ns() - saved_ns) / 1e9 if saved_ns else 0.0
 
 
+def _links(daemon: Daemon) -> list[Sample]:
+    away = daemon.source.away
+    return labelled("interface", {name: float(name not in away) for name in daemon.source.interfaces()})
+
+
 def _sinks(daemon: Daemon) -> list[Sample] | None:
     now_ns = daemon.clock.now_ns()
     return [
@@ -129,6 +134,23 @@ SERIES: tuple[Series, ...] = (
     Series("frames", "counter", "Frames read", lambda d: d.source.frames),
     Series("bytes", "counter", "Captured bytes read", lambda d: d.source.bytes),
     Series("drops", "counter", "Frames the capture missed", lambda d: d.source.drops or 0),
+    Series(
+        "ring_drops",
+        "counter",
+        "Frames that a ring had no room for; the kernel counts a ring, not an interface",
+        lambda d: [
+            ({"ring": str(ring), "interfaces": names}, count)
+            for ring, (names, count) in enumerate(d.source.drops_by_ring())
+        ],
+    ),
+    Series(
+        "interface_frames",
+        "counter",
+        "Frames read, by interface",
+        lambda d: labelled("interface", d.source.interfaces()),
+    ),
+    Series("interface_up", "gauge", "1: the interface is up and has a carrier", _links),
+    Series("interface_outages", "counter", "Times an interface went away", lambda d: d.source.outages),
     Series("late_frames", "counter", "Frames of a minute already closed", lambda d: d.pipeline.engine.late()),
     Series(
         "duplicate_frames",
@@ -197,7 +219,7 @@ SERIES: tuple[Series, ...] = (
     Series("checkpoint_bytes", "gauge", "Size of the last checkpoint", lambda d: d.writer.checkpoint_bytes),
     Series("checkpoint_age_seconds", "gauge", "Age of the newest checkpoint on disk", _checkpoint_age_s),
     Series(
-        "discarded_minutes",
+        "discarded_intervals",
         "counter",
         "Restored minutes that had been committed before",
         lambda d: d.discarded,
@@ -233,7 +255,13 @@ SERIES: tuple[Series, ...] = (
 
 def self_metrics(daemon: Daemon) -> dict[str, Row]:
     """Name to (help, type, samples), for `/metrics`."""
-    rows: dict[str, Row] = {}
+    rows: dict[str, Row] = {
+        "process_start_time_seconds": (
+            "Start of the process, seconds since 1970",
+            "gauge",
+            [({}, host.started_at())],
+        )
+    }
     for name, kind, text, read in SERIES:
         value = read(daemon)
         if value is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -101,6 +101,31 @@ class CaptureThreads:
         """How much of the fullest ring waits to be read, 0 to 1; None where no source has one."""
         fills = [getattr(source, "ring_fill", None) for source in self._sources]
         return max((fill for fill in fills if fill is not None), default=None)
+
+    @property
+    def away(self) -> list[str]:
+        """Interfaces that are down, gone or without carrier at present."""
+        return sorted({name for source in self._sources for name in getattr(source, "away", ())})
+
+    @property
+    def outages(self) -> int:
+        """How often an interface went away."""
+        return max((getattr(source, "outages", 0) for source in self._sources), default=0)
+
+    def interfaces(self) -> dict[str, int]:
+        """Frames by interface: of those that were named, and of those that had any."""
+        counts: Counter[str] = Counter()
+        for source in self._sources:
+            counts.update(dict.fromkeys(getattr(source, "interfaces", ()), 0))
+            counts.update(getattr(source, "frames_by_interface", dict)())
+        return dict(counts)
+
+    def drops_by_ring(self) -> list[tuple[str, int]]:
+        """What each ring had no room for. The kernel counts them a ring, not an interface."""
+        return [
+            (",".join(getattr(source, "interfaces", ())) or "any", source.drops or 0)
+            for source in self._sources
+        ]
 
     @property
     def waiting(self) -> int:

@@ -26,6 +26,7 @@ class Health:
         self._overdue_ns = 0
         self._signs: dict[str, tuple[float, float]] = {}  # by thread: when it gave one, the longest silence
         self._ended: dict[str, str] = {}  # threads that failed, and why
+        self.away: list[str] = []  # interfaces that are down, gone or without carrier
 
     def passed(self, overdue_ns: int) -> None:
         """The loop went round; `overdue_ns` is how late a due minute close is."""
@@ -67,4 +68,6 @@ class Health:
     def ready(self) -> tuple[bool, str]:
         if self._passed_at is None:
             return False, "not watching yet"
+        if self.away:
+            return False, f"nothing is captured on {', '.join(self.away)}: down, gone or without carrier"
         return self.well()

@@ -6,6 +6,8 @@ import os
 import re
 import secrets
 import socket
+import time
+from functools import cache
 from pathlib import Path
 
 from agent.errors import ConfigError
@@ -58,3 +60,15 @@ def resident_bytes() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * _MEMORY_PAGE
     except (OSError, IndexError, ValueError):
         return 0
+
+
+@cache
+def started_at() -> float:
+    """When this process started, seconds since 1970: the first answer stays, wherever the clock is set."""
+    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+    try:
+        words = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        started = int(words[19]) / os.sysconf("SC_CLK_TCK")  # proc(5): starttime, ticks since boot
+    except (OSError, IndexError, ValueError):
+        started = since_boot
+    return round(time.time() - since_boot + started, 2)

@@ -2,7 +2,7 @@
 
     capture threads ring -> loop: RTP is finished there
     main thread     the rest -> engine -> intervals
-    writer thread   closed minutes, SIP rows and checkpoints -> the store, `/metrics` totals
+    writer thread   closed minutes, SIP rows and checkpoints -> the store
     a sink thread   each AWS sink reads on from its own cursor
     http thread     /metrics, /healthz, /readyz
 
@@ -92,7 +92,7 @@ class Service:
         self.source = CaptureThreads(
             rings, self.clock, lateness_ns=ns(config.capture.lateness), health=self.health
         )
-        self.totals = Totals()
+        self.totals = Totals(live=True)
         self.pipeline = self._built(config)
         self.store = Store(
             directory / "sbcwatch.sqlite",
@@ -100,6 +100,7 @@ class Service:
             max_bytes=config.store.max_mb << 20,
         )
         figures = Figures(time.monotonic)
+        host.started_at()  # while /proc may be read
         self.writer = Writer(
             self.store, self.totals, lambda: figures.take(self), self._stored, health=self.health
         )
@@ -195,8 +196,12 @@ class Service:
                 self._name_talkers()
                 for line in intervals.unseen.lines():
                     self._journal.warning("unseen", line)
+            if self.writer.has_minutes or self.totals.asked:
+                self.totals.publish(*self.pipeline.so_far())
             if self.writer.has_minutes or now_ns >= self._save_at_ns:
                 self._save(now_ns)
+            if self.source.away != self.health.away:
+                self._note_links(self.source.away)
             self.health.passed(overdue_ns=engine.overdue_ns(now_ns))
             if self.health.well()[0]:
                 self._notifier.send("WATCHDOG=1")
@@ -213,6 +218,16 @@ class Service:
         done_without = " and ".join(LEVELS[1 : level + 1]) or LEVELS[0]
         lag_s = round(self.load.lag_ns / 1e9, 2)
         self._journal.warning("overload", f"shedding {done_without}", load_level=level, lag_s=lag_s)
+
+    def _note_links(self, away: list[str]) -> None:
+        """An interface went away or came back: a line each, and no readiness while one is away."""
+        for name in sorted({*away} - {*self.health.away}):
+            self._journal.warning(
+                "interface", f"nothing is captured on {name}: down, gone or without carrier"
+            )
+        for name in sorted({*self.health.away} - {*away}):
+            self._journal.info("interface", f"{name} is back")
+        self.health.away = away
 
     def _name_talkers(self) -> None:
         """Once a minute: who floods, and who scans."""

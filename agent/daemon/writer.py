@@ -132,6 +132,7 @@ class Writer:
         self._rows += rows
 
     def commit(self, summary: Summary) -> None:
+        self._totals.add(summary)
         self._parts.append(summary)
 
     def hand_over(self, image: bytes, now_ns: int) -> None:
@@ -180,7 +181,5 @@ class Writer:
             part.agent = self._figures()
             seen[part.start_ns] += 1
         self._store.keep(due.parts, due.rows, checkpoint, list(due.gaps.values()), now_ns=due.now_ns)
-        for part in due.parts:
-            self._totals.add(part)
         self.checkpoint_bytes, self.checkpoint_ns = len(checkpoint), due.now_ns
         self.commit_seconds = time.monotonic() - begun

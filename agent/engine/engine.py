@@ -23,10 +23,12 @@ from agent.media.leg_media_cy import LegMedia
 from agent.media.rtp.loop_cy import STOP_END, STOP_SLOW, STOP_STREAM, Loop
 from agent.media.rtp.workers import Lock, RtpWorkers
 from agent.media.streams_cy import Observer, QualityRules
+from agent.model.call_cy import CountedAttempt
 from agent.model.events import Event, MinuteClosed, MinutesSkipped, Unseen
 from agent.model.handover import Handover, Live
 from agent.model.missed import Missed
 from agent.model.sides import Sides
+from agent.model.stream_minute_cy import SoFar
 from agent.model.units import MINUTE_NS
 from agent.model.unseen import Cause, Sight
 from agent.transport.rate_limit import MESSAGE_BYTES, SOURCES_AT_ONCE, RateLimit
@@ -197,6 +199,10 @@ class Engine:
     def _know_missed(self, start_ns: int, end_ns: int) -> None:
         self.missed.add(start_ns, end_ns)
         self.media.missed_ns = max(self.media.missed_ns, end_ns)
+
+    def so_far(self) -> tuple[SoFar, list[CountedAttempt], int]:
+        """What the open minutes hold of media by leg; attempts that are calls up now, and calls of none."""
+        return self.media.so_far(), *self.signalling.up_now()
 
     # -- from one engine to the next
 

@@ -18,7 +18,7 @@ from agent.model.call_cy import Call, Leg, Passage, Stream
 from agent.model.events import Event, MediaHeard, Unseen
 from agent.model.handover import Handover
 from agent.model.sides import Sides, Socket
-from agent.model.stream_minute_cy import StreamMinute
+from agent.model.stream_minute_cy import SoFar, StreamMinute
 from agent.model.units import MINUTE_NS
 from agent.model.unseen import Cause, Sight
 from agent.wire import sdp
@@ -183,6 +183,13 @@ class LegMedia:
     def statistics(self, leg: Leg, stat: vq.RtpStat, now_ns: int) -> None:
         """The RTP statistics header of a BYE, or of its 200, that the far end of `leg` sent."""
         self._rtcp.statistics(leg, stat, now_ns)
+
+    def so_far(self) -> SoFar:
+        """What streams and legs count in the open minutes, by leg: nothing is taken."""
+        totals: SoFar = {}
+        self.streams.so_far(totals)
+        self._rtcp.so_far(totals)
+        return totals
 
     def harvest(self, minute_ns: int, streams: list[StreamMinute]) -> None:
         """Give out what every stream and leg did in a minute; `streams`: what the loop counted of it."""

@@ -26,7 +26,7 @@ from agent.model.events import Event, FarEnd, FarEndFlag, RoundTrip
 from agent.model.far_end_cy import Hearing
 from agent.model.handover import Handover
 from agent.model.sides import Socket
-from agent.model.stream_minute_cy import ReportsMinute, taken_reports
+from agent.model.stream_minute_cy import ReportsMinute, SoFar, add_reports, taken_reports
 from agent.model.units import MINUTE_NS
 from agent.wire.rtp import rtcp, rtcp_xr
 from agent.wire.rtp.rtcp import ReportBlock
@@ -91,6 +91,12 @@ class LegRtcp:
     def release(self, leg: Leg) -> None:
         """The leg is over and its last reports are in."""
         self._unheard.pop(leg, None)
+
+    def so_far(self, totals: SoFar) -> None:
+        """Add what every leg counts of RTCP in the open minutes: nothing is taken."""
+        for leg in self._reporting:
+            for counts in leg.reports.values():
+                add_reports(totals, leg, counts)
 
     def harvest(self, minute_ns: int) -> list[ReportsMinute]:
         """What every leg counted of RTCP up to that minute."""

@@ -22,7 +22,7 @@ from agent.media.stream_score_cy import Measure, QualityRules
 from agent.media.unsignalled import Unsignalled
 from agent.model.call_cy import UNSIGNALLED, Leg, Stream
 from agent.model.sides import Socket
-from agent.model.stream_minute_cy import StreamMinute
+from agent.model.stream_minute_cy import SoFar, StreamMinute, add_to
 from agent.wire.rtp.payload_types import (
     KIND_AUDIO,
     KIND_COMFORT,
@@ -267,6 +267,24 @@ class Streams:
             if not stream.away.minutes:
                 self._told.discard(stream)
         return done
+
+    def so_far(self, totals: SoFar) -> None:
+        """Add what every stream of a leg counts in the open minutes: nothing is taken."""
+        stream: Stream | None
+        packets: cython.longlong
+        size: cython.longlong
+        lost: cython.longlong
+        for stream_id, packets, size, lost in self._loop.so_far():
+            stream = self._found.get(stream_id)
+            if stream is None or stream.leg is None or stream.to_vc is None:
+                continue
+            if stream.measured_here is False:  # what left is the far end's to report
+                lost = 0
+            add_to(totals, stream.leg, stream.to_vc, packets, size, lost)
+        for stream in self._told:
+            if stream.leg is not None and stream.to_vc is not None:
+                lost = sum([away.lost or 0 for away in stream.away.minutes.values()])
+                add_to(totals, stream.leg, stream.to_vc, 0, 0, lost)
 
     def expire(self, before_ns: int) -> None:
         """Forget streams silent since before `before_ns`."""

@@ -18,6 +18,9 @@ class Missed:
 
     def add(self, start_ns: int, end_ns: int) -> None:
         spans = self.spans
+        if spans and spans[-1][0] <= start_ns <= spans[-1][1]:  # it goes on
+            spans[-1] = spans[-1][0], max(spans[-1][1], end_ns)
+            return
         if len(spans) == MAX_SPANS:
             (first, first_end), (second, second_end) = spans[:2]
             spans[:2] = [(min(first, second), max(first_end, second_end))]

@@ -105,6 +105,40 @@ class StreamMinute:
         return self.jitter_sum_us / self.jitter_count if self.jitter_count else None
 
 
+SoFar = dict["Leg", dict[bool, list[int]]]
+"""By leg and whether towards the vc: packets, bytes, lost, RTCP packets, RTCP bytes of the open minutes."""
+
+
+def add_to(
+    totals: SoFar,
+    leg: Leg,
+    to_vc: bool,
+    packets: int,
+    size: int,
+    lost: int,
+    rtcp_packets: int = 0,
+    rtcp_bytes: int = 0,
+) -> None:
+    """Add to what a leg counts so far."""
+    ways = totals.setdefault(leg, {})
+    numbers = ways.get(to_vc)
+    if numbers is None:
+        ways[to_vc] = [packets, size, lost, rtcp_packets, rtcp_bytes]
+    else:
+        numbers[0] += packets
+        numbers[1] += size
+        numbers[2] += lost
+        numbers[3] += rtcp_packets
+        numbers[4] += rtcp_bytes
+
+
+def add_reports(totals: SoFar, leg: Leg, counts: list[int]) -> None:
+    """Add a leg's RTCP of one open minute: `Leg.reports` has it in this order."""
+    packets_towards, bytes_towards, packets_away, bytes_away = counts
+    add_to(totals, leg, True, 0, 0, 0, packets_towards, bytes_towards)
+    add_to(totals, leg, False, 0, 0, 0, packets_away, bytes_away)
+
+
 class ReportsMinute:
     """RTCP of one leg in one minute, towards the vc and away from it: UDP packets, their payload bytes."""
 

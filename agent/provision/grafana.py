@@ -8,6 +8,7 @@ from typing import Any
 from agent.provision.alarms import TOWARDS_VC
 from agent.summary.catalog import BY_NAME, DIRECTIONS, SIDES
 
+SAMPLED = "3m"  # jitter, RTT and MOS come once a minute: shorter windows would have none at times
 _PICK = 'voice_connector_id=~"$connector"'
 _HOST = 'instance=~"$instance"'
 _SOURCE = {"type": "prometheus", "uid": "${source}"}
@@ -28,11 +29,11 @@ def per_minute(name: str) -> str:
 
 def mean(name: str) -> str:
     sums, counts = series(name, "_sum"), series(name, "_count")
-    return f"sum(rate({sums}[$__rate_interval])) / sum(rate({counts}[$__rate_interval]))"
+    return f"sum(rate({sums}[{SAMPLED}])) / sum(rate({counts}[{SAMPLED}]))"
 
 
 def quantile(q: float, name: str) -> str:
-    return f"histogram_quantile({q}, sum by (le) (rate({series(name, '_bucket')}[$__rate_interval])))"
+    return f"histogram_quantile({q}, sum by (le) (rate({series(name, '_bucket')}[{SAMPLED}])))"
 
 
 def share(part: str, whole: str) -> str:

@@ -1,13 +1,15 @@
-"""Minutes as Prometheus metrics: cumulative counters in base units, drawn from the catalog.
+"""Counters in base units for Prometheus, drawn from the catalog.
 
-Counters add up over the minutes that this process closed and are there at zero from its start, as Prometheus
-expects of a counter; what earlier processes counted is in CloudWatch and in the store. No label grows with
-the traffic: the labels are connector, region, and the catalog's fixed ones.
+Counters move with the traffic, so that a rate over any scrape interval is right: each scrape asks for what
+the open minutes hold. They are there at zero from the start of the process; what earlier processes counted is
+in CloudWatch and in the store. Samples (jitter, RTT, MOS) and the figures of a minute come at its close. No
+label grows with the traffic: the labels are connector, region, and the catalog's fixed ones.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -19,7 +21,16 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family
 
 T = TypeVar("T")
+Key = tuple[str, str, str]  # metric, connector, region
+Figure = tuple[str, str, str, str]  # name, connector, region, its own label's value
+PUBLISH_S = 0.5  # how long a scrape may wait for the engine
 _LABELS = ("voice_connector_id", "region")
+RFC6076 = frozenset({"ser_percent", "seer_percent", "isa_percent", "scr_percent", "ira_percent"})
+# Figures of the last closed minute: (help, the label beside connector and region).
+FIGURES = {
+    "coverage_ratio": ("Share of RTP packets whose loss is known, last closed minute", "direction"),
+    "rfc6076_percent": ("Session figures of RFC 6076, last closed minute", "figure"),
+}
 SelfMetrics = Mapping[
     str, tuple[str, Literal["counter", "gauge"], Sequence[tuple[Mapping[str, str], float]]]
 ]  # name (a counter's without `_total`): (help, type, [(labels, value)])
@@ -32,34 +43,105 @@ class _Histogram:
 
 
 class Totals:
-    """What `/metrics` shows of the closed minutes. Fed by one thread, read by any."""
+    """What `/metrics` shows. The engine's thread feeds it, any thread reads.
 
-    def __init__(self) -> None:
+    Closed minutes `add` up. Counters and calls up are shown as of the last `publish`, which has the open
+    minutes besides: closed and open change hands in one step, so that no counter goes back at a close.
+    """
+
+    def __init__(self, *, live: bool = False) -> None:
+        """`live`: somebody calls `publish` where `asked` is set. Else what is closed is shown."""
         self._lock = threading.Lock()
-        self._counts: dict[tuple[str, str, str], float] = {}
-        self._gauges: dict[tuple[str, str, str], tuple[int, float]] = {}
-        self._histograms: dict[tuple[str, str, str], _Histogram] = {}
-        self._minute_ns = 0
+        self._live = live
+        self._closed: dict[Key, float] = {}
+        self._shown: dict[Key, float] = {}
+        self._gauges: dict[Key, float] = {}
+        self._figures: dict[Figure, float] = {}
+        self._histograms: dict[Key, _Histogram] = {}
+        self._unknown: Counter[tuple[str, str, str]] = Counter()  # minutes by connector, region, cause
+        self.calls_active_unknown: int | None = None
+        self.asked = False
+        self._published = threading.Condition(self._lock)
 
     def begin(self, nothing: Iterable[ConnectorMinute]) -> None:
         """Show counters of these connectors before their first minute: what comes up at 5 has no rate."""
         with self._lock:
             for minute in nothing:
                 for metric in METRICS:
-                    self._add(0, minute, metric)
+                    self._add(minute, metric)
+            for key, value in self._closed.items():
+                self._shown.setdefault(key, value)
 
     def add(self, summary: Summary) -> None:
-        """Add one minute part. Unknown values add nothing; a gauge stands until the next minute."""
+        """Add one minute part. Of a count that is unknown, what was seen of it counts."""
         with self._lock:
-            self._minute_ns = max(self._minute_ns, summary.start_ns)
+            self._figures = {}
             for minute in summary.connectors:
+                self._add_figures(minute)
                 for metric in METRICS:
-                    self._add(summary.start_ns, minute, metric)
+                    self._add(minute, metric)
+            if not self._live:
+                self._show({})
+                self._gauges = self._gauges_of(summary.connectors)
+                self.calls_active_unknown = summary.extras.get("calls_active_unknown")
 
-    def _add(self, start_ns: int, minute: ConnectorMinute, metric: Metric) -> None:
-        value = minute.values.get(metric.name)
+    def publish(self, open_minutes: Sequence[ConnectorMinute], calls_active_unknown: int) -> None:
+        """Show what is closed, with what the open minutes hold by now."""
+        counts = {
+            (metric.name, minute.voice_connector_id, minute.region): value * metric.scale
+            for minute in open_minutes
+            for metric in METRICS
+            if metric.kind == "count" and isinstance(value := minute.values.get(metric.name), int)
+        }
+        with self._published:
+            self._show(counts)
+            self._gauges = self._gauges_of(open_minutes)
+            self.calls_active_unknown = calls_active_unknown
+            self.asked = False
+            self._published.notify_all()
+
+    def refresh(self) -> None:
+        """Wait for `publish`, not long: an engine that is busy is shown as it was."""
+        with self._published:
+            if self._live and not self.asked:  # one that did not answer is not waited for again
+                self.asked = True
+                self._published.wait_for(lambda: not self.asked, PUBLISH_S)
+
+    def _show(self, counts: Mapping[Key, float]) -> None:
+        """A counter never goes back: what was shown, and is now known not to have been, stays counted."""
+        for key in {**self._closed, **counts}:
+            value = self._closed.get(key, 0.0) + counts.get(key, 0.0)
+            before = self._shown.get(key, 0.0)
+            if value < before:
+                self._closed[key] = self._closed.get(key, 0.0) + before - value
+                value = before
+            self._shown[key] = value
+
+    def _gauges_of(self, minutes: Iterable[ConnectorMinute]) -> dict[Key, float]:
+        return {
+            (metric.name, minute.voice_connector_id, minute.region): value * metric.scale
+            for minute in minutes
+            for metric in METRICS
+            if metric.kind == "gauge" and isinstance(value := minute.values.get(metric.name), int)
+        }
+
+    def _add_figures(self, minute: ConnectorMinute) -> None:
+        whose = minute.voice_connector_id, minute.region
+        for direction, coverage in minute.coverage.items():
+            if coverage is not None:
+                self._figures["coverage_ratio", *whose, direction] = coverage
+        for name, value in minute.extras.items():
+            if name in RFC6076 and isinstance(value, int | float):
+                self._figures["rfc6076_percent", *whose, name.removesuffix("_percent")] = value
+        for cause in {str(reason["cause"]) for reason in minute.unknown_because}:
+            self._unknown[*whose, cause] += 1
+
+    def _add(self, minute: ConnectorMinute, metric: Metric) -> None:
+        value = minute.values.get(metric.name, None)
         key = (metric.name, minute.voice_connector_id, minute.region)
         if value is None:
+            value = minute.seen.get(metric.name)
+        if value is None or metric.kind == "gauge":
             return
         if isinstance(value, Samples):
             bounds = metric.buckets
@@ -69,18 +151,17 @@ class Totals:
                 place = next((i for i, bound in enumerate(bounds) if scaled <= bound), len(bounds))
                 histogram.counts[place] += count
                 histogram.sum += scaled * count
-        elif metric.kind == "gauge":
-            self._gauges[key] = (start_ns, value * metric.scale)
         else:
-            self._counts[key] = self._counts.get(key, 0.0) + value * metric.scale
+            self._closed[key] = self._closed.get(key, 0.0) + value * metric.scale
 
     def families(self) -> Iterator[Family]:
-        """One family a Prometheus name; a gauge whose minute was followed by one without it is not shown."""
+        """One family a Prometheus name. Asks for what the open minutes hold."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
+        self.refresh()
         with self._lock:
-            counts, minute_ns = dict(self._counts), self._minute_ns
-            gauges = {key: value for key, (at_ns, value) in self._gauges.items() if at_ns == minute_ns}
+            counts, gauges, figures = dict(self._shown), dict(self._gauges), dict(self._figures)
+            unknown, calls_active_unknown = dict(self._unknown), self.calls_active_unknown
             histograms = {
                 key: (list(histogram.counts), histogram.sum) for key, histogram in self._histograms.items()
             }
@@ -97,6 +178,26 @@ class Totals:
                 for values, number in _rows(metrics, gauges if metrics[0].kind == "gauge" else counts):
                     family.add_metric(values, number)
             yield family
+        for figure, (text, label) in FIGURES.items():
+            family = GaugeMetricFamily(f"sbcwatch_{figure}", text, labels=[*_LABELS, label])
+            for (name, *values), number in figures.items():
+                if name == figure:
+                    family.add_metric(values, number)
+            yield family
+        family = CounterMetricFamily(
+            "sbcwatch_unknown_intervals",
+            "Minutes of which something was not seen, by cause: their counts are too low",
+            labels=[*_LABELS, "cause"],
+        )
+        for whose, minutes in unknown.items():
+            family.add_metric(list(whose), minutes)
+        yield family
+        if calls_active_unknown is not None:
+            yield GaugeMetricFamily(
+                "sbcwatch_calls_active_unknown",
+                "Calls up of which nobody saw the start",
+                value=calls_active_unknown,
+            )
 
 
 class Collector:

@@ -49,6 +49,7 @@ def connector_minute(
     media_values, samples, coverage = media.values, media.samples, media.coverage
     view = View(minute.marks, connector, traffic(counts, media), totals.host)
     values: dict[str, Value] = {}
+    seen: dict[str, int] = {}
     for metric in METRICS:
         name = metric.name
         if (metric.is_sided and not sides.known) or (metric.of in _OF_REMOTE and observer == "customer"):
@@ -64,6 +65,10 @@ def connector_minute(
             values[name] = _media_value(metric, media_values[name], media, view)
         else:
             values[name] = view.value(metric, counts[name])
+        if values[name] is None and metric.kind == "count" and (sides.known or not metric.is_sided):
+            count = media_values.get(name) if name in media_values else counts[name]
+            if count:
+                seen[name] = count
     return ConnectorMinute(
         connector.id,
         connector.region,
@@ -71,6 +76,7 @@ def connector_minute(
         {direction: view.coverage(direction, share) for direction, share in coverage.items()},
         totals.figures.get(connector, {}),
         view.because(),
+        seen,
     )
 
 

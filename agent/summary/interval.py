@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.calls.rfc6076 import MAX_SAMPLES
 from agent.gc_pause import held_off
-from agent.model.call_cy import Leg
+from agent.model.call_cy import CountedAttempt, Leg
 from agent.model.events import (
     Attempted,
     CallOver,
@@ -34,7 +34,7 @@ from agent.model.events import (
 )
 from agent.model.handover import Handover
 from agent.model.sides import Connector, Sides
-from agent.model.stream_minute_cy import StreamMinute
+from agent.model.stream_minute_cy import SoFar, StreamMinute
 from agent.model.unseen import Cause, Sight
 from agent.summary.call_minute_cy import CallMinute, share_out
 from agent.summary.call_row import call_row
@@ -46,6 +46,7 @@ from agent.summary.open_minute import OpenMinute, connector_of, count, owner_of
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary
 from agent.summary.redaction import Redaction
 from agent.summary.sip_log import SipLog
+from agent.summary.so_far import minutes_so_far
 from agent.summary.unseen import CountedTraffic, UnseenTotals, mark, spread
 
 SIP_CODES = tuple(f"Sip{hundreds}xxCodes" for hundreds in range(7))  # by a status's hundreds; 0 has none
@@ -252,6 +253,10 @@ class Intervals:
         key = event.sight.value, event.cause.value, event.connector, event.direction
         for at_ns, frames, length_ns in spread(event, self._oldest_ns):
             mark(self._minute(at_ns).marks, key, None if event.count is None else frames, length_ns)
+
+    def so_far(self, media: SoFar, up: list[CountedAttempt]) -> list[ConnectorMinute]:
+        """The open minutes as they stand: counts, and calls up now. Nothing is taken."""
+        return minutes_so_far(self._minutes.values(), media, up, self._sides, self._observer)
 
     # -- closing
 

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -66,6 +67,11 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], li
             play(frames_of(name))
             publish(daemon, folder)
         play(GARBAGE)
+        run("ip", "-n", NETWORK, "link", "set", PEER, "down")  # the cable is pulled, and put in again
+        wait(lambda: "interface" in unready(), folder)
+        run("ip", "-n", NETWORK, "link", "set", PEER, "up")
+        wait(lambda: get(METRICS, "/readyz"), folder)
+        publish(daemon, folder)
         # Calls that are up are told by a minute that ends by itself only.
         wait(lambda: query("sbcwatch_calls_active") and query("sbcwatch_agent_sink_errors_total"), folder, 90)
         time.sleep(2)
@@ -142,6 +148,15 @@ def said(folder: Path, text: str) -> int:
 def get(port: int, path: str) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
         return str(answer.read().decode())
+
+
+def unready() -> str:
+    """What /readyz says against being ready."""
+    try:
+        get(METRICS, "/readyz")
+    except urllib.error.HTTPError as refused:
+        return f"interface: {refused.read().decode()}" if refused.code == 503 else ""
+    return ""
 
 
 def query(expression: str) -> list[Any]:
@@ -233,3 +248,35 @@ def test_figures_are_those_of_the_calls(ask: Callable[[str], list[Any]]) -> None
         ('sbcwatch_rtp_packets_total{direction="cust2vc"}', truth["rtp"]["cust2vc"]["packets"]),
     ):
         assert sum(float(row["value"][1]) for row in ask(name)) == expected, name
+
+
+def test_promtool_finds_nothing_against_the_metrics(ask: Callable[[str], list[Any]]) -> None:
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=get(METRICS, "/metrics"), capture_output=True, text=True
+    )
+    assert not done.returncode, done.stdout + done.stderr
+
+
+def test_counters_moved_while_the_calls_ran(ask: Callable[[str], list[Any]]) -> None:
+    """Scraped twice a second: a call of seconds is a rise over seconds, not one step at a minute's close."""
+    (steps,) = ask('changes(sbcwatch_rtp_packets_total{direction="cust2vc"}[5m])')
+    assert int(steps["value"][1]) > 8
+    assert not ask("resets(sbcwatch_rtp_packets_total[5m]) > 0"), "reloads took nothing back"
+
+
+def test_an_interface_that_was_down_is_told_everywhere(
+    ask: Callable[[str], list[Any]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert ask(f'min_over_time(sbcwatch_agent_interface_up{{interface="{NIC}"}}[5m])')[0]["value"][1] == "0"
+    assert ask(f'sbcwatch_agent_interface_up{{interface="{NIC}"}}')[0]["value"][1] == "1"
+    assert ask("sbcwatch_agent_interface_outages_total")[0]["value"][1] == "1"
+    assert ask(f'sbcwatch_agent_interface_frames_total{{interface="{NIC}"}} > 0')
+    assert ask('sbcwatch_unknown_intervals_total{cause="interface_down"} > 0')
+    log = "".join(each.read_text() for each in tmp_path_factory.getbasetemp().glob("panels*/daemon.log"))
+    assert f"nothing is captured on {NIC}" in log
+    assert f"{NIC} is back" in log
+
+
+def test_the_start_of_the_process_is_known(ask: Callable[[str], list[Any]]) -> None:
+    (age,) = ask("time() - process_start_time_seconds")
+    assert 0 < float(age["value"][1]) < 600

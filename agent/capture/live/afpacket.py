@@ -46,6 +46,8 @@ class Reader(Protocol):
         """An interface came back with another ifindex."""
         ...
 
+    def frames_by_interface(self) -> dict[str, int]: ...
+
     def close(self) -> None: ...
 
 
@@ -58,8 +60,8 @@ class AfPacket:
     (bytes) cuts that further.
 
     Frames that found no room in the ring are a `CaptureDrop` between two readings of the kernel's counter. An
-    interface that goes down or away is a `CaptureDrop` without count from there to its return (`outages`
-    counts them). A drop is told no later than the first frame behind it.
+    interface that goes down or away, or loses its carrier, is a `CaptureDrop` without count each second until
+    its return (`outages` counts them). A drop is told no later than the first frame behind it.
 
     Raises:
         CaptureError: no permission, no such interface, no memory for the ring.
@@ -145,6 +147,15 @@ class AfPacket:
         """Interfaces that are down or gone at present."""
         return sorted(self._away)
 
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """Those that were named; none: any."""
+        return tuple(self._names)
+
+    def frames_by_interface(self) -> dict[str, int]:
+        """Frames read, by interface. The last of many interfaces stands for those beyond `SLOTS`."""
+        return self._reader.frames_by_interface()
+
     def fileno(self) -> int:
         return self._socket.fileno()
 
@@ -216,11 +227,33 @@ class AfPacket:
                 self._listen()
             except OSError:
                 return  # gone again: the next look tries once more
+        if not self._names:
+            self._watch_all()
         for name in back:
-            since_ns = self._away.pop(name)
-            now_ns = _realtime_ns()
-            self._losses.append(CaptureDrop(min(since_ns, now_ns), now_ns, None))
+            self._lose(name)
+            del self._away[name]
+        for name in self._away:
+            self._lose(name)  # each minute hears of it before it closes
         self._watched_ns = now_ns
+
+    def _watch_all(self) -> None:
+        """Of "any": interfaces that had frames and are down. One that is gone for good is not missed."""
+        for name in {*self._reader.frames_by_interface(), *self._away}:
+            if linux.is_up(self._socket, name):
+                if name in self._away:
+                    self._lose(name)
+                    del self._away[name]
+            elif _ifindex(name) is None:
+                self._away.pop(name, None)
+            elif name not in self._away:
+                self._away[name] = self._watched_ns
+                self.outages += 1
+
+    def _lose(self, name: str) -> None:
+        """Nothing came from an interface since it was last seen well, or since this was last told."""
+        since_ns, now_ns = self._away[name], _realtime_ns()
+        self._losses.append(CaptureDrop(min(since_ns, now_ns), now_ns, None))
+        self._away[name] = now_ns
 
     def _listen(self) -> None:
         """Filter first, then bind: nothing that was not asked for slips in."""

@@ -30,6 +30,7 @@ TP_STATUS_VLAN_VALID = 1 << 4
 
 SIOCGIFFLAGS = 0x8913
 IFF_UP = 1
+IFF_RUNNING = 1 << 6  # it has a carrier
 
 Instruction = tuple[int, int, int, int]  # classic BPF: code, jt, jf, k
 
@@ -75,11 +76,20 @@ def dropped(sock: socket.socket) -> int:
     return int(struct.unpack_from("=II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 12))[1])
 
 
+def name_of(ifindex: int) -> str:
+    """The name of an interface; of one that is gone, its number."""
+    try:
+        return socket.if_indextoname(ifindex)
+    except OSError:
+        return f"if{ifindex}"
+
+
 def is_up(sock: socket.socket, interface: str) -> bool:
-    """Whether the interface exists and is up."""
+    """Whether the interface exists, is up and has a carrier: without any of these no frame comes."""
     request = struct.pack("16sH14x", interface.encode(), 0)
     try:
         answer = fcntl.ioctl(sock, SIOCGIFFLAGS, request)
     except OSError:
         return False
-    return bool(struct.unpack_from("16xH", answer)[0] & IFF_UP)
+    flags: int = struct.unpack_from("16xH", answer)[0]
+    return bool(flags & IFF_UP and flags & IFF_RUNNING)

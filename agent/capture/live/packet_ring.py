@@ -83,6 +83,11 @@ class PacketRing:
             return 0.0
         return waiting / self._blocks
 
+    def frames_by_interface(self) -> dict[str, int]:
+        """Of every interface that had any."""
+        counts = self._registers[ring_cy.FRAMES :]
+        return {linux.name_of(ifindex): n for ifindex, n in zip(self._slots, counts, strict=True) if n}
+
     def renumber(self, old: int, new: int) -> None:
         if old in self._slots:
             self._slots[self._slots.index(old)] = new

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from array import array
+from collections import Counter
 
 from agent.capture.live import linux
 from agent.capture.live.ring_cy import SLOTS
@@ -26,6 +27,7 @@ class PacketSocket:
         self.fill = None  # the kernel does not say
         self._socket = sock
         self._slots: dict[str, int] = {}
+        self._frames: Counter[str] = Counter()
         sock.setblocking(False)
         size = min(megabytes << 20, 1 << 30)
         try:
@@ -68,12 +70,16 @@ class PacketSocket:
                     origin(link, slot << 12 | vlan, packet_type),
                 )
             )
+            self._frames[name] += 1
             data += frame[network:]
             self.newest_ns = max(self.newest_ns, stamp_ns)
         if not index:
             return None
         self.bytes += len(data)
         return Batch(bytes(data), index)
+
+    def frames_by_interface(self) -> dict[str, int]:
+        return dict(self._frames)
 
     def renumber(self, old: int, new: int) -> None:
         pass  # slots go by name here

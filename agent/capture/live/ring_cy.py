@@ -15,8 +15,9 @@ COMPILED = bool(cython.compiled)
 
 SLOTS = 16  # interfaces told apart: 4 of the 16 bits of an interface number, the other 12 are the VLAN
 
-# Registers, in an array('q').
-NEWEST, BYTES, DISORDER, REGISTERS = range(4)
+# Registers, in an array('q'); the last ones count the frames of each slot.
+NEWEST, BYTES, DISORDER, FRAMES = range(4)
+REGISTERS = FRAMES + SLOTS
 
 
 def is_ours(words: cython.uint[::1], block: cython.Py_ssize_t) -> bool:
@@ -95,6 +96,7 @@ def walk_block(
             slot += 1
         if slots[slot] == 0:
             slots[slot] = ifindex
+        registers[3 + slot] += 1
         if stamp < newest:
             registers[2] = 1
         else:

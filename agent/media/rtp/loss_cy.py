@@ -64,6 +64,9 @@ class Losses(Table):
 
     def lose(self, start_ns: int, end_ns: int) -> None:
         """The capture missed frames between these times: gaps that touch them are unknown, not lost."""
+        if self.losses and self.loss_start[self.losses - 1] <= start_ns <= self.loss_end[self.losses - 1]:
+            self.loss_end[self.losses - 1] = max(self.loss_end[self.losses - 1], end_ns)  # it goes on
+            return
         if self.losses == MAX_LOSSES:  # the two oldest become one, which at worst calls more unknown
             self.loss_start[0] = min(self.loss_start[0], self.loss_start[1])
             self.loss_end[0] = max(self.loss_end[0], self.loss_end[1])
@@ -385,6 +388,25 @@ class Losses(Table):
                     result.append(self.take(number, row, here, start_ns))
             elif here.packets > 0:
                 self.move_on(here, half(row, 1 - odd))
+        return result
+
+    def so_far(self) -> list[tuple[int, int, int, int]]:
+        """(row, packets, bytes, numbers lost) of accepted streams in both open minutes: nothing is taken."""
+        result: list[tuple[int, int, int, int]] = []
+        number: cython.longlong
+        packets: cython.longlong
+        size: cython.longlong
+        lost: cython.longlong
+        row: StreamRow
+        for number in range(self.used):
+            row = row_of(self, number)
+            if row.state != ACCEPTED:
+                continue
+            packets = cython.cast(cython.longlong, row.even.packets) + row.odd.packets
+            size = row.even.bytes + row.odd.bytes
+            lost = row.even.lost + row.odd.lost
+            if packets > 0 or lost > 0:
+                result.append((number, packets, size, lost))
         return result
 
     def move_on(self, here: MinuteRow, there: MinuteRow) -> None:

@@ -214,6 +214,15 @@ class RtpWorkers:
             harvest += self._numbered(worker, loop.harvest_all(minute_start_ns))
         return harvest
 
+    def so_far(self) -> list[tuple[int, int, int, int]]:
+        """(id, packets, bytes, numbers lost) of every stream in the open minutes."""
+        workers = len(self._loops)
+        return [
+            (row * workers + worker, packets, size, lost)
+            for worker, loop in self._each()
+            for row, packets, size, lost in loop.so_far()
+        ]
+
     def close(self, minute_start_ns: int, end_ns: int) -> list[StreamMinute]:
         harvest: list[StreamMinute] = []
         for worker, loop in self._each():

@@ -19,6 +19,7 @@ LIVE = [
     "the_filter_and_the_decoder_open_the_same_tunnels",
     "a_ring_too_small_reports_what_it_lost",
     "an_interface_that_goes_and_returns_is_a_loss",
+    "any_misses_an_interface_that_had_frames_and_is_down",
     "loopback_frames_are_seen_both_ways",
     "a_tun_interface_gives_raw_ip",
     "faults_are_told_with_the_fix",

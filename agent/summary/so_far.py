@@ -1,0 +1,89 @@
+"""The minutes that are still open, as counters that move with the traffic show them.
+
+A leg whose connector nobody knows yet is left out: at its minute's close it counts where it belongs, and a
+counter never goes back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from agent.model.call_cy import Call, CountedAttempt, Leg
+from agent.model.sides import Connector, Sides
+from agent.model.stream_minute_cy import SoFar, add_to
+from agent.summary.catalog import DIRECTIONS, METRICS
+from agent.summary.open_minute import OpenMinute
+from agent.summary.records import ConnectorMinute, Value
+
+_SUFFIXES = ("RtpPackets", "RtpBytes", "PacketsLost", "RtcpPackets", "RtcpBytes")  # in the order of `SoFar`
+_NAMES = {
+    direction: tuple(prefix + suffix for suffix in _SUFFIXES) for direction, (prefix, _) in DIRECTIONS.items()
+}
+_OF_REMOTE = frozenset({"rem2vc", "vc2rem"})
+Places = dict[Leg, list[tuple[Connector, str]]]  # (connector, "cust" or "rem") of every leg of a call
+
+
+def minutes_so_far(
+    minutes: Iterable[OpenMinute], media: SoFar, up: list[CountedAttempt], sides: Sides, observer: str
+) -> list[ConnectorMinute]:
+    """A connector minute each, of counts and calls up now. `media` gets what streams left behind."""
+    totals: defaultdict[Connector, Counter[str]] = defaultdict(Counter)
+    for minute in minutes:
+        _left_behind(minute, media)
+        for (owner, name), count in minute.counts.items():
+            connector = owner.connector if isinstance(owner, Leg) else owner
+            if connector is not None:
+                totals[connector][name] += count
+    _add_media(totals, media)
+    for account in up:
+        if account.leg.connector is not None and account.direction is not None:
+            totals[account.leg.connector][account.direction.capitalize() + "CallsActive"] += 1
+    return [
+        ConnectorMinute(connector.id, connector.region, _values(totals[connector], sides, observer), {})
+        for connector in dict.fromkeys((*sides.connectors, *totals))
+    ]
+
+
+def _left_behind(minute: OpenMinute, media: SoFar) -> None:
+    """What streams did before they left their leg, and RTCP of legs that are gone."""
+    for heard in minute.calls.values():
+        for stream in heard.streams:
+            if stream.leg is not None and stream.to_vc is not None:
+                add_to(media, stream.leg, stream.to_vc, stream.packets, stream.bytes, stream.lost or 0)
+        for told in heard.reports:
+            add_to(media, told.leg, True, 0, 0, 0, told.packets_towards, told.bytes_towards)
+            add_to(media, told.leg, False, 0, 0, 0, told.packets_away, told.bytes_away)
+
+
+def _add_media(totals: defaultdict[Connector, Counter[str]], media: SoFar) -> None:
+    places: dict[Call, Places] = {}
+    for leg, ways in media.items():
+        known = places.get(leg.call)
+        if known is None:
+            known = places[leg.call] = _places(leg.call)
+        for connector, side in known.get(leg, ()):
+            for to_vc, numbers in ways.items():
+                names = _NAMES[f"{side}2vc" if to_vc else f"vc2{side}"]
+                totals[connector].update(dict(zip(names, numbers, strict=True)))
+
+
+def _places(call: Call) -> Places:
+    """Where each leg of a call counts: in two connectors where both ends are customers'."""
+    places: Places = {}
+    for owner, customers, remotes in call.views():
+        if owner.connector is not None:
+            for side, legs in (("cust", customers), ("rem", remotes)):
+                for leg in legs:
+                    places.setdefault(leg, []).append((owner.connector, side))
+    return places
+
+
+def _values(counts: Counter[str], sides: Sides, observer: str) -> dict[str, Value]:
+    return {
+        metric.name: counts[metric.name]
+        for metric in METRICS
+        if metric.kind != "samples"
+        and (sides.known or not metric.is_sided)
+        and not (observer == "customer" and metric.of in _OF_REMOTE)
+    }
