@@ -203,7 +203,10 @@ def _top(sub: argparse.ArgumentParser) -> None:
 
 
 def _check(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("file", metavar="FILE")
+    sub.add_argument("file", metavar="FILE", help="TOML settings")
+    sub.add_argument("--json", action="store_true", help="one JSON line instead of text")
+    sub.add_argument("--strict", action="store_true", help="exit 1 where there are warnings")
+    sub.add_argument("--elsewhere", action="store_true", help="for another host: look at no NIC of this one")
 
 
 def _init(sub: argparse.ArgumentParser) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Iterator
 
 from agent.assembly import sources
 from agent.assembly.rules import believed, taken
-from agent.config.load import load
+from agent.config.checks import doubtful
+from agent.config.checks.words import Finding, nearest
+from agent.config.load import Problem, load, read, text_of
 from agent.config.settings import Config, media_ports
 from agent.errors import ConfigError
 from agent.provision.cost import check_bound
@@ -17,19 +21,44 @@ FOR_CALLS_MB = 16  # and streams: some 900 calls
 def usable(path: str | None, warn: Callable[[str], None]) -> Config:
     """The configuration in `path`, with which a daemon may start or go on.
 
+    A NIC that is not there may come yet: capture says so (exit 3), and a service is started again.
     Raises ConfigError with every problem found.
     """
-    config = load(path, warn=warn, further=_beyond_the_file)
-    check_bound(config)
-    return config
+
+    def beyond(config: Config) -> Iterator[Finding]:
+        yield from beyond_the_file(config)
+        yield from region_of_this_host(config)
+
+    return load(path, warn=warn, further=beyond, doubts=doubtful)
 
 
-def _beyond_the_file(config: Config) -> Iterator[tuple[str, str, str]]:
-    """Whether the kernel's filter can be made (a wrong expression, too many ports), and calls have memory."""
+def looked_at(path: str, *, elsewhere: bool = False) -> tuple[Config | None, list[Problem], list[Problem]]:
+    """The configuration in `path` or what is wrong with it, and what is doubtful. `elsewhere`: it is for
+    another host than this. Raises ConfigError where the file cannot be read."""
+
+    def beyond(config: Config) -> Iterator[Finding]:
+        yield from beyond_the_file(config)
+        if not elsewhere:
+            yield from nics_of_this_host(config)
+            yield from region_of_this_host(config)
+
+    warnings: list[Problem] = []
+    config, problems = read(text_of(path), os.environ, warnings, beyond, doubtful)
+    return config, problems, warnings
+
+
+def beyond_the_file(config: Config) -> Iterator[Finding]:
+    """Whether the kernel's filter can be made (a wrong expression, too many ports), calls have memory, and
+    the cost stays in its bounds."""
     least_mb = (taken(config, live=True) >> 20) + FOR_CALLS_MB
     if config.limits.max_memory_mb < least_mb:
         rings = f"rings of {config.capture.ring_mb} MB"
         yield "limits", "max_memory_mb", f"leaves none for calls: at least {least_mb} with {rings}"
+    try:
+        check_bound(config)
+    except ConfigError as error:
+        key = "max_metrics" if "series, and" in str(error) else "max_monthly_cost"
+        yield "cost", key, str(error)
     key = "filter" if config.capture.filter else "sip_ports"
     try:
         believed(config.capture)
@@ -40,3 +69,21 @@ def _beyond_the_file(config: Config) -> Iterator[tuple[str, str, str]]:
         sources.program(config.capture, media_ports(config))
     except ConfigError as error:
         yield "capture", key, str(error).removeprefix(f"capture.{key}: ")
+
+
+def nics_of_this_host(config: Config) -> Iterator[Finding]:
+    """NICs that are not there."""
+    there = [name for _, name in socket.if_nameindex()]
+    for name in config.capture.interfaces:
+        if name not in (*there, "any"):
+            here = f"here are {', '.join(there)}{nearest(name, there)}"
+            yield "capture", "interfaces", f'"{name}" is not there: {here}'
+
+
+def region_of_this_host(config: Config) -> Iterator[Finding]:
+    """AWS without a region that boto3 would find here."""
+    if (config.cloudwatch.enabled or config.logs.enabled) and not config.cloudwatch.region:
+        from botocore.session import Session
+
+        if not Session().get_config_variable("region"):
+            yield "cloudwatch", "region", "no AWS region: set it, as eu-central-1, or AWS_DEFAULT_REGION"

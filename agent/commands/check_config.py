@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 from agent.assembly import sources
-from agent.assembly.check import usable
+from agent.assembly.check import looked_at
 from agent.assembly.rules import believed, tables
+from agent.config.load import Problem
 from agent.config.settings import Config, media_ports
 from agent.daemon import host
+from agent.errors import ConfigError
 from agent.pipeline import build
 from agent.provision.cost import estimate
 
@@ -21,11 +26,41 @@ SIP_LOGS = {
 
 
 def check_command(options: argparse.Namespace) -> int:
-    """Raises ConfigError with every problem found."""
-    config = usable(options.file, warn=lambda warning: print(f"warning: {warning}"))
+    """0: it will do, 1: with `--strict` there are warnings.
+
+    Raises ConfigError where it will not do, with every problem found; `--json` returns 2 instead.
+    """
+    config, problems, warnings = looked_at(options.file, elsewhere=options.elsewhere)
+    status = 2 if config is None else 1 if warnings and options.strict else 0
+    if options.json:
+        print(json.dumps(_row(options.file, config, problems, warnings)))
+        return status
+    for warning in warnings:
+        print(f"warning: {options.file}: {warning}")
+    if config is None:
+        sys.stdout.flush()
+        raise ConfigError("\n".join(f"{options.file}: {problem}" for problem in problems))
     build(config)
     print(explain(config))
-    return 0
+    return status
+
+
+def _row(
+    path: str, config: Config | None, problems: list[Problem], warnings: list[Problem]
+) -> dict[str, Any]:
+    """The JSON line of one file: each finding with its place, and what the configuration means."""
+    graded = (("error", problems), ("warning", warnings))
+    return {
+        "type": "config",
+        "file": path,
+        "valid": config is not None,
+        "problems": [
+            {"severity": severity, "where": found.where, "line": found.line or None, "text": found.text}
+            for severity, several in graded
+            for found in several
+        ],
+        "meaning": explain(config).splitlines() if config is not None else None,
+    }
 
 
 def explain(config: Config) -> str:

@@ -21,7 +21,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "verify": ("sbcwatch verify call.pcap",),
     "report": ("sbcwatch report call.pcap --vc 192.0.2.1 --customer 198.51.100.0/24 -o report.html",),
     "top": ("sbcwatch top", "sbcwatch top --config /etc/sbcwatch/sbcwatch.toml --once"),
-    "check-config": ("sbcwatch check-config /etc/sbcwatch/sbcwatch.toml",),
+    "check-config": (
+        "sbcwatch check-config /etc/sbcwatch/sbcwatch.toml",
+        "sbcwatch check-config sbcwatch.toml --strict --elsewhere --json",
+    ),
     "selftest": ("sbcwatch selftest",),
     "healthcheck": ("sbcwatch healthcheck --config /etc/sbcwatch/sbcwatch.toml",),
     "init": ("sbcwatch init -o sbcwatch.toml", "sbcwatch init --seconds 0 --no-imds"),

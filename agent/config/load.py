@@ -1,6 +1,7 @@
 """Reading a configuration: TOML and the environment in, settings or every problem out.
 
-An environment variable `SBCWATCH_<SECTION>_<KEY>` overrides the key of a section (lists: commas between).
+An environment variable `SBCWATCH_<SECTION>_<KEY>` overrides the key of a section (lists: commas between),
+`SBCWATCH_CONNECTORS__0__ID` that of a table which may stand several times.
 Problems are collected, not raised one by one: an operator fixes a file in one go.
 """
 
@@ -11,11 +12,13 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
 
+from agent.config.checks import refused
+from agent.config.checks.words import nearest
 from agent.config.settings import Config, ConnectorSettings, TunnelSettings, media_ports
 from agent.errors import ConfigError
 from agent.summary.catalog import RETENTION_DAYS
@@ -24,6 +27,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENVIRONMENT = "SBCWATCH_"
+# `NAME=value` of that name and no settings: ours for building and tests, and what Kubernetes and Docker set
+# in each container for a service that is called sbcwatch.
+NO_SETTINGS = re.compile(
+    r"SBCWATCH_((NO|REQUIRE)_COMPILED=|TEST_|(\w+_)?SERVICE_(HOST|PORT)|(\w+_)?PORT(=\w+://|_\d+_)).*",
+    re.DOTALL,
+)
 # Settings with another name or section now: "section.key" before, "section.key" since. A file or variable
 # with the old one works as before, and a warning says what to write instead. An entry stays for two minor
 # versions at least.
@@ -52,21 +61,16 @@ def load(
     environment: Mapping[str, str] = os.environ,
     warn: Callable[[str], None] = _to_stderr,
     further: Check | None = None,
+    doubts: Check | None = None,
 ) -> Config:
-    """The configuration of a file (None: defaults) and the environment. `warn` is told what has a new name.
+    """The configuration of a file (None: defaults) and the environment. `warn` is told what has a new name,
+    and what `doubts` finds.
 
     Raises ConfigError with every problem found, each on its line; those of `further` among them.
     """
-    text = ""
-    if path is not None:
-        try:
-            with open(path, encoding="utf-8") as file:
-                text = file.read()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-            raise ConfigError(f"{path}: {reason}: name a readable TOML file with --config") from None
+    text = text_of(path)
     warnings: list[Problem] = []
-    config, problems = read(text, environment, warnings, further)
+    config, problems = read(text, environment, warnings, further, doubts)
     name = str(path) if path is not None else "configuration"
     for warning in warnings:
         warn(f"{name}: {warning}")
@@ -75,13 +79,28 @@ def load(
     return config
 
 
+def text_of(path: str | Path | None) -> str:
+    """The text of a configuration, "" without one. Raises ConfigError where it cannot be read."""
+    text = ""
+    if path is not None:
+        try:
+            with open(path, encoding="utf-8") as file:
+                text = file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+            raise ConfigError(f"{path}: {reason}: name a readable TOML file with --config") from None
+    return text
+
+
 def read(
     text: str,
     environment: Mapping[str, str],
     warnings: list[Problem] | None = None,
     further: Check | None = None,
+    doubts: Check | None = None,
 ) -> tuple[Config | None, list[Problem]]:
-    """Parse and check; either a configuration or every problem. `warnings` is given the old names met."""
+    """Parse and check; either a configuration or every problem. `warnings` is given the old names met, and
+    what `doubts` finds."""
     raw: dict[str, Any] = {}
     if text:
         import tomllib  # 5 ms: only where there is something to read
@@ -95,7 +114,7 @@ def read(
     if RENAMED:
         text = _renamed(raw, text, told, problems)
         environment = _renamed_variables(environment, told, problems)
-    _override(raw, environment, problems)
+    variables = _override(raw, environment, problems)
     values: dict[str, Any] = {}
     for section, content in raw.items():
         field = _fields(Config).get(section)
@@ -114,13 +133,17 @@ def read(
     # What could not be read is at its default now: the rest is looked at all the same.
     config = Config(**values)
     told_of = {problem.where for problem in problems}
-    checks = (*_check(config), *(further(config) if further else ()))
-    problems += [
-        Problem(f"{section}.{key}", _line_of(text, section, key), reason)
-        for section, key, reason in checks
-        if f"{section}.{key}" not in told_of
-    ]
+
+    def found(checks: Iterable[tuple[str, str, str]]) -> Iterator[Problem]:
+        for section, key, reason in checks:
+            where = f"{section}.{key}"
+            if where not in told_of:
+                line = 0 if where in variables else _line_of(text, section, key)
+                yield Problem(variables.get(where, where), line, reason)
+
+    problems += found((*_check(config), *refused(config), *(further(config) if further else ())))
     problems.sort(key=lambda problem: problem.line)
+    told += found(doubts(config) if doubts else ())
     return (None, problems) if problems else (config, [])
 
 
@@ -184,7 +207,8 @@ def _section(kind: Any, where: str, content: Any, text: str, problems: list[Prob
         try:
             values[key] = msgspec.convert(value, field.type)
         except msgspec.ValidationError as error:
-            problems.append(Problem(f"{where}.{key}", line, f"{error}; it is for: {_help(field)}"))
+            choice = _choice(field.type, value)
+            problems.append(Problem(f"{where}.{key}", line, f"{error}{choice}; it is for: {_help(field)}"))
     missing = [key for key, field in fields.items() if field.required and key not in content]
     problems += [
         Problem(f"{where}.{key}", _line_of(text, where), f"is required: add {key} = ...") for key in missing
@@ -228,25 +252,78 @@ def _no_network(text: str) -> str:
     return f'"{text}" is no network: write it as 192.0.2.0/24'
 
 
-def _override(raw: dict[str, Any], environment: Mapping[str, str], problems: list[Problem]) -> None:
+def _override(raw: dict[str, Any], environment: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
+    """Put what variables say into `raw`. Returns each variable by "section.key"."""
+    variables: dict[str, str] = {}
     for name, text in sorted(environment.items()):
-        if not name.startswith(ENVIRONMENT):
+        if not name.startswith(ENVIRONMENT) or NO_SETTINGS.fullmatch(f"{name}={text}"):
             continue
-        section, _, key = name[len(ENVIRONMENT) :].lower().partition("_")
-        field = _fields(Config).get(section)
-        if field is None or not key or section == "connectors":
-            continue  # SBCWATCH_NO_COMPILED and its like are not settings
-        setting = _fields(field.type).get(key)
-        if setting is None:
-            problems.append(Problem(name, 0, _unknown(key, _fields(field.type))))
+        place = _place(raw, name[len(ENVIRONMENT) :].lower())
+        if isinstance(place, str):
+            problems.append(Problem(name, 0, place))
             continue
-        raw.setdefault(section, {})[key] = _from_environment(text, setting)
+        where, row, setting = place
+        row[setting.name] = _from_environment(text, setting)
+        variables[f"{where}.{setting.name}"] = name
+    return variables
+
+
+def _place(raw: dict[str, Any], name: str) -> tuple[str, dict[str, Any], Any] | str:
+    """Section, its table in `raw` and the setting that a variable names; or what is wrong with the name."""
+    row = re.fullmatch(r"connectors__(\d{1,4})__(\w+)", name)
+    if row:
+        number, fields = int(row[1]), _fields(ConnectorSettings)
+        rows = raw.setdefault("connectors", [])
+        if row[2] not in fields:
+            return _unknown(row[2], fields)
+        if not isinstance(rows, list) or number > len(rows):
+            return f"there is no connector {number} yet: number them from 0"
+        if number == len(rows):
+            rows.append({})
+        return f"connectors[{number}]", rows[number], fields[row[2]]
+    section, _, key = name.partition("_")
+    sections = {name: field for name, field in _fields(Config).items() if name != "connectors"}
+    if section not in sections:
+        known = [variable for name, field in sections.items() for variable in _variables(name, field)]
+        return _unknown(
+            (ENVIRONMENT + name).upper(),
+            known,
+            "write SBCWATCH_<SECTION>_<KEY>, or SBCWATCH_CONNECTORS__0__ID",
+        )
+    fields = _fields(sections[section].type)
+    if key not in fields:
+        return _unknown((ENVIRONMENT + name).upper(), _variables(section, sections[section]))
+    content = raw.setdefault(section, {})
+    return (section, content, fields[key]) if isinstance(content, dict) else f"[{section}] must be a table"
+
+
+def _variables(section: str, field: Any) -> list[str]:
+    return [f"{ENVIRONMENT}{section}_{key}".upper() for key in _fields(field.type)]
 
 
 def _from_environment(text: str, setting: Any) -> Any:
-    if isinstance(setting.default, tuple):
-        return [_scalar(part.strip()) for part in text.split(",") if part.strip()]
-    return text if isinstance(setting.default, str) else _scalar(text)
+    kind = _bare(setting.type)
+    if get_origin(kind) is tuple:
+        is_text = _bare(get_args(kind)[0]) is str
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        return parts if is_text else [_scalar(part) for part in parts]
+    return text if kind is str or get_origin(kind) is Literal else _scalar(text)
+
+
+def _bare(kind: Any) -> Any:
+    """A type without what `Annotated` says of it."""
+    return _bare(get_args(kind)[0]) if get_origin(kind) is Annotated else kind
+
+
+def _choice(kind: Any, value: Any) -> str:
+    """The permitted words of a setting that takes one of a few, or several, and the nearest of them."""
+    bare = _bare(kind)
+    bare = _bare(get_args(bare)[0]) if get_origin(bare) is tuple else bare
+    if get_origin(bare) is not Literal:
+        return ""
+    words = get_args(bare)
+    wrong = [v for v in (value if isinstance(value, list) else [value]) if v not in words]
+    return f": one of {', '.join(words)}{nearest(str(wrong[0]), words) if wrong else ''}"
 
 
 def _scalar(text: str) -> Any:
@@ -267,15 +344,14 @@ def _help(field: Any) -> str:
     return next((meta.description for meta in metas if meta.description), "")
 
 
-def _unknown(key: str, fields: Mapping[str, Any]) -> str:
+def _unknown(key: str, known: Iterable[str], instead: str = "") -> str:
     import difflib
 
-    close = difflib.get_close_matches(key, fields, 1)
-    return (
-        f"there is no such setting: did you mean {close[0]}?"
-        if close
-        else (f"there is no such setting: there are {', '.join(fields)}")
-    )
+    known = list(known)
+    close = difflib.get_close_matches(key, known, 1)
+    if close:
+        return f"there is no such setting: did you mean {close[0]}?"
+    return f"there is no such setting: {instead or 'there are ' + ', '.join(known)}"
 
 
 def _parses(parse: Any, text: str) -> bool:

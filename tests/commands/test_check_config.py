@@ -48,7 +48,8 @@ def explained(text: str) -> list[str]:
 def checked(folder: Path, text: str) -> int:
     path = folder / "sbcwatch.toml"
     path.write_text(text)
-    return check_config.check_command(argparse.Namespace(file=str(path)))
+    options = argparse.Namespace(file=str(path), json=False, strict=False, elsewhere=True)
+    return check_config.check_command(options)
 
 
 def test_sides_connectors_filter_sinks_and_cost_are_told() -> None:

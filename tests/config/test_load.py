@@ -183,7 +183,8 @@ def test_bad_value_under_an_old_name_is_told_on_its_line() -> None:
 def test_check_config_prints_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "sbcwatch.toml"
     path.write_text("[capture]\nring_size = 8\n")
-    assert check_config.check_command(argparse.Namespace(file=str(path))) == 0
+    options = argparse.Namespace(file=str(path), json=False, strict=False, elsewhere=True)
+    assert check_config.check_command(options) == 0
     said = capsys.readouterr().out
     assert f"warning: {path}: line 2: capture.ring_size: is capture.ring_mb now: rename it\n" in said
     assert "watching: all interfaces" in said

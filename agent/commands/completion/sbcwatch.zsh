@@ -49,7 +49,10 @@ _shtab_sbcwatch_aws_defaults_added=0
 
 _shtab_sbcwatch_check_config_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  ":FILE:_files"
+  "--json[one JSON line instead of text]"
+  "--strict[exit 1 where there are warnings]"
+  "--elsewhere[for another host\: look at no NIC of this one]"
+  ":TOML settings:_files"
 )
 
 # guard to ensure default positional specs are added only once per session

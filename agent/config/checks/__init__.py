@@ -1,0 +1,52 @@
+"""Settings of the right type that AWS, the kernel or sense would refuse, and those that are doubtful.
+
+Two tables of checks, each a function of the whole configuration: `REFUSED` keeps a daemon from starting,
+`DOUBTFUL` is for a person to read. A check says every case that it finds, with the value that would do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from agent.config.checks import aws, rest, sides, traffic
+from agent.config.checks.words import Finding
+from agent.config.settings import Config
+
+Checks = tuple[Callable[[Config], Iterator[Finding]], ...]
+
+REFUSED: Checks = (
+    sides.vc,
+    sides.networks,
+    sides.domains,
+    sides.connectors,
+    traffic.capture,
+    traffic.calls,
+    traffic.quality,
+    rest.numbers,
+    rest.privacy,
+    rest.prometheus,
+    rest.store,
+    rest.cost,
+    aws.cloudwatch,
+    aws.logs,
+)
+DOUBTFUL: Checks = (
+    sides.nobody,
+    sides.overlaps,
+    traffic.capture_doubts,
+    traffic.call_doubts,
+    traffic.codec_doubts,
+    rest.privacy_doubts,
+    rest.store_doubts,
+    aws.aws_doubts,
+)
+
+
+def refused(config: Config) -> Iterator[Finding]:
+    for check in REFUSED:
+        yield from check(config)
+
+
+def doubtful(config: Config) -> Iterator[Finding]:
+    for check in DOUBTFUL:
+        yield from check(config)

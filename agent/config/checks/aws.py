@@ -1,0 +1,74 @@
+"""Names and regions that CloudWatch and CloudWatch Logs would refuse."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from agent.config.checks.sides import MAX_GROUP
+from agent.config.checks.words import Finding, nearest, twice
+from agent.config.settings import Config
+
+MAX_NAMESPACE = 255
+
+
+def cloudwatch(config: Config) -> Iterator[Finding]:
+    """Names that PutMetricData refuses; a dimension set twice would count everything twice."""
+    cloudwatch = config.cloudwatch
+    name = cloudwatch.namespace
+    if not re.fullmatch(r"[A-Za-z0-9._\-/#]+", name) or len(name) > MAX_NAMESPACE:
+        text = f"1 to {MAX_NAMESPACE} letters, digits and . _ - / #"
+        yield "cloudwatch", "namespace", f'"{name}" is refused by CloudWatch: {text}'
+    if cloudwatch.enabled and not cloudwatch.dimensions:
+        yield "cloudwatch", "dimensions", "is empty, so nothing would be sent: VoiceConnectorId, Region"
+    yield from twice("cloudwatch", "dimensions", cloudwatch.dimensions)
+    region = cloudwatch.region
+    if region and (known := _regions()) and region not in known:
+        near = nearest(region, known)
+        yield "cloudwatch", "region", f'"{region}" is no region that boto3 here knows{near}'
+
+
+def logs(config: Config) -> Iterator[Finding]:
+    """Names that CloudWatch Logs refuses; both logs in one group could not be told apart."""
+    logs = config.logs
+    for key in ("media_group_prefix", "sip_group_prefix"):
+        prefix = getattr(logs, key)
+        if not re.fullmatch(r"[A-Za-z0-9._\-/#]*", prefix) or len(prefix) >= MAX_GROUP:
+            yield "logs", key, f'"{prefix}" is refused by CloudWatch Logs: letters, digits and . _ - / # only'
+        elif prefix.startswith("aws/"):
+            yield "logs", key, f'"{prefix}" is reserved: begin it with /aws/ or another word'
+    if logs.media_group_prefix == logs.sip_group_prefix:
+        yield "logs", "sip_group_prefix", "is media_group_prefix too: give each log groups of its own"
+    left = logs.stream.replace("{host}", "h")
+    if not re.fullmatch(r"[^:*{}]{1,512}", left):
+        yield (
+            "logs",
+            "stream",
+            f'"{logs.stream}" names no log stream: no : or *, and {{host}} alone in braces',
+        )
+
+
+def aws_doubts(config: Config) -> Iterator[Finding]:
+    if config.logs.enabled and "{host}" not in config.logs.stream:
+        yield "logs", "stream", "lacks {host}: all hosts would write into one stream"
+    known = _regions() if any(c.region != "local" for c in config.connectors) else ()
+    for number, connector in enumerate(config.connectors):
+        if known and connector.region not in (*known, "local"):
+            near = nearest(connector.region, known)
+            yield (
+                f"connectors[{number}]",
+                "region",
+                f'"{connector.region}" is no AWS region{near}: is it meant?',
+            )
+
+
+def _regions() -> Sequence[str]:
+    """Every region that the installed botocore knows; none where its data cannot be read."""
+    from botocore.exceptions import BotoCoreError
+    from botocore.loaders import Loader
+
+    try:
+        partitions = Loader().load_data("endpoints")["partitions"]
+    except BotoCoreError:
+        return ()
+    return [region for partition in partitions for region in partition["regions"]]

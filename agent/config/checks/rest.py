@@ -1,0 +1,72 @@
+"""Numbers of every section, privacy, and what stands on the host."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import msgspec
+
+from agent.config.checks.words import Finding, address, header
+from agent.config.settings import Config
+
+MOST_SECONDS = 1e9  # 30 years: more is a slip, and does not fit into nanoseconds
+
+
+def numbers(config: Config) -> Iterator[Finding]:
+    """`inf`, `nan` and seconds beyond all sense, in any section."""
+    for section in msgspec.structs.fields(Config):
+        content = getattr(config, section.name)
+        if isinstance(content, list):
+            continue
+        for field in msgspec.structs.fields(type(content)):
+            value = getattr(content, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                yield section.name, field.name, f"{value} is no number to reckon with: write digits"
+            elif isinstance(value, float) and value > MOST_SECONDS:
+                yield section.name, field.name, f"{value:g} is too much: {MOST_SECONDS:g} at most"
+
+
+def privacy(config: Config) -> Iterator[Finding]:
+    for name in config.privacy.redact_headers:
+        yield from header("privacy", "redact_headers", name)
+    country = config.privacy.country
+    if country and country not in _countries():
+        short = {"UK": "GB", "EN": "GB"}.get(country.upper(), country.upper())
+        example = short if short in _countries() else "DE"
+        yield "privacy", "country", f'"{country}" is no country: its two letters in ISO 3166, as {example}'
+
+
+def privacy_doubts(config: Config) -> Iterator[Finding]:
+    if config.privacy.redact_headers and config.privacy.sip_log == "whole":
+        yield "privacy", "redact_headers", 'has no effect: sip_log = "whole" removes nothing'
+
+
+def prometheus(config: Config) -> Iterator[Finding]:
+    named = config.prometheus.address
+    if address(named) is None:
+        yield "prometheus", "address", f'"{named}" is no IP address: 127.0.0.1 for this host, 0.0.0.0 for all'
+
+
+def store(config: Config) -> Iterator[Finding]:
+    if not config.store.directory.strip():
+        yield "store", "directory", "is empty: name a folder, as /var/lib/sbcwatch"
+
+
+def store_doubts(config: Config) -> Iterator[Finding]:
+    folder = config.store.directory.strip()
+    if folder and not folder.startswith("/"):
+        yield "store", "directory", f'"{folder}" depends on where the daemon is started: begin with /'
+
+
+def cost(config: Config) -> Iterator[Finding]:
+    ends = [end or math.inf for end, _ in config.cost.metric_tiers]
+    if any(second <= first for first, second in itertools.pairwise(ends)):
+        yield "cost", "metric_tiers", "must rise from tier to tier; 0 stands for no end, in the last one"
+
+
+def _countries() -> set[str]:
+    import phonenumbers
+
+    return set(phonenumbers.SUPPORTED_REGIONS)

@@ -1,0 +1,145 @@
+"""Addresses, networks, domains and connectors: each belongs to one, and frames can carry it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
+
+from agent.config.checks.words import Finding, address
+from agent.config.settings import Config
+
+Network = IPv4Network | IPv6Network
+
+MAX_DIMENSION = 255  # characters of a dimension's value (CloudWatch)
+MAX_GROUP = 512  # characters of a log group's name
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+
+
+def vc(config: Config) -> Iterator[Finding]:
+    """Addresses that no frame of an SBC carries."""
+    public = config.vc.public_addresses
+    for key, addresses in (
+        ("addresses", config.vc.addresses),
+        ("public_addresses", (*public, *public.values())),
+    ):
+        for named in addresses:
+            parsed = address(named)
+            if parsed is not None and (parsed.is_unspecified or parsed.is_multicast):
+                yield "vc", key, f'"{named}" is nobody\'s: write the address of one host, as 192.0.2.1'
+    for name, private in public.items():
+        if address(name) is not None and address(name) == address(private):
+            yield "vc", "public_addresses", f'"{name}" is mapped to itself: remove it'
+
+
+def networks(config: Config) -> Iterator[Finding]:
+    """Networks with host bits, and networks that two connectors claim."""
+    owners: dict[Network, str] = {}
+    for section, key, owner, network in claims_of(config):
+        parsed = _network(network)
+        if parsed is None:
+            continue
+        host = _host_bits(network)
+        if host is not None:
+            yield section, key, f'"{network}" has host bits: write {parsed}, or {host} for that host alone'
+        if owner and owners.setdefault(parsed, owner) != owner:
+            yield section, key, f'"{network}" is {owners[parsed]}\'s already: a customer has one connector'
+
+
+def overlaps(config: Config) -> Iterator[Finding]:
+    """Networks inside another connector's: the longer prefix wins, which may be meant."""
+    claims = [
+        (section, key, owner, parsed)
+        for section, key, owner, network in claims_of(config)
+        if (parsed := _network(network)) is not None
+    ]
+    owners = {network: owner for _, _, owner, network in claims if owner}
+    lengths = sorted({network.prefixlen for network in owners})
+    for section, key, owner, inner in claims:
+        if inner.prefixlen == 0:
+            yield section, key, f'"{inner}" holds every address: nobody is remote'
+        for length in lengths if owner else ():
+            outer = inner.supernet(new_prefix=length) if length < inner.prefixlen else inner
+            other = owners.get(outer, owner)
+            if other != owner and outer != inner:
+                yield section, key, f'"{inner}" lies in {outer} of {other}: calls from it are {owner}\'s'
+
+
+def claims_of(config: Config) -> Iterator[tuple[str, str, str, str]]:
+    """Section, key, connector ("" of nobody in particular) and network, of all customer networks."""
+    for network in config.customers.networks:
+        yield "customers", "networks", "", network
+    for number, connector in enumerate(config.connectors):
+        for network in connector.customer_networks:
+            yield f"connectors[{number}]", "customer_networks", connector.id, network
+
+
+def domains(config: Config) -> Iterator[Finding]:
+    """Domains that no SIP URI's host can equal, and domains that two connectors claim."""
+    owners: dict[str, str] = {}
+    for number, connector in enumerate(config.connectors):
+        for domain in connector.domains:
+            host = re.sub(r"^\w+:(//)?", "", domain).split("/")[0].rpartition("@")[2].partition(":")[0]
+            if domain.startswith("*"):
+                said = f'"{domain}": no wildcard is known here: write each host'
+            elif not _HOST.fullmatch(domain) and address(domain.strip("[]")) is None:
+                said = f'"{domain}" is no host name: write {host or "sip.example.com"}'
+            elif owners.setdefault(domain.lower(), connector.id) != connector.id:
+                said = f'"{domain}" is {owners[domain.lower()]}\'s already: a host names one connector'
+            else:
+                continue
+            yield f"connectors[{number}]", "domains", said
+
+
+def connectors(config: Config) -> Iterator[Finding]:
+    """Ids that differ by case only, and names that AWS refuses as a dimension or a log group."""
+    seen: dict[str, str] = {}
+    for number, connector in enumerate(config.connectors):
+        where = f"connectors[{number}]"
+        first = seen.setdefault(connector.id.lower(), connector.id)
+        if first != connector.id:
+            yield (
+                where,
+                "id",
+                f'"{connector.id}" is "{first}" in another case: X-VoiceConnector-ID has no case',
+            )
+        if len(connector.id) > MAX_DIMENSION:
+            yield where, "id", f"has {len(connector.id)} characters: {MAX_DIMENSION} at most"
+        if not _is_dimension(connector.region):
+            text = (
+                f"1 to {MAX_DIMENSION} printable ASCII characters, no colon first: CloudWatch refuses others"
+            )
+            yield where, "region", f'"{connector.region}" will not do: {text}'
+        for key in ("media_group_prefix", "sip_group_prefix"):
+            if len(getattr(config.logs, key)) + len(connector.id) > MAX_GROUP:
+                yield where, "id", f"is too long behind logs.{key}: {MAX_GROUP} characters together at most"
+
+
+def _is_dimension(text: str) -> bool:
+    return bool(re.fullmatch(r"[!-9;-~][ -~]*", text)) and len(text) <= MAX_DIMENSION
+
+
+def nobody(config: Config) -> Iterator[Finding]:
+    """AWS is on, and no side can be told."""
+    sided = any(c.customer_networks or c.domains for c in config.connectors) or config.customers.networks
+    if not sided and (config.cloudwatch.enabled or config.logs.enabled):
+        yield (
+            "customers",
+            "networks",
+            "nobody is a customer: every sided figure is null, and AWS gets none of them",
+        )
+
+
+def _network(text: str) -> Network | None:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
+def _host_bits(text: str) -> str | None:
+    """The host's own network, where `text` names a host of a larger one."""
+    interface = ip_interface(text)
+    if interface.ip == interface.network.network_address:
+        return None
+    return f"{interface.ip}/{interface.ip.max_prefixlen}"

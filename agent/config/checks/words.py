@@ -1,0 +1,40 @@
+"""Parts that several checks share."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+Finding = tuple[str, str, str]  # section, key, and what is wrong with it
+
+_TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")  # a header's name (RFC 3261 25.1)
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """` (nearest: ...)`, or nothing where no word is near."""
+    near = difflib.get_close_matches(word.lower(), list(words), 1)
+    return f" (nearest: {near[0]})" if near else ""
+
+
+def twice(section: str, key: str, values: Sequence[object]) -> Iterator[Finding]:
+    for value, count in Counter(values).items():
+        if count > 1:
+            yield section, key, f"{value} stands there {count} times: once will do"
+
+
+def header(section: str, key: str, name: str) -> Iterator[Finding]:
+    if not _TOKEN.fullmatch(name):
+        plain = name.partition(":")[0].strip()
+        will_do = plain if _TOKEN.fullmatch(plain) else "Subject"
+        yield section, key, f'"{name}" can match no header: write its name alone, as {will_do}'
+
+
+def address(text: str) -> IPv4Address | IPv6Address | None:
+    """`text` as an address; None where it is none, which another check says."""
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
