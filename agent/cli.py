@@ -202,6 +202,41 @@ def _top(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--once", action="store_true", help="print once and end")
 
 
+def _call(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "id", metavar="ID", help="any Call-ID of it, or last digits of a number (the newest call)"
+    )
+    _conditions(sub)
+
+
+def _list(sub: argparse.ArgumentParser) -> None:
+    _conditions(sub)
+    sub.add_argument("--csv", action="store_true", help="comma-separated values instead of a table")
+    sub.add_argument("--limit", metavar="N", type=int, default=100, help="at most so many (100)")
+
+
+def _conditions(sub: argparse.ArgumentParser) -> None:
+    _config(sub)
+    sub.add_argument("--store", metavar="DIR", help="the folder of the store; default: the configuration's")
+    sub.add_argument("--since", metavar="TIME", help="1h (ago), 15:42, or 2026-11-29T15:42 (UTC)")
+    sub.add_argument("--until", metavar="TIME", help="as --since")
+    sub.add_argument("--number", metavar="DIGITS", help="last digits of the caller or the callee")
+    sub.add_argument("--address", metavar="ADDR", help="the customer's or the remote end's")
+    sub.add_argument("--connector", metavar="ID")
+    sub.add_argument("--carrier", metavar="NAME")
+    sub.add_argument("--outcome", choices=("answered", "failed", "cancelled", "redirected", "pending"))
+    sub.add_argument("--status", metavar="CODE", type=int, help="the final response's")
+    sub.add_argument("--worse-than", metavar="MOS", type=float, help="the worst direction's score is below")
+    sub.add_argument("--loss-over", metavar="PERCENT", type=float, help="the worst direction lost more")
+    sub.add_argument(
+        "--flag", metavar="FLAG", action="append", default=[], help="as one_way_audio (repeatable)"
+    )
+    sub.add_argument(
+        "--sort", choices=("start", "mos", "loss"), default="start", help="newest or worst first"
+    )
+    sub.add_argument("--json", action="store_true", help="JSON lines instead of text")
+
+
 def _check(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("file", metavar="FILE", help="TOML settings")
     sub.add_argument("--json", action="store_true", help="one JSON line instead of text")
@@ -258,6 +293,9 @@ _COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]]
     "verify": ("agent.commands.verify:verify_command", "Hold capture files against tshark.", _table),
     "report": ("agent.commands.report:report_command", "A capture file as one HTML page.", _report),
     "top": ("agent.commands.top:top_command", "The last minutes and calls of the running daemon.", _top),
+    "calls": ("agent.commands.calls:calls_command", "Calls in the store, by number, time, quality.", _list),
+    "minutes": ("agent.commands.calls:minutes_command", "Minutes in the store, or of such calls.", _list),
+    "call": ("agent.commands.call:call_command", "One call: whose network it was, and the proof.", _call),
     "check-config": (
         "agent.commands.check_config:check_command",
         "Check a configuration, say what it means.",

@@ -25,6 +25,13 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "sbcwatch check-config /etc/sbcwatch/sbcwatch.toml",
         "sbcwatch check-config sbcwatch.toml --strict --elsewhere --json",
     ),
+    "calls": (
+        "sbcwatch calls --since 1h --number 0110",
+        "sbcwatch calls --since 2026-11-29T15:00 --worse-than 3.5 --sort mos",
+        "sbcwatch calls --store .demo --flag one_way_audio --json",
+    ),
+    "minutes": ("sbcwatch minutes --since 3h --connector abcdef1ghij2klmno3pqr4",),
+    "call": ("sbcwatch call 0110 --since 15:42", "sbcwatch call --store .demo c92938e13da25690"),
     "selftest": ("sbcwatch selftest",),
     "healthcheck": ("sbcwatch healthcheck --config /etc/sbcwatch/sbcwatch.toml",),
     "init": ("sbcwatch init -o sbcwatch.toml", "sbcwatch init --seconds 0 --no-imds"),

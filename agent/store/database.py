@@ -65,6 +65,13 @@ CREATE INDEX IF NOT EXISTS calls_by_status ON call_index (status) WHERE status <
 CREATE INDEX IF NOT EXISTS calls_by_mos ON call_index (mos_worst) WHERE mos_worst IS NOT NULL;
 CREATE INDEX IF NOT EXISTS calls_by_loss ON call_index (loss_worst) WHERE loss_worst > 0;
 CREATE INDEX IF NOT EXISTS calls_live ON call_index (seen_ns) WHERE end_ns IS NULL;
+-- One row a minute part and connector, carrier, or ('host', '') the host: what an overview draws.
+CREATE TABLE IF NOT EXISTS minute_index (
+    minute_ns INTEGER, part INTEGER, kind TEXT, name TEXT, attempts INTEGER, failures INTEGER, active INTEGER,
+    cust2vc_lost INTEGER, cust2vc_expected INTEGER, vc2cust_lost INTEGER, vc2cust_expected INTEGER,
+    rem2vc_lost INTEGER, rem2vc_expected INTEGER, vc2rem_lost INTEGER, vc2rem_expected INTEGER,
+    customer_mos_p10 REAL, remote_mos_p10 REAL, customer_rtt_us REAL, remote_rtt_us REAL, drops INTEGER,
+    PRIMARY KEY (minute_ns, part, kind, name)) WITHOUT ROWID;
 -- What a call may have many of: users (from their last digit on), Call-IDs, addresses, flags.
 CREATE TABLE IF NOT EXISTS call_keys (
     key TEXT, call INTEGER, PRIMARY KEY (key, call)) WITHOUT ROWID;

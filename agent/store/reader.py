@@ -19,9 +19,12 @@ from agent.store.call_query import CallQuery, page_of
 from agent.store.codec import unpack, unpack_connectors
 from agent.store.database import Corrupt, Database
 from agent.store.gaps import Gap, read_gaps
+from agent.store.overview import By, OverviewSeries, read_overview
 from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import MINUTE_NS, CallRecords, ConnectorMinute, UnseenSpan
 
+COMPARED = 9  # last digits that a number has in every network (agent/calls/users)
+_SEPARATORS = str.maketrans("", "", "+-.() \u00a0")
 NEAR_NS = MINUTE_NS  # what was missed so near a call may have been its own
 
 
@@ -79,10 +82,14 @@ class IndexedCall(msgspec.Struct):
 
 
 class CallPage(msgspec.Struct):
-    """Calls, and the mark with which `CallQuery.after` asks for the next ones; "" at the end."""
+    """Calls, and the mark with which `CallQuery.after` asks for the next ones; "" at the end.
+
+    `number`: the digits that were looked for, fewer than were given where those found nothing.
+    """
 
     calls: list[IndexedCall]
     next: str
+    number: str = ""
 
 
 class StoredCall(msgspec.Struct):
@@ -111,7 +118,13 @@ class StoreReader:
         """Calls that meet the query. Raises: ValueError where `query.after` is no mark of a page."""
         with self._database.read() as connection:
             rows, mark = page_of(connection, query)
-        return CallPage([_indexed(dict(zip(COLUMNS, row, strict=True))) for row in rows], mark)
+            digits = query.number.translate(_SEPARATORS)
+            if not rows and not query.after and digits.isdigit() and len(digits) > COMPARED:
+                # One network writes +44 20 ..., the next 020 ...: what both have is looked for.
+                query = msgspec.structs.replace(query, number=digits[-COMPARED:])
+                rows, mark = page_of(connection, query)
+        calls = [_indexed(dict(zip(COLUMNS, row, strict=True))) for row in rows]
+        return CallPage(calls, mark, query.number)
 
     def call(self, number: int) -> StoredCall | None:
         """The call of an id, with all its records."""
@@ -125,6 +138,13 @@ class StoreReader:
         unseen = [UnseenSpan(gap.first_ns, gap.last_ns, gap.kind, gap.why) for gap in gaps if not gap.sink]
         call = found["calls"][-1] if found["calls"] else _as_record(index)
         return StoredCall(index, CallRecords(call, found["media"], found["sip"], unseen))
+
+    def overview(
+        self, since_ns: int, until_ns: int, by: By = "connector", minutes: int = 1
+    ) -> list[OverviewSeries]:
+        """What each connector, carrier, or the host did, in points of so many minutes."""
+        with self._database.read() as connection:
+            return read_overview(connection, since_ns, until_ns, by, minutes)
 
     def connector_minutes(self, since_ns: int, until_ns: int) -> list[tuple[int, int, ConnectorMinute]]:
         """(minute, part, figures) of every connector, by time."""

@@ -13,6 +13,7 @@ from agent.store.call_index import INDEXED, index_row, record_minute
 from agent.store.codec import pack, to_json, unpack, unpack_connectors
 from agent.store.gaps import Gap, add_gap, read_gaps
 from agent.store.outbox import Outbox
+from agent.store.overview import record_overview
 from agent.store.retention import drop_old, make_room
 from agent.store.volume import Volume
 from agent.summary.records import MINUTE_NS, Summary
@@ -88,6 +89,7 @@ class Store:
             if not self._volume.degraded:  # memory's rows are indexed when they move to the file
                 for part in new:
                     record_minute(connection, part.start_ns, part.calls, part.live, part.media)
+                    record_overview(connection, part)
             for gap in gaps:
                 add_gap(connection, self._volume.next_id(), gap)
             self._put_checkpoint(connection, checkpoint)

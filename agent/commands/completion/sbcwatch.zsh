@@ -11,6 +11,8 @@
 _shtab_sbcwatch_commands() {
   local _commands=(
     aws:'Dashboards, alarms, policy, queries as code.'
+    call:'One call: whose network it was, and the proof.'
+    calls:'Calls in the store, by number, time, quality.'
     check-config:'Check a configuration, say what it means.'
     completion:'Completion of commands and options, for a shell.'
     config:'Every setting, with its help and default.'
@@ -18,6 +20,7 @@ _shtab_sbcwatch_commands() {
     healthcheck:'Is the daemon here alive?'
     help:'A command'"'"'s options, with examples.'
     init:'Look at this host, write a first configuration.'
+    minutes:'Minutes in the store, or of such calls.'
     replay:'Put capture files through the same pipeline.'
     report:'A capture file as one HTML page.'
     run:'Watch this host: the daemon.'
@@ -46,6 +49,53 @@ _shtab_sbcwatch_aws_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_sbcwatch_aws_defaults_added=0
+
+_shtab_sbcwatch_call_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[TOML settings\; without it the defaults]:FILE:_files"
+  "--store[the folder of the store\; default\: the configuration\'s]:DIR:_files -/"
+  "--since[1h (ago), 15\:42, or 2026-11-29T15\:42 (UTC)]:TIME:"
+  "--until[as --since]:TIME:"
+  "--number[last digits of the caller or the callee]:DIGITS:"
+  "--address[the customer\'s or the remote end\'s]:ADDR:"
+  "--connector[ID]:ID:"
+  "--carrier[NAME]:NAME:"
+  "--outcome[outcome]:outcome:(answered failed cancelled redirected pending)"
+  "--status[the final response\'s]:CODE:"
+  "--worse-than[the worst direction\'s score is below]:MOS:"
+  "--loss-over[the worst direction lost more]:PERCENT:"
+  "*--flag[as one_way_audio (repeatable)]:FLAG:"
+  "--sort[newest or worst first]:sort:(start mos loss)"
+  "--json[JSON lines instead of text]"
+  ":any Call-ID of it, or last digits of a number (the newest call):"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_sbcwatch_call_defaults_added=0
+
+_shtab_sbcwatch_calls_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[TOML settings\; without it the defaults]:FILE:_files"
+  "--store[the folder of the store\; default\: the configuration\'s]:DIR:_files -/"
+  "--since[1h (ago), 15\:42, or 2026-11-29T15\:42 (UTC)]:TIME:"
+  "--until[as --since]:TIME:"
+  "--number[last digits of the caller or the callee]:DIGITS:"
+  "--address[the customer\'s or the remote end\'s]:ADDR:"
+  "--connector[ID]:ID:"
+  "--carrier[NAME]:NAME:"
+  "--outcome[outcome]:outcome:(answered failed cancelled redirected pending)"
+  "--status[the final response\'s]:CODE:"
+  "--worse-than[the worst direction\'s score is below]:MOS:"
+  "--loss-over[the worst direction lost more]:PERCENT:"
+  "*--flag[as one_way_audio (repeatable)]:FLAG:"
+  "--sort[newest or worst first]:sort:(start mos loss)"
+  "--json[JSON lines instead of text]"
+  "--csv[comma-separated values instead of a table]"
+  "--limit[at most so many (100)]:N:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_sbcwatch_calls_defaults_added=0
 
 _shtab_sbcwatch_check_config_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -91,7 +141,7 @@ _shtab_sbcwatch_healthcheck_defaults_added=0
 
 _shtab_sbcwatch_help_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  ":the command\; without it all of them:(run replay streams verify report top check-config selftest healthcheck init cost aws config completion help)"
+  ":the command\; without it all of them:(run replay streams verify report top calls minutes call check-config selftest healthcheck init cost aws config completion help)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -106,6 +156,30 @@ _shtab_sbcwatch_init_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_sbcwatch_init_defaults_added=0
+
+_shtab_sbcwatch_minutes_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[TOML settings\; without it the defaults]:FILE:_files"
+  "--store[the folder of the store\; default\: the configuration\'s]:DIR:_files -/"
+  "--since[1h (ago), 15\:42, or 2026-11-29T15\:42 (UTC)]:TIME:"
+  "--until[as --since]:TIME:"
+  "--number[last digits of the caller or the callee]:DIGITS:"
+  "--address[the customer\'s or the remote end\'s]:ADDR:"
+  "--connector[ID]:ID:"
+  "--carrier[NAME]:NAME:"
+  "--outcome[outcome]:outcome:(answered failed cancelled redirected pending)"
+  "--status[the final response\'s]:CODE:"
+  "--worse-than[the worst direction\'s score is below]:MOS:"
+  "--loss-over[the worst direction lost more]:PERCENT:"
+  "*--flag[as one_way_audio (repeatable)]:FLAG:"
+  "--sort[newest or worst first]:sort:(start mos loss)"
+  "--json[JSON lines instead of text]"
+  "--csv[comma-separated values instead of a table]"
+  "--limit[at most so many (100)]:N:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_sbcwatch_minutes_defaults_added=0
 
 _shtab_sbcwatch_replay_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -205,6 +279,8 @@ _shtab_sbcwatch() {
       curcontext="${curcontext%:*:*}:_shtab_sbcwatch-$line[1]:"
       case $line[1] in
         aws) _arguments -C -s $_shtab_sbcwatch_aws_options ;;
+        call) _arguments -C -s $_shtab_sbcwatch_call_options ;;
+        calls) _arguments -C -s $_shtab_sbcwatch_calls_options ;;
         check-config) _arguments -C -s $_shtab_sbcwatch_check_config_options ;;
         completion) _arguments -C -s $_shtab_sbcwatch_completion_options ;;
         config) _arguments -C -s $_shtab_sbcwatch_config_options ;;
@@ -212,6 +288,7 @@ _shtab_sbcwatch() {
         healthcheck) _arguments -C -s $_shtab_sbcwatch_healthcheck_options ;;
         help) _arguments -C -s $_shtab_sbcwatch_help_options ;;
         init) _arguments -C -s $_shtab_sbcwatch_init_options ;;
+        minutes) _arguments -C -s $_shtab_sbcwatch_minutes_options ;;
         replay) _arguments -C -s $_shtab_sbcwatch_replay_options ;;
         report) _arguments -C -s $_shtab_sbcwatch_report_options ;;
         run) _arguments -C -s $_shtab_sbcwatch_run_options ;;

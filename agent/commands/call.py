@@ -1,0 +1,166 @@
+"""`sbcwatch call ID`: one call, the verdict first, then what it rests on."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+
+import msgspec
+
+from agent.commands.calls import opened, outcome, query_of
+from agent.store import StoreReader
+from agent.store.reader import IndexedCall, StoredCall
+from agent.story.diagnoses import findings
+from agent.story.ladder import LadderStep, ladder
+from agent.story.path import CallPath, DirectionPath, PathSpan, path_of
+from agent.story.verdict import clock, verdict
+from agent.summary.printable import printable
+from agent.summary.records import CallRecords
+
+COLUMNS = 80
+NAMES = {
+    "cust2vc": "customer -> vc",
+    "vc2cust": "vc -> customer",
+    "rem2vc": "remote -> vc",
+    "vc2rem": "vc -> remote",
+}
+"""The four directions as a terminal without arrows shows them."""
+
+
+def call_command(options: argparse.Namespace) -> int:
+    """The newest call that has this Call-ID, or this number. Exit status 1 where there is none."""
+    reader = opened(options)
+    try:
+        stored = find(reader, options)
+    finally:
+        reader.close()
+    if stored is None:
+        print(f"sbcwatch: no call in the store has the Call-ID or number {options.id!a}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(msgspec.json.encode(whole(stored)).decode())
+    else:
+        print("\n".join(call_lines(stored.records, stored.index)))
+    return 0
+
+
+def find(reader: StoreReader, options: argparse.Namespace) -> StoredCall | None:
+    """By Call-ID, else by number; a line on stderr says where several met."""
+    query = msgspec.structs.replace(query_of(options), call_id=options.id)
+    page = reader.search(query)
+    if not page.calls:
+        page = reader.search(msgspec.structs.replace(query, call_id="", number=options.id))
+    if not page.calls:
+        return None
+    if len(page.calls) > 1:
+        more = f"{len(page.calls)}{' or more' if page.next else ''} calls meet that, this is the newest"
+        print(f"sbcwatch: {more}: `sbcwatch calls --number` lists them", file=sys.stderr)
+    return reader.call(page.calls[0].id)
+
+
+def whole(stored: StoredCall) -> dict[str, object]:
+    """A call as JSON has it: verdict, path, diagnoses, then its records."""
+    records = stored.records
+    return {
+        "verdict": verdict(records),
+        "text": verdict(records).text,
+        "index": stored.index,
+        "path": path_of(records),
+        "diagnoses": findings(records),
+        "records": records,
+    }
+
+
+def call_lines(records: CallRecords, index: IndexedCall | None = None) -> list[str]:
+    """The call as text of at most 80 columns; an address or a Call-ID is never cut."""
+    path = path_of(records)
+    lines = textwrap.wrap(verdict(records).text, COLUMNS)
+    lines += ["", *_head(records, index), "", *_directions(path), *_spans(path)]
+    found = findings(records)
+    if found:
+        lines += ["", "Diagnoses"]
+        for its in found:
+            lines += textwrap.wrap(f"{its.name}: {its.words}. {its.advice}", COLUMNS, subsequent_indent="  ")
+    steps = ladder(records)
+    lines += ["", *(_ladder(steps) if steps else ["No SIP message of it is kept (any more)."])]
+    for span in records.unseen:
+        lines.append(f"not seen: {span.kind}, {clock(span.first_ns)} to {clock(span.last_ns)}: {span.why}")
+    return [printable(line) for line in lines]
+
+
+def _head(records: CallRecords, index: IndexedCall | None) -> list[str]:
+    call = records.call
+    begun, answered, over = call.get("invite_ns"), call.get("answer_ns"), call.get("end_ns")
+    users = [call.get(name) or "-" for name in ("from_sip_user", "to_sip_user")]
+    lines = [f"from {users[0]} to {users[1]}, {call.get('direction') or 'direction unknown'}"]
+    times = f"INVITE {clock(begun)}" if begun else "INVITE not seen"
+    went = outcome(index) if index else call["outcome"]
+    times += f", answered {clock(answered)}" if answered else f", {went}"
+    if over:
+        by = f" by {call['ended_by']}" if call.get("ended_by") else ""
+        times += f", ended {clock(over)} ({call.get('end_reason')}{by})"
+    elif answered:
+        times += ", no end seen yet"
+    lines.append(times + " UTC")
+    for name, label in (("voice_connector_id", "connector"), ("carrier", "carrier"), ("host", "host")):
+        if call.get(name):
+            lines.append(f"{label} {call[name]}")
+    return lines + [f"Call-ID {call_id}" for call_id in call["call_ids"]]
+
+
+def _directions(path: CallPath) -> list[str]:
+    heads = f"{'packets':>9}{'lost':>8}{'share':>8}{'late':>7}{'jitter ms':>11}{'MOS':>6}"
+    lines = [f"{'direction':<16}{heads}  told by"]
+    for way, its in path.directions.items():
+        told = {"rtp": "measured here", None: "-"}.get(
+            its.source, f"{its.network}'s {(its.source or '').upper()}"
+        )
+        lines.append(
+            f"{NAMES[way]:<16}{its.packets:>9}{_or(its.lost):>8}{_share(its):>8}{its.discarded:>7}"
+            f"{_or(its.jitter_us, 1e-3, 2):>11}{_or(its.mos, 1, 2):>6}  {told}"
+        )
+    trips = [f"{side} {_or(rtt, 1e-3, 1)} ms" for side, rtt in path.rtt_us.items()]
+    return [*lines, f"RTT {', '.join(trips)}; lost inside the SBC: {_or(path.vc_lost)}"]
+
+
+def _spans(path: CallPath) -> list[str]:
+    """The times in which a direction lost something, one a line."""
+    lines = []
+    for way, its in path.directions.items():
+        for span in its.spans:
+            if span.lost:
+                lines.append(
+                    f"{clock(span.start_ns)} to {clock(span.end_ns)}  {NAMES[way]}: {_of_span(span)}"
+                )
+    return ["", *lines] if lines else []
+
+
+def _of_span(span: PathSpan) -> str:
+    expected = span.packets + (span.lost or 0)
+    return f"{span.lost} lost of about {expected}"
+
+
+def _ladder(steps: list[LadderStep]) -> list[str]:
+    """Messages by time; the two columns are the customer's leg and the remote one."""
+    lines = [f"{'time (UTC)':<13}{'customer':^22}vc{'remote':^22}"]
+    for step in steps:
+        at = f"{clock(step.stamp_ns)}.{step.stamp_ns // 1_000_000 % 1000:03d}"
+        label = f"{step.label[:17]}{'*' if step.repeated else ''}"
+        to_right = (step.side == "customer") == bool(step.to_vc)
+        arrow = f"{'--' if to_right else '<-'} {label:^{18}}{'->' if to_right else '--'}"
+        cells = ("", arrow) if step.side == "remote" else (arrow, "")
+        if step.to_vc is None or step.side is None:
+            cells = (f"{step.label[:40]} {step.src} > {step.dst}", "")
+        lines.append(f"{at:<13}{cells[0]:<22}||{cells[1]}".rstrip())
+    if any(step.repeated for step in steps):
+        lines.append("* sent before, word by word")
+    return lines
+
+
+def _share(its: DirectionPath) -> str:
+    return "-" if its.loss is None else f"{its.loss * 100:.1f} %"
+
+
+def _or(value: float | None, scale: float = 1, digits: int = 0) -> str:
+    return "-" if value is None else f"{value * scale:.{digits}f}"

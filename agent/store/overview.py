@@ -1,0 +1,172 @@
+"""The overview: what each connector and carrier did minute by minute, small enough to draw days of it.
+
+A connector's row is of its metrics; a carrier's is of the records of its calls: those that ended in the
+minute, and the media of all. None is unknown, as ever.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import msgspec
+
+from agent.summary.catalog import DIRECTIONS, SIDES
+from agent.summary.records import MINUTE_NS, ConnectorMinute, Samples, Summary, Value
+
+Row = dict[str, Any]
+By = Literal["connector", "carrier", "host"]
+_LOSS = tuple(f"{way}_{name}" for way in DIRECTIONS for name in ("lost", "expected"))
+_SUMS = ("attempts", "failures", *_LOSS, "drops")
+_COLUMNS = (
+    "attempts", "failures", "active", *_LOSS, "customer_mos_p10", "remote_mos_p10", "customer_rtt_us",
+    "remote_rtt_us", "drops",
+)  # fmt: skip
+
+
+class OverviewPoint(msgspec.Struct):
+    """A span of minutes of one series. `loss`: share by direction; MOS p10 and `active`: of its worst minute,
+    its last minute; RTT: the mean of its minutes. None: unknown.
+    """
+
+    start_ns: int
+    attempts: int | None
+    failures: int | None
+    active: int | None
+    loss: dict[str, float | None]
+    lost: dict[str, int | None]
+    mos_p10: dict[str, float | None]  # customer, remote
+    rtt_us: dict[str, float | None]
+    drops: int | None
+
+
+class OverviewSeries(msgspec.Struct):
+    """The points of one connector or carrier, in order of time; minutes that nobody watched have none."""
+
+    name: str
+    points: list[OverviewPoint]
+
+
+def record_overview(connection: sqlite3.Connection, summary: Summary) -> None:
+    """Keep what an overview draws of a minute part."""
+    rows = [("connector", its.voice_connector_id, _of_connector(its)) for its in summary.connectors]
+    rows += [("carrier", name, row) for name, row in _of_carriers(summary).items()]
+    drops = summary.agent.get("CaptureDrops")
+    if drops is not None:
+        rows.append(("host", "", {"drops": round(drops)}))
+    names = ("minute_ns", "part", "kind", "name", *_COLUMNS)
+    marks = ",".join("?" * len(names))
+    connection.executemany(
+        f"INSERT OR REPLACE INTO minute_index ({', '.join(names)}) VALUES ({marks})",
+        [
+            (summary.start_ns, summary.part, kind, name[:128], *(row.get(column) for column in _COLUMNS))
+            for kind, name, row in rows
+        ],
+    )
+
+
+def read_overview(
+    connection: sqlite3.Connection, since_ns: int, until_ns: int, by: By, minutes: int = 1
+) -> list[OverviewSeries]:
+    """Series of points of so many minutes each."""
+    span_ns = max(1, minutes) * MINUTE_NS
+    sums = ", ".join(f"sum({name})" for name in _SUMS)
+    found = connection.execute(
+        f"SELECT name, minute_ns / {span_ns} * {span_ns} AS at, {sums}, max(active), min(customer_mos_p10), "
+        "min(remote_mos_p10), avg(customer_rtt_us), avg(remote_rtt_us) FROM minute_index "
+        "WHERE kind=? AND minute_ns >= ? AND minute_ns < ? GROUP BY name, at ORDER BY name, at",
+        (by, since_ns, until_ns),
+    )
+    series: dict[str, OverviewSeries] = {}
+    for name, at_ns, *values in found:
+        its = dict(zip(_SUMS, values, strict=False))
+        active, customer_mos, remote_mos, customer_rtt, remote_rtt = values[len(_SUMS) :]
+        lost = {way: its[f"{way}_lost"] for way in DIRECTIONS}
+        point = OverviewPoint(
+            at_ns,
+            its["attempts"],
+            its["failures"],
+            active,
+            {way: _share(lost[way], its[f"{way}_expected"]) for way in DIRECTIONS},
+            lost,
+            {"customer": customer_mos, "remote": remote_mos},
+            {"customer": customer_rtt, "remote": remote_rtt},
+            its["drops"],
+        )
+        series.setdefault(name, OverviewSeries(name, [])).points.append(point)
+    return list(series.values())
+
+
+def percentile(values: Iterable[tuple[float, float]], percent: float) -> float | None:
+    """Nearest rank over (value, how often)."""
+    ordered = sorted(values)
+    wanted = math.fsum(count for _, count in ordered) * percent / 100
+    reached = 0.0
+    for value, count in ordered:
+        reached += count
+        if reached >= wanted:
+            return value
+    return None
+
+
+def _of_connector(minute: ConnectorMinute) -> Row:
+    values = minute.values
+    row: Row = {
+        "attempts": _total(values, "CallAttempts"),
+        "failures": _total(values, "CallFailures"),
+        "active": _total(values, "CallsActive"),
+    }
+    for way, (prefix, _) in DIRECTIONS.items():
+        packets, lost = values.get(prefix + "RtpPackets"), values.get(prefix + "PacketsLost")
+        covered = (minute.coverage or {}).get(way)
+        if isinstance(packets, int) and isinstance(lost, int):
+            known = round(packets * (1.0 if covered is None else covered))
+            row[f"{way}_lost"] = lost
+            row[f"{way}_expected"] = known + lost if way.endswith("2vc") else max(known, lost)
+    for side, (suffix, _, _) in SIDES.items():
+        scores = values.get("MOSBetweenVcAnd" + suffix)
+        trips = values.get("RTTBetweenVcAnd" + suffix)
+        if isinstance(scores, Samples):
+            row[f"{side}_mos_p10"] = percentile(zip(scores.values, scores.counts, strict=True), 10)
+        if isinstance(trips, Samples) and trips.count:
+            row[f"{side}_rtt_us"] = trips.sum / trips.count
+    return row
+
+
+def _of_carriers(summary: Summary) -> dict[str, Row]:
+    carriers: dict[str, Row] = {}
+    scores: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for call in summary.calls:
+        if call.get("carrier"):
+            row = carriers.setdefault(call["carrier"], {})
+            row["attempts"] = row.get("attempts", 0) + 1
+            row["failures"] = row.get("failures", 0) + (call.get("outcome") == "failed")
+    for record in summary.media:
+        if not record.get("carrier"):
+            continue
+        row = carriers.setdefault(record["carrier"], {})
+        for way in DIRECTIONS:
+            lost, packets = record.get(f"{way}_packets_lost"), record.get(f"{way}_rtp_packets") or 0
+            if lost is not None and (packets or lost):
+                expected = packets + lost if way.endswith("2vc") else max(packets, lost)
+                row[f"{way}_lost"] = row.get(f"{way}_lost", 0) + lost
+                row[f"{way}_expected"] = row.get(f"{way}_expected", 0) + expected
+            score = (record.get("mos_directions") or {}).get(way)
+            if score is not None:
+                side = "customer" if "cust" in way else "remote"
+                scores.setdefault((record["carrier"], side), []).append((score, 1))
+    for (name, side), its in scores.items():
+        carriers[name][f"{side}_mos_p10"] = percentile(its, 10)
+    return carriers
+
+
+def _total(values: dict[str, Value], what: str) -> int | None:
+    """Both directions; None where either is unknown."""
+    inbound, outbound = values.get("Inbound" + what), values.get("Outbound" + what)
+    return inbound + outbound if isinstance(inbound, int) and isinstance(outbound, int) else None
+
+
+def _share(lost: int | None, expected: int | None) -> float | None:
+    return lost / expected if lost is not None and expected else None
