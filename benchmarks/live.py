@@ -235,7 +235,7 @@ def consume(kind: str) -> dict[str, float]:
             seen += words[rest[2] // 4 + 3]  # type: ignore[operator]  # num_pkts of the block
             return 0
 
-        ring_cy.walk_block = unread
+        vars(ring_cy)["walk_block"] = unread
     print("listening", file=sys.stderr, flush=True)
     began = time.process_time()
     for batch, now_ns in source:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,7 @@ def one_call(why: str) -> tuple[Check, ...]:
 # -- joining
 
 
-def joined(**second: str) -> list[Stamped]:
+def joined(**second: Any) -> list[Stamped]:
     return plain(answered(*legs(**second)))
 
 
@@ -106,7 +107,7 @@ NUMBERS = (
     ("separators-on-one-leg", "+1-(206).555-0110", US_TOO, US, US_TOO),
     ("phone-context", "2065550110;phone-context=+1", US_TOO, US, US_TOO),
 )
-HEADERS = (
+HEADERS: tuple[tuple[Any, ...], ...] = (
     (
         "remote-party-id",
         {},
@@ -177,7 +178,7 @@ def test_joining_variant(variant: Variant, tmp_path: Path) -> None:
 # -- calls
 
 
-def refused(*, passed_on: bool, **users: str) -> list[Stamped]:
+def refused(*, passed_on: bool, **users: Any) -> list[Stamped]:
     """503 with Retry-After to the customer; `passed_on`: a carrier had said it first."""
     incoming, outgoing = legs(**users)
     after = "Retry-After: 30\r\n"
@@ -482,7 +483,7 @@ def balanced(header: bytes, *, ipv6: bool = False) -> list[Stamped]:
     return frames + plain(m for m in messages if m not in inside)
 
 
-def upgraded(*, ipv6: bool = False, **how: int) -> list[Stamped]:
+def upgraded(*, ipv6: bool = False, **how: Any) -> list[Stamped]:
     return over(Connections(8080, websocket(**how), upgrade=UPGRADE), ipv6=ipv6)
 
 

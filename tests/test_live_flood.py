@@ -87,7 +87,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
             assert daemon.poll() is None, log.read_text()
             time.sleep(0.02)
         words = ["nice", "-n", "-5", "ip", "netns", "exec", far, flooder, FAR, FLOODER, TARGET, str(SECONDS)]
-        flood = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        flood = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, text=True)
         found.truth = _play(far)
         out, _ = flood.communicate(timeout=60)
         sent, took = out.split()
@@ -147,7 +147,7 @@ def _wait_for_checkpoint(state: Path, after_ns: int) -> None:
         store = Store(state / "sbcwatch.sqlite", read_only=True)
         saved = store.load_checkpoint()
         store.close()
-        if saved is not None and checkpoint.taken_ns(saved) > after_ns:
+        if saved is not None and (checkpoint.taken_ns(saved) or 0) > after_ns:
             return
         time.sleep(0.1)
     raise AssertionError("the ring is not read up")

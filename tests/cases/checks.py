@@ -50,7 +50,11 @@ class Sink(io.StringIO):
 
     def __init__(self) -> None:
         super().__init__()
-        self.buffer = io.BytesIO()
+        self.octets = io.BytesIO()
+
+    @property
+    def buffer(self) -> io.BytesIO:
+        return self.octets
 
 
 def run(arguments: Sequence[str]) -> Output:
@@ -61,7 +65,7 @@ def run(arguments: Sequence[str]) -> Output:
             status: int | None = cli.main(list(arguments))
         except SystemExit as end:  # bad usage
             status = end.code if isinstance(end.code, int) else 1
-    return _output(status, out.buffer.getvalue(), err.getvalue())
+    return _output(status, out.octets.getvalue(), err.getvalue())
 
 
 def run_apart(arguments: Sequence[str], seconds: float = SECONDS) -> Output:

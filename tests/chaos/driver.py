@@ -152,7 +152,8 @@ class Run:
                 found = connection.execute("SELECT body FROM checkpoint").fetchone()
                 if found is not None:
                     with contextlib.suppress(checkpoint.Unreadable):
-                        return self._simulated(checkpoint.taken_ns(found[0]))
+                        stamp_ns = checkpoint.taken_ns(found[0])
+                        return None if stamp_ns is None else self._simulated(stamp_ns)
         return None
 
     def _simulated(self, stamp_ns: int) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from agent.cli import main
-from agent.commands import top
 from agent.commands.tables import add, show, stream_table
 from agent.summary.printable import printable
 from tests.kit.capture_files import START_NS, Packet, pcap
@@ -91,7 +91,7 @@ def test_hostile_text_is_shown_by_every_command_and_obeyed_by_none(
     assert "<script" not in html
     config = folder / "sbcwatch.toml"
     config.write_text(f'[store]\ndirectory = "{folder / "store"}"\n')
-    monkeypatch.setattr(top.time, "time_ns", lambda: START_NS + 120_000_000_000)
+    monkeypatch.setattr(time, "time_ns", lambda: START_NS + 120_000_000_000)
     capsys.readouterr()
     assert main(["top", "--once", "--config", str(config)]) == 0
     shown = capsys.readouterr().out

@@ -35,6 +35,16 @@ class Hands:
         return Clock(lambda: self.now_ns + self.set_ns, lambda: self.now_ns)
 
 
+def when(number: int, event: threading.Event) -> Callable[[int], None]:
+    """Sets the event before the batch of this number, and before each later one."""
+
+    def before(given: int) -> None:
+        if given >= number:
+            event.set()
+
+    return before
+
+
 class Slices:
     """A live source that gives these batches; `before` is called with the number of each."""
 
@@ -137,7 +147,7 @@ def test_threads_give_the_numbers_of_one(name: str, workers: int) -> None:
 def test_the_ring_is_read_while_the_engine_is_busy() -> None:
     read = threading.Event()
     slices = [(batch_of([frame]), frame.stamp_ns) for frame in voice(range(40))]
-    ring = Slices(slices, lambda number: number == 39 and read.set())
+    ring = Slices(slices, when(39, read))
     source = CaptureThreads([ring], Hands().clock(), lead_ns=SECOND)
     pipeline = started(source)
     batches = iter(source)
@@ -257,7 +267,7 @@ def test_a_clock_that_was_set_is_told_between_the_frames_of_before_and_after() -
 def test_standing_still_gives_all_that_was_handed_over_and_takes_no_more() -> None:
     read = threading.Event()
     slices = [(batch_of([request(T0 + number * MS)]), T0 + number * MS) for number in range(40)]
-    source = CaptureThreads([Slices(slices, lambda number: number == 39 and read.set())], Hands().clock())
+    source = CaptureThreads([Slices(slices, when(39, read))], Hands().clock())
     pipeline = started(source)
     batches = iter(source)
     next(batches)
@@ -273,7 +283,7 @@ def test_standing_still_gives_all_that_was_handed_over_and_takes_no_more() -> No
 def test_stopping_ends_the_threads_and_closes_the_rings() -> None:
     asked = threading.Event()
     slices = [(batch_of([frame]), frame.stamp_ns) for frame in voice(range(500))]
-    ring = Slices(slices, lambda number: number > 2 and asked.set())
+    ring = Slices(slices, when(3, asked))
     source = CaptureThreads([ring], Hands().clock(), lead_ns=100 * MS)
     pipeline = started(source)
     next(iter(source))

@@ -17,12 +17,13 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agent.daemon.confine import ConfineReport
 from agent.daemon.confine import landlock as files
 from agent.daemon.confine import seccomp as calls
+from agent.daemon.confine.report import ConfineReport
 from tests.kit.strict_aws import StrictAws
 
 NET_RAW = 1 << 13
@@ -129,7 +130,7 @@ def test_process_keeps_its_own_and_nothing_else(folders: tuple[Path, Path, Path]
     needs_root()
     needs_landlock()
     needs_seccomp()
-    told = tries(*folders)
+    told: dict[str, Any] = dict(tries(*folders))
     assert told.pop("left_out") == []
     assert any("NET_RAW" in text for text in told.pop("done"))
     assert told.pop("dumpable") == 0

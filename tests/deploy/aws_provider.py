@@ -10,7 +10,6 @@ Attributes are those that the provider documents from 4.40 to 6: `!` required, `
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -155,4 +154,4 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(serve())
+    serve()

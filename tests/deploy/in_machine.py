@@ -13,7 +13,7 @@ import time
 import traceback
 import urllib.request
 
-SEEN = {}
+SEEN: dict[str, object] = {}
 
 
 def show(unit, *names):

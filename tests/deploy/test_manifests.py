@@ -101,6 +101,7 @@ def test_task_definition_is_what_the_ecs_api_takes(path: Path) -> None:
 
     model = botocore.session.get_session().get_service_model("ecs")
     shape = model.operation_model("RegisterTaskDefinition").input_shape
+    assert shape is not None
     report = ParamValidator().validate(json.loads(path.read_text()), shape)
     assert not report.has_errors(), report.generate_report()
 

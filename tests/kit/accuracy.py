@@ -22,9 +22,8 @@ def filled(text: str) -> str:
     """The page with its tables as they are now."""
     for marker, table in tables().items():
         pattern = rf"(<!-- {marker}: [^\n]*-->\n).*?(<!-- /{marker} -->)"
-        text, count = re.subn(
-            pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.S
-        )
+        escaped = table.replace("\\", r"\\")
+        text, count = re.subn(pattern, rf"\g<1>{escaped}\n\g<2>", text, flags=re.S)
         assert count == 1, f"no place for the table {marker}"
     return text
 

@@ -159,7 +159,7 @@ def flood(kind: str, count: int, config: Config, *, live: bool = False) -> dict[
             for r in media
         ),
         "values": {
-            name: sum(c.values[name] or 0 for s in kept.summaries for c in s.connectors)  # type: ignore[misc]
+            name: sum(c.values[name] or 0 for s in kept.summaries for c in s.connectors)
             for name in (
                 "OutboundCallAttempts",
                 "OutboundCallsAnswered",

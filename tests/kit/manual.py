@@ -63,7 +63,7 @@ def _command(name: str, sub: argparse.ArgumentParser) -> Iterator[str]:
     for action in sub._actions:
         if isinstance(action, argparse._HelpAction):
             continue
-        value = action.metavar or ("" if action.nargs == 0 or action.choices else action.dest.upper())
+        value = str(action.metavar or ("" if action.nargs == 0 or action.choices else action.dest.upper()))
         terms = [f"{option} {value}".strip() for option in action.option_strings] or [value or action.dest]
         yield from _item(", ".join(terms), str(action.help or ""), choices=action.choices)
     if EXAMPLES.get(name):

@@ -67,7 +67,11 @@ def table(found: Iterable[Check]) -> str:
     for kind in KINDS:
         of_kind = [check for check in found if check.what == kind]
         apart = max(
-            (abs(check.ours - check.tshark) for check in of_kind if None not in (check.ours, check.tshark)),
+            (
+                abs(check.ours - check.tshark)
+                for check in of_kind
+                if check.ours is not None and check.tshark is not None
+            ),
             default=0,
         )
         exact = all(not check.tolerance for check in of_kind)

@@ -75,7 +75,7 @@ class Fault:
     status: int = 400
 
 
-FAULT_CODES = {  # kind: (CloudWatch's code, Logs' code, status)
+FAULT_CODES: dict[str, tuple[str, str, int]] = {  # kind: (CloudWatch's code, Logs' code, status)
     "throttle": ("Throttling", "ThrottlingException", 400),
     "500": ("InternalServiceFault", "InternalFailure", 500),
     "503": ("ServiceUnavailable", "ServiceUnavailableException", 503),
@@ -444,7 +444,7 @@ class StrictAws:
 
         settings: dict[str, Any] = {"connect_timeout": 30, "read_timeout": 60}
         settings["retries"] = {"mode": "standard", "total_max_attempts": 1}
-        return boto3.client(
+        return boto3.client(  # type: ignore[call-overload]
             service,
             region_name="us-east-1",
             endpoint_url=self.endpoint_url,
@@ -478,8 +478,9 @@ class StrictAws:
         with self._state:
             fault = self._take_fault(operation)
             if fault is not None and fault.kind not in CONNECTION_FAULTS:
-                codes = FAULT_CODES.get(fault.kind, (fault.code, fault.code, fault.status))
-                raise Refusal(codes[service == "logs"], f"{fault.kind or fault.code} on command", codes[2])
+                code, of_logs, status = FAULT_CODES.get(fault.kind, (fault.code, fault.code, fault.status))
+                what = f"{fault.kind or fault.code} on command"
+                raise Refusal(of_logs if service == "logs" else code, what, status)
             kind = "" if fault is None else fault.kind
             if kind in ("hang", "reset"):  # nothing is stored
                 return {}, kind
@@ -578,12 +579,12 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         if kind == "reset_mid_response":
-            self.wfile.write(b"".join(self._headers_buffer)[:-4])  # type: ignore[attr-defined]
+            self.wfile.write(b"".join(self._headers_buffer)[:-4])
             self.wfile.flush()
             self._reset()
             return
         if kind == "drip":
-            head = b"".join(self._headers_buffer) + b"\r\n"  # type: ignore[attr-defined]
+            head = b"".join(self._headers_buffer) + b"\r\n"
             self._headers_buffer: list[bytes] = []
             for byte in head + body:
                 self.wfile.write(bytes([byte]))

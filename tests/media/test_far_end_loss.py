@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import Phase, example, given, settings
@@ -263,7 +264,7 @@ def test_without_a_second_block_a_baseline_stays_unknown() -> None:
 @pytest.mark.parametrize("full", [0x7F_FFFF, -0x80_0000])
 def test_a_saturated_count_is_unknown(full: int) -> None:
     away = FarEndLoss()
-    at = {"first": False, "missed_ns": 0}
+    at: dict[str, Any] = {"first": False, "missed_ns": 0}
     assert (
         take_block(away, 1, 9, ReportBlock(1, 0, full - (full > 0), 100, 0, 0, 0), (0, 100, 100, 0), **at)
         is None
@@ -274,7 +275,7 @@ def test_a_saturated_count_is_unknown(full: int) -> None:
 
 def test_a_count_that_wraps_though_it_should_be_clamped_goes_on() -> None:
     away = FarEndLoss()
-    at = {"first": False, "missed_ns": 0}
+    at: dict[str, Any] = {"first": False, "missed_ns": 0}
     take_block(away, 1, 9, ReportBlock(1, 0, 0x7F_FFFE, 100, 0, 0, 0), (0, 100, 100, 0), **at)
     span = take_block(away, 2, 9, ReportBlock(1, 0, -0x80_0000 + 3, 200, 0, 0, 0), (0, 200, 200, 0), **at)
     assert span == Span(5, 100)

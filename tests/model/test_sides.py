@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from agent.config.settings import Config, ConnectorSettings, Vc
@@ -102,7 +104,7 @@ def test_header_naming_anything_else_is_ignored_and_counted() -> None:
 
 
 @pytest.mark.parametrize("names", [{"uri_host": "b.example.org"}, {"from_host": "b.example.org"}])
-def test_a_host_in_the_connectors_domains_comes_second(names: dict[str, str]) -> None:
+def test_a_host_in_the_connectors_domains_comes_second(names: dict[str, Any]) -> None:
     assert owner(**names) == "vc-b"
 
 

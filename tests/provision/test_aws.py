@@ -189,7 +189,7 @@ def by_key(config: Config, hosts: int = 1) -> dict[str, AlarmRule]:
         ("silent", {"sent": 1}, False),
     ],
 )
-def test_alarm_breaches_exactly_where_it_says(key: str, inputs: dict[str, float], breaches: bool) -> None:
+def test_alarm_breaches_exactly_where_it_says(key: str, inputs: dict[str, Any], breaches: bool) -> None:
     assert judged(key, **inputs) is breaches
 
 

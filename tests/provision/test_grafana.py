@@ -32,7 +32,7 @@ def exposed() -> dict[str, set[str]]:
     totals = Totals()
     totals.add(Summary(0, 0, True, [minute], [], [], []))
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Collector(totals))  # type: ignore[arg-type]
+    registry.register(Collector(totals))
     found: dict[str, set[str]] = {}
     for line in generate_latest(registry).decode().splitlines():
         if series := re.match(r"(sbcwatch_\w+)\{(.*)\} ", line):

@@ -146,7 +146,7 @@ def test_one_bad_datum_is_quarantined_and_the_rest_sent(aws: StrictAws, store: S
     bad = "vcé"  # CloudWatch takes ASCII dimension values only
     for minute in range(3):
         store.commit(summary(minute, connectors=[connector("vc1")]))
-    only = {name: None for name in connector().values if name != "Throttles"}
+    only: dict[str, Any] = {name: None for name in connector().values if name != "Throttles"}
     store.commit(summary(3, connectors=[connector(bad, **only)]))
     for minute in range(4, 7):
         store.commit(summary(minute, connectors=[connector("vc1")]))

@@ -13,7 +13,7 @@ from agent.errors import SinkError
 from agent.pipeline import build
 from agent.sinks.prometheus import Collector, Totals
 from agent.summary.catalog import METRICS
-from agent.summary.records import Samples, Value
+from agent.summary.records import Samples
 from agent.web.server import HttpEndpoint
 from tests.kit.minutes import SAMPLES, connector, summary
 
@@ -87,7 +87,7 @@ def test_counters_are_there_before_the_first_minute_and_unknown_ones_are_not(
 
 
 def test_every_metric_of_the_catalog_is_shown_under_its_own_labels(endpoint: Endpoint) -> None:
-    samples: dict[str, Value] = {metric.name: SAMPLES for metric in METRICS if metric.kind == "samples"}
+    samples: dict[str, Any] = {metric.name: SAMPLES for metric in METRICS if metric.kind == "samples"}
     endpoint.totals.add(summary(connectors=[connector(**samples)]))
     found = endpoint.samples()
     suffix = {"count": "_total", "gauge": "", "samples": "_count"}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from agent.config.settings import Config, ConnectorSettings
 from agent.model.call_cy import Call, Leg
 from agent.model.events import MinuteClosed, MinutesSkipped, Tallied
@@ -10,7 +12,7 @@ from agent.summary.records import MINUTE_NS
 from tests.kit.replayed import PCAPS, Replayed, sidecar, through
 
 
-def replayed_with(**switches: bool) -> Replayed:
+def replayed_with(**switches: Any) -> Replayed:
     side = sidecar("answered-outbound")
     trunk = ConnectorSettings(id="trunk", customer_networks=tuple(side["customer_networks"]), **switches)
     return through(

@@ -65,8 +65,8 @@ def test_fragments_overlap_with_other_bytes_drops_the_datagram_and_its_late_piec
 )
 def test_fragments_that_contradict_the_end_drop_the_datagram(first, second):
     fragments = Fragments()
-    assert fragments.add(KEY, 1, *first, 0) is None
-    assert fragments.add(KEY, 1, *second, 0) is None
+    assert fragments.add(KEY, 1, first[0], first[1], first[2], 0) is None
+    assert fragments.add(KEY, 1, second[0], second[1], second[2], 0) is None
     assert fragments.mismatched == 1
 
 
@@ -98,10 +98,11 @@ def test_fragments_expire_after_timeout_and_start_anew():
 
 def test_fragments_of_same_identification_but_other_key_stay_apart():
     fragments = Fragments()
-    fragments.add("a", 1, 0, True, b"aaaaaaaa", 0)
-    fragments.add("b", 1, 0, True, b"bbbbbbbb", 0)
-    assert fragments.add("a", 1, 8, False, b"A", 0) == b"aaaaaaaaA"
-    assert fragments.add("b", 1, 8, False, b"B", 0) == b"bbbbbbbbB"
+    other = (KEY[1], KEY[0], KEY[2])
+    fragments.add(KEY, 1, 0, True, b"aaaaaaaa", 0)
+    fragments.add(other, 1, 0, True, b"bbbbbbbb", 0)
+    assert fragments.add(KEY, 1, 8, False, b"A", 0) == b"aaaaaaaaA"
+    assert fragments.add(other, 1, 8, False, b"B", 0) == b"bbbbbbbbB"
 
 
 def test_fragment_flood_evicts_the_oldest_and_stays_in_bounds():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from tests.kit.loop_tap import UNCOMPILED, Tap
 
 
 @pytest.fixture(params=["compiled", "uncompiled"])
-def make(request: pytest.FixtureRequest) -> Iterator[Any]:
+def make(request: pytest.FixtureRequest) -> Callable[..., Tap]:
     if request.param == "compiled" and str(loop_cy.__file__).endswith(".py"):
         pytest.skip("not compiled here")
     module = loop_cy if request.param == "compiled" else UNCOMPILED

@@ -16,7 +16,7 @@ from agent.wire.rtp import payload_types
 from benchmarks.loop import Traffic, walk
 from tests.kit.loop_tap import FOREVER, MINUTE, MS, T0, WIRE, Tap, ethernet, rtp
 
-C_TYPES = {
+C_TYPES: dict[str, Any] = {
     "unsigned char": ctypes.c_uint8,
     "unsigned short": ctypes.c_uint16,
     "unsigned int": ctypes.c_uint32,

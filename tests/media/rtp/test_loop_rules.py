@@ -108,7 +108,7 @@ class TestTurns:
     def take(self, tap: Tap, ssrc: int, numbers: range, start_ms: float) -> int:
         for at, seq in enumerate(numbers):
             tap.send(start_ms + at * 20, rtp(seq, ssrc=ssrc))
-        return tap.loop.find(*FAR, *NEAR, ssrc)  # type: ignore[no-any-return]
+        return tap.loop.find(*FAR, *NEAR, ssrc)
 
     def test_numbers_that_a_went_on_counting_are_ssrc_gap(self, tap: Tap) -> None:
         a = self.take(tap, 1, range(100), 0)

@@ -52,7 +52,7 @@ def statistics(aws: StrictAws, name: str, dimensions: Any, *percentiles: str) ->
 def test_all_43_metrics_arrive_and_read_back_with_unit_and_minute(
     aws: StrictAws, store: Store, clock: Clock
 ) -> None:
-    samples = {metric.name: SAMPLES for metric in METRICS if metric.kind == "samples"}
+    samples: dict[str, Any] = {metric.name: SAMPLES for metric in METRICS if metric.kind == "samples"}
     store.commit(summary(connectors=[connector(**samples)]))
     run(delivery(store, CloudWatchSink(aws.client("cloudwatch")), clock), clock)
     assert len(aws.client("cloudwatch").list_metrics(Namespace="ChimeVoiceConnector")["Metrics"]) == 86
@@ -122,7 +122,7 @@ def test_151_values_become_150_with_the_same_sum() -> None:
 def test_1000_datums_are_one_request_and_the_next_begins_another(aws: StrictAws) -> None:
     sink = CloudWatchSink(aws.client("cloudwatch"), dimension_sets=[["VoiceConnectorId"]])
     known = len(datums([connector()], T0, [["VoiceConnectorId"]]))
-    one = {metric.name: None for metric in METRICS if metric.name != "Throttles"}
+    one: dict[str, Any] = {metric.name: None for metric in METRICS if metric.name != "Throttles"}
     full, rest = divmod(1000, known)
     rows = [row([connector()], n) for n in range(full)] + [
         row([connector(**one)], full + n) for n in range(rest)
@@ -135,7 +135,7 @@ def test_1000_datums_are_one_request_and_the_next_begins_another(aws: StrictAws)
 def test_requests_stay_under_a_megabyte_and_gzip(aws: StrictAws, store: Store, clock: Clock) -> None:
     values = [1 / (n + 3) * 12345.678 for n in range(150)]
     samples = Samples(values, [float(n + 1) for n in range(150)])
-    full = {metric.name: samples for metric in METRICS if metric.kind == "samples"}
+    full: dict[str, Any] = {metric.name: samples for metric in METRICS if metric.kind == "samples"}
     for minute in range(6):
         connectors = [connector(f"vc{n}", **full) for n in range(10)]
         store.commit(summary(minute, connectors=connectors))
@@ -202,7 +202,7 @@ def test_unknown_dimension_is_refused_at_the_start(aws: StrictAws) -> None:
 
 
 def test_two_parts_of_a_minute_add_up(aws: StrictAws, store: Store, clock: Clock) -> None:
-    gauges = {metric.name: None for metric in METRICS if metric.kind == "gauge"}
+    gauges: dict[str, Any] = {metric.name: None for metric in METRICS if metric.kind == "gauge"}
     store.commit(summary(part=0, complete=False, connectors=[connector(InboundCallAttempts=3, **gauges)]))
     store.commit(summary(part=1, connectors=[connector(InboundCallAttempts=4)]))
     run(delivery(store, CloudWatchSink(aws.client("cloudwatch")), clock), clock)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -100,8 +101,8 @@ def test_emulator_reads_back_what_was_sent(emulator: None, store: Store, clock: 
             Namespace="ChimeVoiceConnector",
             MetricName=name,
             Dimensions=[{"Name": dimension, "Value": value}],
-            StartTime=start / 1e9,
-            EndTime=start / 1e9 + 180,
+            StartTime=datetime.fromtimestamp(start / 1e9, UTC),
+            EndTime=datetime.fromtimestamp(start / 1e9 + 180, UTC),
             Period=60,
             Statistics=["Sum", "Average", "Minimum", "Maximum", "SampleCount"],
         )["Datapoints"]
@@ -123,7 +124,7 @@ def test_emulator_reads_back_what_was_sent(emulator: None, store: Store, clock: 
 def test_each_protocol_of_boto3_is_spoken(
     protocol: str, credentials: None, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = list(botocore.model.PRIORITY_ORDERED_SUPPORTED_PROTOCOLS)
+    known = list(vars(botocore.model)["PRIORITY_ORDERED_SUPPORTED_PROTOCOLS"])
     order = [protocol, *(name for name in known if name != protocol)]
     monkeypatch.setattr(botocore.model, "PRIORITY_ORDERED_SUPPORTED_PROTOCOLS", order)
     with StrictAws(now=lambda: clock.now_ns / 1e9) as aws:
@@ -153,7 +154,7 @@ def test_each_protocol_of_boto3_is_spoken(
 
 def test_clients_try_once_with_short_timeouts(credentials: None) -> None:
     for client in (cloudwatch_client(), logs_client()):
-        config = client.meta.config
+        config: Any = client.meta.config
         assert (config.connect_timeout, config.read_timeout) == (3, 10)
         assert config.retries["total_max_attempts"] == 1
 
