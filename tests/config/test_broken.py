@@ -191,7 +191,7 @@ def test_broken_values_are_all_told_at_once(tmp_path: Path) -> None:
     sections: dict[str, list[str]] = {}
     alone = ("capture.filter", "capture.sip_ports")  # each makes up for another's fault
     cases = [b for b in BROKEN if b.lines.count("\n") == 1 and b.severity == "error" and b.lines[1] != "["]
-    wanted = set()
+    wanted: set[str] = set()
     for broken in cases:
         head, line = broken.lines.split("\n")
         key = line.split(" = ")[0]

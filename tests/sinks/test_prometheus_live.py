@@ -67,7 +67,8 @@ def shown(totals: Totals) -> Shown:
 @pytest.mark.parametrize("name", NAMES)
 def test_counters_never_go_back_and_end_at_what_the_minutes_have(name: str) -> None:
     frames = frames_of(name)
-    watched, before = Watched(name), {}
+    watched = Watched(name)
+    before: dict[tuple[str, tuple[str, ...]], float] = {}
     step = max(1, len(frames) // 60)
     for at in range(0, len(frames), step):
         watched.feed(frames[at : at + step])

@@ -402,7 +402,8 @@ class Losses(Table):
             row = row_of(self, number)
             if row.state != ACCEPTED:
                 continue
-            packets = cython.cast(cython.longlong, row.even.packets) + row.odd.packets
+            packets = row.even.packets
+            packets += row.odd.packets
             size = row.even.bytes + row.odd.bytes
             lost = row.even.lost + row.odd.lost
             if packets > 0 or lost > 0:
