@@ -251,7 +251,9 @@ def _init(sub: argparse.ArgumentParser) -> None:
 
 
 def _aws(sub: argparse.ArgumentParser) -> None:
-    texts = ("dashboard", "alarms", "policy", "cloudformation", "terraform", "queries", "grafana")
+    texts = (
+        "dashboard", "alarms", "policy", "cloudformation", "terraform", "queries", "grafana", "prometheus",
+    )  # fmt: skip
     sub.add_argument("text", choices=texts, help="what to print")
     _config(sub)
     sub.add_argument("--hosts", metavar="N", type=int, help="how many hosts send; default: cost.hosts")

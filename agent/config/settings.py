@@ -260,6 +260,15 @@ class StoreSettings(_Section):
     checkpoint: Annotated[Positive, Meta(description="How often open minutes and calls are saved, s.")] = 5.0
 
 
+class Alarms(_Section):
+    """Alarms and alert rules: `sbcwatch aws alarms`, `sbcwatch aws prometheus`."""
+
+    runbook_url: Annotated[
+        str,
+        Meta(description="Where your copy of docs/runbook.md opens: alarm texts point there, with #section."),
+    ] = ""
+
+
 class Cost(_Section):
     """What AWS will ask for it: `sbcwatch cost`. Prices of us-east-1, no free tier."""
 
@@ -373,6 +382,7 @@ class Config(_Section):
     privacy: Privacy = msgspec.field(default_factory=Privacy)
     confine: Confine = msgspec.field(default_factory=Confine)
     limits: Limits = msgspec.field(default_factory=Limits)
+    alarms: Alarms = msgspec.field(default_factory=Alarms)
     cost: Cost = msgspec.field(default_factory=Cost)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from agent.config.settings import Config
 from agent.provision import metric
 from agent.provision.scope import Scope, scopes
-from agent.summary.catalog import AGENT_NAMESPACE, DIRECTIONS, SIDES
+from agent.summary.catalog import AGENT_NAMESPACE, DIRECTIONS, HOST_MINUTES, SIDES
 
 # The far end measures loss of what the vc sends; the vc measures loss of what it receives. Only the latter is
 # missing from the packets counted.
@@ -24,7 +24,8 @@ Missing = Literal["breaching", "notBreaching", "ignore"]
 
 @dataclass(frozen=True, slots=True)
 class AlarmRule:
-    """One alarm. `inputs` are (id, metric, statistic); `expression` is metric math over the ids.
+    """One alarm. `inputs` are (id, metric, statistic); `value` is arithmetic over the ids, CloudWatch's and
+    Prometheus' alike; where `enough` is not met there is too little to judge, and `otherwise` stands for it.
 
     It goes off when `datapoints` of the last `periods` periods are `comparison` `threshold`.
     """
@@ -33,7 +34,9 @@ class AlarmRule:
     what: str
     why: str
     inputs: tuple[tuple[str, str, str], ...]
-    expression: str
+    value: str
+    enough: str
+    otherwise: str
     comparison: Literal["<", ">"]
     threshold: float
     datapoints: int
@@ -43,13 +46,22 @@ class AlarmRule:
     period_s: int = 60
 
     @property
-    def description(self) -> str:
+    def expression(self) -> str:
+        """Metric math of CloudWatch."""
+        return f"IF({self.enough}, {self.value}, {self.otherwise})" if self.enough else self.value
+
+    def runbook(self, url: str) -> str:
+        """Where this alarm's section of the runbook is; `url`: the runbook's own address."""
+        return f"{url or INSTALLED_RUNBOOK}#{self.key}"
+
+    def description(self, url: str = "") -> str:
         """At most 1,024 characters, as CloudWatch wants."""
-        return f"{self.what} {self.why} Missing data: {self.missing_why} See docs/runbook.md#{self.key}"[
-            :1024
-        ]
+        see = f" See {self.runbook(url)}"
+        text = f"{self.what} {self.why} Missing data: {self.missing_why}"
+        return text[: 1024 - len(see)] + see
 
 
+INSTALLED_RUNBOOK = "file:///usr/share/doc/sbcwatch/runbook.md"
 QUIET = "no calls is no fault; a silent agent has an alarm of its own."
 
 
@@ -63,15 +75,25 @@ def rules(config: Config, hosts: int = 1) -> Iterator[AlarmRule]:
             "G.107 Annex B: at R 70 (MOS 3.60) some users begin to be dissatisfied. Minutes with fewer than "
             "5 samples count as good.",
             (("mos", mos, "Average"), ("n", mos, "SampleCount")),
-            "IF(n >= 5, mos, 4.4)",
+            "mos", "n >= 5", "4.4",
             "<", 3.6, 3, 5, "notBreaching", QUIET,
+        )  # fmt: skip
+        yield AlarmRule(
+            f"mos-worst-{side}",
+            f"One in ten directions of calls has a MOS below 3.1 {words}.",
+            "A mean hides a tenth of all callers, and the direction that somebody hung up on: each direction "
+            "of a call is a sample of its own. G.107 Annex B: below 3.1 (R 60) many users are dissatisfied. "
+            "Judged from 20 samples a minute.",
+            (("p10", mos, "p10"), ("n", mos, "SampleCount")),
+            "p10", "n >= 20", "4.4",
+            "<", 3.1, 3, 5, "notBreaching", QUIET,
         )  # fmt: skip
         yield AlarmRule(
             f"rtt-{side}",
             f"Mean round-trip time {words} is above 300 ms.",
             "G.114: up to 150 ms one way is fine for most users.",
             (("rtt", rtt, "Average"), ("n", rtt, "SampleCount")),
-            "IF(n >= 5, rtt, 0)",
+            "rtt", "n >= 5", "0",
             ">", 300_000, 3, 5, "notBreaching", QUIET,
         )  # fmt: skip
     for direction, (prefix, words) in DIRECTIONS.items():
@@ -81,7 +103,7 @@ def rules(config: Config, hosts: int = 1) -> Iterator[AlarmRule]:
             f"Mean jitter {words} is above 30 ms.",
             "Half of a 60 ms jitter buffer: beyond it packets begin to come too late to be played.",
             (("jitter", jitter, "Average"), ("n", jitter, "SampleCount")),
-            "IF(n >= 5, jitter, 0)",
+            "jitter", "n >= 5", "0",
             ">", 30_000, 3, 5, "notBreaching", QUIET,
         )  # fmt: skip
         sent = "(packets + lost)" if direction in TOWARDS_VC else "packets"
@@ -95,17 +117,18 @@ def rules(config: Config, hosts: int = 1) -> Iterator[AlarmRule]:
                 ("lost", metric(f"{prefix}PacketsLost"), "Sum"),
                 ("packets", metric(f"{prefix}RtpPackets"), "Sum"),
             ),
-            f"IF(packets >= 15000, lost / {sent}, 0)",
+            f"lost / {sent}", "packets >= 15000", "0",
             ">", 0.02, 3, 5, "notBreaching", QUIET,
         )  # fmt: skip
     yield from _calls(config)
     yield AlarmRule(
         "silent",
         f"Fewer than {hosts} of {hosts} hosts sent this connector's minute.",
-        "Every host sends this count each minute, 0 where nothing happened, some 75 s after it began. "
+        "Every host sends a 1 for each minute that it watched to its end, some 75 s after the minute began; "
+        "one that starts again and again sends no more than one. "
         "Five minutes leave room for a restart; what an outage of AWS held back is sent later.",
-        (("sent", metric("Sip2xxCodes"), "SampleCount"),),
-        "sent",
+        (("sent", metric(HOST_MINUTES), "Sum"),),
+        "sent", "", "",
         "<", hosts, 5, 5, "breaching", "breaching, for silence is what this alarm is about.",
     )  # fmt: skip
 
@@ -128,7 +151,7 @@ def _calls(config: Config) -> Iterator[AlarmRule]:
                 ("failed", metric(f"{way}CallFailures"), "Sum"),
                 ("attempts", metric(f"{way}CallAttempts"), "Sum"),
             ),
-            "IF(attempts >= 20, failed / attempts, 0)",
+            "failed / attempts", "attempts >= 20", "0",
             ">", threshold, 2, 2, "notBreaching", QUIET, 300,
         )  # fmt: skip
     finals = [(f"c{n}", metric(f"Sip{n}xxCodes"), "Sum") for n in range(2, 7)]
@@ -138,7 +161,7 @@ def _calls(config: Config) -> Iterator[AlarmRule]:
         "A server fault that callers notice before they report it; retransmitted responses count too. Judged "
         "from 20 final responses a minute.",
         tuple(finals),
-        "IF(c2 + c3 + c4 + c5 + c6 >= 20, c5 / (c2 + c3 + c4 + c5 + c6), 0)",
+        "c5 / (c2 + c3 + c4 + c5 + c6)", "c2 + c3 + c4 + c5 + c6 >= 20", "0",
         ">", 0.05, 3, 5, "notBreaching", QUIET,
     )  # fmt: skip
     active = "(inbound + outbound)"
@@ -151,20 +174,21 @@ def _calls(config: Config) -> Iterator[AlarmRule]:
             ("inbound", metric("InboundCallsActive"), "Sum"),
             ("outbound", metric("OutboundCallsActive"), "Sum"),
         ),
-        f"IF({active} - DIFF{active} >= 20, {active} / ({active} - DIFF{active}), 1)",
+        f"{active} / ({active} - DIFF{active})", f"{active} - DIFF{active} >= 20", "1",
         "<", 0.5, 1, 3, "notBreaching", "a host that stopped is told by the alarm on silence.",
     )  # fmt: skip
 
 
 def alarm_parameters(config: Config, hosts: int = 1) -> list[dict[str, Any]]:
     """PutMetricAlarm's parameters, for every connector and for the agents."""
+    url = config.alarms.runbook_url
     made = [
-        _parameters(f"sbcwatch {scope.label} {rule.key}", rule, _queries(rule, scope))
+        _parameters(f"sbcwatch {scope.label} {rule.key}", rule, _queries(rule, scope), url)
         for scope in scopes(config)
         for rule in rules(config, hosts)
     ]
     if config.cloudwatch.agent_metrics:
-        made.append(_parameters(f"sbcwatch {DROPS.key}", DROPS, _drops()))
+        made += [_parameters(f"sbcwatch {rule.key}", rule, _over_hosts(rule), url) for rule in AGENT_RULES]
     return made
 
 
@@ -174,19 +198,33 @@ DROPS = AlarmRule(
     "Loss that the capture made is never reported as loss in the network, but what it missed is counted "
     "nowhere: one frame is one too many.",
     (("drops", metric("CaptureDrops"), "Sum"),),
-    "drops",
+    "drops", "", "",
     ">", 0, 3, 5, "notBreaching", "a silent agent has an alarm of its own.",
 )  # fmt: skip
 
 
-def _drops() -> list[dict[str, Any]]:
+STUCK = AlarmRule(
+    "stuck-delivery",
+    "A minute waits to be delivered for more than 15 minutes.",
+    "The store keeps what AWS does not take for a day (store.keep_hours), then it is lost for AWS. An outage "
+    "of minutes is no news; a denied group or an expired role is.",
+    (("waiting", metric("UndeliveredSeconds"), "Maximum"),),
+    "waiting", "", "",
+    ">", 900, 3, 5, "notBreaching", "where nothing at all is delivered, the alarm on silence tells.",
+)  # fmt: skip
+AGENT_RULES = (DROPS, STUCK)
+_FUNCTIONS = {"Sum": "SUM", "Maximum": "MAX"}
+
+
+def _over_hosts(rule: AlarmRule) -> list[dict[str, Any]]:
     """Over all hosts by one Metrics Insights query: the template need not know their names."""
+    ((name, figure, statistic),) = rule.inputs
     return [
         {
-            "Id": "drops",
-            "Expression": f'SELECT SUM({metric("CaptureDrops")}) FROM SCHEMA("{AGENT_NAMESPACE}", Host)',
+            "Id": name,
+            "Expression": f'SELECT {_FUNCTIONS[statistic]}({figure}) FROM SCHEMA("{AGENT_NAMESPACE}", Host)',
             "Period": 60,
-            "Label": "frames missed",
+            "Label": rule.key,
             "ReturnData": True,
         }
     ]
@@ -215,11 +253,11 @@ def _queries(rule: AlarmRule, scope: Scope) -> list[dict[str, Any]]:
     return queries
 
 
-def _parameters(name: str, rule: AlarmRule, queries: list[dict[str, Any]]) -> dict[str, Any]:
+def _parameters(name: str, rule: AlarmRule, queries: list[dict[str, Any]], url: str) -> dict[str, Any]:
     comparison = {"<": "LessThanThreshold", ">": "GreaterThanThreshold"}[rule.comparison]
     return {
         "AlarmName": name[:255],
-        "AlarmDescription": rule.description,
+        "AlarmDescription": rule.description(url),
         "ComparisonOperator": comparison,
         "Threshold": rule.threshold,
         "EvaluationPeriods": rule.periods,

@@ -14,6 +14,7 @@ from agent.provision.cloudformation import template_text
 from agent.provision.dashboard import dashboard_text
 from agent.provision.grafana import grafana_text
 from agent.provision.policy import policy_document
+from agent.provision.prometheus import rules_text
 from agent.provision.queries import queries_text
 from agent.provision.terraform import terraform_text
 
@@ -44,6 +45,7 @@ TEXTS: dict[str, tuple[Callable[[Config, int], str], str]] = {
     "terraform": (terraform_text, "all of it as Terraform configuration"),
     "queries": (lambda config, hosts: queries_text(), "Logs Insights queries over both logs"),
     "grafana": (lambda config, hosts: grafana_text(), "a Grafana dashboard over /metrics"),
+    "prometheus": (rules_text, "the alarms as Prometheus alert rules"),
 }
 
 
@@ -61,6 +63,6 @@ def notes(config: Config) -> list[str]:
     if config.cloudwatch.agent_metrics:
         return []
     return [
-        "no alarm on capture drops: set cloudwatch.agent_metrics = true (8 series a host), "
-        "or watch sbcwatch_agent_drops_total in Prometheus"
+        "no alarms on capture drops and stuck delivery: set cloudwatch.agent_metrics = true "
+        "(8 series a host), or take the rules of `sbcwatch aws prometheus`"
     ]

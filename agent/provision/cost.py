@@ -1,6 +1,6 @@
 """`sbcwatch cost`: what AWS asks a month for what a configuration publishes, before it is published.
 
-Series: 43 a connector and 43 a region, shared by all hosts that report them, and up to 8 a host for the
+Series: 44 a connector and 44 a region, shared by all hosts that report them, and up to 8 a host for the
 agent itself. Requests: each host's minutes. Log volume: one media record a call and minute, and every SIP
 message. Prices are settings with a date; taxes, free tiers, alarms and queries are not in it. A series is
 billed by the hours in which it was sent: figures of calls cost less than this where nobody calls for hours.
@@ -104,9 +104,9 @@ def estimate(config: Config, *, as_if_enabled: bool = False) -> Estimate:
 
 
 def series_of(config: Config) -> int:
-    """Series of the connectors: one a metric and value of each published dimension."""
+    """Series of the connectors: one a metric (and `HostMinutes`) and value of each published dimension."""
     values = {"VoiceConnectorId": len(connectors(config)), "Region": len(regions(config))}
-    return len(METRICS) * sum(values[dimension] for dimension in config.cloudwatch.dimensions)
+    return (len(METRICS) + 1) * sum(values[dimension] for dimension in config.cloudwatch.dimensions)
 
 
 def logged_shares(config: Config) -> tuple[float, float]:

@@ -160,6 +160,11 @@ SIP_FIELDS = ("voice_connector_id", "aws_region", "event_timestamp", "call_id", 
 assert len(MEDIA_FIELDS) == 37
 
 
+# Beside the 43 in CloudWatch, with their dimensions: 1 for each minute that a host watched to its end, so that
+# its Sum is how many hosts were alive. Parts of a minute have none, however often a host starts again.
+HOST_MINUTES = "HostMinutes"
+
+
 class AgentMetric(Struct, frozen=True):
     """One figure of the agent itself, with dimension `Host`; sent where `cloudwatch.agent_metrics` is on."""
 

@@ -76,6 +76,7 @@ def connector_minute(
         {direction: view.coverage(direction, share) for direction, share in coverage.items()},
         totals.figures.get(connector, {}),
         view.because(),
+        totals.complete,
         seen,
     )
 

@@ -55,6 +55,7 @@ class ConnectorMinute(msgspec.Struct):
     coverage: dict[str, float | None]  # by media direction: packets of streams with known loss / packets
     extras: dict[str, Any] = {}  # further figures: RFC 6076, calls_active_unknown, legs_unjoined ...
     unknown_because: list[dict[str, Any]] = []  # what was not seen: cause, sight, direction, count
+    complete: bool = False  # the part reaches the minute's end, so the host was alive there
     seen: dict[str, int] = {}  # counts that are None in `values`: as much of them as was seen
 
 

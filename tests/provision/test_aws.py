@@ -21,6 +21,7 @@ from agent.provision.aws import TEXTS
 from agent.provision.cloudformation import template
 from agent.provision.dashboard import dashboard_body
 from agent.provision.policy import statements
+from agent.provision.prometheus import alerts
 from agent.provision.queries import queries
 from agent.quality.codecs import codec
 from agent.quality.emodel import score
@@ -29,11 +30,13 @@ from agent.summary.catalog import (
     AGENT_METRICS,
     AGENT_NAMESPACE,
     BY_NAME,
+    HOST_MINUTES,
     MEDIA_FIELDS,
     METRICS,
     SIP_FIELDS,
 )
 from agent.summary.records import ConnectorMinute, Samples, Value
+from tests.kit.minutes import connector
 from tests.kit.strict_aws import StrictAws
 
 Reference = tuple[str, str, tuple[tuple[str, str], ...]]
@@ -95,7 +98,7 @@ def test_every_metric_reference_is_in_the_catalog_under_a_published_dimension(di
     assert len({name for _, name, _ in found}) > 35
     for namespace, name, pairs in found:
         assert namespace == config.cloudwatch.namespace
-        assert name in BY_NAME
+        assert name in {*BY_NAME, HOST_MINUTES}
         assert [key for key, _ in pairs] in [[one] for one in config.cloudwatch.dimensions]
 
 
@@ -107,7 +110,7 @@ def test_every_metric_reference_is_a_series_that_cloudwatch_really_stored() -> N
 
     minute_ns = int(time.time() // 60 - 2) * 60_000_000_000
     minutes = [
-        ConnectorMinute(c.id, c.region, {m.name: value(m.kind) for m in METRICS}, {})
+        ConnectorMinute(c.id, c.region, {m.name: value(m.kind) for m in METRICS}, {}, complete=True)
         for c in config.connectors
     ]
     items = datums(minutes, minute_ns, [(one,) for one in config.cloudwatch.dimensions])
@@ -129,7 +132,8 @@ def test_statistics_of_samples_and_counts_fit_their_kind() -> None:
     """A gauge or count under Average would be the mean over hosts; a distribution under Sum says nothing."""
     for rule in rules(made()):
         for _, name, statistic in rule.inputs:
-            wanted = {"Average", "SampleCount"} if BY_NAME[name].kind == "samples" else {"Sum", "SampleCount"}
+            is_samples = name in BY_NAME and BY_NAME[name].kind == "samples"
+            wanted = {"Average", "SampleCount", "p10"} if is_samples else {"Sum"}
             assert statistic in wanted, rule.key
 
 
@@ -137,13 +141,13 @@ def test_agent_figures_only_where_they_are_published() -> None:
     silent = made(SETTINGS.replace("agent_metrics = true", ""))
     for text, (function, _) in TEXTS.items():
         assert AGENT_NAMESPACE not in function(silent, 1), text
-    drops = alarm_parameters(made())[-1]
-    named = re.fullmatch(
-        r'SELECT SUM\((\w+)\) FROM SCHEMA\("([\w/]+)", Host\)', drops["Metrics"][0]["Expression"]
-    )
-    assert named
-    assert named[2] == AGENT_NAMESPACE
-    assert named[1] in {metric.name for metric in AGENT_METRICS}
+    for alarm in alarm_parameters(made())[-2:]:
+        named = re.fullmatch(
+            r'SELECT (?:SUM|MAX)\((\w+)\) FROM SCHEMA\("([\w/]+)", Host\)', alarm["Metrics"][0]["Expression"]
+        )
+        assert named
+        assert named[2] == AGENT_NAMESPACE
+        assert named[1] in {metric.name for metric in AGENT_METRICS}
 
 
 # --- alarms judge rightly
@@ -170,6 +174,9 @@ def by_key(config: Config, hosts: int = 1) -> dict[str, AlarmRule]:
         ("mos-customer", {"mos": 3.5, "n": 5}, True),
         ("mos-customer", {"mos": 1.0, "n": 4}, False),
         ("mos-remote", {"mos": 3.7, "n": 50}, False),
+        ("mos-worst-customer", {"p10": 3.0, "n": 20}, True),
+        ("mos-worst-customer", {"p10": 3.2, "n": 200}, False),
+        ("mos-worst-remote", {"p10": 1.0, "n": 19}, False),
         ("rtt-remote", {"rtt": 300_001, "n": 5}, True),
         ("rtt-remote", {"rtt": 900_000, "n": 1}, False),
         ("jitter-cust2vc", {"jitter": 30_001, "n": 9}, True),
@@ -231,9 +238,27 @@ def test_alarms_have_a_section_each_in_the_runbook() -> None:
     named = {
         re.search(r"runbook\.md#([\w-]+)", parameters["AlarmDescription"])[1]  # type: ignore[index]
         for parameters in alarm_parameters(made())
-    }
+    } | {alert.key for alert in alerts(made())}
     anchors = set(re.findall(r'<a id="([\w-]+)">', runbook))
     assert named == anchors
+
+
+def test_alarm_texts_point_to_an_address_that_opens() -> None:
+    config = made(SETTINGS + '[alarms]\nrunbook_url = "https://wiki.example/sbcwatch/runbook"\n')
+    for parameters in alarm_parameters(config):
+        assert "See https://wiki.example/sbcwatch/runbook#" in parameters["AlarmDescription"]
+    for parameters in alarm_parameters(made()):
+        assert "See file:///usr/share/doc/sbcwatch/runbook.md#" in parameters["AlarmDescription"]
+
+
+def test_a_host_that_starts_again_and_again_counts_once_a_minute() -> None:
+    """Twelve parts of one host are no twelve hosts: only the part that reaches the minute's end has a 1."""
+    parts = [connector(), connector(), connector()]
+    parts[-1].complete = True
+    made = [datum for part in parts for datum in datums([part], 60_000_000_000, [("VoiceConnectorId",)])]
+    beats = [datum for datum in made if datum["MetricName"] == HOST_MINUTES]
+    assert [(beat["Value"], beat["Unit"]) for beat in beats] == [(1, "Count")]
+    assert len([datum for datum in made if datum["MetricName"] == "Sip2xxCodes"]) == 3
 
 
 # --- queries and policy
@@ -392,4 +417,4 @@ def test_command_prints_and_notes_what_is_missing(capsys: pytest.CaptureFixture[
     assert main(["aws", "alarms"]) == 0
     out, err = capsys.readouterr()
     assert len(json.loads(out)) == len(list(rules(Config())))
-    assert "no alarm on capture drops" in err
+    assert "no alarms on capture drops" in err

@@ -15,7 +15,7 @@ from agent.sinks.aws.errors import verdict
 from agent.sinks.verdict import SinkLimits, Verdict
 from agent.store import UNASSIGNED, Draft, OutboxRow
 from agent.store.codec import unpack, unpack_connectors
-from agent.summary.catalog import AGENT_METRICS, AGENT_NAMESPACE, METRICS, Metric
+from agent.summary.catalog import AGENT_METRICS, AGENT_NAMESPACE, HOST_MINUTES, METRICS, Metric
 from agent.summary.records import MAX_VALUES, ConnectorMinute, Samples, Value
 from agent.summary.samples_cy import binned
 
@@ -144,7 +144,8 @@ def datums(
     """One minute part of the host's connectors as datums, in catalog order within each dimension set.
 
     Connectors that share all dimensions of a set are merged: counts and gauges add, samples are binned anew.
-    Unknown ones among them add nothing; a metric that none of them knows makes no datum.
+    Unknown ones among them add nothing; a metric that none of them knows makes no datum. A part that reaches
+    its minute's end has `HOST_MINUTES` besides.
     """
     made = []
     for names in dimension_sets:
@@ -154,18 +155,13 @@ def datums(
                 groups.setdefault(tuple(_DIMENSIONS[name](minute) for name in names), []).append(minute)
         for values, members in groups.items():
             dimensions = [{"Name": name, "Value": value} for name, value in zip(names, values, strict=True)]
+            at = {"Dimensions": dimensions, "Timestamp": minute_ns // 1_000_000_000}
+            if any(member.complete for member in members):
+                made.append({"MetricName": HOST_MINUTES, **at, "Unit": "Count", "Value": 1})
             for metric in METRICS:
                 body = _value(_merged([member.values.get(metric.name) for member in members], metric))
                 if body is not None:
-                    made.append(
-                        {
-                            "MetricName": metric.name,
-                            "Dimensions": dimensions,
-                            "Timestamp": minute_ns // 1_000_000_000,
-                            "Unit": metric.unit,
-                            **body,
-                        }
-                    )
+                    made.append({"MetricName": metric.name, **at, "Unit": metric.unit, **body})
     return made
 
 

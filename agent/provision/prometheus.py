@@ -1,0 +1,123 @@
+"""The alarms of `agent.provision.alarms` as Prometheus alert rules over `/metrics`: JSON, which is YAML too.
+
+A rule's inputs become rates over all periods that the alarm looks at, times its period; its arithmetic stays.
+What CloudWatch judges by missing data has rules of its own here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agent.config.settings import Config
+from agent.provision.alarms import DROPS, STUCK, AlarmRule, rules
+from agent.summary.catalog import BY_NAME
+
+BY_CONNECTOR = "voice_connector_id, region"
+_NOT_ALIKE = frozenset({"silent", "active-collapse"})
+_QUANTILE = re.compile(r"p(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert rule. `since` is how long it must hold."""
+
+    key: str
+    expression: str
+    since: str
+    summary: str
+    description: str
+    runbook: str
+
+    def row(self) -> dict[str, object]:
+        name = "Sbcwatch" + "".join(word.capitalize() for word in self.key.split("-"))
+        return {
+            "alert": name,
+            "expr": self.expression,
+            "for": self.since,
+            "labels": {"severity": "warning"},
+            "annotations": {
+                "summary": self.summary,
+                "description": self.description,
+                "runbook_url": self.runbook,
+            },
+        }
+
+
+def rules_text(config: Config, hosts: int = 1) -> str:
+    """A rule file: `promtool check rules` takes it as it is."""
+    group = {"name": "sbcwatch", "rules": [alert.row() for alert in alerts(config, hosts)]}
+    return json.dumps({"groups": [group]}, indent=2)
+
+
+def alerts(config: Config, hosts: int = 1) -> Iterator[Alert]:
+    """The alarms, and what only Prometheus can see. `hosts`: how many are scraped."""
+    url = config.alarms.runbook_url
+    by_key = {rule.key: rule for rule in rules(config, hosts)}
+    for rule in by_key.values():
+        if rule.key not in _NOT_ALIKE:
+            yield _alert(rule, judged(rule), "1m", url)
+    up = f"sum by ({BY_CONNECTOR}) (sbcwatch_calls_active)"
+    yield _alert(
+        by_key["active-collapse"],
+        f"{up} / {up.replace('active)', 'active offset 1m)')} < 0.5"
+        f" and {up.replace('active)', 'active offset 1m)')} >= 20",
+        "0m",
+        url,
+    )
+    seen = 'count(up{job="sbcwatch"} == 1)'
+    yield _alert(by_key["silent"], f"({seen} or vector(0)) < {hosts}", "5m", url)
+    yield _alert(DROPS, "increase(sbcwatch_agent_drops_total[5m]) > 0", "3m", url)
+    waiting = 'max by (instance, sink) (sbcwatch_agent_sink{what="oldest_age_seconds"})'
+    yield _alert(STUCK, f"{waiting} > {STUCK.threshold:g}", "3m", url)
+    yield _alert(INTERFACE, "sbcwatch_agent_interface_up == 0", "1m", url)
+
+
+INTERFACE = AlarmRule(
+    "interface-down",
+    "An interface that is watched is down, gone or without carrier.",
+    "Nothing is captured there: what it carries is unknown, and no failed call.",
+    (), "", "", "", "<", 1, 1, 1, "notBreaching", "a silent agent has an alarm of its own.",
+)  # fmt: skip
+
+
+def _alert(rule: AlarmRule, expression: str, since: str, url: str) -> Alert:
+    return Alert(rule.key, expression, since, rule.what, rule.why, rule.runbook(url))
+
+
+def judged(rule: AlarmRule) -> str:
+    """The rule as PromQL: its value where there is enough to judge, compared."""
+    window_s = rule.period_s * rule.periods
+    inputs = {
+        name: _series(metric, statistic, rule.period_s, window_s) for name, metric, statistic in rule.inputs
+    }
+
+    def filled(text: str) -> str:
+        return re.sub(r"\b[a-z][a-z0-9]*\b", lambda word: inputs[word[0]], text)
+
+    threshold = rule.threshold
+    if rule.value in inputs:  # in the metric's own unit
+        threshold *= next(BY_NAME[metric].scale for name, metric, _ in rule.inputs if name == rule.value)
+    enough = f" and {filled(rule.enough)}" if rule.enough else ""
+    return f"{filled(rule.value)} {rule.comparison} {threshold:g}{enough}"
+
+
+def _series(name: str, statistic: str, period_s: int, window_s: int) -> str:
+    metric = BY_NAME[name]
+    labels = ",".join(f'{label}="{value}"' for label, value in metric.labels)
+
+    def per_second(suffix: str, by: str = BY_CONNECTOR) -> str:
+        return f"sum by ({by}) (rate({metric.prometheus}{suffix}{{{labels}}}[{window_s}s]))"
+
+    if statistic == "Sum":
+        return f"({period_s} * {per_second('_total')})"
+    if statistic == "SampleCount":
+        return f"({period_s} * {per_second('_count')})"
+    if statistic == "Average":
+        return f"({per_second('_sum')} / {per_second('_count')})"
+    found = _QUANTILE.fullmatch(statistic)
+    assert found is not None, statistic
+    buckets = per_second("_bucket", f"le, {BY_CONNECTOR}")
+    return f"histogram_quantile({int(found[1]) / 100:g}, {buckets})"

@@ -1,0 +1,190 @@
+"""The alert rules: taken by promtool, named like the alarms, and going off where the alarms do."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from agent.cli import main
+from agent.config.settings import Config
+from agent.daemon.agent_metrics import SERIES
+from agent.provision.alarms import rules
+from agent.provision.prometheus import alerts, rules_text
+from agent.sinks.prometheus import Collector, Totals
+from agent.summary.catalog import METRICS
+from agent.summary.records import ConnectorMinute, Samples, Summary
+
+needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool")
+LABELS = 'voice_connector_id="vc1",region="us-east-1"'
+
+
+def test_every_alarm_is_an_alert_too() -> None:
+    keys = [alert.key for alert in alerts(Config(), 3)]
+    assert len(keys) == len(set(keys))
+    assert {rule.key for rule in rules(Config(), 3)} <= set(keys)
+    assert {"capture-drops", "stuck-delivery", "interface-down"} <= set(keys)
+
+
+def test_command_prints_a_rule_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["aws", "prometheus", "--hosts", "2"]) == 0
+    assert capsys.readouterr().out.rstrip() == rules_text(Config(), 2)
+
+
+def test_alerts_name_only_series_that_metrics_shows() -> None:
+    values: dict[str, Any] = {
+        metric.name: Samples([2.0], [1.0]) if metric.kind == "samples" else 1 for metric in METRICS
+    }
+    totals = Totals()
+    totals.add(Summary(0, 0, True, [ConnectorMinute("vc1", "local", values, {})], [], [], []))
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Collector(totals))  # type: ignore[arg-type]
+    shown = set(re.findall(r"^(sbcwatch_\w+)", generate_latest(registry).decode(), re.MULTILINE))
+    shown |= {f"sbcwatch_agent_{each.name}{'_total' * (each.kind == 'counter')}" for each in SERIES}
+    for alert in alerts(Config()):
+        assert set(re.findall(r"sbcwatch_\w+", alert.expression)) <= shown, alert.key
+
+
+@needs_promtool
+def test_promtool_takes_the_rules(tmp_path: Path) -> None:
+    (tmp_path / "rules.json").write_text(rules_text(Config(), 3))
+    done = subprocess.run(
+        ["promtool", "check", "rules", "rules.json"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(list(alerts(Config())))} rules found" in done.stdout
+
+
+def histogram(name: str, low: int, high: int, labels: str) -> list[dict[str, str]]:
+    """MOS or jitter: `low` samples a minute in the first bucket of three, `high` in the last."""
+    rows = []
+    for bound, count in (("3.1", low), ("4.4", low + high), ("+Inf", low + high)):
+        rows.append({"series": f'{name}_bucket{{{labels},le="{bound}"}}', "values": f"0+{count}x20"})
+    total = 2.0 * low + 4.3 * high
+    rows.append({"series": f"{name}_sum{{{labels}}}", "values": f"0+{total:g}x20"})
+    rows.append({"series": f"{name}_count{{{labels}}}", "values": f"0+{low + high}x20"})
+    return rows
+
+
+def counter(name: str, a_minute: float, **labels: str) -> dict[str, str]:
+    pairs = "".join(f',{key}="{value}"' for key, value in labels.items())
+    return {"series": f"{name}_total{{{LABELS}{pairs}}}", "values": f"0+{a_minute:g}x20"}
+
+
+CASES: list[tuple[str, list[dict[str, str]], bool]] = [
+    (
+        "SbcwatchLossCust2vc",
+        [
+            counter("sbcwatch_packets_lost", 410, direction="cust2vc"),
+            counter("sbcwatch_rtp_packets", 19_590, direction="cust2vc"),
+        ],
+        True,
+    ),
+    (
+        "SbcwatchLossCust2vc",
+        [
+            counter("sbcwatch_packets_lost", 400, direction="cust2vc"),
+            counter("sbcwatch_rtp_packets", 19_650, direction="cust2vc"),
+        ],
+        False,
+    ),
+    (
+        "SbcwatchLossRem2vc",
+        [
+            counter("sbcwatch_packets_lost", 500, direction="rem2vc"),
+            counter("sbcwatch_rtp_packets", 1_000, direction="rem2vc"),
+        ],
+        False,
+    ),
+    # The mean is good, a seventh of all directions is not.
+    ("SbcwatchMosWorstCustomer", histogram("sbcwatch_mos", 4, 24, f'{LABELS},side="customer"'), True),
+    ("SbcwatchMosCustomer", histogram("sbcwatch_mos", 4, 24, f'{LABELS},side="customer"'), False),
+    ("SbcwatchMosWorstCustomer", histogram("sbcwatch_mos", 1, 24, f'{LABELS},side="customer"'), False),
+    ("SbcwatchMosRemote", histogram("sbcwatch_mos", 6, 1, f'{LABELS},side="remote"'), True),
+    (
+        "SbcwatchFailuresInbound",
+        [
+            counter("sbcwatch_call_failures", 3, direction="inbound"),
+            counter("sbcwatch_call_attempts", 5, direction="inbound"),
+        ],
+        True,
+    ),
+    (
+        "Sbcwatch5xx",
+        [
+            counter("sbcwatch_sip_responses", 30 if number != 5 else 10, **{"class": f"{number}xx"})
+            for number in range(2, 7)
+        ],
+        True,
+    ),
+    (
+        "SbcwatchActiveCollapse",
+        [
+            {
+                "series": f'sbcwatch_calls_active{{{LABELS},direction="inbound"}}',
+                "values": "30+0x9 9+0x10",
+            }
+        ],
+        True,
+    ),
+    ("SbcwatchSilent", [{"series": 'up{job="sbcwatch",instance="a"}', "values": "1+0x20"}], True),
+    (
+        "SbcwatchSilent",
+        [
+            {"series": 'up{job="sbcwatch",instance="a"}', "values": "1+0x20"},
+            {"series": 'up{job="sbcwatch",instance="b"}', "values": "1+0x20"},
+        ],
+        False,
+    ),
+    ("SbcwatchSilent", [], True),
+    ("SbcwatchCaptureDrops", [{"series": "sbcwatch_agent_drops_total", "values": "0+1x20"}], True),
+    (
+        "SbcwatchStuckDelivery",
+        [{"series": 'sbcwatch_agent_sink{sink="logs",what="oldest_age_seconds"}', "values": "0+120x20"}],
+        True,
+    ),
+    (
+        "SbcwatchInterfaceDown",
+        [{"series": 'sbcwatch_agent_interface_up{interface="eth0"}', "values": "0+0x20"}],
+        True,
+    ),
+]
+
+
+@needs_promtool
+@pytest.mark.parametrize(("name", "series", "fires"), CASES)
+def test_alert_fires_where_it_should(
+    tmp_path: Path, name: str, series: list[dict[str, str]], fires: bool
+) -> None:
+    """`promtool test rules` asks whether the expression had a value long enough."""
+    group = json.loads(rules_text(Config(), 2))
+    (only,) = [rule for rule in group["groups"][0]["rules"] if rule["alert"] == name]
+    only["annotations"] = {}
+    (tmp_path / "rules.json").write_text(json.dumps({"groups": [{"name": "one", "rules": [only]}]}))
+    at = "10m" if name == "SbcwatchActiveCollapse" else "15m"
+    # What fires has labels of its series: count the alerts instead of naming them.
+    firing = f'count(ALERTS{{alertname="{name}",alertstate="firing"}}) or vector(0)'
+    test = {
+        "rule_files": ["rules.json"],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": series,
+                "promql_expr_test": [
+                    {"expr": firing, "eval_time": at, "exp_samples": [{"labels": "{}", "value": int(fires)}]}
+                ],
+            }
+        ],
+    }
+    (tmp_path / "test.json").write_text(json.dumps(test))
+    done = subprocess.run(
+        ["promtool", "test", "rules", "test.json"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
