@@ -15,9 +15,9 @@ from agent.engine.engine import Engine
 from agent.errors import ConfigError
 from agent.media.rtp.workers import Lock
 from agent.model.events import Event
-from agent.model.sides import Connector, Sides
+from agent.model.sides import Carrier, Connector, Sides
 from agent.model.stream_minute_cy import StreamMinute
-from agent.summary.identity import Identity
+from agent.summary.identity import Identity, key_id_of
 from agent.summary.interval import Intervals
 from agent.summary.records import ConnectorMinute, Summary
 from agent.summary.redaction import Redaction
@@ -55,6 +55,7 @@ def build(
     vc: Iterable[str] = (),
     customers: Iterable[str] = (),
     key: bytes = b"",
+    host: str = "",
     live: bool = False,
     locks: Sequence[Lock] = (),
     on_stream: Callable[[StreamMinute], None] | None = None,
@@ -62,7 +63,8 @@ def build(
 ) -> Pipeline:
     """Engine and intervals for `config`; `vc` and `customers` add to what it names.
 
-    `key` makes endpoint ids this host's own; `locks`: one a thread that sifts RTP out of the frames.
+    `key` is behind endpoint ids, transaction ids and tokens; `host`: what records call it; `locks`: one a
+    thread that sifts RTP out of the frames.
     Raises ConfigError where an address does not parse.
     """
     try:
@@ -74,19 +76,21 @@ def build(
             ),
             (*config.customers.networks, *customers),
             config.vc.public_addresses,
+            (Carrier(c.id, c.networks, c.domains) for c in config.carriers),
         )
     except ValueError as error:
         raise ConfigError(f"{error}: give addresses like 192.0.2.1 and networks like 192.0.2.0/24") from None
     engine = Engine(sides, rules(config, live=live, reads_tls=reads_tls), locks)
-    masking = None
+    masking, id_key = None, key
     if config.privacy.mask_numbers:
         from agent.summary.masking import Masking
 
         # Without a host's key (a capture file) tokens are of this run only: unkeyed could be turned back.
-        masking = Masking(key or os.urandom(32))
+        id_key = key or os.urandom(32)
+        masking = Masking(id_key)
     intervals = Intervals(
         sides,
-        identity=Identity(key, config.privacy.country or None, masking),
+        identity=Identity(id_key, config.privacy.country or None, masking, host, key_id_of(id_key)),
         observer=config.vc.observer,
         redaction=Redaction(config.privacy.sip_log, config.privacy.redact_headers),
         on_stream=on_stream,

@@ -266,6 +266,8 @@ class Signalling(CallTable):
         leg.from_user, leg.to_user = message.from_user, message.to_user
         leg.uri_user = message.uri_user if message.is_request else ""
         leg.connector = self._connectors.connector(message, route.peer, side, route.passage != "towards")
+        if self._sides.carriers and side != "customer" and way != "internal":
+            leg.carrier = self._sides.carrier(route.peer, _far_hosts(message, way))
         return leg
 
     def _replaced(self, message: Message) -> Leg | None:
@@ -548,6 +550,14 @@ def _named(message: Message, header: str) -> tuple[str, ...]:
         return ()
     users = [parse_uri(address_of(value)[0]).user for value in message.values(header)[:MAX_NAMED]]
     return tuple([user for user in users if user])
+
+
+def _far_hosts(message: Message, way: Way) -> tuple[str, ...]:
+    """SIP hosts that may name whose far end a leg is: whom the vc asks, or who asks the vc."""
+    if way == "outgoing":
+        return (message.uri_host if message.is_request else "", message.to_host)
+    contact = message.contact if message.is_request else None
+    return (message.from_host, parse_uri(contact).host if contact else "")
 
 
 def _is_recording(message: Message) -> cython.bint:

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from agent.assembly import sources
@@ -17,6 +18,7 @@ from agent.daemon import host
 from agent.errors import ConfigError
 from agent.pipeline import build
 from agent.provision.cost import estimate
+from agent.summary.identity import key_id_of
 
 SIP_LOGS = {
     "redacted": "messages without credentials, keys, passwords and texts",
@@ -65,7 +67,8 @@ def _row(
 
 def explain(config: Config) -> str:
     """What a configuration means: sides, connectors, filter, sinks, cost; a line each."""
-    lines = [*_sides(config), *_connectors(config), *_capture(config), *_privacy(config), *_sinks(config)]
+    parts = (_sides, _connectors, _carriers, _fleet, _capture, _privacy, _sinks)
+    lines = [line for part in parts for line in part(config)]
     cost = f"cost: about {estimate(config).usd:,.2f} USD a month (sbcwatch cost shows the parts)"
     return "\n".join([*lines, cost])
 
@@ -97,6 +100,20 @@ def _connectors(config: Config) -> Iterator[str]:
         yield "; ".join(told)
     if config.connectors and not any(connector.default for connector in config.connectors):
         yield "connector unassigned: legs that fit none, kept in the local store only"
+
+
+def _carriers(config: Config) -> Iterator[str]:
+    for carrier in config.carriers:
+        fits = (*carrier.networks, *carrier.domains)
+        yield f"carrier {carrier.id}: fits {', '.join(fits) or 'nothing, add networks or domains'}"
+
+
+def _fleet(config: Config) -> Iterator[str]:
+    if config.fleet.host:
+        yield f"records: host {config.fleet.host}"
+    if config.fleet.key_file:
+        key_id = key_id_of(host.shared_key(Path(config.fleet.key_file)))
+        yield f"records: ids by the key in {config.fleet.key_file}, key_id {key_id}"
 
 
 def _logged(media: bool, sip: bool) -> tuple[tuple[str, bool], ...]:

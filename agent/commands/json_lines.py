@@ -55,12 +55,9 @@ class JsonLines:
         self._write = write
         self._encode = msgspec.json.Encoder().encode
 
-    def line(self, row: Row, head: bytes = b"{", end: bytes = b"}\n") -> None:
-        """Print `row`, with `head` in place of its opening brace and `end` of the closing one.
-
-        So a record is given its type without being copied.
-        """
-        self._write(b"".join((head, self._encode(row)[1:-1], end)))
+    def line(self, row: Row, head: bytes = b"{") -> None:
+        """Print `row`, with `head` in place of its opening brace: a record is given its type uncopied."""
+        self._write(b"".join((head, self._encode(row)[1:], b"\n")))
 
     def messages(self, rows: list[Row]) -> None:
         for row in rows:
@@ -69,9 +66,8 @@ class JsonLines:
     def commit(self, summary: Summary) -> None:
         for connector in summary.connectors:
             self.line(metrics_row(summary, connector))
-        part = b',"part":%d}\n' % summary.part
         for row in summary.media:
-            self.line(row, b'{"type":"media",', part)
+            self.line(row, b'{"type":"media",')
         self.messages(summary.sip)
         for row in summary.calls:
             self.line(row, b'{"type":"call",')

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -22,6 +23,7 @@ from agent.commands.interrupt import Interruptible
 from agent.commands.json_lines import JsonLines, Row, capture_row
 from agent.config.load import load
 from agent.config.settings import Config
+from agent.daemon import host
 from agent.errors import CaptureError, ConfigError
 from agent.model.stream_minute_cy import StreamMinute
 from agent.pipeline import MinuteSink, Pipeline, build, run
@@ -213,7 +215,16 @@ def prepare(
     reads_tls: bool = False,
 ) -> Pipeline:
     """The pipeline for files: no address is this host's. Raises ConfigError."""
-    return build(config, vc=vc, customers=customers, key=host_key(), on_stream=on_stream, reads_tls=reads_tls)
+    key_file = config.fleet.key_file
+    return build(
+        config,
+        vc=vc,
+        customers=customers,
+        key=host.shared_key(Path(key_file)) if key_file else host_key(),
+        host=host.name(config.fleet.host),
+        on_stream=on_stream,
+        reads_tls=reads_tls,
+    )
 
 
 def replay(source: Source, pipeline: Pipeline, keeper: MinuteSink) -> None:
@@ -251,6 +262,6 @@ class CollectedMinutes:
     def commit(self, summary: Summary) -> None:
         self.sip_messages += len(summary.sip)
         if self._store is not None:
-            summary.part = self._store.next_part(summary.start_ns)
+            summary.become_part(self._store.next_part(summary.start_ns))
             self._store.commit(summary)
         self.summaries.append(summary)

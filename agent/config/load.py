@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 
 from agent.config.checks import refused
 from agent.config.checks.words import nearest
-from agent.config.settings import Config, ConnectorSettings, TunnelSettings, media_ports
+from agent.config.settings import CarrierSettings, Config, ConnectorSettings, TunnelSettings, media_ports
 from agent.errors import ConfigError
 from agent.summary.catalog import RETENTION_DAYS
 
@@ -37,6 +37,9 @@ NO_SETTINGS = re.compile(
 # with the old one works as before, and a warning says what to write instead. An entry stays for two minor
 # versions at least.
 RENAMED: dict[str, str] = {}
+# Sections that may stand several times, as [[tables]]; and an id for the shipped file.
+TABLES: dict[str, Any] = {"connectors": ConnectorSettings, "carriers": CarrierSettings}
+_EXAMPLES = {"connectors": "trunk-1", "carriers": "carrier-1"}
 # Looks at a configuration that was read: section, key, and what is wrong with it.
 Check = Callable[[Config], Iterable[tuple[str, str, str]]]
 
@@ -120,13 +123,12 @@ def read(
         field = _fields(Config).get(section)
         if field is None:
             problems.append(Problem(section, _line_of(text, section), _unknown(section, _fields(Config))))
-        elif section == "connectors":
+        elif section in TABLES:
             rows = content if isinstance(content, list) else [content]
             values[section] = [
                 row
                 for number, one in enumerate(rows)
-                if (row := _section(ConnectorSettings, f"connectors[{number}]", one, text, problems))
-                is not None
+                if (row := _section(TABLES[section], f"{section}[{number}]", one, text, problems)) is not None
             ]
         elif (made := _section(field.type, section, content, text, problems)) is not None:
             values[section] = made
@@ -224,6 +226,13 @@ def _check(config: Config) -> Iterator[tuple[str, str, str]]:
     for network in config.customers.networks:
         if not _parses(ip_network, network):
             yield "customers", "networks", _no_network(network)
+    yield from _check_carriers(config)
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,64}", config.fleet.host):
+        yield (
+            "fleet",
+            "host",
+            f'"{config.fleet.host}" will not do: letters, digits and . _ - only, 64 at most',
+        )
     seen: set[str] = set()
     for number, connector in enumerate(config.connectors):
         where = f"connectors[{number}]"
@@ -248,6 +257,26 @@ def _check(config: Config) -> Iterator[tuple[str, str, str]]:
         yield "logs", "retention_days", f"must be one of {', '.join(map(str, RETENTION_DAYS))}"
 
 
+def _check_carriers(config: Config) -> Iterator[tuple[str, str, str]]:
+    owners: dict[str, str] = {}
+    seen: set[str] = set()
+    for number, carrier in enumerate(config.carriers):
+        where = f"carriers[{number}]"
+        if not re.fullmatch(r"[A-Za-z0-9._\-/#]{1,256}", carrier.id):
+            yield where, "id", f'"{carrier.id}" will not do: letters, digits and . _ - / # only'
+        if carrier.id in seen:
+            yield where, "id", f'"{carrier.id}" is there twice: put both into one table'
+        seen.add(carrier.id)
+        for network in carrier.networks:
+            if not _parses(ip_network, network):
+                yield where, "networks", _no_network(network)
+        names = [str(ip_network(n, strict=False)) for n in carrier.networks if _parses(ip_network, n)]
+        for name in (*names, *(domain.lower() for domain in carrier.domains)):
+            if owners.setdefault(name, carrier.id) != carrier.id:
+                key = "networks" if name in names else "domains"
+                yield where, key, f'"{name}" is {owners[name]}\'s already: it can have one carrier only'
+
+
 def _no_network(text: str) -> str:
     return f'"{text}" is no network: write it as 192.0.2.0/24'
 
@@ -270,19 +299,19 @@ def _override(raw: dict[str, Any], environment: Mapping[str, str], problems: lis
 
 def _place(raw: dict[str, Any], name: str) -> tuple[str, dict[str, Any], Any] | str:
     """Section, its table in `raw` and the setting that a variable names; or what is wrong with the name."""
-    row = re.fullmatch(r"connectors__(\d{1,4})__(\w+)", name)
+    row = re.fullmatch(rf"({'|'.join(TABLES)})__(\d{{1,4}})__(\w+)", name)
     if row:
-        number, fields = int(row[1]), _fields(ConnectorSettings)
-        rows = raw.setdefault("connectors", [])
-        if row[2] not in fields:
-            return _unknown(row[2], fields)
+        table, number, key, fields = row[1], int(row[2]), row[3], _fields(TABLES[row[1]])
+        rows = raw.setdefault(table, [])
+        if key not in fields:
+            return _unknown(key, fields)
         if not isinstance(rows, list) or number > len(rows):
-            return f"there is no connector {number} yet: number them from 0"
+            return f"there is no {table.removesuffix('s')} {number} yet: number them from 0"
         if number == len(rows):
             rows.append({})
-        return f"connectors[{number}]", rows[number], fields[row[2]]
+        return f"{table}[{number}]", rows[number], fields[key]
     section, _, key = name.partition("_")
-    sections = {name: field for name, field in _fields(Config).items() if name != "connectors"}
+    sections = {name: field for name, field in _fields(Config).items() if name not in TABLES}
     if section not in sections:
         known = [variable for name, field in sections.items() for variable in _variables(name, field)]
         return _unknown(
@@ -391,15 +420,15 @@ def shipped() -> str:
         "# Check a file with: sbcwatch check-config FILE",
     ]
     for section, field in _fields(Config).items():
-        kind = ConnectorSettings if section == "connectors" else field.type
-        head = f"#[[{section}]]" if section == "connectors" else f"[{section}]"
+        kind = TABLES.get(section, field.type)
+        head = f"#[[{section}]]" if section in TABLES else f"[{section}]"
         lines += ["", f"# {kind.__doc__}", head]
         tables = {}
         for setting in _fields(kind).values():
             if setting.name == "tunnels":
                 tables[f"{section}.{setting.name}"] = TunnelSettings
             else:
-                lines += _shipped_setting(setting, "trunk-1")
+                lines += _shipped_setting(setting, _EXAMPLES.get(section, ""))
         for name, table in tables.items():
             lines += ["", f"# {table.__doc__}", f"#[[{name}]]"]
             for setting in _fields(table).values():

@@ -54,6 +54,22 @@ class ConnectorSettings(_Section):
     log_sip: Annotated[bool, Meta(description="Write its SIP messages.")] = True
 
 
+class CarrierSettings(_Section):
+    """Who carries calls at the remote end. Repeat the table for each."""
+
+    id: Annotated[str, Meta(description="Its name in records, label and dimension.")]
+    networks: Annotated[
+        tuple[str, ...], Meta(description="Networks (CIDR) of its SIP; the longest prefix counts.")
+    ] = ()
+    domains: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="SIP hosts that name it where no network does: Request-URI and To of calls to it,"
+            " From and Contact of calls from it."
+        ),
+    ] = ()
+
+
 class TunnelSettings(_Section):
     """A tunnel that is believed: its outer packets' kind and source. Repeat the table for each."""
 
@@ -74,6 +90,21 @@ class TunnelSettings(_Section):
     port: Annotated[
         int, Meta(ge=0, le=65535, description="UDP port of vxlan, geneve, gtpu, l2tp; 0: the usual one.")
     ] = 0
+
+
+class Fleet(_Section):
+    """More than one host: what their records are known by. One host needs nothing of it."""
+
+    host: Annotated[
+        str, Meta(description="This host in records; empty: its name and a hash of its machine id.")
+    ] = ""
+    key_file: Annotated[
+        str,
+        Meta(
+            description="A key that all hosts share, behind transaction ids, endpoint ids and tokens: 32"
+            " characters or more. Empty: a key of this host alone, made at the first start."
+        ),
+    ] = ""
 
 
 class Capture(_Section):
@@ -371,6 +402,8 @@ class Config(_Section):
     vc: Vc = msgspec.field(default_factory=Vc)
     customers: Customers = msgspec.field(default_factory=Customers)
     connectors: list[ConnectorSettings] = []
+    carriers: list[CarrierSettings] = []
+    fleet: Fleet = msgspec.field(default_factory=Fleet)
     capture: Capture = msgspec.field(default_factory=Capture)
     calls: CallSettings = msgspec.field(default_factory=CallSettings)
     media: MediaSettings = msgspec.field(default_factory=MediaSettings)

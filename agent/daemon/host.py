@@ -8,6 +8,7 @@ import secrets
 import socket
 import time
 from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 
 from agent.errors import ConfigError
@@ -33,6 +34,39 @@ def addresses(proc: Path = Path("/proc/net")) -> list[str]:
     for line in lines:
         found[socket.inet_ntop(socket.AF_INET6, bytes.fromhex(line.split()[0]))] = None
     return list(found)
+
+
+def name(setting: str = "", machine_id: Path = Path("/etc/machine-id")) -> str:
+    """What records call this host: the setting, else its name and a hash of its machine id.
+
+    The id itself is not for others (machine-id(5)). A host without one has its name alone.
+    """
+    if setting:
+        return setting
+    try:
+        machine = machine_id.read_bytes().strip()
+    except OSError:
+        machine = b""
+    digest = blake2b(machine, digest_size=4, person=b"sbcwatch-name").hexdigest()
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:48] + (f"-{digest}" if machine else "")
+
+
+def shared_key(path: Path) -> bytes:
+    """The fleet's key from a file that something else has put there. White space around it is no part of it.
+
+    Raises ConfigError.
+    """
+    try:
+        found = path.read_bytes().strip()
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: {error.strerror}: set fleet.key_file to a file that we may read"
+        ) from None
+    if len(found) < KEY_BYTES:
+        raise ConfigError(
+            f"{path}: {len(found)} bytes where a key has {KEY_BYTES} or more: openssl rand -hex 32 makes one"
+        )
+    return found
 
 
 def key(directory: Path) -> bytes:

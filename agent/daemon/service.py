@@ -84,7 +84,6 @@ class Service:
         self._stop = threading.Event()
         self._reload = False
         directory = Path(config.store.directory)
-        self._key = host.key(directory)
         self.clock = clock or Clock()
         self.health = Health(time.monotonic, lambda text: self._journal.error("thread", text))
         # The first thing that may be refused: before threads.
@@ -116,7 +115,10 @@ class Service:
     def _built(self, config: Config) -> Pipeline:
         # Without configured addresses the vc is this host.
         vc = () if config.vc.addresses else host.addresses()
-        made = build(config, vc=vc, key=self._key, live=True, locks=self.source.locks)
+        key_file = config.fleet.key_file
+        key = host.shared_key(Path(key_file)) if key_file else host.key(Path(config.store.directory))
+        name = host.name(config.fleet.host)
+        made = build(config, vc=vc, key=key, host=name, live=True, locks=self.source.locks)
         self.totals.begin(made.intervals.nothing())
         return made
 
@@ -149,7 +151,8 @@ class Service:
         from agent.daemon.confine import confine
 
         config_path = Path(self._config_path) if self._config_path else None
-        report = confine(Path(self.config.store.directory), config_path)
+        key_file = Path(self.config.fleet.key_file) if self.config.fleet.key_file else None
+        report = confine(Path(self.config.store.directory), config_path, key=key_file)
         if report.done:
             self._journal.info("confine", "; ".join(report.done))
         for reason in report.left_out:

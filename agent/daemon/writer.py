@@ -177,7 +177,7 @@ class Writer:
         checkpoint = packed(due.image)
         seen: Counter[int] = Counter()
         for part in due.parts:
-            part.part = self._store.next_part(part.start_ns) + seen[part.start_ns]
+            part.become_part(self._store.next_part(part.start_ns) + seen[part.start_ns])
             part.agent = self._figures()
             seen[part.start_ns] += 1
         self._store.keep(due.parts, due.rows, checkpoint, list(due.gaps.values()), now_ns=due.now_ns)

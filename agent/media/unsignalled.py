@@ -130,8 +130,11 @@ class Unsignalled:
     def _owner(self, ours: Socket, far: Socket, first_ns: int, payload_type: int) -> SocketOwner:
         place = self._sides.place(far[0])
         # Not whole: nobody knows whether what was first seen of a stream is its beginning.
-        leg = Leg("", "", "incoming", far[0], place[0], first_ns, 0, place, whole=False)
+        pair = f"{ours[0]} {ours[1]} {far[0]} {far[1]}"  # stands for the From tag: no other call has it
+        leg = Leg("", pair, "incoming", far[0], place[0], first_ns, 0, place, whole=False)
         leg.connector = place[1] or self._sides.sole
+        if place[0] != "customer":
+            leg.carrier = self._sides.carrier(far[0])
         call = Call()
         call.flags.add(UNSIGNALLED)
         call.adopt(leg)

@@ -18,8 +18,8 @@ cdef class Dialog:
 
 @cython.final
 cdef class Leg:
-    cdef public str call_id, from_tag, way, peer, from_user, to_user, uri_user, source, role
-    cdef public tuple asserted, diverted, others
+    cdef public str call_id, from_tag, way, peer, from_user, to_user, uri_user, source, role, carrier
+    cdef public tuple asserted, diverted, others, initial
     cdef public object side, connector, account, call
     cdef public tuple place
     cdef public Attempt attempt
@@ -67,6 +67,7 @@ cdef class Call:
     cpdef object adopt(self, Leg leg)
     cpdef object share_connector(self, Leg leg)
     cdef bint is_up(self)
+    cpdef str carrier(self)
     cpdef list views(self)
     cdef long long last_sip_ns(self)
     cdef bint is_held(self)

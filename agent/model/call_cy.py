@@ -74,7 +74,7 @@ LEG_FIELDS = (
     "place", "whole", "connector", "attempt", "account", "dialogs", "reports", "sdp", "joined", "last_ns",
     "session_ns", "held", "final_ns", "rung", "ledger", "sent", "carried", "described_ns", "described",
     "source", "role", "asserted", "diverted", "recording", "retagged",
-    "others", "call",
+    "others", "initial", "carrier", "call",
 )  # fmt: skip
 
 # A forking proxy makes a handful of dialogs a leg; thousands are somebody inventing tags.
@@ -158,6 +158,8 @@ class Leg:
         self.recording = False  # a recording session (RFC 7866): no leg of a call
         self.retagged = False  # its challenged INVITE comes again with another From tag
         self.others: tuple[str, ...] = ()  # addresses beside `peer` that the vc itself turned to
+        self.initial = (from_tag, cseq)  # of its first INVITE: a retry has others
+        self.carrier = ""  # whose far end it is, "" where no configured carrier fits
         self.call: Call = None  # type: ignore[assignment]  # the call that takes it in sets it
 
     @property
@@ -370,6 +372,16 @@ class Call:
             if leg.held:
                 return True
         return False
+
+    def carrier(self) -> str:
+        """The carrier at its remote end: that of the leg that is up or was, else of the last one tried."""
+        leg: Leg
+        found = ""
+        for leg in self.legs:
+            if leg.carrier and leg.has_been_up():
+                return leg.carrier
+            found = leg.carrier or found
+        return found
 
     def views(self) -> list[tuple[Leg, list[Leg], list[Leg]]]:
         """(owner, customer legs, remote legs) for each connector that the call belongs to.

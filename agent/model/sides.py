@@ -32,6 +32,14 @@ class Connector(Struct, frozen=True, cache_hash=True):
     log_sip: bool = True
 
 
+class Carrier(Struct, frozen=True):
+    """Who carries calls at the remote end. `domains` are SIP hosts that name it."""
+
+    id: str
+    networks: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+
+
 # Where a leg belongs that no configured connector fits: kept in JSON and the local store only.
 UNASSIGNED = Connector("unassigned")
 # What a host without configured connectors has.
@@ -47,6 +55,7 @@ class Sides:
         connectors: Iterable[Connector] = (),
         customer_networks: Iterable[str] = (),
         public_addresses: Mapping[str, str] | None = None,
+        carriers: Iterable[Carrier] = (),
     ) -> None:
         """`customer_networks` are customers' whose connector only other evidence can name.
 
@@ -76,6 +85,13 @@ class Sides:
         self.has_domains = any(connector.domains for connector in self.connectors)
         # Whether sides can be told at all: without any customer everybody would be `remote`.
         self.known = bool(self._vc) and bool(networks or any(c.domains for c in self.connectors))
+        self.carriers = tuple(carriers)
+        self._carrier_networks = sorted(
+            ((ip_network(text, strict=False), its.id) for its in self.carriers for text in its.networks),
+            key=lambda row: -row[0].prefixlen,
+        )
+        self._carrier_domains = {name.lower(): its.id for its in self.carriers for name in its.domains}
+        self._carrier_cache: dict[str, str] = {}
         self._ids = {connector.id.lower(): connector for connector in self.connectors}
         self._cache: dict[str, tuple[Side, Connector | None]] = {}
         self.fallback = next((c for c in self.connectors if c.default), UNASSIGNED)
@@ -113,6 +129,29 @@ class Sides:
 
     def by_id(self, connector_id: str) -> Connector | None:
         return self._ids.get(connector_id.strip().lower())
+
+    def carrier(self, address: str, hosts: Iterable[str] = ()) -> str:
+        """The carrier (its id) at a remote `address`, the longest prefix; else whom one of `hosts` names.
+
+        "" where none fits. The address comes first: anybody can write a host into a message.
+        """
+        found = self._carrier_cache.get(address)
+        if found is None:
+            if len(self._carrier_cache) >= MAX_CACHED:
+                self._carrier_cache.clear()
+            found = self._carrier_cache[address] = self._carrier_at(address)
+        if found or not self._carrier_domains:
+            return found
+        return next((its for host in hosts if (its := self._carrier_domains.get(host.lower()))), "")
+
+    def _carrier_at(self, address: str) -> str:
+        if not self._carrier_networks:
+            return ""
+        parsed = ip_address(address)
+        for network, its in self._carrier_networks:
+            if parsed.version == network.version and parsed in network:
+                return its
+        return ""
 
     def _look(self, address: str) -> tuple[Side, Connector | None]:
         found = self._cache.get(address)

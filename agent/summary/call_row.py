@@ -19,11 +19,12 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, A
     attempt = counted.attempt
     begun_ns = attempt.started_ns if attempt and lead.whole else None
     direction = call.accounts[0].direction if call.accounts else None
+    connector = counted.connector or lead.connector or fallback
     call_ids, from_user, _, to_user, _, _ = identity.of_call(call)
     return {
         "call_id": call_ids[0],
         "call_ids": call_ids,
-        "voice_connector_id": (counted.connector or lead.connector or fallback).id,
+        "voice_connector_id": connector.id,
         "direction": direction,
         "from_sip_user": from_user,
         "to_sip_user": to_user,
@@ -38,10 +39,11 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, A
         **_ends(call),
         "setup_ms": _between_ms(begun_ns, call.answer_ns),
         "ring_ms": _between_ms(begun_ns, call.ring_ns),
-        "carrier": None,
-        "host": None,
+        "host": identity.host,
+        "transaction_id": identity.transaction_id(call, connector),
+        "key_id": identity.key_id,
+        "carrier": call.carrier() or None,
         "codec": None,
-        "transaction_id": None,
     }
 
 

@@ -131,6 +131,14 @@ METRICS: tuple[Metric, ...] = (
 )
 # fmt: on
 BY_NAME = {metric.name: metric for metric in METRICS}
+# What is told by carrier too: how its calls end, and all that is about the remote end. An attempt is not: when
+# a customer's call begins nobody knows yet which carrier will have it.
+CARRIER_METRICS = tuple(
+    metric
+    for metric in METRICS
+    if metric.of in ("rem2vc", "vc2rem", "remote")
+    or metric.name.endswith(("CallFailures", "CallsAnswered", "CallsActive"))
+)
 assert len(METRICS) == len(BY_NAME) == 43
 
 _DIRECTION_FIELDS = ("rtp_packets", "rtp_bytes", "rtcp_packets", "rtcp_bytes", "packets_lost", "jitter")
@@ -157,6 +165,7 @@ def _media_fields() -> tuple[str, ...]:
 # The media log's fields in the source document's order, and the SIP log's.
 MEDIA_FIELDS = _media_fields()
 SIP_FIELDS = ("voice_connector_id", "aws_region", "event_timestamp", "call_id", "sip_message")
+ID_FIELDS = ("host", "transaction_id", "key_id")  # beside them in every record
 assert len(MEDIA_FIELDS) == 37
 
 

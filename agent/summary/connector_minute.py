@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from agent.calls.rfc6076 import extras
 from agent.model.sides import Connector, Sides
-from agent.summary.catalog import METRICS, Metric
+from agent.summary.catalog import CARRIER_METRICS, METRICS, Metric
 from agent.summary.direction_totals_cy import MediaTotals
 from agent.summary.open_minute import OpenMinute, connector_of
 from agent.summary.records import ConnectorMinute, Value
@@ -28,6 +28,9 @@ class MinuteTotals(Struct):
     gauges: dict[tuple[Connector, str], int]
     figures: dict[Connector, dict[str, Any]]
     complete: bool  # it has gauges
+    # By connector and carrier ("": of none): what the remote end had, how calls ended, calls up.
+    carrier_media: defaultdict[tuple[Connector, str], MediaTotals]
+    carrier_counts: defaultdict[tuple[Connector, str], Counter[str]]
     host: CountedTraffic = field(default_factory=CountedTraffic)
 
     def connectors(self, configured: tuple[Connector, ...]) -> list[Connector]:
@@ -38,7 +41,15 @@ class MinuteTotals(Struct):
 
 def no_totals() -> MinuteTotals:
     """Totals to add to, of a minute without gauges."""
-    return MinuteTotals(defaultdict(Counter), defaultdict(MediaTotals), {}, {}, False)
+    return MinuteTotals(
+        defaultdict(Counter),
+        defaultdict(MediaTotals),
+        {},
+        {},
+        False,
+        defaultdict(MediaTotals),
+        defaultdict(Counter),
+    )
 
 
 def connector_minute(
@@ -78,7 +89,26 @@ def connector_minute(
         view.because(),
         totals.complete,
         seen,
+        {
+            carrier: _carrier_values(connector, carrier, values, totals)
+            for carrier in ("", *(its.id for its in sides.carriers))
+        }
+        if sides.carriers
+        else {},
     )
+
+
+def _carrier_values(
+    connector: Connector, carrier: str, whole: Mapping[str, Value], totals: MinuteTotals
+) -> dict[str, Value]:
+    """What of a connector's metrics is a carrier's; unknown is what is unknown of the `whole`."""
+    counts = totals.carrier_counts.get((connector, carrier), Counter())
+    media = totals.carrier_media.get((connector, carrier)) or MediaTotals()
+    known: dict[str, Value] = {**counts, **media.values, **media.samples}
+    return {
+        metric.name: None if whole[metric.name] is None else known.get(metric.name, 0)
+        for metric in CARRIER_METRICS
+    }
 
 
 def _media_value(metric: Metric, value: int | None, media: MediaTotals, view: View) -> int | None:

@@ -21,6 +21,8 @@ cdef class DirectionFigures:
     cdef public double packet_ms
     cdef public bint assumed, unnamed, codec_assumed
     cdef public str buffer
+    cdef public tuple peer
+    cdef public long long peer_packets
 
     cpdef object lost(self)
     cpdef object add(self, StreamMinute stream)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import cython
 
+from agent.model.sides import Socket
 from agent.model.stream_minute_cy import StreamMinute
 from agent.quality.emodel import Score
 from agent.summary.catalog import DIRECTIONS, SIDES
@@ -41,6 +42,8 @@ class DirectionFigures:
         self.assumed = self.unnamed = False
         self.codec_assumed = False  # a figure of a scored codec is our assumption
         self.buffer = ""  # the modelled jitter buffer
+        self.peer: Socket | None = None  # the far end's, of the stream with most packets
+        self.peer_packets = 0
 
     def lost(self) -> int | None:
         """0 where no stream ran; None where streams ran and of none it is known."""
@@ -84,6 +87,8 @@ class DirectionFigures:
             self.judge(stream, stream.score)
         self.last_ns = max(self.last_ns, stream.last_ns)
         if packets:
+            if packets > self.peer_packets:
+                self.peer, self.peer_packets = (stream.src if stream.to_vc else stream.dst), packets
             if stream.first_ns and (not self.first_ns or stream.first_ns < self.first_ns):
                 self.first_ns = stream.first_ns
             if stream.audio and packets > self.codec_packets:

@@ -1,4 +1,8 @@
-"""How people and numbers are named in records: users, Call-IDs, endpoint ids, countries."""
+"""How calls, people and numbers are named in records: transaction ids, users, endpoint ids, countries.
+
+A transaction id is a keyed hash of what a call's incoming leg begins with, so that every host that sees the
+leg and has the key finds the same one without asking anybody.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from msgspec import Struct
 
 from agent.calls.users import without_separators
 from agent.model.call_cy import UNSIGNALLED, Call
+from agent.model.sides import Connector
 
 if TYPE_CHECKING:
     from agent.summary.masking import Masking
@@ -20,16 +25,43 @@ Who = tuple[list[str], str | None, str | None, str | None, str | None, str]
 
 
 class Identity(Struct, frozen=True):
-    """How people are named in records: a host's key for endpoint ids, where a bare number is from."""
+    """How calls and people are named in records: the key behind ids, where a bare number is from, the host.
+
+    `key`: of one host, or of a fleet whose hosts shall find the same ids; at most 64 bytes of it count.
+    """
 
     key: bytes = b""
     country: str | None = None  # ISO 3166 alpha-2, for numbers without a country code
     masking: Masking | None = None  # people by tokens
+    host: str = ""
+    key_id: str | None = None  # which key it is (`key_id_of`)
+
+    def transaction_id(self, call: Call, connector: Connector) -> str:
+        """The id of a call in its connector's records, a UUID. Found once a connector, until a leg joins."""
+        known = self._of(call)[1]
+        found = known.get(connector.id)
+        if found is None:
+            lead = call.lead
+            from_tag, cseq = lead.initial
+            # Met midway nobody has seen the INVITE; without SIP there is none, and its sockets name it.
+            number = lead.invite_ns if UNSIGNALLED in call.flags else cseq if lead.whole else 0
+            found = known[connector.id] = as_uuid(self.key, connector.id, lead.call_id, from_tag, str(number))
+        return found
+
+    def socket(self, address: str, port: int) -> str:
+        """A far end's media socket as records show it: a token of the address where people are masked."""
+        if self.masking is not None:
+            return self.masking.user(address)
+        return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
     def of_call(self, call: Call) -> Who:
         """Everybody whom a call's records name. The lead's Call-ID is the first. Found once for its legs."""
+        return self._of(call)[0]
+
+    def _of(self, call: Call) -> tuple[Who, dict[str, str]]:
+        """Whom the records of `call` name, and its ids by connector."""
         if call.who is None:
-            call.who = self._found(call)
+            call.who = self._found(call), {}
         return call.who
 
     def user(self, user: str) -> str:
@@ -56,6 +88,32 @@ class Identity(Struct, frozen=True):
             call_ids = [self.masking.text(call_id, known) for call_id in call_ids]
             caller, callee = self.masking.user(caller), self.masking.user(callee)
         return call_ids, caller, from_country, callee, to_country, endpoint
+
+
+def as_uuid(key: bytes, *parts: str) -> str:
+    """The first 128 bits of a keyed hash of `parts`, written as a UUID."""
+    text = "\0".join(parts).encode("utf-8", "surrogateescape")
+    digest = blake2b(text, key=key[:64]).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
+
+
+def record_id(transaction_id: str, end_ms: int, host: str, is_second: bool) -> str:
+    """The id of a media record in part 0 of the minute that ends at `end_ms` (UTC).
+
+    `is_second`: a call between two customers of one connector has two a minute; this is the other.
+    """
+    parts = (transaction_id, str(end_ms), "0", host)
+    return as_uuid(b"", *parts, *(["second"] if is_second else []))
+
+
+def record_id_in_part(first: str, part: int) -> str:
+    """The id of the same record, had the minute been in `part`; `first`: in part 0."""
+    return as_uuid(b"", first, str(part)) if part else first
+
+
+def key_id_of(key: bytes) -> str | None:
+    """Says which key records were made with, and nothing about it. None without a key."""
+    return blake2b(b"", key=key[:64], digest_size=4, person=b"key id").hexdigest() if key else None
 
 
 def users_of(call: Call) -> list[str]:

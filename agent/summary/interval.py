@@ -160,10 +160,10 @@ class Intervals:
 
     def _concluded(self, event: Concluded) -> None:
         if event.outcome == "answered":
-            self._call_count(event, "CallsAnswered")
+            self._call_count(event, "CallsAnswered", by_carrier=True)
             self._begun(event)
         elif event.outcome == "failed" and event.failure:
-            self._call_count(event, "CallFailures")
+            self._call_count(event, "CallFailures", by_carrier=True)
 
     def _begun(self, event: Attempted | Concluded) -> None:
         """Note a call that is to be found while it is up."""
@@ -171,11 +171,16 @@ class Intervals:
         if len(begun) < MAX_CALL_ROWS:
             begun[event.account.leg.call] = None
 
-    def _call_count(self, event: Attempted | Concluded, what: str) -> None:
+    def _call_count(self, event: Attempted | Concluded, what: str, *, by_carrier: bool = False) -> None:
         direction = event.account.direction
-        if direction is not None:
-            owner = owner_of(event.account.leg)
-            count(self._minute(event.stamp_ns).counts, owner, direction.capitalize() + what)
+        if direction is None:
+            return
+        owner, name = owner_of(event.account.leg), direction.capitalize() + what
+        minute = self._minute(event.stamp_ns)
+        count(minute.counts, owner, name)
+        if by_carrier and self._sides.carriers:
+            key = owner, name, event.account.leg.call.carrier()
+            minute.carried[key] = minute.carried.get(key, 0) + 1
 
     def _throttled(self, event: Throttled) -> None:
         count(self._minute(event.stamp_ns).counts, owner_of(event.account.leg), "Throttles")
@@ -286,6 +291,7 @@ class Intervals:
             end_ns,
             until_ns,
             vc_seen=self._observer == "vc",
+            carriers=totals.carrier_media if self._sides.carriers else None,
         )
         up = Counter(
             (account.leg.connector or fallback, account.direction)
@@ -294,6 +300,8 @@ class Intervals:
         )
         for (connector, direction), calls in up.items():
             totals.gauges[connector, direction.capitalize() + "CallsActive"] = calls
+        if self._sides.carriers:
+            self._add_carriers(minute, totals)
         totals.host = _host_traffic(totals)
         self._note_elsewhere(minute, end_ns, any_rtp=any(totals.host.packets.values()))
         extras = {"calls_active_unknown": minute.up.unknown} if minute.up else {}
@@ -324,6 +332,16 @@ class Intervals:
         return [
             call_row(call, self._sides.fallback, self._identity) for call in minute.begun if not call.reported
         ]
+
+    def _add_carriers(self, minute: OpenMinute, totals: MinuteTotals) -> None:
+        """How each carrier's calls ended, and how many are up."""
+        fallback = self._sides.fallback
+        for (owner, name, carrier), number in minute.carried.items():
+            totals.carrier_counts[connector_of(owner, fallback), carrier][name] += number
+        for account in minute.up.accounts if minute.up else ():
+            if account.direction is not None:
+                key = account.leg.connector or fallback, account.leg.call.carrier()
+                totals.carrier_counts[key][account.direction.capitalize() + "CallsActive"] += 1
 
     def _note_elsewhere(self, minute: OpenMinute, end_ns: int, *, any_rtp: bool) -> None:
         """Answered calls whose media does not pass here leave the media of their connectors unknown."""

@@ -1,5 +1,5 @@
 cimport cython
-from agent.summary.direction_totals_cy cimport MediaTotals
+from agent.summary.direction_totals_cy cimport DirectionFigures, MediaTotals
 from agent.summary.media_flags_cy cimport flag_side
 from agent.summary.call_minute_cy cimport CallMinute
 from agent.summary.side_totals_cy cimport SideFigures
@@ -17,5 +17,7 @@ cdef class CallView:
     cdef readonly CallMinute heard
     cdef readonly SideFigures customer, remote
 
-    cpdef dict row(self, object connector, long long end_ns, long long until_ns, object identity)
+    cpdef dict remotes(self)
+    cdef object name(self, dict row, object connector, object identity, bint is_second)
+    cpdef dict row(self, object connector, long long end_ns, long long until_ns, object identity, bint is_second=*)
     cpdef object add_to(self, MediaTotals totals)

@@ -3,6 +3,12 @@
 
 Extras, None where unknown (`<dir>`: cust2vc, vc2cust, rem2vc, vc2rem; `<side>`: cust, rem):
 
+    host, transaction_id, key_id       who saw it; the call's id on all hosts, and the key behind it
+    record_id, part                    this record's own id; which part of its minute it is
+    start_ts                           the call's INVITE, milliseconds since the epoch
+    carrier                            who carries the call at its remote end
+    codec                              what its audio streams are coded with: one, or several joined by "/"
+    peer_media                         the far end's media socket by <side>
     call_ids, flags                    every leg's Call-ID; what is remarkable (summary/flags_cy.py)
     vc_lost                            gaps that are new where streams leave the vc: its own loss
     <field>_source                     rtp: measured here; rtcp, xr: the far end's report; assumed: MOS with
@@ -28,26 +34,28 @@ from collections.abc import Mapping
 
 import cython
 
-from agent.model.call_cy import UNSIGNALLED, Leg
+from agent.model.call_cy import UNSIGNALLED, Call, Leg
 from agent.model.sides import Connector
 from agent.model.stream_minute_cy import ReportsMinute, StreamMinute
 from agent.model.units import MINUTE_NS
 from agent.summary.call_minute_cy import CallMinute, Calls
 from agent.summary.catalog import MEDIA_FIELDS
-from agent.summary.direction_totals_cy import MediaTotals
-from agent.summary.identity import Identity
+from agent.summary.direction_totals_cy import DirectionFigures, MediaTotals
+from agent.summary.identity import Identity, record_id
 from agent.summary.media_flags_cy import flag_side
 from agent.summary.side_totals_cy import CUSTOMER, REMOTE, Row, SideFigures
 
+_OWN = (
+    "host", "transaction_id", "key_id", "record_id", "part", "start_ts", "carrier", "codec", "peer_media",
+    "call_ids", "flags", "vc_lost", "jitter_buffer", "mos_directions",
+)  # fmt: skip
 _DIRECTIONS = (CUSTOMER.to_vc, CUSTOMER.away, REMOTE.to_vc, REMOTE.away)
 _TOTALS = {its.direction: its.total for its in _DIRECTIONS}
 
 
 def _blank() -> Row:
     """A record in which nothing happened: every field, in order."""
-    row: Row = dict.fromkeys(
-        (*MEDIA_FIELDS, "call_ids", "flags", "vc_lost", "jitter_buffer", "mos_directions")
-    )
+    row: Row = dict.fromkeys((*MEDIA_FIELDS, *_OWN))
     for its in _DIRECTIONS:
         row |= dict.fromkeys(its.extras())
         for name in (its.packets, its.bytes, its.rtcp_packets, its.rtcp_bytes, its.lost):
@@ -72,19 +80,27 @@ def records(
     until_ns: cython.longlong,
     *,
     vc_seen: bool,
+    carriers: Mapping[tuple[Connector, str], MediaTotals] | None = None,
 ) -> list[Row]:
     """The media records of a minute; what their calls had is added to their connector's `media`.
 
+    `carriers` is given what calls had at the remote end, by connector and carrier.
     `end_ns`: the minute's end; `until_ns`: how far it was watched. To be asked once: totals move on.
     """
     rows: list[Row] = []
     heard: CallMinute
     view: CallView
     for heard in calls.values():
+        first: Connector | None = None
         for view in views(heard, vc_seen):
             connector: Connector = view.owner.connector or fallback
+            is_second: cython.bint = connector is first  # both ends are customers of one connector
+            first = connector
             view.add_to(media[connector])
-            row = view.row(connector, end_ns, until_ns, identity)
+            if carriers is not None:
+                for carrier, remote in view.remotes().items():
+                    remote.add_to(carriers[connector, carrier])
+            row = view.row(connector, end_ns, until_ns, identity, is_second)
             if row is not None and connector.log_media:
                 rows.append(row)
     return rows
@@ -129,10 +145,30 @@ class CallView:
         self.customer.finish(heard)
         self.remote.finish(heard)
 
+    def remotes(self) -> dict[str, SideFigures]:
+        """The remote side by carrier: nearly always one. A call that hunted has what each one's legs had."""
+        leg: Leg
+        legs: dict[str, list[Leg]] = {}
+        for leg in self.remote.legs:
+            legs.setdefault(leg.carrier, []).append(leg)
+        if len(legs) < 2:
+            return dict.fromkeys(legs, self.remote)
+        return {
+            carrier: CallView(self.heard, self.owner, [], remotes).remote for carrier, remotes in legs.items()
+        }
+
     def row(
-        self, connector: Connector, end_ns: cython.longlong, until_ns: cython.longlong, identity: Identity
+        self,
+        connector: Connector,
+        end_ns: cython.longlong,
+        until_ns: cython.longlong,
+        identity: Identity,
+        is_second: cython.bint = False,
     ) -> Row | None:
-        """The media record; None where the minute had no media of a known side and nothing is missed."""
+        """The media record; None where the minute had no media of a known side and nothing is missed.
+
+        `is_second`: its connector has one of this call already.
+        """
         call, customer, remote = self.heard.call, self.customer, self.remote
         flags: set[str] = set(call.flags)
         start_ns: cython.longlong = end_ns - MINUTE_NS
@@ -156,12 +192,36 @@ class CallView:
         ) = identity.of_call(call)  # fmt: skip
         row["call_id"], row["call_ids"] = call_ids[0] if call_ids else None, call_ids
         row["flags"] = sorted(flags) if flags else []
+        self.name(row, connector, identity, is_second)
         row["vc_lost"] = self.heard.vc_lost
         for direction, total in lost.items():
             row[_TOTALS[direction]] = total
         customer.put(row)
         remote.put(row)
         return row
+
+    def name(self, row: Row, connector: Connector, identity: Identity, is_second: cython.bint) -> None:
+        """Fill in what tells the record from all others, and who carried its media how."""
+        call: Call = self.heard.call
+        lead: Leg = call.lead
+        customer, remote = self.customer, self.remote
+        transaction_id = identity.transaction_id(call, connector)
+        row["host"], row["transaction_id"], row["key_id"] = identity.host, transaction_id, identity.key_id
+        row["record_id"] = record_id(transaction_id, row["event_timestamp"], identity.host, is_second)
+        row["part"] = 0
+        row["start_ts"] = lead.invite_ns // 1_000_000 if lead.whole else None
+        row["carrier"] = (call.carrier() or None) if remote.legs else None
+        codecs: dict[str, str] = {}
+        figures: DirectionFigures
+        for figures in (customer.to_vc, customer.away, remote.to_vc, remote.away):
+            if figures.codec:
+                codecs.setdefault(figures.codec.upper(), figures.codec)
+        row["codec"] = "/".join(codecs.values()) if codecs else None
+        row["peer_media"] = {
+            its.names.short: identity.socket(*peer)
+            for its in (customer, remote)
+            if (peer := its.to_vc.peer or its.away.peer)
+        }
 
     def add_to(self, totals: MediaTotals) -> None:
         """Give the connector's metrics what this call had."""

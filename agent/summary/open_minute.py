@@ -21,6 +21,7 @@ class OpenMinute(Struct):
 
     counts: Counts = {}
     tallies: Counts = {}
+    carried: dict[tuple[Owner, str, str], int] = {}  # ... of a carrier: owner, metric, carrier
     delays: dict[tuple[Owner, str], list[float]] = {}
     calls: Calls = {}
     over: list[dict[str, Any]] = []

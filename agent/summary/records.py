@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from agent.summary.identity import record_id_in_part
+
 MINUTE_NS = 60_000_000_000
 MAX_VALUES = 150  # CloudWatch's limit of `Values` in one datum
 
@@ -57,6 +59,7 @@ class ConnectorMinute(msgspec.Struct):
     unknown_because: list[dict[str, Any]] = []  # what was not seen: cause, sight, direction, count
     complete: bool = False  # the part reaches the minute's end, so the host was alive there
     seen: dict[str, int] = {}  # counts that are None in `values`: as much of them as was seen
+    carriers: dict[str, dict[str, Value]] = {}  # the catalog's CARRIER_METRICS by carrier, "": of none
 
 
 class Summary(msgspec.Struct):
@@ -77,6 +80,14 @@ class Summary(msgspec.Struct):
     extras: dict[str, Any] = {}  # the host's: calls_active_unknown, legs_unjoined ...
     agent: dict[str, float] = {}  # the agent's own figures in this part, by `AGENT_METRICS` name
     live: list[dict[str, Any]] = []  # `call` records of calls begun or answered here that are not over
+
+    def become_part(self, part: int) -> None:
+        """Say which part of its minute this is; whoever keeps it knows. To be called once."""
+        self.part = part
+        for row in self.media if part else ():
+            row["part"] = part
+            if (first := row.get("record_id")) is not None:
+                row["record_id"] = record_id_in_part(first, part)
 
 
 class UnseenSpan(msgspec.Struct, frozen=True):

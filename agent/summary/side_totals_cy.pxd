@@ -12,7 +12,7 @@ cdef class DirectionNames:
 
 @cython.final
 cdef class SideNames:
-    cdef readonly str side, rtt_metric, mos_metric, rtt, mos, rtt_source, mos_source
+    cdef readonly str side, short, rtt_metric, mos_metric, rtt, mos, rtt_source, mos_source
     cdef readonly str r, mos_wb, mos_worst, r_worst, end_to_end, far_end, relayed, codec_assumed
     cdef readonly DirectionNames to_vc, away
 

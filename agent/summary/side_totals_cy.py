@@ -51,7 +51,7 @@ class SideNames:
     def __init__(self, side: str) -> None:
         suffix, short, _ = SIDES[side]
         pair = f"btwn_vc_and_{short}"
-        self.side = side
+        self.side, self.short = side, short
         self.to_vc, self.away = DirectionNames(f"{short}2vc"), DirectionNames(f"vc2{short}")
         self.rtt_metric, self.mos_metric = f"RTTBetweenVcAnd{suffix}", f"MOSBetweenVcAnd{suffix}"
         self.rtt, self.mos = f"rtt_{pair}", f"mos_{pair}"

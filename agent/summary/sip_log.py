@@ -86,7 +86,12 @@ class SipLog:
             "event_timestamp": seen.stamp_ns // 1_000_000,
             "call_id": call_id,
             "sip_message": message,
-            # For the ladder; the log has the fields before alone (`SIP_FIELDS`).
+            "host": self._identity.host,
+            "transaction_id": None
+            if seen.leg is None
+            else self._identity.transaction_id(seen.leg.call, connector),
+            "key_id": self._identity.key_id,
+            # For the ladder; the log has the fields before alone.
             "stamp_ns": seen.stamp_ns,
             "src": seen.src,
             "dst": seen.dst,

@@ -155,3 +155,17 @@ def test_tunnel_that_cannot_be_is_refused(tmp_path: Path, table: str, said: str)
     with pytest.raises(ConfigError, match=r"capture\.tunnels") as raised:
         checked(tmp_path, f"[[capture.tunnels]]\n{table}\n")
     assert said in str(raised.value)
+
+
+def test_carriers_host_and_shared_key_are_told(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("k" * 32)
+    lines = explained(
+        f'[fleet]\nhost = "sbc-1"\nkey_file = "{tmp_path}/key"\n'
+        '[[carriers]]\nid = "a"\nnetworks = ["198.51.100.0/24"]\ndomains = ["sip.a"]\n'
+        '[[carriers]]\nid = "b"\n'
+    )
+    assert "carrier a: fits 198.51.100.0/24, sip.a" in lines
+    assert "carrier b: fits nothing, add networks or domains" in lines
+    assert "records: host sbc-1" in lines
+    (line,) = [line for line in lines if "key_id" in line]
+    assert "kkkk" not in line

@@ -323,10 +323,11 @@ def moved(path: Path, target: Path, seconds: int) -> Path:
 def without_times(row: Row, seconds: int) -> Row:
     """The row with its times moved back."""
     back = dict(row)
+    back.pop("record_id", None)  # it is of this minute
     for field, value in row.items():
         if value is None:
             continue
-        if field in ("timestamp", "event_timestamp"):
+        if field in ("timestamp", "event_timestamp", "start_ts"):
             back[field] = value - seconds * 1000
         elif field.endswith("_ns"):
             back[field] = value - seconds * 1_000_000_000
@@ -339,7 +340,7 @@ def test_capture_moved_by_whole_minutes_changes_only_times(name: str, minutes: i
     seconds = 60 * minutes
     paths = [moved(path, tmp_path / path.name, seconds) for path in files(name)]
     back = [without_times(row, seconds) for row in of(name, paths)]
-    assert unordered(back) == unordered(printed(name))
+    assert unordered(back) == unordered([without_times(row, 0) for row in printed(name)])
 
 
 @pytest.mark.parametrize("name", [name for name in sidecars() if len(sidecar(name)["files"]) == 2])

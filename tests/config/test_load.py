@@ -195,3 +195,19 @@ def test_renamed_settings_lead_to_settings_and_from_none() -> None:
         section, key = new.split(".")
         assert key in configfile._fields(configfile._fields(config.Config)[section].type), new
         assert not hasattr(getattr(config.Config(), old.split(".")[0], None), old.split(".")[1]), old
+
+
+def test_what_is_wrong_with_carriers_and_fleet_is_told() -> None:
+    text = (
+        '[fleet]\nhost = "a b"\n'
+        '[[carriers]]\nid = "a"\nnetworks = ["198.51.100.0/24", "x"]\ndomains = ["sip.a"]\n'
+        '[[carriers]]\nid = "a"\nnetworks = ["198.51.100.0/24"]\n'
+        '[[carriers]]\nid = "b c"\ndomains = ["SIP.A"]\n'
+    )
+    assert [line.split(": ", 1)[1] for line in problems(text)] == [
+        'fleet.host: "a b" will not do: letters, digits and . _ - only, 64 at most',
+        'carriers[0].networks: "x" is no network: write it as 192.0.2.0/24',
+        'carriers[1].id: "a" is there twice: put both into one table',
+        'carriers[2].id: "b c" will not do: letters, digits and . _ - / # only',
+        'carriers[2].domains: "sip.a" is a\'s already: it can have one carrier only',
+    ]

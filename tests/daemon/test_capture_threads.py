@@ -11,6 +11,7 @@ import pytest
 from agent.capture.clock import Clock
 from agent.commands import replay
 from agent.config.settings import Config
+from agent.daemon import host
 from agent.daemon.capture_threads import CaptureThreads
 from agent.errors import CaptureError
 from agent.pipeline import Pipeline, build, pass_on
@@ -124,7 +125,14 @@ def test_threads_give_the_numbers_of_one(name: str, workers: int) -> None:
     sources, first_ns = sliced(name, workers)
     source = CaptureThreads(sources, Hands(first_ns).clock(), lead_ns=0)
     spec = sidecar(name)
-    pipeline = build(Config(), vc=spec["vc"], customers=spec["customer_networks"], locks=source.locks)
+    pipeline = build(
+        Config(),
+        vc=spec["vc"],
+        customers=spec["customer_networks"],
+        key=replay.host_key(),
+        host=host.name(),
+        locks=source.locks,
+    )
     pipeline.engine.begin(first_ns)
     source.serve(pipeline.engine.workers)
     kept = Keeper()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.daemon.host import KEY_BYTES, key
+from agent.daemon.host import KEY_BYTES, key, name, shared_key
 from agent.errors import ConfigError, StateError
 
 
@@ -69,3 +69,30 @@ def test_symbolic_link_is_not_followed(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="symbolic link"):
         key(tmp_path / "state")
     assert target.read_bytes() == b"x" * KEY_BYTES
+
+
+@pytest.mark.parametrize("around", [b"", b"\n", b"\r\n", b" \n"])
+def test_shared_key_is_the_same_whoever_wrote_its_line_end(tmp_path: Path, around: bytes) -> None:
+    (tmp_path / "key").write_bytes(b"k" * KEY_BYTES + around)
+    assert shared_key(tmp_path / "key") == b"k" * KEY_BYTES
+
+
+@pytest.mark.parametrize("content", [None, b"", b"short\n" + b"\n" * KEY_BYTES])
+def test_shared_key_that_is_none_is_refused_in_one_line(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+    with pytest.raises(ConfigError) as raised:
+        shared_key(tmp_path / "key")
+    assert "\n" not in str(raised.value)
+
+
+def test_name_is_the_setting_else_the_hosts_with_a_hash_of_its_machine_id(tmp_path: Path) -> None:
+    machine = tmp_path / "machine-id"
+    bare = name("", machine)
+    machine.write_text("0123456789abcdef\n")
+    full = name("", machine)
+    assert name("sbc-1", machine) == "sbc-1"
+    assert full.startswith(f"{bare}-")
+    assert "0123456789abcdef" not in full
+    machine.write_text("fedcba9876543210\n")
+    assert name("", machine) != full

@@ -161,9 +161,11 @@ class Conversation:
         """A call through a proxy: the same Call-ID and tags on both legs."""
         return Proxied(Script(self, caller, VC, **names), Script(self, VC, callee, **names))
 
-    def play(self, until: float | None = None, *, finish: bool = True) -> Heard:
-        """Feed everything, let time pass up to `until`, and end the capture."""
-        pipeline = build(self._config, vc=self._vc, customers=self._customers)
+    def play(
+        self, until: float | None = None, *, finish: bool = True, key: bytes = b"", host: str = ""
+    ) -> Heard:
+        """Feed everything, let time pass up to `until`, and end the capture. `key`, `host`: as records do."""
+        pipeline = build(self._config, vc=self._vc, customers=self._customers, key=key, host=host)
         engine, intervals = pipeline.engine, pipeline.intervals
         summaries: list[Summary] = []
         sip: list[dict[str, Any]] = []

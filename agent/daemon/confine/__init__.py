@@ -26,9 +26,12 @@ __all__ = ["Report", "confine"]
 
 
 def confine(
-    state: Path, config: Path | None = None, environment: Mapping[str, str] = os.environ
+    state: Path,
+    config: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    key: Path | None = None,
 ) -> ConfineReport:
-    """Lock this thread, and all that it starts, in. Raises nothing."""
+    """Lock this thread, and all that it starts, in. `key`: one more file that is read. Raises nothing."""
     report = ConfineReport()
     if sys.platform != "linux":
         report.left_out.append(f"{sys.platform} has neither capabilities nor Landlock nor seccomp")
@@ -39,9 +42,9 @@ def confine(
     seccomp = binding()  # while programs may run
     parts: tuple[Callable[[], None], ...] = (
         lambda: no_core_dump(report),
-        lambda: drop_capabilities(state, config, report),
+        lambda: drop_capabilities(state, config, report, key),
         lambda: no_new_privileges(report),
-        lambda: fence_files(state, config, environment, report),
+        lambda: fence_files(state, config, environment, report, key),
         lambda: fence_calls(seccomp, runs_programs(environment), report),  # last: the others need calls
     )
     for part in parts:

@@ -61,13 +61,15 @@ def held() -> dict[str, int]:
     return {name: int(bits, 16) for name, bits in re.findall(r"(?m)^(Cap\w+):\s+([0-9a-f]+)$", text)}
 
 
-def drop_capabilities(state: Path, config: Path | None, report: ConfineReport) -> None:
+def drop_capabilities(
+    state: Path, config: Path | None, report: ConfineReport, key: Path | None = None
+) -> None:
     now = held()
     keep = NET_RAW & now["CapPrm"]
     if now["CapPrm"] & DAC & now["CapEff"]:
         # Root gets at state or configuration of another user by this alone: try without, then decide.
         _capset(now["CapEff"] & ~DAC, now["CapPrm"], now["CapInh"])
-        refused = _refused(state, config)
+        refused = _refused(state, config, key)
         _capset(now["CapEff"], now["CapPrm"], now["CapInh"])
         if refused is not None:
             keep |= DAC & now["CapPrm"]
@@ -93,14 +95,12 @@ def drop_capabilities(state: Path, config: Path | None, report: ConfineReport) -
     report.done.append("no capability but NET_RAW" if keep == NET_RAW else f"capabilities {keep:#x}")
 
 
-def _refused(state: Path, config: Path | None) -> Path | None:
+def _refused(state: Path, *read: Path | None) -> Path | None:
     """What of our own files this thread may not use as it is now."""
     for path in (state, *state.glob("*")):
         if not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0), effective_ids=True):
             return path
-    if config is not None and not os.access(config, os.R_OK, effective_ids=True):
-        return config
-    return None
+    return next((file for file in read if file and not os.access(file, os.R_OK, effective_ids=True)), None)
 
 
 def no_core_dump(report: ConfineReport) -> None:

@@ -45,7 +45,11 @@ TOKENS = ("/var/run/secrets/eks.amazonaws.com", "/var/run/secrets/pods.eks.amazo
 
 
 def fence_files(
-    state: Path, config: Path | None, environment: Mapping[str, str], report: ConfineReport
+    state: Path,
+    config: Path | None,
+    environment: Mapping[str, str],
+    report: ConfineReport,
+    key: Path | None = None,
 ) -> None:
     reason = runs_programs(environment)
     if reason is not None:
@@ -69,7 +73,7 @@ def fence_files(
     special = FSAccess.EXECUTE | FSAccess.MAKE_CHAR | FSAccess.MAKE_BLOCK
     state.mkdir(parents=True, exist_ok=True)
     _allow(rules, state, rules.restrict_rules & ~special, FSAccess.all_file())
-    for path in dict.fromkeys(readable(config, environment)):
+    for path in dict.fromkeys(readable(config, environment, key)):
         _allow(rules, path, read, FSAccess.all_file())
     _allow(rules, Path("/dev/null"), FSAccess.READ_FILE | FSAccess.WRITE_FILE, FSAccess.all_file())
     ctypes.set_errno(0)
@@ -107,7 +111,7 @@ def _aws_files(environment: Mapping[str, str]) -> Iterator[Path]:
         yield Path(environment.get(variable) or home / ".aws" / name)
 
 
-def readable(config: Path | None, environment: Mapping[str, str]) -> Iterator[Path]:
+def readable(config: Path | None, environment: Mapping[str, str], key: Path | None = None) -> Iterator[Path]:
     """What the process may read.
 
     A rule is on the file itself, not on its name, so what gets replaced (configuration, tokens) is allowed by
@@ -126,9 +130,9 @@ def readable(config: Path | None, environment: Mapping[str, str]) -> Iterator[Pa
     # where it is a link (systemd-resolved), the directory that it leads into is listed above.
     resolver = Path("/etc/resolv.conf")
     yield resolver.parent if not resolver.is_symlink() else resolver.resolve().parent
-    if config is not None:
+    for file in filter(None, (config, key)):
         yield from (
-            path.parent if path.parent != root else path for path in (config.absolute(), config.resolve())
+            path.parent if path.parent != root else path for path in (file.absolute(), file.resolve())
         )
     if environment.get("HOME"):
         yield Path(environment["HOME"]) / ".aws"

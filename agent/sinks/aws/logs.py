@@ -16,7 +16,7 @@ from agent.sinks.aws.errors import verdict
 from agent.sinks.verdict import PartlyTaken, SinkLimits, Verdict
 from agent.store import UNASSIGNED, Draft, OutboxRow
 from agent.store.codec import to_json, unpack
-from agent.summary.catalog import RETENTION_DAYS, SIP_FIELDS
+from agent.summary.catalog import ID_FIELDS, RETENTION_DAYS, SIP_FIELDS
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -29,6 +29,7 @@ MAX_SPAN_MS = 24 * 3_600_000
 MAX_AGE_S = 14 * 86_400
 MAX_AHEAD_S = 2 * 3_600 - 120  # two hours; a media record is stamped with its minute's end, so a little less
 GROUP_PREFIX = {"media": "/aws/ChimeVoiceConnectorLogs/", "sip": "/aws/ChimeVoiceConnectorSipMessages/"}
+_SIP_LOGGED = (*SIP_FIELDS, *ID_FIELDS)
 _GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 _NOT_IN_GROUP = re.compile(r"[^.\-_/#A-Za-z0-9]")
 _STREAM = re.compile(r"[^:*]{1,512}")
@@ -148,7 +149,7 @@ class LogsSink:
 
     def _event(self, record: dict[str, Any]) -> dict[str, Any]:
         if "sip_message" in record:
-            record = {name: record[name] for name in SIP_FIELDS if name in record}
+            record = {name: record[name] for name in _SIP_LOGGED if name in record}
         message = to_json(record)
         if len(message) > MAX_EVENT_BYTES:
             message = self._truncated(record)
