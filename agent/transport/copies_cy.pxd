@@ -3,7 +3,7 @@ from agent.wire.ip.decoder_cy cimport Packet
 
 cdef enum:
     COPY_NS = 20000000
-    NEAR_NS = 2000000
+    NEAR_NS = 2000000  # a mirror's copy comes so soon; a stack repeats itself later
 
 @cython.final
 cdef class Copies:

@@ -19,9 +19,10 @@ import cython
 
 from agent.wire.ip.decoder_cy import Packet
 
-if not cython.compiled:  # copies_cy.pxd has the same for the compiler
-    COPY_NS = 20_000_000
-    NEAR_NS = 2_000_000  # a mirror's copy comes so soon; a stack repeats itself later
+if not cython.compiled:  # copies_cy.pxd has these for the compiler
+    from agent.uncompiled import constants
+
+    COPY_NS, NEAR_NS = constants(__name__, "COPY_NS NEAR_NS")
 
 MAX_COPIES = 8_192  # packets that pass within 20 ms at 400,000 a second
 MAX_ALIKE = 16  # packets of the same bytes that are remembered: other identifications

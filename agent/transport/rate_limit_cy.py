@@ -17,11 +17,11 @@ import cython
 
 from agent.wire.ip.decoder_cy import Decoder, halves
 
-if not cython.compiled:  # sieve_cy.pxd holds the same values for the compiler
+if not cython.compiled:  # rate_limit_cy.pxd has these for the compiler
+    from agent.uncompiled import constants
     from agent.wire.ip.decoder_cy import *
 
-    MAX_LOUD = 64
-    LF, CR, SPACE, TAB, COLON = b"\n\r \t:"
+    LF, CR, SPACE, TAB, COLON, MAX_LOUD = constants(__name__, "LF CR SPACE TAB COLON MAX_LOUD")
     MASK = 0xFFFF_FFFF
 
 __all__ = ["MOST", "Sieve", "keeps"]

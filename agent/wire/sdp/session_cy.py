@@ -20,11 +20,13 @@ from agent.errors import Reason, WireError
 from agent.wire.sip.message_cy import digits
 from agent.wire.sip.scan_cy import text_at
 
-if not cython.compiled:  # sdp_cy.pxd holds the same for the compiler
+if not cython.compiled:  # session_cy.pxd has these for the compiler
+    from agent.uncompiled import constants
     from agent.wire.sip.scan_cy import COLON, CR, LF, find
 
-    EQUALS = ord("=")
-    ATTRIBUTE, CONNECTION, MEDIA, VERSION = b"acmv"
+    EQUALS, ATTRIBUTE, CONNECTION, MEDIA, VERSION = constants(
+        __name__, "EQUALS ATTRIBUTE CONNECTION MEDIA VERSION"
+    )
 
 # One 64 KiB body could name thousands of sockets, each an entry in the table that attaches streams to calls.
 MEDIA_MAX = 32

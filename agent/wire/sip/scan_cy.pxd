@@ -12,7 +12,7 @@ cdef enum:
     LESS = 60
     GREATER = 62
     BACKSLASH = 92
-    LOWER = 32
+    LOWER = 32  # the bit by which a letter differs from its capital
 
     VIA = 1
     FROM = 2
@@ -20,8 +20,8 @@ cdef enum:
     CALL_ID = 4
     CSEQ = 5
 
-    LOOKED_AT = 4096
-    METHOD_MAX = 64
+    LOOKED_AT = 4096  # octets in which a start line is looked for
+    METHOD_MAX = 64  # characters of the method in what looks like SIP
 
 cdef extern from *:
     """

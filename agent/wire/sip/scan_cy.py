@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import cython
 
-if not cython.compiled:  # sip_octets_cy.pxd has the same for the compiler
-    TAB, LF, CR, SPACE, QUOTE, COMMA, DOT, SLASH, COLON, SEMICOLON, LESS, GREATER, BACKSLASH = (
-        b'\t\n\r ",./:;<>\\'
+if not cython.compiled:  # scan_cy.pxd has these for the compiler
+    from agent.uncompiled import constants
+
+    TAB, LF, CR, SPACE, QUOTE, COMMA, DOT, SLASH, COLON, SEMICOLON, LESS, GREATER, BACKSLASH = constants(
+        __name__, "TAB LF CR SPACE QUOTE COMMA DOT SLASH COLON SEMICOLON LESS GREATER BACKSLASH"
     )
-    LOWER = 32  # the bit by which a letter differs from its capital
-    VIA, FROM, TO, CALL_ID, CSEQ = range(1, 6)
-    LOOKED_AT = 4096  # octets in which a start line is looked for
-    METHOD_MAX = 64  # characters of the method in what looks like SIP
+    VIA, FROM, TO, CALL_ID, CSEQ = constants(__name__, "VIA FROM TO CALL_ID CSEQ")
+    LOWER, LOOKED_AT, METHOD_MAX = constants(__name__, "LOWER LOOKED_AT METHOD_MAX")
 
     def find(data: bytes, octet: int, at: int, end: int) -> int:
         """The first place of `octet` in `data[at:end]`, `end` where it is not there."""
