@@ -242,8 +242,8 @@ class CloudWatch(_Section):
         "ChimeVoiceConnector"
     )
     dimensions: Annotated[
-        tuple[Literal["VoiceConnectorId", "Region"], ...],
-        Meta(description="Dimension sets published; each has a price."),
+        tuple[Literal["VoiceConnectorId", "Region", "Carrier"], ...],
+        Meta(description="Dimension sets published; each has a price. Carrier: 20 metrics a carrier."),
     ] = ("VoiceConnectorId", "Region")
     interval: Annotated[
         Positive, Meta(description="How often this host looks for minutes to send (logs too), s.")

@@ -12,12 +12,13 @@ from typing import Any, Literal
 
 from agent.config.settings import Config
 from agent.provision import metric
-from agent.provision.scope import Scope, scopes
+from agent.provision.scope import Scope, carriers, scopes
 from agent.summary.catalog import AGENT_NAMESPACE, DIRECTIONS, HOST_MINUTES, SIDES
 
 # The far end measures loss of what the vc sends; the vc measures loss of what it receives. Only the latter is
 # missing from the packets counted.
 TOWARDS_VC = ("cust2vc", "rem2vc")
+OF_CARRIERS = ("loss-rem2vc", "loss-vc2rem")  # the alarms that a carrier has as well
 USERS_OWN = frozenset({480, 486, 600, 603})  # RFC 6076 3.4: outcomes that no network failed at
 Missing = Literal["breaching", "notBreaching", "ignore"]
 
@@ -186,6 +187,12 @@ def alarm_parameters(config: Config, hosts: int = 1) -> list[dict[str, Any]]:
         _parameters(f"sbcwatch {scope.label} {rule.key}", rule, _queries(rule, scope), url)
         for scope in scopes(config)
         for rule in rules(config, hosts)
+    ]
+    made += [
+        _parameters(f"sbcwatch carrier {scope.label} {rule.key}", rule, _queries(rule, scope), url)
+        for scope in carriers(config)
+        for rule in rules(config, hosts)
+        if rule.key in OF_CARRIERS
     ]
     if config.cloudwatch.agent_metrics:
         made += [_parameters(f"sbcwatch {rule.key}", rule, _over_hosts(rule), url) for rule in AGENT_RULES]

@@ -16,7 +16,7 @@ from agent.config.load import load
 from agent.config.settings import Config, Cost
 from agent.errors import ConfigError
 from agent.provision.scope import connectors, regions
-from agent.summary.catalog import AGENT_METRICS, METRICS
+from agent.summary.catalog import AGENT_METRICS, CARRIER_METRICS, METRICS
 
 MINUTES = 730 * 60  # a month as AWS bills it: 730 hours
 SECONDS = MINUTES * 60
@@ -105,8 +105,12 @@ def estimate(config: Config, *, as_if_enabled: bool = False) -> Estimate:
 
 def series_of(config: Config) -> int:
     """Series of the connectors: one a metric (and `HostMinutes`) and value of each published dimension."""
-    values = {"VoiceConnectorId": len(connectors(config)), "Region": len(regions(config))}
-    return (len(METRICS) + 1) * sum(values[dimension] for dimension in config.cloudwatch.dimensions)
+    series = {
+        "VoiceConnectorId": len(connectors(config)) * (len(METRICS) + 1),
+        "Region": len(regions(config)) * (len(METRICS) + 1),
+        "Carrier": len(config.carriers) * len(CARRIER_METRICS),
+    }
+    return sum(series[dimension] for dimension in config.cloudwatch.dimensions)
 
 
 def logged_shares(config: Config) -> tuple[float, float]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent.config.settings import Config
 from agent.provision import metric
 from agent.provision.alarms import TOWARDS_VC
-from agent.provision.scope import Scope, scopes
+from agent.provision.scope import Scope, carriers, scopes
 from agent.summary.catalog import AGENT_METRICS, AGENT_NAMESPACE, DIRECTIONS, SIDES
 
 WIDTH, HEIGHT = 24, 6  # CloudWatch's grid is 24 wide
+MAX_RANKED = 100
 Line = list[Any]
 
 
@@ -20,6 +21,11 @@ def dashboard_body(config: Config, region: str) -> dict[str, Any]:
     """The body that PutDashboard takes. `region` is where the metrics are, for each widget says so."""
     widgets: list[dict[str, Any]] = []
     y = 0
+    ranked = list(_ranked(config))
+    for place, (title, lines, extra) in enumerate(ranked):
+        width = WIDTH // len(ranked)
+        widgets.append(_graph(title, lines, extra, region, (place * width, 0, width)))
+        y = HEIGHT
     for scope in scopes(config):
         widgets.append(_text(f"## {scope.dimension} {scope.value}", y))
         y += 1
@@ -35,6 +41,30 @@ def dashboard_body(config: Config, region: str) -> dict[str, Any]:
             at = (place % 4 * 6, y + 1 + place // 4 * HEIGHT, 6)
             widgets.append(_graph(title, lines, {}, region, at))
     return {"start": "-PT3H", "periodOverride": "inherit", "widgets": widgets}
+
+
+def _ranked(config: Config) -> Iterator[tuple[str, list[Line], dict[str, Any]]]:
+    """The first row: whose loss is greatest now, by carrier and by customer, ten of each."""
+    named = (("carrier", carriers(config), "remote"), ("customer", scopes(config), "customer"))
+    for who, found, side in named:
+        if len(found) > 1 or (found and who == "carrier"):
+            title = f"Packets lost, share, by {who}: the ten worst"
+            yield title, list(_worst(found, side)), {"view": "bar", **_share()}
+
+
+def _worst(found: Sequence[Scope], side: str) -> Iterator[Line]:
+    """A hidden share for each, then the ten greatest. A graph takes 500 metrics: 100 of them at most."""
+    away, to_vc = ("VcToRemote", "RemoteToVc") if side == "remote" else ("VcToCustomer", "CustomerToVc")
+    names = (f"{to_vc}PacketsLost", f"{away}PacketsLost", f"{to_vc}RtpPackets", f"{away}RtpPackets")
+    ranked = found[:MAX_RANKED]
+    for n, scope in enumerate(ranked):
+        for letter, name in zip("abcd", names, strict=True):
+            options = {"stat": "Sum", "id": f"{letter}{n}", "visible": False}
+            yield [scope.namespace, metric(name), scope.dimension, scope.value, options]
+        lost, sent = f"(a{n} + b{n})", f"(a{n} + c{n} + d{n})"
+        share = {"expression": f"IF({sent} > 0, {lost} / {sent}, 0)", "id": f"e{n}"}
+        yield [{**share, "label": scope.label, "visible": False}]
+    yield [{"expression": f"SORT([{', '.join(f'e{n}' for n in range(len(ranked)))}], MAX, DESC, 10)"}]
 
 
 def _graphs(scope: Scope) -> Iterator[list[tuple[str, list[Line], dict[str, Any]]]]:

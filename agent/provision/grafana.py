@@ -53,12 +53,47 @@ def _loss(direction: str, prefix: str) -> str:
     return share(lost, sent)
 
 
+def _mos_by_carrier() -> str:
+    sums, counts = (
+        f'sum by (carrier) (rate(sbcwatch_carrier_mos_{what}{{side="remote"}}[{SAMPLED}]))'
+        for what in ("sum", "count")
+    )
+    return f"bottomk(10, {sums} / {counts})"
+
+
+def _worst(side: str, by: str, prefix: str = "") -> str:
+    """The ten of label `by` that lose the greatest share now: both directions of a side together."""
+    ways = "cust2vc|vc2cust" if side == "customer" else "rem2vc|vc2rem"
+    towards = ways.split("|")[0]
+    pick = _PICK + "," if by == "voice_connector_id" else ""
+    lost, packets = (
+        f'sbcwatch_{prefix}{name}_total{{{pick}direction=~"%s"}}' for name in ("packets_lost", "rtp_packets")
+    )
+    both, own = (f"sum by ({by}) (rate({lost % of}[{SAMPLED}]))" for of in (ways, towards))
+    return f"topk(10, {both} / (sum by ({by}) (rate({packets % ways}[{SAMPLED}])) + {own}))"
+
+
 def _panels() -> list[tuple[str, str, list[tuple[str, str]]]]:
     """(title, unit, [(expression, legend)])"""
     ways = ("Inbound", "Outbound")
     media = DIRECTIONS.items()
     sides = [(side, suffix) for side, (suffix, _, _) in SIDES.items()]
     return [
+        (
+            "Packets lost, share, by carrier: the ten worst",
+            "percentunit",
+            [(_worst("remote", "carrier", "carrier_"), "{{carrier}}")],
+        ),
+        (
+            "Packets lost, share, by customer: the ten worst",
+            "percentunit",
+            [(_worst("customer", "voice_connector_id"), "{{voice_connector_id}}")],
+        ),
+        (
+            "MOS at the remote end, mean, by carrier: the ten worst",
+            "none",
+            [(_mos_by_carrier(), "{{carrier}}")],
+        ),
         ("Call attempts a minute", "short", [(per_minute(f"{w}CallAttempts"), w.lower()) for w in ways]),
         ("Calls active", "short", [(f"sum({series(f'{w}CallsActive')})", w.lower()) for w in ways]),
         (

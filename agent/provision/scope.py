@@ -37,6 +37,13 @@ def scopes(config: Config) -> list[Scope]:
     return [Scope(namespace, "Region", region) for region in regions(config)]
 
 
+def carriers(config: Config) -> list[Scope]:
+    """One a carrier, where they are published."""
+    if "Carrier" not in config.cloudwatch.dimensions:
+        return []
+    return [Scope(config.cloudwatch.namespace, "Carrier", its.id) for its in config.carriers]
+
+
 def groups(config: Config) -> dict[str, list[str]]:
     """Names of the log groups that the daemon writes to: `media` and `sip`."""
     logs = config.logs

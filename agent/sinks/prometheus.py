@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from agent.sinks.carrier_totals import CarrierTotals
 from agent.summary.catalog import METRICS, Metric
 from agent.summary.records import ConnectorMinute, Samples, Summary
 
@@ -62,9 +63,12 @@ class Totals:
         self.calls_active_unknown: int | None = None
         self.asked = False
         self._published = threading.Condition(self._lock)
+        self.carriers = CarrierTotals()
 
     def begin(self, nothing: Iterable[ConnectorMinute]) -> None:
         """Show counters of these connectors before their first minute: what comes up at 5 has no rate."""
+        nothing = list(nothing)
+        self.carriers.begin(nothing)
         with self._lock:
             for minute in nothing:
                 for metric in METRICS:
@@ -74,6 +78,7 @@ class Totals:
 
     def add(self, summary: Summary) -> None:
         """Add one minute part. Of a count that is unknown, what was seen of it counts."""
+        self.carriers.add(summary)
         with self._lock:
             self._figures = {}
             for minute in summary.connectors:
@@ -209,6 +214,7 @@ class Collector:
 
     def collect(self) -> Iterator[Family]:
         yield from self._totals.families()
+        yield from self._totals.carriers.families()
         yield from _self_families(self._self_metrics())
 
     def describe(self) -> Iterable[Family]:

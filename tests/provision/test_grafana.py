@@ -28,7 +28,8 @@ def exposed() -> dict[str, set[str]]:
     def value(kind: str) -> Value:
         return Samples([2.0], [1.0]) if kind == "samples" else 1
 
-    minute = ConnectorMinute("trunk", "local", {m.name: value(m.kind) for m in METRICS}, {})
+    values = {m.name: value(m.kind) for m in METRICS}
+    minute = ConnectorMinute("trunk", "local", values, {}, carriers={"carrier": values})
     totals = Totals()
     totals.add(Summary(0, 0, True, [minute], [], [], []))
     registry = CollectorRegistry(auto_describe=False)

@@ -28,7 +28,9 @@ MAX_REQUEST_BYTES = 1_000_000
 MAX_AGE_S = 14 * 86_400
 MAX_AHEAD_S = 2 * 3_600 - 120  # two hours, less two minutes of grace
 DIMENSION_SETS = (("VoiceConnectorId",), ("Region",))
+CARRIER = "Carrier"
 _DIMENSIONS: dict[str, Callable[[ConnectorMinute], str]] = {
+    CARRIER: lambda minute: "",  # `_members` says which
     "VoiceConnectorId": lambda minute: minute.voice_connector_id,
     "Region": lambda minute: minute.region,
 }
@@ -152,7 +154,9 @@ def datums(
         groups: dict[tuple[str, ...], list[ConnectorMinute]] = {}
         for minute in connectors:
             if minute.voice_connector_id != UNASSIGNED:
-                groups.setdefault(tuple(_DIMENSIONS[name](minute) for name in names), []).append(minute)
+                for carrier, member in _members(minute, names):
+                    key = tuple(carrier if name == CARRIER else _DIMENSIONS[name](minute) for name in names)
+                    groups.setdefault(key, []).append(member)
         for values, members in groups.items():
             dimensions = [{"Name": name, "Value": value} for name, value in zip(names, values, strict=True)]
             at = {"Dimensions": dimensions, "Timestamp": minute_ns // 1_000_000_000}
@@ -163,6 +167,17 @@ def datums(
                 if body is not None:
                     made.append({"MetricName": metric.name, **at, "Unit": metric.unit, **body})
     return made
+
+
+def _members(minute: ConnectorMinute, names: Sequence[str]) -> list[tuple[str, ConnectorMinute]]:
+    """A connector's minute, or its part of each carrier (never of none) where a set has that dimension."""
+    if CARRIER not in names:
+        return [("", minute)]
+    return [
+        (carrier, ConnectorMinute(minute.voice_connector_id, minute.region, values, {}))
+        for carrier, values in minute.carriers.items()
+        if carrier
+    ]
 
 
 def _merged(values: Sequence[Value], metric: Metric) -> Value:
