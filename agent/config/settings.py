@@ -284,9 +284,12 @@ class StoreSettings(_Section):
     """The local store: one SQLite file that is the outbox too."""
 
     directory: Annotated[str, Meta(description="State directory.")] = "/var/lib/sbcwatch"
-    keep_hours: Annotated[Positive, Meta(description="How long delivered minutes stay readable, hours.")] = (
-        24.0
-    )
+    keep_hours: Annotated[
+        Positive, Meta(description="How long delivered metrics and SIP are kept, hours.")
+    ] = 24.0
+    keep_calls_days: Annotated[
+        Positive, Meta(description="How long calls and their media records are kept, days.")
+    ] = 14.0
     max_mb: Annotated[int, Meta(ge=8, description="Greatest size on disk, MB.")] = 512
     checkpoint: Annotated[Positive, Meta(description="How often open minutes and calls are saved, s.")] = 5.0
 

@@ -96,6 +96,7 @@ class Service:
         self.store = Store(
             directory / "sbcwatch.sqlite",
             retention_s=round(config.store.keep_hours * 3600),
+            calls_retention_s=round(config.store.keep_calls_days * 86_400),
             max_bytes=config.store.max_mb << 20,
         )
         figures = Figures(time.monotonic)

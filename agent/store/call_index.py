@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
-from agent.store.codec import printable_text, unpack
+from agent.store.codec import printable_text, to_json, unpack
 from agent.summary.catalog import DIRECTIONS
+from agent.summary.records import MINUTE_NS
 
 Row = dict[str, Any]
 INDEXED = ("media", "calls", "sip")  # kinds of rows that name calls
@@ -26,33 +28,46 @@ MAX_TEXT = 128  # characters kept of a user, an address: the wire writes them
 MAX_CALL_ID = 256
 MAX_CALL_IDS = 32  # of one call: forks and hunting
 MAX_FLAGS = 64
-LINGER_NS = 120 * 1_000_000_000  # a media record may come so long after its call's end
+LINGER_NS = 2 * MINUTE_NS  # a media record may come so long after its call's end
 MASKED = "n-"  # how a token begins (summary/masking)
 _SEPARATORS = str.maketrans("", "", "+-.() \u00a0")
 LONGEST = (
     "longest_call_ns"  # mark: the longest that any call ran, so that a search for a time looks back so far
 )
-_FACTS = (
-    "answer_ns", "end_ns", "carrier", "host", "direction", "from_user", "to_user", "outcome", "status",
-    "end_reason", "ended_by", "setup_ms", "ring_ms", "customer_peer", "remote_peer", "codec",
-    "transaction_id",
+_PLAIN = (
+    "answer_ns", "end_ns", "carrier", "host", "direction", "outcome", "status", "end_reason", "ended_by",
+    "setup_ms", "ring_ms", "customer_peer", "remote_peer", "codec", "transaction_id",
 )  # fmt: skip
-"""Columns that a `call` record has under the same name."""
-_FIGURES = tuple(f"{way}_{name}" for way in DIRECTIONS for name in ("mos", "packets", "expected", "lost"))
-COLUMNS = (
-    "id", "start_ns", "answer_ns", "end_ns", "seen_ns", "connector", "carrier", "host", "direction",
-    "from_user", "to_user", "outcome", "status", "end_reason", "ended_by", "setup_ms", "ring_ms",
-    "customer_peer", "remote_peer", "codec", "transaction_id", "call_ids", "flags",
-    "mos_worst", "loss_worst", *_FIGURES,
-)  # fmt: skip
+_FACTS = (*((name, name) for name in _PLAIN), ("from_user", "from_sip_user"), ("to_user", "to_sip_user"))
+"""Columns that a `call` record fills, and its names for them."""
+_FIGURES = {way: (f"{way}_mos", f"{way}_packets", f"{way}_expected", f"{way}_lost") for way in DIRECTIONS}
+_COLUMNS_OF_MEDIA = tuple(name for names in _FIGURES.values() for name in names)
+_KNOWN = ("connector", *(name for name, _ in _FACTS), "call_ids", "flags")
+_KEYED = ("from_user", "to_user", "call_ids", "flags", "customer_peer", "remote_peer", "transaction_id")
+COLUMNS = ("id", "start_ns", "seen_ns", *_KNOWN, "mos_worst", "loss_worst", *_COLUMNS_OF_MEDIA)
+_COUNTED = ("seen_ns", "mos_worst", "loss_worst", *_COLUMNS_OF_MEDIA, "id")
+_CHANGED = (*COLUMNS[1:], "id")
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM call_index WHERE id=?"
 _INSERT = f"INSERT INTO call_index ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+# Two statements: a call that goes on has new figures only, and the indexes of the rest stay as they are.
+_UPDATE = f"UPDATE call_index SET {', '.join(f'{name}=?' for name in _CHANGED[:-1])} WHERE id=?"
+_UPDATE_COUNTED = f"UPDATE call_index SET {', '.join(f'{name}=?' for name in _COUNTED[:-1])} WHERE id=?"
+_NOTE_LONGEST = (
+    "INSERT INTO marks VALUES (?,?) ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)"
+)
+_decode = msgspec.json.Decoder(list[str]).decode
 
 
+@lru_cache(maxsize=65_536)
 def call_key(call_id: str) -> int:
     """A Call-ID as 64 bits: Call-IDs are long, and an index of them would be larger than the calls."""
     digest = blake2b(call_id.encode("utf-8", "replace"), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
+
+
+def call_id_key(call_id: str) -> str:
+    """How a Call-ID is looked for."""
+    return f"i{call_key(call_id) & (1 << 64) - 1:016x}"
 
 
 def first_id(stamp_ns: int) -> int:
@@ -72,9 +87,9 @@ def user_key(user: str) -> str:
 def keys_of(row: Row) -> set[str]:
     """Every key under which a call is found."""
     keys = {user_key(row[name]) for name in ("from_user", "to_user") if row[name]}
-    keys.update(f"i{call_key(call_id) & (1 << 64) - 1:016x}" for call_id in _listed(row["call_ids"]))
+    keys.update(call_id_key(call_id) for call_id in row["call_ids"])
     keys.update(f"a{row[name]}" for name in ("customer_peer", "remote_peer") if row[name])
-    keys.update(f"f{flag}" for flag in _listed(row["flags"]))
+    keys.update(f"f{flag}" for flag in row["flags"])
     if row["transaction_id"]:
         keys.add(f"x{row['transaction_id']}")
     return keys
@@ -88,37 +103,101 @@ def record_minute(
     media: Iterable[Row],
 ) -> None:
     """Bring the index up to date with a minute's `call` records, those of calls in progress, and media."""
-    seen_ns = minute_ns + 60_000_000_000
-    longest = 0
+    minute = _Minute(connection, minute_ns)
     for call in sorted([*live, *calls], key=_start_of):
-        if not call.get("call_ids"):
-            continue
-        start_ns = _start_of(call) or minute_ns
-        before = _find(connection, call["call_ids"], start_ns)
-        after = dict(before) if before else _blank(connection, start_ns, call, seen_ns)
-        _take_call(after, call, seen_ns)
-        _write(connection, before, after)
-        longest = max(longest, (after["end_ns"] or seen_ns) - after["start_ns"])
+        if call.get("call_ids"):
+            _take_call(minute.row_of(call, _start_of(call) or minute_ns), call)
     for records in _by_call(media):
-        call_ids = records[0]["call_ids"]
-        before = _find(connection, call_ids, minute_ns)
-        after = dict(before) if before else _blank(connection, minute_ns, records[0], seen_ns)
-        ours = [record for record in records if record["voice_connector_id"] == after["connector"]]
-        _take_media(after, (ours or records)[0], seen_ns)
-        _write(connection, before, after)
-        longest = max(longest, seen_ns - after["start_ns"])
-    connection.execute(
-        "INSERT INTO marks VALUES (?,?) ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
-        (LONGEST, longest),
-    )
+        row = minute.row_of(records[0], minute_ns)
+        ours = [record for record in records if record["voice_connector_id"] == row["connector"]]
+        _take_media(row, (ours or records)[0])
+    minute.write()
 
 
-def index_row(connection: sqlite3.Connection, row_id: int, kind: str, records: Iterable[Row]) -> None:
-    """Note which calls a stored row has records of."""
-    if kind in INDEXED:
-        connection.executemany(
-            "INSERT OR IGNORE INTO row_calls VALUES (?,?)", [(key, row_id) for key in _row_keys(records)]
+class _Minute:
+    """The rows that one minute touches: each is read once and written once."""
+
+    def __init__(self, connection: sqlite3.Connection, minute_ns: int) -> None:
+        self._connection = connection
+        self._seen_ns = minute_ns + MINUTE_NS
+        self._rows: dict[str, Row] = {}  # by each Call-ID
+        self._before: dict[int, Row | None] = {}  # by id: as it was found
+        self._last: dict[int, int] = {}  # the greatest id taken, by the first of its millisecond
+
+    def row_of(self, record: Row, at_ns: int) -> Row:
+        """The row of a record's call, made where there is none."""
+        call_ids = record["call_ids"][:MAX_CALL_IDS]
+        for call_id in call_ids:
+            row = self._rows.get(call_id)
+            if row is not None and _fits(row, at_ns):
+                break
+        else:
+            before = _find(self._connection, call_ids, at_ns)
+            row = dict(before) if before else self._blank(at_ns, record)
+            row["call_ids"], row["flags"] = row["call_ids"].copy(), row["flags"].copy()
+            self._before[row["id"]] = before
+        row["seen_ns"] = max(row["seen_ns"], self._seen_ns)
+        _add(row["call_ids"], call_ids, MAX_CALL_IDS)
+        _add(row["flags"], record.get("flags") or (), MAX_FLAGS)
+        for call_id in call_ids:
+            self._rows[call_id] = row
+        return row
+
+    def _blank(self, start_ns: int, source: Row) -> Row:
+        """A call of which nothing is known yet but where it belongs and when it began."""
+        first = first_id(start_ns)
+        last = self._last.get(first)
+        if last is None:
+            query = "SELECT max(id) FROM call_index WHERE id >= ? AND id < ?"
+            found = self._connection.execute(query, (first, first + PER_MS)).fetchone()[0]
+            last = first - 1 if found is None else found
+        self._last[first] = last + 1
+        row: Row = dict.fromkeys(COLUMNS)
+        return row | {
+            "id": last + 1,
+            "start_ns": start_ns,
+            "seen_ns": 0,
+            "connector": _text(source.get("voice_connector_id")) or "unassigned",
+            "outcome": "pending",
+            "call_ids": [],
+            "flags": [],
+        }
+
+    def write(self) -> None:
+        """Insert what is new, change what is not as before; keys with it."""
+        rows = {row["id"]: row for row in self._rows.values()}
+        added: list[tuple[str, int]] = []
+        gone: list[tuple[str, int]] = []
+        new, changed, counted = [], [], []
+        for number, row in rows.items():
+            before = self._before[number]
+            if before is None:
+                new.append(_stored(row, COLUMNS))
+                added += [(key, number) for key in keys_of(row)]
+            elif all(row[name] == before[name] for name in _KNOWN):
+                counted.append(_stored(row, _COUNTED))
+            else:
+                changed.append(_stored(row, _CHANGED))
+                if any(row[name] != before[name] for name in _KEYED):
+                    keys, old = keys_of(row), keys_of(before)
+                    added += [(key, number) for key in keys - old]
+                    gone += [(key, number) for key in old - keys]
+        many = self._connection.executemany
+        many(_INSERT, new)
+        many(_UPDATE_COUNTED, counted)
+        many(_UPDATE, changed)
+        many("DELETE FROM call_keys WHERE key=? AND call=?", gone)
+        many("INSERT OR IGNORE INTO call_keys VALUES (?,?)", added)
+        longest = max(
+            ((row["end_ns"] or row["seen_ns"]) - row["start_ns"] for row in rows.values()), default=0
         )
+        self._connection.execute(_NOTE_LONGEST, (LONGEST, longest))
+
+
+def index_row(connection: sqlite3.Connection, row_id: int, calls: Iterable[int]) -> None:
+    """Note which calls a stored row has records of."""
+    pairs = [(key, row_id) for key in calls]
+    connection.executemany("INSERT OR IGNORE INTO row_calls VALUES (?,?)", pairs)
 
 
 def forget_rows(connection: sqlite3.Connection, ids: Iterable[tuple[int]]) -> None:
@@ -128,22 +207,22 @@ def forget_rows(connection: sqlite3.Connection, ids: Iterable[tuple[int]]) -> No
         if found is not None and found[0] in INDEXED:
             connection.executemany(
                 "DELETE FROM row_calls WHERE call_key=? AND row_id=?",
-                [(key, row_id) for key in _row_keys(unpack(found[1]))],
+                [(key, row_id) for key in call_keys(unpack(found[1]))],
             )
 
 
-def drop_calls(connection: sqlite3.Connection, condition: str, *values: object) -> int:
-    """Delete the calls that a condition on `call_index` names, with their keys; how many they were."""
+def drop_calls(connection: sqlite3.Connection, condition: str, *values: object) -> list[int]:
+    """Delete the calls that a condition on `call_index` names, with their keys; their ids."""
     rows = connection.execute(
         f"SELECT {', '.join(COLUMNS)} FROM call_index WHERE {condition}", values
     ).fetchall()
     for values_ in rows:
-        row = dict(zip(COLUMNS, values_, strict=True))
+        row = row_of(values_)
         connection.executemany(
             "DELETE FROM call_keys WHERE key=? AND call=?", [(key, row["id"]) for key in keys_of(row)]
         )
         connection.execute("DELETE FROM call_index WHERE id=?", (row["id"],))
-    return len(rows)
+    return [row[0] for row in rows]
 
 
 def rebuild(connection: sqlite3.Connection) -> None:
@@ -163,7 +242,7 @@ def index_rows(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
         if kind not in INDEXED:
             continue
         records = unpack(body)
-        index_row(connection, row_id, kind, records)
+        index_row(connection, row_id, call_keys(records))
         calls, media = (records if kind == name else () for name in ("calls", "media"))
         record_minute(connection, minute_ns, calls, (), media)
 
@@ -181,7 +260,8 @@ def _by_call(media: Iterable[Row]) -> Iterator[list[Row]]:
     yield from grouped.values()
 
 
-def _row_keys(records: Iterable[Row]) -> set[int]:
+def call_keys(records: Iterable[Row]) -> set[int]:
+    """`call_key` of each Call-ID that records have."""
     return {
         call_key(call_id)
         for record in records
@@ -192,115 +272,78 @@ def _row_keys(records: Iterable[Row]) -> set[int]:
 
 def _find(connection: sqlite3.Connection, call_ids: list[str], at_ns: int) -> Row | None:
     """The newest call with one of these Call-IDs that was not over for long at that time."""
-    for call_id in call_ids[:MAX_CALL_IDS]:
-        key = f"i{call_key(call_id) & (1 << 64) - 1:016x}"
-        for (number,) in connection.execute(
-            "SELECT call FROM call_keys WHERE key=? ORDER BY call DESC LIMIT 4", (key,)
-        ).fetchall():
+    newest = "SELECT call FROM call_keys WHERE key=? ORDER BY call DESC LIMIT 4"
+    for call_id in call_ids:
+        for (number,) in connection.execute(newest, (call_id_key(call_id),)).fetchall():
             row = by_id(connection, number)
-            if row is not None and (row["end_ns"] is None or at_ns <= row["end_ns"] + LINGER_NS):
+            if row is not None and _fits(row, at_ns):
                 return row
     return None
+
+
+def _fits(row: Row, at_ns: int) -> bool:
+    """Whether a call may still have had something at that time."""
+    return row["end_ns"] is None or at_ns <= row["end_ns"] + LINGER_NS
 
 
 def by_id(connection: sqlite3.Connection, number: int) -> Row | None:
     """A call's row by column."""
     found = connection.execute(_SELECT, (number,)).fetchone()
-    return dict(zip(COLUMNS, found, strict=True)) if found is not None else None
+    return row_of(found) if found is not None else None
 
 
-def _blank(connection: sqlite3.Connection, start_ns: int, source: Row, seen_ns: int) -> Row:
-    """A call of which nothing is known yet but where it belongs and when it began."""
-    number = first_id(start_ns)
-    taken = connection.execute(
-        "SELECT max(id) FROM call_index WHERE id >= ? AND id < ?", (number, number + PER_MS)
-    ).fetchone()[0]
-    row: Row = dict.fromkeys(COLUMNS)
-    return row | {
-        "id": number if taken is None else taken + 1,
-        "start_ns": start_ns,
-        "seen_ns": seen_ns,
-        "connector": _text(source.get("voice_connector_id")) or "unassigned",
-        "outcome": "pending",
-        "call_ids": "[]",
-        "flags": "[]",
-    }
+def row_of(values: tuple[Any, ...]) -> Row:
+    """The values of `COLUMNS` by name, lists as lists."""
+    row = dict(zip(COLUMNS, values, strict=True))
+    row["call_ids"], row["flags"] = _decode(row["call_ids"]), _decode(row["flags"])
+    return row
 
 
-def _take_call(row: Row, call: Row, seen_ns: int) -> None:
+def _stored(row: Row, names: tuple[str, ...]) -> list[Any]:
+    return [to_json(value).decode() if isinstance(value := row[name], list) else value for name in names]
+
+
+def _take_call(row: Row, call: Row) -> None:
     """What a `call` record says."""
-    said = call | {"from_user": call.get("from_sip_user"), "to_user": call.get("to_sip_user")}
-    for name in _FACTS:
-        if said.get(name) is not None:
-            value = said[name]
+    for name, said in _FACTS:
+        value = call.get(said)
+        if value is not None:
             row[name] = _text(value) if isinstance(value, str) else round(value)
     row["connector"] = _text(call.get("voice_connector_id")) or row["connector"]
-    row["seen_ns"] = max(row["seen_ns"], seen_ns)
-    _add(row, "call_ids", call["call_ids"], MAX_CALL_IDS)
-    _add(row, "flags", call.get("flags") or (), MAX_FLAGS)
 
 
-def _take_media(row: Row, record: Row, seen_ns: int) -> None:
+def _take_media(row: Row, record: Row) -> None:
     """What one minute of media adds: packets add up, the worst score stays."""
     for column, name in (("from_user", "from_sip_user"), ("to_user", "to_sip_user")):
         if row[column] is None and record.get(name):
             row[column] = _text(record[name])
-    row["seen_ns"] = max(row["seen_ns"], seen_ns)
     scores = record.get("mos_directions") or {}
-    for way in DIRECTIONS:
+    worst: list[float] = []
+    shares: list[float] = []
+    for way, (score_name, packets_name, expected_name, lost_name) in _FIGURES.items():
         packets, lost = record.get(f"{way}_rtp_packets") or 0, record.get(f"{way}_packets_lost")
-        row[f"{way}_packets"] = (row[f"{way}_packets"] or 0) + packets
+        row[packets_name] = (row[packets_name] or 0) + packets
         if lost is not None and (packets or lost):
             # Towards the vc what was lost is not among the packets; away from it all of them left.
             expected = packets + lost if way.endswith("2vc") else max(packets, lost)
-            row[f"{way}_lost"] = (row[f"{way}_lost"] or 0) + lost
-            row[f"{way}_expected"] = (row[f"{way}_expected"] or 0) + expected
+            row[lost_name] = (row[lost_name] or 0) + lost
+            row[expected_name] = (row[expected_name] or 0) + expected
         score = scores.get(way)
         if score is not None:
-            row[f"{way}_mos"] = min(score, row[f"{way}_mos"] or score)
-    known = [row[f"{way}_mos"] for way in DIRECTIONS if row[f"{way}_mos"] is not None]
-    row["mos_worst"] = min(known, default=None)
-    shares = [row[f"{way}_lost"] / row[f"{way}_expected"] for way in DIRECTIONS if row[f"{way}_expected"]]
-    row["loss_worst"] = max(shares, default=None)
-    _add(row, "call_ids", record["call_ids"], MAX_CALL_IDS)
-    _add(row, "flags", record.get("flags") or (), MAX_FLAGS)
+            row[score_name] = min(score, row[score_name] or score)
+        if row[score_name] is not None:
+            worst.append(row[score_name])
+        if row[expected_name]:
+            shares.append(row[lost_name] / row[expected_name])
+    row["mos_worst"], row["loss_worst"] = min(worst, default=None), max(shares, default=None)
 
 
-def _write(connection: sqlite3.Connection, before: Row | None, after: Row) -> None:
-    """Insert a row, or change what is not as before; its keys with it."""
-    if before is None:
-        connection.execute(_INSERT, [after[name] for name in COLUMNS])
-        added = keys_of(after)
-    else:
-        changed = [name for name in COLUMNS if after[name] != before[name]]
-        if not changed:
-            return
-        assignments = ", ".join(f"{name}=?" for name in changed)
-        connection.execute(
-            f"UPDATE call_index SET {assignments} WHERE id=?",
-            [*(after[name] for name in changed), after["id"]],
-        )
-        added, gone = keys_of(after), keys_of(before)
-        added, gone = added - gone, gone - added
-        connection.executemany(
-            "DELETE FROM call_keys WHERE key=? AND call=?", [(key, after["id"]) for key in gone]
-        )
-    connection.executemany(
-        "INSERT OR IGNORE INTO call_keys VALUES (?,?)", [(key, after["id"]) for key in added]
-    )
-
-
-def _add(row: Row, column: str, values: Iterable[str], most: int) -> None:
+def _add(known: list[str], values: Iterable[str], most: int) -> None:
     """More of a list, each value once."""
-    known = _listed(row[column])
-    more = [text for value in values if (text := _text(value, MAX_CALL_ID)) and text not in known]
-    if more:
-        row[column] = msgspec.json.encode([*known, *more][:most]).decode()
+    for value in values:
+        if value not in known and len(known) < most and (text := _text(value, MAX_CALL_ID)) not in known:
+            known.append(text or "")
 
 
-def _listed(text: str) -> list[str]:
-    return msgspec.json.decode(text, type=list[str])
-
-
-def _text(value: object, most: int = MAX_TEXT) -> str | None:
-    return None if value is None else printable_text(str(value))[:most]
+def _text(value: str | None, most: int = MAX_TEXT) -> str | None:
+    return None if value is None else printable_text(value)[:most]

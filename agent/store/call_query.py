@@ -8,19 +8,28 @@ for a page fills soon then.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from agent.store.call_index import COLUMNS, LONGEST, MASKED, call_key, first_id, user_key
+from agent.store.call_index import COLUMNS, LONGEST, call_id_key, first_id, user_key
 
-MANY = 20_000  # index entries that are walked at most where fewer calls match than that
+MANY = 5_000
 MAX_PAGE = 1_000
 Sort = Literal["start", "mos", "loss"]
-_EQUAL = ("connector", "carrier", "host", "direction", "outcome", "status", "ended_by", "codec")
-_LED = {"connector": "", "carrier": "", "host": "", "outcome": "answered", "status": 200}
-"""Columns with an index, each with the value that its index leaves out."""
+_EQUAL = (
+    "connector", "carrier", "host", "direction", "outcome", "status", "end_reason", "ended_by", "codec",
+)  # fmt: skip
+_LED = {
+    "connector": "", "carrier": "", "host": "", "codec": "", "ended_by": "", "outcome": "answered",
+    "status": 200, "end_reason": "bye",
+}  # fmt: skip
+"""Columns with an index, each with the value that its index leaves out ("": none)."""
+_OVER = {"worse_than": "mos_worst <", "loss_over": "loss_worst >", "setup_over_ms": "setup_ms >"}
+"""Bounds, and the column of each, which has an index."""
+_INDEX = {"mos_worst": "calls_by_mos", "loss_worst": "calls_by_loss", "setup_ms": "calls_by_setup"}
+_SORTS = {"start": ("id", "DESC"), "mos": ("mos_worst", "ASC"), "loss": ("loss_worst", "DESC")}
 
 
 class CallQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,8 +37,8 @@ class CallQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     `since_ns`, `until_ns`: up at any time between them. `number`: last digits of either user, or a token, or
     a name's end. `call_id`: any of its Call-IDs. `worse_than`: MOS of its worst direction and minute.
-    `loss_over`: share of packets, of its worst direction. `live`: in progress. `after`: the `next` of the
-    page before.
+    `loss_over`: share of packets, of its worst direction. `setup_over_ms`: from the INVITE to the answer.
+    `live`: in progress. `after`: the `next` of the page before.
     """
 
     since_ns: int | None = None
@@ -44,11 +53,13 @@ class CallQuery(msgspec.Struct, frozen=True, kw_only=True):
     direction: str = ""
     outcome: str = ""
     status: int | None = None
+    end_reason: str = ""
     ended_by: str = ""
     codec: str = ""
     flags: Sequence[str] = ()
     worse_than: float | None = None
     loss_over: float | None = None
+    setup_over_ms: float | None = None
     live: bool | None = None
     sort: Sort = "start"
     limit: int = 50
@@ -61,48 +72,42 @@ def page_of(connection: sqlite3.Connection, query: CallQuery) -> tuple[list[tupl
     Raises: ValueError where `after` is no mark of a page.
     """
     limit = max(1, min(query.limit, MAX_PAGE))
-    keys = _keys(query)
+    connection.create_function("number_fits", 3, _number_fits, deterministic=True)
     where, values = _conditions(connection, query)
-    order, mark, mark_values = _order(query)
-    if mark:
-        where.append(mark)
-        values += mark_values
-    lead = _lead(connection, query, keys)
-    source = "call_index NOT INDEXED"
-    if isinstance(lead, int):
-        source = (
-            "(SELECT DISTINCT call FROM call_keys WHERE key >= ? AND key < ?) JOIN call_index ON id = call"
-        )
-        values = [*keys[lead], *values]
-        keys = [*keys[:lead], *keys[lead + 1 :]]
-    elif lead:
-        source = f"call_index INDEXED BY {lead}"
-    for low, high in keys:
-        where.append("EXISTS (SELECT 1 FROM call_keys WHERE key >= ? AND key < ? AND call = id)")
-        values += [low, high]
-    condition = " AND ".join(where) or "1"
-    statement = f"SELECT {', '.join(COLUMNS)} FROM {source} WHERE {condition} ORDER BY {order} LIMIT ?"
-    rows = connection.execute(statement, [*values, limit + 1]).fetchall()
+    source, more, more_values, left = _lead(connection, query)
+    if left.number:
+        where.append("number_fits(from_user, to_user, ?)")
+        values.append(user_key(left.number))
+    for key in _keys(left):
+        where.append("EXISTS (SELECT 1 FROM call_keys AS other WHERE other.key = ? AND other.call = id)")
+        values.append(key)
+    condition = " AND ".join([*more, *where]) or "1"
+    statement = (
+        f"SELECT {', '.join(COLUMNS)} FROM {source} WHERE {condition} ORDER BY {_order(query)} LIMIT ?"
+    )
+    rows = connection.execute(statement, [*more_values, *values, limit + 1]).fetchall()
     return rows[:limit], _mark_of(rows[limit - 1], query.sort) if len(rows) > limit else ""
 
 
-def _keys(query: CallQuery) -> list[tuple[str, str]]:
-    """Ranges of `call_keys`, one for each condition that is there."""
-    keys = []
-    if query.number:
-        key = user_key(query.number)
-        keys.append((key, key + ("\0" if query.number.startswith(MASKED) else "\U0010ffff")))
-    exact = [f"f{flag}" for flag in query.flags]
+def _number_fits(from_user: str | None, to_user: str | None, key: str) -> bool:
+    """Whether one of both users has these last digits."""
+    return any(user and user_key(user).startswith(key) for user in (from_user, to_user))
+
+
+def _keys(query: CallQuery) -> list[str]:
+    """Keys that a call must have, besides a number."""
+    keys = [f"f{flag}" for flag in query.flags]
     if query.call_id:
-        exact.append(f"i{call_key(query.call_id) & (1 << 64) - 1:016x}")
+        keys.append(call_id_key(query.call_id))
     if query.address:
-        exact.append(f"a{query.address}")
+        keys.append(f"a{query.address}")
     if query.transaction_id:
-        exact.append(f"x{query.transaction_id}")
-    return keys + [(key, key + "\0") for key in exact]
+        keys.append(f"x{query.transaction_id}")
+    return keys
 
 
 def _conditions(connection: sqlite3.Connection, query: CallQuery) -> tuple[list[str], list[Any]]:
+    """What must be so of the columns."""
     where: list[str] = []
     values: list[Any] = []
 
@@ -117,80 +122,105 @@ def _conditions(connection: sqlite3.Connection, query: CallQuery) -> tuple[list[
         add("id >= ?", first_id(query.since_ns - (found[0] if found else 0)))
         add("ifnull(end_ns, seen_ns) >= ?", query.since_ns)
     for name in _EQUAL:
-        value = getattr(query, name)
-        if value not in ("", None):
-            add(f"{name} = ?", value)
-            if value != _LED.get(name, value):
-                add(f"{name} <> {_LED[name]!r}" if _LED[name] else f"{name} IS NOT NULL")
-    if query.worse_than is not None or query.sort == "mos":
-        add("mos_worst < ?", 10 if query.worse_than is None else query.worse_than)
-    if query.loss_over is not None or query.sort == "loss":
-        add("loss_worst > 0 AND loss_worst > ?", query.loss_over or 0)
+        if getattr(query, name) not in ("", None):
+            add(f"{name} = ?", getattr(query, name))
+    for name, bound in _OVER.items():
+        if getattr(query, name) is not None:
+            add(f"{bound} ?", getattr(query, name))
     if query.live is not None:
         add("end_ns IS NULL" if query.live else "end_ns IS NOT NULL")
+    if query.after:
+        _add_after(query, add)
     return where, values
 
 
-_SORTS = {"start": ("id", "DESC"), "mos": ("mos_worst", "ASC"), "loss": ("loss_worst", "DESC")}
-
-
-def _order(query: CallQuery) -> tuple[str, str, list[Any]]:
-    """ORDER BY, and the condition that begins after the page before."""
-    column, way = _SORTS[query.sort]
-    order = "id DESC" if column == "id" else f"{column} {way}, id DESC"
-    if not query.after:
-        return order, "", []
+def _add_after(query: CallQuery, add: Callable[..., None]) -> None:
+    """Begin after the page before."""
     value, _, number = query.after.rpartition(":")
+    column, way = _SORTS[query.sort]
     if column == "id":
-        return order, "id < ?", [int(number)]
-    sign = ">" if way == "ASC" else "<"
-    at = float(value)
-    return order, f"({column} {sign} ? OR ({column} = ? AND id < ?))", [at, at, int(number)]
+        add("id < ?", int(number))
+        return
+    at, sign = float(value), ">" if way == "ASC" else "<"
+    add(f"({column} {sign} ? OR ({column} = ? AND id < ?))", at, at, int(number))
+
+
+def _order(query: CallQuery) -> str:
+    column, way = _SORTS[query.sort]
+    return "id DESC" if column == "id" else f"{column} {way}, id DESC"
 
 
 def _mark_of(row: tuple[Any, ...], sort: Sort) -> str:
     values = dict(zip(COLUMNS, row, strict=True))
     column = _SORTS[sort][0]
-    return f"{'' if column == 'id' else values[column]!r}:{values['id']}".replace("''", "")
+    return f":{values['id']}" if column == "id" else f"{values[column]!r}:{values['id']}"
 
 
-def _lead(connection: sqlite3.Connection, query: CallQuery, keys: list[tuple[str, str]]) -> int | str:
-    """The rarest condition: the number of a key range, the name of an index; "" to walk by time."""
-    best: int | str = {"mos": "calls_by_mos", "loss": "calls_by_loss"}.get(query.sort, "")
+def _lead(connection: sqlite3.Connection, query: CallQuery) -> tuple[str, list[str], list[Any], CallQuery]:
+    """What is walked, with its condition and values, and the query without a key that is answered so.
+
+    The rarest condition; of common ones the first whose index is in order of time; else the calls by time.
+    """
+    sorted_by = _SORTS[query.sort][0]
+    best: tuple[str, list[str], list[Any], CallQuery] | None = None
     least = MANY
-    for number, (low, high) in enumerate(keys):
-        count = _count(connection, "call_keys WHERE key >= ? AND key < ?", low, high)
-        if count < least:
-            best, least = number, count
+    for source, conditions, values, left, in_order in _candidates(query):
+        statement = f"SELECT count(*) FROM (SELECT 1 FROM {source} WHERE {' AND '.join(conditions)} LIMIT ?)"
+        count = connection.execute(statement, (*values, MANY)).fetchone()[0]
+        usable = count < MANY or (in_order and sorted_by == "id")
+        if usable and (best is None or count < least):
+            best, least = (source, conditions, values, left), count
+    if best is None:
+        index = _INDEX.get(sorted_by)
+        best = (f"call_index INDEXED BY {index}" if index else "call_index NOT INDEXED", [], [], query)
+        if index:
+            best = (
+                best[0],
+                [f"{sorted_by} IS NOT NULL" if query.sort == "mos" else f"{sorted_by} > 0"],
+                [],
+                query,
+            )
+        return best
+    source, conditions, values, left = best
+    if source == _BY_KEY:
+        if conditions[0].startswith("key >="):
+            source = (
+                f"(SELECT DISTINCT call FROM call_keys WHERE {conditions[0]}) JOIN call_index ON id = call"
+            )
+            conditions = []
+        else:
+            source = "call_keys CROSS JOIN call_index ON id = call"
+    return source, conditions, values, left
+
+
+_BY_KEY = "call_keys"
+
+
+def _candidates(query: CallQuery) -> Iterator[tuple[str, list[str], list[Any], CallQuery, bool]]:
+    """Each condition with an index: source, conditions, values, the query without it, in order of time."""
+    replace = msgspec.structs.replace
+    if query.number:
+        key = user_key(query.number)
+        bounds = [key, key + "\U0010ffff"]
+        yield _BY_KEY, ["key >= ? AND key < ?"], bounds, replace(query, number=""), False
+    for key in _keys(query):
+        left = replace(
+            query,
+            flags=tuple(flag for flag in query.flags if f"f{flag}" != key),
+            call_id="" if key[0] == "i" else query.call_id,
+            address="" if key[0] == "a" else query.address,
+            transaction_id="" if key[0] == "x" else query.transaction_id,
+        )
+        yield _BY_KEY, ["key = ?"], [key], left, True
     for name, left_out in _LED.items():
         value = getattr(query, name)
         if value not in ("", None, left_out):
-            extra = f" AND {name} <> {left_out!r}" if left_out else f" AND {name} IS NOT NULL"
-            count = _count(
-                connection, f"call_index INDEXED BY calls_by_{name} WHERE {name} = ?{extra}", value
-            )
-            if count < least:
-                best, least = f"calls_by_{name}", count
-    if query.worse_than is not None:
-        count = _count(connection, "call_index INDEXED BY calls_by_mos WHERE mos_worst < ?", query.worse_than)
-        if count < least:
-            best, least = "calls_by_mos", count
-    if query.loss_over:
-        over = "call_index INDEXED BY calls_by_loss WHERE loss_worst > 0 AND loss_worst > ?"
-        count = _count(connection, over, query.loss_over)
-        if count < least:
-            best, least = "calls_by_loss", count
+            partial = [f"{name} <> {left_out!r}"] if left_out else [f"{name} IS NOT NULL"]
+            yield f"call_index INDEXED BY calls_by_{name}", [f"{name} = ?", *partial], [value], query, True
+    for name, bound in _OVER.items():
+        if getattr(query, name) is not None:
+            column = bound.split()[0]
+            conditions = [f"{bound} ?", f"{column} > 0"]
+            yield f"call_index INDEXED BY {_INDEX[column]}", conditions, [getattr(query, name)], query, False
     if query.live:
-        count = _count(connection, "call_index INDEXED BY calls_live WHERE end_ns IS NULL")
-        if count < least:
-            best, least = "calls_live", count
-    return best
-
-
-def _count(connection: sqlite3.Connection, source: str, *values: Any) -> int:
-    """How many, as far as `MANY`."""
-    return int(
-        connection.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT ?)", (*values, MANY)
-        ).fetchone()[0]
-    )
+        yield "call_index INDEXED BY calls_live", ["end_ns IS NULL"], [], query, False

@@ -57,13 +57,17 @@ CREATE TABLE IF NOT EXISTS call_index (
     vc2cust_mos REAL, vc2cust_packets INTEGER, vc2cust_expected INTEGER, vc2cust_lost INTEGER,
     rem2vc_mos REAL, rem2vc_packets INTEGER, rem2vc_expected INTEGER, rem2vc_lost INTEGER,
     vc2rem_mos REAL, vc2rem_packets INTEGER, vc2rem_expected INTEGER, vc2rem_lost INTEGER);
-CREATE INDEX IF NOT EXISTS calls_by_connector ON call_index (connector);
+CREATE INDEX IF NOT EXISTS calls_by_connector ON call_index (connector) WHERE connector IS NOT NULL;
 CREATE INDEX IF NOT EXISTS calls_by_carrier ON call_index (carrier) WHERE carrier IS NOT NULL;
 CREATE INDEX IF NOT EXISTS calls_by_host ON call_index (host) WHERE host IS NOT NULL;
+CREATE INDEX IF NOT EXISTS calls_by_codec ON call_index (codec) WHERE codec IS NOT NULL;
+CREATE INDEX IF NOT EXISTS calls_by_ended_by ON call_index (ended_by) WHERE ended_by IS NOT NULL;
 CREATE INDEX IF NOT EXISTS calls_by_outcome ON call_index (outcome) WHERE outcome <> 'answered';
 CREATE INDEX IF NOT EXISTS calls_by_status ON call_index (status) WHERE status <> 200;
+CREATE INDEX IF NOT EXISTS calls_by_end_reason ON call_index (end_reason) WHERE end_reason <> 'bye';
 CREATE INDEX IF NOT EXISTS calls_by_mos ON call_index (mos_worst) WHERE mos_worst IS NOT NULL;
 CREATE INDEX IF NOT EXISTS calls_by_loss ON call_index (loss_worst) WHERE loss_worst > 0;
+CREATE INDEX IF NOT EXISTS calls_by_setup ON call_index (setup_ms) WHERE setup_ms > 0;
 CREATE INDEX IF NOT EXISTS calls_live ON call_index (seen_ns) WHERE end_ns IS NULL;
 -- One row a minute part and connector, carrier, or ('host', '') the host: what an overview draws.
 CREATE TABLE IF NOT EXISTS minute_index (

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from agent.errors import ConfigError
-from agent.store.call_index import COLUMNS, by_id, call_key
+from agent.store.call_index import by_id, call_key, row_of
 from agent.store.call_query import CallQuery, page_of
 from agent.store.codec import unpack, unpack_connectors
 from agent.store.database import Corrupt, Database
@@ -123,7 +123,7 @@ class StoreReader:
                 # One network writes +44 20 ..., the next 020 ...: what both have is looked for.
                 query = msgspec.structs.replace(query, number=digits[-COMPARED:])
                 rows, mark = page_of(connection, query)
-        calls = [_indexed(dict(zip(COLUMNS, row, strict=True))) for row in rows]
+        calls = [_indexed(row_of(row)) for row in rows]
         return CallPage(calls, mark, query.number)
 
     def call(self, number: int) -> StoredCall | None:
@@ -173,8 +173,6 @@ class StoreReader:
 
 def _indexed(row: dict[str, Any]) -> IndexedCall:
     plain = {name: row[name] for name in IndexedCall.__struct_fields__ if name in row}
-    plain["call_ids"] = msgspec.json.decode(row["call_ids"])
-    plain["flags"] = msgspec.json.decode(row["flags"])
     plain["directions"] = {
         way: DirectionSum(
             row[f"{way}_packets"] or 0, row[f"{way}_expected"] or 0, row[f"{way}_lost"], row[f"{way}_mos"]

@@ -7,11 +7,12 @@ gap record.
 
 from __future__ import annotations
 
+import math
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from agent.store.call_index import forget_rows
+from agent.store.call_index import drop_calls, first_id, forget_rows
 from agent.store.database import used_bytes
 from agent.store.gaps import Gap, add_gap
 
@@ -21,6 +22,7 @@ _ORDER = (
     ("sip", False),
     ("media", False),
     ("calls", False),
+    ("index", False),
     ("sip", True),
     ("media", True),
     ("calls", True),
@@ -31,6 +33,8 @@ _ORDER = (
 )
 _KINDS = ("sip", "media", "calls", "agent", "metrics")
 _WAITING = "EXISTS (SELECT 1 FROM due JOIN sinks ON name = sink WHERE row_id = rows.id AND active)"
+_OLDEST_CALLS = "id IN (SELECT id FROM call_index ORDER BY id LIMIT ?)"
+_CALL_BYTES = 550  # of a call in the index, its keys included
 _ROW_OVERHEAD = 200  # bytes of a row beside its body: columns and three indexes
 
 
@@ -59,6 +63,11 @@ def make_room(
     for kind, waited_for in _ORDER:
         if excess <= 0:
             break
+        if kind == "index":
+            gone = drop_calls(connection, _OLDEST_CALLS, math.ceil(excess / _CALL_BYTES))
+            deleted[kind] = len(gone)
+            excess -= len(gone) * _CALL_BYTES
+            continue
         loss = DroppedRows()
         ids = []
         for row_id, minute_ns, records, size in _oldest(connection, kind, waited_for):
@@ -77,12 +86,16 @@ def make_room(
 
 
 def drop_old(
-    connection: sqlite3.Connection, retention_s: int, now_ns: int, next_id: Callable[[], int]
+    connection: sqlite3.Connection, kept_s: Mapping[str, int], now_ns: int, next_id: Callable[[], int]
 ) -> None:
-    """Delete rows past their retention that no sink waits for, and whatever no sink may deliver any more."""
-    kept_from = now_ns - retention_s * 1_000_000_000
+    """Delete rows past their kind's retention that no sink waits for, and whatever no sink may deliver any
+    more.
+
+    The call index and the overview are kept as long as the calls.
+    """
     horizon = now_ns - CLOUDWATCH_WINDOW_S * 1_000_000_000
     for kind in _KINDS:  # one by one: the index is by kind, then age
+        kept_from = now_ns - kept_s[kind] * 1_000_000_000
         old = connection.execute(
             f"SELECT id FROM rows WHERE kind=? AND minute_ns < ? AND NOT {_WAITING}", (kind, kept_from)
         )
@@ -99,6 +112,9 @@ def drop_old(
             gap = Gap(now_ns, kind, loss.first_ns, loss.last_ns, loss.records, "age, not delivered")
             add_gap(connection, next_id(), gap)
     connection.execute("DELETE FROM parts WHERE minute_ns < ?", (horizon,))
+    calls_from = now_ns - kept_s["calls"] * 1_000_000_000
+    drop_calls(connection, "id < ?", first_id(calls_from))
+    connection.execute("DELETE FROM minute_index WHERE minute_ns < ?", (calls_from,))
 
 
 def delete_rows(connection: sqlite3.Connection, ids: list[tuple[int]]) -> None:

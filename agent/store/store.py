@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from agent.store.call_index import INDEXED, index_row, record_minute
+from agent.store.call_index import call_keys, index_row, record_minute
 from agent.store.codec import pack, to_json, unpack, unpack_connectors
 from agent.store.gaps import Gap, add_gap, read_gaps
 from agent.store.outbox import Outbox
@@ -22,9 +22,24 @@ KINDS = ("metrics", "agent", "media", "calls", "sip")
 ALL_CONNECTORS = "*"  # the metrics row of a minute part holds every connector: {Region} is merged over them
 UNASSIGNED = "unassigned"  # the connector of legs that fit none; never sent to AWS
 _PRUNE_EVERY_NS = MINUTE_NS
-# A new row before it has an id: connector, minute_ns, part, kind, key, records, body.
+CALLS_S = 14 * 86_400
+"""How long calls, their media records and the overview are kept, seconds."""
+# Records of one row at most: of a call's page only the rows that have its records are read.
+PER_ROW = 256
 _Part = tuple[int, int, str | None, bytes]  # part, complete, gap, extras
-_NewRow = tuple[str, int, int, str, str, int, bytes]
+
+
+class _NewRow(NamedTuple):
+    """A row before it has an id. `calls`: `call_key` of each call that it has records of."""
+
+    connector: str
+    minute_ns: int
+    part: int
+    kind: str
+    key: str
+    records: int
+    body: bytes
+    calls: Iterable[int] = ()
 
 
 class Store:
@@ -42,16 +57,18 @@ class Store:
         path: str | Path,
         *,
         retention_s: int = 86_400,
+        calls_retention_s: int = CALLS_S,
         max_bytes: int = 512 << 20,
         max_memory_bytes: int = 64 << 20,
         read_only: bool = False,
     ) -> None:
         self._volume = Volume(Path(path), read_only=read_only)
         self.outbox = Outbox(self._volume)
-        self._retention_s = retention_s
+        self._kept_s = {"media": calls_retention_s, "calls": calls_retention_s}
+        self._kept_s |= dict.fromkeys(("sip", "metrics", "agent"), retention_s)
         self._max_bytes = max_bytes
         self._max_memory_bytes = max_memory_bytes
-        self._evicted = dict.fromkeys(KINDS, 0)
+        self._evicted = dict.fromkeys((*KINDS, "index"), 0)
         self._pruned_ns = 0
 
     def keep(
@@ -78,10 +95,7 @@ class Store:
 
         def work(connection: sqlite3.Connection) -> None:
             # The key is drawn from the ids: two checkpoints of one minute never meet.
-            sip: list[_NewRow] = [
-                (connector, minute_ns, 0, "sip", f"c{self._volume.next_id()}", count, body)
-                for connector, minute_ns, count, body in loose
-            ]
+            sip = [row._replace(key=f"c{self._volume.next_id()}") for row in loose]
             self._bound(connection, [*sip, *rows], len(checkpoint or b""), now_ns)
             for part in new:
                 self._close(connection, part, now_ns, saved=checkpoint is not None)
@@ -192,11 +206,11 @@ class Store:
 
     def _bound(self, connection: sqlite3.Connection, rows: Sequence[_NewRow], more: int, now_ns: int) -> None:
         if abs(now_ns - self._pruned_ns) >= _PRUNE_EVERY_NS:
-            drop_old(connection, self._retention_s, now_ns, self._volume.next_id)
+            drop_old(connection, self._kept_s, now_ns, self._volume.next_id)
             self._pruned_ns = now_ns
         limit = self._max_memory_bytes if self._volume.degraded else self._max_bytes
         held = connection.execute("SELECT ifnull(sum(length(body)), 0) FROM checkpoint").fetchone()[0]
-        wanted = sum(len(row[-1]) for row in rows) + max(0, more - held)
+        wanted = sum(len(row.body) for row in rows) + max(0, more - held)
         deleted = make_room(connection, wanted, limit, now_ns, self._volume.next_id)
         for kind, count in deleted.items():
             self._evicted[kind] += count
@@ -230,11 +244,10 @@ class Store:
         sinks = connection.execute("SELECT name, kinds FROM sinks").fetchall()
         for row in rows:
             row_id = self._volume.next_id()
-            connection.execute("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?)", (row_id, *row))
+            connection.execute("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?)", (row_id, *row[:7]))
             if not self._volume.degraded:
-                records = unpack(row[-1]) if row[3] in INDEXED else ()
-                index_row(connection, row_id, row[3], records)
-            due = [(name, row_id) for name, kinds in sinks if row[3] in kinds.split()]
+                index_row(connection, row_id, row.calls)
+            due = [(name, row_id) for name, kinds in sinks if row.kind in kinds.split()]
             connection.executemany("INSERT INTO due VALUES (?,?)", due)
 
     def _is_committed(self, minute_ns: int, part: int) -> bool:
@@ -261,28 +274,42 @@ class Store:
         return [row for rows in found for row in rows]
 
 
-def _grouped(sip_rows: Sequence[dict[str, Any]]) -> list[tuple[str, int, int, bytes]]:
-    """SIP records by connector and minute: (connector, minute_ns, records, body)."""
+def _grouped(sip_rows: Sequence[dict[str, Any]]) -> list[_NewRow]:
+    """SIP records by connector and minute, without a key."""
     grouped: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for record in sip_rows:
         minute_ns = int(record["event_timestamp"]) * 1_000_000 // MINUTE_NS * MINUTE_NS
         grouped.setdefault((_connector_of(record), minute_ns), []).append(record)
-    return [(*key, len(records), pack(records)) for key, records in grouped.items()]
+    return [
+        row
+        for (connector, minute_ns), records in grouped.items()
+        for row in _chunks(connector, minute_ns, 0, "sip", records)
+    ]
 
 
 def _rows_of(summary: Summary) -> Iterator[_NewRow]:
     start_ns, part = summary.start_ns, summary.part
     if summary.connectors:
         count = len(summary.connectors)
-        yield ALL_CONNECTORS, start_ns, part, "metrics", "", count, pack(summary.connectors)
+        yield _NewRow(ALL_CONNECTORS, start_ns, part, "metrics", "", count, pack(summary.connectors))
     if summary.agent:
-        yield ALL_CONNECTORS, start_ns, part, "agent", "", len(summary.agent), pack([summary.agent])
+        yield _NewRow(ALL_CONNECTORS, start_ns, part, "agent", "", len(summary.agent), pack([summary.agent]))
     for kind, records in (("media", summary.media), ("calls", summary.calls), ("sip", summary.sip)):
         grouped: dict[str, list[dict[str, Any]]] = {}
         for record in records:
             grouped.setdefault(_connector_of(record), []).append(record)
         for connector, its in grouped.items():
-            yield connector, start_ns, part, kind, "", len(its), pack(its)
+            yield from _chunks(connector, start_ns, part, kind, its)
+
+
+def _chunks(
+    connector: str, minute_ns: int, part: int, kind: str, records: Sequence[dict[str, Any]]
+) -> Iterator[_NewRow]:
+    """Rows of at most `PER_ROW` records each."""
+    for start in range(0, len(records), PER_ROW):
+        its = records[start : start + PER_ROW]
+        key = str(start // PER_ROW) if start else ""
+        yield _NewRow(connector, minute_ns, part, kind, key, len(its), pack(its), call_keys(its))
 
 
 def _connector_of(record: dict[str, Any]) -> str:

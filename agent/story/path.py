@@ -124,8 +124,15 @@ def _minute(
 
 
 def _slots(record: dict[str, Any], way: str) -> list[PathSpan]:
-    """The slots of a minute, where they were kept."""
-    return []
+    """The slots of a minute (`<dir>_timeline`: packets, lost, late, jitter, gap), where they were kept."""
+    start_ns = int(record["event_timestamp"]) * 1_000_000 - MINUTE_NS
+    spans = []
+    for number, slot in enumerate(record.get(f"{way}_timeline") or ()):
+        if slot is not None and (slot[0] or slot[1]):
+            begin_ns = start_ns + number * SLOT_NS
+            packets, lost, late, jitter_us, gap_ms = slot[:5]
+            spans.append(PathSpan(begin_ns, begin_ns + SLOT_NS, packets, lost, late, jitter_us, gap_ms))
+    return spans
 
 
 def _most(one: float | None, other: float | None) -> float | None:

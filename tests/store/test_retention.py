@@ -28,7 +28,7 @@ def kinds_held(store: Store) -> dict[str, list[int]]:
 
 
 def test_rows_past_retention_go_without_a_gap_and_younger_ones_stay(tmp_path: Path) -> None:
-    store = Store(tmp_path / "s.sqlite", retention_s=3_600)
+    store = Store(tmp_path / "s.sqlite", retention_s=3_600, calls_retention_s=3_600)
     for minute in range(120):
         store.commit(summary(minute, media=1))
     held = kinds_held(store)
@@ -37,7 +37,7 @@ def test_rows_past_retention_go_without_a_gap_and_younger_ones_stay(tmp_path: Pa
 
 
 def test_row_that_a_sink_waits_for_outlives_retention_up_to_cloudwatchs_window(tmp_path: Path) -> None:
-    store = Store(tmp_path / "s.sqlite", retention_s=3_600)
+    store = Store(tmp_path / "s.sqlite", retention_s=3_600, calls_retention_s=3_600)
     store.outbox.register({"cloudwatch": ("metrics",)})
     store.commit(summary(0, media=1))
     store.commit(summary(1), now_ns=T0 + 13 * DAY_NS)
@@ -49,7 +49,7 @@ def test_row_that_a_sink_waits_for_outlives_retention_up_to_cloudwatchs_window(t
 
 
 def test_sink_that_is_gone_holds_nothing_back(tmp_path: Path) -> None:
-    store = Store(tmp_path / "s.sqlite", retention_s=3_600)
+    store = Store(tmp_path / "s.sqlite", retention_s=3_600, calls_retention_s=3_600)
     store.outbox.register({"cloudwatch": ("metrics",)})
     store.commit(summary(0))
     store.outbox.register({})
