@@ -1,6 +1,6 @@
 """`make bench`: every benchmark, one table of what must be reached and what was.
 
-    python -m benchmarks [--rounds 5] [--only replay,loop,live,start,minute,sip]
+    python -m benchmarks [--rounds 5] [--only replay,loop,live,start,minute,sip,worst]
 
 Each runs in a process of its own, so that none inherits another's heap. The exit status is 0 whatever is
 reached: a slow machine is no defect, a ratio that falls is one (tests/test_performance.py guards those).
@@ -114,6 +114,15 @@ def sip(_: int) -> Iterator[Row]:
     yield "SIP through transactions and dialogs", ">= 30,000/s", _after("best: ", said("sip"))
 
 
+def worst(_: int) -> Iterator[Row]:
+    rows = told("worst")
+    dearest = max(rows, key=lambda row: row[1] / row[2])
+    yield "worst cases: shapes beyond their bound", "0", f"{sum(bool(row[5]) for row in rows)} of {len(rows)}"
+    yield f"  nearest to it: {dearest[0]}"[:46], f"<= {dearest[2]:g} us/byte", f"{dearest[1]:.3f} us/byte"
+    held = max(rows, key=lambda row: row[3])
+    yield f"  holds most: {held[0]}"[:46], "", f"{held[3]:.1f} bytes/byte"
+
+
 def _after(word: str, text: str) -> str:
     return next(line.removeprefix(word) for line in text.splitlines() if line.startswith(word))
 
@@ -125,6 +134,7 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "start": start,
     "minute": minute,
     "sip": sip,
+    "worst": worst,
 }
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 SECOND_NS = 1_000_000_000
 FOREVER_NS = 1 << 62
+STRAYS_SHARE = 2  # one half of the stream table is for streams that belong to nobody
 STREAM_IDLE_NS = 120 * SECOND_NS  # silent streams are forgotten: two minutes, so that none is half counted
 
 
@@ -79,6 +80,7 @@ class Engine:
             quality=rules.quality,
             observer=rules.observer,
             count_unsignalled=rules.count_unsignalled,
+            max_strays=rules.max_streams // STRAYS_SHARE,
         )
         self.signalling = Signalling(rules.calls, sides, self.media, self._out, self.missed)
         self.rejects: Counter[Reason] = self.media.rejects
@@ -295,6 +297,7 @@ class Engine:
             "calls": len(self.signalling),
             "streams": len(self.media.streams),
             "streams_unexplained": len(self.media.streams.unexplained),
+            "streams_crowded": len(self.media.streams.crowd),
             "media_sockets": len(self.media.offers),
             "unsignalled_pairs": len(self.media.unsignalled),
             **self.intake.tables(),

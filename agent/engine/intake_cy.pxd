@@ -32,6 +32,7 @@ cdef class Intake:
     cdef bint _is_elsewhere(self, Packet packet) except -1
     cdef object _unseen(self, Packet packet, object sight, object cause)
     cdef bint _within_limits(self, Packet packet) except -1
+    cdef str _peer_of(self, Packet packet)
     cdef object _report_fragments(self)
 
 cdef bint _has_whole_head(bytes data) except -1

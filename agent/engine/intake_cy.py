@@ -40,6 +40,7 @@ HEP_PATH = 1 << 62  # HEP is a path of its own, one a capture agent
 SIP_PORTS = (5060, 5061, 5080)
 TCP_PROTOCOL, UDP_PROTOCOL, SCTP_PROTOCOL = 6, 17, 132
 UDP_HEADER = 8
+STEPS_FREE = 8  # of a segment's framing: a few messages
 
 
 class IntakeRules(Struct, frozen=True):
@@ -193,7 +194,8 @@ class Intake:
             return
         if packet.payload and self._sides.is_vc(packet.src):
             self._answer(packet.dst)
-        for found in self._tcp.add(
+        steps: cython.longlong = self._tcp.steps
+        messages = self._tcp.add(
             packet.src,
             packet.src_port,
             packet.dst,
@@ -203,7 +205,12 @@ class Intake:
             packet.payload,
             packet.stamp_ns,
             packet.length - len(packet.payload),
-        ):
+        )
+        if self._rules.bytes_all:
+            steps = self._tcp.steps - steps
+            if steps > STEPS_FREE:
+                self._bytes.charge(self._peer_of(packet), steps - STEPS_FREE)
+        for found in messages:
             self._found(packet, found)
 
     def _chunks(self, packet: Packet) -> None:
@@ -365,13 +372,16 @@ class Intake:
         """Whether the bytes of this packet may be put together."""
         if not self._rules.bytes_all or not packet.payload:
             return True
-        to_vc = not self._sides.is_vc(packet.src)
-        peer = packet.src if to_vc else packet.dst
-        is_answered = not to_vc or peer in self._peers
+        peer = self._peer_of(packet)
+        is_answered = peer is packet.dst or peer in self._peers
         if self._bytes.takes(peer, is_answered, len(packet.payload), packet.stamp_ns):
             return True
         self._unseen(packet, Sight.SIP, Cause.SHED)
         return False
+
+    def _peer_of(self, packet: Packet) -> str:
+        """The far end of a packet."""
+        return packet.dst if self._sides.is_vc(packet.src) else packet.src
 
     def _report_fragments(self) -> None:
         """Datagrams whose fragments never came all: told where they were SIP, or may have been."""

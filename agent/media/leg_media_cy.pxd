@@ -16,6 +16,7 @@ cdef class LegMedia:
     cdef object _loop, _rtcp
     cdef list _out
     cdef dict _other
+    cdef long long _evicted, _refused
 
     cpdef object describe(self, Leg leg, Session session, str passage)
     cdef object _replaced(self, Leg leg, Session session, str passage)

@@ -38,10 +38,14 @@ class LegMedia:
         quality: QualityRules,
         observer: Observer = "vc",
         count_unsignalled: bool = True,
+        max_strays: int = 0,
     ) -> None:
+        """`max_strays`: streams that belong to nobody are kept at once; 0: no bound."""
         self.offers = MediaSockets(sides, loop.named)
         self.unsignalled = Unsignalled(sides, count=count_unsignalled)
-        self.streams = Streams(loop, self.offers, quality, observer, self.unsignalled)
+        self.streams = Streams(loop, self.offers, quality, observer, self.unsignalled, max_strays)
+        self.streams.crowded = self._crowded
+        self._evicted = self._refused = 0  # streams that were reported
         self.rejects: Counter[Reason] = Counter()
         self.missed_ns = 0  # when the capture last missed frames
         self.open_minutes: list[int] = []
@@ -94,6 +98,11 @@ class LegMedia:
                     if in_use.isdisjoint(media.sockets):
                         self.offers.withdraw(leg, media)
 
+    def _crowded(self, leg: Leg, streams: list[Stream]) -> None:
+        """A leg gives up some of its many streams."""
+        for stream in streams:
+            self._cut(self.streams.cut(stream, self.open_minutes))
+
     def _take_over(self) -> None:
         """RTCP that counted for streams without signalling is their new leg's, as far as minutes are open."""
         for before, leg in self.streams.taken_over:
@@ -113,7 +122,7 @@ class LegMedia:
 
     def take(self, handover: Handover, loop: Loop | RtpWorkers) -> None:
         """Go on with the streams of `loop` and the calls of `handover`, which their table has already."""
-        self._loop = loop
+        self._loop, self._refused = loop, int(loop.refused)
         self.offers.tell(loop.named)
         self.streams.go_on_with(loop)
         for call, _ in handover.calls:
@@ -196,6 +205,19 @@ class LegMedia:
         if len(self.streams.unexplained):  # the host could not follow: nobody knows how much they sent
             until_ns = minute_ns + MINUTE_NS
             self._out.append(Unseen(minute_ns, until_ns, Sight.MEDIA, Cause.SHED, None))
+        self._report_full_table(minute_ns)
         self._rtcp.claim_unsignalled(self.open_minutes)
         reports = self._rtcp.harvest(minute_ns)
         self._out.append(MediaHeard(self.streams.harvest(minute_ns, streams), reports))
+
+    def _report_full_table(self, minute_ns: int) -> None:
+        """Packets that found no row are missing; streams of nobody that made room count nowhere anyway."""
+        until_ns = minute_ns + MINUTE_NS
+        refused, evicted = int(self._loop.refused) - self._refused, int(self.streams.evicted) - self._evicted
+        if refused > 0:
+            self._out.append(Unseen(minute_ns, until_ns, Sight.MEDIA, Cause.REFUSED, refused))
+        if evicted > 0:
+            detail = f"{evicted} streams that no SDP names"
+            self._out.append(Unseen(minute_ns, until_ns, Sight.MEDIA, Cause.EVICTED, 0, detail=detail))
+        self._refused += refused
+        self._evicted += evicted

@@ -1,4 +1,4 @@
-"""Streams that no SDP explains, met while the host cannot follow: the loop counts them, and that is all.
+"""Streams that the loop counts, and that is all: no time for them, or too many between the same sockets.
 
 They make no object and no minute. Their sockets are kept, so that an SDP that comes later finds them and
 nothing of the open minute is lost. Their number is bounded by the loop's streams.
@@ -7,6 +7,7 @@ nothing of the open minute is lost. Their number is bounded by the loop's stream
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from agent.model.sides import Socket
 
@@ -28,11 +29,13 @@ class Orphans:
         for socket in (src, dst):
             self._at.setdefault(socket, set()).add(stream_id)
 
-    def take(self, sockets: Iterable[Socket]) -> list[int]:
-        """Those that an SDP explains now, oldest id first; they are left alone no longer."""
+    def take(self, sockets: Iterable[Socket], most: int | None = None) -> list[int]:
+        """Those that an SDP explains now, `most` of a socket; they are left alone no longer."""
         if not self._sockets:
             return []
-        found = sorted({stream_id for socket in sockets for stream_id in self._at.get(socket, ())})
+        found = sorted(
+            {stream_id for socket in sockets for stream_id in islice(self._at.get(socket, ()), most)}
+        )
         for stream_id in found:
             self.forget(stream_id)
         return found

@@ -19,6 +19,7 @@ cdef class StreamIndex:
     cpdef Stream get(self, long long stream_id)
     cpdef list leaving(self, tuple source, unsigned int ssrc)
     cpdef tuple at(self, tuple socket)
+    cpdef Py_ssize_t count(self, tuple socket) except -1
     cpdef list line(self, tuple src, tuple dst)
     cpdef object add(self, Stream stream)
     cpdef Stream pop(self, long long stream_id)

@@ -92,6 +92,16 @@ class StreamIndex:
             return tuple(crowd.users)
         return _few(users)
 
+    def count(self, socket: Socket) -> cython.Py_ssize_t:
+        """How many come from `socket` or go to it."""
+        users = self._by_socket.get(socket)
+        if users is None:
+            return 0
+        if isinstance(users, ManyStreams):
+            crowd: ManyStreams = users
+            return len(crowd.users)
+        return len(_few(users))
+
     def line(self, src: Socket, dst: Socket) -> list[int]:
         """Ids of the streams from `src` to `dst`, where a few use the sockets; none where many do."""
         users = self._by_socket.get(src)

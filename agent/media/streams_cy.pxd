@@ -14,15 +14,23 @@ cdef class Streams:
     cdef StreamIndex _found
     cdef dict _codecs
     cdef set _told
-    cdef long long _judged_ns, _map_sweeps
+    cdef dict _strays
+    cdef long long _map_sweeps
+    cdef readonly long long evicted
+    cdef long long _share
     cdef public bint shedding
-    cdef readonly object unexplained, unsignalled
+    cdef readonly object unexplained, unsignalled, crowd
+    cdef public object crowded
     cdef public list taken_over
 
     cpdef list claimed(self, list sockets, object minutes)
     cpdef object described(self, Leg leg)
     cpdef Stream get(self, long long stream_id)
     cpdef Stream fresh(self, long long stream_id, object clean=*)
+    cdef bint _is_left_alone(self, long long stream_id, tuple src, tuple dst) except -1
+    cdef object _stray(self, long long stream_id)
+    cdef object _forget(self, long long stream_id)
+    cdef object _thin(self, Leg leg)
     cdef object _link(self, Stream stream)
     cdef bint _is_of_another(self, Stream stream, SocketOwner claim, object to_vc) except -1
     cdef bint _is_named(self, Stream stream, Description description) except -1

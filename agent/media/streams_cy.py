@@ -8,7 +8,7 @@ that no SDP explains yet waits, and is attached when its SDP comes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 import cython
@@ -58,6 +58,8 @@ Rows = dict[int, tuple[int, int]]  # payload type: clock rate (Hz), kind
 Said = tuple[str, tuple[tuple[tuple[int, tuple[str, int, int]], ...], ...]]  # kind, each m-line's rtpmap
 
 PAUSE_NS = 500_000_000  # a stream silent for so long when its media is renegotiated may begin anywhere
+LEG_STREAMS = 256  # streams of a leg; of more, half are given up: the unnamed first, the idlest before all
+SOCKET_STREAMS = 256  # streams of a socket that are looked at when an SDP names it
 MAX_SENT = 1024  # SSRCs remembered a leg: a sender that changes it with every packet stays unknown from there
 _MAX_CODECS = 1024  # different lists of codecs kept to be shared; the wire makes them
 
@@ -87,9 +89,11 @@ class Streams:
         quality: QualityRules,
         observer: Observer = "vc",
         unsignalled: Unsignalled | None = None,
+        share: int = 0,
     ) -> None:
         """`observer`: whose host captures. At the customer's, what goes towards the vc leaves here.
-        `unsignalled`: takes up what no SDP explains."""
+        `unsignalled`: takes up what no SDP explains. `share`: so many streams that belong to nobody are kept
+        at once, and the oldest makes room for the next; 0: no bound."""
         self._observer = observer
         self._loop = loop
         self._sockets = offers
@@ -97,10 +101,14 @@ class Streams:
         self._found = StreamIndex()
         self._codecs: dict[Said, tuple[dict[int, str], int]] = {}
         self._told: set[Stream] = set()  # the far end spoke of them in a minute that is still open
-        self._judged_ns = 0
         self._map_sweeps = 0
         self.shedding = False  # the host cannot follow: what no SDP explains is left alone
         self.unexplained = Orphans()
+        self.crowd = Orphans()  # beyond `SOCKET_STREAMS` of a socket, or `LEG_STREAMS` of a leg
+        self.evicted = 0  # streams of nobody that made room
+        self.crowded: Callable[[Leg, list[Stream]], None] = _keep  # told of streams that a leg gives up
+        self._share = share
+        self._strays: dict[int, None] = {}  # ids of streams that belong to nobody, the oldest first
         self.unsignalled = unsignalled
         self.taken_over: list[tuple[Leg, Leg]] = []  # (leg without signalling, the one that an SDP gave)
 
@@ -121,8 +129,8 @@ class Streams:
         src_host, src_port, dst_host, dst_port, ssrc = self._loop.key(stream_id)
         src, dst = (src_host, src_port), (dst_host, dst_port)
         found = self._sockets.find(src, dst)
-        if found is None and self.shedding:
-            self.unexplained.leave(stream_id, src, dst)
+        if found is None and self._is_left_alone(stream_id, src, dst):
+            self._stray(stream_id)
             return None
         first_ns = self._loop.first_ns(stream_id)
         stream = Stream(stream_id, src, dst, ssrc, first_ns)
@@ -135,7 +143,53 @@ class Streams:
         elif self.unsignalled is not None:
             for each, owner, to_vc in self.unsignalled.meet(stream, self._loop.payload_type(stream_id)):
                 self._attach(each, owner, to_vc)
+        if stream.leg is None:
+            self._stray(stream_id)
         return stream
+
+    def _is_left_alone(self, stream_id: cython.longlong, src: Socket, dst: Socket) -> cython.bint:
+        """Whether a stream that no SDP explains is the loop's alone: no time for it, or too many like it."""
+        if self.shedding:
+            self.unexplained.leave(stream_id, src, dst)
+            return True
+        if self._found.count(src) < SOCKET_STREAMS and self._found.count(dst) < SOCKET_STREAMS:
+            return False
+        self.crowd.leave(stream_id, src, dst)
+        return True
+
+    def _stray(self, stream_id: cython.longlong) -> None:
+        """A stream belongs to nobody. Anybody can make them up, so their share of the table is bounded."""
+        self._strays[stream_id] = None
+        if self._share and len(self._strays) > self._share:
+            oldest = next(iter(self._strays))
+            self._forget(oldest)
+            self._loop.drop(oldest)
+            self.evicted += 1
+
+    def _forget(self, stream_id: cython.longlong) -> None:
+        """The loop has given a stream up, or is about to."""
+        self._strays.pop(stream_id, None)
+        stream = self._found.pop(stream_id)
+        if stream is None:
+            self.unexplained.forget(stream_id)
+            self.crowd.forget(stream_id)
+            return
+        if self.unsignalled is not None:
+            self.unsignalled.leave(stream)
+        self._detach(stream)
+        self._strays.pop(stream_id, None)
+        self._told.discard(stream)
+        self._link(stream)
+
+    def _thin(self, leg: Leg) -> None:
+        """A leg has as many streams as it may: half of them are its no more, and the loop's alone."""
+        ages = {stream: (stream.named, self._loop.last_ns(stream.id)) for stream in leg.streams}
+        left = sorted(ages, key=ages.__getitem__)[: LEG_STREAMS // 2]
+        self.crowded(leg, left)
+        for stream in left:
+            self._forget(stream.id)
+            self.crowd.leave(stream.id, stream.src, stream.dst)
+            self._stray(stream.id)
 
     def _link(self, stream: Stream) -> None:
         """Tell the loop which streams run between the same two sockets: they may take turns."""
@@ -214,12 +268,16 @@ class Streams:
         stream: Stream
         claim: SocketOwner
         done: list[StreamMinute] = []
-        for stream_id in self.unexplained.take(sockets):
+        waiting = self.unexplained.take(sockets)
+        for socket in sockets if len(self.crowd) else ():
+            waiting += self.crowd.take((socket,), max(0, SOCKET_STREAMS - self._found.count(socket)))
+        for stream_id in waiting:
+            self._strays.pop(stream_id, None)
             self.fresh(stream_id)
         for socket in sockets:
             for stream in self._found.at(socket):
                 found = self._sockets.find(stream.src, stream.dst)
-                if not found:
+                if not found or self.get(stream.id) is not stream:  # given up meanwhile
                     continue
                 claim, to_vc = found
                 if stream.leg is not claim.leg and self._is_of_another(stream, claim, to_vc):
@@ -251,9 +309,8 @@ class Streams:
         if leg.streams:
             # The last 64 numbers wait for latecomers until 2 s of silence; then they are this leg's still.
             due_ns = max(self._loop.last_ns(stream.id) for stream in leg.streams) + SILENCE_NS
-            if self._judged_ns < due_ns:
-                self._judged_ns = max(due_ns, int(self._loop.newest_ns))
-                self._loop.flush(self._judged_ns)
+            for stream in leg.streams:
+                self._loop.flush_stream(stream.id, due_ns)
         return [event for stream in tuple(leg.streams) for event in self.cut(stream, minutes)]
 
     def harvest(self, minute_ns: int, counted: list[StreamMinute]) -> list[StreamMinute]:
@@ -289,15 +346,7 @@ class Streams:
     def expire(self, before_ns: int) -> None:
         """Forget streams silent since before `before_ns`."""
         for stream_id in self._loop.expire(before_ns):
-            stream = self._found.pop(stream_id)
-            if stream is not None:
-                if self.unsignalled is not None:
-                    self.unsignalled.leave(stream)
-                self._detach(stream)
-                self._told.discard(stream)
-                self._link(stream)
-            else:
-                self.unexplained.forget(stream_id)
+            self._forget(stream_id)
 
     def last_ns(self, stream: Stream) -> int:
         return self._loop.last_ns(stream.id)
@@ -338,6 +387,9 @@ class Streams:
             ):
                 self._loop.rebase(stream.id)  # another call's numbers are no gap in this one's
             self._detach(stream)
+            if len(leg.streams) >= LEG_STREAMS:
+                self._thin(leg)
+            self._strays.pop(stream.id, None)
             stream.leg = leg
             leg.streams.add(stream)
             stream.first = False
@@ -397,3 +449,8 @@ class Streams:
         if stream.leg is not None:
             stream.leg.streams.discard(stream)
             stream.leg = stream.to_vc = stream.measured_here = None
+            self._strays[stream.id] = None
+
+
+def _keep(leg: Leg, streams: list[Stream]) -> None:
+    """Nobody asks for what streams did under a leg that gives them up."""

@@ -32,6 +32,7 @@ class TlsFraming:
         self._buffer = bytearray()
         self._skip = 0
         self._is_lost = False
+        self.steps = 0
 
     @property
     def held(self) -> int:
@@ -42,6 +43,7 @@ class TlsFraming:
         buffer = self._buffer
         buffer += data
         while buffer:
+            self.steps += 1
             count = min(self._skip, len(buffer))
             del buffer[:count]
             self._skip -= count
@@ -78,6 +80,7 @@ class HepFraming:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self.steps = 0
 
     @property
     def held(self) -> int:
@@ -88,6 +91,7 @@ class HepFraming:
         buffer = self._buffer
         buffer += data
         while len(buffer) >= HEADER:
+            self.steps += 1
             length = buffer[4] << 8 | buffer[5]
             if not buffer.startswith(MAGIC) or length < HEADER:
                 at = buffer.find(MAGIC, 1)
@@ -127,6 +131,10 @@ class OpeningFraming:
         self._skip = 0  # of a PROXY header
         self._may_be_proxied = True
         self.inner: Framing | None = None
+
+    @property
+    def steps(self) -> int:
+        return 0 if self.inner is None else self.inner.steps
 
     @property
     def held(self) -> int:

@@ -22,9 +22,11 @@ from agent.wire.frame import STAMP, Batch
 
 SECOND_NS = 1_000_000_000
 MAX_SOURCES = 16_384
-MESSAGE_BYTES = 4096  # a second's bytes of a source are its messages times this
-SOURCES_AT_ONCE = 8  # sources that may come at their limits together
+MESSAGE_BYTES = 2048  # a second's bytes of a source are its messages times this; a longer message is several
+MESSAGE_LINES = 64  # ... and so is one of more lines
+SOURCES_AT_ONCE = 4  # sources that may come at their limits together
 PACKET_COST = 256  # bytes whose reassembly takes as long as that of a packet without any
+STEP_COST = 128  # ... as that of one more line, frame or message in a packet
 TOP = 5  # talkers named a minute
 CALM_S = 60  # seconds for which less must be shed before more is kept
 MAX_BITS = 12  # one call in 4,096 is kept at least
@@ -103,6 +105,11 @@ class ByteLimit:
         self._strangers += 0 if is_answered else cost
         return True
 
+    def charge(self, peer: str, steps: int) -> None:
+        """A packet that was taken cost more than its bytes: what comes after it has so much less."""
+        self._spent[peer] = self._spent.get(peer, 0) + steps * STEP_COST
+        self._all += steps * STEP_COST
+
 
 class RateLimit:
     """`rate` messages a second each; 0: no bound. Time comes with each message."""
@@ -142,13 +149,14 @@ class RateLimit:
             if not source.heard:
                 source.heard, source.scanner = True, _scanner(data)
         way = source.ways[to_vc]
-        way.offered += 1
+        weight = _weight(data)
+        way.offered += weight
         if way.taken >= way.room and source.bits < MAX_BITS:
             source.bits += 1
             way.room += self.rate // 4
             self._sieve.share(peer, source.bits)
         if way.taken < way.room and (not source.bits or keeps(data, source.bits)):
-            way.taken += 1
+            way.taken += weight
             return True
         source.shed += to_vc
         self.shed += 1
@@ -204,6 +212,13 @@ class RateLimit:
         for source in self._sources.values():
             source.messages = source.shed = 0
         return sorted(found, key=lambda talker: (-talker.shed, -talker.messages, talker.address))[:TOP]
+
+
+def _weight(data: bytes) -> int:
+    """How many messages of the usual length one is worth: what it costs to read goes with bytes and lines."""
+    if len(data) < MESSAGE_LINES:
+        return 1
+    return max(1, len(data) // MESSAGE_BYTES, data.count(b"\n") // MESSAGE_LINES)
 
 
 def _scanner(data: bytes) -> str | None:

@@ -34,6 +34,7 @@ class _Path(Struct):
     parts: OrderedDict[int, tuple[int, bytes]] = field(
         default_factory=OrderedDict
     )  # flags and bytes by number
+    runs: dict[int, int] = field(default_factory=dict)  # of neighbours: the last by the first, and back
     held: int = 0
     is_sip: bool = False
 
@@ -93,7 +94,7 @@ class SctpPaths:
             path = self._table[name] = _Path(now_ns)
         self._table.move_to_end(name)
         path.last_ns = now_ns
-        if _is_repeated(path, number):
+        if _is_repeated(path, number) or number in path.parts:
             self.retransmitted += 1
             return
         if cut:
@@ -109,20 +110,25 @@ class SctpPaths:
                 self._give_up(path, next(iter(path.parts)), found)
 
     def _join(self, path: _Path, number: int, found: list[Found]) -> None:
-        """Hand out the message that the part `number` completes."""
-        parts, first, last = path.parts, number, number
-        while not parts[first][0] & BEGIN:
-            first = (first - 1) & 0xFFFF_FFFF
-            if first not in parts or parts[first][0] & END:
-                return
-        while not parts[last][0] & END:
-            last = (last + 1) & 0xFFFF_FFFF
-            if last not in parts or parts[last][0] & BEGIN:
-                return
+        """Hand out the message that the part `number` completes. Costs the same however many parts wait."""
+        parts, runs, first, last = path.parts, path.runs, number, number
+        flags = parts[number][0]
+        if not flags & BEGIN and (before := (number - 1) & 0xFFFF_FFFF) in runs and _ends(parts, before):
+            first = runs.pop(before)
+        if not flags & END and (after := (number + 1) & 0xFFFF_FFFF) in runs and _begins(parts, after):
+            last = runs.pop(after)
+        runs[first], runs[last] = last, first
+        if parts[first][0] & BEGIN and parts[last][0] & END:
+            chunks = self._take_out(path, first, last)
+            self._whole(path, b"".join(chunks), found)
+
+    def _take_out(self, path: _Path, first: int, last: int) -> list[bytes]:
+        path.runs.pop(first)
+        path.runs.pop(last, None)
         count = ((last - first) & 0xFFFF_FFFF) + 1
-        chunks = [parts.pop((first + step) & 0xFFFF_FFFF)[1] for step in range(count)]
+        chunks = [path.parts.pop((first + step) & 0xFFFF_FFFF)[1] for step in range(count)]
         self._hold(path, -sum(map(len, chunks)) - PART_COST * count)
-        self._whole(path, b"".join(chunks), found)
+        return chunks
 
     def _whole(self, path: _Path, message: bytes, found: list[Found]) -> None:
         if looks_like_sip(message):
@@ -130,9 +136,15 @@ class SctpPaths:
             found.append(Found(message))
 
     def _give_up(self, path: _Path, number: int, found: list[Found]) -> None:
-        flags, chunk = path.parts.pop(number)
-        self._hold(path, -len(chunk) - PART_COST)
-        if path.is_sip or (flags & BEGIN and looks_like_sip(chunk)):
+        """The message of the part `number` will not be whole; its other parts go with it."""
+        parts, first, last = path.parts, number, number
+        while not parts[first][0] & BEGIN and _ends(parts, (first - 1) & 0xFFFF_FFFF):
+            first = (first - 1) & 0xFFFF_FFFF
+        while not parts[last][0] & END and _begins(parts, (last + 1) & 0xFFFF_FFFF):
+            last = (last + 1) & 0xFFFF_FFFF
+        flags = parts[first][0]
+        start = self._take_out(path, first, last)[0]
+        if path.is_sip or (flags & BEGIN and looks_like_sip(start)):
             found.append(Found(b"", Cause.FRAGMENTS))
 
     def _hold(self, path: _Path, count: int) -> None:
@@ -152,6 +164,16 @@ class SctpPaths:
         path = self._table.pop(name, None)
         if path is not None:
             self._hold(path, -path.held)
+
+
+def _ends(parts: OrderedDict[int, tuple[int, bytes]], number: int) -> bool:
+    """Whether the part `number` is there and another follows it."""
+    return number in parts and not parts[number][0] & END
+
+
+def _begins(parts: OrderedDict[int, tuple[int, bytes]], number: int) -> bool:
+    """Whether the part `number` is there and follows another."""
+    return number in parts and not parts[number][0] & BEGIN
 
 
 def _is_repeated(path: _Path, number: int) -> bool:

@@ -45,6 +45,10 @@ class Framing(Protocol):
     """Cuts messages out of the bytes of one direction of a connection."""
 
     @property
+    def steps(self) -> int:
+        """Lines, frames and messages looked at so far: what its time goes with, besides bytes."""
+
+    @property
     def held(self) -> int:
         """Bytes kept."""
 
@@ -75,6 +79,7 @@ class SipFraming:
         self._lost = lost
         self._known = False  # a message was found: this is SIP
         self.dropped = False
+        self.steps = 0
         self.work = 0  # bytes looked at, for the test of the cost
 
     @property
@@ -137,6 +142,7 @@ class SipFraming:
         """Set `_need` or `_skip` for the message at the buffer's start. False: more bytes are needed."""
         buffer = self._buffer
         while self._scanned or self._find_start(found):
+            self.steps += 1
             begin = max(self._scanned - 3, 0)
             blank_line = _BLANK_LINE.search(buffer, begin)
             self.work += (blank_line.end() if blank_line else len(buffer)) - begin
@@ -177,6 +183,7 @@ class SipFraming:
         """Pass over lines until the buffer starts with a start line; `_scanned` is then its length."""
         buffer = self._buffer
         while buffer:
+            self.steps += 1
             begin = max(self._looked - 3, 0)
             version = _VERSION.search(buffer, begin)
             stop = version.end() if version else len(buffer)

@@ -31,6 +31,7 @@ class _Stream(Struct):
         int, tuple[bytes, int]
     ] = {}  # segments beyond a hole, by number, with bytes that were cut off
     ahead_bytes: int = 0
+    nearest: int = 0  # of `ahead`, the number that is due first
     hole_ns: int = 0  # when the hole was first seen
     held: int = 0  # bytes as counted in the table
     has_data: bool = False
@@ -70,6 +71,7 @@ class TcpStreams:
         self._answered: OrderedDict[StreamName, _Stream] = OrderedDict()
         self._strangers_bytes = 0
         self.held_bytes = 0
+        self.steps = 0  # of all framings
         self.messages = 0
         self.retransmitted = 0  # segments with nothing new in them
         self.reordered = 0  # segments that came before their turn
@@ -114,7 +116,9 @@ class TcpStreams:
             self._meet(name, stream)
         (self._answered if stream.is_answered else self._strangers).move_to_end(name)
         stream.last_ns = now_ns
+        steps = stream.framing.steps
         found = self._receive(stream, sequence, payload, missing, now_ns)
+        self.steps += stream.framing.steps - steps
         self.messages += len(found)
         self._account(stream, stream.framing.held + stream.ahead_bytes)
         self._make_room()
@@ -166,8 +170,7 @@ class TcpStreams:
             or now_ns - stream.hole_ns >= self._hole_timeout_ns
         ):
             awaited = stream.next
-            nearest = min(stream.ahead, key=lambda at: _distance(at, awaited))
-            found += self._skip_to(stream, nearest, _distance(nearest, awaited))
+            found += self._skip_to(stream, stream.nearest, _distance(stream.nearest, awaited))
             found += self._fill(stream)
             stream.hole_ns = now_ns
         return found
@@ -186,7 +189,9 @@ class TcpStreams:
 
     def _keep_ahead(self, stream: _Stream, sequence: int, payload: bytes, missing: int, now_ns: int) -> None:
         if not stream.ahead:
-            stream.hole_ns = now_ns
+            stream.hole_ns, stream.nearest = now_ns, sequence
+        elif _distance(sequence, stream.nearest) < 0:
+            stream.nearest = sequence
         held = stream.ahead.get(sequence, (b"", 0))[0]
         if len(payload) > len(held):
             stream.ahead[sequence] = (payload, missing)
@@ -199,13 +204,12 @@ class TcpStreams:
         """Hand on segments that waited and are due now."""
         found: list[Found] = []
         while stream.ahead:
-            awaited = stream.next
-            sequence = min(stream.ahead, key=lambda at: _distance(at, awaited))
-            distance = _distance(sequence, awaited)
+            distance = _distance(stream.nearest, stream.next)
             if distance > 0:
                 break
-            payload, missing = stream.ahead.pop(sequence)
+            payload, missing = stream.ahead.pop(stream.nearest)
             stream.ahead_bytes -= len(payload)
+            _find_nearest(stream)
             found += self._take(stream, payload, -distance, missing)
         return found
 
@@ -215,6 +219,7 @@ class TcpStreams:
         stream.next = sequence
         for at in [at for at in stream.ahead if abs(_distance(at, sequence)) > self.WINDOW]:
             stream.ahead_bytes -= len(stream.ahead.pop(at)[0])
+        _find_nearest(stream)
         return stream.framing.gap(missing, Cause.FRAMING)
 
     def _account(self, stream: _Stream, held: int) -> None:
@@ -240,6 +245,13 @@ class TcpStreams:
     def _forget(self, name: StreamName) -> None:
         stream = self._answered.pop(name, None) or self._strangers.pop(name)
         self._account(stream, 0)
+
+
+def _find_nearest(stream: _Stream) -> None:
+    """The segment that is due first; each search makes up for one that leaves."""
+    if stream.ahead:
+        awaited = stream.next
+        stream.nearest = min(stream.ahead, key=lambda at: _distance(at, awaited))
 
 
 def _distance(sequence: int, awaited: int) -> int:

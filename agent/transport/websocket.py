@@ -33,15 +33,15 @@ class WebSocketFraming:
         self._is_sip = False  # the handshake, or a message, said so
         self._header: FrameHeader | None = None
         self._skip = 0  # payload bytes still to be passed over
-        self._parts: list[bytes] = []  # of a fragmented message
-        self._parts_bytes = 0
+        self._parts = bytearray()  # of a fragmented message
         self._unread: Cause | None = None  # why the message at hand is not read
         self._searched = 0
+        self.steps = 0
         self.dropped = False
 
     @property
     def held(self) -> int:
-        return len(self._buffer) + self._parts_bytes
+        return len(self._buffer) + len(self._parts)
 
     def feed(self, data: bytes) -> list[Found]:
         found: list[Found] = []
@@ -61,7 +61,7 @@ class WebSocketFraming:
         left = self._skip or (header.length - len(self._buffer) if header else 0)
         if header is not None and 0 < missing <= left:  # within a frame: the place is not lost
             found: list[Found] = []
-            start = b"".join(self._parts) + unmasked(bytes(self._buffer), header.mask)
+            start = bytes(self._parts) + unmasked(bytes(self._buffer), header.mask)
             if not self._skip and not header.is_control and looks_like_sip(start):
                 self._is_sip = True
                 found.append(Found(start, cause))
@@ -76,12 +76,13 @@ class WebSocketFraming:
 
     def _lose_place(self) -> None:
         self._buffer.clear()
-        self._parts, self._parts_bytes, self._skip = [], 0, 0
+        self._parts, self._skip = bytearray(), 0
         self._header = self._unread = None
         self._is_lost = True
 
     def _step(self, found: list[Found]) -> bool:
         """One move on; False where more bytes are needed."""
+        self.steps += 1
         if self.dropped or not (self._buffer or (self._header and not self._header.length)):
             return False
         if self._in_http:
@@ -142,12 +143,12 @@ class WebSocketFraming:
         if header.is_control:
             return
         if header.opcode in (TEXT, BINARY):
-            self._parts, self._parts_bytes, self._unread = [], 0, None
+            self._parts, self._unread = bytearray(), None
             if header.is_compressed:
                 self._unread = Cause.FRAMING
-        if self._parts_bytes + header.length > MESSAGE_MAX:
+        if len(self._parts) + header.length > MESSAGE_MAX:
             self._unread = Cause.OVERSIZED
-            self._parts, self._parts_bytes = [], 0
+            self._parts = bytearray()
         if self._unread is not None:
             self._skip = header.length
             if self._skip > SKIP_MAX:
@@ -175,18 +176,17 @@ class WebSocketFraming:
         assert header is not None
         if header.is_control:
             return
-        self._parts.append(payload)
-        self._parts_bytes += len(payload)
+        self._parts += payload
         if not header.is_last:
             return
-        message = b"".join(self._parts)
+        message = bytes(self._parts)
         if self._unread is not None:
             if self._is_sip:
                 found.append(Found(b"", self._unread))
         elif looks_like_sip(message):
             self._is_sip = True
             found.append(Found(message))
-        self._parts, self._parts_bytes, self._unread = [], 0, None
+        self._parts, self._unread = bytearray(), None
 
 
 def begins_frame(data: bytes | bytearray, first: tuple[int, ...] = (0x81, 0x82)) -> bool | None:

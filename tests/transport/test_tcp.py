@@ -223,7 +223,7 @@ def test_tcp_cost_of_a_segment_is_that_of_its_bytes() -> None:
     calls: list[int] = []
 
     class Counting:
-        held = 0
+        held = steps = 0
 
         def __init__(self, lost: bool) -> None:
             pass

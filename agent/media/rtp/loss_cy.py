@@ -265,6 +265,12 @@ class Losses(Table):
             if row.state == ACCEPTED and row.unjudged > 0 and row.last_ns + SILENCE_NS <= before:
                 self.judge_to(row, self.minute_at(row, row.last_ns + SILENCE_NS), row.top)
 
+    def flush_stream(self, stream: int, before_ns: int) -> None:
+        """`flush` of one stream."""
+        row: StreamRow = self.known(stream)
+        if row.state == ACCEPTED and row.unjudged > 0 and row.last_ns + SILENCE_NS <= before_ns:
+            self.judge_to(row, self.minute_at(row, row.last_ns + SILENCE_NS), row.top)
+
     def finish(self) -> None:
         """The capture is over: judge everything, in the minute of each stream's newest packet."""
         number: cython.longlong
@@ -300,6 +306,11 @@ class Losses(Table):
                 freed.append(number)
             self.remove(number)
         return freed
+
+    def drop(self, stream: int) -> None:
+        """Give a stream up, and what it counted since the last harvest."""
+        self.known(stream)
+        self.remove(stream)
 
     # --- results
 

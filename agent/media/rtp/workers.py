@@ -136,6 +136,16 @@ class RtpWorkers:
         with self._lock_of(stream):
             loop.rebase(row)
 
+    def flush_stream(self, stream: int, before_ns: int) -> None:
+        loop, row = self._at(stream)
+        with self._lock_of(stream):
+            loop.flush_stream(row, before_ns)
+
+    def drop(self, stream: int) -> None:
+        loop, row = self._at(stream)
+        with self._lock_of(stream):
+            loop.drop(row)
+
     def payload_map(self, rows: dict[int, tuple[int, int]]) -> int:
         """Loops number their maps as these were made or restored: a number of ours stands for one of each."""
         numbers = tuple(loop.payload_map(rows) for loop in self._loops)

@@ -10,7 +10,6 @@ lists of formats and encodings, is read once.
 
 from __future__ import annotations
 
-import ipaddress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -272,9 +271,11 @@ def _connection(value: str) -> str:
 def _canonical(address: str) -> str:
     """An IPv6 address in its one short form, anything else in lower case."""
     if ":" in address:
+        import socket  # few hosts have IPv6: decoder_cy
+
         try:
-            return str(ipaddress.IPv6Address(address.strip("[]")))
-        except ValueError:
+            return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, address.strip("[]")))
+        except (OSError, ValueError):  # ValueError: a null character
             pass
     return address.lower()
 

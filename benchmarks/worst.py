@@ -1,0 +1,136 @@
+"""What hostile bytes cost: microseconds and retained bytes per wire byte, for each parser, framing and table.
+
+    python -m benchmarks.worst [--only sdp] [--json]
+
+A shape (benchmarks/hostile.py) is a kind of input of any size and who reads it. Where its cost per wire byte
+grows with the size, its sender chooses how long the daemon is busy. So each shape is read at sizes from 10 to
+100,000 (bytes of one message or stream, or entries of a table). It fails where a byte at the largest size is
+beyond the shape's bound, or beyond a quarter of it and several times as dear as one at a tenth of the size.
+
+Time is CPU time. Bytes are what Python holds when the input is gone: rows of the stream table lie elsewhere
+and have a bound of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+import time
+import tracemalloc
+from typing import Any, NamedTuple
+
+from benchmarks.hostile import Shape, shapes
+
+SIZES = (10, 100, 1_000, 10_000, 100_000)
+GROWTH = 4.0  # times that a byte may cost more at the largest size than at a tenth of it
+LEAST_S = 300e-6  # less is not measured well enough to speak of growth
+ROUNDS = 3
+
+
+class Cost(NamedTuple):
+    size: int
+    wire: int
+    us: float  # a byte
+    held: float  # bytes a byte
+
+
+class Verdict(NamedTuple):
+    shape: Shape
+    costs: list[Cost]
+    growth: float
+
+    @property
+    def faults(self) -> list[str]:
+        """How it is beyond its bounds; nothing: it is within."""
+        last = self.costs[-1]
+        found = []
+        if last.us > self.shape.us:
+            found.append(f"{last.us:.3f} us a byte, at most {self.shape.us:g}")
+        if last.held > self.shape.held:
+            found.append(f"{last.held:.1f} bytes held a byte, at most {self.shape.held:g}")
+        if self.growth > GROWTH and last.us > self.shape.us / 4:
+            found.append(f"a byte costs {self.growth:.1f} times that of a tenth of the size")
+        return found
+
+
+def measured(shape: Shape, *, whole: bool = True) -> Verdict:
+    """`whole`: at all sizes; else at the largest and a tenth of it."""
+    costs, seconds = [], []
+    sizes = [size for size in SIZES if size < shape.most] + [shape.most]
+    if not whole:
+        sizes = [shape.most // 10, shape.most]
+    for size in sizes:
+        inputs, wire = shape.make(size)
+        spent = min(_timed(shape, inputs) for _ in range(ROUNDS))
+        costs.append(Cost(size, wire, spent / wire * 1e6, _held(shape, inputs) / wire))
+        seconds.append(spent)
+    growth = 0.0
+    for at in range(1, len(costs)):
+        before = max(seconds[at - 1], LEAST_S * costs[at - 1].wire / costs[at].wire)
+        if seconds[at] > LEAST_S and costs[at].size >= 1_000:
+            growth = max(growth, seconds[at] / before * costs[at - 1].wire / costs[at].wire)
+    return Verdict(shape, costs, growth)
+
+
+def _timed(shape: Shape, inputs: Any) -> float:
+    if shape.stage is not None:
+        inputs = shape.stage(inputs)
+    gc.collect()
+    gc.disable()
+    try:
+        began = time.process_time()
+        kept = shape.run(inputs)
+        spent = time.process_time() - began
+    finally:
+        gc.enable()
+    del kept
+    return spent
+
+
+def _held(shape: Shape, inputs: Any) -> int:
+    if shape.stage is None:
+        shape.run(inputs)  # what is kept for all is kept already
+    else:
+        inputs = shape.stage(inputs)
+    tracemalloc.start()
+    try:
+        kept = shape.run(inputs)
+        gc.collect()
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    del kept
+    return held
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", default="", help="shapes whose name has this word")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    found, faulty = [], False
+    if not options.json:
+        print(f"{'shape':<46} {'us/byte':>8} {'bound':>6} {'held':>6} {'growth':>6}")
+    for shape in shapes():
+        if options.only not in shape.name:
+            continue
+        verdict = measured(shape)
+        last, faults = verdict.costs[-1], verdict.faults
+        faulty = faulty or bool(faults)
+        if options.json:
+            found.append([shape.name, last.us, shape.us, last.held, verdict.growth, faults])
+        else:
+            figures = f"{last.us:>8.4f} {shape.us:>6.2f} {last.held:>6.2f} {verdict.growth:>6.2f}"
+            print(f"{shape.name:<46} {figures}  {'; '.join(faults)}".rstrip(), flush=True)
+    if options.json:
+        print(json.dumps(found))
+        return 0
+    return 1 if faulty else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
