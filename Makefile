@@ -19,6 +19,7 @@ demo: $(ANY)
 	  --vc 10.10.0.1 --vc 10.20.0.1 --customer 10.10.0.0/24 --store .demo
 	@$(BIN)/sbcwatch selftest | grep -q 'RTP loop: compiled' || \
 	  echo "This ran uncompiled: the same numbers, but too slow to watch a host. \`$(BIN)/pip install .\` compiles (a minute or two)."
+	@echo "See it: \`$(BIN)/sbcwatch web --store .demo\`, then http://127.0.0.1:9643 in a browser."
 	@echo "Next: \`$(BIN)/sbcwatch replay YOUR.pcap\` reads a capture of yours; docs/install.md sets up a host."
 
 # All tests but those of the image. As root on Debian the programs that they need are installed when missing:
@@ -40,7 +41,7 @@ lint: $(TESTED)
 	$(BIN)/mypy
 
 programs:
-	@tests/install tests/lab/packages.txt tests/deploy/packages.txt
+	@tests/install tests/lab/packages.txt tests/deploy/packages.txt tests/web/packages.txt
 
 bench: $(TESTED)
 	$(BIN)/python -m benchmarks
@@ -64,7 +65,7 @@ manual: $(TESTED)
 # Uncompiled, so that the demo is there in seconds. A copy: beside the tree's sources old compiled code may lie.
 $(INSTALLED): pyproject.toml setup.py $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	SBCWATCH_NO_COMPILED=1 $(BIN)/pip install --quiet --disable-pip-version-check .
+	SBCWATCH_NO_COMPILED=1 $(BIN)/pip install --quiet --disable-pip-version-check ".[web]"
 	touch $@
 
 # In place, so that tests run the tree's own code with the loop compiled beside its source: once, and after a

@@ -237,6 +237,12 @@ def _conditions(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--json", action="store_true", help="JSON lines instead of text")
 
 
+def _web(sub: argparse.ArgumentParser) -> None:
+    _config(sub)
+    sub.add_argument("--store", metavar="DIR", help="the folder of the store; default: the configuration's")
+    sub.add_argument("--listen", metavar="ADDR:PORT", help="instead of [web] listen; port 0: any free one")
+
+
 def _check(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("file", metavar="FILE", help="TOML settings")
     sub.add_argument("--json", action="store_true", help="one JSON line instead of text")
@@ -295,6 +301,7 @@ _COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]]
     "verify": ("agent.commands.verify:verify_command", "Hold capture files against tshark.", _table),
     "report": ("agent.commands.report:report_command", "A capture file as one HTML page.", _report),
     "top": ("agent.commands.top:top_command", "The last minutes and calls of the running daemon.", _top),
+    "web": ("agent.commands.web:web_command", "The store as pages, for a browser.", _web),
     "calls": ("agent.commands.calls:calls_command", "Calls in the store, by number, time, quality.", _list),
     "minutes": ("agent.commands.calls:minutes_command", "Minutes in the store, or of such calls.", _list),
     "call": ("agent.commands.call:call_command", "One call: whose network it was, and the proof.", _call),

@@ -25,6 +25,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "sbcwatch check-config /etc/sbcwatch/sbcwatch.toml",
         "sbcwatch check-config sbcwatch.toml --strict --elsewhere --json",
     ),
+    "web": ("sbcwatch web --store .demo", "sbcwatch web --config /etc/sbcwatch/sbcwatch.toml"),
     "calls": (
         "sbcwatch calls --since 1h --number 0110",
         "sbcwatch calls --since 2026-11-29T15:00 --worse-than 3.5 --sort mos",

@@ -280,6 +280,28 @@ class PrometheusSettings(_Section):
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0: any free one.")] = 9642
 
 
+class WebSettings(_Section):
+    """Pages for people: sbcwatch web, a process of its own."""
+
+    listen: Annotated[
+        str,
+        Meta(description="Address and port. Beyond this host only with a token and TLS, or behind a proxy."),
+    ] = "127.0.0.1:9643"
+    token_file: Annotated[
+        str, Meta(description="File with the token that readers sign in with; empty: no sign-in.")
+    ] = ""
+    tls_certificate: Annotated[str, Meta(description="PEM file with the certificate and its chain.")] = ""
+    tls_key: Annotated[str, Meta(description="PEM file with the certificate's private key.")] = ""
+    proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses or networks of a proxy that signs readers in: others are refused."),
+    ] = ()
+    public_url: Annotated[
+        str,
+        Meta(description="Address that readers use, with its path behind a proxy; links in records use it."),
+    ] = ""
+
+
 class StoreSettings(_Section):
     """The local store: one SQLite file that is the outbox too."""
 
@@ -414,6 +436,7 @@ class Config(_Section):
     cloudwatch: CloudWatch = msgspec.field(default_factory=CloudWatch)
     logs: Logs = msgspec.field(default_factory=Logs)
     prometheus: PrometheusSettings = msgspec.field(default_factory=PrometheusSettings)
+    web: WebSettings = msgspec.field(default_factory=WebSettings)
     store: StoreSettings = msgspec.field(default_factory=StoreSettings)
     privacy: Privacy = msgspec.field(default_factory=Privacy)
     confine: Confine = msgspec.field(default_factory=Confine)

@@ -28,6 +28,7 @@ _shtab_sbcwatch_commands() {
     streams:'One row per RTP stream of capture files.'
     top:'The last minutes and calls of the running daemon.'
     verify:'Hold capture files against tshark.'
+    web:'The store as pages, for a browser.'
   )
   _describe 'sbcwatch commands' _commands
 }
@@ -44,7 +45,7 @@ _shtab_sbcwatch_aws_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[TOML settings\; without it the defaults]:FILE:_files"
   "--hosts[how many hosts send\; default\: cost.hosts]:N:"
-  ":what to print:(dashboard alarms policy cloudformation terraform queries grafana)"
+  ":what to print:(dashboard alarms policy cloudformation terraform queries grafana prometheus)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -141,7 +142,7 @@ _shtab_sbcwatch_healthcheck_defaults_added=0
 
 _shtab_sbcwatch_help_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  ":the command\; without it all of them:(run replay streams verify report top calls minutes call check-config selftest healthcheck init cost aws config completion help)"
+  ":the command\; without it all of them:(run replay streams verify report top web calls minutes call check-config selftest healthcheck init cost aws config completion help)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -259,6 +260,16 @@ _shtab_sbcwatch_verify_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_sbcwatch_verify_defaults_added=0
 
+_shtab_sbcwatch_web_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[TOML settings\; without it the defaults]:FILE:_files"
+  "--store[the folder of the store\; default\: the configuration\'s]:DIR:_files -/"
+  "--listen[instead of \[web\] listen\; port 0\: any free one]:ADDR:PORT:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_sbcwatch_web_defaults_added=0
+
 
 _shtab_sbcwatch() {
   local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->sbcwatch'
@@ -296,6 +307,7 @@ _shtab_sbcwatch() {
         streams) _arguments -C -s $_shtab_sbcwatch_streams_options ;;
         top) _arguments -C -s $_shtab_sbcwatch_top_options ;;
         verify) _arguments -C -s $_shtab_sbcwatch_verify_options ;;
+        web) _arguments -C -s $_shtab_sbcwatch_web_options ;;
       esac
   esac
 }

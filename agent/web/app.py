@@ -1,0 +1,343 @@
+"""The pages: routes, what each asks the store, and the headers that keep a browser from being fooled.
+
+The store is read by a few threads of our own, each with its connection; nothing is ever written. The content
+security policy allows our own style sheet and script and nothing else, inline or from elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode
+
+import msgspec
+from msgspec.structs import replace
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agent.store.call_query import CallQuery
+from agent.store.reader import CallPage, StoreReader
+from agent.story.diagnoses import findings
+from agent.story.path import path_of
+from agent.story.verdict import verdict
+from agent.summary.printable import printable
+from agent.summary.redaction import Redaction
+from agent.web.access import COOKIE, Access
+from agent.web.call_picture import CallPicture, call_picture
+from agent.web.overview_view import HOURS, overview
+from agent.web.report import report_page
+from agent.web.searching import others, understand
+from agent.web.templates import environment, static_text
+
+THREADS = 3  # readers of the store: more wait for each other on the interpreter
+PAGE = 50  # calls
+WORST = 10
+REFRESH_S = 10  # of a call in progress, and of the overview
+MAX_FORM = 4_096  # octets of a form: a token and an address
+SORTS = (("start", "newest first"), ("mos", "worst MOS first"), ("loss", "most lost first"))
+STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+}
+# The evidence of a call as pcapng, None where there is none. The id is the call's in the index.
+Evidence = Callable[[int], bytes | None]
+
+
+def no_evidence(number: int) -> bytes | None:
+    """Where no evidence is kept."""
+    return None
+
+
+class Site:
+    """The pages of one store."""
+
+    def __init__(
+        self,
+        reader: StoreReader,
+        access: Access,
+        redaction: Redaction,
+        evidence: Evidence = no_evidence,
+    ) -> None:
+        self._reader = reader
+        self._access = access
+        self._redaction = redaction
+        self._evidence = evidence
+        self._templates = environment()
+        self._static = {name: static_text(name) for name in STATIC}
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
+
+    def app(self) -> ASGIApp:
+        """The application, behind its checks."""
+        pages: tuple[tuple[str, Callable[[Request], Response]], ...] = (
+            ("/", self._overview),
+            ("/calls", self._calls),
+            ("/call/{number:int}", self._call),
+            ("/call/{number:int}/call.json", self._json),
+            ("/call/{number:int}/report.html", self._report),
+            ("/call/{number:int}/evidence.pcapng", self._pcapng),
+            ("/call-id/{call_id:path}", self._by_call_id),
+            ("/static/{name}", self._file),
+        )
+        routes = [Route(path, self._in_thread(page)) for path, page in pages]
+        routes += [
+            Route("/login", self._login, methods=["GET", "POST"]),
+            Route("/healthz", lambda request: PlainTextResponse("ok\n")),
+        ]
+        return Guard(Starlette(routes=routes, exception_handlers={404: self._not_found}), self._access)
+
+    def close(self) -> None:
+        self._threads.shutdown()
+        self._reader.close()
+
+    def _in_thread(self, page: Callable[[Request], Response]) -> Callable[[Request], Any]:
+        async def answer(request: Request) -> Response:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, page, request)
+
+        return answer
+
+    def _page(self, template: str, status: int = 200, **values: Any) -> Response:
+        shown = {"root": self._access.root, "here": "", "q": "", "autofocus": False, "refresh": 0, "pre": ""}
+        text = self._templates.get_template(template).render(shown | values)
+        return Response(text, status, media_type="text/html")
+
+    def _message(self, status: int, title: str, text: str) -> Response:
+        return self._page("message.html", status, title=title, text=text)
+
+    async def _not_found(self, request: Request, error: Exception) -> Response:
+        return self._message(404, "Not here", "There is no such page. The search box finds calls.")
+
+    # Pages
+
+    def _overview(self, request: Request) -> Response:
+        asked = request.query_params.get("hours", "")
+        hours = int(asked) if asked in map(str, HOURS) else HOURS[1]
+        until_ns = self._reader.newest_ns() or 0
+        shown = overview(self._reader, until_ns, hours)
+        since_ns = shown.axis.start_ns
+        worst = self._reader.search(CallQuery(since_ns=since_ns, sort="mos", limit=WORST)).calls
+        gaps = [gap for gap in self._reader.gaps(since_ns, until_ns) if not gap.sink][-WORST:]
+        return self._page(
+            "overview.html",
+            here="overview",
+            refresh=REFRESH_S * 3,
+            autofocus=True,
+            axis=shown.axis,
+            groups=shown.groups,
+            others=shown.others,
+            more=len(shown.others),
+            capture=shown.capture,
+            worst=worst,
+            gaps=gaps,
+            hours=hours,
+            choices=HOURS,
+        )
+
+    def _calls(self, request: Request) -> Response:
+        text = request.query_params.get("q", "")[:512]
+        sort = request.query_params.get("sort", "")
+        sort = sort if sort in dict(SORTS) else "start"
+        after = request.query_params.get("after", "")
+        query = CallQuery(sort=sort, limit=PAGE, after=after)  # type: ignore[arg-type]
+        found = understand(text, query, self._reader.newest_ns() or 0)
+        note = ""
+        try:
+            page = self._reader.search(found.query)
+            for other in others(found.query) if not page.calls and not after else ():
+                page = self._reader.search(other)
+                if page.calls:
+                    note = "found as a user or a transaction"
+                    break
+        except ValueError:
+            return self._message(400, "Not a page", "That is no mark of a page of calls. Search again.")
+        if page.number and page.number != found.query.number and found.query.number:
+            note = f"found by the last digits {page.number}"
+
+        def link(**values: str) -> str:
+            return urlencode({key: value for key, value in ({"q": text} | values).items() if value})
+
+        return self._page(
+            "calls.html",
+            here="calls",
+            q=text,
+            autofocus=not text,
+            calls=page.calls,
+            words=found.words,
+            ignored=found.ignored,
+            note=note,
+            sort=sort,
+            sorts=SORTS,
+            links={key: link(sort=key) for key, _ in SORTS},
+            first=link(sort=sort) if after else "",
+            next=link(sort=sort, after=page.next) if page.next else "",
+            limit=PAGE,
+        )
+
+    def _call(self, request: Request) -> Response:
+        number = request.path_params["number"]
+        view = self._view(number)
+        if view is None:
+            return self._gone()
+        return self._page(
+            "call.html",
+            id=number,
+            view=view,
+            refresh=REFRESH_S if view.is_live else 0,
+            has_evidence=self._evidence(number) is not None,
+        )
+
+    def _view(self, number: int) -> CallPicture | None:
+        stored = self._reader.call(number) if number < 1 << 63 else None
+        return None if stored is None else call_picture(stored.records, self._redaction)
+
+    def _gone(self) -> Response:
+        return self._message(404, "No such call", "The store has no call of this number (any more).")
+
+    def _json(self, request: Request) -> Response:
+        stored = self._reader.call(request.path_params["number"] % (1 << 63))
+        if stored is None:
+            return self._gone()
+        records = stored.records
+        messages = [
+            its | {"sip_message": self._redaction.text(its["sip_message"].encode("utf-8", "replace"))}
+            for its in records.messages
+        ]
+        body = {
+            "verdict": verdict(records),
+            "text": verdict(records).text,
+            "index": stored.index,
+            "path": path_of(records),
+            "diagnoses": findings(records),
+            "records": replace(records, messages=messages),
+        }
+        return Response(msgspec.json.encode(body), media_type="application/json")
+
+    def _report(self, request: Request) -> Response:
+        number = request.path_params["number"]
+        view = self._view(number)
+        if view is None:
+            return self._gone()
+        return Response(
+            report_page([view], source="from the store", templates=self._templates),
+            media_type="text/html",
+            headers={
+                "Content-Disposition": f'attachment; filename="call-{number}.html"',
+                "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
+            },
+        )
+
+    def _pcapng(self, request: Request) -> Response:
+        number = request.path_params["number"]
+        data = self._evidence(number)
+        if data is None:
+            return self._message(404, "No evidence", "No packets of this call were kept.")
+        headers = {"Content-Disposition": f'attachment; filename="call-{number}.pcapng"'}
+        return Response(data, media_type="application/octet-stream", headers=headers)
+
+    def _by_call_id(self, request: Request) -> Response:
+        """The newest call of a Call-ID: what a record elsewhere links to."""
+        call_id = request.path_params["call_id"]
+        page: CallPage = self._reader.search(CallQuery(call_id=call_id, limit=1))
+        if not page.calls:
+            text = f"No call with the Call-ID {printable(call_id)} is in the store (any more)."
+            return self._message(404, "No such call", text)
+        return RedirectResponse(f"{self._access.root}/call/{page.calls[0].id}", 303)
+
+    def _file(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in STATIC:
+            return self._message(404, "Not here", "There is no such file.")
+        return Response(
+            self._static[name], media_type=STATIC[name], headers={"Cache-Control": "private, max-age=300"}
+        )
+
+    # The token
+
+    async def _login(self, request: Request) -> Response:
+        if request.method == "GET":
+            return self._page("login.html", next=_own_path(request.query_params.get("next", "")), wrong=False)
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_FORM:
+                return self._message(413, "Too long", "That is no token.")
+        form = {key: values[0] for key, values in parse_qs(body.decode("latin-1")).items()}
+        path = _own_path(form.get("next", ""))
+        if not self._access.is_token(form.get("token", "")):
+            await asyncio.sleep(1.0)  # who guesses waits
+            return self._page("login.html", 403, next=path, wrong=True)
+        answer = RedirectResponse(self._access.root + path, 303)
+        answer.set_cookie(
+            COOKIE,
+            self._access.cookie,
+            httponly=True,
+            samesite="strict",
+            secure=self._access.is_https,
+            path=self._access.root or "/",
+        )
+        return answer
+
+
+class Guard:
+    """Stands before every route: who asks, by which name, with what token; and the headers of each answer."""
+
+    OPEN = ("/login", "/healthz", "/static/page.css", "/static/page.js", "/static/icon.svg")
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {name for name, _ in message["headers"]}
+                message["headers"] += [
+                    (name.lower().encode(), value.encode())
+                    for name, value in HEADERS.items()
+                    if name.lower().encode() not in present
+                ]
+            await send(message)
+
+        refusal = self._refusal(Request(scope))
+        await (refusal or self._app)(scope, receive, send_with_headers)
+
+    def _refusal(self, request: Request) -> Response | None:
+        peer = request.client.host if request.client else ""
+        if not self._access.lets_connect(peer):
+            return PlainTextResponse("not from here\n", 403)
+        if not self._access.knows_host(request.headers.get("host", "")):
+            return PlainTextResponse("Host is not known: set [web] public_url\n", 421)
+        if request.method not in ("GET", "HEAD") and request.url.path != "/login":
+            return PlainTextResponse("GET or HEAD\n", 405)
+        if request.url.path in self.OPEN:
+            return None
+        cookie = request.cookies.get(COOKIE, "")
+        if self._access.admits(cookie, request.headers.get("authorization", "")):
+            return None
+        if "text/html" not in request.headers.get("accept", ""):
+            return PlainTextResponse("a token is needed: Authorization: Bearer ...\n", 401)
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"{self._access.root}/login?next={quote(path)}", 303)
+
+
+def _own_path(path: str) -> str:
+    """A path on this site, whatever a link said."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"

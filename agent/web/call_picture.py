@@ -1,0 +1,209 @@
+"""A call as its page and its report show it: the story's facts in the order and shape of the template.
+
+Nothing is judged here: the verdict, the path, the diagnoses and the ladder are the story's (agent/story).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from agent.story.diagnoses import Finding, findings
+from agent.story.ladder import LadderStep, ladder
+from agent.story.path import SLOT_NS, CallPath, DirectionPath, path_of
+from agent.story.verdict import NOTABLE, CallVerdict, clock, verdict
+from agent.summary.records import CallRecords
+from agent.summary.redaction import Redaction
+from agent.web.ladder_rows import MAX_STEPS, LadderRow, columns, ladder_rows
+from agent.web.plots import Box, Plot, TimeAxis, TimeMark
+from agent.web.templates import ARROWS
+from agent.web.time_line import (
+    WAYS_OF,
+    SpanRow,
+    all_spans,
+    axis_of,
+    events_of,
+    marks_of,
+    plots_of,
+    reports_of,
+    span_rows,
+)
+
+MAX_SPANS = 1_440  # rows of the table of figures
+_SOURCES = {
+    "rtp": "measured here",
+    "rtcp": "as the {}'s own RTCP reports",
+    "xr": "as the {}'s XR reports",
+}
+
+
+class Lane(msgspec.Struct):
+    """One direction of the path picture. `state`: good, bad, unknown, or none (no media)."""
+
+    key: str
+    arrow: str
+    state: str
+    loss: float | None
+    lost: int | None
+    expected: int
+    packets: int
+    mos: float | None
+    jitter_us: float | None
+    told: str
+    unknown: int
+    discarded: int
+
+    @property
+    def words(self) -> str:
+        return {
+            "good": "clean",
+            "bad": "losing",
+            "unknown": "unknown",
+            "none": "no media",
+        }[self.state]
+
+
+class CallPicture(msgspec.Struct):
+    """Everything that the template shows of a call."""
+
+    records: CallRecords
+    verdict: CallVerdict
+    path: CallPath
+    lanes: dict[str, Lane]
+    findings: list[Finding]
+    unknowns: list[str]
+    axis: TimeAxis
+    plots: list[Plot]
+    events: list[tuple[float, TimeMark]]
+    reports: dict[str, list[Box]]
+    report_words: list[str]
+    ladder: list[LadderRow]
+    ladder_left: str
+    ladder_right: str
+    steps_left_out: int
+    rows: list[SpanRow]
+    grain: str
+
+    @property
+    def call(self) -> dict[str, Any]:
+        return self.records.call
+
+    @property
+    def is_live(self) -> bool:
+        return self.call.get("end_ns") is None and self.call.get("outcome") in ("answered", "pending")
+
+    @property
+    def talk_ns(self) -> int | None:
+        answered, over = self.call.get("answer_ns"), self.call.get("end_ns")
+        return None if answered is None or over is None else over - answered
+
+    @property
+    def tone(self) -> str:
+        """The verdict's colour: bad, unknown or good."""
+        kinds = {one.kind for one in self.verdict.statements}
+        return next((kind for kind in ("bad", "unknown") if kind in kinds), "good" if kinds else "unknown")
+
+
+def call_picture(records: CallRecords, redaction: Redaction | None) -> CallPicture:
+    """The view of a call. `redaction`: what a message loses before it is shown; None: shown as kept."""
+    path = path_of(records)
+    steps = ladder(records)
+    axis = axis_of(records, path, steps)
+    marks = marks_of(records, steps)
+    left, right, first_left = columns(steps)
+    return CallPicture(
+        records,
+        verdict(records),
+        path,
+        {way: _lane(its) for way, its in path.directions.items()},
+        findings(records),
+        _unknowns(records, path, steps),
+        axis,
+        plots_of(records, path, axis, marks),
+        [(axis.x(mark.at_ns), mark) for mark in events_of(steps)],
+        *reports_of(records, axis),
+        ladder_rows(steps[:MAX_STEPS], redaction, first_left),
+        left,
+        right,
+        max(0, len(steps) - MAX_STEPS),
+        span_rows(path)[:MAX_SPANS],
+        _grain(path),
+    )
+
+
+def _grain(path: CallPath) -> str:
+    """How fine the time line is, in words."""
+    lengths = {one.end_ns - one.start_ns for one in all_spans(path)}
+    return "10 s" if SLOT_NS in lengths else "a minute"
+
+
+def _lane(its: DirectionPath) -> Lane:
+    if not its.packets and not its.lost:
+        state = "none"
+    elif its.loss is None:
+        state = "unknown"
+    else:
+        state = "bad" if its.loss >= NOTABLE else "good"
+    who = its.network
+    told = _SOURCES.get(its.source or "", "").format("customer" if who == "customer" else "remote side")
+    return Lane(
+        its.direction,
+        ARROWS[its.direction],
+        state,
+        its.loss,
+        its.lost,
+        its.expected,
+        its.packets,
+        its.mos,
+        its.jitter_us,
+        told,
+        its.unknown,
+        its.discarded,
+    )
+
+
+# Unknown
+
+
+def _unknowns(records: CallRecords, path: CallPath, steps: Sequence[LadderStep]) -> list[str]:
+    """What nobody knows of the call, and why, a sentence each."""
+    found = []
+    for side, (to_vc, away) in WAYS_OF.items():
+        heard, sent = path.directions[to_vc], path.directions[away]
+        if sent.packets and sent.lost is None:
+            why = (
+                f"the {side} sent {heard.rtcp_packets} RTCP packets, and none of them tells"
+                if heard.rtcp_packets
+                else f"the {side} sent no RTCP"
+            )
+            found.append(f"Loss {ARROWS[away]} is unknown: {why}.")
+        if (heard.packets or sent.packets) and path.rtt_us[side] is None:
+            found.append(f"The round trip to the {side} is unknown: no report of it answers one of the vc's.")
+        for its in (heard, sent):
+            if its.unknown:
+                found.append(
+                    f"{its.unknown} packets {ARROWS[its.direction]} may be lost, or missed by the capture "
+                    "alone: they are no loss here."
+                )
+            if its.packets and its.mos is None:
+                found.append(f"MOS {ARROWS[its.direction]} is unknown: its loss or its codec is.")
+        if not heard.packets and not sent.packets and records.media:
+            found.append(f"No media of the {side} was seen.")
+    if not records.media:
+        found.append("No media record of this call is kept (it had none, or they are too old).")
+    if not steps:
+        found.append("No SIP message of this call is kept (any more).")
+    for span in records.unseen:
+        found.append(
+            f"Not seen, {clock(span.first_ns)} to {clock(span.last_ns)}: {span.kind}, {span.why}. "
+            "What happened then is nobody's fault here."
+        )
+    return found
+
+
+def title_of(view: CallPicture) -> str:
+    """A call in one line."""
+    call = view.call
+    return f"{call.get('from_sip_user') or 'unknown'} \u2192 {call.get('to_sip_user') or 'unknown'}"

@@ -1,0 +1,140 @@
+"""The overview: what each connector and carrier did in the last hours, and what the capture missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+import msgspec
+
+from agent.store.overview import By, OverviewPoint, OverviewSeries
+from agent.store.reader import StoreReader
+from agent.summary.catalog import DIRECTIONS
+from agent.summary.records import MINUTE_NS
+from agent.web.plots import Curve, Plot, PlotStep, TimeAxis, draw
+from agent.web.templates import ARROWS
+
+HOURS = (1, 4, 24)
+MAX_GROUPS = 12  # connectors and carriers with plots; the rest have links
+LEAST_MINUTES = 10  # of an axis
+POINTS = 120  # about so many on an axis
+_GRAINS = (1, 2, 5, 10, 15, 30, 60)  # minutes of a point
+
+
+class OverviewGroup(msgspec.Struct):
+    """One connector or carrier. `link`: the query of its calls."""
+
+    kind: By
+    name: str
+    link: str
+    attempts: int | None
+    failures: int | None
+    plots: list[Plot]
+
+
+class Overview(msgspec.Struct):
+    """All groups, the busiest first; `others`: names and links of those beyond `MAX_GROUPS`."""
+
+    axis: TimeAxis
+    groups: list[OverviewGroup]
+    others: list[tuple[str, str]]
+    capture: Plot | None
+
+
+def overview(reader: StoreReader, until_ns: int, hours: int) -> Overview:
+    """The last hours before `until_ns`."""
+    grain = next((one for one in _GRAINS if hours * 60 / one <= POINTS), _GRAINS[-1])
+    span_ns = grain * MINUTE_NS
+    since_ns = until_ns - hours * 60 * MINUTE_NS
+
+    def series(by: By) -> list[OverviewSeries]:
+        return reader.overview(since_ns, until_ns, by, grain)
+
+    kinds: tuple[By, ...] = ("connector", "carrier")
+    found = [(by, one) for by in kinds for one in series(by)]
+    found.sort(key=lambda its: (its[0] != "connector", -(_total(its[1], _attempts) or 0), its[1].name))
+    hosts = series("host")
+    begun = [one.points[0].start_ns for one in (*(one for _, one in found), *hosts) if one.points]
+    latest_ns = until_ns - LEAST_MINUTES * MINUTE_NS  # a store that is new shows what it has, and wider
+    axis = TimeAxis(max(since_ns, min([latest_ns, *begun])), until_ns)
+    groups = [_group(by, one, axis, span_ns) for by, one in found[:MAX_GROUPS]]
+    others = [(one.name, _link(by, one.name)) for by, one in found[MAX_GROUPS:]]
+    return Overview(axis, groups, others, _capture(hosts, axis, span_ns))
+
+
+def _group(by: By, series: OverviewSeries, axis: TimeAxis, span_ns: int) -> OverviewGroup:
+    points = series.points
+
+    def curve(name: str, key: str, value: Callable[[OverviewPoint], float | None]) -> Curve:
+        return Curve(name, key, [_step(point, axis, span_ns, value(point)) for point in points])
+
+    calls = [curve("attempts", "attempts", _attempts), curve("failures", "failures", _failures)]
+    loss = [curve(ARROWS[way], way, lambda its, way=way: _percent(its.loss[way])) for way in DIRECTIONS]  # type: ignore[misc]
+    score = [curve(side, side, lambda its, side=side: its.mos_p10[side]) for side in ("customer", "remote")]  # type: ignore[misc]
+    trip = [
+        curve(side, side, lambda its, side=side: _ms(its.rtt_us[side]))  # type: ignore[misc]
+        for side in ("customer", "remote")
+    ]
+    grain = span_ns // MINUTE_NS
+    every = "a minute" if grain == 1 else f"in {grain} minutes"
+    return OverviewGroup(
+        by,
+        series.name,
+        _link(by, series.name),
+        _total(series, _attempts),
+        _total(series, _failures),
+        [
+            draw("loss", "Packets lost", "%", axis, _known(loss), high=1.0, filled=True),
+            draw("mos", "MOS, p10", "1 to 4.5", axis, _known(score), low=1.0, high=4.5, worst_is_low=True),
+            draw("calls", "Attempts and failures", every, axis, calls, high=4.0, filled=True),
+            draw("rtt", "Round trip", "ms", axis, _known(trip), high=10.0),
+        ],
+    )
+
+
+def _known(curves: list[Curve]) -> list[Curve]:
+    """Curves less the spans without any media: nothing was to be known there."""
+    return [Curve(its.name, its.key, [one for one in its.levels if one.value is not None]) for its in curves]
+
+
+def _capture(hosts: list[OverviewSeries], axis: TimeAxis, span_ns: int) -> Plot | None:
+    steps = [
+        _step(point, axis, span_ns, point.drops)
+        for host in hosts
+        for point in host.points
+        if point.drops is not None
+    ]
+    if not steps:
+        return None
+    curve = Curve("drops", "drops", steps)
+    return draw("drops", "Frames that the capture missed", "", axis, [curve], high=10.0, filled=True)
+
+
+def _step(point: OverviewPoint, axis: TimeAxis, span_ns: int, value: float | None) -> PlotStep:
+    start_ns = max(axis.start_ns, point.start_ns)
+    return PlotStep(start_ns, min(axis.end_ns, point.start_ns + span_ns), value)
+
+
+def _total(series: OverviewSeries, value: Callable[[OverviewPoint], int | None]) -> int | None:
+    known = [found for point in series.points if (found := value(point)) is not None]
+    return sum(known) if known else None
+
+
+def _attempts(point: OverviewPoint) -> int | None:
+    return point.attempts
+
+
+def _failures(point: OverviewPoint) -> int | None:
+    return point.failures
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else share * 100
+
+
+def _ms(us: float | None) -> float | None:
+    return None if us is None else us / 1000
+
+
+def _link(by: By, name: str) -> str:
+    return urlencode({"q": f"{by}:{name}"})

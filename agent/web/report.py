@@ -1,0 +1,87 @@
+"""A call, or all calls of a capture with the worst first, as one page that needs no network and no script."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from hashlib import sha256
+
+import msgspec
+from jinja2 import Environment
+from markupsafe import Markup
+
+from agent.story.verdict import NOTABLE
+from agent.web.call_picture import CallPicture, title_of
+from agent.web.templates import environment, static_text
+
+MAX_WHOLE = 10  # calls of which a report of many shows the whole page
+
+
+class IndexEntry(msgspec.Struct):
+    """A call's line in a report of many. `anchor`: where its page is, "" where it has none."""
+
+    anchor: str
+    start_ns: int
+    from_user: str | None
+    to_user: str | None
+    outcome: str
+    mos: float | None
+    loss: float | None
+    verdict: str
+
+
+def report_page(
+    views: Sequence[CallPicture],
+    *,
+    source: str,
+    templates: Environment | None = None,
+    notes: Sequence[str] = (),
+    redacted: bool = True,
+) -> str:
+    """The page. Of many calls the `MAX_WHOLE` worst are shown whole."""
+    ordered = sorted(views, key=badness, reverse=True)
+    index = [_entry(view, number) for number, view in enumerate(ordered, 1)]
+    style = _compact(static_text("page.css"))
+    digest = base64.b64encode(sha256(style.encode()).digest()).decode()
+    return (
+        (templates or environment())
+        .get_template("report.html")
+        .render(
+            title=title_of(ordered[0]) if len(ordered) == 1 else f"{len(ordered)} calls",
+            style=Markup(style),
+            style_hash=f"sha256-{digest}",
+            source=source,
+            views=ordered[:MAX_WHOLE],
+            index=index if len(index) > 1 else [],
+            notes=notes,
+            redacted=redacted,
+        )
+    )
+
+
+def badness(view: CallPicture) -> tuple[float, float, int]:
+    """How bad a call is, the worst greatest: its loss where one heard it, its score, its failure."""
+    loss = max((lane.loss for lane in view.lanes.values() if lane.loss is not None), default=0.0)
+    score = min((lane.mos for lane in view.lanes.values() if lane.mos is not None), default=4.5)
+    return (loss if loss >= NOTABLE else 0.0, -score, view.call.get("outcome") == "failed")
+
+
+def _entry(view: CallPicture, number: int) -> IndexEntry:
+    call = view.call
+    lanes = view.lanes.values()
+    return IndexEntry(
+        f"call-{number}" if number <= MAX_WHOLE else "",
+        view.axis.start_ns,
+        call.get("from_sip_user"),
+        call.get("to_sip_user"),
+        f"{call.get('outcome')} {call.get('status') or ''}".strip(),
+        min((lane.mos for lane in lanes if lane.mos is not None), default=None),
+        max((lane.loss for lane in lanes if lane.loss is not None), default=None),
+        view.verdict.text,
+    )
+
+
+def _compact(style: str) -> str:
+    """A style sheet without comments and indentation."""
+    return re.sub(r"\n\s*", "\n", re.sub(r"/\*.*?\*/", "", style, flags=re.DOTALL)).strip()

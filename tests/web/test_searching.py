@@ -1,0 +1,85 @@
+"""The search box: words of a person become conditions on calls."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from agent.store.call_query import CallQuery
+from agent.web.searching import understand
+
+NOW = datetime(2026, 11, 29, 16, 0, tzinfo=UTC)
+NOW_NS = int(NOW.timestamp()) * 10**9
+
+
+def at(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 10**9
+
+
+def found(text: str) -> dict[str, Any]:
+    """The conditions that differ from a query's defaults."""
+    query, plain = understand(text, CallQuery(), NOW_NS).query, CallQuery()
+    names = CallQuery.__struct_fields__
+    return {name: getattr(query, name) for name in names if getattr(query, name) != getattr(plain, name)}
+
+
+MINUTE = {"since_ns": at("2026-11-29T15:42"), "until_ns": at("2026-11-29T15:43")}
+SECOND = {"since_ns": at("2026-11-29T15:42:20"), "until_ns": at("2026-11-29T15:42:21")}
+
+
+@pytest.mark.parametrize(
+    ("text", "conditions"),
+    [
+        ("", {}),
+        ("0110", {"number": "0110"}),
+        ("...0110", {"number": "0110"}),
+        ("\u20260110", {"number": "0110"}),
+        ("+44 20 7946 0110", {"number": "+442079460110"}),
+        ("(020) 7946-0110", {"number": "0207946-0110"}),
+        ("n-0123456789ab", {"number": "n-0123456789ab"}),
+        ("alice", {"number": "alice"}),
+        ("15:42", MINUTE),
+        ("15:42:20", SECOND),
+        ("16:30", {"since_ns": at("2026-11-28T16:30"), "until_ns": at("2026-11-28T16:31")}),
+        ("2026-11-28", {"since_ns": at("2026-11-28"), "until_ns": at("2026-11-29")}),
+        ("2026-11-28 15:42", {"since_ns": at("2026-11-28T15:42"), "until_ns": at("2026-11-28T15:43")}),
+        ("2026-11-28T15:42Z", {"since_ns": at("2026-11-28T15:42"), "until_ns": at("2026-11-28T15:43")}),
+        ("2h", {"since_ns": at("2026-11-29T14:00")}),
+        ("198.51.100.7", {"address": "198.51.100.7"}),
+        ("2001:db8:0::1", {"address": "2001:db8::1"}),
+        ("[2001:db8::1]", {"address": "2001:db8::1"}),
+        ("one_way_audio", {"flags": ("one_way_audio",)}),
+        ("flag:held dead_air", {"flags": ("held", "dead_air")}),
+        ("mos<3.5", {"worse_than": 3.5}),
+        ("loss>2%", {"loss_over": 0.02}),
+        ("status:486", {"status": 486}),
+        ("connector:trunk-berlin carrier:acme", {"connector": "trunk-berlin", "carrier": "acme"}),
+        ("live", {"live": True}),
+        ("c92938e13da25690", {"call_id": "c92938e13da25690"}),
+        ("3848276298220188511@atlanta.example.com", {"call_id": "3848276298220188511@atlanta.example.com"}),
+        ("!!:XLFVo1N8M16LMl6VZ1X3NC**", {"call_id": "!!:XLFVo1N8M16LMl6VZ1X3NC**"}),
+        ("the call from ...0110 at 15:42 was choppy", {"number": "0110", **MINUTE}),
+        ("0110 15:42 one_way_audio", {"number": "0110", "flags": ("one_way_audio",), **MINUTE}),
+    ],
+)
+def test_text_becomes_conditions(text: str, conditions: dict[str, Any]) -> None:
+    assert found(text) == conditions
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["99:99", "2026-13-40", "9999-99-99T99:99", "status:x", "address:x", "\x1b[2J", "\u202e", "%", "'"],
+)
+def test_text_that_is_nothing_is_no_error(text: str) -> None:
+    assert understand(text, CallQuery(), NOW_NS)
+
+
+def test_words_that_say_nothing_are_named() -> None:
+    assert understand("call from 0110 choppy", CallQuery(), NOW_NS).ignored == ["call", "from", "choppy"]
+
+
+def test_words_say_what_was_looked_for() -> None:
+    words = understand("0110 15:42", CallQuery(), NOW_NS).words
+    assert words == ["number ending in 0110", "up at 2026-11-29 15:42 UTC"]
