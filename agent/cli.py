@@ -198,8 +198,9 @@ def _report(sub: argparse.ArgumentParser) -> None:
 
 
 def _top(sub: argparse.ArgumentParser) -> None:
-    _config(sub)
-    sub.add_argument("--once", action="store_true", help="print once and end")
+    _files(sub, many="*")
+    sub.add_argument("--store", metavar="DIR", help="the folder of the store; default: the configuration's")
+    sub.add_argument("--once", action="store_true", help="print one look and end")
 
 
 def _call(sub: argparse.ArgumentParser) -> None:
@@ -281,8 +282,8 @@ def _config(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--config", metavar="FILE", help="TOML settings; without it the defaults")
 
 
-def _files(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("files", metavar="FILE", nargs="+", help="pcap, pcapng, either gzipped, or - for stdin")
+def _files(sub: argparse.ArgumentParser, many: str = "+") -> None:
+    sub.add_argument("files", metavar="FILE", nargs=many, help="pcap, pcapng, either gzipped, or - for stdin")
     _config(sub)
     sub.add_argument("--vc", metavar="ADDR", action="append", default=[], help="an address of the SBC")
     sub.add_argument("--customer", metavar="CIDR", action="append", default=[], help="a network of customers")
@@ -300,8 +301,8 @@ _COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]]
     "streams": ("agent.commands.streams:streams_command", "One row per RTP stream of capture files.", _table),
     "verify": ("agent.commands.verify:verify_command", "Hold capture files against tshark.", _table),
     "report": ("agent.commands.report:report_command", "A capture file as one HTML page.", _report),
-    "top": ("agent.commands.top:top_command", "The last minutes and calls of the running daemon.", _top),
     "web": ("agent.commands.web:web_command", "The store as pages, for a browser.", _web),
+    "top": ("agent.commands.top:top_command", "Calls now, the worst first; of a daemon, or of a file.", _top),
     "calls": ("agent.commands.calls:calls_command", "Calls in the store, by number, time, quality.", _list),
     "minutes": ("agent.commands.calls:minutes_command", "Minutes in the store, or of such calls.", _list),
     "call": ("agent.commands.call:call_command", "One call: whose network it was, and the proof.", _call),

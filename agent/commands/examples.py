@@ -20,7 +20,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "verify": ("sbcwatch verify call.pcap",),
     "report": ("sbcwatch report call.pcap --vc 192.0.2.1 --customer 198.51.100.0/24 -o report.html",),
-    "top": ("sbcwatch top", "sbcwatch top --config /etc/sbcwatch/sbcwatch.toml --once"),
+    "top": ("sbcwatch top", "sbcwatch top --once --store .demo", "sbcwatch top capture.pcap --vc 10.10.0.1"),
     "check-config": (
         "sbcwatch check-config /etc/sbcwatch/sbcwatch.toml",
         "sbcwatch check-config sbcwatch.toml --strict --elsewhere --json",

@@ -128,7 +128,8 @@ def _conditions(connection: sqlite3.Connection, query: CallQuery) -> tuple[list[
         if getattr(query, name) is not None:
             add(f"{bound} ?", getattr(query, name))
     if query.live is not None:
-        add("end_ns IS NULL" if query.live else "end_ns IS NOT NULL")
+        in_progress = "(end_ns IS NULL AND outcome IN ('pending', 'answered'))"  # a failed call has no end
+        add(in_progress if query.live else f"NOT {in_progress}")
     if query.after:
         _add_after(query, add)
     return where, values

@@ -95,7 +95,7 @@ def test_hostile_text_is_shown_by_every_command_and_obeyed_by_none(
     capsys.readouterr()
     assert main(["top", "--once", "--config", str(config)]) == 0
     shown = capsys.readouterr().out
-    assert "answered (bye)" in shown
+    assert "answered" in shown
     assert not OBEYED.search(shown)
     assert main(["replay", "--json", str(capture), *sides]) == 0
 

@@ -5,15 +5,15 @@
 #    source ~/.local/share/bash_completion/sbcwatch
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_sbcwatch_subparsers=(run replay streams verify report top web calls minutes call check-config selftest healthcheck init cost aws config completion help)
+_shtab_sbcwatch_subparsers=(run replay streams verify report web top calls minutes call check-config selftest healthcheck init cost aws config completion help)
 
 _shtab_sbcwatch_run_option_strings=(-h --help --config --interface)
 _shtab_sbcwatch_replay_option_strings=(-h --help --config --vc --customer --keylog --json --store)
 _shtab_sbcwatch_streams_option_strings=(-h --help --config --vc --customer --keylog --json)
 _shtab_sbcwatch_verify_option_strings=(-h --help --config --vc --customer --keylog --json)
 _shtab_sbcwatch_report_option_strings=(-h --help --config --vc --customer --keylog -o --output)
-_shtab_sbcwatch_top_option_strings=(-h --help --config --once)
 _shtab_sbcwatch_web_option_strings=(-h --help --config --store --listen)
+_shtab_sbcwatch_top_option_strings=(-h --help --config --vc --customer --keylog --store --once)
 _shtab_sbcwatch_calls_option_strings=(-h --help --config --store --since --until --number --address --connector --carrier --outcome --status --worse-than --loss-over --flag --sort --json --csv --limit)
 _shtab_sbcwatch_minutes_option_strings=(-h --help --config --store --since --until --number --address --connector --carrier --outcome --status --worse-than --loss-over --flag --sort --json --csv --limit)
 _shtab_sbcwatch_call_option_strings=(-h --help --config --store --since --until --number --address --connector --carrier --outcome --status --worse-than --loss-over --flag --sort --json)
@@ -44,9 +44,12 @@ _shtab_sbcwatch_report___config_COMPGEN=_shtab_compgen_files
 _shtab_sbcwatch_report___keylog_COMPGEN=_shtab_compgen_files
 _shtab_sbcwatch_report__o_COMPGEN=_shtab_compgen_files
 _shtab_sbcwatch_report___output_COMPGEN=_shtab_compgen_files
-_shtab_sbcwatch_top___config_COMPGEN=_shtab_compgen_files
 _shtab_sbcwatch_web___config_COMPGEN=_shtab_compgen_files
 _shtab_sbcwatch_web___store_COMPGEN=_shtab_compgen_dirs
+_shtab_sbcwatch_top_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_sbcwatch_top___config_COMPGEN=_shtab_compgen_files
+_shtab_sbcwatch_top___keylog_COMPGEN=_shtab_compgen_files
+_shtab_sbcwatch_top___store_COMPGEN=_shtab_compgen_dirs
 _shtab_sbcwatch_calls___config_COMPGEN=_shtab_compgen_files
 _shtab_sbcwatch_calls___store_COMPGEN=_shtab_compgen_dirs
 _shtab_sbcwatch_minutes___config_COMPGEN=_shtab_compgen_files
@@ -68,8 +71,8 @@ _shtab_sbcwatch_call___outcome_choices=(answered failed cancelled redirected pen
 _shtab_sbcwatch_call___sort_choices=(start mos loss)
 _shtab_sbcwatch_aws_pos_0_choices=(dashboard alarms policy cloudformation terraform queries grafana prometheus)
 _shtab_sbcwatch_completion_pos_0_choices=(bash zsh)
-_shtab_sbcwatch_help_pos_0_choices=(run replay streams verify report top web calls minutes call check-config selftest healthcheck init cost aws config completion help)
-_shtab_sbcwatch_pos_0_choices=(run replay streams verify report top web calls minutes call check-config selftest healthcheck init cost aws config completion help)
+_shtab_sbcwatch_help_pos_0_choices=(run replay streams verify report web top calls minutes call check-config selftest healthcheck init cost aws config completion help)
+_shtab_sbcwatch_pos_0_choices=(run replay streams verify report web top calls minutes call check-config selftest healthcheck init cost aws config completion help)
 
 _shtab_sbcwatch_run__h_nargs=0
 _shtab_sbcwatch_run___help_nargs=0
@@ -88,11 +91,12 @@ _shtab_sbcwatch_verify___json_nargs=0
 _shtab_sbcwatch_report_pos_0_nargs=+
 _shtab_sbcwatch_report__h_nargs=0
 _shtab_sbcwatch_report___help_nargs=0
+_shtab_sbcwatch_web__h_nargs=0
+_shtab_sbcwatch_web___help_nargs=0
+_shtab_sbcwatch_top_pos_0_nargs='*'
 _shtab_sbcwatch_top__h_nargs=0
 _shtab_sbcwatch_top___help_nargs=0
 _shtab_sbcwatch_top___once_nargs=0
-_shtab_sbcwatch_web__h_nargs=0
-_shtab_sbcwatch_web___help_nargs=0
 _shtab_sbcwatch_calls__h_nargs=0
 _shtab_sbcwatch_calls___help_nargs=0
 _shtab_sbcwatch_calls___json_nargs=0

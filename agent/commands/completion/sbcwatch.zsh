@@ -26,7 +26,7 @@ _shtab_sbcwatch_commands() {
     run:'Watch this host: the daemon.'
     selftest:'Does this installation count right?'
     streams:'One row per RTP stream of capture files.'
-    top:'The last minutes and calls of the running daemon.'
+    top:'Calls now, the worst first; of a daemon, or of a file.'
     verify:'Hold capture files against tshark.'
     web:'The store as pages, for a browser.'
   )
@@ -142,7 +142,7 @@ _shtab_sbcwatch_healthcheck_defaults_added=0
 
 _shtab_sbcwatch_help_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  ":the command\; without it all of them:(run replay streams verify report top web calls minutes call check-config selftest healthcheck init cost aws config completion help)"
+  ":the command\; without it all of them:(run replay streams verify report web top calls minutes call check-config selftest healthcheck init cost aws config completion help)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -241,7 +241,12 @@ _shtab_sbcwatch_streams_defaults_added=0
 _shtab_sbcwatch_top_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[TOML settings\; without it the defaults]:FILE:_files"
-  "--once[print once and end]"
+  "*--vc[an address of the SBC]:ADDR:"
+  "*--customer[a network of customers]:CIDR:"
+  "--keylog[TLS session keys\: reads SIP over TLS, by tshark]:FILE:_files"
+  "--store[the folder of the store\; default\: the configuration\'s]:DIR:_files -/"
+  "--once[print one look and end]"
+  "(*)::pcap, pcapng, either gzipped, or - for stdin:_files"
 )
 
 # guard to ensure default positional specs are added only once per session
