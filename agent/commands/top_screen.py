@@ -21,7 +21,16 @@ from textual.widgets import DataTable, Footer, Input, Static
 from agent.commands.call import call_lines
 from agent.commands.calls import outcome
 from agent.commands.tables import UNKNOWN, clock, text
-from agent.commands.top import SORTS, WAYS, Seen, View, connector_rows, headline, look, percent
+from agent.commands.top_look import (
+    SORTS,
+    WAYS,
+    Seen,
+    TopView,
+    connector_rows,
+    headline,
+    look,
+    percent,
+)
 from agent.store import StoreReader
 from agent.store.reader import IndexedCall, StoredCall
 from agent.story.path import DirectionPath, path_of
@@ -61,7 +70,9 @@ class TopScreen(App[None]):
         Binding("escape", "clear", "Clear", show=False),
     ]
 
-    def __init__(self, reader: StoreReader, view: View, clock_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self, reader: StoreReader, view: TopView, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
         super().__init__()
         self._reader, self._clock_ns = reader, clock_ns
         self._first_minutes = view.minutes
@@ -103,7 +114,7 @@ class TopScreen(App[None]):
         if seen.calls:
             table.move_cursor(row=min(place, len(seen.calls) - 1))
 
-    def _change(self, view: View) -> None:
+    def _change(self, view: TopView) -> None:
         self.view = view
         self.refresh_view()
 

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Static
 
 from agent.cli import main
-from agent.commands.top import View
+from agent.commands.top_look import TopView
 from agent.commands.top_screen import CallScreen, TopScreen, bar
 from agent.store import StoreReader
 from agent.story.path import DirectionPath, PathSpan
@@ -49,7 +49,7 @@ def drive(reader: StoreReader, walk: Callable[[TopScreen, Pilot[None]], Coroutin
     """Start the view on a terminal of 80 columns, and let `walk` press keys."""
     newest_ns = reader.newest_ns()
     assert newest_ns is not None
-    app = TopScreen(reader, View(minutes=0), lambda: newest_ns)
+    app = TopScreen(reader, TopView(minutes=0), lambda: newest_ns)
 
     async def all_of_it() -> None:
         async with app.run_test(size=(80, 24)) as pilot:

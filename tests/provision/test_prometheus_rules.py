@@ -44,7 +44,7 @@ def test_alerts_name_only_series_that_metrics_shows() -> None:
     totals = Totals()
     totals.add(Summary(0, 0, True, [ConnectorMinute("vc1", "local", values, {})], [], [], []))
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Collector(totals))  # type: ignore[arg-type]
+    registry.register(Collector(totals))
     shown = set(re.findall(r"^(sbcwatch_\w+)", generate_latest(registry).decode(), re.MULTILINE))
     shown |= {f"sbcwatch_agent_{each.name}{'_total' * (each.kind == 'counter')}" for each in SERIES}
     for alert in alerts(Config()):

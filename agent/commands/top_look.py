@@ -1,0 +1,120 @@
+"""What `sbcwatch top` shows: one look into a store, as rows and a headline."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from agent.commands.sheet import Sheet
+from agent.commands.tables import UNKNOWN, add, text
+from agent.store import CallQuery, StoreReader
+from agent.store.gaps import Gap
+from agent.store.overview import OverviewSeries
+from agent.store.reader import IndexedCall
+from agent.summary.catalog import DIRECTIONS, SIDES
+from agent.summary.records import MINUTE_NS
+from agent.web.searching import understand
+
+MINUTES = 10  # calls that were up so lately, and the connectors' figures of this time
+MAX_ROWS = 500
+WAYS = {"cust2vc": "cust→vc %", "vc2cust": "vc→cust %", "rem2vc": "rem→vc %", "vc2rem": "vc→rem %"}
+SORTS = {"mos": "worst MOS first", "loss": "most loss first", "start": "newest first"}
+
+
+class TopView(msgspec.Struct, frozen=True):
+    """What is asked for: the order, the words of a search, only calls in progress, minutes (0: all)."""
+
+    sort: str = "mos"
+    words: str = ""
+    live: bool = False
+    minutes: int = MINUTES
+
+
+class Seen(msgspec.Struct):
+    """What there is to see. `newest_ns`: the end of the last closed minute, None: there is none yet.
+
+    `drops`: frames that the capture lost, None: nobody knows. `more`: there are more calls than these.
+    """
+
+    newest_ns: int | None
+    connectors: list[OverviewSeries]
+    calls: list[IndexedCall]
+    more: bool
+    drops: int | None
+    gaps: list[Gap]
+
+
+def look(reader: StoreReader, view: TopView, now_ns: int) -> Seen:
+    """Connectors and calls of the view's minutes before `now_ns`, or of all that is stored."""
+    newest_ns = reader.newest_ns()
+    since_ns = now_ns - view.minutes * MINUTE_NS if view.minutes else 0
+    until_ns = max(now_ns, newest_ns or 0)
+    query = CallQuery(
+        since_ns=since_ns or None,
+        sort=view.sort,  # type: ignore[arg-type]
+        live=view.live or None,
+        limit=MAX_ROWS,
+    )
+    query = understand(view.words, query, until_ns).query
+    page = reader.search(query)
+    calls = page.calls
+    if query.sort != "start" and not page.next:  # those without a score or a loss come last
+        known_ids = {call.id for call in calls}
+        others = reader.search(msgspec.structs.replace(query, sort="start"))
+        calls += [call for call in others.calls if call.id not in known_ids][: MAX_ROWS - len(calls)]
+    whole = (until_ns - since_ns) // MINUTE_NS + 1
+    connectors = reader.overview(since_ns, until_ns, "connector", whole)
+    drops = [
+        point.drops for its in reader.overview(since_ns, until_ns, "host", whole) for point in its.points
+    ]
+    known = [count for count in drops if count is not None]
+    gaps = [gap for gap in reader.gaps(since_ns, until_ns) if not gap.sink]
+    return Seen(newest_ns, connectors, calls, bool(page.next), sum(known) if known else None, gaps)
+
+
+def headline(seen: Seen, view: TopView) -> str:
+    """One line: until when the figures go, what was missed, and what is shown."""
+    until = "no minute closed yet"
+    if seen.newest_ns is not None:
+        until = f"minutes until {time.strftime('%H:%M', time.gmtime(seen.newest_ns // 1_000_000_000))} UTC"
+    drops = "capture drops unknown" if seen.drops is None else f"capture drops {seen.drops}"
+    count = f"{len(seen.calls)}{'+' if seen.more else ''} call{'' if len(seen.calls) == 1 else 's'}"
+    calls = f"{count}, {SORTS[view.sort]}"
+    parts = [until, drops, calls]
+    if seen.gaps:
+        parts.insert(2, f"not watched {len(seen.gaps)} x")
+    if view.live:
+        parts.append("in progress only")
+    if view.words:
+        parts.append(f"search: {view.words}")
+    return "; ".join(parts)
+
+
+def connector_list(series: list[OverviewSeries]) -> Sheet:
+    """One row a connector: calls, the share lost in each direction, the worst tenth's score, RTT."""
+    ends = [f"{what} {side}" for side in SIDES for what in ("MOS p10", "RTT ms")]
+    sheet = Sheet("Connectors", ["connector"], ["active", "attempts", "failed", *WAYS.values(), *ends])
+    for row in connector_rows(series):
+        add(sheet, *row)
+    return sheet
+
+
+def connector_rows(series: list[OverviewSeries]) -> list[list[str]]:
+    """The cells of `connector_list`."""
+    rows = []
+    for its in series:
+        for point in its.points:
+            row = [its.name, text(point.active), text(point.attempts), text(point.failures)]
+            row += [percent(point.loss[way]) for way in DIRECTIONS]
+            for side in SIDES:
+                mos, rtt_us = point.mos_p10[side], point.rtt_us[side]
+                row.append(UNKNOWN if mos is None else f"{mos:.2f}")
+                row.append(UNKNOWN if rtt_us is None else f"{rtt_us / 1_000:.1f}")
+            rows.append(row)
+    return rows
+
+
+def percent(share: float | None) -> str:
+    """A share as percent without the sign."""
+    return UNKNOWN if share is None else f"{share * 100:.1f}"
