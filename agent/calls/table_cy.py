@@ -138,6 +138,7 @@ class CallTable:
     def _release(self, call: Call, now_ns: cython.longlong) -> None:
         leg: Leg
         call.released = True
+        self._heard(call)  # what still came after the BYE
         for leg in call.legs:
             self._release_leg(leg)
         self._report(call, now_ns)

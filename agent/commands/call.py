@@ -14,7 +14,8 @@ from agent.store.reader import IndexedCall, StoredCall
 from agent.story.diagnoses import findings
 from agent.story.ladder import LadderStep, ladder
 from agent.story.path import CallPath, DirectionPath, PathSpan, path_of
-from agent.story.verdict import clock, verdict
+from agent.story.verdict import verdict
+from agent.story.words import clock
 from agent.summary.printable import printable
 from agent.summary.records import CallRecords
 

@@ -42,6 +42,7 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, A
         "host": identity.host,
         "transaction_id": identity.transaction_id(call, connector),
         "key_id": identity.key_id,
+        "last_rtp_ns": call.last_rtp_ns or None,
         "carrier": call.carrier() or None,
         "codec": None,
     }

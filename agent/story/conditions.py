@@ -1,0 +1,252 @@
+"""Conditions of the diagnoses: each looks at one call's records and says in words what is so, or None. Where
+frames were missed near the call, a thing that was not seen is no proof that it did not happen: such
+conditions then say nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from agent.story.ladder import LadderStep
+from agent.story.path import CallPath
+from agent.story.words import FAR, NAMES, NOTABLE, clock, percent
+from agent.summary.records import CallRecords
+
+LATE_SHARE = 0.01  # packets too late for the jitter buffer, of all
+RTT_STEP_US, RTT_FACTOR = 50_000.0, 2.0
+AFTER_BYE_NS = 1_000_000_000  # what was on its way when the BYE came is no mistake
+BURST_RUN = 3  # packets lost in a row that concealment does not hide
+SCANNERS = re.compile(
+    r"friendly-scanner|sipvicious|sipcli|sip-?scan|sundayddr|pplsip|iwar|siparmyknife|smap|vaxsipuseragent",
+    re.IGNORECASE,
+)
+_ADDRESS = re.compile(r"^c=IN IP[46] ([0-9A-Fa-f.:]{2,45})", re.MULTILINE)
+_CONTACT_HOST = re.compile(r"sips?:(?:[^@>\s]*@)?\[?([0-9A-Fa-f.:]{7,45}?)\]?(?::\d+)?[;>\s?]")
+_HELD = re.compile(r"^a=(sendonly|inactive)|^c=IN IP4 0\.0\.0\.0", re.MULTILINE)
+_DTMF_INFO = ("application/dtmf", "application/vnd.nortelnetworks.digits")
+_EVENTS = re.compile(r"^a=rtpmap:\d+ telephone-event/", re.MULTILINE | re.IGNORECASE)
+
+
+class Evidence(msgspec.Struct):
+    """What conditions look at."""
+
+    records: CallRecords
+    path: CallPath
+    steps: list[LadderStep]
+    flags: set[str]
+
+    @property
+    def missed_sip(self) -> bool:
+        """Whether messages may have been missed."""
+        return any(span.kind in ("capture", "sip") for span in self.records.unseen) or not self.steps
+
+
+def flag(name: str, words: str) -> Callable[[Evidence], str | None]:
+    """A flag of the media record says it all."""
+    return lambda its: words if name in its.flags else None
+
+
+def one_way(its: Evidence) -> str | None:
+    """Which way, from the minutes that have the flag."""
+    for record in its.records.media:
+        if "one_way_audio" not in record["flags"]:
+            continue
+        for side, short in (("customer", "cust"), ("remote", "rem")):
+            came, left = record[f"{short}2vc_rtp_packets"], record[f"vc2{short}_rtp_packets"]
+            if came >= 100 and left * 10 < came:
+                return (
+                    f"{FAR[side]} was heard by the vc, and got nothing back: {came} packets came, {left} left"
+                )
+            if left >= 100 and came * 10 < left:
+                return f"nothing came from {FAR[side]}, while {left} packets went to it"
+    return "audio ran one way only" if "one_way_audio" in its.flags else None
+
+
+def loss_of(ways: tuple[str, str]) -> Callable[[Evidence], str | None]:
+    def condition(its: Evidence) -> str | None:
+        said = [
+            f"{percent(direction.loss)} lost {NAMES[way]}"
+            for way in ways
+            if (direction := its.path.directions[way]).loss is not None and direction.loss >= NOTABLE
+        ]
+        return "; ".join(said) or None
+
+    return condition
+
+
+def inside(its: Evidence) -> str | None:
+    lost = its.path.vc_lost
+    return f"{lost} packets that came in did not leave again" if lost else None
+
+
+def _runs(its: Evidence) -> Iterator[tuple[str, float]]:
+    """Each direction that lost something here: its name, and the share of its losses in long runs."""
+    for way, direction in its.path.directions.items():
+        if direction.loss is None or direction.loss < NOTABLE:
+            continue
+        runs: Counter[int] = Counter()
+        for record in its.records.media:
+            for length, count in enumerate(record.get(f"{way}_loss_runs") or (), 1):
+                runs[length] += count
+        lost = sum(length * count for length, count in runs.items())
+        if lost:
+            yield way, sum(length * count for length, count in runs.items() if length >= BURST_RUN) / lost
+        elif direction.source == "rtp":
+            yield way, 1.0 if direction.burst_density is not None else 0.0
+
+
+def burst(its: Evidence) -> str | None:
+    ways = [NAMES[way] for way, share in _runs(its) if share >= 0.5]
+    return f"packets were lost many in a row, {' and '.join(ways)}" if ways else None
+
+
+def random(its: Evidence) -> str | None:
+    ways = [NAMES[way] for way, share in _runs(its) if share < 0.5]
+    return f"packets were lost one here, one there, {' and '.join(ways)}" if ways else None
+
+
+def late(its: Evidence) -> str | None:
+    said = [
+        f"{percent(direction.discarded / direction.packets)} came too late {NAMES[way]}"
+        for way, direction in its.path.directions.items()
+        if direction.packets
+        and direction.discarded / direction.packets >= LATE_SHARE
+        and (direction.loss or 0.0) < NOTABLE
+    ]
+    return f"{'; '.join(said)}, though hardly any was lost" if said else None
+
+
+def rtt_step(its: Evidence) -> str | None:
+    for side, short in (("customer", "cust"), ("remote", "rem")):
+        before: float | None = None
+        for record in its.records.media:
+            rtt = record.get(f"rtt_btwn_vc_and_{short}")
+            if rtt is None:
+                continue
+            if before is not None and rtt >= before * RTT_FACTOR and rtt - before >= RTT_STEP_US:
+                at_ns = (record["event_timestamp"] - 60_000) * 1_000_000
+                step = f"from {before / 1000:.0f} to {rtt / 1000:.0f} ms"
+                return f"the round trip to {FAR[side]} went {step} at {clock(at_ns)}"
+            before = rtt
+    return None
+
+
+def _is_private(address: str) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    shared = found.version == 4 and found in ipaddress.ip_network("100.64.0.0/10")
+    return (found.is_private or shared) and not found.is_loopback and not found.is_unspecified
+
+
+def nat(its: Evidence) -> str | None:
+    """A private address that its own sender does not have: behind it stands a NAT that nobody told."""
+    for step in its.steps:
+        if not step.to_vc or not step.src or _is_private(step.src):
+            continue
+        contact = _CONTACT_HOST.search(step.header("contact") + " ")
+        for where, address in (
+            ("SDP", _ADDRESS.search(step.sdp)),
+            ("Contact", contact),
+        ):
+            if address and _is_private(address[1]):
+                return (
+                    f"the {where} of the {step.label} from {step.src} names the private address {address[1]}"
+                )
+    return None
+
+
+def invites_repeated(its: Evidence) -> str | None:
+    repeated = [step for step in its.steps if step.repeated and step.method == "INVITE" and not step.status]
+    if not repeated:
+        return None
+    ends = " and ".join(sorted({f"{step.src} to {step.dst}" for step in repeated}))
+    return f"{len(repeated)} INVITE{'s were' if len(repeated) > 1 else ' was'} sent again, {ends}"
+
+
+def missing_ack(its: Evidence) -> str | None:
+    """A 2xx that was repeated, or a call that went on to its end, without an ACK of that INVITE."""
+    if its.missed_sip:
+        return None
+    acked = {(step.call_id, step.cseq) for step in its.steps if step.method == "ACK"}
+    for step in its.steps:
+        answered = step.method == "INVITE" and 200 <= step.status < 300
+        waited = step.repeated or its.records.call.get("end_ns")
+        if answered and waited and (step.call_id, step.cseq) not in acked:
+            return f"no ACK came for the {step.label} that {step.src or 'the callee'} sent"
+    return None
+
+
+def timer(its: Evidence) -> str | None:
+    if its.records.call.get("end_reason") == "timer":
+        return "the session timer (RFC 4028) ran out: nobody refreshed the session"
+    for step in its.steps:
+        if step.method == "BYE" and not step.status and "session timer" in step.header("reason").lower():
+            return f"the BYE from {step.src or 'one end'} says that the session timer expired"
+    return None
+
+
+def hold(its: Evidence) -> str | None:
+    for step in its.steps:
+        held = _HELD.search(step.sdp) if step.method == "INVITE" and step.to_vc is not False else None
+        if held:
+            who = FAR.get(step.side or "", "one end")
+            return f"{who} put the call on hold at {clock(step.stamp_ns)} ({held[1] or '0.0.0.0'})"
+    return None
+
+
+def dtmf(its: Evidence) -> str | None:
+    info = [
+        step
+        for step in its.steps
+        if step.method == "INFO"
+        and not step.status
+        and step.header("content_type").lower().startswith(_DTMF_INFO)
+    ]
+    answered = any(step.status == 200 and _EVENTS.search(step.sdp) for step in its.steps)
+    if info and answered:
+        return f"digits went by SIP INFO ({len(info)}) though telephone-event (RFC 4733) was agreed on"
+    return None
+
+
+def after_bye(its: Evidence) -> str | None:
+    call = its.records.call
+    last_ns, end_ns = call.get("last_rtp_ns"), call.get("end_ns")
+    if call.get("end_reason") != "bye" or not last_ns or not end_ns or last_ns - end_ns < AFTER_BYE_NS:
+        return None
+    return f"RTP still ran {(last_ns - end_ns) / 1e9:.0f} s after the BYE"
+
+
+def scanner(its: Evidence) -> str | None:
+    for step in its.steps:
+        agent = step.header("user_agent")
+        if not step.status and step.to_vc is not False and SCANNERS.search(agent):
+            return f"the {step.label} from {step.src or 'its sender'} says that it is {agent[:40]}"
+    return None
+
+
+def deaf(its: Evidence) -> str | None:
+    if "far_end_deaf" not in its.flags:
+        return None
+    silent = [
+        FAR[side]
+        for side, way in (("customer", "vc2cust"), ("remote", "vc2rem"))
+        if (direction := its.path.directions[way]).packets and direction.loss is None
+    ]
+    return f"{' and '.join(silent) or 'a far end'} reports that nothing new reaches it, while packets leave"
+
+
+def missed(its: Evidence) -> str | None:
+    unknown = sum(direction.unknown for direction in its.path.directions.values())
+    spans = [span for span in its.records.unseen if span.kind in ("capture", "media", "sip")]
+    if unknown:
+        return f"the capture itself missed frames near {unknown} packets of this call"
+    if spans:
+        return f"{spans[0].why}, {clock(spans[0].first_ns)} to {clock(spans[-1].last_ns)}"
+    return None

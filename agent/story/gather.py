@@ -1,0 +1,56 @@
+"""Calls out of minutes: what a replay gave, grouped as the store's reader gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from agent.summary.records import MINUTE_NS, CallRecords, Summary, UnseenSpan
+
+
+def gather(summaries: Iterable[Summary], messages: Iterable[dict[str, Any]] = ()) -> list[CallRecords]:
+    """Every call that has a `call` record, in order of its start. `messages`: beside the summaries' own."""
+    calls: list[CallRecords] = []
+    by_id: dict[str, list[CallRecords]] = {}
+    media: list[dict[str, Any]] = []
+    sip = list(messages)
+    gaps: list[UnseenSpan] = []
+    for summary in summaries:
+        media += summary.media
+        sip += summary.sip
+        if summary.gap is not None:
+            end_ns = summary.start_ns + MINUTE_NS
+            gaps.append(UnseenSpan(summary.start_ns, end_ns, "capture", summary.gap))
+        for call in summary.calls:
+            records = CallRecords(call, [], [], [])
+            calls.append(records)
+            for call_id in call.get("call_ids") or ():
+                by_id.setdefault(call_id, []).append(records)
+    for record in media:
+        _give(by_id, record.get("call_ids") or (), record, int(record["event_timestamp"]) * 1_000_000)
+    for message in sorted(sip, key=lambda row: row.get("stamp_ns") or row["event_timestamp"] * 1_000_000):
+        _give(by_id, (message["call_id"],), message, int(message["event_timestamp"]) * 1_000_000)
+    for records in calls:
+        begun_ns, end_ns = records.call.get("invite_ns"), records.call.get("end_ns")
+        records.unseen = [
+            gap
+            for gap in gaps
+            if (end_ns is None or gap.first_ns <= end_ns) and (begun_ns is None or gap.last_ns >= begun_ns)
+        ]
+    return sorted(calls, key=lambda records: records.call.get("invite_ns") or 0)
+
+
+def _give(
+    by_id: dict[str, list[CallRecords]], call_ids: Iterable[str], record: dict[str, Any], at_ns: int
+) -> None:
+    """To the newest call with such a Call-ID that had begun by then."""
+    for call_id in call_ids:
+        known = by_id.get(call_id)
+        if known:
+            begun = [its for its in known if (its.call.get("invite_ns") or 0) <= at_ns]
+            records = (begun or known)[-1]
+            if "sip_message" in record:
+                records.messages.append(record)
+            elif record.get("voice_connector_id") == records.call.get("voice_connector_id"):
+                records.media.append(record)
+            return
