@@ -114,7 +114,9 @@ def late(its: Evidence) -> str | None:
     said = [
         f"{percent(direction.discarded / direction.packets)} came too late {NAMES[way]}"
         for way, direction in its.path.directions.items()
-        if direction.packets
+        # What leaves late came in late: only the way in is judged.
+        if way.endswith("2vc")
+        and direction.packets
         and direction.discarded / direction.packets >= LATE_SHARE
         and (direction.loss or 0.0) < NOTABLE
     ]

@@ -98,6 +98,7 @@ class Played:
     summaries: list[Summary]
     streams: list[StreamMinute]
     rejects: dict[str, int]
+    sip: list[dict[str, Any]] = field(default_factory=list)  # beside what the summaries have
 
     @property
     def media(self) -> list[dict[str, Any]]:
@@ -333,7 +334,7 @@ class Scene:
             pass_on(engine.advance(ns(until)), pipeline.intervals, kept)
         pass_on(engine.finish(), pipeline.intervals, kept)
         rejects = {str(reason): count for reason, count in engine.rejects.items() if count}
-        return Played(kept.summaries, streams, rejects)
+        return Played(kept.summaries, streams, rejects, kept.sip)
 
 
 def fax(socket: Socket) -> str:
@@ -352,12 +353,13 @@ def fax(socket: Socket) -> str:
 @dataclass
 class _Kept:
     summaries: list[Summary] = field(default_factory=list)
+    sip: list[dict[str, Any]] = field(default_factory=list)
 
     def commit(self, summary: Summary) -> None:
         self.summaries.append(summary)
 
     def messages(self, rows: list[dict[str, Any]]) -> None:
-        pass
+        self.sip += rows
 
 
 def answered(**how: Any) -> Scene:

@@ -1,0 +1,151 @@
+"""The verdict names the network that lost, and nobody where nothing is known."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from agent.story.gather import gather
+from agent.story.verdict import CallVerdict, verdict
+from agent.summary.records import CallRecords, UnseenSpan
+from tests.kit.replayed import scenario
+from tests.kit.scene import CUST, REM, VC2CUST, VC2REM, A, B, Scene
+
+
+def of(name: str) -> CallVerdict:
+    """Of the only call of a bundled capture."""
+    (records,) = gather(scenario(name).summaries)
+    return verdict(records)
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "network", "source", "clean"),
+    [
+        ("loss-vc2cust", "between the vc and the customer", "customer", "the customer's own RTCP", "remote"),
+        (
+            "loss-vc2rem",
+            "between the vc and the remote side",
+            "remote",
+            "the remote side's own RTCP",
+            "customer",
+        ),
+        ("loss-cust2vc", "between the customer and the vc", "customer", "as measured here", "remote"),
+        ("loss-rem2vc", "between the remote side and the vc", "remote", "as measured here", "customer"),
+    ],
+)
+def test_loss_is_the_networks_where_it_was(
+    name: str, where: str, network: str, source: str, clean: str
+) -> None:
+    said = of(name)
+    assert said.networks == [network]
+    assert re.match(
+        rf"^\d\.\d % of packets lost {where}, \d\d:\d\d:\d\d to \d\d:\d\d:\d\d, .*{source}", said.text
+    )
+    assert re.search(rf"the {clean}( side)? is clean", said.text)
+    assert said.text.endswith("nothing was lost inside the SBC.")
+
+
+def records(**media: Any) -> CallRecords:
+    """A call of one minute: 1,000 packets each way and nothing lost, but for what `media` says."""
+    row: dict[str, Any] = {"event_timestamp": 1_800_000_060_000, "flags": [], "vc_lost": 0}
+    for way in ("cust2vc", "vc2cust", "rem2vc", "vc2rem"):
+        row |= {f"{way}_rtp_packets": 1_000, f"{way}_rtcp_packets": 6, f"{way}_packets_lost": 0}
+        row[f"{way}_packets_lost_source"] = "rtp" if way.endswith("2vc") else "rtcp"
+    call = {"call_id": "a", "call_ids": ["a"], "outcome": "answered", "invite_ns": None, "end_ns": None}
+    return CallRecords(call, [row | media])
+
+
+def test_call_that_is_well_accuses_nobody() -> None:
+    said = verdict(records())
+    assert said.networks == []
+    assert said.text == "The customer is clean; the remote side is clean; nothing was lost inside the SBC."
+
+
+def test_direction_without_rtcp_is_unknown_and_says_why() -> None:
+    said = verdict(records(vc2cust_packets_lost=None, cust2vc_rtcp_packets=0))
+    assert said.networks == []
+    assert "lost from the vc to the customer is unknown: the customer sent no RTCP" in said.text
+    assert "the customer is clean" not in said.text
+    assert "from the customer to the vc is clean" in said.text
+
+
+def test_what_the_capture_missed_accuses_nobody() -> None:
+    said = verdict(records(cust2vc_packets_unknown=40, flags=["capture_loss"]))
+    assert said.networks == []
+    assert "he capture itself missed frames near 40 packets" in said.text
+
+
+def test_gap_near_the_call_is_said() -> None:
+    its = records()
+    its.unseen = [UnseenSpan(1_800_000_010 * 10**9, 1_800_000_020 * 10**9, "capture", "the ring was full")]
+    assert "he ring was full" in verdict(its).text
+
+
+def test_loss_inside_is_the_vcs() -> None:
+    said = verdict(records(vc_lost=25))
+    assert said.networks == ["vc"]
+    assert "25 packets were lost inside the SBC" in said.text
+
+
+def test_outage_names_its_seconds_and_not_the_minute() -> None:
+    slots = [[500, 0, 0, 900, 20] for _ in range(6)]
+    slots[2], slots[3] = [300, 200, 0, 900, 4_000], [400, 100, 0, 900, 20]
+    said = verdict(records(rem2vc_timeline=slots, rem2vc_rtp_packets=2_700, rem2vc_packets_lost=300))
+    assert said.networks == ["remote"]
+    assert said.text.startswith(
+        "10.0 % of packets lost between the remote side and the vc, 08:00:20 to 08:00:40 (30"
+    )
+
+
+def test_two_outages_are_two_times() -> None:
+    slots = [[500, 0, 0, 900, 20] for _ in range(6)]
+    slots[0] = slots[5] = [300, 200, 0, 900, 4_000]
+    text = verdict(records(rem2vc_timeline=slots, rem2vc_packets_lost=400)).text
+    assert "08:00:00 to 08:00:10 and 08:00:50 to 08:01:00" in text
+
+
+def test_both_networks_stand_the_worse_first() -> None:
+    said = verdict(records(vc2cust_packets_lost=20, rem2vc_packets_lost=90))
+    assert said.networks == ["remote", "customer"]
+
+
+def test_few_lost_packets_accuse_nobody() -> None:
+    said = verdict(records(cust2vc_packets_lost=2))
+    assert said.networks == []
+    assert "he customer lost hardly anything (0.2 %)" in said.text
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "networks"),
+    [
+        ("busy-outbound", "the call failed: 486", []),
+        ("notfound-inbound", "the call failed: 404", []),
+        ("cancelled-outbound", "the caller gave up", []),
+        ("carrier-503-outbound", "the call failed: 503", ["remote"]),
+        ("throttled-outbound", "said by the SBC itself", ["vc"]),
+    ],
+)
+def test_call_that_failed_says_who_said_no(name: str, words: str, networks: list[str]) -> None:
+    result = scenario(name)
+    for summary in result.summaries:
+        summary.sip = []
+    said = [verdict(one) for one in gather(result.summaries, result.sip)]
+    assert any(words.lower() in one.text.lower() and one.networks == networks for one in said)
+
+
+def test_one_way_audio_is_the_silent_sides() -> None:
+    scene = Scene()
+    scene.call()
+    scene.relayed(0.2, REM, (VC2REM, VC2CUST), CUST, B, range(1, 1_000))
+    scene.bye(20)
+    (one,) = gather(scene.play(until=60).summaries)
+    assert verdict(one).networks == ["customer"]
+    scene = Scene()
+    scene.call()
+    scene.relayed(0.2, REM, (VC2REM, VC2CUST), CUST, B, range(1, 1_000))
+    scene.rtp(0.2, CUST, VC2CUST, A, range(1, 1_000))
+    scene.bye(20)
+    (one,) = gather(scene.play(until=60).summaries)
+    assert verdict(one).networks == ["vc"]
