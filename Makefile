@@ -20,6 +20,7 @@ demo: $(ANY)
 	@$(BIN)/sbcwatch selftest | grep -q 'RTP loop: compiled' || \
 	  echo "This ran uncompiled: the same numbers, but too slow to watch a host. \`$(BIN)/pip install .\` compiles (a minute or two)."
 	@echo "See it: \`$(BIN)/sbcwatch web --store .demo\`, then http://127.0.0.1:9643 in a browser."
+	@echo "The call whole: \`$(BIN)/sbcwatch call 0110 --store .demo\`; all calls: \`$(BIN)/sbcwatch calls --store .demo\`."
 	@echo "Next: \`$(BIN)/sbcwatch replay YOUR.pcap\` reads a capture of yours; docs/install.md sets up a host."
 
 # All tests but those of the image. As root on Debian the programs that they need are installed when missing:

@@ -32,6 +32,8 @@ from agent.summary.records import Summary
 if TYPE_CHECKING:
     from agent.store import Store
 
+MAX_VERDICTS, VERDICT_COLUMNS = 5, 80
+MAX_SIP = 20_000  # messages held for the verdicts, some 16 MB
 MAX_ENDS = 1_000  # address pairs kept for a hint
 TWICE = (
     "nearly every packet of some streams came twice: where a mirror shows each packet on both its ways,"
@@ -57,10 +59,40 @@ def replay_command(options: argparse.Namespace) -> int:
     show([minute_table(kept.summaries), side_table(kept.summaries), call_table(kept.summaries)])
     source = files.source
     print(f"{source.frames} frames, {source.bytes} bytes, {kept.sip_messages} SIP messages")
+    for line in verdict_lines(kept):
+        print(line)
     if store is not None:
         store.close()
-        print(f"stored in {options.store}")
+        print(f"stored in {options.store}: `sbcwatch call ID --store {options.store}` shows one call whole")
     return ended(fault)
+
+
+def verdict_lines(kept: CollectedMinutes) -> list[str]:
+    """The verdict on each call that something was wrong with, the first `MAX_VERDICTS`, in words."""
+    import textwrap
+
+    from agent.story.gather import gather
+    from agent.story.verdict import verdict
+    from agent.story.words import clock
+    from agent.summary.printable import printable
+
+    lines: list[str] = []
+    bad = 0
+    for records in gather(kept.summaries, kept.sip):
+        said = verdict(records)
+        if not any(one.kind == "bad" for one in said.statements):
+            continue
+        bad += 1
+        if bad > MAX_VERDICTS:
+            continue
+        call = records.call
+        begun = clock(call["invite_ns"]) if call["invite_ns"] else "before the capture"
+        users = " to ".join(call[name] or "-" for name in ("from_sip_user", "to_sip_user"))
+        lines += ["", printable(f"{users}, {begun}, {call['call_id']}")]
+        lines += textwrap.wrap(printable(said.text), VERDICT_COLUMNS)
+    if bad > MAX_VERDICTS:
+        lines += ["", f"... and {bad - MAX_VERDICTS} more calls that something was wrong with"]
+    return lines
 
 
 class Reading(Struct):
@@ -251,10 +283,12 @@ class CollectedMinutes:
     def __init__(self, store: Store | None = None) -> None:
         self.summaries: list[Summary] = []
         self.sip_messages = 0
+        self.sip: list[Row] = []  # the first of them: a failed call's messages say who said no
         self._store = store
 
     def messages(self, rows: list[Row]) -> None:
         self.sip_messages += len(rows)
+        self.sip += rows[: MAX_SIP - len(self.sip)]
         if self._store is not None:
             newest_ns = max(row["event_timestamp"] for row in rows) * 1_000_000
             self._store.save_checkpoint(None, rows, now_ns=newest_ns)
