@@ -193,8 +193,14 @@ def _table(sub: argparse.ArgumentParser) -> None:
 
 
 def _report(sub: argparse.ArgumentParser) -> None:
-    _files(sub)
-    sub.add_argument("-o", "--output", metavar="HTML", required=True, help="the page to write; -: stdout")
+    _capture(sub, many="*")
+    _conditions(sub)
+    sub.add_argument("--call", metavar="ID", help="any Call-ID of one call, or last digits (the newest call)")
+    sub.add_argument("-o", "--output", metavar="FILE", required=True, help="the page to write; -: stdout")
+    sub.add_argument("--format", choices=("html", "pdf"), default="html", help="pdf needs Chromium")
+    sub.add_argument(
+        "--unredacted", action="store_true", help="SIP messages as the store keeps them, credentials too"
+    )
 
 
 def _top(sub: argparse.ArgumentParser) -> None:
@@ -283,8 +289,12 @@ def _config(sub: argparse.ArgumentParser) -> None:
 
 
 def _files(sub: argparse.ArgumentParser, many: str = "+") -> None:
-    sub.add_argument("files", metavar="FILE", nargs=many, help="pcap, pcapng, either gzipped, or - for stdin")
+    _capture(sub, many)
     _config(sub)
+
+
+def _capture(sub: argparse.ArgumentParser, many: str) -> None:
+    sub.add_argument("files", metavar="FILE", nargs=many, help="pcap, pcapng, either gzipped, or - for stdin")
     sub.add_argument("--vc", metavar="ADDR", action="append", default=[], help="an address of the SBC")
     sub.add_argument("--customer", metavar="CIDR", action="append", default=[], help="a network of customers")
     sub.add_argument("--keylog", metavar="FILE", help="TLS session keys: reads SIP over TLS, by tshark")
@@ -300,7 +310,11 @@ _COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]]
     ),
     "streams": ("agent.commands.streams:streams_command", "One row per RTP stream of capture files.", _table),
     "verify": ("agent.commands.verify:verify_command", "Hold capture files against tshark.", _table),
-    "report": ("agent.commands.report:report_command", "A capture file as one HTML page.", _report),
+    "report": (
+        "agent.commands.report:report_command",
+        "A call as one page to mail, verdict first.",
+        _report,
+    ),
     "web": ("agent.commands.web:web_command", "The store as pages, for a browser.", _web),
     "top": ("agent.commands.top:top_command", "Calls now, the worst first; of a daemon, or of a file.", _top),
     "calls": ("agent.commands.calls:calls_command", "Calls in the store, by number, time, quality.", _list),

@@ -19,7 +19,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "sbcwatch streams call.pcap --vc 192.0.2.1 --customer 198.51.100.0/24 --json",
     ),
     "verify": ("sbcwatch verify call.pcap",),
-    "report": ("sbcwatch report call.pcap --vc 192.0.2.1 --customer 198.51.100.0/24 -o report.html",),
+    "report": (
+        "sbcwatch report call.pcap --vc 192.0.2.1 --customer 198.51.100.0/24 -o report.html",
+        "sbcwatch report --number 0110 --since 15:42 -o report.html",
+        "sbcwatch report --call a84b4c76e66710 --format pdf -o report.pdf",
+    ),
     "top": ("sbcwatch top", "sbcwatch top --once --store .demo", "sbcwatch top capture.pcap --vc 10.10.0.1"),
     "check-config": (
         "sbcwatch check-config /etc/sbcwatch/sbcwatch.toml",

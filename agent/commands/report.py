@@ -1,47 +1,154 @@
-"""`sbcwatch report`: a capture file as one HTML page, to hand to a carrier."""
+"""`sbcwatch report`: a call as one page to mail to a carrier; of a capture of many calls the worst first."""
 
 from __future__ import annotations
 
 import argparse
-import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
+import msgspec
 
+from agent.commands.calls import opened, query_of
 from agent.commands.replay import CollectedMinutes, ended, reading
-from agent.commands.streams import StreamTotals
-from agent.commands.tables import call_table, media_table, minute_table, side_table, stream_table
-from agent.errors import ConfigError
-from agent.summary.printable import printable
+from agent.config.load import load
+from agent.errors import CaptureError, ConfigError
+from agent.store import Store
+from agent.store.reader import IndexedCall, StoreReader
+from agent.summary.redaction import Redaction
+from agent.web.call_picture import call_picture
+from agent.web.report import report_page
 
-WIDTH = 220  # columns: wide enough that no table is folded
+MAX_CALLS = 2_000  # looked at for the worst
+MAX_LISTED = 300  # calls of an index
+PDF_S = 60
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FOREVER_S = 10 * 365 * 86_400  # of a store that is gone when the report is written
+
+
+class Gathered(msgspec.Struct):
+    """A store with the calls to report of, what to say of where they come from, what ended the reading."""
+
+    reader: StoreReader
+    source: str
+    fault: CaptureError | None = None
 
 
 def report_command(options: argparse.Namespace) -> int:
-    """Minutes, calls, media records and streams of capture files, in one page without scripts."""
-    totals, kept = StreamTotals(), CollectedMinutes()
-    with reading(options, totals.add) as files:
-        fault = files.through(kept)
-    console = Console(record=True, width=WIDTH, file=io.StringIO())
-    console.print(Text(printable(f"sbcwatch report of {', '.join(options.files)}"), style="bold"))
-    tables = (
-        minute_table(kept.summaries),
-        side_table(kept.summaries),
-        call_table(kept.summaries),
-        media_table(kept.summaries),
-        stream_table(totals.rows()),
-    )
-    for table in tables:
-        console.print(table)
-    if fault is not None:
-        console.print(Text(printable(f"The capture could not be read to its end: {fault}")))
+    """One page of the calls that the options name. Exit status 1 where there is none.
+
+    Raises: ConfigError.
+    """
+    if not options.files and not (options.call or options.number):
+        raise ConfigError("report: name a capture FILE, or --call ID or --number N of a call in the store")
+    as_pdf = options.format == "pdf"
+    if as_pdf and options.output == "-":
+        raise ConfigError("report: a PDF is written to a file: name one with -o")
+    browser = _browser() if as_pdf else ""
+    with _gathered(options) as gathered:
+        calls = _chosen(gathered.reader, options)
+        if not calls:
+            print("sbcwatch: no call meets that", file=sys.stderr)
+            return ended(gathered.fault) or 1
+        redaction = (
+            None if options.unredacted else Redaction("redacted", load(options.config).privacy.redact_headers)
+        )
+        stored = [found for call in calls if (found := gathered.reader.call(call.id)) is not None]
+        views = [call_picture(one.records, redaction) for one in stored]
+        notes = [f"It could not be read to its end: {gathered.fault}"] if gathered.fault else []
+        page = report_page(views, source=gathered.source, notes=notes, redacted=redaction is not None)
     if options.output == "-":
-        print(console.export_html())
-        return ended(fault)
-    try:
-        Path(options.output).write_text(console.export_html(), encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{options.output}: {error.strerror}: name a file that can be written") from None
+        print(page)
+        return ended(gathered.fault)
+    if as_pdf:
+        _print_pdf(browser, page, options.output)
+    else:
+        _write(options.output, page)
     print(f"written to {options.output}")
-    return ended(fault)
+    return ended(gathered.fault)
+
+
+@contextmanager
+def _gathered(options: argparse.Namespace) -> Iterator[Gathered]:
+    """The daemon's store, or one of the files' own that is gone afterwards."""
+    if not options.files:
+        reader = opened(options)
+        try:
+            yield Gathered(reader, "from the store")
+        finally:
+            reader.close()
+        return
+    with tempfile.TemporaryDirectory(prefix="sbcwatch-report-") as folder:
+        path = Path(folder, "sbcwatch.sqlite")
+        store = Store(path, retention_s=FOREVER_S, max_bytes=1 << 40)
+        try:
+            with reading(options) as files:
+                fault = files.through(CollectedMinutes(store))
+        finally:
+            store.close()
+        reader = StoreReader(path)
+        try:
+            yield Gathered(reader, ", ".join(os.path.basename(name) for name in options.files), fault)
+        finally:
+            reader.close()
+
+
+def _chosen(reader: StoreReader, options: argparse.Namespace) -> list[IndexedCall]:
+    """The calls that meet the conditions, the worst first where there are many.
+
+    `--call` names one: the newest that has this Call-ID, else this number.
+    """
+    query = msgspec.structs.replace(query_of(options), limit=500)
+    if options.call:
+        query = msgspec.structs.replace(query, limit=1)
+        by_id = reader.search(msgspec.structs.replace(query, call_id=options.call)).calls
+        return by_id or reader.search(msgspec.structs.replace(query, number=options.call)).calls
+    found: list[IndexedCall] = []
+    while len(found) < MAX_CALLS:
+        page = reader.search(query)
+        found += page.calls
+        if not page.next:
+            break
+        query = msgspec.structs.replace(query, after=page.next, number=page.number or query.number)
+    found.sort(key=lambda call: (-(call.loss_worst or 0), call.mos_worst or 5.0, -call.id))
+    return found[:MAX_LISTED]
+
+
+def _write(path: str, page: str) -> None:
+    try:
+        Path(path).write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}: name a file that can be written") from None
+
+
+def _browser() -> str:
+    """The Chromium of this host. Raises: ConfigError where there is none."""
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        raise ConfigError("a PDF needs Chromium (Debian: chromium); without it leave --format pdf out")
+    return found
+
+
+def _print_pdf(browser: str, page: str, output: str) -> None:
+    """The page printed by Chromium, which asks no network: the page's own policy forbids it."""
+    with tempfile.TemporaryDirectory(prefix="sbcwatch-report-") as folder:
+        source = Path(folder, "report.html")
+        source.write_text(page, encoding="utf-8")
+        command = [
+            browser, "--headless", "--disable-gpu", "--no-first-run", f"--user-data-dir={folder}/profile",
+            "--no-pdf-header-footer", f"--print-to-pdf={os.path.abspath(output)}", source.as_uri(),
+        ]  # fmt: skip
+        if os.geteuid() == 0:  # Chromium's sandbox refuses root
+            command.insert(1, "--no-sandbox")
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PDF_S)
+        except subprocess.TimeoutExpired:
+            raise ConfigError(f"{browser} did not print within {PDF_S} s: leave --format pdf out") from None
+    if done.returncode != 0 or not os.path.exists(output):
+        last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        raise ConfigError(f"{browser} wrote no PDF: {last[0]}")

@@ -78,6 +78,8 @@ class Site:
         self._redaction = redaction
         self._evidence = evidence
         self._templates = environment()
+        for name in self._templates.list_templates():
+            self._templates.get_template(name)  # compiled now, not while the first reader waits
         self._static = {name: static_text(name) for name in STATIC}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
 
@@ -232,7 +234,7 @@ class Site:
         if view is None:
             return self._gone()
         return Response(
-            report_page([view], source="from the store", templates=self._templates),
+            report_page([view], source="from the store"),
             media_type="text/html",
             headers={
                 "Content-Disposition": f'attachment; filename="call-{number}.html"',

@@ -16,7 +16,7 @@ from agent.web.templates import ARROWS
 
 HOURS = (1, 4, 24)
 MAX_GROUPS = 12  # connectors and carriers with plots; the rest have links
-LEAST_MINUTES = 10  # of an axis
+LEAST_MINUTES = 12  # of an axis
 POINTS = 120  # about so many on an axis
 _GRAINS = (1, 2, 5, 10, 15, 30, 60)  # minutes of a point
 
@@ -76,7 +76,7 @@ def _group(by: By, series: OverviewSeries, axis: TimeAxis, span_ns: int) -> Over
         for side in ("customer", "remote")
     ]
     grain = span_ns // MINUTE_NS
-    every = "a minute" if grain == 1 else f"in {grain} minutes"
+    every = f"attempts and failures / {'min' if grain == 1 else f'{grain} min'}"
     return OverviewGroup(
         by,
         series.name,
@@ -86,7 +86,7 @@ def _group(by: By, series: OverviewSeries, axis: TimeAxis, span_ns: int) -> Over
         [
             draw("loss", "Packets lost", "%", axis, _known(loss), high=1.0, filled=True),
             draw("mos", "MOS, p10", "1 to 4.5", axis, _known(score), low=1.0, high=4.5, worst_is_low=True),
-            draw("calls", "Attempts and failures", every, axis, calls, high=4.0, filled=True),
+            draw("calls", "Calls", every, axis, calls, high=4.0, filled=True),
             draw("rtt", "Round trip", "ms", axis, _known(trip), high=10.0),
         ],
     )

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 import msgspec
-from jinja2 import Environment
 from markupsafe import Markup
 
 from agent.story.verdict import NOTABLE
@@ -35,7 +34,6 @@ def report_page(
     views: Sequence[CallPicture],
     *,
     source: str,
-    templates: Environment | None = None,
     notes: Sequence[str] = (),
     redacted: bool = True,
 ) -> str:
@@ -45,7 +43,7 @@ def report_page(
     style = _compact(static_text("page.css"))
     digest = base64.b64encode(sha256(style.encode()).digest()).decode()
     return (
-        (templates or environment())
+        environment()
         .get_template("report.html")
         .render(
             title=title_of(ordered[0]) if len(ordered) == 1 else f"{len(ordered)} calls",

@@ -7,6 +7,7 @@ Everything is escaped unless a template says otherwise, and none does. Text from
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -27,8 +28,9 @@ ARROWS = {
 POOR = 3.5  # MOS below which a list marks a call
 
 
+@cache
 def environment() -> Environment:
-    """Templates with the filters below."""
+    """Templates with the filters below; one for the process, for each is compiled once."""
     made = Environment(
         loader=PackageLoader("agent.web"),
         autoescape=True,

@@ -85,9 +85,10 @@ def test_hostile_text_is_shown_by_every_command_and_obeyed_by_none(
     page = folder / "page.html"
     assert main(["report", str(capture), *sides, "-o", str(page)]) == 0
     html = page.read_text()
-    assert "answered (bye)" in html
+    assert "answered (200)" in html
     assert not OBEYED.search(html)
     assert "<a " not in html
+    assert "<img" not in html
     assert "<script" not in html
     config = folder / "sbcwatch.toml"
     config.write_text(f'[store]\ndirectory = "{folder / "store"}"\n')

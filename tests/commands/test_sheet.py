@@ -67,7 +67,7 @@ def test_key_that_leaves_no_room_makes_a_figure_a_line() -> None:
 @pytest.mark.parametrize(
     "name", ["loss-vc2cust", "ipv6-inbound", "hold-inbound", "any-inbound", "forked-inbound"]
 )
-@pytest.mark.parametrize("command", ["replay", "streams", "report"])
+@pytest.mark.parametrize("command", ["replay", "streams"])
 def test_bundled_captures_are_shown_without_a_cut(
     command: str,
     name: str,
@@ -80,10 +80,9 @@ def test_bundled_captures_are_shown_without_a_cut(
     if width is not None:
         monkeypatch.setenv("FORCE_COLOR", "1")
         monkeypatch.setenv("COLUMNS", str(width))
-    output = ["-o", "-"] if command == "report" else []
-    assert main([command, *files, *VC, *output]) == 0
+    assert main([command, *files, *VC]) == 0
     shown = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().out)
     assert "…" not in shown
-    if width is not None and command != "report":
+    if width is not None:
         assert max(map(cell_len, shown.splitlines())) <= width
         assert width > 80 or "columns are too few" in shown

@@ -22,7 +22,7 @@ _shtab_sbcwatch_commands() {
     init:'Look at this host, write a first configuration.'
     minutes:'Minutes in the store, or of such calls.'
     replay:'Put capture files through the same pipeline.'
-    report:'A capture file as one HTML page.'
+    report:'A call as one page to mail, verdict first.'
     run:'Watch this host: the daemon.'
     selftest:'Does this installation count right?'
     streams:'One row per RTP stream of capture files.'
@@ -184,10 +184,10 @@ _shtab_sbcwatch_minutes_defaults_added=0
 
 _shtab_sbcwatch_replay_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[TOML settings\; without it the defaults]:FILE:_files"
   "*--vc[an address of the SBC]:ADDR:"
   "*--customer[a network of customers]:CIDR:"
   "--keylog[TLS session keys\: reads SIP over TLS, by tshark]:FILE:_files"
+  "--config[TOML settings\; without it the defaults]:FILE:_files"
   "--json[JSON lines instead of tables]"
   "--store[also commit the minutes to a store in DIR]:DIR:_files -/"
   "(*):pcap, pcapng, either gzipped, or - for stdin:_files"
@@ -198,12 +198,29 @@ _shtab_sbcwatch_replay_defaults_added=0
 
 _shtab_sbcwatch_report_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[TOML settings\; without it the defaults]:FILE:_files"
   "*--vc[an address of the SBC]:ADDR:"
   "*--customer[a network of customers]:CIDR:"
   "--keylog[TLS session keys\: reads SIP over TLS, by tshark]:FILE:_files"
-  {-o,--output}"[the page to write\; -\: stdout]:HTML:_files"
-  "(*):pcap, pcapng, either gzipped, or - for stdin:_files"
+  "--config[TOML settings\; without it the defaults]:FILE:_files"
+  "--store[the folder of the store\; default\: the configuration\'s]:DIR:_files -/"
+  "--since[1h (ago), 15\:42, or 2026-11-29T15\:42 (UTC)]:TIME:"
+  "--until[as --since]:TIME:"
+  "--number[last digits of the caller or the callee]:DIGITS:"
+  "--address[the customer\'s or the remote end\'s]:ADDR:"
+  "--connector[ID]:ID:"
+  "--carrier[NAME]:NAME:"
+  "--outcome[outcome]:outcome:(answered failed cancelled redirected pending)"
+  "--status[the final response\'s]:CODE:"
+  "--worse-than[the worst direction\'s score is below]:MOS:"
+  "--loss-over[the worst direction lost more]:PERCENT:"
+  "*--flag[as one_way_audio (repeatable)]:FLAG:"
+  "--sort[newest or worst first]:sort:(start mos loss)"
+  "--json[JSON lines instead of text]"
+  "--call[any Call-ID of one call, or last digits (the newest call)]:ID:"
+  {-o,--output}"[the page to write\; -\: stdout]:FILE:_files"
+  "--format[pdf needs Chromium]:format:(html pdf)"
+  "--unredacted[SIP messages as the store keeps them, credentials too]"
+  "(*)::pcap, pcapng, either gzipped, or - for stdin:_files"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -227,10 +244,10 @@ _shtab_sbcwatch_selftest_defaults_added=0
 
 _shtab_sbcwatch_streams_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[TOML settings\; without it the defaults]:FILE:_files"
   "*--vc[an address of the SBC]:ADDR:"
   "*--customer[a network of customers]:CIDR:"
   "--keylog[TLS session keys\: reads SIP over TLS, by tshark]:FILE:_files"
+  "--config[TOML settings\; without it the defaults]:FILE:_files"
   "--json[JSON lines instead of a table]"
   "(*):pcap, pcapng, either gzipped, or - for stdin:_files"
 )
@@ -240,10 +257,10 @@ _shtab_sbcwatch_streams_defaults_added=0
 
 _shtab_sbcwatch_top_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[TOML settings\; without it the defaults]:FILE:_files"
   "*--vc[an address of the SBC]:ADDR:"
   "*--customer[a network of customers]:CIDR:"
   "--keylog[TLS session keys\: reads SIP over TLS, by tshark]:FILE:_files"
+  "--config[TOML settings\; without it the defaults]:FILE:_files"
   "--store[the folder of the store\; default\: the configuration\'s]:DIR:_files -/"
   "--once[print one look and end]"
   "(*)::pcap, pcapng, either gzipped, or - for stdin:_files"
@@ -254,10 +271,10 @@ _shtab_sbcwatch_top_defaults_added=0
 
 _shtab_sbcwatch_verify_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[TOML settings\; without it the defaults]:FILE:_files"
   "*--vc[an address of the SBC]:ADDR:"
   "*--customer[a network of customers]:CIDR:"
   "--keylog[TLS session keys\: reads SIP over TLS, by tshark]:FILE:_files"
+  "--config[TOML settings\; without it the defaults]:FILE:_files"
   "--json[JSON lines instead of a table]"
   "(*):pcap, pcapng, either gzipped, or - for stdin:_files"
 )
