@@ -15,6 +15,7 @@ from agent.assembly.rules import believed, tables
 from agent.config.load import Problem
 from agent.config.settings import Config, media_ports
 from agent.daemon import host
+from agent.daemon.reload import digest
 from agent.errors import ConfigError
 from agent.pipeline import build
 from agent.provision.cost import estimate
@@ -44,6 +45,7 @@ def check_command(options: argparse.Namespace) -> int:
         raise ConfigError("\n".join(f"{options.file}: {problem}" for problem in problems))
     build(config)
     print(explain(config))
+    print(f"hash: {digest(config)}, as the running daemon logs it and config_info shows it")
     return status
 
 
@@ -61,6 +63,7 @@ def _row(
             for severity, several in graded
             for found in several
         ],
+        "hash": digest(config) if config is not None else None,
         "meaning": explain(config).splitlines() if config is not None else None,
     }
 

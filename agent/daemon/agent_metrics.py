@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
+from agent import __version__
 from agent.capture.clock import Clock
 from agent.daemon import host
 from agent.daemon.capture_threads import CaptureThreads
+from agent.daemon.endpoint import Endpoint
 from agent.daemon.overload import Load
 from agent.daemon.writer import Writer
 from agent.pipeline import Pipeline
 from agent.sinks.delivery import Delivery
 from agent.store import Store
 from agent.transport.rate_limit import Talker
+from agent.uncompiled import status
 
 Sample = tuple[Mapping[str, str], float]
 Row = tuple[str, Literal["counter", "gauge"], Sequence[Sample]]
+
+
+Former = dict[tuple[str, tuple[tuple[str, str], ...]], float]  # (name, labels): value
 
 
 class Daemon(Protocol):
@@ -34,6 +41,12 @@ class Daemon(Protocol):
     close_seconds: float
     checkpoint_seconds: float
     discarded: int
+    endpoint: Endpoint
+    config_hash: str
+    config_waiting: list[str]
+    reload_succeeded: bool
+    reloaded_at: float
+    former: Former  # what pipelines before this one counted
 
 
 class Series(NamedTuple):
@@ -128,6 +141,12 @@ def _sink_errors(daemon: Daemon) -> list[Sample] | None:
         for delivery in daemon.deliveries
         for code, count in delivery.errors().items()
     ]
+
+
+def _build(daemon: Daemon) -> list[Sample]:
+    compiled = str(all(status().values())).lower()
+    python = sys.version.split()[0]
+    return [({"version": __version__, "python": python, "compiled": compiled}, 1)]
 
 
 SERIES: tuple[Series, ...] = (
@@ -250,21 +269,74 @@ SERIES: tuple[Series, ...] = (
     ),
     Series("sink", "gauge", "State and totals of each sink", _sinks),
     Series("sink_errors", "counter", "Failed requests by code", _sink_errors),
+    Series("build_info", "gauge", "Always 1: what runs here", _build),
+    Series(
+        "config_info",
+        "gauge",
+        "Always 1: the hash of the configuration last taken",
+        lambda d: [({"hash": d.config_hash}, 1)],
+    ),
+    Series(
+        "config_last_reload_successful",
+        "gauge",
+        "1: the last configuration was taken; 0: it was refused, and the one before stays",
+        lambda d: d.reload_succeeded,
+    ),
+    Series(
+        "config_last_reload_success_timestamp_seconds",
+        "gauge",
+        "When a configuration was last taken",
+        lambda d: d.reloaded_at,
+    ),
+    Series(
+        "config_waiting",
+        "gauge",
+        "Settings that were reloaded and wait for a restart",
+        lambda d: len(d.config_waiting),
+    ),
+    Series(
+        "http_bind_failures", "counter", "Tries to take the port of /metrics", lambda d: d.endpoint.failures
+    ),
 )
 
 
 def self_metrics(daemon: Daemon) -> dict[str, Row]:
     """Name to (help, type, samples), for `/metrics`."""
-    rows: dict[str, Row] = {
-        "process_start_time_seconds": (
-            "Start of the process, seconds since 1970",
-            "gauge",
-            [({}, host.started_at())],
-        )
-    }
+    rows: dict[str, Row] = {}
     for name, kind, text, read in SERIES:
-        value = read(daemon)
-        if value is not None:
-            samples = [({}, float(value))] if isinstance(value, int | float) else list(value)
+        samples = _samples(read(daemon))
+        if kind == "counter":
+            samples = _with_former(name, samples, daemon.former)
+        if samples is not None:
             rows[f"sbcwatch_agent_{name}"] = text, kind, samples
     return rows
+
+
+def former(daemon: Daemon, before: Former) -> Former:
+    """What to add to each counter so that it goes on from `before`: another pipeline counts from zero."""
+    now = counted(daemon)
+    return {key: value - now.get(key, 0.0) for key, value in before.items()}
+
+
+def counted(daemon: Daemon) -> Former:
+    """Each counter as its parts say now, without what was before them."""
+    return {
+        (name, tuple(labels.items())): value
+        for name, kind, _, read in SERIES
+        if kind == "counter"
+        for labels, value in _samples(read(daemon)) or ()
+    }
+
+
+def _samples(value: float | Iterable[Sample] | None) -> list[Sample] | None:
+    if value is None:
+        return None
+    return [({}, float(value))] if isinstance(value, int | float) else list(value)
+
+
+def _with_former(name: str, samples: list[Sample] | None, earlier: Former) -> list[Sample] | None:
+    sums = {(name, tuple(labels.items())): value for labels, value in samples or ()}
+    for key, value in earlier.items():
+        if key[0] == name:
+            sums[key] = sums.get(key, 0.0) + value
+    return [(dict(labels), value) for (_, labels), value in sums.items()] or samples

@@ -17,24 +17,29 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+import msgspec
 
 from agent.assembly import sinks, sources
 from agent.assembly.check import usable
 from agent.assembly.rules import ns
 from agent.capture.clock import Clock
 from agent.capture.source import Source
-from agent.config.settings import Config
+from agent.config.settings import Config, PrometheusSettings
 from agent.daemon import checkpoint, host
-from agent.daemon.agent_metrics import Figures, self_metrics
+from agent.daemon.agent_metrics import Figures, Former, counted, former, self_metrics
 from agent.daemon.capture_threads import CaptureThreads
+from agent.daemon.endpoint import Endpoint, Server
 from agent.daemon.health import SINK_S, Health
 from agent.daemon.log import Log
 from agent.daemon.overload import LEVELS, Load
+from agent.daemon.reload import changed, digest, taken
 from agent.daemon.systemd import Notifier
+from agent.daemon.words import HOUR_NS, Account, beginning, hour, lasted
 from agent.daemon.writer import Writer
 from agent.errors import SbcwatchError
 from agent.pipeline import Pipeline, build, pass_on
@@ -54,12 +59,12 @@ def run_command(options: argparse.Namespace) -> int:
     """`sbcwatch run`: watch until SIGTERM or SIGINT. Raises SbcwatchError where it cannot start."""
     warnings: list[str] = []
     config = usable(options.config, warn=warnings.append)
-    if options.interface:
-        config.capture.interfaces = tuple(options.interface)
     journal = Log()
     for warning in warnings:
         journal.warning("config", warning)
-    return Service(config, options.config, journal, confine=config.confine.enabled).run()
+    confine = config.confine.enabled
+    service = Service(config, options.config, journal, interfaces=options.interface, confine=confine)
+    return service.run()
 
 
 class Service:
@@ -73,17 +78,29 @@ class Service:
         *,
         live: Source | None = None,
         clock: Clock | None = None,
+        interfaces: Sequence[str] = (),
         confine: bool = False,
     ) -> None:
-        """`live` and `clock`: frames from elsewhere than this host's NICs, at another time. `confine`: the
-        process is all ours, so it may lose its privileges for good."""
-        self.config = config
+        """`live` and `clock`: frames from elsewhere than this host's NICs, at another time. `interfaces`: in
+        place of the configuration's. `confine`: the process is all ours, so it may lose its privileges for
+        good."""
+        self.config_hash = digest(config)
+        self._interfaces = tuple(interfaces)
+        self.config = config = self._with_interfaces(config)
         self._confine = confine
         self._config_path = config_path
         self._journal = journal or Log()
         self._stop = threading.Event()
+        self._why = "its source came to an end"
         self._reload = False
+        self.reload_succeeded = True
+        self.reloaded_at = time.time()
+        self.config_waiting: list[str] = []  # settings of the last reload that wait for a restart
         directory = Path(config.store.directory)
+        # Read once, while every file may be read: records keep their host's name through each reload.
+        key_file = config.fleet.key_file
+        self._key = host.shared_key(Path(key_file)) if key_file else host.key(directory)
+        self._host = host.name(config.fleet.host)
         self.clock = clock or Clock()
         self.health = Health(time.monotonic, lambda text: self._journal.error("thread", text))
         # The first thing that may be refused: before threads.
@@ -93,35 +110,41 @@ class Service:
         )
         self.totals = Totals(live=True)
         self.pipeline = self._built(config)
-        self.store = Store(
-            directory / "sbcwatch.sqlite",
-            retention_s=round(config.store.keep_hours * 3600),
-            calls_retention_s=round(config.store.keep_calls_days * 86_400),
-            max_bytes=config.store.max_mb << 20,
-        )
+        self.totals.begin(self.pipeline.intervals.nothing())
+        self.store = Store(directory / "sbcwatch.sqlite", **_bounds(config))
         figures = Figures(time.monotonic)
         host.started_at()  # while /proc may be read
         self.writer = Writer(
             self.store, self.totals, lambda: figures.take(self), self._stored, health=self.health
         )
         self.deliveries = sinks.deliveries(config, self.store.outbox)
+        self._sink_threads: list[threading.Thread] = []
+        self._sinks_over = threading.Event()
+        self.endpoint = Endpoint(
+            self._server, lambda text: self._journal.warning("http", text), time.monotonic
+        )
         self.load = Load()
         self.checkpoint_seconds = 0.0
         self.close_seconds = 0.0
+        self.former: Former = {}
         self.discarded = 0  # restored minutes that had been committed before
         self.talkers: list[Talker] = []  # of the last minute
         self._save_at_ns = 0
         self._notifier = Notifier()
+        self._begun = time.monotonic()
+        self._hour = self.account()
+        self._hour_ends_ns = 0
+
+    def _with_interfaces(self, config: Config) -> Config:
+        if not self._interfaces:
+            return config
+        capture = msgspec.structs.replace(config.capture, interfaces=self._interfaces)
+        return msgspec.structs.replace(config, capture=capture)
 
     def _built(self, config: Config) -> Pipeline:
         # Without configured addresses the vc is this host.
         vc = () if config.vc.addresses else host.addresses()
-        key_file = config.fleet.key_file
-        key = host.shared_key(Path(key_file)) if key_file else host.key(Path(config.store.directory))
-        name = host.name(config.fleet.host)
-        made = build(config, vc=vc, key=key, host=name, live=True, locks=self.source.locks)
-        self.totals.begin(made.intervals.nothing())
-        return made
+        return build(config, vc=vc, key=self._key, host=self._host, live=True, locks=self.source.locks)
 
     # -- running
 
@@ -131,22 +154,31 @@ class Service:
         sys.setswitchinterval(SWITCH_S)
         self._catch_signals()
         self._take_up()
-        endpoint = self._endpoint()
+        self.endpoint.bind(self.config.prometheus)
         if self._confine:
             self._lock_in()  # of this thread and what it starts: before there are others
-        if endpoint is not None:
-            endpoint.start()
+        self.endpoint.start()
         self.writer.start()
-        threads = [_start(f"sink-{d.sink.name}", self._deliver, d) for d in self.deliveries]
-        self._announce(endpoint)
+        self._start_sinks()
+        self._announce()
         try:
             self._watch()
+        except SbcwatchError as error:
+            self._why = str(error)
+            raise
+        except Exception as error:
+            self._why = f"{type(error).__name__}: {error}"
+            raise
         finally:
             self._notifier.send("STOPPING=1")
-            self._close(threads)
-            if endpoint is not None:
-                endpoint.stop()
+            self._journal.info("stop", f"stopping after {lasted(self._ran_s)}: {self._why}")
+            self._close()
+            self.endpoint.stop()
         return 0
+
+    @property
+    def _ran_s(self) -> float:
+        return time.monotonic() - self._begun
 
     def _lock_in(self) -> None:
         from agent.daemon.confine import confine
@@ -200,6 +232,7 @@ class Service:
                 self._name_talkers()
                 for line in intervals.unseen.lines():
                     self._journal.warning("unseen", line)
+                self._tell_the_hour(now_ns)
             if self.writer.has_minutes or self.totals.asked:
                 self.totals.publish(*self.pipeline.so_far())
             if self.writer.has_minutes or now_ns >= self._save_at_ns:
@@ -209,6 +242,7 @@ class Service:
             self.health.passed(overdue_ns=engine.overdue_ns(now_ns))
             if self.health.well()[0]:
                 self._notifier.send("WATCHDOG=1")
+            self.endpoint.look()
             if self._reload:
                 self._reload = False
                 self._reconfigure()
@@ -255,7 +289,7 @@ class Service:
         wait = max(self.config.store.checkpoint, self.checkpoint_seconds * CHECKPOINT_SHARE)
         self._save_at_ns = now_ns + ns(wait)
 
-    def _close(self, threads: list[threading.Thread]) -> None:
+    def _close(self) -> None:
         """Commit what the open minute holds as a part of it, then give the sinks a moment."""
         with self.source.still() as waiting:
             self._suspend(waiting)
@@ -263,8 +297,9 @@ class Service:
             self.source.stop()
         self.source.close()
         self._stop.set()
+        self._sinks_over.set()
         self.writer.stop()
-        for thread in threads:
+        for thread in self._sink_threads:
             thread.join(FLUSH_S)
         deadline = time.monotonic() + FLUSH_S
         for delivery in self.deliveries:
@@ -274,10 +309,21 @@ class Service:
                 )
         self.store.close()
 
-    def _deliver(self, delivery: Delivery) -> None:
+    def _start_sinks(self) -> None:
+        """A thread for each delivery, which begins when those before it have ended."""
+        self._sinks_over.set()
+        self._sinks_over, before = threading.Event(), self._sink_threads
+        self._sink_threads = [
+            _start(f"sink-{delivery.sink.name}", self._deliver, delivery, self._sinks_over, before)
+            for delivery in self.deliveries
+        ]
+
+    def _deliver(self, delivery: Delivery, over: threading.Event, before: Iterable[threading.Thread]) -> None:
+        for thread in before:
+            thread.join()
         with self.health.thread(f"sink-{delivery.sink.name}", SINK_S) as sign:
             delay = delivery.first_delay(self.clock.now_ns())
-            while not self._stop.wait(min(delay, SIGN_S)):
+            while not over.wait(min(delay, SIGN_S)):
                 sign()
                 delay -= SIGN_S
                 if delay <= 0:
@@ -296,25 +342,41 @@ class Service:
         self._move_into(self._built(self.config), shift_ns)
 
     def _reconfigure(self) -> None:
-        """SIGHUP: all of the new configuration, or none of it."""
+        """SIGHUP: all of the new configuration but what waits for a restart, or none of it."""
         try:
-            config = usable(self._config_path, lambda warning: self._journal.warning("config", warning))
+            read = usable(self._config_path, lambda warning: self._journal.warning("config", warning))
+            config, waiting = taken(self.config, self._with_interfaces(read))
             pipeline = self._built(config)
+            fresh_sinks = changed(self.config, config, "sinks")
+            deliveries = sinks.deliveries(config, self.store.outbox) if fresh_sinks else self.deliveries
         except SbcwatchError as error:
+            self.reload_succeeded = False
             self._journal.error("reload", f"configuration not taken, the old one stays: {error}")
             return
-        config.capture.interfaces = config.capture.interfaces or self.config.capture.interfaces
+        self.totals.begin(pipeline.intervals.nothing())
         self._move_into(pipeline, 0)
-        self.config = config
-        self._journal.info("reload", "taken; capture, store and sink settings change at the next start")
+        self.store.bound(**_bounds(config))
+        fresh_endpoint = changed(self.config, config, "endpoint")
+        self.config, self.config_hash, self.config_waiting = config, digest(read), waiting
+        self.deliveries = deliveries
+        if fresh_sinks:
+            self._start_sinks()
+        if fresh_endpoint:
+            self.endpoint.bind(config.prometheus)
+        self.reload_succeeded, self.reloaded_at = True, time.time()
+        later = f"; at the next start only: {', '.join(waiting)}" if waiting else ""
+        self._journal.info("reload", f"configuration taken, hash {self.config_hash}{later}")
 
     def _move_into(self, pipeline: Pipeline, shift_ns: int) -> None:
         """Go on in another pipeline with all that is known. The open minute ends as a part."""
         with self.source.still() as waiting:
             self._suspend(waiting)
+            counts = counted(self)
             checkpoint.move(self.pipeline, pipeline, shift_ns)
             pipeline.shed(self.load.level)
             self.pipeline = pipeline
+            for key, value in former(self, counts).items():
+                self.former[key] = self.former.get(key, 0.0) + value
             self.source.serve(pipeline.engine.workers)
 
     def _suspend(self, waiting: Iterable[tuple[Batch, int]]) -> None:
@@ -329,6 +391,7 @@ class Service:
             return  # a test drives us
 
         def stop(number: int, frame: FrameType | None) -> None:
+            self._why = f"asked to by {signal.Signals(number).name}"
             self._stop.set()
 
         def reload(number: int, frame: FrameType | None) -> None:
@@ -339,14 +402,12 @@ class Service:
         signal.signal(signal.SIGHUP, reload)
 
     def stop(self) -> None:
+        self._why = "asked to"
         self._stop.set()
 
     # -- saying what it does
 
-    def _endpoint(self) -> Any:
-        settings = self.config.prometheus
-        if not settings.enabled:
-            return None
+    def _server(self, settings: PrometheusSettings) -> Server:
         from agent.sinks.prometheus import Collector
         from agent.web.server import HttpEndpoint
 
@@ -359,28 +420,50 @@ class Service:
             say=lambda text: self._journal.warning("http", text),
         )
 
+    def account(self) -> Account:
+        """What was done since the start."""
+        now_ns = self.clock.now_ns()
+        sent = {}
+        for delivery in self.deliveries:
+            counters = delivery.counters(now_ns)
+            sent[delivery.sink.name] = int(counters["sent_items"]), int(counters["depth"])
+        return Account(self.source.frames, self.source.drops, self.totals.closed(), sent)
+
+    def _tell_the_hour(self, now_ns: int) -> None:
+        if now_ns < self._hour_ends_ns:
+            return
+        if self._hour_ends_ns:
+            account = self.account()
+            self._journal.info("hour", hour(account, self._hour))
+            self._hour = account
+        self._hour_ends_ns = now_ns + HOUR_NS
+
     def _stored(self, notice: str) -> None:
         self._journal.warning("store", notice)
 
-    def _announce(self, endpoint: Any) -> None:
-        settings, info = self.config, self._journal.info
-        where = ", ".join(settings.capture.interfaces) or "all interfaces"
-        info("start", f"watching {where}; the vc is {', '.join(self.pipeline.sides.vc)}")
+    def _announce(self) -> None:
+        info = self._journal.info
+        names = [delivery.sink.name for delivery in self.deliveries]
+        vc = self.pipeline.sides.vc
+        info("start", "; ".join(beginning(self.config, self._config_path, self.config_hash, vc, names)))
         if not self.pipeline.sides.known:
             self._journal.warning(
                 "start",
                 "no customer network, connector network or domain is named: sided metrics are null."
                 " Set [customers] networks",
             )
-        if endpoint is not None:
-            info(
-                "start", f"/metrics, /healthz, /readyz on {settings.prometheus.address} port {endpoint.port}"
-            )
-        if self.deliveries:
-            info("start", f"sending to {', '.join(delivery.sink.name for delivery in self.deliveries)}")
-        else:
-            kept = f"{settings.store.directory} for {settings.store.keep_hours:g} h"
-            info("start", f"no AWS sink is enabled: minutes stay in {kept}")
+        if self.endpoint.port is not None:
+            address = self.config.prometheus.address
+            info("start", f"/metrics, /healthz, /readyz on {address} port {self.endpoint.port}")
+
+
+def _bounds(config: Config) -> dict[str, Any]:
+    """How long and how much the store keeps."""
+    return {
+        "retention_s": round(config.store.keep_hours * 3_600),
+        "calls_retention_s": round(config.store.keep_calls_days * 86_400),
+        "max_bytes": config.store.max_mb << 20,
+    }
 
 
 def _start(name: str, target: Callable[..., object], *arguments: object) -> threading.Thread:

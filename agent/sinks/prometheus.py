@@ -80,15 +80,27 @@ class Totals:
         """Add one minute part. Of a count that is unknown, what was seen of it counts."""
         self.carriers.add(summary)
         with self._lock:
-            self._figures = {}
+            if summary.complete:  # a part that a reload ended says nothing of a whole minute
+                self._figures = {}
             for minute in summary.connectors:
-                self._add_figures(minute)
+                if summary.complete:
+                    self._add_figures(minute)
+                for cause in {str(reason["cause"]) for reason in minute.unknown_because}:
+                    self._unknown[minute.voice_connector_id, minute.region, cause] += 1
                 for metric in METRICS:
                     self._add(minute, metric)
             if not self._live:
                 self._show({})
                 self._gauges = self._gauges_of(summary.connectors)
                 self.calls_active_unknown = summary.extras.get("calls_active_unknown")
+
+    def closed(self) -> dict[str, float]:
+        """Counts of closed minutes by metric, over all connectors."""
+        with self._lock:
+            counts = dict.fromkeys((name for name, _, _ in self._closed), 0.0)
+            for (name, _, _), value in self._closed.items():
+                counts[name] += value
+            return counts
 
     def publish(self, open_minutes: Sequence[ConnectorMinute], calls_active_unknown: int) -> None:
         """Show what is closed, with what the open minutes hold by now."""
@@ -138,8 +150,6 @@ class Totals:
         for name, value in minute.extras.items():
             if name in RFC6076 and isinstance(value, int | float):
                 self._figures["rfc6076_percent", *whose, name.removesuffix("_percent")] = value
-        for cause in {str(reason["cause"]) for reason in minute.unknown_because}:
-            self._unknown[*whose, cause] += 1
 
     def _add(self, minute: ConnectorMinute, metric: Metric) -> None:
         value = minute.values.get(metric.name, None)

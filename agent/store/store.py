@@ -64,12 +64,16 @@ class Store:
     ) -> None:
         self._volume = Volume(Path(path), read_only=read_only)
         self.outbox = Outbox(self._volume)
-        self._kept_s = {"media": calls_retention_s, "calls": calls_retention_s}
-        self._kept_s |= dict.fromkeys(("sip", "metrics", "agent"), retention_s)
-        self._max_bytes = max_bytes
+        self.bound(retention_s=retention_s, calls_retention_s=calls_retention_s, max_bytes=max_bytes)
         self._max_memory_bytes = max_memory_bytes
         self._evicted = dict.fromkeys((*KINDS, "index"), 0)
         self._pruned_ns = 0
+
+    def bound(self, *, retention_s: int, calls_retention_s: int, max_bytes: int) -> None:
+        """Keep records so long and so much of them, from the next transaction on."""
+        calls = dict.fromkeys(("media", "calls"), calls_retention_s)
+        self._kept_s = calls | dict.fromkeys(("sip", "metrics", "agent"), retention_s)
+        self._max_bytes = max_bytes
 
     def keep(
         self,

@@ -297,10 +297,10 @@ def test_confined_daemon_delivers_and_reloads(daemon: Daemon) -> None:
     options(daemon)
     # Replaced, as an editor or a deployment tool does it.
     fresh = daemon.config.with_suffix(".new")
-    fresh.write_text(daemon.config.read_text().replace("lateness = 2.5", "lateness = 2.6"))
+    fresh.write_text(daemon.config.read_text().replace("interval = 0.5", "interval = 0.6"))
     fresh.rename(daemon.config)
     daemon.process.send_signal(signal.SIGHUP)
-    until(lambda: daemon.said("taken; capture"), 10)
+    until(lambda: daemon.said("configuration taken, hash"), 10)
     options(daemon)
     with urllib.request.urlopen(f"http://127.0.0.1:{daemon.port}/metrics", timeout=5) as answer:
         assert re.search(r"(?m)^sbcwatch_agent_frames_total [1-9]", answer.read().decode())

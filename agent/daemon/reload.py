@@ -1,0 +1,80 @@
+"""What a running daemon takes of a new configuration, and what waits for a restart.
+
+Every section stands in `TAKEN`; a setting that is bound to what only a start opens (rings, the store's file,
+privileges) stands in `WAITS`, and keeps its old value until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+
+import msgspec
+
+from agent.config.settings import Config
+
+# Who takes a section's settings under way, all but those that wait.
+TAKEN: Mapping[str, str] = {
+    "vc": "pipeline",
+    "customers": "pipeline",
+    "connectors": "pipeline",
+    "carriers": "pipeline",
+    "fleet": "nobody",
+    "capture": "pipeline",
+    "calls": "pipeline",
+    "media": "pipeline",
+    "quality": "pipeline",
+    "privacy": "pipeline",
+    "limits": "pipeline",
+    "cloudwatch": "sinks",
+    "logs": "sinks",
+    "prometheus": "endpoint",
+    "store": "store",
+    "confine": "nobody",
+    "cost": "nobody",  # the daemon only checks its bounds
+    "alarms": "nobody",  # commands print them
+    "web": "nobody",  # a process of its own
+}
+WAITS = (
+    "fleet.host",
+    "fleet.key_file",
+    "capture.method",
+    "capture.interfaces",
+    "capture.sip_ports",
+    "capture.hep_ports",
+    "capture.media_ports",
+    "capture.filter",
+    "capture.tunnels",
+    "capture.snap_length",
+    "capture.threads",
+    "capture.ring_mb",
+    "capture.block_timeout_ms",
+    "capture.promiscuous",
+    "capture.lateness",
+    "store.directory",
+    "confine.enabled",
+)
+
+
+def taken(old: Config, new: Config) -> tuple[Config, list[str]]:
+    """`new` with the old values of settings that wait for a restart, and the names of those that differ."""
+    waiting = []
+    sections: dict[str, msgspec.Struct] = {}
+    for name in WAITS:
+        section, key = name.split(".")
+        before = getattr(getattr(old, section), key)
+        if before != getattr(getattr(new, section), key):
+            waiting.append(name)
+            kept = sections.get(section, getattr(new, section))
+            sections[section] = msgspec.structs.replace(kept, **{key: before})
+    return msgspec.structs.replace(new, **sections), waiting
+
+
+def changed(old: Config, new: Config, by: str) -> bool:
+    """Whether a section that `by` takes differs."""
+    return any(getattr(old, name) != getattr(new, name) for name, taker in TAKEN.items() if taker == by)
+
+
+def digest(config: Config) -> str:
+    """16 hex digits that are the same on each host with this configuration: file and variables together."""
+    return blake2b(msgspec.json.encode(config), digest_size=8).hexdigest()
