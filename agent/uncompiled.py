@@ -20,6 +20,7 @@ from types import ModuleType
 
 compiled = False
 nogil = nullcontext()
+NULL = None
 
 _ROOT = Path(__file__).parent
 

@@ -75,6 +75,7 @@ def _logs(kind: Literal["media", "sip"]) -> Maker:
             stream=logs.stream,
             create=logs.create_groups,
             retention_days=logs.retention_days,
+            timeline=logs.timeline,
         )
 
     return make

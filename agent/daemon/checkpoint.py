@@ -122,6 +122,7 @@ class _Image(NamedTuple):
     loop: bytes
     missed: list[tuple[int, int]]
     intervals: bytes
+    begun_ns: int
 
 
 def _blank(number: int) -> Any:
@@ -257,6 +258,7 @@ def _image_of(handover: Handover) -> bytes:
         handover.loop,
         handover.missed,
         _dumps(handover.intervals, name_of),
+        handover.begun_ns,
     )
     return pickle.dumps(tuple(image), protocol=5)
 
@@ -353,6 +355,7 @@ def _read(image: _Image, sides: Sides, shift_ns: int) -> Handover:
         [_heard(row, shift_ns) for row in image.away],
         state,
         [(*pair, call) for pair, call in pairs],
+        begun_ns=image.begun_ns + shift_ns,
         shift_ns=shift_ns,
     )
 
@@ -371,7 +374,10 @@ def _told(stream_id: int, first: bool, away: FarEndLoss) -> tuple[Any, ...]:
         None
         if base is None
         else (base.stamp_ns, base.reporter, base.cumulative, base.highest, tuple(base.counted)),
-        [(minute, m.lost, m.expected, m.jitter_ticks, m.blocks) for minute, m in away.minutes.items()],
+        [
+            (minute, m.lost, m.expected, m.jitter_ticks, m.blocks, m.slots)
+            for minute, m in away.minutes.items()
+        ],
     )
 
 

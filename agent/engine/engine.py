@@ -96,6 +96,7 @@ class Engine:
         )
         self.clock = MinuteClock(self, rules.lateness_ns, rules.idle_ns)
         self.late_frames = 0  # of what is not plain RTP; the loop has its own
+        self._begun_ns = 0  # when watching began, where it did here
 
     @property
     def budget(self) -> RateLimit:
@@ -121,6 +122,8 @@ class Engine:
 
     def begin(self, now_ns: int) -> None:
         """Live: watching starts now, traffic or not. A file starts with its first frame."""
+        if not self.clock.is_running:
+            self._begun_ns = now_ns
         self.clock.begin(now_ns)
 
     def overdue_ns(self, now_ns: int) -> int:
@@ -172,13 +175,17 @@ class Engine:
             self.intake.expire(self.clock.now_ns)
         self.signalling.settle(end_ns)
         self.media.harvest(minute_ns, self.loop.close(minute_ns, end_ns))
-        self._out.append(MinuteClosed(minute_ns, complete, self.budget.taken_shed()))
+        self._out.append(self._closed(minute_ns, complete))
         self.media.open_minutes = [end_ns, end_ns + MINUTE_NS]
         self.media.streams.expire(end_ns - STREAM_IDLE_NS)
 
     def close_part(self, minute_ns: int) -> None:
         self.media.harvest(minute_ns, self.loop.harvest_all(minute_ns))
-        self._out.append(MinuteClosed(minute_ns, False, self.budget.taken_shed()))
+        self._out.append(self._closed(minute_ns, complete=False))
+
+    def _closed(self, minute_ns: int, complete: bool) -> MinuteClosed:
+        until_ns = None if complete else self.clock.now_ns
+        return MinuteClosed(minute_ns, complete, self.budget.taken_shed(), self._begun_ns, until_ns)
 
     def skip_minutes(self, minute_ns: int, until_ns: int, watched_ns: int, now_ns: int) -> None:
         if until_ns > minute_ns:
@@ -212,6 +219,7 @@ class Engine:
         """Write down all that the next engine needs."""
         handover.now_ns, handover.minute_ns = self.clock.now_ns, self.clock.minute_ns
         handover.missed = list(self.missed.spans)
+        handover.begun_ns = self._begun_ns
         handover.loop = self.loop.save()
         handover.live = Live(loop=self.loop, loop_settings=_loop_settings(self.rules))
         self.signalling.give(handover)
@@ -237,6 +245,7 @@ class Engine:
                 self.loop.lose(start_ns, end_ns)
             self._know_missed(start_ns, end_ns)
         self.clock.take(handover.minute_ns, handover.now_ns)
+        self._begun_ns = handover.begun_ns
         self.signalling.take_over(handover)
         self.media.take(handover, self.loop)
         self.intake.take_over(handover)

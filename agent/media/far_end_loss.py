@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from agent.media.plausible import Count, counted_as
 from agent.model.far_end_cy import AwayMinute, Baseline, Counted, FarEndLoss, Level
-from agent.model.units import MINUTE_NS
+from agent.model.units import MINUTE_NS, SLOT_NS
 from agent.wire.rtp.rtcp import ReportBlock
 
 MISORDER = 3000  # a block whose highest lies no further back is an older one (RFC 3550 A.1 MAX_DROPOUT)
@@ -97,6 +97,7 @@ def take_block(
     figures = _minute(away, stamp_ns)
     figures.jitter_ticks += block.jitter
     figures.blocks += 1
+    figures.note_slot(stamp_ns % MINUTE_NS // SLOT_NS, -1, block.jitter)
     if counted is None:
         return None  # about a number we cannot place; the next block covers its span
     ours = Counted(*counted)
@@ -119,11 +120,23 @@ def take_block(
     return Span(max(0, block.cumulative_lost - gap), ours.expected)
 
 
-def charge(away: FarEndLoss, stamp_ns: int, lost: int, expected: int) -> None:
-    """What a span comes to in the minute in which its block was captured."""
+def charge(away: FarEndLoss, stamp_ns: int, lost: int, expected: int, since_ns: int | None = None) -> None:
+    """What a span comes to in the minute in which its block was captured; evenly over the slots since then.
+
+    `since_ns`: when the span began; None: with the block. What was before the minute is in its first slot.
+    """
     figures = _minute(away, stamp_ns)
     figures.lost = (figures.lost or 0) + lost
     figures.expected += expected
+    at_ns = min(stamp_ns, stamp_ns if since_ns is None else since_ns)
+    length_ns = max(1, stamp_ns - at_ns)
+    start_ns = max(at_ns, stamp_ns // MINUTE_NS * MINUTE_NS)
+    charged = 0
+    for number in range(start_ns % MINUTE_NS // SLOT_NS, stamp_ns % MINUTE_NS // SLOT_NS + 1):
+        end_ns = min(stamp_ns, stamp_ns // MINUTE_NS * MINUTE_NS + (number + 1) * SLOT_NS)
+        due = lost * (end_ns - at_ns) // length_ns if end_ns < stamp_ns else lost
+        figures.note_slot(number, due - charged, -1)
+        charged = due
 
 
 def _minute(away: FarEndLoss, stamp_ns: int) -> AwayMinute:
@@ -161,7 +174,7 @@ def _span(away: FarEndLoss, base: Baseline, now: Baseline, fraction: int, stamp_
         held, away.pending = away.pending or (0, 0), None
         return Span(alone.lost + held[0], advance + held[1])
     elif anew:
-        away.pending = None if away.fraction_is_false else alone
+        away.pending = None if away.fraction_is_false else (alone.lost, advance)
         return None
     elif fell and away.fraction_is_false:
         away.falls += 1
@@ -179,3 +192,4 @@ def refuse(away: FarEndLoss, stamp_ns: int) -> None:
     away.refused = True
     figures = _minute(away, stamp_ns)
     figures.lost, figures.expected = None, 0
+    figures.slots = None

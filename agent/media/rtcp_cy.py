@@ -183,6 +183,7 @@ class LegRtcp:
             away.hearing = Hearing()
         if is_deaf(away.hearing, stamp_ns, (reporter, block.highest), (epoch << 48) + expected):
             self._flag(owner, DEAF, stamp_ns)
+        since_ns = stream.first_ns if away.base is None else away.base.stamp_ns
         span = take_block(
             away,
             stamp_ns,
@@ -202,7 +203,7 @@ class LegRtcp:
                 owner.carried += lost
                 lost = max(0, owner.carried)
                 owner.carried -= lost
-            charge(away, stamp_ns, max(0, lost), span.expected)
+            charge(away, stamp_ns, max(0, lost), span.expected, since_ns)
         return True
 
     def _stream_about(self, src: Socket, dst: Socket, ssrc: int) -> Stream | None:

@@ -136,6 +136,7 @@ class Measure:
         if stream.measured_here is False:  # what left is the far end's to report
             if away is not None:
                 its.lost, its.weight = away.lost, away.expected
+                its.reported = away.reported(rate)
                 its.lost_source = None if its.lost is None else "rtcp"
                 if its.audio:
                     its.jitter_us = away.jitter_us(rate)

@@ -148,11 +148,14 @@ class MinuteClosed(Struct):
     """The minute that starts at `stamp_ns` takes no more facts. `complete`: watched up to its end.
 
     `sip_shed`: SIP messages that were not parsed since the close before, being above their source's budget.
+    `from_ns`, `until_ns`: watched between these times; `until_ns` None: to the minute's end.
     """
 
     stamp_ns: int
     complete: bool
     sip_shed: int = 0
+    from_ns: int = 0
+    until_ns: int | None = None
 
 
 class MinutesSkipped(Struct):

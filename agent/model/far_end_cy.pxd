@@ -6,5 +6,6 @@ cdef class AwayMinute:
     cdef public object lost
     cdef public long long expected, blocks
     cdef public double jitter_ticks
+    cdef public list slots
 
     cpdef object jitter_us(self, long long clock_rate)

@@ -8,19 +8,48 @@ from typing import NamedTuple
 import cython
 from msgspec import Struct
 
+SLOTS = 6  # of a minute
 MAX_JITTER_US = 10_000_000.0  # as for round trips: what claims more is no measurement
 
 
 class AwayMinute:
-    """What blocks told of one stream in one minute. `lost` None: no span is known."""
+    """What blocks told of one stream in one minute. `lost` None: no span is known.
+
+    `slots`: by 10 s lost, and the largest jitter in ticks, each -1 where no block says it; None: as `lost`.
+    """
 
     def __init__(
-        self, lost: int | None = None, expected: int = 0, jitter_ticks: float = 0.0, blocks: int = 0
+        self,
+        lost: int | None = None,
+        expected: int = 0,
+        jitter_ticks: float = 0.0,
+        blocks: int = 0,
+        slots: list[tuple[int, int]] | None = None,
     ) -> None:
         self.lost = lost
         self.expected = expected
         self.jitter_ticks = jitter_ticks
         self.blocks = blocks
+        self.slots = slots
+
+    def note_slot(self, number: int, lost: int, ticks: int) -> None:
+        """Add to a slot; -1: nothing is said."""
+        if self.slots is None:
+            self.slots = [(-1, -1)] * SLOTS
+        before_lost, before_ticks = self.slots[number]
+        if lost >= 0:
+            lost += max(before_lost, 0)
+        self.slots[number] = max(lost, before_lost), max(ticks, before_ticks)
+
+    def reported(self, clock_rate: int) -> list[tuple[int, int]] | None:
+        """By slot lost and jitter, microseconds."""
+        if self.slots is None:
+            return None
+        most = MAX_JITTER_US * clock_rate / 1e6
+        return [
+            (lost, round(ticks * 1e6 / clock_rate) if clock_rate > 0 and 0 <= ticks <= most else -1)
+            for lost, ticks in self.slots
+        ]
 
     def jitter_us(self, clock_rate: cython.longlong) -> float | None:
         """The mean of the blocks' jitter, microseconds."""

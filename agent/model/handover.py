@@ -38,5 +38,6 @@ class Handover(Struct):
     away: list[tuple[int, bool, FarEndLoss]] = []  # stream id, seen from its first packet, the far end's view
     intervals: Any = None
     unsignalled: list[tuple[Any, ...]] = []  # sockets, kind of media and call of streams without signalling
+    begun_ns: int = 0  # when watching began
     live: Live | None = None
     shift_ns: int = 0  # the clock was set by so much

@@ -19,7 +19,9 @@ cdef class StreamMinute:
     cdef public object lost_source, jitter_source, score
     cdef public double weight, burst_ratio, packet_ms
     cdef public bint assumed, audio, named, is_over, clock_rate_mismatch
-    cdef public tuple by_type
+    cdef public tuple by_type, runs, delays
+    cdef public bytes slots
+    cdef public list reported
     cdef public long long burst_packets, burst_lost, gap_packets, gap_lost, bursts, ssrc_gap, timebase_changes
 
 

@@ -25,6 +25,7 @@ FIELDS = (
     "id", "stamp_ns", "leg", "to_vc", "src", "dst", "ssrc", "payload_type", "clock_rate", "step", "assumed",
     "codec", "first_ns", "last_ns", "lost", "jitter_us", "lost_source", "jitter_source", "score", "weight",
     "burst_ratio", "audio", "packet_ms", "named", "by_type", "clock_rate_mismatch", "is_over",
+    "runs", "delays", "slots", "reported",
 )  # fmt: skip
 """A `StreamMinute`'s fields, in the order in which a checkpoint has them."""
 REPORTS_FIELDS = ("stamp_ns", "leg", "packets_towards", "bytes_towards", "packets_away", "bytes_away")
@@ -36,7 +37,7 @@ class StreamMinute:
     `lost` and `jitter_us` are None where nobody knows. Towards the vc they are measured here; away from it
     they are the far end's reports (the sources say so). `gaps` counts numbers never seen here, whichever way
     the stream goes; `weight` is the packets that `score` judges. Burst and gap figures are RFC 3611 4.7.2's
-    with a Gmin of 16. minute_cy.pxd has the C types.
+    with a Gmin of 16. stream_minute_cy.pxd has the C types.
     """
 
     def __init__(self) -> None:
@@ -83,12 +84,15 @@ class StreamMinute:
         self.bursts = 0
         self.ssrc_gap = 0  # numbers that another SSRC of the same sockets stood in for: no loss
         self.timebase_changes = 0
-        self.clock_rate_mismatch = (
-            False  # `clock_rate` is the wire's: the declared one was off by 1.5 or more
-        )
-        # (payload type, packets), 255 for further types; empty: all packets are of `payload_type`.
+        self.clock_rate_mismatch = False  # the declared rate was off by 1.5 or more: it is the wire's
         self.is_over = False  # of no call: the one that it belonged to is over
+        # (payload type, packets), 255 for further types; empty: all packets are of `payload_type`.
         self.by_type: tuple[tuple[int, int], ...] = ()
+        self.runs: tuple[int, ...] = ()  # of lost packets: 1, 2 ... 10 or more in a row; empty: none
+        self.delays: tuple[int, ...] = ()  # packets late by 50, 70 ... 300 ms or more; empty: none
+        self.slots = b""  # of 10 s, as a row of the loop has them; empty: nothing was counted
+        # By slot what the far end's reports say: lost, jitter in us, each -1 where they say nothing.
+        self.reported: list[tuple[int, int]] | None = None
 
     def comes_twice(self) -> bool:
         """Whether nine in ten of its packets came twice, as a mirror of both ways of a port shows them."""

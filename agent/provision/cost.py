@@ -23,6 +23,7 @@ SECONDS = MINUTES * 60
 _GB = 1e9
 _EVENT_OVERHEAD = 26  # bytes that CloudWatch Logs adds to each event
 _DATUMS = 1_000  # in one request at most
+_TIMELINE_BYTES = 600  # of a media record with four directions, where the log has them
 _STORED = 0.15  # of what was ingested: CloudWatch Logs bills storage compressed
 
 
@@ -83,7 +84,8 @@ def estimate(config: Config, *, as_if_enabled: bool = False) -> Estimate:
     if config.logs.enabled or as_if_enabled:
         media, sip = logged_shares(config)
         records = cost.expected_calls * MINUTES * cost.hosts * media
-        media_gb = records * (cost.media_bytes + _EVENT_OVERHEAD) / _GB
+        record_bytes = cost.media_bytes + _TIMELINE_BYTES * config.logs.timeline
+        media_gb = records * (record_bytes + _EVENT_OVERHEAD) / _GB
         messages = cost.expected_cps * SECONDS * cost.messages_per_call * cost.hosts * sip
         sip_gb = messages * (cost.sip_bytes + _EVENT_OVERHEAD) / _GB
     kept_months = config.logs.retention_days / 30.4

@@ -6,7 +6,21 @@ from typing import Any
 
 from agent.model.call_cy import Call
 from agent.model.sides import Connector
+from agent.summary.catalog import DIRECTIONS, LATE_HISTOGRAM_MS, LOSS_RUNS
 from agent.summary.identity import Identity
+
+
+def histograms(call: Call, observer: str) -> dict[str, dict[str, list[int] | None]]:
+    """Of the whole call, by direction: runs of lost packets, and late ones; None where not measured here."""
+    totals = call.views()[0][0].ledger
+    counted = totals.histograms or {}
+    runs: dict[str, list[int] | None] = {}
+    late: dict[str, list[int] | None] = {}
+    for direction in DIRECTIONS:
+        here = direction.endswith("2vc") == (observer == "vc") and totals.lost.get(direction) is not None
+        found = counted.get(direction, ([0] * len(LOSS_RUNS), [0] * len(LATE_HISTOGRAM_MS)))
+        runs[direction], late[direction] = found if here else (None, None)
+    return {"loss_runs": runs, "late_histogram": late}
 
 
 def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, Any]:
@@ -45,6 +59,8 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, A
         "last_rtp_ns": call.last_rtp_ns or None,
         "carrier": call.carrier() or None,
         "codec": None,
+        "loss_runs": None,  # both at the close of the minute, when the media is summed
+        "late_histogram": None,
     }
 
 

@@ -168,6 +168,13 @@ SIP_FIELDS = ("voice_connector_id", "aws_region", "event_timestamp", "call_id", 
 ID_FIELDS = ("host", "transaction_id", "key_id")  # beside them in every record
 assert len(MEDIA_FIELDS) == 37
 
+# The media record's extras that are arrays, by what follows the direction's name, and their places.
+LOSS_RUNS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "10 or more")  # packets lost in a row
+LATE_HISTOGRAM_MS = (50, 70, 90, 120, 150, 200, 300)  # late by so much, and less than the next one
+TIMELINE = ("packets", "lost", "late", "jitter_max_us", "gap_ms")  # of each slot
+TIMELINE_SLOT_S = 10
+TIMELINE_FIELDS = tuple(f"{direction}_timeline" for direction in DIRECTIONS)
+
 
 # Beside the 43 in CloudWatch, with their dimensions: 1 for each minute that a host watched to its end, so that
 # its Sum is how many hosts were alive. Parts of a minute have none, however often a host starts again.

@@ -23,12 +23,15 @@ cdef class DirectionFigures:
     cdef public str buffer
     cdef public tuple peer
     cdef public long long peer_packets
+    cdef public list heard, runs, delays
+    cdef public bint measured
 
     cpdef object lost(self)
     cpdef object add(self, StreamMinute stream)
     cdef object add_reports(self, long long packets, long long size)
     cdef object join(self, DirectionFigures other)
     cdef object judge(self, StreamMinute stream, object score)
+    cdef object count_histograms(self, StreamMinute stream)
 
 @cython.final
 cdef class MediaTotals:

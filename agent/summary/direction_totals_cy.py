@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cython
 
 from agent.model.sides import Socket
@@ -17,7 +19,7 @@ class DirectionFigures:
     """Streams that share a direction: counts add, jitter is weighted by packets.
 
     `streams` counts those that ran or of which loss was told; `known` those whose loss is known.
-    direction_cy.pxd has the C types.
+    `runs` and `delays` are None where all is 0. direction_totals_cy.pxd has the C types.
     """
 
     def __init__(self) -> None:
@@ -44,6 +46,10 @@ class DirectionFigures:
         self.buffer = ""  # the modelled jitter buffer
         self.peer: Socket | None = None  # the far end's, of the stream with most packets
         self.peer_packets = 0
+        self.heard: list[StreamMinute] = []
+        self.measured = False  # a stream's loss was measured here
+        self.runs: list[int] | None = None
+        self.delays: list[int] | None = None
 
     def lost(self) -> int | None:
         """0 where no stream ran; None where streams ran and of none it is known."""
@@ -52,6 +58,10 @@ class DirectionFigures:
     def add(self, stream: StreamMinute) -> None:
         """One more stream of the direction."""
         packets: cython.longlong = stream.packets
+        self.heard.append(stream)
+        self.measured = self.measured or stream.lost_source == "rtp"
+        if stream.runs or stream.delays:
+            self.count_histograms(stream)
         self.packets += packets
         self.bytes += stream.bytes
         if stream.lost is not None:
@@ -96,6 +106,15 @@ class DirectionFigures:
             self.assumed = self.assumed or stream.assumed
             self.unnamed = self.unnamed or not stream.named
 
+    def count_histograms(self, stream: StreamMinute) -> None:
+        """Runs of losses and late packets. Of what leaves the vc only the far end could tell."""
+        if stream.lost_source != "rtp":
+            return
+        if stream.runs:
+            self.runs = added(self.runs, stream.runs)
+        if stream.delays:
+            self.delays = added(self.delays, stream.delays)
+
     def add_reports(self, packets: cython.longlong, size: cython.longlong) -> None:
         """RTCP that went the same way."""
         self.rtcp_packets += packets
@@ -128,6 +147,13 @@ class DirectionFigures:
         if score.mos_wb is not None:
             self.wide += scored
             self.wide_sum += score.mos_wb * scored
+
+
+def added(counts: list[int] | None, more: Sequence[int]) -> list[int]:
+    """Both histograms as one; None has nothing."""
+    if counts is None:
+        return list(more)
+    return [one + other for one, other in zip(counts, more, strict=True)]
 
 
 _COUNTS = tuple(

@@ -37,7 +37,7 @@ from agent.model.sides import Connector, Sides
 from agent.model.stream_minute_cy import SoFar, StreamMinute
 from agent.model.unseen import Cause, Sight
 from agent.summary.call_minute_cy import CallMinute, share_out
-from agent.summary.call_row import call_row
+from agent.summary.call_row import call_row, histograms
 from agent.summary.connector_minute import MinuteTotals, connector_minute, figures, no_totals, traffic
 from agent.summary.identity import Identity
 from agent.summary.media_elsewhere import FLAG, calls_elsewhere
@@ -47,9 +47,11 @@ from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary
 from agent.summary.redaction import Redaction
 from agent.summary.sip_log import SipLog
 from agent.summary.so_far import minutes_so_far
+from agent.summary.timeline_cy import watched_slots
 from agent.summary.unseen import CountedTraffic, UnseenTotals, mark, spread
 
 SIP_CODES = tuple(f"Sip{hundreds}xxCodes" for hundreds in range(7))  # by a status's hundreds; 0 has none
+MAX_MISSED = 64  # times in a minute when nobody watched; more of them are watched in part at best
 MAX_CALL_ROWS = 100_000  # of one minute: a scan that is answered call by call must not fill the memory
 
 
@@ -257,7 +259,10 @@ class Intervals:
         self.unseen.note(event)
         key = event.sight.value, event.cause.value, event.connector, event.direction
         for at_ns, frames, length_ns in spread(event, self._oldest_ns):
-            mark(self._minute(at_ns).marks, key, None if event.count is None else frames, length_ns)
+            minute = self._minute(at_ns)
+            mark(minute.marks, key, None if event.count is None else frames, length_ns)
+            if event.sight is Sight.ALL and event.count is None and len(minute.missed) < MAX_MISSED:
+                minute.missed.append((event.stamp_ns, event.until_ns))
 
     def so_far(self, media: SoFar, up: list[CountedAttempt]) -> list[ConnectorMinute]:
         """The open minutes as they stand: counts, and calls up now. Nothing is taken."""
@@ -271,6 +276,8 @@ class Intervals:
         minute = self._minutes.pop(start_ns, None) or OpenMinute()
         # A part that ends inside its minute is followed by another of the same label.
         self._go_on(start_ns + MINUTE_NS if event.complete else start_ns)
+        if event.until_ns is not None and minute.calls:
+            self._minutes[start_ns] = OpenMinute(from_ns=event.until_ns)
         fallback = self._sides.fallback
         totals = no_totals()
         totals.complete = event.complete and minute.up is not None
@@ -292,7 +299,15 @@ class Intervals:
             until_ns,
             vc_seen=self._observer == "vc",
             carriers=totals.carrier_media if self._sides.carriers else None,
+            watched=watched_slots(
+                start_ns,
+                max(minute.from_ns, event.from_ns),
+                end_ns if event.until_ns is None else event.until_ns,
+                minute.missed,
+            ),
         )
+        for row, call in zip(minute.over, minute.ended, strict=True):
+            row |= histograms(call, self._observer)
         up = Counter(
             (account.leg.connector or fallback, account.direction)
             for account in (minute.up.accounts if minute.up else ())

@@ -19,5 +19,5 @@ cdef class CallView:
 
     cpdef dict remotes(self)
     cdef object name(self, dict row, object connector, object identity, bint is_second)
-    cpdef dict row(self, object connector, long long end_ns, long long until_ns, object identity, bint is_second=*)
+    cpdef dict row(self, object connector, long long end_ns, long long until_ns, object identity, int watched, bint is_second=*)
     cpdef object add_to(self, MediaTotals totals)

@@ -9,7 +9,7 @@ Extras, None where unknown (`<dir>`: cust2vc, vc2cust, rem2vc, vc2rem; `<side>`:
     carrier                            who carries the call at its remote end
     codec                              what its audio streams are coded with: one, or several joined by "/"
     peer_media                         the far end's media socket by <side>
-    call_ids, flags                    every leg's Call-ID; what is remarkable (summary/flags_cy.py)
+    call_ids, flags                    every leg's Call-ID; what is remarkable (summary/media_flags_cy.py)
     vc_lost                            gaps that are new where streams leave the vc: its own loss
     <field>_source                     rtp: measured here; rtcp, xr: the far end's report; assumed: MOS with
                                        the configured delay, for no round trip was known
@@ -18,6 +18,11 @@ Extras, None where unknown (`<dir>`: cust2vc, vc2cust, rem2vc, vc2rem; `<side>`:
     <dir>_packets_unknown, _discarded  missed perhaps by the capture; too late for the modelled jitter buffer
     <dir>_burst_density, _gap_density  losses and discards in bursts / packets in bursts; same for gaps
     <dir>_bursts                       bursts that ended in this minute (RFC 3611 4.7.2, Gmin 16)
+    <dir>_loss_runs                    runs of lost packets that ended: of 1, 2 ... 9, of 10 or more in a row;
+                                       None where loss is not measured here
+    <dir>_late_histogram               audio packets late by 50, 70, 90, 120, 150, 200, 300 ms, each up to the
+                                       next, against the jitter buffer's baseline; None as above
+    <dir>_timeline                     six slots of 10 s (summary/timeline_cy.py); None: no stream ran
     vc2<side>_relayed                  the SBC passes on what it gets, so the far end's jitter is the path's
     jitter_buffer                      the modelled one behind the MOS: "fixed 60 ms", "adaptive 20-200 ms"
     mos_directions                     MOS of each direction that is known
@@ -44,6 +49,7 @@ from agent.summary.direction_totals_cy import DirectionFigures, MediaTotals
 from agent.summary.identity import Identity, record_id
 from agent.summary.media_flags_cy import flag_side
 from agent.summary.side_totals_cy import CUSTOMER, REMOTE, Row, SideFigures
+from agent.summary.timeline_cy import ALL_WATCHED
 
 _OWN = (
     "host", "transaction_id", "key_id", "record_id", "part", "start_ts", "carrier", "codec", "peer_media",
@@ -81,11 +87,13 @@ def records(
     *,
     vc_seen: bool,
     carriers: Mapping[tuple[Connector, str], MediaTotals] | None = None,
+    watched: int = ALL_WATCHED,
 ) -> list[Row]:
     """The media records of a minute; what their calls had is added to their connector's `media`.
 
     `carriers` is given what calls had at the remote end, by connector and carrier.
-    `end_ns`: the minute's end; `until_ns`: how far it was watched. To be asked once: totals move on.
+    `end_ns`: the minute's end; `until_ns`: how far it was watched; `watched`: a bit for each 10 s of it that
+    was. To be asked once: totals move on.
     """
     rows: list[Row] = []
     heard: CallMinute
@@ -100,7 +108,7 @@ def records(
             if carriers is not None:
                 for carrier, remote in view.remotes().items():
                     remote.add_to(carriers[connector, carrier])
-            row = view.row(connector, end_ns, until_ns, identity, is_second)
+            row = view.row(connector, end_ns, until_ns, identity, watched, is_second)
             if row is not None and connector.log_media:
                 rows.append(row)
     return rows
@@ -163,6 +171,7 @@ class CallView:
         end_ns: cython.longlong,
         until_ns: cython.longlong,
         identity: Identity,
+        watched: cython.int,
         is_second: cython.bint = False,
     ) -> Row | None:
         """The media record; None where the minute had no media of a known side and nothing is missed.
@@ -179,8 +188,8 @@ class CallView:
         flags.update(customer.flags)
         flags.update(remote.flags)
         lost: dict[str, int | None] = self.owner.ledger.lost
-        customer.count(lost)
-        remote.count(lost)
+        customer.count(self.owner.ledger)
+        remote.count(self.owner.ledger)
         if not customer.some() and not remote.some() and "dead_air" not in flags:
             return None
         row: Row = _BLANK.copy()
@@ -196,8 +205,8 @@ class CallView:
         row["vc_lost"] = self.heard.vc_lost
         for direction, total in lost.items():
             row[_TOTALS[direction]] = total
-        customer.put(row)
-        remote.put(row)
+        customer.put(row, watched)
+        remote.put(row, watched)
         return row
 
     def name(self, row: Row, connector: Connector, identity: Identity, is_second: cython.bint) -> None:

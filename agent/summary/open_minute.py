@@ -31,6 +31,8 @@ class OpenMinute(Struct):
     marks: Marks = {}
     orphan_packets: int = 0  # RTP to or from the vc that belongs to nobody
     intruder_packets: int = 0  # ... of strangers, on sockets where somebody else is answered
+    from_ns: int = 0  # where an earlier part of the minute ended
+    missed: list[tuple[int, int]] = []  # from when to when nobody watched
 
     def of_call(self, call: Call) -> CallMinute:
         return of_call(self.calls, call)

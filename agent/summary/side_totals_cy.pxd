@@ -2,13 +2,15 @@ cimport cython
 from agent.summary.direction_totals_cy cimport DirectionFigures, MediaTotals
 from agent.summary.call_minute_cy cimport CallMinute
 from agent.model.call_cy cimport Call
-from agent.model.call_cy cimport Leg
+from agent.model.call_cy cimport Leg, LegMediaTotals
+from agent.summary.timeline_cy cimport timeline
 
 @cython.final
 cdef class DirectionNames:
     cdef readonly str direction
     cdef readonly str packets, bytes, rtcp_packets, rtcp_bytes, lost, jitter, lost_source, jitter_source
     cdef readonly str total, unknown, discarded, burst_density, gap_density, bursts, ssrc_gap, timebase_changes
+    cdef readonly str loss_runs, late_histogram, timeline
 
 @cython.final
 cdef class SideNames:
@@ -34,14 +36,14 @@ cdef class SideFigures:
     cdef object time(self, list trips)
     cdef object hear(self, list far_ends)
     cdef bint some(self) noexcept
-    cdef object count(self, dict lost)
+    cdef object count(self, LegMediaTotals totals)
     cpdef object add_to(self, MediaTotals totals)
-    cdef object put(self, dict row)
+    cdef object put(self, dict row, int watched)
     cdef object put_directions(self, dict row)
 
 cdef bint is_relayed(list all_legs, list legs) except -1
-cdef object count_lost(dict lost, DirectionNames its, DirectionFigures figures)
-cdef object put_direction(dict row, DirectionNames its, DirectionFigures figures)
+cdef object count_lost(LegMediaTotals totals, DirectionNames its, DirectionFigures figures)
+cdef object put_direction(dict row, DirectionNames its, DirectionFigures figures, int watched)
 cdef object put_count(dict row, str name, long long count)
 cdef object density(long long lost, long long packets)
 cdef double tenths(double value) noexcept

@@ -7,12 +7,13 @@ from typing import Any
 
 import cython
 
-from agent.model.call_cy import Call, Leg
+from agent.model.call_cy import Call, Leg, LegMediaTotals
 from agent.model.endpoint_view import EndpointView
 from agent.model.events import FarEnd, RoundTrip
 from agent.summary.call_minute_cy import CallMinute
-from agent.summary.catalog import SIDES
-from agent.summary.direction_totals_cy import DirectionFigures, MediaTotals
+from agent.summary.catalog import LATE_HISTOGRAM_MS, LOSS_RUNS, SIDES
+from agent.summary.direction_totals_cy import DirectionFigures, MediaTotals, added
+from agent.summary.timeline_cy import timeline
 
 Row = dict[str, Any]
 Legs = list[Leg]
@@ -33,6 +34,8 @@ class DirectionNames:
         self.burst_density, self.gap_density = f"{direction}_burst_density", f"{direction}_gap_density"
         self.bursts = f"{direction}_bursts"
         self.ssrc_gap, self.timebase_changes = f"{direction}_ssrc_gap", f"{direction}_timebase_changes"
+        self.loss_runs, self.late_histogram = f"{direction}_loss_runs", f"{direction}_late_histogram"
+        self.timeline = f"{direction}_timeline"
 
     def fields(self) -> tuple[str, ...]:
         """Those of the media log."""
@@ -42,6 +45,7 @@ class DirectionNames:
         return (
             self.lost_source, self.jitter_source, self.total, self.unknown, self.discarded,
             self.burst_density, self.gap_density, self.bursts, self.ssrc_gap, self.timebase_changes,
+            self.loss_runs, self.late_histogram, self.timeline,
         )  # fmt: skip
 
 
@@ -74,6 +78,7 @@ class SideNames:
 
 
 CUSTOMER, REMOTE = SideNames("customer"), SideNames("remote")
+NO_RUNS, NO_DELAYS = [0] * len(LOSS_RUNS), [0] * len(LATE_HISTOGRAM_MS)  # never written to
 _NOTHING = DirectionFigures()  # of a direction where nothing happened
 
 
@@ -172,13 +177,13 @@ class SideFigures:
             or away.known_lost != 0
         )
 
-    def count(self, lost: Lost) -> None:
+    def count(self, totals: LegMediaTotals) -> None:
         """Add to what each direction lost since the call began; None where streams ran and none ever knew."""
         names = self.names
         if self.to_vc is not _NOTHING:
-            count_lost(lost, names.to_vc, self.to_vc)
+            count_lost(totals, names.to_vc, self.to_vc)
         if self.away is not _NOTHING:
-            count_lost(lost, names.away, self.away)
+            count_lost(totals, names.away, self.away)
 
     def add_to(self, totals: MediaTotals) -> None:
         """Give the connector's metrics what the side had."""
@@ -194,13 +199,13 @@ class SideFigures:
         if self.away.scored:
             totals.sample(its.mos_metric, self.away.mos_sum / self.away.scored)
 
-    def put(self, row: Row) -> None:
-        """Fill in what the side had; a blank record has the rest."""
+    def put(self, row: Row, watched: cython.int) -> None:
+        """Fill in what the side had; a blank record has the rest. `watched`: a bit for each slot that was."""
         its = self.names
         if self.to_vc is not _NOTHING:
-            put_direction(row, its.to_vc, self.to_vc)
+            put_direction(row, its.to_vc, self.to_vc, watched)
         if self.away is not _NOTHING:
-            put_direction(row, its.away, self.away)
+            put_direction(row, its.away, self.away, watched)
         if self.rtt_us is not None:
             row[its.rtt], row[its.rtt_source] = tenths(self.rtt_us), self.rtt_source
         if self.scored:
@@ -245,15 +250,30 @@ def is_relayed(all_legs: Legs, legs: Legs) -> cython.bint:
     return False
 
 
-def count_lost(lost: Lost, its: DirectionNames, figures: DirectionFigures) -> None:
+def count_lost(totals: LegMediaTotals, its: DirectionNames, figures: DirectionFigures) -> None:
+    lost: Lost = totals.lost
+    if figures.runs is not None or figures.delays is not None:
+        if totals.histograms is None:
+            totals.histograms = {}
+        runs, delays = totals.histograms.get(its.direction) or (NO_RUNS, NO_DELAYS)
+        totals.histograms[its.direction] = (
+            added(runs, figures.runs or NO_RUNS),
+            added(delays, figures.delays or NO_DELAYS),
+        )
     if figures.known:
         lost[its.direction] = (lost.get(its.direction) or 0) + figures.known_lost
     elif figures.streams:
         lost.setdefault(its.direction, None)
 
 
-def put_direction(row: Row, its: DirectionNames, figures: DirectionFigures) -> None:
+def put_direction(row: Row, its: DirectionNames, figures: DirectionFigures, watched: cython.int) -> None:
     """Fill in what a direction had; a blank record has the rest."""
+    if figures.measured:
+        row[its.loss_runs] = figures.runs or NO_RUNS
+        if figures.jitter_packets:
+            row[its.late_histogram] = figures.delays or NO_DELAYS
+    if figures.heard:
+        row[its.timeline] = timeline(figures.heard, watched)
     put_count(row, its.packets, figures.packets)
     put_count(row, its.bytes, figures.bytes)
     put_count(row, its.rtcp_packets, figures.rtcp_packets)

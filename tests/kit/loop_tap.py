@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent import uncompiled
 from agent.media.rtp import loop_cy
@@ -52,6 +52,26 @@ def ethernet(
 def counts_of(minute: Any) -> dict[str, float]:
     """What the loop counted of a stream's minute, by name."""
     return {name: getattr(minute, name) for name in COUNTERS}
+
+
+class Slot(NamedTuple):
+    """A stream's 10 s. None: none was measured."""
+
+    packets: int
+    lost: int
+    late: int
+    jitter_us: int | None
+    gap_ms: int | None
+
+
+def slots_of(minute: Any) -> list[Slot]:
+    """The slots of a stream's minute, without the oldest where these were not kept."""
+    found = []
+    for packets, lost, late, jitter, gap in struct.iter_unpack("<5H", minute.slots):
+        found.append(
+            Slot(packets, lost, late, (jitter - 1) * 10 if jitter else None, gap - 1 if gap else None)
+        )
+    return found
 
 
 class Tap:

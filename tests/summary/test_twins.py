@@ -155,6 +155,6 @@ def test_a_media_record_is_the_same_in_both(
         (view,) = media.views(heard)
         totals = direction.MediaTotals()
         view.add_to(totals)
-        row = view.row(ONLY, MINUTE_NS, MINUTE_NS, Identity())
+        row = view.row(ONLY, MINUTE_NS, MINUTE_NS, Identity(), 0b111101)
         results.append((row and list(row.items()), totals.values, totals.samples, totals.coverage))
     assert repr(results[0]) == repr(results[1])  # 1 and 1.0 are not the same in JSON

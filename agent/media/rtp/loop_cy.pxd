@@ -36,6 +36,7 @@ cdef enum:
 
     TICK_SHIFT = 20  # times of a row are in units of 2**20 ns
     SECOND = 954  # ... a second, rounded up
+    DELAY_US = 50000  # a packet that is later by so much counts in `delays`
     TIME_BASE_US = 1000000  # a timestamp that is off by more begins a new time base
     FEW_PACKETS = 4  # ... with a marker, one that is off by more packet times
     STEADY_US = 60000  # a delay is steady while it changes by no more
@@ -82,7 +83,8 @@ cdef class Loop(Losses):
     cdef long long[::1] reasons
     cdef long long[::1] paths
     cdef long long known_paths, last_path, last_path_id
-    cdef long long minute_from, minute_to, headers
+    cdef long long slot_from, slot_to, headers
+    cdef unsigned int slot_now
     cdef int odd_now
 
     cdef unsigned long long[::1] seen
@@ -103,7 +105,6 @@ cdef class Loop(Losses):
     cdef inline int count(self, StreamRow row, long long stamp_ns, long long seq, long long ts, long long second) except -1 nogil
     cdef inline int slide(self, StreamRow row, MinuteRow minute, unsigned int leaving) noexcept nogil
     cdef void restart(self, StreamRow row, MinuteRow minute, long long base) noexcept nogil
-    cdef inline unsigned int arrival(self, StreamRow row, long long stamp_ns) noexcept nogil
     cdef inline unsigned int tagged(self, StreamRow row, long long stamp_ns) except? 0 nogil
     cdef unsigned int again(self, StreamRow row, long long stamp_ns, unsigned int cell) except? 0 nogil
     cdef int copied(self, StreamRow row, long long stamp_ns, unsigned int cell) except -1 nogil
@@ -111,7 +112,10 @@ cdef class Loop(Losses):
     cdef inline int path_id(self) except -1 nogil
     cdef inline MinuteRow minute_now(self, StreamRow row, long long stamp_ns) noexcept nogil
     cdef inline int jitter(self, StreamRow row, MinuteRow minute, long long stamp_ns, long long ts, long long second, bint follows) except -1 nogil
-    cdef inline int buffer(self, StreamRow row, double excess_us) noexcept nogil
+    cdef inline int buffer(self, StreamRow row, MinuteRow minute, double excess_us) noexcept nogil
+    cdef void count_delay(self, MinuteRow minute, double excess_us) noexcept nogil
+    cdef void next_slot(self, StreamRow row, MinuteRow minute) noexcept nogil
+    cdef int pause(self, StreamRow row, MinuteRow minute, long long last_ns, long long stamp_ns) except -1 nogil
     cdef void new_base(self, StreamRow row, MinuteRow minute) noexcept nogil
     cdef int jump(self, StreamRow row, MinuteRow minute, long long stamp_ns, long long step, double off_us) noexcept nogil
     cdef int late(self, StreamRow row, MinuteRow minute, long long stamp_ns, double step_us, double off_us) noexcept nogil

@@ -51,8 +51,8 @@ if not cython.compiled:  # loop_cy.pxd has them, typed
     TS_HALF, TS_WRAP = uncompiled.constants(__name__, "TS_HALF TS_WRAP")
     NONE, STRAY, REBASE, FIRST = uncompiled.constants(__name__, "NONE STRAY REBASE FIRST")
     TICK_SHIFT, SECOND, MAX_SPAN = uncompiled.constants(__name__, "TICK_SHIFT SECOND MAX_SPAN")
-    TIME_BASE_US, FEW_PACKETS, STEADY_US = uncompiled.constants(
-        __name__, "TIME_BASE_US FEW_PACKETS STEADY_US"
+    TIME_BASE_US, FEW_PACKETS, STEADY_US, DELAY_US = uncompiled.constants(
+        __name__, "TIME_BASE_US FEW_PACKETS STEADY_US DELAY_US"
     )
     AFTER_EVENT, SUSPECT = uncompiled.constants(__name__, "AFTER_EVENT SUSPECT")
     CHECK_EVERY, MAX_VOTES = uncompiled.constants(__name__, "CHECK_EVERY MAX_VOTES")
@@ -111,7 +111,7 @@ class Loop(Losses):
         self.paths = memoryview(mmap.mmap(-1, 4096)).cast("q")
         self.known_paths = 0
         self.last_path = self.last_path_id = -1
-        self.minute_from = self.minute_to = self.odd_now = 0
+        self.slot_from = self.slot_to = self.slot_now = self.odd_now = 0
         self.seen = memoryview(mmap.mmap(-1, 4096)).cast("Q")
         self.headers = 0
         self.accepted = memoryview(mmap.mmap(-1, 4096)).cast("q")
@@ -497,6 +497,7 @@ class Loop(Losses):
             self.forget(half(row, 1))
             row.since = GMIN
             row.cluster = 0
+            row.run = 0
             row.unjudged = 0
             row.stray = FIRST
             row.payload_type = second & 127
@@ -550,11 +551,13 @@ class Loop(Losses):
             self.duplicate_frames += 1
             return 0
         last: cython.longlong = row.last_ns
-        if stamp_ns - last > SILENCE_NS and row.unjudged > 0:
-            self.judge_to(row, self.minute_at(row, last + SILENCE_NS), top)
+        minute: MinuteRow = self.minute_now(row, stamp_ns)
+        if minute.slot != self.slot_now:
+            self.next_slot(row, minute)
+        if stamp_ns - last > minute.longest_ns:
+            self.pause(row, minute, last, stamp_ns)
         if stamp_ns > last:
             row.last_ns = stamp_ns
-        minute: MinuteRow = self.minute_now(row, stamp_ns)
         minute.packets += 1
         minute.bytes += self.decoder.payload_length
         if row.stray >= REBASE:
@@ -624,10 +627,6 @@ class Loop(Losses):
 
     # --- copies, paths, minutes
 
-    def arrival(self, row: StreamRow, stamp_ns: cython.longlong) -> cython.uint:
-        """A cell's arrival bits; counted from the stream's start, so that no clock's phase decides."""
-        return ((stamp_ns - row.first_ns) >> UNIT_SHIFT) & ARRIVAL_MASK
-
     def tagged(self, row: StreamRow, stamp_ns: cython.longlong) -> cython.uint:
         return self.arrival(row, stamp_ns) << ARRIVAL_AT | self.tag() << TAG_AT
 
@@ -680,15 +679,32 @@ class Loop(Losses):
         return at
 
     def minute_now(self, row: StreamRow, stamp_ns: cython.longlong) -> MinuteRow:
-        """`minute_at`; most packets fall into the minute of the one before."""
+        """`minute_at`; most packets fall into the slot of the one before."""
         if stamp_ns < self.closed_ns:
             stamp_ns = self.closed_ns
-        if stamp_ns < self.minute_from or stamp_ns >= self.minute_to:
-            minute: cython.longlong = stamp_ns // self.minute_ns
-            self.minute_from = minute * self.minute_ns
-            self.minute_to = self.minute_from + self.minute_ns
-            self.odd_now = minute & 1
+        if stamp_ns < self.slot_from or stamp_ns >= self.slot_to:
+            self.slot_now = stamp_ns // self.slot_ns
+            self.slot_from = stamp_ns // self.slot_ns * self.slot_ns
+            self.slot_to = self.slot_from + self.slot_ns
+            self.odd_now = (stamp_ns // self.minute_ns) & 1
         return half(row, self.odd_now)
+
+    # --- what few packets do: the first of a slot, and one that comes after the slot's longest pause
+
+    def next_slot(self, row: StreamRow, minute: MinuteRow) -> None:
+        if self.slot_now > minute.slot:
+            self.enter(row, minute, self.slot_now)
+
+    def pause(
+        self, row: StreamRow, minute: MinuteRow, last_ns: cython.longlong, stamp_ns: cython.longlong
+    ) -> cython.int:
+        if stamp_ns - last_ns > SILENCE_NS and row.unjudged > 0:
+            self.judge_to(row, self.minute_at(row, last_ns + SILENCE_NS), row.top)
+        if self.losses == 0 or not self.missed(last_ns, stamp_ns):
+            self.note_gap(row, last_ns, stamp_ns)
+        # No further than the silence after which there is more to do.
+        minute.longest_ns = max(minute.longest_ns, min(stamp_ns - max(last_ns, self.slot_from), SILENCE_NS))
+        return 0
 
     # --- jitter and the jitter buffer
 
@@ -749,7 +765,7 @@ class Loop(Losses):
         late: cython.int = 0
         if not is_video:
             # The baseline rises by 500 us a second, so that it follows clocks that drift apart.
-            late = self.buffer(row, row.excess_us + off_us - elapsed * 5e-7)
+            late = self.buffer(row, minute, row.excess_us + off_us - elapsed * 5e-7)
             if late:
                 late = self.late(row, minute, stamp_ns, step * 1e9 * row.scale, off_us)
         if off_us < 0.0:
@@ -765,7 +781,7 @@ class Loop(Losses):
 
     def new_base(self, row: StreamRow, minute: MinuteRow) -> None:
         """The packet's timestamp begins a new time base: it is the reference, and no sample."""
-        minute.timebase_changes += 1
+        minute.timebase_changes = min(minute.timebase_changes + 1, MOST)
         row.anchored = 0
         row.excess_us = 0.0
         row.late_run = 0
@@ -789,13 +805,27 @@ class Loop(Losses):
         row.anchored = 0
         row.excess_us += off_us
         row.late_run = SUSPECT
+        self.count_delay(minute, row.excess_us)
         return 1
 
-    def buffer(self, row: StreamRow, excess_us: cython.double) -> cython.int:
+    def count_delay(self, minute: MinuteRow, excess_us: cython.double) -> None:
+        """A packet that comes so much above the baseline, 50 ms or more."""
+        kind: cython.longlong = 0
+        kind += excess_us >= 70_000.0
+        kind += excess_us >= 90_000.0
+        kind += excess_us >= 120_000.0
+        kind += excess_us >= 150_000.0
+        kind += excess_us >= 200_000.0
+        kind += excess_us >= 300_000.0
+        minute.delays[kind] = min(minute.delays[kind] + 1, MOST)
+
+    def buffer(self, row: StreamRow, minute: MinuteRow, excess_us: cython.double) -> cython.int:
         """1: a packet that comes `excess_us` above the baseline is later than the modelled buffer allows."""
         if excess_us < 0.0:
             excess_us = 0.0
         row.excess_us = excess_us
+        if excess_us >= DELAY_US:
+            self.count_delay(minute, excess_us)
         allowed_us: cython.double = self.buffer_us
         if self.adaptive:
             allowed_us = 4.0 * row.jitter_us
@@ -821,6 +851,8 @@ class Loop(Losses):
         if row.late_run == SUSPECT and off_us > -step_us / 2.0:  # the clock stood: nothing catches up
             self.new_base(row, minute)
             row.window[(row.top - 1) & (WINDOW - 1)] &= ~CELL_DISCARDED & MASK32
+            if minute.delays[DELAYS - 1] >= 2:  # this packet, and the one before
+                minute.delays[DELAYS - 1] -= 2
             return 0
         excess_us: cython.double = row.excess_us
         if excess_us > 4e9:
@@ -994,12 +1026,17 @@ class Loop(Losses):
             row.window[at] &= ~CELL_DISCARDED & MASK32
         self.forget_timing(half(row, 0))
         self.forget_timing(half(row, 1))
+        self.forget_slots(row)
         return 1
 
     def forget_timing(self, minute: MinuteRow) -> None:
         """Figures by a wrong clock are none: jitter starts anew, nothing was late, losses are single ones."""
+        at: cython.longlong
+        for at in range(DELAYS):
+            minute.delays[at] = 0
         minute.jitter_sum_us = 0.0
-        minute.jitter_max_us = 0.0
+        minute.jitter_max_us = -1.0
+        minute.jitter_peak_us = 0.0
         minute.jitter_count = 0
         minute.discarded = 0
         minute.loss_runs = min(minute.lost, MASK32)

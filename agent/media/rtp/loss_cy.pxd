@@ -1,5 +1,6 @@
 from agent.model.stream_minute_cy cimport StreamMinute
 from agent.media.rtp.stream_table_cy cimport *
+from agent.media.rtp.timeline_cy cimport Timelines
 
 cdef enum:
     # A cell of the window (loss_cy.py has its layout).
@@ -19,7 +20,7 @@ cdef enum:
     SILENCE_NS = 2000000000  # after that long without a packet what is open is judged
     MAX_SIBLINGS = 16  # SSRCs between the same two sockets that a time line has
 
-cdef class Losses(Table):
+cdef class Losses(Timelines):
     cdef long long[::1] loss_start
     cdef long long[::1] loss_end
     cdef readonly long long losses
@@ -27,6 +28,12 @@ cdef class Losses(Table):
     cdef void lose_number(self, StreamRow row, MinuteRow minute, long long count) noexcept nogil
     cdef void take_number(self, StreamRow row, MinuteRow minute) noexcept nogil
     cdef void close_cluster(self, StreamRow row, MinuteRow minute) noexcept nogil
+    cdef void end_run(self, StreamRow row, MinuteRow minute) noexcept nogil
+    cdef inline long long came_ns(self, StreamRow row, unsigned int cell) noexcept nogil
+    cdef inline unsigned int arrival(self, StreamRow row, long long stamp_ns) noexcept nogil
+    cdef double packet_ns(self, StreamRow row) noexcept nogil
+    cdef tuple runs_of(self, MinuteRow minute)
+    cdef tuple delays_of(self, MinuteRow minute)
     cdef void judge(self, StreamRow row, MinuteRow minute, long long number) noexcept nogil
     cdef void judge_to(self, StreamRow row, MinuteRow minute, long long number) noexcept nogil
     cdef int advance(self, StreamRow row, MinuteRow minute, long long top, long long last_ns, long long stamp_ns) except -1 nogil

@@ -9,7 +9,8 @@ A stream remembers its newest 64 numbers, a cell of 32 bits each:
     bit 3       discarded: too late for the modelled jitter buffer
     bit 4       unknown: skipped while the capture itself missed frames
     bits 5-15   the newest reception's IP identification, ten bits of it, or else its path
-    bits 16-31  its arrival since the stream's first packet, in units of 2**17 ns
+    bits 16-31  its arrival since the stream's first packet, in units of 2**17 ns; of a number that was
+                skipped, when it would have come
 
 A number is judged once: when it leaves the window, or sooner at a restart, after 2 s without a packet and
 at the stream's end. Until then a late packet can still fill it, so reordering is never loss; duplicates
@@ -25,7 +26,7 @@ import mmap
 
 import cython
 
-from agent.media.rtp.stream_table_cy import Table
+from agent.media.rtp.timeline_cy import Timelines
 from agent.model.stream_minute_cy import StreamMinute
 
 if not cython.compiled:  # loss_cy.pxd has them, typed
@@ -45,7 +46,7 @@ if not cython.compiled:  # loss_cy.pxd has them, typed
     (MAX_SIBLINGS,) = uncompiled.constants(__name__, "MAX_SIBLINGS")
 
 
-class Losses(Table):
+class Losses(Timelines):
     def __init__(self, max_streams: int, minute_ns: int) -> None:
         super().__init__(max_streams, minute_ns)
         self.losses = 0
@@ -96,14 +97,14 @@ class Losses(Table):
 
     def lose_number(self, row: StreamRow, minute: MinuteRow, count: cython.longlong) -> None:
         """The next `count` numbers are lost or discarded. RFC 3611 4.7.2: within Gmin, still one burst."""
-        minute.judged += count
+        minute.judged = min(minute.judged + count, MASK32)
         if row.since > 0:
             minute.loss_runs += 1
         if row.since >= GMIN:
             row.cluster = count
             row.cluster_received = 0
         else:
-            row.cluster += count
+            row.cluster = min(row.cluster + count, MASK32)
             row.cluster_received += row.since
         row.since = 0
 
@@ -124,26 +125,44 @@ class Losses(Table):
             minute.gap_packets += 1
         elif row.cluster > 1:
             minute.bursts += 1
-            minute.burst_lost += row.cluster
-            minute.burst_packets += row.cluster + row.cluster_received
+            cluster: cython.longlong = row.cluster
+            minute.burst_lost = min(minute.burst_lost + cluster, MASK32)
+            minute.burst_packets = min(minute.burst_packets + cluster + row.cluster_received, MASK32)
         if row.cluster > 0:
             minute.gap_packets += row.since
         row.cluster = 0
         row.since = GMIN
 
+    def end_run(self, row: StreamRow, minute: MinuteRow) -> None:
+        """The numbers lost in a row are followed by one that came, or of which nobody knows."""
+        kind: cython.longlong = min(row.run, RUNS) - 1
+        minute.runs[kind] = min(minute.runs[kind] + 1, MOST)
+        row.run = 0
+
+    def came_ns(self, row: StreamRow, cell: cython.uint) -> cython.longlong:
+        """When the number of that cell came, or would have come: at most 2**17 ns before this time."""
+        newest: cython.longlong = (row.last_ns - row.first_ns) >> UNIT_SHIFT
+        units: cython.longlong = newest - ((newest - (cell >> ARRIVAL_AT)) & ARRIVAL_MASK)
+        return row.first_ns + ((units + 1) << UNIT_SHIFT) - 1
+
     def judge(self, row: StreamRow, minute: MinuteRow, number: cython.longlong) -> None:
         cell: cython.uint = row.window[number & (WINDOW - 1)]
-        if cell & CELL_COUNT:
-            if cell & CELL_DISCARDED:
-                minute.discarded += 1
-                self.lose_number(row, minute, 1)
-            else:
-                self.take_number(row, minute)
-        elif cell & CELL_UNKNOWN:
-            minute.unknown += 1
-        else:
-            minute.lost += 1
+        if cell & (CELL_COUNT | CELL_UNKNOWN) == 0:
+            minute.lost = min(minute.lost + 1, MASK32)
+            row.run = min(row.run + 1, MASK32)
             self.lose_number(row, minute, 1)
+            self.lose_at(row, minute, self.came_ns(row, cell), 1)
+            return
+        if row.run > 0:
+            self.end_run(row, minute)
+        if cell & CELL_COUNT == 0:
+            minute.unknown = min(minute.unknown + 1, MASK32)
+        elif cell & CELL_DISCARDED:
+            minute.discarded += 1
+            self.lose_number(row, minute, 1)
+            self.be_late_at(row, minute, self.came_ns(row, cell))
+        else:
+            self.take_number(row, minute)
 
     def judge_to(self, row: StreamRow, minute: MinuteRow, number: cython.longlong) -> None:
         """Judge all numbers not judged yet, to `number` (at most `top`)."""
@@ -170,24 +189,31 @@ class Losses(Table):
         before: cython.longlong = row.top
         leaving: cython.longlong = top - WINDOW
         skipped: cython.longlong = leaving - before  # if positive: that many were never in the window
-        unknown: cython.uint = 0
+        cell: cython.uint = 0
         at: cython.longlong
+        step_ns: cython.longlong = 0  # from packet to packet, as if they had come evenly
         if top > before + 1:
+            step_ns = max(0, stamp_ns - last_ns) // (top - before)
             if self.losses > 0 and self.missed(last_ns, stamp_ns):
-                unknown = CELL_UNKNOWN
+                cell = CELL_UNKNOWN
                 row.unknown += top - before - 1
             elif row.sibling and self.was_replaced(row, last_ns, stamp_ns):
                 self.leap(row, minute, top)
                 return 0
         self.judge_to(row, minute, min(leaving, before))
         if skipped > 0:
-            if unknown:
-                minute.unknown += skipped
+            if cell:
+                minute.unknown = min(minute.unknown + skipped, MASK32)
             else:
-                minute.lost += skipped
+                minute.lost = min(minute.lost + skipped, MASK32)
+                row.run = min(row.run + skipped, MASK32)
                 self.lose_number(row, minute, skipped)
+                start_ns: cython.longlong = max(stamp_ns, self.closed_ns) // self.minute_ns * self.minute_ns
+                self.lose_between(row, minute, skipped, last_ns + step_ns, step_ns, start_ns)
         for at in range(max(before, leaving) + 1, top):
-            row.window[at & (WINDOW - 1)] = unknown
+            if cell & CELL_UNKNOWN == 0:
+                cell = self.arrival(row, last_ns + (at - before) * step_ns) << ARRIVAL_AT
+            row.window[at & (WINDOW - 1)] = cell
         row.unjudged = min(WINDOW, row.unjudged + top - before)
         row.top = top
         return 0
@@ -225,13 +251,32 @@ class Losses(Table):
             locks += 1
         return found and sent_ns < 1.1 * (stamp_ns - begun_ns)
 
+    def arrival(self, row: StreamRow, stamp_ns: cython.longlong) -> cython.uint:
+        """A cell's arrival bits; counted from the stream's start, so that no clock's phase decides."""
+        return ((stamp_ns - row.first_ns) >> UNIT_SHIFT) & ARRIVAL_MASK
+
+    def packet_ns(self, row: StreamRow) -> cython.double:
+        """The usual time from packet to packet, 20 ms where it is not known."""
+        rate: cython.double = row.codec >> 8
+        if row.step and rate > 0.0:
+            return row.step * 1e9 / rate
+        return 2e7
+
     def sent_ns(self, row: StreamRow) -> cython.double:
         """How long the stream has been sending in this epoch, by its packets."""
-        rate: cython.double = row.codec >> 8
-        packet_ns: cython.double = 2e7
-        if row.step and rate > 0.0:
-            packet_ns = row.step * 1e9 / rate
-        return row.received * packet_ns
+        return row.received * self.packet_ns(row)
+
+    def revive(self, number: int) -> None:
+        """A row filled from outside: when what is missing in its window would have come."""
+        super().revive(number)
+        row: StreamRow = row_of(self, number)
+        at: cython.longlong
+        packet_ns: cython.longlong = int(self.packet_ns(row))
+        for at in range(row.top - row.unjudged + 1, row.top):
+            cell: cython.uint = row.window[at & (WINDOW - 1)]
+            if cell & CELL_COUNT == 0 or cell & CELL_DISCARDED:
+                came: cython.uint = self.arrival(row, row.last_ns - (row.top - at) * packet_ns)
+                row.window[at & (WINDOW - 1)] = cell & ~(ARRIVAL_MASK << ARRIVAL_AT) | came << ARRIVAL_AT
 
     def leap(self, row: StreamRow, minute: MinuteRow, top: cython.longlong) -> None:
         """Move on to `top` without judging the numbers before it: others stood in for them."""
@@ -342,7 +387,8 @@ class Losses(Table):
         its.gap_packets = minute.gap_packets
         its.jitter_sum_us = minute.jitter_sum_us
         its.jitter_count = minute.jitter_count
-        its.jitter_max_us = minute.jitter_max_us
+        its.slots = self.taken_slots(row, minute, minute_start_ns)
+        its.jitter_max_us = max(minute.jitter_peak_us, minute.jitter_max_us)
         its.gaps = minute.lost
         its.unknown = minute.unknown
         its.duplicates = minute.duplicates
@@ -357,11 +403,27 @@ class Losses(Table):
         its.timebase_changes = minute.timebase_changes
         if minute.type_packets[0]:
             its.by_type = self.types_of(row, minute)
+        its.runs = self.runs_of(minute)
+        its.delays = self.delays_of(minute)
         if cython.compiled:
             memset(minute, 0, MINUTE_BYTES)  # type: ignore[name-defined]
         else:
             clear(minute)
         return its
+
+    def runs_of(self, minute: MinuteRow) -> tuple[int, ...]:
+        """Runs of losses by length; empty: there were none."""
+        for at in range(RUNS):
+            if minute.runs[at]:
+                return tuple([int(minute.runs[at]) for at in range(RUNS)])
+        return ()
+
+    def delays_of(self, minute: MinuteRow) -> tuple[int, ...]:
+        """Late packets by how late they were; empty: there were none."""
+        for at in range(DELAYS):
+            if minute.delays[at]:
+                return tuple([int(minute.delays[at]) for at in range(DELAYS)])
+        return ()
 
     def types_of(self, row: StreamRow, minute: MinuteRow) -> tuple[tuple[int, int], ...]:
         """Packets by payload type; the last figure is of the newest type."""
@@ -398,6 +460,7 @@ class Losses(Table):
                 if self.holds(here):
                     result.append(self.take(number, row, here, start_ns))
             elif here.packets > 0:
+                self.carry_slots(row, half(row, 1 - odd), start_ns // self.slot_ns)
                 self.move_on(here, half(row, 1 - odd))
         return result
 
@@ -425,16 +488,24 @@ class Losses(Table):
         """A candidate may count for hours, so that 32 bits may not do for its packets."""
         packets: cython.longlong = there.packets
         duplicates: cython.longlong = there.duplicates
+        judged: cython.longlong = here.judged
+        lost: cython.longlong = here.lost
+        unknown: cython.longlong = here.unknown
+        at: cython.longlong
         there.packets = min(packets + here.packets, MASK32)
         there.duplicates = min(duplicates + here.duplicates, MASK32)
         there.bytes += here.bytes
-        there.judged += here.judged
+        there.judged = min(there.judged + judged, MASK32)
         there.jitter_sum_us += here.jitter_sum_us
-        there.jitter_max_us = max(there.jitter_max_us, here.jitter_max_us)
+        there.jitter_peak_us = max(there.jitter_peak_us, here.jitter_peak_us, here.jitter_max_us)
         there.gap_packets += here.gap_packets
         there.jitter_count += here.jitter_count
-        there.lost += here.lost
-        there.unknown += here.unknown
+        there.lost = min(there.lost + lost, MASK32)
+        there.unknown = min(there.unknown + unknown, MASK32)
+        for at in range(RUNS):
+            there.runs[at] = min(there.runs[at] + here.runs[at], MOST)
+        for at in range(DELAYS):
+            there.delays[at] = min(there.delays[at] + here.delays[at], MOST)
         there.burst_packets += here.burst_packets
         there.burst_lost += here.burst_lost
         there.reordered += here.reordered
@@ -442,7 +513,7 @@ class Losses(Table):
         there.loss_runs += here.loss_runs
         there.gap_lost += here.gap_lost
         there.bursts += here.bursts
-        there.timebase_changes += here.timebase_changes
+        there.timebase_changes = min(there.timebase_changes + here.timebase_changes, MOST)
         if cython.compiled:
             memset(here, 0, MINUTE_BYTES)  # type: ignore[name-defined]
         else:

@@ -4,7 +4,7 @@
 
 Column by column, a column being one field of every row: the least value, the width in bytes (0, 1, 2, 4 or
 8) of what the greatest exceeds it by, then that difference for every stream. Most columns differ little from
-stream to stream, so a row of 704 bytes takes some 90. Of the window only which numbers were not seen,
+stream to stream, so a row of 832 bytes takes some 110. Of the window only which numbers were not seen,
 discarded or unknown is kept; candidates are not: a stream that begins during a restart is accepted again by
 its next two packets.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 import struct
 from array import array
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import cython
 
@@ -26,11 +26,10 @@ if not cython.compiled:  # snapshot_cy.pxd has them, typed
     from agent.media.rtp.stream_row import StreamRow
     from agent.media.rtp.stream_table_cy import *
 
-VERSION = 3
+VERSION = 4
 _HEAD = struct.Struct("<4sHIqq")  # magic, version, rows, minute length, end of the closed minutes
 _COLUMN = struct.Struct("<qB")
 _MAGIC = b"SBCW"
-_MINUTES = ("even", "odd")
 _LEFT_OUT = {
     "state",
     "scale",
@@ -58,22 +57,30 @@ _WIDTHS = {0: "", 1: "B", 2: "H", 4: "I", 8: "Q"}
 @cache
 def _places() -> dict[str, tuple[int, int]]:
     """Offset and size of every field that is kept, those of minutes among them."""
+    from agent.media.rtp.stream_row import StreamRow
+
+    return {
+        name: place
+        for name, place in _fields_of("", StreamRow, 0).items()
+        if name.partition(".")[0] not in _LEFT_OUT
+    }
+
+
+def _fields_of(name: str, kind: Any, offset: int) -> dict[str, tuple[int, int]]:
+    """The plain fields within a field, with their places in the row."""
     from ctypes import sizeof  # which a replay starts without
 
-    from agent.media.rtp.stream_row import MinuteRow, StreamRow
-
     found: dict[str, tuple[int, int]] = {}
-    for name, kind, *_ in StreamRow._fields_:
-        offset = getattr(StreamRow, name).offset
-        if name in _MINUTES:
-            for its, size, *_ in MinuteRow._fields_:
-                place = offset + getattr(MinuteRow, its).offset
-                many = getattr(size, "_length_", 1)
-                each = sizeof(size) // many
-                for at in range(many):
-                    found[f"{name}.{its}.{at}"] = (place + at * each, each)
-        elif name not in _LEFT_OUT:
-            found[name] = (offset, sizeof(kind))
+    dot = "." if name else ""
+    if hasattr(kind, "_fields_"):
+        for part, its_kind, *_ in kind._fields_:
+            found |= _fields_of(f"{name}{dot}{part}", its_kind, offset + getattr(kind, part).offset)
+    elif hasattr(kind, "_length_"):
+        each = sizeof(kind._type_)
+        for at in range(kind._length_):
+            found |= _fields_of(f"{name}.{at}", kind._type_, offset + at * each)
+    else:
+        found[name] = (offset, sizeof(kind))
     return found
 
 

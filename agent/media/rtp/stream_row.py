@@ -1,9 +1,11 @@
-"""The layout of a stream's row: for code that runs uncompiled, and for snapshots. table_cy.pxd has it in C.
+"""The layout of a stream's row: for code that runs uncompiled, and for snapshots. stream_table_cy.pxd has it
+in C.
 
-A row is eleven cache lines of 64 bytes, of which a packet touches four: the first two, one for its
+A row is thirteen cache lines of 64 bytes, of which a packet touches four: the first two, one for its
 minute's counters and one of its window. Accesses to its fields are not checked in C, so no index
-into `window` may come from elsewhere than a mask. Where one packet may add more than 1 (bytes, numbers
-skipped) a counter has 64 bits; where it adds 1, 32 bits are a minute of 71 million packets a second.
+into `window` may come from elsewhere than a mask. Where one packet may add more than 1 (numbers skipped) a
+counter of 32 bits stops at its greatest value; where it adds 1, 32 bits are a minute of 71 million packets
+a second.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from ctypes import (
     Structure,
     addressof,
     c_double,
+    c_float,
     c_int64,
     c_uint8,
     c_uint16,
@@ -22,32 +25,50 @@ from ctypes import (
 )
 
 
+class SlotRow(Structure):
+    """What a stream does in 10 s (timeline_cy); a figure of 65535 is that or more."""
+
+    _fields_ = (
+        ("packets", c_uint16),
+        ("lost", c_uint16),
+        ("late", c_uint16),  # too late for the modelled jitter buffer
+        ("jitter", c_uint16),  # the largest, in units of 10 us, and 1; 0: none was measured
+        ("gap", c_uint16),  # the longest time without a packet, ms, and 1; 0: none between two packets
+    )
+
+
 class MinuteRow(Structure):
-    """What a stream counts in one minute; see `minute_cy.COUNTERS`."""
+    """What a stream counts in one minute; see `stream_minute_cy.COUNTERS`."""
 
     _fields_ = (
         ("bytes", c_int64),
-        ("judged", c_int64),
         ("jitter_sum_us", c_double),
-        ("jitter_max_us", c_double),
         ("packets", c_uint32),
+        ("judged", c_uint32),
         ("gap_packets", c_uint32),
         ("jitter_count", c_uint32),
+        ("jitter_max_us", c_float),  # of the newest slot; below 0: none
+        ("longest_ns", c_uint32),  # without a packet in the newest slot, no further than 2 s
+        ("slot", c_uint32),  # the newest slot, in units of 10 s since 1970; 0: none yet
         # What few packets touch.
         ("duplicates", c_uint32),
-        ("lost", c_int64),
-        ("unknown", c_int64),
-        ("burst_packets", c_int64),
-        ("burst_lost", c_int64),
+        ("slotted", c_uint32),  # packets that slots have
+        ("lost", c_uint32),
+        ("unknown", c_uint32),
+        ("burst_packets", c_uint32),
+        ("burst_lost", c_uint32),
         ("reordered", c_uint32),
         ("discarded", c_uint32),
         ("loss_runs", c_uint32),
         ("gap_lost", c_uint32),
         ("bursts", c_uint32),
         ("ssrc_gap", c_uint32),  # numbers that another SSRC of the same sockets stood in for
-        ("timebase_changes", c_uint32),
+        ("jitter_peak_us", c_float),  # the largest of the slots before
         ("type_packets", c_uint32 * 4),  # by `types`; packets in none of these are of the newest type
         ("types", c_uint8 * 4),
+        ("timebase_changes", c_uint16),
+        ("runs", c_uint16 * 10),  # of losses in a row: of 1, of 2 ... of 10 or more
+        ("delays", c_uint16 * 7),  # packets late by 50, 70, 90, 120, 150, 200, 300 ms or more
     )
 
 
@@ -67,10 +88,7 @@ class StreamRow(Structure):
         ("since", c_uint8),  # numbers received since the last one lost, no further than Gmin
         ("payload_type", c_uint8),  # the newest that is neither event nor comfort noise
         ("settled", c_uint8),  # `codec` is what the payload map has for `payload_type`
-        (
-            "referenced",
-            c_uint8,
-        ),  # 1: jitter is reckoned from `ref_ns` and `ref_ts`; 2: it was, until an event
+        ("referenced", c_uint8),  # 1: `ref_ns` and `ref_ts` are the reference of jitter; 2: until an event
         ("votes", c_uint8),  # for `step`
         ("late_run", c_uint8),  # packets in a row too late for the modelled jitter buffer
         # The second line.
@@ -86,25 +104,26 @@ class StreamRow(Structure):
         ("bad_seq", c_uint16),  # A.1's bad_seq
         ("stray", c_uint8),  # NONE, STRAY: `bad_seq` is set, REBASE, FIRST: the next packet begins a count
         ("anchored", c_uint8),  # `anchor_at` and `anchor_ts` are set
-        # The third to the sixth: two minutes are open at once.
+        # The third to the eighth: two minutes are open at once, and between them what few packets touch.
         ("even", MinuteRow),
-        ("odd", MinuteRow),
-        # The seventh, which few packets touch.
         ("unknown", c_int64),  # numbers of this epoch that the capture may itself have missed
-        ("cluster", c_int64),  # numbers lost since the last gap (RFC 3611 4.7.2) ...
+        ("cluster", c_uint32),  # numbers lost since the last gap (RFC 3611 4.7.2) ...
         ("cluster_received", c_uint32),  # ... and received between them
+        ("run", c_uint32),  # numbers lost in a row up to the last one judged
         ("epoch", c_uint32),
-        ("anchor_at", c_uint32),  # the reference from which the clock is held against time, us >> 10
+        ("anchor_at", c_uint32),  # the reference from which the clock is held against time, units of 2**20 ns
         ("anchor_ts", c_uint32),
         ("guess", c_uint32),  # the clock rate that the span before showed, Hz; 0: none yet
         ("refuted", c_uint32),  # the payload map's clock rate << 8 | kind, with which the wire disagrees
-        ("late_from", c_uint32),  # since when packets are late by `steady_us`, us >> 10
+        ("odd", MinuteRow),
+        ("late_from", c_uint32),  # since when packets are late by `steady_us`, units of 2**20 ns
         ("steady_us", c_uint32),
         ("sibling", c_uint32),  # row + 1 of another SSRC between the same sockets
         ("bad_cell", c_uint32),  # of the packet before `bad_seq`
         ("queue", c_uint32),  # a candidate's place in the queue, modulo 2**32
         ("map", c_uint16),
         ("base", c_uint16),  # the first number of this epoch
+        ("timeline", SlotRow * 8),
         # And four more.
         ("window", c_uint32 * 64),  # a cell for each of the newest numbers (loss_cy)
     )

@@ -2,28 +2,41 @@
 # Rows as agent/media/rtp/stream_row.py describes them: the same fields in the same order.
 from agent.model.stream_minute_cy cimport StreamMinute
 
+cdef struct SlotFields:
+    unsigned short packets
+    unsigned short lost
+    unsigned short late
+    unsigned short jitter
+    unsigned short gap
+
 cdef struct MinuteFields:
     long long bytes
-    long long judged
     double jitter_sum_us
-    double jitter_max_us
     unsigned int packets
+    unsigned int judged
     unsigned int gap_packets
     unsigned int jitter_count
+    float jitter_max_us
+    unsigned int longest_ns
+    unsigned int slot
     unsigned int duplicates
-    long long lost
-    long long unknown
-    long long burst_packets
-    long long burst_lost
+    unsigned int slotted
+    unsigned int lost
+    unsigned int unknown
+    unsigned int burst_packets
+    unsigned int burst_lost
     unsigned int reordered
     unsigned int discarded
     unsigned int loss_runs
     unsigned int gap_lost
     unsigned int bursts
     unsigned int ssrc_gap
-    unsigned int timebase_changes
+    float jitter_peak_us
     unsigned int type_packets[4]
     unsigned char types[4]
+    unsigned short timebase_changes
+    unsigned short runs[10]
+    unsigned short delays[7]
 
 cdef struct RowFields:
     unsigned long long src_hi
@@ -54,15 +67,16 @@ cdef struct RowFields:
     unsigned char stray
     unsigned char anchored
     MinuteFields even
-    MinuteFields odd
     long long unknown
-    long long cluster
+    unsigned int cluster
     unsigned int cluster_received
+    unsigned int run
     unsigned int epoch
     unsigned int anchor_at
     unsigned int anchor_ts
     unsigned int guess
     unsigned int refuted
+    MinuteFields odd
     unsigned int late_from
     unsigned int steady_us
     unsigned int sibling
@@ -70,14 +84,22 @@ cdef struct RowFields:
     unsigned int queue
     unsigned short map
     unsigned short base
+    SlotFields timeline[8]
     unsigned int window[64]
 
 ctypedef RowFields *StreamRow
 ctypedef MinuteFields *MinuteRow
+ctypedef SlotFields *SlotRow
 
 cdef enum:
-    ROW_BYTES = 704
-    MINUTE_BYTES = 128
+    ROW_BYTES = 832
+    MINUTE_BYTES = 152
+    SLOT_BYTES = 10
+    SLOTS = 6  # of a minute
+    RING = 8  # slots that a row remembers
+    MOST = 65535  # a counter of 16 bits goes no further
+    RUNS = 10  # kinds of runs of losses: 1, 2 ... 10 or more in a row
+    DELAYS = 7  # kinds of late packets (loss_cy)
     TYPE_SLOTS = 4  # payload types counted apart in a minute
     FURTHER_TYPES = 255  # ... and all others together
     WINDOW = 64
@@ -96,6 +118,10 @@ cdef extern from *:
 
 cdef extern from "string.h":
     void *memset(void *at, int value, size_t size) nogil
+    void *memcpy(void *to, const void *at, size_t size) nogil
+
+cdef extern from "Python.h":
+    bytes PyBytes_FromStringAndSize(const char *at, Py_ssize_t size)
 
 cdef class Table:
     cdef unsigned char[::1] memory
@@ -126,3 +152,18 @@ cdef inline StreamRow row_of(Table table, unsigned long long number) except NULL
 
 cdef inline MinuteRow half(StreamRow row, bint odd) noexcept nogil:
     return &row.odd if odd else &row.even
+
+cdef inline bint is_odd_half(StreamRow row, MinuteRow minute) noexcept nogil:
+    return minute == &row.odd
+
+cdef inline SlotRow slot_of(StreamRow row, unsigned long long number) noexcept nogil:
+    return &row.timeline[number & (RING - 1)]
+
+cdef inline bytes slot_octets(StreamRow row, long long first, long long end):
+    cdef bytes octets = PyBytes_FromStringAndSize(NULL, (end - first) * SLOT_BYTES)
+    cdef char *at = octets
+    while first < end:
+        memcpy(at, slot_of(row, first), SLOT_BYTES)
+        at += SLOT_BYTES
+        first += 1
+    return octets

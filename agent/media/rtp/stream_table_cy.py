@@ -3,7 +3,7 @@
 """RTP streams by key: an open-addressing hash table over rows of one lazily committed mapping.
 
 A stream is (source, source port, destination, destination port, SSRC), never the SSRC alone. All that is
-known of it is one row of 704 bytes (stream_row.py), so that a packet touches few cache lines; the row number
+known of it is one row of 832 bytes (stream_row.py), so that a packet touches few cache lines; the row number
 is the stream's id. A row is found by one bounds check and then read field by field. The mapping has room for
 `max_streams` rows from the start and the kernel commits pages when they are first written, so growing copies
 nothing and an idle table costs nothing.
@@ -25,10 +25,14 @@ from agent.model.stream_minute_cy import StreamMinute
 from agent.wire.ip.decoder_cy import address, halves
 
 if not cython.compiled:  # stream_table_cy.pxd has them, typed
-    from agent import uncompiled
-    from agent.media.rtp.stream_row import MinuteRow, StreamRow, clear
+    from ctypes import addressof
 
-    ROW_BYTES, MINUTE_BYTES, WINDOW = uncompiled.constants(__name__, "ROW_BYTES MINUTE_BYTES WINDOW")
+    from agent import uncompiled
+    from agent.media.rtp.stream_row import MinuteRow, SlotRow, StreamRow, clear
+
+    ROW_BYTES, MINUTE_BYTES, SLOT_BYTES = uncompiled.constants(__name__, "ROW_BYTES MINUTE_BYTES SLOT_BYTES")
+    WINDOW, SLOTS, RING, MOST = uncompiled.constants(__name__, "WINDOW SLOTS RING MOST")
+    RUNS, DELAYS = uncompiled.constants(__name__, "RUNS DELAYS")
     TYPE_SLOTS, FURTHER_TYPES = uncompiled.constants(__name__, "TYPE_SLOTS FURTHER_TYPES")
     FREE, CANDIDATE, ACCEPTED = uncompiled.constants(__name__, "FREE CANDIDATE ACCEPTED")
     MASK64, MASK32 = uncompiled.constants(__name__, "MASK64 MASK32")
@@ -39,6 +43,16 @@ if not cython.compiled:  # stream_table_cy.pxd has them, typed
     def half(row: StreamRow, odd: int) -> MinuteRow:
         minute: MinuteRow = row.odd if odd else row.even
         return minute
+
+    def is_odd_half(row: StreamRow, minute: MinuteRow) -> bool:
+        return addressof(minute) == addressof(row.odd)
+
+    def slot_of(row: StreamRow, number: int) -> SlotRow:
+        slot: SlotRow = row.timeline[number & (RING - 1)]
+        return slot
+
+    def slot_octets(row: StreamRow, first: int, end: int) -> bytes:
+        return b"".join(bytes(slot_of(row, number)) for number in range(first, end))
 
 
 class Table:
@@ -52,6 +66,7 @@ class Table:
         if cython.compiled:  # the one check that finds a row trusts its length
             assert cython.sizeof(RowFields) == ROW_BYTES  # type: ignore[name-defined] # noqa: F821
             assert cython.sizeof(MinuteFields) == MINUTE_BYTES  # type: ignore[name-defined] # noqa: F821
+            assert cython.sizeof(SlotFields) == SLOT_BYTES  # type: ignore[name-defined] # noqa: F821
         else:
             self.rows = (StreamRow * max_streams).from_buffer(self.memory)
         self.spare = memoryview(mmap.mmap(-1, max_streams * 4)).cast("i")

@@ -16,7 +16,7 @@ from agent.sinks.aws.errors import verdict
 from agent.sinks.verdict import PartlyTaken, SinkLimits, Verdict
 from agent.store import UNASSIGNED, Draft, OutboxRow
 from agent.store.codec import to_json, unpack
-from agent.summary.catalog import ID_FIELDS, RETENTION_DAYS, SIP_FIELDS
+from agent.summary.catalog import ID_FIELDS, RETENTION_DAYS, SIP_FIELDS, TIMELINE_FIELDS
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -53,9 +53,11 @@ class LogsSink:
         stream: str = "{host}",
         create: bool = True,
         retention_days: int | None = 30,
+        timeline: bool = False,
     ) -> None:
         """`retention_days` None: the group never expires. Without `create` a missing group is waited for; its
-        stream is made all the same."""
+        stream is made all the same. `timeline`: media records have their slots of 10 s, at a price.
+        """
         self.name = f"logs_{kind}"
         self.kinds = (kind,)
         self._client = client
@@ -63,6 +65,7 @@ class LogsSink:
         self._stream = stream.replace("{host}", host)
         self._create = create
         self._retention_days = retention_days
+        self._left_out = () if timeline else TIMELINE_FIELDS
         self.counts = {"events_truncated": 0}
         self._without_retention: set[str] = set()  # groups made here whose retention is still to be set
         if retention_days is not None and retention_days not in RETENTION_DAYS:
@@ -150,6 +153,8 @@ class LogsSink:
     def _event(self, record: dict[str, Any]) -> dict[str, Any]:
         if "sip_message" in record:
             record = {name: record[name] for name in _SIP_LOGGED if name in record}
+        for name in self._left_out:
+            record.pop(name, None)
         message = to_json(record)
         if len(message) > MAX_EVENT_BYTES:
             message = self._truncated(record)

@@ -22,7 +22,9 @@ C_TYPES: dict[str, Any] = {
     "unsigned int": ctypes.c_uint32,
     "unsigned long long": ctypes.c_uint64,
     "long long": ctypes.c_int64,
+    "float": ctypes.c_float,
     "double": ctypes.c_double,
+    "SlotFields": stream_row.SlotRow,
     "MinuteFields": stream_row.MinuteRow,
 }
 
@@ -487,8 +489,9 @@ class TestLayout:
     def test_row_has_the_same_fields_for_the_compiler_and_for_everyone(self) -> None:
         declared = Path(stream_row.__file__).with_name("stream_table_cy.pxd").read_text()
         for record, name, size in (
-            (stream_row.MinuteRow, "MinuteFields", 128),
-            (stream_row.StreamRow, "RowFields", 704),
+            (stream_row.SlotRow, "SlotFields", 10),
+            (stream_row.MinuteRow, "MinuteFields", 152),
+            (stream_row.StreamRow, "RowFields", 832),
         ):
             body = re.search(rf"cdef struct {name}:\n((?:    .*\n)+)", declared)
             assert body
@@ -511,7 +514,7 @@ class TestLayout:
             0,
             0,
         ]
-        assert stream_row.MinuteRow.duplicates.offset < 64
+        assert stream_row.MinuteRow.slot.offset < 64
 
     def test_snapshot_takes_no_more_than_a_hundred_bytes_a_stream(self, make: Any) -> None:
         traffic, tap = Traffic(300, 24_000, loss=0.01), make()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent.media.rtp import loop_cy
 from agent.wire.frame import Frame, batch_of, origin
 from agent.wire.rtp import payload_types
-from tests.kit.loop_tap import MINUTE, MS, T0, UNCOMPILED, counts_of, ethernet, rtp
+from tests.kit.loop_tap import MINUTE, MS, T0, UNCOMPILED, counts_of, ethernet, rtp, slots_of
 from tests.kit.reference import Heard, Model, WrongClock
 
 MODULES = [loop_cy, UNCOMPILED]
@@ -168,8 +168,20 @@ class Run:
     def close(self) -> None:
         for its in self.loop.harvest_all(self.open * MINUTE):
             self.minutes[self.open] = counts_of(its)
+            self.check_slots(its)
         self.open += 1
         self.loop.closed_ns = self.open * MINUTE
+
+    @staticmethod
+    def check_slots(its: Any) -> None:
+        """The slots of a minute add up to its counters."""
+        slots = slots_of(its)
+        assert len(slots) == 6
+        assert sum(slot.packets for slot in slots) == its.packets
+        assert sum(slot.lost for slot in slots) == its.gaps
+        assert sum(slot.late for slot in slots) == its.discarded
+        largest = max((slot.jitter_us or 0 for slot in slots), default=0)
+        assert largest == pytest.approx(its.jitter_max_us, abs=5.1)
 
     def total(self, name: str) -> float:
         return sum(counts[name] for counts in self.minutes.values())

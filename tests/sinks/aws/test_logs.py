@@ -47,6 +47,19 @@ def test_both_logs_arrive_in_groups_made_for_them(aws: StrictAws, store: Store, 
     assert {event["timestamp"] for event in events} == {(T0 + MINUTE_NS) // 1_000_000}
 
 
+@pytest.mark.parametrize("timeline", [False, True])
+def test_timeline_costs_money_and_is_sent_where_it_is_wanted(
+    aws: StrictAws, store: Store, clock: Clock, timeline: bool
+) -> None:
+    minute = summary(media=1)
+    minute.media[0]["cust2vc_timeline"] = [[500, 0, 0, 1310, 23]] * 6
+    store.commit(minute)
+    sink = LogsSink(aws.client("logs"), "media", host="sbc-1", timeline=timeline)
+    run(delivery(store, sink, clock), clock)
+    (sent,) = messages(aws, MEDIA)
+    assert ("cust2vc_timeline" in sent) == timeline
+
+
 def test_group_made_by_somebody_else_keeps_its_retention(aws: StrictAws, store: Store, clock: Clock) -> None:
     aws.client("logs").create_log_group(logGroupName=SIP)
     store.commit(summary(sip=1))

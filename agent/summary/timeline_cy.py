@@ -1,0 +1,102 @@
+# cython: language_level=3
+"""A direction's minute in six slots of 10 s, as the record has it (`<dir>_timeline`).
+
+A slot is a list, `catalog.TIMELINE` names its places:
+
+    packets        RTP packets in it
+    lost           of those that should have come in it; away from the vc the far end's reports say so, of
+                   which each spreads its loss evenly over the time since the one before
+    late           too late for the modelled jitter buffer; None away from the vc
+    jitter_max_us  the largest RFC 3550 jitter; away from the vc the far end's, by the report's time
+    gap_ms         the longest time without a packet in the slot that a later packet ended
+
+A figure is None where it is unknown, and a slot where it was not watched, or no room was left for it.
+Streams that share the direction merge: packets, lost and late add up, of jitter and gap the greatest stands.
+"""
+
+from __future__ import annotations
+
+import cython
+
+from agent.model.stream_minute_cy import StreamMinute
+from agent.model.units import MINUTE_NS
+
+if not cython.compiled:  # timeline_cy.pxd has them, typed
+    from agent import uncompiled
+
+    SLOTS, SLOT_BYTES, MOST, JITTER_UNIT_US = uncompiled.constants(
+        __name__, "SLOTS SLOT_BYTES MOST JITTER_UNIT_US"
+    )
+
+Slot = list[int | None]
+Span = tuple[int, int]
+ALL_WATCHED = 0b111111
+
+
+def watched_slots(start_ns: int, from_ns: int, until_ns: int, missed: list[Span]) -> int:
+    """Which slots of the minute at `start_ns` were watched, a bit each.
+
+    It was watched from `from_ns` to `until_ns`, but for the times in `missed`.
+    """
+    watched = 0
+    length_ns = MINUTE_NS // SLOTS
+    for number in range(SLOTS):
+        begin_ns = start_ns + number * length_ns
+        end_ns = begin_ns + length_ns
+        seen_ns = min(until_ns, end_ns) - max(from_ns, begin_ns)
+        seen_ns -= sum(
+            max(0, min(end, until_ns, end_ns) - max(begin, from_ns, begin_ns)) for begin, end in missed
+        )
+        watched |= (seen_ns > 0) << number
+    return watched
+
+
+def timeline(streams: list[StreamMinute], watched: cython.int) -> list[Slot | None]:
+    """The slots of a direction; `watched`: a bit for each that was."""
+    return [merged(streams, number) if watched >> number & 1 else None for number in range(SLOTS)]
+
+
+def merged(streams: list[StreamMinute], number: cython.int) -> Slot | None:
+    its: StreamMinute
+    octets: bytes
+    at: cython.longlong
+    jitter_us: cython.longlong
+    packets: cython.longlong = 0
+    lost: cython.longlong = -1
+    late: cython.longlong = -1
+    jitter_max_us: cython.longlong = -1
+    gap: cython.longlong = 0
+    for its in streams:
+        octets = its.slots
+        at = len(octets) - (SLOTS - number) * SLOT_BYTES
+        jitter_us = -1
+        if octets:
+            if at < 0 or word(octets, at) == MOST:
+                return None
+            packets += word(octets, at)
+            gap = max(gap, word(octets, at + 8))
+        if its.lost_source == "rtp":
+            lost = max(lost, 0) + (word(octets, at + 2) if octets else 0)
+            late = max(late, 0) + (word(octets, at + 4) if octets else 0)
+            if octets and its.audio:
+                jitter_us = (word(octets, at + 6) - 1) * JITTER_UNIT_US
+        elif its.reported is not None:
+            told: tuple[int, int] = its.reported[number]
+            if told[0] >= 0:
+                lost = max(lost, 0) + told[0]
+            jitter_us = told[1]
+        jitter_max_us = max(jitter_max_us, jitter_us)
+    return [
+        packets,
+        lost if lost >= 0 else None,
+        late if late >= 0 else None,
+        jitter_max_us if jitter_max_us >= 0 else None,
+        gap - 1 if gap > 0 else None,
+    ]
+
+
+def word(octets: bytes, at: cython.longlong) -> cython.longlong:
+    """A counter of 16 bits, as the host has them in memory (every host that runs this is little-endian)."""
+    low: cython.longlong = octets[at]
+    high: cython.longlong = octets[at + 1]
+    return high << 8 | low
