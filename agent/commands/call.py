@@ -111,15 +111,15 @@ def _head(records: CallRecords, index: IndexedCall | None) -> list[str]:
 
 
 def _directions(path: CallPath) -> list[str]:
-    heads = f"{'packets':>9}{'lost':>8}{'share':>8}{'late':>7}{'jitter ms':>11}{'MOS':>6}"
-    lines = [f"{'direction':<16}{heads}  told by"]
+    heads = f"{'packets':>8}{'lost':>7}{'share':>8}{'late':>6}{'jitter ms':>10}{'MOS':>6}"
+    lines = [f"{'direction':<15}{heads}  told by"]
     for way, its in path.directions.items():
         told = {"rtp": "measured here", None: "-"}.get(
             its.source, f"{its.network}'s {(its.source or '').upper()}"
         )
         lines.append(
-            f"{NAMES[way]:<16}{its.packets:>9}{_or(its.lost):>8}{_share(its):>8}{its.discarded:>7}"
-            f"{_or(its.jitter_us, 1e-3, 2):>11}{_or(its.mos, 1, 2):>6}  {told}"
+            f"{NAMES[way]:<15}{its.packets:>8}{_or(its.lost):>7}{_share(its):>8}{its.discarded:>6}"
+            f"{_or(its.jitter_us, 1e-3, 2):>10}{_or(its.mos, 1, 2):>6}  {told}"
         )
     trips = [f"{side} {_or(rtt, 1e-3, 1)} ms" for side, rtt in path.rtt_us.items()]
     return [*lines, f"RTT {', '.join(trips)}; lost inside the SBC: {_or(path.vc_lost)}"]

@@ -31,11 +31,11 @@ def gather(summaries: Iterable[Summary], messages: Iterable[dict[str, Any]] = ()
     for message in sorted(sip, key=lambda row: row.get("stamp_ns") or row["event_timestamp"] * 1_000_000):
         _give(by_id, (message["call_id"],), message, int(message["event_timestamp"]) * 1_000_000)
     for records in calls:
-        begun_ns, end_ns = records.call.get("invite_ns"), records.call.get("end_ns")
+        begun_ns, over_ns = records.call.get("invite_ns"), records.call.get("end_ns")
         records.unseen = [
             gap
             for gap in gaps
-            if (end_ns is None or gap.first_ns <= end_ns) and (begun_ns is None or gap.last_ns >= begun_ns)
+            if (over_ns is None or gap.first_ns <= over_ns) and (begun_ns is None or gap.last_ns >= begun_ns)
         ]
     return sorted(calls, key=lambda records: records.call.get("invite_ns") or 0)
 

@@ -13,7 +13,8 @@ import msgspec
 from agent.story.diagnoses import Finding, findings
 from agent.story.ladder import LadderStep, ladder
 from agent.story.path import SLOT_NS, CallPath, DirectionPath, path_of
-from agent.story.verdict import NOTABLE, CallVerdict, clock, verdict
+from agent.story.verdict import CallVerdict, verdict
+from agent.story.words import NOTABLE, clock
 from agent.summary.records import CallRecords
 from agent.summary.redaction import Redaction
 from agent.web.ladder_rows import MAX_STEPS, LadderRow, columns, ladder_rows

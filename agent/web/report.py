@@ -10,7 +10,7 @@ from hashlib import sha256
 import msgspec
 from markupsafe import Markup
 
-from agent.story.verdict import NOTABLE
+from agent.story.words import NOTABLE
 from agent.web.call_picture import CallPicture, title_of
 from agent.web.templates import environment, static_text
 

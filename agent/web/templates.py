@@ -13,7 +13,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from agent.story.verdict import NOTABLE
+from agent.story.words import NOTABLE
 from agent.summary.printable import printable
 
 SECOND_NS = 1_000_000_000

@@ -12,7 +12,7 @@ import msgspec
 
 from agent.story.ladder import LadderStep
 from agent.story.path import CallPath, PathSpan
-from agent.story.verdict import clock
+from agent.story.words import clock
 from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import MINUTE_NS, CallRecords
 from agent.web.ladder_rows import MAX_STEPS, kind_of
