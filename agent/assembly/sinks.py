@@ -6,7 +6,9 @@ import random
 import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from agent.config.settings import Config
 from agent.sinks.delivery import Delivery, Sink
@@ -15,19 +17,18 @@ from agent.store import Outbox
 Maker = Callable[[Config, str], Sink]
 
 
-def deliveries(config: Config, outbox: Outbox) -> list[Delivery]:
-    """A delivery for each sink that `config` switches on.
+def deliveries(config: Config, outbox: Outbox, host: str = "") -> list[Delivery]:
+    """A delivery for each sink that `config` switches on. `host`: what records call this one.
 
     Clients are made here, so call it in the main thread. Raises SinkError.
     """
-    host = socket.gethostname()
     made = [make(config, host) for make in _switched_on(config)]
     outbox.register({sink.name: sink.kinds for sink in made})
     return [
         Delivery(
             outbox,
             sink,
-            host=host,
+            host=host_of_streams(config),
             random=random.random,
             monotonic=time.monotonic,
             interval_s=config.cloudwatch.interval,
@@ -35,6 +36,17 @@ def deliveries(config: Config, outbox: Outbox) -> list[Delivery]:
         )
         for sink in made
     ]
+
+
+def host_of_streams(config: Config) -> str:
+    """What log streams and the dimension `Host` call this host."""
+    return config.fleet.host or socket.gethostname()
+
+
+def archive_folder(config: Config) -> Path | None:
+    """The folder that the archive is written to, where it is one."""
+    place = urlsplit(config.archive.url)
+    return Path(place.path) if place.scheme == "file" else None
 
 
 def _switched_on(config: Config) -> Iterator[Maker]:
@@ -58,7 +70,8 @@ def _agent(config: Config, host: str) -> Sink:
     from agent.sinks.aws.clients import cloudwatch_client
     from agent.sinks.aws.cloudwatch import AgentSink
 
-    return AgentSink(cloudwatch_client(config.cloudwatch.region or None), host=host)
+    client = cloudwatch_client(config.cloudwatch.region or None)
+    return AgentSink(client, host=host_of_streams(config))
 
 
 def _logs(kind: Literal["media", "sip"]) -> Maker:
@@ -70,7 +83,7 @@ def _logs(kind: Literal["media", "sip"]) -> Maker:
         return LogsSink(
             logs_client(config.cloudwatch.region or None),
             kind,
-            host=host,
+            host=host_of_streams(config),
             group_prefix=logs.media_group_prefix if kind == "media" else logs.sip_group_prefix,
             stream=logs.stream,
             create=logs.create_groups,
@@ -81,10 +94,25 @@ def _logs(kind: Literal["media", "sip"]) -> Maker:
     return make
 
 
+def _archive(config: Config, host: str) -> Sink:
+    from agent.sinks.archive import ArchiveSink, Folder
+
+    settings, folder = config.archive, archive_folder(config)
+    if folder is not None:
+        return ArchiveSink(Folder(folder), host=host, kinds=settings.kinds)
+    from agent.sinks.aws.clients import s3_client
+    from agent.sinks.aws.s3 import Bucket
+
+    place = urlsplit(settings.url)
+    shelf = Bucket(s3_client(config.cloudwatch.region or None), place.netloc, kms_key=settings.kms_key)
+    return ArchiveSink(shelf, host=host, prefix=place.path, kinds=settings.kinds)
+
+
 # Whether it is on, and how it is made.
 _SINKS: tuple[tuple[Callable[[Config], bool], Maker], ...] = (
     (lambda config: config.cloudwatch.enabled, _cloudwatch),
     (lambda config: config.cloudwatch.enabled and config.cloudwatch.agent_metrics, _agent),
     (lambda config: config.logs.enabled, _logs("media")),
     (lambda config: config.logs.enabled, _logs("sip")),
+    (lambda config: bool(config.archive.url), _archive),
 )

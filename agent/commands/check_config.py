@@ -154,6 +154,7 @@ def _sinks(config: Config) -> Iterator[str]:
     named = [
         f"CloudWatch, namespace {config.cloudwatch.namespace}" if config.cloudwatch.enabled else "",
         f"Logs, kept {config.logs.retention_days} days" if config.logs.enabled else "",
+        f"archive {config.archive.url}, {', '.join(config.archive.kinds)}" if config.archive.url else "",
     ]
     kept = f"minutes stay in {config.store.directory} for {config.store.keep_hours:g} h"
     yield f"sinks: {'; '.join(filter(None, named)) or f'none, {kept}'}"

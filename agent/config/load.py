@@ -227,6 +227,10 @@ def _check(config: Config) -> Iterator[tuple[str, str, str]]:
         if not _parses(ip_network, network):
             yield "customers", "networks", _no_network(network)
     yield from _check_carriers(config)
+    if config.archive.url and not re.fullmatch(
+        r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?|file:///[^?#]+", config.archive.url
+    ):
+        yield "archive", "url", f'"{config.archive.url}" will not do: s3://BUCKET/PREFIX or file:///FOLDER'
     if not re.fullmatch(r"[A-Za-z0-9._-]{0,64}", config.fleet.host):
         yield (
             "fleet",

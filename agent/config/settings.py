@@ -275,6 +275,21 @@ class Logs(_Section):
     ] = 5_000
 
 
+class Archive(_Section):
+    """Records as gzipped JSON lines in S3, in any store that speaks S3, or in a folder."""
+
+    url: Annotated[str, Meta(description="s3://BUCKET/PREFIX or file:///FOLDER; empty: no archive.")] = ""
+    kinds: Annotated[
+        tuple[Literal["media", "calls", "sip", "metrics"], ...], Meta(description="What is kept there.")
+    ] = ("media", "calls", "sip", "metrics")
+    kms_key: Annotated[
+        str, Meta(description="KMS key (id or ARN) that S3 encrypts with; empty: as the bucket says.")
+    ] = ""
+    keep_days: Annotated[
+        int, Meta(ge=1, description="Lifecycle of the bucket in printed templates, days; a folder is yours.")
+    ] = 30
+
+
 class PrometheusSettings(_Section):
     """/metrics, /healthz and /readyz."""
 
@@ -438,6 +453,7 @@ class Config(_Section):
     quality: Quality = msgspec.field(default_factory=Quality)
     cloudwatch: CloudWatch = msgspec.field(default_factory=CloudWatch)
     logs: Logs = msgspec.field(default_factory=Logs)
+    archive: Archive = msgspec.field(default_factory=Archive)
     prometheus: PrometheusSettings = msgspec.field(default_factory=PrometheusSettings)
     web: WebSettings = msgspec.field(default_factory=WebSettings)
     store: StoreSettings = msgspec.field(default_factory=StoreSettings)

@@ -117,7 +117,7 @@ class Service:
         self.writer = Writer(
             self.store, self.totals, lambda: figures.take(self), self._stored, health=self.health
         )
-        self.deliveries = sinks.deliveries(config, self.store.outbox)
+        self.deliveries = sinks.deliveries(config, self.store.outbox, host.name(config.fleet.host))
         self._sink_threads: list[threading.Thread] = []
         self._sinks_over = threading.Event()
         self.endpoint = Endpoint(
@@ -185,7 +185,12 @@ class Service:
 
         config_path = Path(self._config_path) if self._config_path else None
         key_file = Path(self.config.fleet.key_file) if self.config.fleet.key_file else None
-        report = confine(Path(self.config.store.directory), config_path, key=key_file)
+        report = confine(
+            Path(self.config.store.directory),
+            config_path,
+            key=key_file,
+            archive=sinks.archive_folder(self.config),
+        )
         if report.done:
             self._journal.info("confine", "; ".join(report.done))
         for reason in report.left_out:

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from agent.config.settings import Config
+from agent.provision import archive
 from agent.provision.alarms import alarm_parameters
 from agent.provision.dashboard import dashboard_body
 from agent.provision.policy import policy_document
@@ -48,6 +49,7 @@ def template(config: Config, hosts: int = 1) -> dict[str, Any]:
                 "OKActions": _told(),
             },
         }
+    resources |= archive.resources(config)
     resources["Dashboard"] = {
         "Type": "AWS::CloudWatch::Dashboard",
         "Properties": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.config.settings import Config
+from agent.provision.archive import bucket_and_prefix
 from agent.provision.scope import groups
 from agent.summary.catalog import AGENT_NAMESPACE
 
@@ -24,6 +25,22 @@ def statements(
             "Condition": {"StringEquals": {"cloudwatch:namespace": namespaces}},
         }
     ]
+    if (found := bucket_and_prefix(config)) is not None:
+        bucket, prefix = found
+        made.append(
+            {
+                "Sid": "Archive",
+                "Effect": "Allow",
+                "Action": "s3:PutObject",
+                "Resource": f"arn:{partition}:s3:::{bucket}/{prefix}kind=*",
+            }
+        )
+    if found is not None and config.archive.kms_key:
+        key = config.archive.kms_key
+        arn = key if key.startswith("arn:") else f"arn:{partition}:kms:{region}:{account}:key/{key}"
+        made.append(
+            {"Sid": "ArchiveKey", "Effect": "Allow", "Action": "kms:GenerateDataKey", "Resource": arn}
+        )
     names = [name for kind in groups(config).values() for name in kind]
     if not names:
         return made

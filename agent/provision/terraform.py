@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from agent.config.settings import Config
+from agent.provision import archive
 from agent.provision.alarms import alarm_parameters
 from agent.provision.dashboard import dashboard_body
 from agent.provision.hcl import HclBlock, Raw, render
@@ -56,6 +57,7 @@ def terraform_text(config: Config, hosts: int = 1) -> str:
         for query in queries()
         if names[query.log]
     ]
+    blocks += archive.blocks(config)
     blocks += [_alarm(parameters) for parameters in alarm_parameters(config, hosts)]
     blocks.append(
         HclBlock(

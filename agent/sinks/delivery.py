@@ -73,7 +73,7 @@ class Delivery:
         self._outbox = outbox
         self._random = random
         self._monotonic = monotonic
-        self._interval_ns = max(1, int(interval_s * SECOND_NS))
+        self._interval_ns = max(1, int((sink.limits.interval_s or interval_s) * SECOND_NS))
         self._offset_ns = zlib.crc32(host.encode()) * self._interval_ns >> 32
         self._newest_first = newest_first
         self._waits: dict[str, tuple[int, int]] = {}  # lane, "" for the sink: (until ns, attempts so far)
@@ -171,6 +171,8 @@ class Delivery:
                 name,
                 before_ns=now_ns + self.sink.limits.max_ahead_s * SECOND_NS,
                 newest_first=self._newest_first,
+                limit=self.sink.limits.max_rows,
+                max_bytes=self.sink.limits.max_bytes,
                 skip=skip,
             )
             if not rows:

@@ -59,10 +59,17 @@ class PartlyTaken:
 
 @dataclass(frozen=True, slots=True)
 class SinkLimits:
-    """What a service takes: items no older than `max_age_s` and no further ahead than `max_ahead_s`."""
+    """What a service takes: items no older than `max_age_s` and no further ahead than `max_ahead_s`.
+
+    `max_rows`, `max_bytes`: of the store's rows that are planned together. `interval_s`: how often it is
+    served; None: as the setting says.
+    """
 
     max_age_s: int
     max_ahead_s: int
+    max_rows: int = 64
+    max_bytes: int = 1 << 20
+    interval_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

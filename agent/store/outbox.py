@@ -54,6 +54,12 @@ class Draft:
     items: list[dict[str, Any]]
     first_ns: int
     last_ns: int
+    is_packed: bool = False  # the items are compressed already
+
+    @property
+    def level(self) -> int:
+        """How hard its content is compressed in the store."""
+        return 0 if self.is_packed else _BATCH_LEVEL
 
     @classmethod
     def of(
@@ -160,7 +166,7 @@ class Outbox:
         totals: Mapping[str, int] | None = None,
     ) -> None:
         """The rows are due no more: the drafts stand for them. Rows that came to nothing need no draft."""
-        packed = [(draft, pack(draft.items, _BATCH_LEVEL)) for draft in drafts]
+        packed = [(draft, pack(draft.items, draft.level)) for draft in drafts]
 
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany(
@@ -236,7 +242,7 @@ class Outbox:
         sent: bool = False,
     ) -> None:
         """Put `drafts` in the batch's place: halves of it, or what is left of it, or nothing."""
-        packed = [(draft, pack(draft.items, _BATCH_LEVEL)) for draft in drafts]
+        packed = [(draft, pack(draft.items, draft.level)) for draft in drafts]
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM batches WHERE id=?", (batch.id,))

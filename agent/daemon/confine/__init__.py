@@ -30,8 +30,12 @@ def confine(
     config: Path | None = None,
     environment: Mapping[str, str] = os.environ,
     key: Path | None = None,
+    archive: Path | None = None,
 ) -> ConfineReport:
-    """Lock this thread, and all that it starts, in. `key`: one more file that is read. Raises nothing."""
+    """Lock this thread, and all that it starts, in. Raises nothing.
+
+    `key`: one more file that is read; `archive`: one more folder that is written, made where it is not.
+    """
     report = ConfineReport()
     if sys.platform != "linux":
         report.left_out.append(f"{sys.platform} has neither capabilities nor Landlock nor seccomp")
@@ -44,7 +48,7 @@ def confine(
         lambda: no_core_dump(report),
         lambda: drop_capabilities(state, config, report, key),
         lambda: no_new_privileges(report),
-        lambda: fence_files(state, config, environment, report, key),
+        lambda: fence_files(state, config, environment, report, key, archive),
         lambda: fence_calls(seccomp, runs_programs(environment), report),  # last: the others need calls
     )
     for part in parts:

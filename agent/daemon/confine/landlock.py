@@ -50,6 +50,7 @@ def fence_files(
     environment: Mapping[str, str],
     report: ConfineReport,
     key: Path | None = None,
+    archive: Path | None = None,
 ) -> None:
     reason = runs_programs(environment)
     if reason is not None:
@@ -71,15 +72,17 @@ def fence_files(
         return
     read = FSAccess.READ_FILE | FSAccess.READ_DIR
     special = FSAccess.EXECUTE | FSAccess.MAKE_CHAR | FSAccess.MAKE_BLOCK
-    state.mkdir(parents=True, exist_ok=True)
-    _allow(rules, state, rules.restrict_rules & ~special, FSAccess.all_file())
+    written = [folder for folder in (state, archive) if folder is not None]
+    for folder in written:
+        folder.mkdir(parents=True, exist_ok=True)
+        _allow(rules, folder, rules.restrict_rules & ~special, FSAccess.all_file())
     for path in dict.fromkeys(readable(config, environment, key)):
         _allow(rules, path, read, FSAccess.all_file())
     _allow(rules, Path("/dev/null"), FSAccess.READ_FILE | FSAccess.WRITE_FILE, FSAccess.all_file())
     ctypes.set_errno(0)
     rules.apply()
     os.close(rules._fd)
-    report.done.append(f"writes {state} only")
+    report.done.append(f"writes {' and '.join(map(str, written))} only")
 
 
 def _allow(rules: Any, path: Path, access: Any, of_file: Any) -> None:

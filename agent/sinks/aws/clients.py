@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from botocore.config import Config
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
 
 CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 10  # between two pieces of an answer, and of all that is sent
@@ -40,6 +41,14 @@ def logs_client(region: str | None = None, endpoint_url: str | None = None) -> C
 
     with _explained():
         return boto3.client("logs", region_name=region, endpoint_url=endpoint_url, config=_config())
+
+
+def s3_client(region: str | None = None, endpoint_url: str | None = None) -> S3Client:
+    """Raises: SinkError (no such profile, an endpoint that is no URL)."""
+    import boto3
+
+    with _explained():
+        return boto3.client("s3", region_name=region, endpoint_url=endpoint_url, config=_config())
 
 
 class _AnswerReader(io.RawIOBase):

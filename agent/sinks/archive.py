@@ -1,0 +1,175 @@
+"""The archive: records as gzipped JSON lines, one object a kind and hour, in S3 or in a folder.
+
+    PREFIX/kind=media/dt=2026-11-29/hour=14/host=sbc-1/<first_ns>-<digest>.jsonl.gz
+
+The name holds the digest of the content, and an object is written only where there is none of that name. So
+a batch that is sent twice is stored once, whatever became of the first answer. What a name may not hold (a
+host's name is the operator's) is replaced.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from agent.sinks.verdict import ErrorRule, SinkLimits, Verdict
+from agent.store import UNASSIGNED, Draft, OutboxRow
+from agent.store.codec import to_json
+
+KINDS = ("media", "calls", "sip", "metrics")
+MAX_OBJECT_BYTES = 16 << 20  # gzipped
+DUE_BYTES = 4 << 20  # of the store's rows, taken at once: an archive's backlog must not fill the memory
+DUE_ROWS = 4_096
+INTERVAL_S = 60.0
+MAX_AGE_S = 10 * 365 * 86_400
+MAX_AHEAD_S = 2 * 3_600 - 120
+LEVEL = 2  # of gzip: the cheapest on records; 6 takes three times as long and saves a quarter
+LANE = "*"
+_GZIP = 16 + zlib.MAX_WBITS
+_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
+_records = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class Shelf(Protocol):
+    """Where objects go."""
+
+    def put(self, name: str, body: bytes) -> None:
+        """Store `body` where nothing of that name is. Raises what `verdict` knows."""
+
+    def verdict(self, error: BaseException) -> Verdict:
+        """What an error of `put` means; TAKEN where it is there already."""
+
+
+class ArchiveSink:
+    """Each batch is one object."""
+
+    name = "archive"
+    limits = SinkLimits(MAX_AGE_S, MAX_AHEAD_S, DUE_ROWS, DUE_BYTES, INTERVAL_S)
+
+    def __init__(self, shelf: Shelf, *, host: str, prefix: str = "", kinds: Sequence[str] = KINDS) -> None:
+        self.kinds = tuple(kinds)
+        self._shelf = shelf
+        self._host = host
+        self._prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
+
+    def encode(self, rows: Sequence[OutboxRow]) -> list[Draft]:
+        """Rows by kind and hour, each an object of at most 16 MB or one row. `unassigned` stays here."""
+        grouped: dict[tuple[str, int], list[OutboxRow]] = {}
+        for row in rows:
+            if row.connector != UNASSIGNED:
+                grouped.setdefault((row.kind, row.minute_ns // HOUR_NS), []).append(row)
+        return [
+            self._draft(kind, body, group)
+            for (kind, _), its in grouped.items()
+            for body, group in _objects(its, self._host)
+        ]
+
+    def _draft(self, kind: str, body: bytes, rows: Sequence[OutboxRow]) -> Draft:
+        first_ns, last_ns = min(r.minute_ns for r in rows), max(r.minute_ns for r in rows)
+        at = datetime.fromtimestamp(first_ns // 10**9, UTC)
+        host = _NOT_IN_NAME.sub("_", self._host)
+        digest = blake2b(body, digest_size=16).hexdigest()
+        name = (
+            f"{self._prefix}kind={kind}/dt={at:%Y-%m-%d}/hour={at:%H}/host={host}/"
+            f"{first_ns}-{digest}.jsonl.gz"
+        )
+        item = {"first_ns": first_ns, "records": sum(r.records for r in rows), "gz": b64encode(body).decode()}
+        return Draft(LANE, name, [item], first_ns, last_ns, is_packed=True)
+
+    @staticmethod
+    def item_ns(item: dict[str, Any]) -> int:
+        """The first minute in an object, UTC ns."""
+        return int(item["first_ns"])
+
+    def send(self, target: str, items: list[dict[str, Any]]) -> None:
+        """Store one object. Raises whatever its shelf raises."""
+        for item in items:
+            self._shelf.put(target, b64decode(item["gz"]))
+
+    def partly_taken(self, answer: Any, items: list[dict[str, Any]]) -> None:
+        """An object is there or not."""
+
+    def verdict(self, error: BaseException) -> Verdict:
+        """The shelf knows."""
+        return self._shelf.verdict(error)
+
+    def prepare(self, target: str) -> None:
+        """Folders are made with the object; a bucket is the operator's."""
+
+
+HOUR_NS = 3_600 * 10**9
+
+
+def _objects(rows: Sequence[OutboxRow], host: str) -> list[tuple[bytes, list[OutboxRow]]]:
+    """Gzipped JSON lines, and the rows that each holds."""
+    made: list[tuple[bytes, list[OutboxRow]]] = []
+    parts: list[bytes] = []
+    held: list[OutboxRow] = []
+    packer, size = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP), 0
+    for row in rows:
+        piece = packer.compress(lines_of(row, host))
+        parts.append(piece)
+        held.append(row)
+        size += len(piece)
+        if size >= MAX_OBJECT_BYTES // 2:  # a row is far smaller, and so is what the packer holds back
+            made.append((b"".join([*parts, packer.flush()]), held))
+            parts, held, size = [], [], 0
+            packer = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP)
+    if held:
+        made.append((b"".join([*parts, packer.flush()]), held))
+    return made
+
+
+def lines_of(row: OutboxRow, host: str) -> bytes:
+    """A row's records as JSON lines, not decoded; those of metrics say minute, part and host besides.
+
+    Raises: zlib.error, msgspec.DecodeError.
+    """
+    raws = _records.decode(zlib.decompress(row.body))
+    if row.kind != "metrics":
+        return b"".join([line for raw in raws for line in (raw, b"\n")])
+    head = to_json({"event_timestamp": row.minute_ns // 1_000_000, "part": row.part, "host": host})[:-1]
+    return b"".join([head + b"," + bytes(raw)[1:] + b"\n" for raw in raws])
+
+
+class Folder:
+    """A directory as a shelf, for one host that wants months. Raises OSError."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, name: str, body: bytes) -> None:
+        """All of a file or none: it is written under another name, flushed, and linked to its own."""
+        path = self._root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.new")
+        with open(fresh, "wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def verdict(self, error: BaseException) -> Verdict:
+        """A file of that name has that content: its name says so."""
+        if isinstance(error, FileExistsError):
+            return Verdict("exists", ErrorRule.TAKEN)
+        code = errno.errorcode.get(getattr(error, "errno", 0) or 0, type(error).__name__)
+        return Verdict(code, ErrorRule.UNKNOWN if isinstance(error, TimeoutError) else ErrorRule.UNREACHED)
