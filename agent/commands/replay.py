@@ -21,6 +21,7 @@ from agent.capture.source import Source
 from agent.commands.hints import sides_hint
 from agent.commands.interrupt import Interruptible
 from agent.commands.json_lines import JsonLines, Row, capture_row
+from agent.commands.stream_totals import StreamTotals
 from agent.config.load import load
 from agent.config.settings import Config
 from agent.daemon import host
@@ -52,11 +53,15 @@ def replay_command(options: argparse.Namespace) -> int:
         return ended(fault)
     store = _store(options.store)
     kept = CollectedMinutes(store)
-    with reading(options) as files:
+    totals = StreamTotals()
+    with reading(options, totals.add) as files:
         fault = files.through(kept)
-    from agent.commands.tables import call_table, minute_table, show, side_table
+    from agent.commands.tables import address_table, call_table, minute_table, show, side_table
 
-    show([minute_table(kept.summaries), side_table(kept.summaries), call_table(kept.summaries)])
+    # Without sides figures are by address: whose network it was nobody can say.
+    known = files.pipeline.sides.known
+    quality = side_table(kept.summaries) if known else address_table(totals.judged())
+    show([minute_table(kept.summaries), quality, call_table(kept.summaries)])
     source = files.source
     print(f"{source.frames} frames, {source.bytes} bytes, {kept.sip_messages} SIP messages")
     for line in verdict_lines(kept):

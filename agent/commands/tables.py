@@ -164,6 +164,29 @@ def _scaled(value: float | None, scale: float) -> str:
     return UNKNOWN if value is None else f"{value * scale:.2f}"
 
 
+def address_table(rows: Iterable[dict[str, Any]]) -> Sheet:
+    """Quality by address, where no side is known: a row a stream, with its call."""
+    table = Sheet(
+        "Media by address, as it passed the capture",
+        ["from", "to", "codec"],
+        ["packets", "lost", "jitter ms", "MOS", "call id"],
+        keys=2,
+    )
+    for row in rows:
+        add(
+            table,
+            f"{row['src']}:{row['src_port']}",
+            f"{row['dst']}:{row['dst_port']}",
+            row["codec"] or f"type {row['payload_type']}",
+            text(row["packets"]),
+            text(row["lost"]),
+            _scaled(row["jitter_mean_us"], 1e-3),
+            _scaled(row["mos"], 1.0),
+            row["call_id"] or UNKNOWN,
+        )
+    return table
+
+
 def stream_table(rows: Iterable[dict[str, Any]]) -> Sheet:
     """One row per RTP stream."""
     table = Sheet(

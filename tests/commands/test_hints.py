@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.cli import main
 from agent.commands.hints import likely_sbc, sides_hint
 from agent.model.sides import Sides
 from tests.kit.conversation import ALICE, BOB, VC, Conversation
 
+PCAPS = Path(__file__).parents[2] / "pcaps"
 SBC = "10.10.0.1"
 
 
@@ -53,3 +60,28 @@ def test_without_a_customer_sided_figures_are_null_and_codes_are_counted() -> No
     assert heard.total("Sip2xxCodes") == 2
     values = heard.connector().values
     assert {value for name, value in values.items() if not name.startswith("Sip")} == {None}
+
+
+@pytest.mark.parametrize("name", ["loss-vc2cust", "any-inbound", "forked-inbound"])
+def test_capture_without_any_address_shows_quality_by_address_and_the_options_to_copy(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [str(path) for path in sorted(PCAPS.glob(f"{name}-*.pcap*"))]
+    assert main(["replay", *files]) == 0
+    shown, said = capsys.readouterr()
+    assert "Media by address" in shown
+    figures = r"\S+ +\d+ +\d+ +(\d+\.\d\d|-) +(\d\.\d\d|-) +\S+"
+    assert re.search(r"10\.10\.0\.1[01]:\d+ +10\.10\.0\.1:\d+ +" + figures, shown)
+    assert "Media by side" not in shown
+    assert re.search(r"the SBC looks like 10\.10\.0\.1 and 10\.20\.0\.1 \((\d) of \1 legs", said)
+    options = said[said.rindex("--vc 10.10.0.1") :].split()
+    assert main(["replay", *files, *options]) == 0  # ready to copy
+    assert "Media by side" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["loss-vc2cust-customer.pcap", "busy-inbound-customer.pcap"])
+def test_one_leg_alone_proposes_nobody(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", str(PCAPS / name)]) == 0
+    said = capsys.readouterr().err
+    assert "looks like" not in said
+    assert "(seen: 10.10.0.1, 10.10.0.10)" in said

@@ -18,7 +18,7 @@ from typing import Any
 
 from agent.commands.json_lines import JsonLines
 from agent.commands.replay import CollectedMinutes, open_files, prepare
-from agent.commands.streams import StreamTotals
+from agent.commands.stream_totals import StreamTotals
 from agent.commands.verify.dissected import Dissection, RtpStream, StreamKey, dissect
 from agent.commands.verify.recount import jitter_us, sequence
 from agent.config.load import load
