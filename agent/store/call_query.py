@@ -82,9 +82,10 @@ def page_of(connection: sqlite3.Connection, query: CallQuery) -> tuple[list[tupl
         where.append("EXISTS (SELECT 1 FROM call_keys AS other WHERE other.key = ? AND other.call = id)")
         values.append(key)
     condition = " AND ".join([*more, *where]) or "1"
-    statement = (
-        f"SELECT {', '.join(COLUMNS)} FROM {source} WHERE {condition} ORDER BY {_order(query)} LIMIT ?"
-    )
+    order = _order(query)
+    if source.startswith(_BY_KEY) and order == "id DESC":
+        order = "call DESC"  # the key's own order: nothing is sorted
+    statement = f"SELECT {', '.join(COLUMNS)} FROM {source} WHERE {condition} ORDER BY {order} LIMIT ?"
     rows = connection.execute(statement, [*more_values, *values, limit + 1]).fetchall()
     return rows[:limit], _mark_of(rows[limit - 1], query.sort) if len(rows) > limit else ""
 

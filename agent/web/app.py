@@ -7,6 +7,7 @@ security policy allows our own style sheet and script and nothing else, inline o
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,6 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.store.call_query import CallQuery
+from agent.store.database import Corrupt, Unwritable
 from agent.store.reader import CallPage, StoreReader
 from agent.story.diagnoses import findings
 from agent.story.path import path_of
@@ -55,7 +57,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 # The evidence of a call as pcapng, None where there is none. The id is the call's in the index.
-Evidence = Callable[[int], bytes | None]
+PacketsOf = Callable[[int], bytes | None]
 
 
 def no_evidence(number: int) -> bytes | None:
@@ -71,7 +73,7 @@ class Site:
         reader: StoreReader,
         access: Access,
         redaction: Redaction,
-        evidence: Evidence = no_evidence,
+        evidence: PacketsOf = no_evidence,
     ) -> None:
         self._reader = reader
         self._access = access
@@ -108,7 +110,11 @@ class Site:
 
     def _in_thread(self, page: Callable[[Request], Response]) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, page, request)
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._threads, page, request)
+            except (Corrupt, Unwritable, sqlite3.Error) as error:
+                text = f"The store could not be read: {error}. Is the daemon running, and is its disk well?"
+                return self._message(503, "No store", text)
 
         return answer
 

@@ -40,6 +40,13 @@ _SOURCES = {
 }
 
 
+_NOTHING: dict[str, Any] = dict.fromkeys((
+    "from_sip_user", "to_sip_user", "direction", "voice_connector_id", "carrier", "host", "invite_ns",
+    "answer_ns", "end_ns", "status", "outcome", "end_reason", "ended_by", "setup_ms", "ring_ms", "codec",
+    "transaction_id", "flags", "customer_peer", "remote_peer",
+)) | {"call_ids": []}  # fmt: skip
+
+
 class Lane(msgspec.Struct):
     """One direction of the path picture. `state`: good, bad, unknown, or none (no media)."""
 
@@ -89,7 +96,8 @@ class CallPicture(msgspec.Struct):
 
     @property
     def call(self) -> dict[str, Any]:
-        return self.records.call
+        """The `call` record; None for what an older version did not write."""
+        return _NOTHING | self.records.call
 
     @property
     def is_live(self) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
+from agent.store import CallQuery, StoreReader
 from agent.summary.records import MINUTE_NS, CallRecords
 from agent.summary.redaction import Redaction
 from agent.web.call_picture import call_picture
@@ -87,10 +88,10 @@ def test_capture_of_many_calls_gives_an_index_with_the_worst_first(tmp_path: Pat
     assert len(set(re.findall(r' id="([^"]+)"', page))) == len(re.findall(r' id="([^"]+)"', page))
 
 
-def test_secrets_of_a_message_are_not_in_a_report() -> None:
+def test_secrets_of_a_message_are_not_in_a_report(store: Path) -> None:
     message = "INVITE sip:bob@192.0.2.1 SIP/2.0\r\nCall-ID: a\r\n"
     message += "Authorization: Digest username=bob, response=secret\r\n\r\n"
-    records = _long_call(minutes=1)
+    records = _long_call(store, minutes=1)
     records.messages[0]["sip_message"] = message
     kept = report_page([call_picture(records, None)], source="x")
     redacted = report_page([call_picture(records, Redaction())], source="x")
@@ -99,13 +100,13 @@ def test_secrets_of_a_message_are_not_in_a_report() -> None:
     assert "Authorization: &lt;removed&gt;" in redacted
 
 
-def test_report_of_ten_minutes_is_small_enough_to_mail() -> None:
-    page = report_page([call_picture(_long_call(minutes=10, messages=60), Redaction())], source="x")
+def test_report_of_ten_minutes_is_small_enough_to_mail(store: Path) -> None:
+    page = report_page([call_picture(_long_call(store, minutes=10, messages=60), Redaction())], source="x")
     assert len(page.encode()) <= LARGEST
 
 
-def test_report_of_endless_signalling_stays_small_and_says_so() -> None:
-    page = report_page([call_picture(_long_call(minutes=10, messages=5_000), Redaction())], source="x")
+def test_report_of_endless_signalling_stays_small_and_says_so(store: Path) -> None:
+    page = report_page([call_picture(_long_call(store, minutes=10, messages=5_000), Redaction())], source="x")
     assert len(page.encode()) <= 2 * LARGEST
     assert "4700 more are not shown" in page
 
@@ -118,27 +119,21 @@ def test_report_is_printed_as_pdf(tmp_path: Path) -> None:
     assert path.read_bytes()[:5] == b"%PDF-"
 
 
-def _long_call(minutes: int, messages: int = 1) -> CallRecords:
-    """A call with media both ways on both sides, and messages of a usual length."""
-    start_ns = 1_795_448_520_000_000_000
-    media = []
-    for minute in range(1, minutes + 1):
-        record: dict[str, object] = {"event_timestamp": (start_ns + minute * MINUTE_NS) // 1_000_000}
-        for way in ("cust2vc", "vc2cust", "rem2vc", "vc2rem"):
-            record |= {f"{way}_rtp_packets": 3_000, f"{way}_packets_lost": minute, f"{way}_jitter": 800.0}
-            record |= {f"{way}_rtcp_packets": 12, f"{way}_packets_lost_source": "rtcp"}
-        record["mos_directions"] = dict.fromkeys(("cust2vc", "vc2cust", "rem2vc", "vc2rem"), 4.1)
-        media.append(record)
-    text = "INVITE sip:bob@192.0.2.1 SIP/2.0\r\nCall-ID: a\r\n" + "X-Long: y\r\n" * 90 + "\r\n"
+def _long_call(store: Path, minutes: int, messages: int = 1) -> CallRecords:
+    """The bundled call, so many minutes long, with so many messages of a usual length."""
+    reader = StoreReader(store / "sbcwatch.sqlite")
+    stored_call = reader.call(reader.search(CallQuery(limit=1)).calls[0].id)
+    reader.close()
+    assert stored_call is not None
+    its = stored_call.records
+    end_ns = its.call["invite_ns"] + minutes * MINUTE_NS
+    media = [
+        its.media[0] | {"event_timestamp": its.media[0]["event_timestamp"] + minute * 60_000}
+        for minute in range(minutes)
+    ]
+    text = its.messages[0]["sip_message"] + "a=x-long:y\r\n" * 40
     sip = [
-        {"call_id": "a", "stamp_ns": start_ns + step * 10**9, "event_timestamp": 0, "sip_message": text}
+        its.messages[0] | {"stamp_ns": its.call["invite_ns"] + step * 10**9, "sip_message": text}
         for step in range(messages)
     ]
-    call = {
-        "call_id": "a", "call_ids": ["a"], "voice_connector_id": "default", "direction": "inbound",
-        "from_sip_user": "+1", "to_sip_user": "+2", "invite_ns": start_ns, "answer_ns": start_ns,
-        "end_ns": start_ns + minutes * MINUTE_NS, "status": 200, "outcome": "answered", "end_reason": "bye",
-        "flags": [], "customer_peer": None, "remote_peer": None, "ended_by": None, "setup_ms": 1.0,
-        "ring_ms": None, "carrier": None, "host": None, "codec": None, "transaction_id": None,
-    }  # fmt: skip
-    return CallRecords(call, media, sip)
+    return CallRecords(its.call | {"end_ns": end_ns}, media, sip)
