@@ -22,9 +22,11 @@ from agent.store.gaps import Gap, read_gaps
 from agent.store.overview import By, OverviewSeries, read_overview
 from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import MINUTE_NS, CallRecords, ConnectorMinute, UnseenSpan
+from agent.summary.unseen import missed_spans
 
 COMPARED = 9  # last digits that a number has in every network (agent/calls/users)
 _SEPARATORS = str.maketrans("", "", "+-.() \u00a0")
+MAX_MINUTES = 10_000  # of metrics read at once
 NEAR_NS = MINUTE_NS  # what was missed so near a call may have been its own
 
 
@@ -135,7 +137,13 @@ class StoreReader:
             index = _indexed(row)
             found = _records_of(connection, index)
             gaps = read_gaps(connection, index.start_ns - NEAR_NS, (index.end_ns or index.seen_ns) + NEAR_NS)
+            minutes = _connector_minutes(
+                connection, index.start_ns - MINUTE_NS, index.end_ns or index.seen_ns
+            )
         unseen = [UnseenSpan(gap.first_ns, gap.last_ns, gap.kind, gap.why) for gap in gaps if not gap.sink]
+        for start_ns, _, minute in minutes:
+            if minute.voice_connector_id == index.connector:
+                unseen += missed_spans(start_ns, minute)
         call = found["calls"][-1] if found["calls"] else _as_record(index)
         return StoredCall(index, CallRecords(call, found["media"], found["sip"], unseen))
 
@@ -148,13 +156,8 @@ class StoreReader:
 
     def connector_minutes(self, since_ns: int, until_ns: int) -> list[tuple[int, int, ConnectorMinute]]:
         """(minute, part, figures) of every connector, by time."""
-        query = (
-            "SELECT minute_ns, part, body FROM rows "
-            "WHERE kind='metrics' AND minute_ns >= ? AND minute_ns < ? ORDER BY minute_ns, part"
-        )
         with self._database.read() as connection:
-            rows = connection.execute(query, (since_ns, until_ns)).fetchall()
-        return [(minute_ns, part, its) for minute_ns, part, body in rows for its in unpack_connectors(body)]
+            return _connector_minutes(connection, since_ns, until_ns)
 
     def gaps(self, since_ns: int, until_ns: int) -> list[Gap]:
         """What is missing between two times."""
@@ -169,6 +172,18 @@ class StoreReader:
 
     def close(self) -> None:
         self._database.close()
+
+
+def _connector_minutes(
+    connection: sqlite3.Connection, since_ns: int, until_ns: int
+) -> list[tuple[int, int, ConnectorMinute]]:
+    """At most `MAX_MINUTES`, the first: a call may last for days."""
+    rows = connection.execute(
+        "SELECT minute_ns, part, body FROM rows WHERE kind='metrics' AND minute_ns > ? AND minute_ns < ? "
+        "ORDER BY minute_ns, part LIMIT ?",
+        (since_ns - 1, until_ns, MAX_MINUTES),
+    )
+    return [(minute_ns, part, its) for minute_ns, part, body in rows for its in unpack_connectors(body)]
 
 
 def _indexed(row: dict[str, Any]) -> IndexedCall:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from agent.summary.records import MINUTE_NS, CallRecords, Summary, UnseenSpan
+from agent.summary.unseen import missed_spans
 
 
 def gather(summaries: Iterable[Summary], messages: Iterable[dict[str, Any]] = ()) -> list[CallRecords]:
@@ -15,9 +16,12 @@ def gather(summaries: Iterable[Summary], messages: Iterable[dict[str, Any]] = ()
     media: list[dict[str, Any]] = []
     sip = list(messages)
     gaps: list[UnseenSpan] = []
+    missed: dict[str, list[UnseenSpan]] = {}  # by connector
     for summary in summaries:
         media += summary.media
         sip += summary.sip
+        for minute in summary.connectors:
+            missed.setdefault(minute.voice_connector_id, []).extend(missed_spans(summary.start_ns, minute))
         if summary.gap is not None:
             end_ns = summary.start_ns + MINUTE_NS
             gaps.append(UnseenSpan(summary.start_ns, end_ns, "capture", summary.gap))
@@ -34,7 +38,7 @@ def gather(summaries: Iterable[Summary], messages: Iterable[dict[str, Any]] = ()
         begun_ns, over_ns = records.call.get("invite_ns"), records.call.get("end_ns")
         records.unseen = [
             gap
-            for gap in gaps
+            for gap in (*gaps, *missed.get(records.call["voice_connector_id"], ()))
             if (over_ns is None or gap.first_ns <= over_ns) and (begun_ns is None or gap.last_ns >= begun_ns)
         ]
     return sorted(calls, key=lambda records: records.call.get("invite_ns") or 0)

@@ -106,21 +106,25 @@ def _add(its: DirectionPath, record: dict[str, Any], call: dict[str, Any]) -> No
         its.lost = (its.lost or 0) + lost
         its.expected += packets + lost if way.endswith("2vc") else max(packets, lost)
         its.source = record.get(f"{way}_packets_lost_source") or its.source
-    its.spans += _slots(record, way) or [_minute(record, way, call, packets, lost, score)]
+    spans = _slots(record, way) or [_minute(record, way, packets, lost, score)]
+    its.spans += [_within(span, call) for span in spans]
 
 
-def _minute(
-    record: dict[str, Any], way: str, call: dict[str, Any], packets: int, lost: int | None, mos: float | None
-) -> PathSpan:
-    """The minute as one span, from the answer to the end where these lie in it."""
+def _minute(record: dict[str, Any], way: str, packets: int, lost: int | None, mos: float | None) -> PathSpan:
+    """The minute as one span."""
     end_ns = int(record["event_timestamp"]) * 1_000_000
-    start_ns = end_ns - MINUTE_NS
-    begun_ns, over_ns = call.get("invite_ns") or 0, call.get("end_ns") or end_ns
-    if start_ns < begun_ns < end_ns:
-        start_ns = begun_ns
-    if start_ns < over_ns < end_ns:
-        end_ns = over_ns
-    return PathSpan(start_ns, end_ns, packets, lost, jitter_us=record.get(f"{way}_jitter"), mos=mos)
+    jitter_us = record.get(f"{way}_jitter")
+    return PathSpan(end_ns - MINUTE_NS, end_ns, packets, lost, jitter_us=jitter_us, mos=mos)
+
+
+def _within(span: PathSpan, call: dict[str, Any]) -> PathSpan:
+    """A span from the call's INVITE to its end, where these lie in it."""
+    begun_ns, over_ns = call.get("invite_ns") or 0, call.get("end_ns") or 0
+    if span.start_ns < begun_ns < span.end_ns:
+        span.start_ns = begun_ns
+    if span.start_ns < over_ns < span.end_ns:
+        span.end_ns = over_ns
+    return span
 
 
 def _slots(record: dict[str, Any], way: str) -> list[PathSpan]:

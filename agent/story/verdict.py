@@ -182,7 +182,8 @@ def _unknown(records: CallRecords, path: CallPath, found: dict[str, Finding]) ->
             share = percent(1 - its.expected / its.packets)
             yield Statement("unknown", f"of {share} of the packets {NAMES[way]} nobody knows", None, way)
     if "capture_drops" in found:
-        yield Statement("unknown", f"{found['capture_drops'].words}, so losses there accuse nobody")
+        words = found["capture_drops"].words
+        yield Statement("unknown", f"{words}: what is missing then counts as unknown and accuses nobody")
 
 
 def _why(its: DirectionPath, path: CallPath, flags: set[str]) -> str:

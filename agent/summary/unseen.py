@@ -19,6 +19,7 @@ from agent.model.sides import Connector
 from agent.model.units import MINUTE_NS
 from agent.model.unseen import Cause, Sight
 from agent.summary.catalog import CALLS, HIDES, MEDIA, Metric
+from agent.summary.records import ConnectorMinute, UnseenSpan
 
 NEGLIGIBLE = 0.01  # share of the traffic that a count may lack
 MAX_MINUTES = 1_440  # marked by one interval; a longer one marks its first day
@@ -63,6 +64,24 @@ ADVICE: dict[Cause, tuple[str, str]] = {
     Cause.SHED: ("packets were left out because the host could not follow", "look at the host's load"),
     Cause.OVERSIZED: ("messages were longer than what is read", "look for who sends them"),
 }  # fmt: skip
+
+# Never met, and not by a table's bound: nobody knows what these frames were.
+_MISSED = frozenset(
+    {Cause.CAPTURE_DROPS, Cause.INTERFACE_DOWN, Cause.NOT_WATCHED, Cause.SHED, Cause.SNAP_LENGTH}
+)
+
+
+def missed_spans(start_ns: int, minute: ConnectorMinute) -> list[UnseenSpan]:
+    """What of a connector's minute the capture missed, for those who judge one call of it."""
+    spans = []
+    for because in minute.unknown_because:
+        if because["cause"] in _MISSED:
+            count, words = because["count"], ADVICE[Cause(because["cause"])][0]
+            kind = "sip" if because["sight"].startswith("sip") else "capture"
+            said = f"{'some' if count is None else count} {words}"
+            spans.append(UnseenSpan(start_ns, start_ns + MINUTE_NS, kind, said))
+    return spans
+
 
 # (sight, cause, connector or None: anybody's, media direction or "": any)
 Key = tuple[str, str, Connector | None, str]
