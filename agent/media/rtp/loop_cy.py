@@ -700,7 +700,11 @@ class Loop(Losses):
     ) -> cython.int:
         if stamp_ns - last_ns > SILENCE_NS and row.unjudged > 0:
             self.judge_to(row, self.minute_at(row, last_ns + SILENCE_NS), row.top)
-        if self.losses == 0 or not self.missed(last_ns, stamp_ns):
+        if self.losses > 0 and self.missed(last_ns, stamp_ns):
+            pass  # nobody knows whether it was one
+        elif last_ns >= self.slot_from and minute.slot == self.slot_now:
+            self.note_part(slot_of(row, self.slot_now), stamp_ns - last_ns)
+        else:
             self.note_gap(row, last_ns, stamp_ns)
         # No further than the silence after which there is more to do.
         minute.longest_ns = max(minute.longest_ns, min(stamp_ns - max(last_ns, self.slot_from), SILENCE_NS))

@@ -16,6 +16,7 @@ cdef class Timelines(Table):
     cdef void be_late_at(self, StreamRow row, MinuteRow minute, long long at_ns) noexcept nogil
     cdef void lose_between(self, StreamRow row, MinuteRow minute, long long count, long long at_ns, long long step_ns, long long start_ns) noexcept nogil
     cdef void note_gap(self, StreamRow row, long long last_ns, long long stamp_ns) noexcept nogil
+    cdef inline void note_part(self, SlotRow slot, long long part_ns) noexcept nogil
     cdef void forget_slots(self, StreamRow row) noexcept nogil
     cdef void carry_slots(self, StreamRow row, MinuteRow following, long long first) noexcept nogil
     cdef bytes taken_slots(self, StreamRow row, MinuteRow minute, long long minute_start_ns)

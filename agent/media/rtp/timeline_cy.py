@@ -127,14 +127,16 @@ class Timelines(Table):
     def note_gap(self, row: StreamRow, last_ns: cython.longlong, stamp_ns: cython.longlong) -> None:
         """Nothing came between these times, of two packets: each slot has its own part of it."""
         number: cython.longlong
-        part_ns: cython.longlong
-        slot: SlotRow
         newest: cython.longlong = stamp_ns // self.slot_ns
         for number in range(max(last_ns // self.slot_ns, newest - RING + 1), newest + 1):
-            slot = self.slot(row, number)
-            part_ns = min(stamp_ns, (number + 1) * self.slot_ns) - max(last_ns, number * self.slot_ns)
-            if slot is not cython.NULL:
-                slot.gap = max(slot.gap, (part_ns + GAP_UNIT_NS // 2) // GAP_UNIT_NS + KEPT_ZERO)
+            if self.slot(row, number) is not cython.NULL:
+                self.note_part(
+                    slot_of(row, number),
+                    min(stamp_ns, (number + 1) * self.slot_ns) - max(last_ns, number * self.slot_ns),
+                )
+
+    def note_part(self, slot: SlotRow, part_ns: cython.longlong) -> None:
+        slot.gap = max(slot.gap, (part_ns + GAP_UNIT_NS // 2) // GAP_UNIT_NS + KEPT_ZERO)
 
     # --- corrections
 
