@@ -13,11 +13,14 @@ RUN apt-get update && \
       $(test -x /usr/local/bin/python3 || echo python3-dev python3-venv)
 WORKDIR /src
 COPY pyproject.toml setup.py LICENSE README.m[d] ./
+COPY requirements requirements
 COPY agent agent
 # A slow loop in a container would go unnoticed: no compiler, no image.
 RUN python3 -m venv /opt/sbcwatch && \
-    SBCWATCH_REQUIRE_COMPILED=1 /opt/sbcwatch/bin/pip wheel --no-cache-dir --no-deps -w /wheels . && \
-    /opt/sbcwatch/bin/pip install --no-cache-dir --no-compile "$(ls /wheels/sbcwatch-*.whl)[confine]"
+    python3 -m venv /build && /build/bin/pip install --no-cache-dir --require-hashes -r requirements/build.txt && \
+    SBCWATCH_REQUIRE_COMPILED=1 /build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation -w /wheels . && \
+    /opt/sbcwatch/bin/pip install --no-cache-dir --no-compile --require-hashes -r requirements/runtime.txt && \
+    /opt/sbcwatch/bin/pip install --no-cache-dir --no-compile --no-deps /wheels/sbcwatch-*.whl
 # Only the services used, and what every client reads, stay of botocore's 400.
 COPY deploy/trim.py /src/deploy/trim.py
 RUN find /opt/sbcwatch/lib -name '*.so' -exec strip --strip-unneeded {} + && \

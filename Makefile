@@ -11,7 +11,11 @@ ANY := $(or $(wildcard $(TESTED)),$(INSTALLED))
 # A second CloudWatch to read back from, in an environment of its own: it wants another botocore.
 MINISTACK := $(abspath $(VENV))/ministack/bin/ministack
 
-.PHONY: demo test image-test check lint programs bench fuzz chaos config manual clean
+# Exact versions with their hashes; other Pythons than the locked one take what pyproject.toml allows.
+LOCKED_PYTHON := 3.11
+LOCK := $(if $(filter $(LOCKED_PYTHON),$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')),yes)
+
+.PHONY: wheel deb rpm sbom lock package-test demo test image-test check lint programs bench fuzz chaos config manual clean
 
 # A bundled capture of a real SBC through the whole pipeline into a local store.
 demo: $(ANY)
@@ -44,6 +48,40 @@ lint: $(TESTED)
 programs:
 	@tests/install tests/lab/packages.txt tests/deploy/packages.txt tests/web/packages.txt
 
+# --- packages: dist/ has them
+
+# A wheel with the units, the sample configuration and the docs. In an environment of locked build tools.
+wheel: $(VENV)/build/.ready
+	SBCWATCH_REQUIRE_COMPILED=1 $(VENV)/build/bin/pip wheel --quiet --no-deps --no-build-isolation -w dist .
+
+# A Debian package that brings its own Python; build it on the oldest system that shall run it. docs/install.md
+deb: wheel
+	$(VENV)/build/bin/python -m deploy.package deb
+
+rpm: wheel
+	$(VENV)/build/bin/python -m deploy.package rpm
+
+# What is in an installation, as CycloneDX.
+sbom: dist/sbcwatch.cdx.json
+dist/sbcwatch.cdx.json: requirements/runtime.txt requirements/sbom.txt
+	test -x $(VENV)/sbom/bin/cyclonedx-py || $(PYTHON) -m venv $(VENV)/sbom
+	$(VENV)/sbom/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sbom.txt
+	mkdir -p dist
+	$(VENV)/sbom/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+	  --output-format JSON --output-file $@ requirements/runtime.txt
+
+# The locks, made anew (uv): versions change, so run the tests afterwards.
+UV := uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+lock:
+	$(UV) --universal --python-version $(LOCKED_PYTHON) -o requirements/build.txt requirements/build.in
+	$(UV) --universal --python-version $(LOCKED_PYTHON) -o requirements/sbom.txt requirements/sbom.in
+	$(UV) --universal --python-version $(LOCKED_PYTHON) --extra confine -o requirements/runtime.txt pyproject.toml
+	$(UV) --python-platform x86_64-manylinux_2_28 --python-version $(LOCKED_PYTHON) --extra test -o requirements/test.txt pyproject.toml
+
+# The package built, installed, upgraded and removed in a clean Debian root: three minutes.
+package-test: $(TESTED) programs
+	$(BIN)/python -m pytest -m image tests/deploy/test_debian_package.py
+
 bench: $(TESTED)
 	$(BIN)/python -m benchmarks
 
@@ -73,8 +111,15 @@ $(INSTALLED): pyproject.toml setup.py $(SOURCES)
 # change only what changed. The installation, which would compile everything each time, compiles nothing.
 $(TESTED): pyproject.toml setup.py $(filter %_cy.py %_cy.pxd,$(SOURCES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	SBCWATCH_NO_COMPILED=1 $(BIN)/pip install --quiet --disable-pip-version-check --editable ".[test]"
+	$(if $(LOCK),$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt)
+	SBCWATCH_NO_COMPILED=1 $(BIN)/pip install --quiet --disable-pip-version-check \
+	  $(if $(LOCK),--no-deps --no-build-isolation) --editable ".[test]"
 	$(BIN)/python setup.py --quiet build_ext --inplace
+	touch $@
+
+$(VENV)/build/.ready: requirements/build.txt
+	test -x $(VENV)/build/bin/python || $(PYTHON) -m venv $(VENV)/build
+	$(VENV)/build/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
 	touch $@
 
 $(MINISTACK): $(TESTED)
@@ -82,5 +127,5 @@ $(MINISTACK): $(TESTED)
 	$(VENV)/ministack/bin/pip install --quiet --disable-pip-version-check "ministack>=1.5"
 
 clean:
-	rm -rf $(VENV) build .demo
+	rm -rf $(VENV) build dist .demo
 	find agent -name '*.c' -o -name '*.so' | xargs rm -f

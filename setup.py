@@ -20,7 +20,7 @@ REQUIRED = os.environ.get("SBCWATCH_REQUIRE_COMPILED") == "1"
 FORBIDDEN = os.environ.get("SBCWATCH_NO_COMPILED") == "1"
 # Commands that only describe the sources: nothing is translated for them.
 DESCRIBES = {"egg_info", "dist_info"}
-CYTHON = "Cython>=3.2"  # the first with a shared module
+CYTHON = "Cython==3.3.1"  # 3.2 is the first with a shared module; requirements/build.txt has its hash
 # What every module needs of Cython itself (memoryviews above all), compiled once.
 SHARED = Path("agent/shared_cy.c")
 # Modules that walk bytes carry this line. The others call Python's objects most of the time: optimizing them

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import importlib
 import json
 import os
@@ -22,6 +23,7 @@ from typing import Any
 import pytest
 
 from agent.daemon.confine import landlock as files
+from agent.daemon.confine import landlock_calls
 from agent.daemon.confine import seccomp as calls
 from agent.daemon.confine.report import ConfineReport
 from tests.kit.strict_aws import StrictAws
@@ -93,7 +95,6 @@ def needs_root() -> None:
 
 
 def needs_landlock() -> None:
-    pytest.importorskip("landlock", reason="package landlock is not installed")
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), 1) < 1:
         pytest.skip(f"this kernel has no Landlock: {os.strerror(ctypes.get_errno())}")
@@ -162,11 +163,28 @@ def test_program_for_credentials_keeps_its_files_and_the_report_says_so(
     assert "credential_process" in report.left_out[0]
 
 
-def test_missing_package_is_said_and_nothing_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "landlock", None)
+def test_kernel_without_landlock_is_said_and_nothing_breaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(landlock_calls, "abi", refused)
     report = ConfineReport()
     files.fence_files(tmp_path, None, {}, report)
-    assert "is not installed" in report.left_out[0]
+    assert report.left_out == ["Landlock: Function not implemented"]
+    assert not report.done
+
+
+@pytest.mark.parametrize(("abi", "rights"), [(1, 0x1FFF), (2, 0x3FFF), (3, 0x7FFF), (9, 0x7FFF)])
+def test_rights_asked_for_are_those_that_the_kernel_knows(
+    monkeypatch: pytest.MonkeyPatch, abi: int, rights: int
+) -> None:
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(landlock_calls, "abi", lambda: abi)
+    monkeypatch.setattr(landlock_calls, "_call", lambda *words: asked.append(words) or 3)
+    assert landlock_calls.Ruleset().rights == rights
+    assert asked[0][1] == rights.to_bytes(8, sys.byteorder)
 
 
 def test_every_call_that_is_refused_by_name_is_known_to_libseccomp_or_younger_than_it() -> None:

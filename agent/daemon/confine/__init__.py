@@ -3,7 +3,7 @@
     dumpable        no core file and no ptrace by the same user (prctl PR_SET_DUMPABLE)
     capabilities    CAP_NET_RAW stays (hot-plug and a rebound NIC open new sockets), all others go, for good
     no_new_privs    nothing that is executed gains a privilege
-    Landlock        writes the state directory only; reads what `files.readable` lists (package `landlock`)
+    Landlock        writes the state directory only; reads what `files.readable` lists
     seccomp         runs no program and makes no call that watching never needs (package `pyseccomp`)
 
 All of them are a thread's, and of those that it starts: to be called before there are others. Where something

@@ -1,8 +1,7 @@
-"""Landlock: writes the state directory only, reads what `readable` lists (package `landlock`)."""
+"""Landlock: writes the state directory only, reads what `readable` lists."""
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import re
@@ -12,8 +11,17 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+from agent.daemon.confine.landlock_calls import (
+    EXECUTE,
+    MAKE_BLOCK,
+    MAKE_CHAR,
+    OF_FILES,
+    READ_DIR,
+    READ_FILE,
+    WRITE_FILE,
+    Ruleset,
+)
 from agent.daemon.confine.report import ConfineReport
 
 RESOLVER = (
@@ -56,40 +64,27 @@ def fence_files(
     if reason is not None:
         report.left_out.append(f"Landlock: {reason}")
         return
-    ctypes.set_errno(0)  # the package takes any errno that is set for its own
-    try:
-        from landlock import FSAccess, Ruleset
-    except ImportError:
-        report.left_out.append(
-            "Landlock: package landlock is not installed (pip install 'sbcwatch[confine]')"
-        )
-        return
     try:
         rules = Ruleset()
     except OSError as error:
         reason = "a filter around the process refuses it" if error.errno == errno.EPERM else error.strerror
         report.left_out.append(f"Landlock: {reason}")
         return
-    read = FSAccess.READ_FILE | FSAccess.READ_DIR
-    special = FSAccess.EXECUTE | FSAccess.MAKE_CHAR | FSAccess.MAKE_BLOCK
     written = [folder for folder in (state, archive) if folder is not None]
     for folder in written:
         folder.mkdir(parents=True, exist_ok=True)
-        _allow(rules, folder, rules.restrict_rules & ~special, FSAccess.all_file())
+        _allow(rules, folder, rules.rights & ~(EXECUTE | MAKE_CHAR | MAKE_BLOCK))
     for path in dict.fromkeys(readable(config, environment, key)):
-        _allow(rules, path, read, FSAccess.all_file())
-    _allow(rules, Path("/dev/null"), FSAccess.READ_FILE | FSAccess.WRITE_FILE, FSAccess.all_file())
-    ctypes.set_errno(0)
+        _allow(rules, path, READ_FILE | READ_DIR)
+    _allow(rules, Path("/dev/null"), READ_FILE | WRITE_FILE)
     rules.apply()
-    os.close(rules._fd)
     report.done.append(f"writes {' and '.join(map(str, written))} only")
 
 
-def _allow(rules: Any, path: Path, access: Any, of_file: Any) -> None:
+def _allow(rules: Ruleset, path: Path, rights: int) -> None:
     try:
         folder = stat.S_ISDIR(path.stat().st_mode)
-        ctypes.set_errno(0)
-        rules.allow(str(path), rules=access if folder else access & of_file)
+        rules.allow(str(path), rights if folder else rights & OF_FILES)
     except OSError:
         pass  # it is not there, or not for us: nothing to allow
 
