@@ -1,4 +1,4 @@
-"""A Debian or RPM package of a wheel: `python -m deploy.package deb` after `make wheel`. `make deb` does both.
+"""A Debian or RPM package of a wheel: `make deb`, `make rpm`.
 
 The package brings the Python that runs this, so that the host's own may be older or newer, and nothing that
 is called like our modules meets them: /opt/sbcwatch/python is whole and looks nowhere else (`-I`). It needs
@@ -26,12 +26,18 @@ DOC = Path("usr/share/doc/sbcwatch")
 CONFIG = "/etc/sbcwatch/sbcwatch.toml"
 # What of the standard library nobody here imports; config-* is for those who build extensions.
 LEFT_OUT = shutil.ignore_patterns(
-    "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3",
-    "config-*", "__pycache__", "*.a", "_tkinter*", "EXTERNALLY-MANAGED", "sitecustomize.py",
+    "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip",
+    "lib2to3", "config-*", "__pycache__", "*.a", "EXTERNALLY-MANAGED", "sitecustomize.py",
+    # Modules that would want libraries of the host's: X, Kerberos, a terminal, databases.
+    "_tkinter*", "nis.*", "readline.*", "_curses*", "_dbm.*", "_gdbm.*",
 )  # fmt: skip
-# -I: no environment, no working directory, no user's packages; -B: nothing is written; -u: the journal at once.
+# Where this Python is a shared library, its launcher says where it lies: an rpath would be the builder's.
+FIND = (
+    f"export LD_LIBRARY_PATH=/{PREFIX}/python/lib\n" if sysconfig.get_config_var("Py_ENABLE_SHARED") else ""
+)
+# -I: no environment, no working directory, no user's packages; -B: writes nothing; -u: logs at once.
 LAUNCHER = f"""#!/bin/sh
-exec /{PREFIX}/python/bin/{PYTHON} -I -B -u -m agent "$@"
+{FIND}exec /{PREFIX}/python/bin/{PYTHON} -I -B -u -m agent "$@"
 """
 SUMMARY = "CloudWatch metrics, per-call media records and SIP logs for any SBC"
 POSTINST = """#!/bin/sh
@@ -96,8 +102,9 @@ def stage(root: Path, wheel: Path) -> None:
         put(root / DOC / page.name, page.read_text())
     put(root / DOC / "copyright", (TREE / "LICENSE").read_text())
     for page in TREE.glob("docs/*.1"):
-        (root / "usr/share/man/man1").mkdir(parents=True, exist_ok=True)
-        (root / "usr/share/man/man1" / f"{page.name}.gz").write_bytes(gzip.compress(page.read_bytes(), mtime=0))
+        packed = root / "usr/share/man/man1" / f"{page.name}.gz"
+        packed.parent.mkdir(parents=True, exist_ok=True)
+        packed.write_bytes(gzip.compress(page.read_bytes(), mtime=0))
     shutil.rmtree(shared_files)
     # Compiled once, by content: a host that may write nowhere starts as fast.
     subprocess.run(
@@ -125,7 +132,8 @@ def linked(root: Path) -> list[str]:
         if path.is_file() and not path.is_symlink():
             told = subprocess.run(["ldd", str(path)], capture_output=True, text=True, check=False).stdout
             found |= set(re.findall(r"=> (/\S+)", told))
-    return sorted(name for name in found if not name.startswith((str(root), sys.base_prefix + "/lib/libpython")))
+    ours = str(root), f"{sys.base_prefix}/lib/libpython"
+    return sorted(name for name in found if not name.startswith(ours))
 
 
 def debian(root: Path, version: str) -> Path:
@@ -136,7 +144,8 @@ def debian(root: Path, version: str) -> Path:
         "Package": "sbcwatch", "Version": version, "Architecture": architecture, "Section": "net",
         "Priority": "optional", "Maintainer": "sbcwatch <sbcwatch@localhost>", "Installed-Size": str(size),
         "Depends": ", ".join(depends(root)), "Recommends": "libseccomp2, ca-certificates",
-        "Suggests": "tshark", "Description": SUMMARY + "\n It watches an SBC's NICs and brings its own Python.",
+        "Suggests": "tshark",
+        "Description": f"{SUMMARY}\n It watches an SBC's NICs and brings its own Python.",
     }  # fmt: skip
     control = root / "DEBIAN"
     put(control / "control", "".join(f"{name}: {value}\n" for name, value in fields.items()))
@@ -153,12 +162,11 @@ def depends(root: Path) -> list[str]:
     """Debian packages that have the libraries, the C library from this version on."""
     names = set()
     for path in linked(root):
-        owner = subprocess.run(["dpkg", "-S", path.removeprefix("/usr")], capture_output=True, text=True, check=False)
-        owner = owner if owner.stdout else subprocess.run(
-            ["dpkg", "-S", os.path.realpath(path)], capture_output=True, text=True, check=False
-        )  # fmt: skip
-        if owner.stdout:
-            names.add(owner.stdout.partition(":")[0])
+        for known_as in (path.removeprefix("/usr"), path, os.path.realpath(path)):
+            owner = subprocess.run(["dpkg", "-S", known_as], capture_output=True, text=True, check=False)
+            if owner.stdout:
+                names.add(owner.stdout.partition(":")[0])
+                break
     libc = output("dpkg-query", "-W", "-f", "${Version}", "libc6").partition("-")[0]
     return [f"libc6 (>= {libc})" if name == "libc6" else name for name in sorted(names | {"libc6"})]
 
@@ -186,7 +194,9 @@ AutoProv: no
 It watches an SBC's NICs and brings its own Python.
 %install
 cp -a {root}/. %{{buildroot}}/
-mkdir -p %{{buildroot}}/usr/lib && mv %{{buildroot}}/lib/systemd %{{buildroot}}/usr/lib/ && rmdir %{{buildroot}}/lib
+mkdir -p %{{buildroot}}/usr/lib
+mv %{{buildroot}}/lib/systemd %{{buildroot}}/usr/lib/
+rmdir %{{buildroot}}/lib
 %files
 /opt/sbcwatch
 /usr/bin/sbcwatch
