@@ -16,7 +16,7 @@ from agent.provision.policy import statements
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed (it comes with moto)")
 DEPLOY = Path(__file__).parents[2] / "deploy"
-KUBERNETES = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+KUBERNETES = sorted(set((DEPLOY / "kubernetes").glob("*.yaml")) - {DEPLOY / "kubernetes/kustomization.yaml"})
 ECS = sorted((DEPLOY / "ecs").glob("*.json"))
 COMPOSE = DEPLOY / "compose/docker-compose.yml"
 
@@ -200,3 +200,45 @@ def test_policy_is_what_the_tasks_role_needs() -> None:
     config, _ = read("", {})
     assert config is not None
     assert {one["Sid"] for one in statements(config)} == {"Metrics", "LogEvents", "LogGroups"}
+
+
+def test_no_image_is_the_latest_of_anything() -> None:
+    for path in (*KUBERNETES, *ECS, COMPOSE):
+        assert ":latest" not in path.read_text(), path
+
+
+@pytest.mark.parametrize("path", ECS, ids=lambda path: path.name)
+def test_task_definition_starts_and_names_its_connector(path: Path) -> None:
+    """Its environment alone is a configuration: nothing unknown, a connector, a region for AWS."""
+    for container in json.loads(path.read_text())["containerDefinitions"]:
+        variables = {each["name"]: each["value"] for each in container.get("environment", ())}
+        if variables:
+            config, problems = read("", variables)
+            assert config is not None, problems
+            assert [connector.id for connector in config.connectors] == ["trunk-1"]
+            assert config.connectors[0].customer_networks
+            assert variables["AWS_REGION"]
+
+
+def test_kustomization_names_what_is_there() -> None:
+    base = yaml.safe_load((DEPLOY / "kubernetes/kustomization.yaml").read_text())
+    for name in base["resources"]:
+        assert (DEPLOY / "kubernetes" / name).exists()
+
+
+def test_namespace_lets_the_daemonset_in() -> None:
+    (namespace,) = [
+        each for each in documents(DEPLOY / "kubernetes/daemonset.yaml") if each["kind"] == "Namespace"
+    ]
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "privileged"
+
+
+def test_ansible_role_is_read_by_ansible(tmp_path: Path) -> None:
+    program = shutil.which("ansible-playbook")
+    if program is None:
+        pytest.skip("not installed: ansible-playbook (see tests/deploy/packages.txt)")
+    done = subprocess.run(
+        [program, "--syntax-check", "-i", "localhost,", str(DEPLOY / "ansible/site.yml")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
