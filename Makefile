@@ -27,10 +27,16 @@ demo: $(ANY)
 	@echo "The call whole: \`$(BIN)/sbcwatch call 0110 --store .demo\`; all calls: \`$(BIN)/sbcwatch calls --store .demo\`."
 	@echo "Next: \`$(BIN)/sbcwatch replay YOUR.pcap\` reads a capture of yours; docs/install.md sets up a host."
 
+# Tests beside each other: as many as JOBS says; those of the lab and slow ones, which look at the clock, by turns.
+JOBS ?= 2
+BESIDE := -n $(JOBS) --dist loadgroup
+QUICK := not lab and not slow and not image
+
 # All tests but those of the image. As root on Debian the programs that they need are installed when missing:
 # the lab runs live, and systemd boots the units.
 test: $(TESTED) $(MINISTACK) programs
-	MINISTACK=$(MINISTACK) $(BIN)/python -m pytest
+	MINISTACK=$(MINISTACK) $(BIN)/python -m pytest $(BESIDE) -m "$(QUICK)"
+	MINISTACK=$(MINISTACK) $(BIN)/python -m pytest -m "not ($(QUICK)) and not image"
 
 # The image built from a local base and run, a call of the lab through it too: four minutes, on a busy machine ten.
 image-test: $(TESTED) programs
@@ -38,7 +44,7 @@ image-test: $(TESTED) programs
 
 # What a change must pass before it is committed.
 check: lint
-	$(BIN)/python -m pytest -m "not lab and not slow and not image"
+	$(BIN)/python -m pytest $(BESIDE) -m "$(QUICK)"
 
 lint: $(TESTED)
 	$(BIN)/ruff check .

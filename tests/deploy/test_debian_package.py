@@ -22,9 +22,9 @@ CONFIG = "etc/sbcwatch/sbcwatch.toml"
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`SBCWATCH_DEB` names one that is there already."""
+    """`SBCWATCH_TEST_DEB` names one that is there already."""
     needs("dpkg-deb", "ldd")
-    if ready := os.environ.get("SBCWATCH_DEB"):
+    if ready := os.environ.get("SBCWATCH_TEST_DEB"):
         return Path(ready)
     venv = tmp_path_factory.mktemp("venv")
     done = subprocess.run(
