@@ -22,7 +22,7 @@ from agent.transport.rate_limit import CALM_S, MAX_SOURCES, SECOND_NS, RateLimit
 
 ROOT = Path(__file__).parent.parent
 OPTIONS = b"OPTIONS sip:a SIP/2.0\r\nCall-ID: 1\r\n"
-MEMORY_MB = 512
+MEMORY_MB, SMALL_MB = 512, 160
 LOUD, QUIET = "203.0.113.9", "203.0.113.10"
 
 
@@ -78,6 +78,18 @@ def test_fragments_never_finished_are_bounded_and_leave_real_calls_exact() -> No
     result = flooded("fragments", 20_000)
     assert result["tables"]["fragments"] <= 1_024
     assert_real_calls_are_exact(result)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"), [("big_sip", 1_500), ("big_sdp", 400), ("pairs", 50_000), ("invites", 8_000)]
+)
+def test_resident_memory_stays_below_a_small_bound(kind: str, count: int) -> None:
+    command = [sys.executable, "-m", "tests.kit.flooding", kind, str(count), "--mb", str(SMALL_MB)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    result = json.loads(done.stdout)
+    assert result["rss_mb"] < SMALL_MB
+    assert result["calls"] == flooded("invites", 0)["calls"]
+    assert result["media"] == flooded("invites", 0)["media"]
 
 
 def test_live_flood_of_one_address_is_shed_and_named_and_real_calls_are_exact() -> None:

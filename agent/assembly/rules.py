@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.calls.counting_cy import CallRules
+from agent.calls.counting_cy import CALL_BYTES, CallRules
 from agent.config.settings import Capture, Config, Quality
 from agent.engine.engine import Rules
 from agent.errors import ConfigError
@@ -15,7 +15,7 @@ FILE_IDLE_NS = 3600 * 10**9
 LIVE_IDLE_NS = 65 * 10**9
 # Resident memory, measured by tests/flooding: the idle daemon with boto3, a call that a flood made up (with
 # its messages and its part of a checkpoint), a stream of two packets.
-BASE_BYTES, CALL_BYTES, STREAM_BYTES = 64 << 20, 9 << 10, 2 << 10
+BASE_BYTES, STREAM_BYTES = 64 << 20, 2 << 10
 LEAST = 100  # calls, and streams: what the settings of either must be as well
 WAITING_BYTES = (
     96 << 20

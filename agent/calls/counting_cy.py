@@ -32,6 +32,11 @@ Due = Leg | CountedAttempt | Call
 MAX_PEERS = 65_536  # addresses that had a call: those that had one longest ago make room
 
 
+CALL_BYTES = (
+    9 << 10
+)  # that a call takes, with its messages and its part of a checkpoint; one of more is several
+
+
 class CallRules(Struct, frozen=True):
     """How calls are counted. Nanoseconds."""
 

@@ -21,6 +21,7 @@ from agent.calls.users import agreement, user_of
 from agent.model.attempt_cy import TIMER_B_NS, Attempt
 from agent.model.call_cy import Call, Leg
 from agent.wire.sip.message_cy import Message
+from agent.wire.sip.scan_cy import bounded
 
 Key = tuple[str, ...]
 
@@ -217,8 +218,8 @@ class Joiner:
             elif message.is_request:
                 found = [value.strip() for value in message.headers(name)[:MAX_SAME]]
             for value in found:
-                if value.strip("0"):  # RFC 7989 5: the null identifier is nobody's
-                    values.append(value)
+                if value.strip("0") and len(values) < MAX_SAME:  # RFC 7989 5: the null identifier is nobody's
+                    values.append(bounded(value))
         return values
 
     # -- users
@@ -377,7 +378,7 @@ def _session_ids(value: str, is_request: bool) -> list[str]:
 def _branch(via: str) -> str:
     """The branch of a Via value; "" where there is none."""
     at: cython.Py_ssize_t = via.lower().find(";branch=")
-    return "" if at < 0 else via[at + 8 :].split(";", 1)[0].strip()
+    return "" if at < 0 else bounded(via[at + 8 :].split(";", 1)[0].strip())
 
 
 def _callers(leg: Leg) -> list[str]:

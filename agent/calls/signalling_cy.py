@@ -8,6 +8,7 @@ which legs make a call, in `joining`; whose a leg is, in `belonging`.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from hashlib import blake2b
 from typing import cast
 
 import cython
@@ -34,6 +35,7 @@ MAX_LEGS_A_CALL_ID = 64  # tags come from the wire; a Call-ID is looked through 
 MAX_ROUTES = 65_536
 MAX_SUSPECTS = 1_000
 MAX_EARLY_ANSWERS = 256  # finals without an INVITE that may still come
+EARLY_BYTES = 8192  # of such a final; a longer one is not kept
 EARLY_NS = 100_000_000  # the clocks of two capture points differ by some ms
 MAX_NAMED = 4  # users that one header of one INVITE names
 
@@ -161,7 +163,8 @@ class Signalling(CallTable):
                 return None
         if initial:
             return self._begin(message, route, src, now_ns)
-        if not message.is_request and message.method == "INVITE" and message.status >= 200:
+        is_final = not message.is_request and message.status >= 200
+        if is_final and message.method == "INVITE" and len(message.data) <= EARLY_BYTES:
             self._early[message.call_id] = message, now_ns
             if len(self._early) > MAX_EARLY_ANSWERS:
                 self._early.popitem(last=False)
@@ -502,15 +505,20 @@ class Signalling(CallTable):
         if message.method not in _OFFERING or message.status >= 300 or message.data.endswith(_NO_BODY):
             return
         body = message.sdp
-        if body is None or leg.sdp.get(passage) == body:
+        if body is None:
+            return
+        digest = blake2b(body, digest_size=8).digest()
+        before = leg.sdp.get(passage)
+        if before is not None and before[0] == digest:
             return
         try:
             session = sdp.parse(body)
         except WireError as error:
             self._media.rejects[error.reason] += 1
             return
-        leg.sdp[passage] = body
+        leg.sdp[passage] = digest, sdp.condensed(session)
         self._media.describe(leg, session, passage)
+        self._weigh(leg.call)
 
     def _exchange(self, message: Message, connector: Connector, now_ns: cython.longlong) -> None:
         key = (message.call_id, message.cseq, message.branch)

@@ -10,6 +10,8 @@ cdef class CallTable:
     cdef readonly object counters
     cdef object _rules, _sides, _media, _exchanges, _up, _down, _missed
     cdef list _out
+    cdef dict _weights
+    cdef long long _weight
     cdef readonly dict _legs
     cdef readonly Timers _timers
     cdef readonly ConnectorResolver _connectors
@@ -18,6 +20,7 @@ cdef class CallTable:
 
     cdef object _register(self, Leg leg)
     cdef object _sort(self, Call call)
+    cdef object _weigh(self, Call call)
     cdef object _check_over(self, Call call, long long now_ns)
     cdef object _leave_undecided(self, Call call, long long now_ns)
     cdef object _over(self, Call call, long long now_ns)

@@ -12,7 +12,7 @@ from collections import Counter, OrderedDict
 import cython
 
 from agent.calls.connector_cy import ConnectorResolver
-from agent.calls.counting_cy import CallRules, Counting, Due
+from agent.calls.counting_cy import CALL_BYTES, CallRules, Counting, Due
 from agent.calls.joining_cy import Joiner, Key
 from agent.calls.rfc6076 import Exchanges
 from agent.calls.timers_cy import Timers
@@ -24,6 +24,8 @@ from agent.model.handover import Handover
 from agent.model.missed import Missed
 from agent.model.sides import Sides
 
+# What a leg's descriptions take, by its sockets and the condensed text (which stands for what is parsed).
+SOCKET_BYTES, TEXT_TIMES, MESSAGE_BYTES = 700, 8, 4096
 RETRANSMITTED_NS = 32 * SECOND_NS  # 64 * T1: how long a message of a finished call may come again
 
 
@@ -44,6 +46,8 @@ class CallTable:
         # Oldest first. Calls that are not up make room for others first.
         self._up: OrderedDict[Call, None] = OrderedDict()
         self._down: OrderedDict[Call, None] = OrderedDict()
+        self._weights: dict[Call, int] = {}  # bytes that SDPs of a call take beyond what a call may
+        self._weight = 0
         self._timers: Timers = Timers()
         self._connectors = ConnectorResolver(sides, self.counters)
         self._joiner = Joiner(rules.join_window_ns, rules.correlation_headers, rules.call_id_suffixes)
@@ -106,10 +110,23 @@ class CallTable:
         self._legs.setdefault(leg.call_id, []).append(leg)
         self._connectors.add(leg)
         self._sort(leg.call)
-        if len(self) > self._rules.max_calls:
+        while len(self) + self._weight // CALL_BYTES > self._rules.max_calls:
             # Calls come from the wire: 100,000 invented Call-IDs a second push each other out, O(1) each.
             self.counters["calls_evicted"] += 1
             self._forget(next(iter(self._down or self._up)))
+
+    def _weigh(self, call: Call) -> None:
+        """Account what the SDPs of a call take: one that takes more than a call may counts as several."""
+        leg: Leg
+        size = 0
+        for leg in call.legs:
+            for _, condensed in leg.sdp.values():
+                size += TEXT_TIMES * len(condensed)
+            size += SOCKET_BYTES * self._media.offers.count(leg)
+        more = max(0, size - MESSAGE_BYTES)
+        self._weight += more - self._weights.pop(call, 0)
+        if more:
+            self._weights[call] = more
 
     def _sort(self, call: Call) -> None:
         """Keep a call among those that are up, or among those that go first when room is needed."""
@@ -147,6 +164,8 @@ class CallTable:
     def _release_leg(self, leg: Leg) -> None:
         self._media.release(leg)
         leg.sdp.clear()
+        if leg.call in self._weights:
+            self._weigh(leg.call)
 
     def _report(self, call: Call, now_ns: cython.longlong) -> None:
         if not call.reported:
@@ -164,6 +183,7 @@ class CallTable:
             self._report(call, call.last_sip_ns())
         # A call pushed out before it was decided is counted as evicted and has no record: a flood would
         # fill the minute with them.
+        self._weight -= self._weights.pop(call, 0)
         self._timers.drop(call)
         for account in call.accounts:
             self._timers.drop(account)

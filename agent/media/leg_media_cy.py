@@ -146,9 +146,9 @@ class LegMedia:
 
     def _describe_again(self, leg: Leg) -> None:
         """The SDP that passed on `leg` before claims its sockets again."""
-        for passage, body in leg.sdp.items():
+        for passage, (_, condensed) in leg.sdp.items():
             try:
-                session = sdp.parse(body)
+                session = sdp.parse(condensed)
             except WireError:
                 continue
             self.offers.describe(leg, session, passage)

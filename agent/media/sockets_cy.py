@@ -229,6 +229,11 @@ class MediaSockets:
         claim = self._far.get(src) or self._far.get(dst)
         return (claim, None) if claim else None
 
+    def count(self, leg: Leg) -> cython.Py_ssize_t:
+        """How many sockets a leg claims."""
+        held: dict[Socket, None] | None = self._by_leg.get(leg)
+        return 0 if held is None else len(held)
+
     def release(self, leg: Leg) -> list[Socket]:
         """Give up what a leg claimed; the sockets that nobody claims any more."""
         self.descriptions.pop(leg, None)
@@ -286,5 +291,5 @@ def _is_held(medias: list[MediaDescription]) -> cython.bint:
     return False
 
 
-# An offer of a browser names some dozens of ICE candidates; a thousand is an attack.
-MAX_SOCKETS = 256
+# An offer of a browser names some dozens of ICE candidates; hundreds are an attack.
+MAX_SOCKETS = 64

@@ -140,7 +140,8 @@ class Leg:
         self.dialogs: dict[str, Dialog] = {}
         # minute: RTCP packets and bytes towards the vc, packets and bytes away from it
         self.reports: dict[int, list[int]] = {}
-        self.sdp: dict[Passage, bytes] = {}  # the last SDP each way, as it was written
+        # The last SDP each way: a hash of it as it was written, and what was read of it (`sdp.condensed`)
+        self.sdp: dict[Passage, tuple[bytes, bytes]] = {}
         self.joined = False
         self.last_ns = invite_ns
         self.session_ns: int | None = None  # when the session timer runs out (RFC 4028)

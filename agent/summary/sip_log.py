@@ -17,6 +17,10 @@ from agent.summary.redaction import Redaction
 
 SECOND_NS = 1_000_000_000
 ASK_AGAIN_NS = SECOND_NS  # how often messages that wait are asked whether their connector is decided
+MESSAGE_BYTES = 1_500  # of one message, on average; of a source's in a second
+SPARE_BYTES = 64 << 10  # ... and so much more: a few long ones
+MAX_SOURCES = 16_384
+MAX_WAITING_BYTES = 32 << 20
 MAX_WAITING = 65_536  # messages that wait for their connector to be decided: a flood of one call alone
 
 
@@ -38,10 +42,15 @@ class SipLog:
         self.cut = 0  # messages logged without headers and body
         self._second = 0
         self._logged = self._failures = 0
+        self.unlogged_bytes = 0
+        self._waiting_bytes = 0
+        self._sources: dict[str, list[int]] = {}  # messages and bytes of this second, by the far address
 
     def add(self, message: MessageSeen) -> None:
         """Keep a message for its record, where there is room."""
-        if self.takes(message.status, message.stamp_ns, len(self._waiting)):
+        peer = message.dst if message.to_vc is False else message.src
+        size = len(message.data)
+        if self.takes(message.status, message.stamp_ns, len(self._waiting), size, peer):
             if message.connector is None and (message.leg is None or message.leg.connector is None):
                 message.data = self._redaction.text(message.data).encode()  # a checkpoint has it
             self.messages.append(message)
@@ -57,7 +66,7 @@ class SipLog:
     def decided(self, now_ns: int) -> list[dict[str, Any]]:
         """The same, those that wait included."""
         self._asked_ns = now_ns
-        seen, self.messages, self._waiting = self.kept(), [], []
+        seen, self.messages, self._waiting, self._waiting_bytes = self.kept(), [], [], 0
         return self._rows(sorted(seen, key=lambda message: message.stamp_ns))
 
     def kept(self) -> list[MessageSeen]:
@@ -70,6 +79,7 @@ class SipLog:
             owner = seen.connector or (seen.leg.connector if seen.leg else None)
             if owner is None:
                 self._waiting.append(seen)
+                self._waiting_bytes += len(seen.data)
             elif owner.log_sip:
                 rows.append(self._row(seen, owner))
         return rows
@@ -99,22 +109,39 @@ class SipLog:
             "side": seen.leg.side if seen.leg is not None else None,
         }
 
-    def takes(self, status: int, stamp_ns: int, waiting: int) -> bool:
-        """Whether a message (`status` 0: a request) is logged; `waiting`: how many wait undecided."""
+    def takes(self, status: int, stamp_ns: int, waiting: int, size: int = 0, peer: str = "") -> bool:
+        """Whether a message (`status` 0: a request) of `size` bytes from or to `peer` is logged.
+
+        `waiting`: how many wait undecided.
+        """
         failure = status >= 400
-        most = 2 * MAX_WAITING if failure else MAX_WAITING
-        if (not self.rate or self._has_room(failure, stamp_ns)) and waiting < most:
+        times = 2 if failure else 1
+        if (
+            (not self.rate or self._has_room(failure, stamp_ns, size, peer))
+            and waiting < times * MAX_WAITING
+            and self._waiting_bytes < times * MAX_WAITING_BYTES
+        ):
             return True
         self.unlogged += 1
+        self.unlogged_bytes += size
         if failure:
             self.unlogged_failures += 1
         return False
 
-    def _has_room(self, failure: bool, stamp_ns: int) -> bool:
-        """Count one more of its second."""
+    def _has_room(self, failure: bool, stamp_ns: int, size: int, peer: str) -> bool:
+        """Count one more of its second. Long messages cost most, so a source has bytes by its messages."""
         second = stamp_ns // SECOND_NS
         if second > self._second:
             self._second, self._logged, self._failures = second, 0, 0
+            self._sources.clear()
+        if size > MESSAGE_BYTES or peer in self._sources:
+            if peer not in self._sources and len(self._sources) >= MAX_SOURCES:
+                return False
+            spent = self._sources.setdefault(peer, [0, 0])
+            spent[0] += 1
+            if spent[1] + size > SPARE_BYTES + spent[0] * MESSAGE_BYTES:
+                return False
+            spent[1] += size
         if failure:
             self._failures += 1
             return self._failures <= self.rate

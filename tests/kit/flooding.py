@@ -1,6 +1,6 @@
-"""Floods as captures whose stamps carry 100,000 frames a second, with fifty real calls beside them.
+"""Floods as captures whose stamps carry 100,000 frames a second (5,000 of 59 kB), beside fifty real calls.
 
-    python -m tests.kit.flooding invites 100000
+    python -m tests.kit.flooding invites 100000 [--live] [--mb 512]
 
 Prints one line of JSON: what the fifty calls came to, what the tables hold, and the greatest resident memory.
 """
@@ -90,9 +90,41 @@ def _ip(protocol: int, source: str, flags: int, number: int, payload: bytes) -> 
     return b"\2\0\0\0\0\1\2\0\0\0\0\2\x08\x00" + head + addresses + payload
 
 
+def big_sip(number: int, draw: random.Random) -> bytes:
+    """INVITEs of 59 kB, whose identifiers are as long as they may be."""
+    name = f"{draw.getrandbits(64):016x}" * 500
+    text = (
+        f"INVITE sip:{name}@{generate.VC} SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK{name}\r\n"
+        f"From: <sip:{name}@example.net>;tag={name}\r\nTo: <sip:1@example.net>\r\n"
+        f"Call-ID: {name}\r\nCSeq: 1 INVITE\r\nX-Call-ID: {name}\r\nContent-Length: 0\r\n\r\n"
+    )
+    return generate.udp((f"203.0.113.{number % 250}", 5060), (generate.VC, 5060), text.encode())
+
+
+def big_sdp(number: int, draw: random.Random) -> bytes:
+    """INVITEs of 59 kB with 28 m-lines, and candidates, types and SSRCs as many as fit."""
+    host = f"203.0.113.{number % 250}"
+    lines = ["v=0", f"c=IN IP4 {host}"]
+    for media in range(28):
+        lines.append(f"m=audio {2000 + media * 2} RTP/AVP {' '.join(map(str, range(96, 127)))}")
+        lines += [f"a=rtpmap:{96 + n} {draw.getrandbits(32):08x}/8000" for n in range(31)]
+        lines += [f"a=candidate:1 1 udp 1 {host} {draw.getrandbits(15) + 1} typ host" for n in range(12)]
+        lines += [f"a=ssrc:{draw.getrandbits(32)} cname:x" for n in range(12)]
+    body = "\r\n".join(lines) + "\r\n"
+    name = f"{draw.getrandbits(64):016x}"
+    text = (
+        f"INVITE sip:{number}@{generate.VC} SIP/2.0\r\nVia: SIP/2.0/UDP {host};branch=z9hG4bK{name}\r\n"
+        f"From: <sip:{name[:9]}@example.net>;tag={name}\r\nTo: <sip:{number}@example.net>\r\n"
+        f"Call-ID: {name}\r\nCSeq: 1 INVITE\r\nContent-Type: application/sdp\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    )
+    return generate.udp((host, 5060), (generate.VC, 5060), text.encode())
+
+
 FLOODS: dict[str, Callable[[int, random.Random], bytes]] = {
-    f.__name__: f for f in (invites, registers, ssrcs, pairs, segments, fragments)
+    f.__name__: f for f in (invites, registers, ssrcs, pairs, segments, fragments, big_sip, big_sdp)
 }
+BIG = ("big_sip", "big_sdp")
 
 
 def real_calls() -> list[Frame]:
@@ -106,13 +138,14 @@ def chunks(kind: str, count: int, calls: list[Frame]) -> Iterator[list[Frame]]:
     """Both, by capture time."""
     draw = random.Random(count)
     make = FLOODS[kind] if count else None
+    size, step_ns = (CHUNK // 50, 20 * STEP_NS) if kind in BIG else (CHUNK, STEP_NS)
     place = 0
-    for begin in range(0, count, CHUNK):
+    for begin in range(0, count, size):
         frames = []
         assert make is not None
-        for number in range(begin, min(count, begin + CHUNK)):
+        for number in range(begin, min(count, begin + size)):
             data = make(number, draw)
-            frames.append(Frame(data, BEGIN_NS + number * STEP_NS, ORIGIN, len(data)))
+            frames.append(Frame(data, BEGIN_NS + number * step_ns, ORIGIN, len(data)))
         until = place
         while until < len(calls) and calls[until].stamp_ns <= frames[-1].stamp_ns:
             until += 1
@@ -177,7 +210,10 @@ def flood(kind: str, count: int, config: Config, *, live: bool = False) -> dict[
 
 def main() -> None:
     kind, count = sys.argv[1], int(sys.argv[2])
-    print(json.dumps(flood(kind, count, Config(), live="--live" in sys.argv)))
+    config = Config()
+    if "--mb" in sys.argv:
+        config.limits.max_memory_mb = int(sys.argv[sys.argv.index("--mb") + 1])
+    print(json.dumps(flood(kind, count, config, live="--live" in sys.argv)))
 
 
 if __name__ == "__main__":

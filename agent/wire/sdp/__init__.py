@@ -10,6 +10,7 @@ from agent.wire.sdp.session_cy import (
     Candidate,
     MediaDescription,
     Session,
+    condensed,
     parse,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "Candidate",
     "MediaDescription",
     "Session",
+    "condensed",
     "parse",
 ]

@@ -12,6 +12,7 @@ cdef enum:
 @cython.final
 @cython.no_gc
 cdef class Session:
+    cdef public int rtpmaps_left, candidates_left
     cdef readonly str connection, direction
     cdef readonly bint crypto
     cdef readonly list media, bundles

@@ -33,6 +33,11 @@ SOCKETS_MAX = 8  # of one m= line with a port count
 CANDIDATES_MAX = 64
 SSRCS_MAX = 64
 FORMATS_MAX = 128
+RTPMAPS_MAX = 128  # of one description
+ALL_CANDIDATES_MAX = 64  # of one description
+GROUPS_MAX = 8
+WORD_MAX = 64  # characters of a name; what is longer is cut
+HOST_MAX = 255  # characters of an address or a host name
 KEPT_MAX = 64  # characters of a value that may be kept read
 
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
@@ -95,6 +100,8 @@ class Session:
         self.crypto = False  # keys are offered: SDES, DTLS or ZRTP, whatever the profile
         self.media: list[MediaDescription] = []
         self.bundles: list[tuple[str, ...]] = []  # mids that share a socket, the first m= names it (RFC 9143)
+        self.rtpmaps_left = RTPMAPS_MAX
+        self.candidates_left = ALL_CANDIDATES_MAX
 
 
 def parse(data: bytes) -> Session:
@@ -142,6 +149,46 @@ def parse(data: bytes) -> Session:
     return session
 
 
+def condensed(session: Session) -> bytes:
+    """A description with all that `parse` reads of `session`, and nothing else: what is kept of an SDP.
+
+    Parsing it gives `session` again. A few hundred bytes, whatever the length of what was sent.
+    """
+    lines = ["v=0"]
+    if session.connection:
+        lines.append(_connection_line(session.connection))
+    lines.append(f"a={session.direction}")
+    if session.crypto:
+        lines.append("a=crypto")
+    lines += [f"a=group:BUNDLE {' '.join(mids)}" for mids in session.bundles]
+    for media in session.media:
+        count = f"/{media.port_count}" if media.port_count > 1 else ""
+        types = " ".join(map(str, media.payload_types)) or "-"
+        lines.append(f"m={media.kind} {media.port}{count} {media.protocol} {types}")
+        if media.address and media.address != session.connection:
+            lines.append(_connection_line(media.address))
+        lines.append(f"a={media.direction}")
+        for number, (name, rate, channels) in media.rtpmap.items():
+            lines.append(f"a=rtpmap:{number} {name}/{rate}/{channels}")
+        if media.port:
+            where = f" IN IP4 {media.rtcp_address}" if media.rtcp_address else ""
+            lines.append(f"a=rtcp:{media.rtcp_port}{where}")
+        if media.rtcp_mux:
+            lines.append("a=rtcp-mux")
+        lines += [f"a=ssrc:{ssrc}" for ssrc in media.ssrcs]
+        for address, port, component, kind in media.candidates:
+            lines.append(f"a=candidate:- {component} udp - {address} {port} typ {kind}")
+        if media.mid:
+            lines.append(f"a=mid:{media.mid}")
+        if media.crypto:
+            lines.append("a=crypto")
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+
+
+def _connection_line(address: str) -> str:
+    return f"c=IN IP{6 if ':' in address else 4} {address}"
+
+
 def _place_rtcp(media: MediaDescription) -> None:
     """RTCP is on the next port unless a=rtcp says otherwise (RFC 3550 11), and nowhere without RTP."""
     if not media.port:
@@ -161,7 +208,7 @@ def _media(value: str, session: Session) -> MediaDescription | None:
     if port < 0:
         return None
     formats = _formats(words[2]) if len(words[2]) <= KEPT_MAX else _formats.__wrapped__(words[2])
-    media = MediaDescription(words[0].lower(), port, formats, session)
+    media = MediaDescription(words[0][:WORD_MAX].lower(), port, formats, session)
     if count:
         media.port_count = min(max(_number(count, 65535), 0) or 1, SOCKETS_MAX)
     return media
@@ -175,7 +222,7 @@ def _formats(value: str) -> tuple[str, bool, bool, tuple[int, ...]]:
     is_rtp = "RTP/" in protocol
     numbers = [_number(word, 127) for word in words[1 : 1 + FORMATS_MAX]] if is_rtp else []
     payload_types = tuple(dict.fromkeys(number for number in numbers if number >= 0))
-    return words[0], is_rtp, "SAVP" in protocol, payload_types
+    return words[0][:WORD_MAX], is_rtp, "SAVP" in protocol, payload_types
 
 
 def _attribute(
@@ -193,7 +240,8 @@ def _attribute(
     elif name == "rtpmap":
         value = text_at(data, colon + 1, stop)
         row = _rtpmap(value) if len(value) <= KEPT_MAX else _rtpmap.__wrapped__(value)
-        if row is not None:
+        if row is not None and session.rtpmaps_left > 0:
+            session.rtpmaps_left -= 1
             media.rtpmap[row[0]] = row[1]
     elif name == "fmtp" or name == "ptime":
         pass  # frequent, and of no use here
@@ -204,14 +252,15 @@ def _attribute(
     elif name == "rtcp-mux":
         media.rtcp_mux = True
     elif name == "mid":
-        media.mid = text_at(data, colon + 1, stop)
+        media.mid = text_at(data, colon + 1, stop)[:WORD_MAX]
     elif name == "ssrc":
         ssrc = _number(text_at(data, colon + 1, stop).split(" ", 1)[0], 0xFFFF_FFFF)
         if ssrc >= 0 and ssrc not in media.ssrcs and len(media.ssrcs) < SSRCS_MAX:
             media.ssrcs.append(ssrc)
     elif name == "candidate":
         candidate = _candidate(text_at(data, colon + 1, stop))
-        if candidate is not None and len(media.candidates) < CANDIDATES_MAX:
+        if candidate is not None and len(media.candidates) < CANDIDATES_MAX and session.candidates_left > 0:
+            session.candidates_left -= 1
             media.candidates.append(candidate)
     elif name in _KEYS:
         media.crypto = True
@@ -221,8 +270,8 @@ def _of_session(session: Session, name: str, value: str) -> None:
     if name in DIRECTIONS:
         session.direction = name
     elif name == "group":
-        mids = value.split()
-        if len(mids) > 1 and mids[0].upper() == "BUNDLE":
+        mids = [mid[:WORD_MAX] for mid in value.split(None, MEDIA_MAX + 1)[: MEDIA_MAX + 1]]
+        if len(mids) > 1 and mids[0].upper() == "BUNDLE" and len(session.bundles) < GROUPS_MAX:
             session.bundles.append(tuple(mids[1:]))
     elif name in _KEYS:
         session.crypto = True
@@ -238,7 +287,7 @@ def _rtpmap(value: str) -> tuple[int, tuple[str, int, int]] | None:
     rate = _number(clock, 0xFFFF_FFFF)
     if payload_type < 0 or not name or rate <= 0:  # a clock of 0 would divide jitter by it
         return None
-    return payload_type, (name.strip(), rate, max(_number(channels, 255), 0) or 1)
+    return payload_type, (name.strip()[:WORD_MAX], rate, max(_number(channels, 255), 0) or 1)
 
 
 def _rtcp(media: MediaDescription, value: str) -> None:
@@ -257,7 +306,7 @@ def _candidate(value: str) -> Candidate | None:
     component, port = _number(words[1], 256), _number(words[5], 65535)
     if component <= 0 or port <= 0:
         return None
-    return Candidate(_canonical(words[4]), port, component, words[7].lower())
+    return Candidate(_canonical(words[4]), port, component, words[7][:WORD_MAX].lower())
 
 
 def _connection(value: str) -> str:
@@ -269,7 +318,9 @@ def _connection(value: str) -> str:
 
 
 def _canonical(address: str) -> str:
-    """An IPv6 address in its one short form, anything else in lower case."""
+    """An IPv6 address in its one short form, anything else in lower case; "" for what is no address."""
+    if len(address) > HOST_MAX:
+        return ""
     if ":" in address:
         import socket  # few hosts have IPv6: decoder_cy
 

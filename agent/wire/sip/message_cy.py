@@ -18,6 +18,7 @@ import cython
 
 from agent.errors import Reason, WireError
 from agent.wire.sip.scan_cy import (
+    bounded,
     is_blank,
     mark,
     method_at,
@@ -127,9 +128,10 @@ class Message:
         self._start_line()
         if not (self._via_end and self._from_end and self._to_end and self.call_id and self._cseq_end):
             raise WireError(Reason.SIP_MISSING_HEADER if self._whole else Reason.SIP_TRUNCATED)
-        self.from_tag = tag_at(self._head, self._from_at, self._from_end)
-        self.to_tag = tag_at(self._head, self._to_at, self._to_end)
-        self.branch = branch_at(self._head, self._via_at, self._via_end)
+        self.call_id = bounded(self.call_id)
+        self.from_tag = bounded(tag_at(self._head, self._from_at, self._from_end))
+        self.to_tag = bounded(tag_at(self._head, self._to_at, self._to_end))
+        self.branch = bounded(branch_at(self._head, self._via_at, self._via_end))
         self._sequence(self._cseq_at, self._cseq_end)
 
     def _walk_in_place(self) -> cython.bint:
@@ -436,7 +438,7 @@ class Message:
         found = dict(parameters(semicolon + rest))
         if not call_id.strip() or "to-tag" not in found or "from-tag" not in found:
             return None
-        return call_id.strip(), found["to-tag"], found["from-tag"]
+        return bounded(call_id.strip()), bounded(found["to-tag"]), bounded(found["from-tag"])
 
     # Body
 

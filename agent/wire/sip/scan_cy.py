@@ -168,6 +168,19 @@ def parameter_at(head: bytes, name: bytes, at: cython.Py_ssize_t, end: cython.Py
     return None
 
 
+IDENTIFIER_MAX = 256  # characters of a text that is kept
+
+
+def bounded(text: str) -> str:
+    """A text that is kept: of a long one the beginning and a hash, so different ones stay different."""
+    if len(text) <= IDENTIFIER_MAX:
+        return text
+    from hashlib import blake2b  # for hostile messages alone
+
+    rest = blake2b(text.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+    return f"{text[: IDENTIFIER_MAX - 17]}#{rest}"
+
+
 def is_blank(head: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.bint:
     """Whether nothing is left of a value that begins at `at`."""
     return at >= stop or (not 33 <= head[at] <= 126 and not text_at(head, at, stop))

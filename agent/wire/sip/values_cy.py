@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import cython
 
-from agent.wire.sip.scan_cy import parameter_at, text_at
+from agent.wire.sip.scan_cy import bounded, parameter_at, text_at
 
 if not cython.compiled:  # sip_values_cy.pxd has the same for the compiler
     from agent.wire.sip.scan_cy import BACKSLASH, COMMA, GREATER, LESS, QUOTE, find
@@ -46,7 +46,9 @@ def parse_uri(text: str) -> Uri:
     known: Uri | None = _known_uris.get(text)
     if known is None:
         known = _read_uri(text)
-        if len(text) <= _URI_KEPT:
+        if len(text) > _URI_KEPT:
+            known = Uri(bounded(known.scheme), bounded(known.user), bounded(known.host), known.port)
+        else:
             if len(_known_uris) >= _URIS_KEPT:
                 _known_uris.clear()
             _known_uris[text] = known

@@ -47,6 +47,19 @@ def in_namespace(name: str, *before: str, uncompiled: bool = False) -> None:
         pytest.skip(done.stdout.strip())
 
 
+RING = [
+    "a_quiet_minute_is_ridden_out",
+    "a_frame_is_there_within_two_time_outs",
+    "a_frame_longer_than_a_block_says_how_long_it_was",
+]
+
+
+@pytest.mark.skipif(not COMPILED, reason="the ring needs compiled code")
+@pytest.mark.parametrize("name", RING)
+def test_blocks_of_the_ring(name: str) -> None:
+    in_namespace(name)
+
+
 @pytest.mark.skipif(not COMPILED, reason="the ring needs compiled code")
 @pytest.mark.parametrize("name", LIVE)
 def test_live_by_the_ring(name: str) -> None:
