@@ -75,7 +75,8 @@ CREATE TABLE IF NOT EXISTS minute_index (
     cust2vc_lost INTEGER, cust2vc_expected INTEGER, vc2cust_lost INTEGER, vc2cust_expected INTEGER,
     rem2vc_lost INTEGER, rem2vc_expected INTEGER, vc2rem_lost INTEGER, vc2rem_expected INTEGER,
     customer_mos_p10 REAL, remote_mos_p10 REAL, customer_rtt_us REAL, remote_rtt_us REAL, drops INTEGER,
-    PRIMARY KEY (minute_ns, part, kind, name)) WITHOUT ROWID;
+    PRIMARY KEY (kind, minute_ns, name, part)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS minutes_by_age ON minute_index (minute_ns);
 -- What a call may have many of: users (from their last digit on), Call-IDs, addresses, flags.
 CREATE TABLE IF NOT EXISTS call_keys (
     key TEXT, call INTEGER, PRIMARY KEY (key, call)) WITHOUT ROWID;

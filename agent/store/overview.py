@@ -71,29 +71,31 @@ def read_overview(
     connection: sqlite3.Connection, since_ns: int, until_ns: int, by: By, minutes: int = 1
 ) -> list[OverviewSeries]:
     """Series of points of so many minutes each."""
-    span_ns = max(1, minutes) * MINUTE_NS
+    # Minute by minute the key is in the order of the groups: nothing is sorted.
+    at = "minute_ns" if minutes <= 1 else f"minute_ns / {minutes * MINUTE_NS} * {minutes * MINUTE_NS}"
     sums = ", ".join(f"sum({name})" for name in _SUMS)
     found = connection.execute(
-        f"SELECT name, minute_ns / {span_ns} * {span_ns} AS at, {sums}, max(active), min(customer_mos_p10), "
+        f"SELECT name, {at}, {sums}, max(active), min(customer_mos_p10), "
         "min(remote_mos_p10), avg(customer_rtt_us), avg(remote_rtt_us) FROM minute_index "
-        "WHERE kind=? AND minute_ns >= ? AND minute_ns < ? GROUP BY name, at ORDER BY name, at",
+        "WHERE kind=? AND minute_ns >= ? AND minute_ns < ? GROUP BY 2, 1 ORDER BY 2, 1",
         (by, since_ns, until_ns),
     )
     series: dict[str, OverviewSeries] = {}
-    for name, at_ns, *values in found:
-        its = dict(zip(_SUMS, values, strict=False))
-        active, customer_mos, remote_mos, customer_rtt, remote_rtt = values[len(_SUMS) :]
-        lost = {way: its[f"{way}_lost"] for way in DIRECTIONS}
+    for (
+        name, at_ns, attempts, failures, lost0, all0, lost1, all1, lost2, all2, lost3, all3, drops, active,
+        customer_mos, remote_mos, customer_rtt, remote_rtt,
+    ) in found:  # fmt: skip
+        lost = lost0, lost1, lost2, lost3
         point = OverviewPoint(
             at_ns,
-            its["attempts"],
-            its["failures"],
+            attempts,
+            failures,
             active,
-            {way: _share(lost[way], its[f"{way}_expected"]) for way in DIRECTIONS},
-            lost,
+            dict(zip(DIRECTIONS, map(_share, lost, (all0, all1, all2, all3)), strict=True)),
+            dict(zip(DIRECTIONS, lost, strict=True)),
             {"customer": customer_mos, "remote": remote_mos},
             {"customer": customer_rtt, "remote": remote_rtt},
-            its["drops"],
+            drops,
         )
         series.setdefault(name, OverviewSeries(name, [])).points.append(point)
     return list(series.values())

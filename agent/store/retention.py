@@ -34,7 +34,7 @@ _ORDER = (
 _KINDS = ("sip", "media", "calls", "agent", "metrics")
 _WAITING = "EXISTS (SELECT 1 FROM due JOIN sinks ON name = sink WHERE row_id = rows.id AND active)"
 _OLDEST_CALLS = "id IN (SELECT id FROM call_index ORDER BY id LIMIT ?)"
-_CALL_BYTES = 550  # of a call in the index, its keys included
+_CALL_BYTES = 640  # of a call in the index, its keys included
 _ROW_OVERHEAD = 200  # bytes of a row beside its body: columns and three indexes
 
 
