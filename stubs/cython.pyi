@@ -4,6 +4,7 @@ import builtins
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias, overload
 
+NULL: Any
 compiled: builtins.bool
 nogil: AbstractContextManager[None]
 
