@@ -19,7 +19,7 @@ import msgspec
 
 from agent.store.codec import printable_text, to_json, unpack
 from agent.summary.catalog import DIRECTIONS
-from agent.summary.records import MINUTE_NS
+from agent.summary.records import MINUTE_NS, expected
 
 Row = dict[str, Any]
 INDEXED = ("media", "calls", "sip")  # kinds of rows that name calls
@@ -324,10 +324,8 @@ def _take_media(row: Row, record: Row) -> None:
         packets, lost = record.get(f"{way}_rtp_packets") or 0, record.get(f"{way}_packets_lost")
         row[packets_name] = (row[packets_name] or 0) + packets
         if lost is not None and (packets or lost):
-            # Towards the vc what was lost is not among the packets; away from it all of them left.
-            expected = packets + lost if way.endswith("2vc") else max(packets, lost)
             row[lost_name] = (row[lost_name] or 0) + lost
-            row[expected_name] = (row[expected_name] or 0) + expected
+            row[expected_name] = (row[expected_name] or 0) + expected(way, packets, lost)
         score = scores.get(way)
         if score is not None:
             row[score_name] = min(score, row[score_name] or score)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from agent.summary.catalog import DIRECTIONS, SIDES
-from agent.summary.records import MINUTE_NS, ConnectorMinute, Samples, Summary, Value
+from agent.summary.records import MINUTE_NS, ConnectorMinute, Samples, Summary, Value, expected
 
 Row = dict[str, Any]
 By = Literal["connector", "carrier", "host"]
@@ -51,7 +51,11 @@ class OverviewSeries(msgspec.Struct):
 
 def record_overview(connection: sqlite3.Connection, summary: Summary) -> None:
     """Keep what an overview draws of a minute part."""
-    rows = [("connector", its.voice_connector_id, _of_connector(its)) for its in summary.connectors]
+    losses = _losses(summary, "voice_connector_id")
+    rows = [
+        ("connector", its.voice_connector_id, _of_connector(its) | losses.get(its.voice_connector_id, {}))
+        for its in summary.connectors
+    ]
     rows += [("carrier", name, row) for name, row in _of_carriers(summary).items()]
     drops = summary.agent.get("CaptureDrops")
     if drops is not None:
@@ -114,6 +118,9 @@ def percentile(values: Iterable[tuple[float, float]], percent: float) -> float |
 
 
 def _of_connector(minute: ConnectorMinute) -> Row:
+    """From its metrics. Its share lost is only as good as `coverage`: its calls' records, where there are
+    any, know for each call whether its loss is known.
+    """
     values = minute.values
     row: Row = {
         "attempts": _total(values, "CallAttempts"),
@@ -124,9 +131,9 @@ def _of_connector(minute: ConnectorMinute) -> Row:
         packets, lost = values.get(prefix + "RtpPackets"), values.get(prefix + "PacketsLost")
         covered = (minute.coverage or {}).get(way)
         if isinstance(packets, int) and isinstance(lost, int):
-            known = round(packets * (1.0 if covered is None else covered))
             row[f"{way}_lost"] = lost
-            row[f"{way}_expected"] = known + lost if way.endswith("2vc") else max(known, lost)
+            known = packets if covered is None else round(packets * covered)
+            row[f"{way}_expected"] = expected(way, known, lost)
     for side, (suffix, _, _) in SIDES.items():
         scores = values.get("MOSBetweenVcAnd" + suffix)
         trips = values.get("RTTBetweenVcAnd" + suffix)
@@ -137,8 +144,23 @@ def _of_connector(minute: ConnectorMinute) -> Row:
     return row
 
 
+def _losses(summary: Summary, by: str) -> dict[str, Row]:
+    """Lost and expected of each direction of the calls whose loss is known, by a field of their records."""
+    losses: dict[str, Row] = {}
+    for record in summary.media:
+        if not record.get(by):
+            continue
+        row = losses.setdefault(record[by], {})
+        for way in DIRECTIONS:
+            lost, packets = record.get(f"{way}_packets_lost"), record.get(f"{way}_rtp_packets") or 0
+            if lost is not None and (packets or lost):
+                row[f"{way}_lost"] = row.get(f"{way}_lost", 0) + lost
+                row[f"{way}_expected"] = row.get(f"{way}_expected", 0) + expected(way, packets, lost)
+    return losses
+
+
 def _of_carriers(summary: Summary) -> dict[str, Row]:
-    carriers: dict[str, Row] = {}
+    carriers = _losses(summary, "carrier")
     scores: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for call in summary.calls:
         if call.get("carrier"):
@@ -148,13 +170,7 @@ def _of_carriers(summary: Summary) -> dict[str, Row]:
     for record in summary.media:
         if not record.get("carrier"):
             continue
-        row = carriers.setdefault(record["carrier"], {})
         for way in DIRECTIONS:
-            lost, packets = record.get(f"{way}_packets_lost"), record.get(f"{way}_rtp_packets") or 0
-            if lost is not None and (packets or lost):
-                expected = packets + lost if way.endswith("2vc") else max(packets, lost)
-                row[f"{way}_lost"] = row.get(f"{way}_lost", 0) + lost
-                row[f"{way}_expected"] = row.get(f"{way}_expected", 0) + expected
             score = (record.get("mos_directions") or {}).get(way)
             if score is not None:
                 side = "customer" if "cust" in way else "remote"

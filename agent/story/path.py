@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from agent.summary.catalog import DIRECTIONS
-from agent.summary.records import MINUTE_NS, CallRecords
+from agent.summary.records import MINUTE_NS, CallRecords, expected
 
 SLOT_NS = 10_000_000_000
 Network = Literal["customer", "remote", "vc"]
@@ -104,7 +104,7 @@ def _add(its: DirectionPath, record: dict[str, Any], call: dict[str, Any]) -> No
         return
     if lost is not None:
         its.lost = (its.lost or 0) + lost
-        its.expected += packets + lost if way.endswith("2vc") else max(packets, lost)
+        its.expected += expected(way, packets, lost)
         its.source = record.get(f"{way}_packets_lost_source") or its.source
     spans = _slots(record, way) or [_minute(record, way, packets, lost, score)]
     its.spans += [_within(span, call) for span in spans]

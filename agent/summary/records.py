@@ -90,6 +90,13 @@ class Summary(msgspec.Struct):
                 row["record_id"] = record_id_in_part(first, part)
 
 
+def expected(way: str, packets: int, lost: int) -> int:
+    """Of how many packets `lost` are. Towards the vc a lost packet is not among those counted; away from it
+    all of them left.
+    """
+    return packets + lost if way.endswith("2vc") else max(packets, lost)
+
+
 class UnseenSpan(msgspec.Struct, frozen=True):
     """Capture time (UTC ns) of which something was missed: `kind` of records or `capture`, and why."""
 

@@ -14,7 +14,7 @@ from agent.story.ladder import LadderStep
 from agent.story.path import CallPath, PathSpan
 from agent.story.words import clock
 from agent.summary.catalog import DIRECTIONS
-from agent.summary.records import MINUTE_NS, CallRecords
+from agent.summary.records import MINUTE_NS, CallRecords, expected
 from agent.web.ladder_rows import MAX_STEPS, kind_of
 from agent.web.plots import Box, Curve, Plot, PlotStep, TimeAxis, TimeMark, draw
 from agent.web.templates import ARROWS
@@ -153,7 +153,7 @@ def _percent(way: str, span: PathSpan) -> float | None:
 def expected_of(way: str, span: PathSpan) -> int:
     """Packets that should have come: towards the vc what was lost is not among those that did."""
     lost = span.lost or 0
-    return span.packets + lost if way.endswith("2vc") else max(span.packets, lost)
+    return expected(way, span.packets, lost)
 
 
 def _jitter_ms(span: PathSpan) -> float | None:
