@@ -6,8 +6,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -169,6 +171,26 @@ def test_compose_shares_one_network_and_gives_net_raw_alone() -> None:
         for volume in service.get("volumes", ()):
             source = volume.split(":")[0]
             assert not source.startswith("./") or (COMPOSE.parent / source).exists(), source
+
+
+def test_compose_calls_itself_from_a_customer_to_the_remote_end() -> None:
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    address = {
+        name: ip_address(service["networks"]["voice"]["ipv4_address"])
+        for name, service in services.items()
+        if "networks" in service
+    }
+    config, problems = read((COMPOSE.parent / "sbcwatch.toml").read_text(), {})
+    assert config is not None, problems
+    customers = [ip_network(network) for network in config.customers.networks]
+    assert any(address["caller"] in network for network in customers)
+    assert not any(address["carrier"] in network for network in customers)
+    assert str(address["carrier"]) in services["kamailio"]["environment"]["CARRIER"]
+    assert f"{address['kamailio']}:5060" in services["caller"]["command"]
+    for name in ("caller", "carrier"):
+        scenario = COMPOSE.parent / f"{name}.xml"
+        assert ElementTree.parse(scenario).getroot().tag == "scenario"
+        assert str(address[name]) in services[name]["command"]
 
 
 def test_compose_media_ports_agree_between_its_parts() -> None:
