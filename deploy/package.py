@@ -90,6 +90,7 @@ def stage(root: Path, wheel: Path) -> None:
     packages = runtime / "lib" / PYTHON / "site-packages"
     install(packages, "--require-hashes", "-r", str(TREE / "requirements/runtime.txt"))
     install(packages, "--no-deps", str(wheel))
+    shutil.rmtree(packages / "bin")  # scripts that name the builder's interpreter; ours is the launcher
     shared_files = packages / "share"  # a wheel's data files
     subprocess.run([sys.executable, TREE / "deploy/trim.py", runtime], check=True, stdout=subprocess.DEVNULL)
     put(root / PREFIX / "bin/sbcwatch", LAUNCHER, 0o755)
@@ -187,7 +188,7 @@ Release: 1
 Summary: {SUMMARY}
 License: Apache-2.0 OR GPL-2.0-or-later
 AutoProv: no
-%global __requires_exclude ^(/usr/bin/python.*|libpython.*|/usr/local/.*)$
+%global __requires_exclude (python|/usr/bin/env)
 %global _build_id_links none
 %global __os_install_post %{{nil}}
 %description
