@@ -28,6 +28,7 @@ TAKEN: Mapping[str, str] = {
     "limits": "pipeline",
     "cloudwatch": "sinks",
     "logs": "sinks",
+    "archive": "sinks",
     "prometheus": "endpoint",
     "store": "store",
     "confine": "nobody",
@@ -52,6 +53,7 @@ WAITS = (
     "capture.promiscuous",
     "capture.lateness",
     "store.directory",
+    "archive.url",  # where it is a folder, the daemon locked itself out of all others
     "confine.enabled",
 )
 
