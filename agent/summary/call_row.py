@@ -35,7 +35,7 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, A
     direction = call.accounts[0].direction if call.accounts else None
     connector = counted.connector or lead.connector or fallback
     call_ids, from_user, _, to_user, _, _ = identity.of_call(call)
-    return {
+    row = {
         "call_id": call_ids[0],
         "call_ids": call_ids,
         "voice_connector_id": connector.id,
@@ -62,6 +62,9 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, A
         "loss_runs": None,  # both at the close of the minute, when the media is summed
         "late_histogram": None,
     }
+    if not connector.log_media:
+        row["unlogged"] = True  # the call index then leaves out who it was
+    return row
 
 
 def _between_ms(since_ns: int | None, until_ns: int | None) -> float | None:

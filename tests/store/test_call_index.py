@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from agent.config.settings import Config, ConnectorSettings
 from agent.errors import ConfigError
 from agent.store import CallQuery, Store, StoreReader
 from agent.store.call_index import user_key
 from agent.store.reader import IndexedCall
 from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import MINUTE_NS, Summary
+from tests.kit.conversation import ALICE, BOB, Conversation
 from tests.kit.minutes import SECOND_NS, T0, connector, sip_row
 
 DAY_NS = 86_400 * SECOND_NS
@@ -195,6 +197,21 @@ def test_masked_user_is_found_by_its_token_and_by_no_digits(store: Store) -> Non
     assert found(store, number=token) == ["call-1"]
     assert found(store, number="789ab") == []
     assert found(store, number="56789") == []
+
+
+def test_connector_that_logs_no_media_has_nobody_in_the_index(store: Store) -> None:
+    quiet = ConnectorSettings(id="vc1", customer_networks=("192.0.2.0/24",), log_media=False)
+    talk = Conversation(Config(connectors=[quiet]))
+    leg = talk.proxied(ALICE, BOB)
+    leg.invite(0)
+    leg.ok(1)
+    leg.ack(1.1)
+    leg.bye(30)
+    for summary in talk.play(until=120).summaries:
+        store.commit(summary)
+    assert found(store, call_id="call-1") == ["call-1"]
+    assert found(store, number="0001") == found(store, address=ALICE) == []
+    assert only(store).from_user is None
 
 
 @pytest.mark.parametrize("hostile", ["\ud800\x1b[31m", "x" * 70_000, "%_'\"; DROP TABLE rows", "\x00"])
