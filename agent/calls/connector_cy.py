@@ -2,9 +2,10 @@
 """Whose connector a leg belongs to.
 
 First that fits: `X-VoiceConnector-ID` naming a configured connector, from the vc or from that connector's own
-networks; a Request-URI, To, From or Contact host that is one of its domains (a tenant's trunk of a hosted PBX
-is named in Contact alone); the customer peer's address; the other legs of the call. A leg still undecided
-when the minute of its INVITE closes goes to the connector marked `default`, else to `unassigned`, for good.
+networks; a Request-URI or To host that is one of its domains; a From or Contact host that is, from the vc or
+from its own networks, if it has any (a tenant's trunk of a hosted PBX is named in Contact alone); the
+customer peer's address; the other legs of the call. A leg still undecided when the minute of its INVITE
+closes goes to the connector marked `default`, else to `unassigned`, for good.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import cython
 
 from agent.model.call_cy import Leg
 from agent.model.sides import Connector, Side, Sides
+from agent.model.trust import Effect, Trust, takes
 from agent.wire.sip.message_cy import Message
 from agent.wire.sip.values_cy import parse_uri
 
@@ -35,21 +37,51 @@ class ConnectorResolver:
         named = message.header(CONNECTOR_HEADER)
         if named is not None:
             connector = self._sides.by_id(named)
-            if connector is not None and (from_vc or self._sides.by_peer(peer) is connector):
+            if connector is not None and takes(
+                Effect.CONNECTOR_HEADER, self._trust(connector, peer, from_vc)
+            ):
                 return connector
             # Ignored and counted: the wire never creates a series or a log group.
             self._counters["unknown_connector_header"] += 1
         if self._sides.sole is not None:
             return self._sides.sole
-        for host in (message.uri_host if message.is_request else "", message.to_host, message.from_host):
+        connector = self._by_host(message, peer, from_vc)
+        if connector is not None:
+            return connector
+        return self._sides.by_peer(peer) if side == "customer" else None
+
+    def _by_host(self, message: Message, peer: str, from_vc: bool) -> Connector | None:
+        """The connector whose domain a message names: as the called one, or by whom its sender says he is.
+
+        A response has the From of the request that it answers.
+        """
+        connector: Connector | None
+        asked_by_vc = from_vc if message.is_request else not from_vc
+        for host in (message.uri_host if message.is_request else "", message.to_host):
             connector = self._sides.by_host(host) if host else None
             if connector is not None:
                 return connector
+        connector = self._sides.by_host(message.from_host)
+        if connector is not None and self._speaks_for(connector, peer, asked_by_vc):
+            return connector
         if self._sides.has_domains and (contact := message.contact):
             connector = self._sides.by_host(parse_uri(contact).host)
-            if connector is not None:
+            if connector is not None and self._speaks_for(connector, peer, from_vc):
                 return connector
-        return self._sides.by_peer(peer) if side == "customer" else None
+        return None
+
+    def _trust(self, connector: Connector, peer: str, from_vc: bool) -> Trust:
+        """By what evidence somebody speaks for `connector`."""
+        if from_vc or not self._sides.has_vc or self._sides.is_vc(peer):
+            return Trust.VC
+        return Trust.CONNECTOR if self._sides.serves(connector, peer) else Trust.UNKNOWN
+
+    def _speaks_for(self, connector: Connector, peer: str, from_vc: bool) -> bool:
+        """Whether what a message says of its own sender is believed. A connector without networks of its own
+        has customers anywhere: their word is all there is, unless the address is another connector's."""
+        if takes(Effect.CONNECTOR_HOST, self._trust(connector, peer, from_vc)):
+            return True
+        return not connector.customer_networks and self._sides.by_peer(peer) is None
 
     def add(self, leg: Leg) -> None:
         """A new leg, joined to its call."""

@@ -16,9 +16,13 @@ cdef class Route:
 cdef class Signalling(CallTable):
     cdef readonly object suspects, ends
     cdef dict _routes
-    cdef object _early
+    cdef object _early, _unproven
 
     cpdef object take(self, Message message, str src, str dst, long long now_ns)
+    cdef object _trust(self, Leg leg, Route route, str src)
+    cdef object _take_up(self, Leg leg, Message message, Route route, long long now_ns)
+    cdef bint _is_asked(self, Leg leg, Message message, str src, bint believed, long long now_ns) except -1
+    cdef bint _may_repeat(self, Leg leg, Route route, str src) except -1
     cdef Route _route(self, str src, str dst)
     cdef Leg _leg_of(self, Message message, Route route, str src, long long now_ns)
     cdef Leg _begin(self, Message message, Route route, str src, long long now_ns)

@@ -17,6 +17,7 @@ from agent.calls import quality_reports
 from agent.calls.counting_cy import CallRules
 from agent.calls.rfc6076 import Method
 from agent.calls.table_cy import CallTable
+from agent.calls.unproven import Unproven
 from agent.errors import WireError
 from agent.media.leg_media_cy import LegMedia
 from agent.model.attempt_cy import SECOND_NS, TIMER_B_NS, Attempt
@@ -24,6 +25,7 @@ from agent.model.call_cy import MAX_OTHERS, Call, CountedAttempt, Dialog, Leg, P
 from agent.model.events import Event, Measured, MessageSeen, Tallied
 from agent.model.missed import Missed
 from agent.model.sides import Connector, Sides
+from agent.model.trust import TAKES, Effect, Trust
 from agent.wire import sdp
 from agent.wire.sip.message_cy import Message
 from agent.wire.sip.values_cy import address_of, parse_uri
@@ -37,6 +39,7 @@ MAX_SUSPECTS = 1_000
 MAX_EARLY_ANSWERS = 256  # finals without an INVITE that may still come
 EARLY_BYTES = 8192  # of such a final; a longer one is not kept
 EARLY_NS = 100_000_000  # the clocks of two capture points differ by some ms
+MAX_ASKED = 4  # of the vc's newest requests on a leg that may carry SDP
 MAX_NAMED = 4  # users that one header of one INVITE names
 
 
@@ -65,6 +68,7 @@ class Signalling(CallTable):
         self.suspects: Counter[str] = Counter()  # who may be the vc, where nobody said
         self.ends: Counter[tuple[str, str]] = Counter()  # who called whom, where sides are unknown
         self._routes: dict[tuple[str, str], Route] = {}
+        self._unproven = Unproven()
         # Call-ID to the last final that came before any INVITE, and when
         self._early: OrderedDict[str, tuple[Message, int]] = OrderedDict()
 
@@ -79,17 +83,25 @@ class Signalling(CallTable):
         if leg is not None:
             call = leg.call
             call.saved = None
-            if now_ns > leg.last_ns:
+            trusted: cython.bint = self._trust(leg, route, src) in TAKES[Effect.DIALOG]
+            believed: cython.bint = trusted or route.passage == "internal"
+            if not believed:
+                self.counters["messages_of_third_addresses"] += 1
+            elif now_ns > leg.last_ns:
                 leg.last_ns = now_ns
             if leg.connector is None:
                 self._connectors.update(leg, message, route.passage != "towards")
+            if route.passage == "away":
+                self._take_up(leg, message, route, now_ns)
             if message.is_request:
-                if route.passage == "away" and route.peer != leg.peer:
-                    _turn_to(leg, route.peer)
-                self._request(leg, message, leg.knows(src) or route.passage == "away", now_ns)
-            else:
+                self._request(leg, message, trusted, now_ns)
+                if not believed and message.method in _OFFERING:
+                    self._unproven.hold(message, src)
+            elif route.passage != "towards" or self._is_asked(leg, message, src, believed, now_ns):
                 self._response(leg, message, now_ns)
-            if route.seen:
+            else:
+                believed = False
+            if route.seen and believed:
                 self._describe(leg, message, route.passage)
         if not route.seen:
             self.counters["messages_elsewhere"] += 1
@@ -110,6 +122,60 @@ class Signalling(CallTable):
                 now_ns, leg, connector, message.call_id, message.status, message.data, src, dst, to_vc
             )
         )
+
+    def _trust(self, leg: Leg, route: Route, src: str) -> Trust:
+        """By what evidence a message of `leg` is believed."""
+        if route.passage == "away":
+            return Trust.VC
+        if leg.knows(src):
+            return Trust.ANSWERED
+        if leg.connector is not None and self._sides.serves(leg.connector, src):
+            return Trust.CONNECTOR
+        return Trust.UNKNOWN
+
+    def _take_up(self, leg: Leg, message: Message, route: Route, now_ns: cython.longlong) -> None:
+        """The vc speaks: to whom it turns, what it asks, and which third address it believes."""
+        if message.is_request:
+            if route.peer != leg.peer:
+                _turn_to(leg, route.peer)
+            if message.method in _OFFERING and message.cseq not in leg.asked:
+                leg.asked = (*leg.asked, message.cseq)[-MAX_ASKED:]
+        if len(self._unproven) == 0:
+            return
+        held = self._unproven.taken_up(message)
+        if held is not None:
+            _turn_to(leg, held[1])
+            if not held[0].is_request:
+                self._response(leg, held[0], now_ns)
+            if route.seen:
+                self._describe(leg, held[0], "towards")
+
+    def _is_asked(
+        self, leg: Leg, message: Message, src: str, believed: cython.bint, now_ns: cython.longlong
+    ) -> cython.bint:
+        """Whether a response to the vc may decide: to a request of the vc's, and from whom it was sent to.
+
+        Nobody can tell where requests were not seen: in a dialog met midway, or where frames were missed.
+        """
+        attempt: Attempt | None = leg.attempt
+        dialog: Dialog | None = None
+        asked: cython.bint = True
+        if message.method == "BYE":
+            dialog = leg.dialogs.get(leg.callee_tag(message.from_tag, message.to_tag))
+            asked = dialog is not None and (dialog.both_left or dialog.bye_tag == message.from_tag)
+        elif message.method in _OFFERING and leg.asked:
+            asked = message.cseq in leg.asked
+        if not asked and leg.whole and not self._missed.touches(leg.invite_ns, now_ns):
+            self.counters["responses_unasked"] += 1
+            return False
+        if believed:
+            return True
+        if message.method != "INVITE":
+            return False
+        if message.status >= 200:
+            self._unproven.hold(message, src)
+            return False
+        return attempt is not None and attempt.knows(message.branch)
 
     def _route(self, src: str, dst: str) -> Route:
         passage: Passage = "internal"
@@ -138,6 +204,7 @@ class Signalling(CallTable):
             from_tag, to_tag = message.from_tag, message.to_tag
             request: cython.bint = message.is_request
             elsewhere: Leg | None = None
+            alike: Leg | None = None
             for leg in reversed(legs):
                 if leg.from_tag == from_tag:
                     way = route.by_caller if request else route.by_callee
@@ -152,12 +219,14 @@ class Signalling(CallTable):
                         elsewhere = elsewhere or leg  # somebody else is a leg of its own
                 elif initial and _is_another(leg, message):
                     break
-                else:
+                elif leg.peer == route.peer or leg.knows(src):
                     if initial and not self._sides.known:
                         self._note_ends(leg, route, src)
                     return leg
-            if elsewhere is not None:
-                return elsewhere
+                elif not initial or self._may_repeat(leg, route, src):
+                    alike = alike or leg
+            if alike is not None or elsewhere is not None:
+                return alike or elsewhere
             if len(legs) >= MAX_LEGS_A_CALL_ID:
                 self.counters["legs_refused"] += 1
                 return None
@@ -171,6 +240,14 @@ class Signalling(CallTable):
         if _is_in_dialog(message):
             return self._resume(message, route, now_ns)
         return None
+
+    def _may_repeat(self, leg: Leg, route: Route, src: str) -> cython.bint:
+        """Whether an INVITE to or from another address is a retry or a fork of what is there."""
+        if route.passage != "towards" or self._trust(leg, route, src) in TAKES[Effect.REPEAT]:
+            return True
+        return (
+            leg.attempt is None or leg.attempt.state == "waiting"
+        )  # a farm answers a challenge from any host
 
     # -- legs
 
@@ -308,7 +385,8 @@ class Signalling(CallTable):
         method = message.method
         if method == "INVITE":
             if message.to_tag:
-                self._proves_answer(leg, message, now_ns)
+                if known:
+                    self._proves_answer(leg, message, now_ns)
             elif attempt is not None and self._is_repeated(leg, attempt, message, now_ns):
                 leg.invite_ns = now_ns
                 leg.final_ns = None
@@ -318,6 +396,7 @@ class Signalling(CallTable):
             # 17.1.1.3: the ACK of a non-2xx has its INVITE's branch; that of a 2xx has its own (13.2.2.4).
             if (
                 attempt is not None
+                and known
                 and message.to_tag
                 and message.branch
                 and not attempt.knows(message.branch)

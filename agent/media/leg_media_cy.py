@@ -15,15 +15,18 @@ from agent.media.sockets_cy import MediaSockets
 from agent.media.streams_cy import Observer, QualityRules, Streams
 from agent.media.unsignalled import Unsignalled
 from agent.model.call_cy import Call, Leg, Passage, Stream
-from agent.model.events import Event, MediaHeard, Unseen
+from agent.model.events import Event, FarEndFlag, MediaHeard, Unseen
 from agent.model.handover import Handover
 from agent.model.sides import Sides, Socket
 from agent.model.stream_minute_cy import SoFar, StreamMinute
 from agent.model.units import MINUTE_NS
 from agent.model.unseen import Cause, Sight
 from agent.wire import sdp
+from agent.wire.rtp.payload_types import redefines_static
 from agent.wire.sdp.session_cy import MediaDescription, Session
 from agent.wire.sip import quality_report as vq
+
+STATIC_REDEFINED = "static_type_redefined"
 
 
 class LegMedia:
@@ -63,9 +66,15 @@ class LegMedia:
         self._replaced(leg, session, passage)
         media: MediaDescription
         sections = []
+        redefined: cython.bint = False
         for media in session.media:
             said = (media.kind, media.address, media.port, media.direction, media.payload_types, media.is_rtp)
             sections.append(said)
+            for number, (name, rate, _) in media.rtpmap.items():
+                if redefines_static(number, name, rate):
+                    redefined = True
+        if redefined:
+            self._out.append(FarEndFlag(now_ns, leg, STATIC_REDEFINED))
         before = leg.described.get(passage)
         leg.described[passage] = sections
         if before != sections:
@@ -174,6 +183,7 @@ class LegMedia:
         newest_ns: cython.longlong = 0
         loop = self._loop
         for leg in call.legs:
+            self.streams.weed(leg.streams)  # no stranger keeps a call alive
             for stream in leg.streams:
                 last_ns = loop.last_ns(stream.id)
                 newest_ns = max(newest_ns, last_ns)

@@ -91,6 +91,10 @@ class RoundTrips:
             return MetDeparture(None, verdict)
         return MetDeparture(max(0, elapsed_ns - dlsr_ns) / 1000.0, verdict)
 
+    def knows(self, pair: Hashable) -> bool:
+        """Whether anything has left for that peer lately."""
+        return pair in self._pairs
+
     def shift(self, shift_ns: int) -> None:
         """The clock was set."""
         if shift_ns:

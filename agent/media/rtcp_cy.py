@@ -22,11 +22,12 @@ from agent.media.streams_cy import Observer, Streams
 from agent.media.unsignalled import Unsignalled
 from agent.model import endpoint_view
 from agent.model.call_cy import Leg, Stream
-from agent.model.events import Event, FarEnd, FarEndFlag, RoundTrip
+from agent.model.events import Event, FarEnd, FarEndFlag, RoundTrip, Tallied
 from agent.model.far_end_cy import Hearing
 from agent.model.handover import Handover
 from agent.model.sides import Socket
 from agent.model.stream_minute_cy import ReportsMinute, SoFar, add_reports, taken_reports
+from agent.model.trust import Effect, takes
 from agent.model.units import MINUTE_NS
 from agent.wire.rtp import rtcp, rtcp_xr
 from agent.wire.rtp.rtcp import ReportBlock
@@ -37,6 +38,7 @@ DEPARTED_NS = 2 * MINUTE_NS  # a sender report that nobody has answered by then 
 OPEN_NUMBERS = 64  # the loop answers for so many of a stream's newest numbers
 Pair = tuple[Socket, Socket]
 IMPLAUSIBLE, DEAF = "rtcp_implausible", "far_end_deaf"
+INTRUDER_RTCP = "intruder_rtcp_packets"  # an extra count: RTCP of strangers on the sockets of a leg
 
 
 class LegRtcp:
@@ -127,8 +129,11 @@ class LegRtcp:
             claim, to_vc = found
             leg = claim.leg
             if to_vc is not None:
-                self._count(leg, to_vc, stamp_ns // MINUTE_NS * MINUTE_NS, 1, length)
                 measured_here = to_vc == (self._observer == "vc")
+                if measured_here and not self._believes(claim, src, dst):
+                    self._out.append(Tallied(stamp_ns, leg, None, INTRUDER_RTCP))
+                    return
+                self._count(leg, to_vc, stamp_ns // MINUTE_NS * MINUTE_NS, 1, length)
             if claim.encrypted:
                 self._rejects[Reason.RTCP_ENCRYPTED] += 1
                 return
@@ -172,6 +177,8 @@ class LegRtcp:
         if stream is None or stream.measured_here:
             return False
         owner = stream.leg
+        if stream.dst[0] != src[0] and not (owner is not None and self._sockets.names_host(owner, src[0])):
+            return False  # it did not go there
         away = stream.away
         top, epoch, expected, _, _ = self._loop.newest(stream.id)
         back = (top - block.highest) & 0xFFFF
@@ -377,8 +384,10 @@ class LegRtcp:
                 found = self._owner(pair[0], pair[1])
                 if found is None:
                     continue
+                arrives = found[1] is not None and found[1] == (self._observer == "vc")
+                is_strangers = arrives and not self._believes(found[0], pair[0], pair[1])
                 for minute, (packets, length) in self._forget_early(pair).items():
-                    if found[1] is not None and minute in open_minutes:
+                    if found[1] is not None and minute in open_minutes and not is_strangers:
                         self._count(found[0].leg, found[1], minute, packets, length)
 
     def claim_unsignalled(self, open_minutes: list[int]) -> None:
@@ -394,6 +403,11 @@ class LegRtcp:
             self._count(leg, False, minute, packets_away, size_away)
         before.reports.clear()
         self._reporting.pop(before, None)
+
+    def _believes(self, claim: SocketOwner, src: Socket, dst: Socket) -> bool:
+        """Whether RTCP that arrives is of the far end of its leg."""
+        trust = self._streams.evidence.rtcp(claim, src)
+        return takes(Effect.RTCP, trust) or self._sender_reports.knows(_pair(claim.leg, dst, src))
 
     def _owner(self, src: Socket, dst: Socket) -> tuple[SocketOwner, bool | None] | None:
         """Whose RTCP runs from `src` to `dst`, and whether it goes to the vc."""

@@ -26,6 +26,7 @@ cdef class MediaSockets:
     cdef bint _is_far_end_of(self, tuple socket, Leg leg) except -1
     cdef list _sockets(self, MediaDescription media)
     cdef str _on_wire(self, str address)
+    cpdef bint names_host(self, Leg leg, str host) except -1
     cpdef bint may_send(self, list[MediaDescription] medias, str address) except -1
     cdef bint _may_be(self, str named, str address) except -1
     cpdef object withdraw(self, Leg leg, MediaDescription media)

@@ -180,6 +180,16 @@ class MediaSockets:
         claim = self._ours.get(socket) or self._far.get(socket)
         return claim.rtp if claim else None
 
+    def names_host(self, leg: Leg, host: str) -> cython.bint:
+        """Whether an SDP of `leg`, the last or one before, names a socket of `host`."""
+        socket: Socket
+        held: dict[Socket, None] | None = self._by_leg.get(leg)
+        if held is not None:
+            for socket in held:
+                if socket[0] == host:
+                    return True
+        return False
+
     def may_send(self, medias: list[MediaDescription], address: str) -> cython.bint:
         """Whether media described so may come from `address`."""
         media: MediaDescription

@@ -20,6 +20,8 @@ cdef class StreamIndex:
     cpdef list leaving(self, tuple source, unsigned int ssrc)
     cpdef tuple at(self, tuple socket)
     cpdef Py_ssize_t count(self, tuple socket) except -1
+    cpdef list sent_by(self, tuple socket)
+    cpdef tuple few_at(self, tuple socket)
     cpdef list line(self, tuple src, tuple dst)
     cpdef object add(self, Stream stream)
     cpdef Stream pop(self, long long stream_id)

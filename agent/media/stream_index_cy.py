@@ -102,6 +102,19 @@ class StreamIndex:
             return len(crowd.users)
         return len(_few(users))
 
+    def sent_by(self, socket: Socket) -> list[Stream]:
+        """Those that `socket` sends; of those that come to it, however many, none is looked at."""
+        users = self._by_socket.get(socket, ())
+        if isinstance(users, ManyStreams):
+            crowd: ManyStreams = users
+            return [stream for same in crowd.sent.values() for stream in same]
+        return [stream for stream in _few(users) if stream.src == socket]
+
+    def few_at(self, socket: Socket) -> tuple[Stream, ...]:
+        """`at` where a few use the socket; none where many do."""
+        users = self._by_socket.get(socket, ())
+        return () if isinstance(users, ManyStreams) else _few(users)
+
     def line(self, src: Socket, dst: Socket) -> list[int]:
         """Ids of the streams from `src` to `dst`, where a few use the sockets; none where many do."""
         users = self._by_socket.get(src)

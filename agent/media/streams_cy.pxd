@@ -4,6 +4,7 @@ from agent.model.call_cy cimport Leg
 from agent.media.stream_score_cy cimport Measure
 from agent.media.sockets_cy cimport SocketOwner, Description, MediaSockets
 from agent.media.stream_index_cy cimport StreamIndex
+from agent.model.stream_minute_cy cimport StreamMinute
 from agent.model.call_cy cimport Stream
 
 @cython.final
@@ -13,7 +14,8 @@ cdef class Streams:
     cdef Measure _measure
     cdef StreamIndex _found
     cdef dict _codecs
-    cdef set _told
+    cdef set _told, _news
+    cdef readonly object evidence
     cdef dict _strays
     cdef long long _map_sweeps
     cdef readonly long long evicted
@@ -29,8 +31,14 @@ cdef class Streams:
     cpdef Stream fresh(self, long long stream_id, object clean=*)
     cdef bint _is_left_alone(self, long long stream_id, tuple src, tuple dst) except -1
     cdef object _stray(self, long long stream_id)
-    cdef object _forget(self, long long stream_id)
+    cdef Stream _forget(self, long long stream_id)
+    cdef object _leave_alone(self, Stream stream)
     cdef object _thin(self, Leg leg)
+    cdef object _admit(self, Stream stream, SocketOwner claim, object to_vc)
+    cdef object _readmit(self, Stream stream)
+    cdef object _expel(self, Stream stream)
+    cpdef object weed(self, object streams)
+    cdef object _judge(self, list[StreamMinute] counted)
     cdef object _link(self, Stream stream)
     cdef bint _is_of_another(self, Stream stream, SocketOwner claim, object to_vc) except -1
     cdef bint _is_named(self, Stream stream, Description description) except -1

@@ -13,6 +13,7 @@ from typing import Literal
 
 import cython
 
+from agent.media.evidence import ALONE, UNKNOWN, Evidence
 from agent.media.orphans import Orphans
 from agent.media.rtp.loop_cy import Loop
 from agent.media.rtp.workers import RtpWorkers
@@ -32,6 +33,7 @@ from agent.wire.rtp.payload_types import (
     KIND_VIDEO,
     LEGAL_CLOCKS,
     STATIC_ROWS,
+    redefines_static,
 )
 from agent.wire.sdp.session_cy import MediaDescription
 
@@ -70,6 +72,8 @@ def payload_rows(medias: Iterable[MediaDescription]) -> tuple[Rows, dict[int, st
     names: dict[int, str] = {}
     for media in medias:
         for number, (name, rate, _) in media.rtpmap.items():
+            if redefines_static(number, name, rate):
+                continue
             rate = LEGAL_CLOCKS.get(name.upper(), rate)
             if number in names or rate <= 0:
                 continue
@@ -99,6 +103,8 @@ class Streams:
         self._sockets = offers
         self._measure = Measure(quality)
         self._found = StreamIndex()
+        self.evidence = Evidence(offers, self._found, self._times)
+        self._news: set[Socket] = set()  # sockets about whose sources more is known since the last harvest
         self._codecs: dict[Said, tuple[dict[int, str], int]] = {}
         self._told: set[Stream] = set()  # the far end spoke of them in a minute that is still open
         self._map_sweeps = 0
@@ -139,10 +145,13 @@ class Streams:
         self._found.add(stream)
         self._link(stream)
         if found is not None and not self._is_of_another(stream, found[0], found[1]):
-            self._attach(stream, found[0], found[1])
+            self._admit(stream, found[0], found[1])
+            if stream.trust == UNKNOWN and self._found.count(dst) > SOCKET_STREAMS:
+                self._leave_alone(stream)
+                return None
         elif self.unsignalled is not None:
             for each, owner, to_vc in self.unsignalled.meet(stream, self._loop.payload_type(stream_id)):
-                self._attach(each, owner, to_vc)
+                self._admit(each, owner, to_vc)
         if stream.leg is None:
             self._stray(stream_id)
         return stream
@@ -162,24 +171,26 @@ class Streams:
         self._strays[stream_id] = None
         if self._share and len(self._strays) > self._share:
             oldest = next(iter(self._strays))
-            self._forget(oldest)
+            stream = self._forget(oldest)
             self._loop.drop(oldest)
+            if stream is not None:
+                self._link(stream)
             self.evicted += 1
 
-    def _forget(self, stream_id: cython.longlong) -> None:
-        """The loop has given a stream up, or is about to."""
+    def _forget(self, stream_id: cython.longlong) -> Stream | None:
+        """The loop has given a stream up, or is about to: what was known of it. The caller links its line."""
         self._strays.pop(stream_id, None)
         stream = self._found.pop(stream_id)
         if stream is None:
             self.unexplained.forget(stream_id)
             self.crowd.forget(stream_id)
-            return
+            return None
         if self.unsignalled is not None:
             self.unsignalled.leave(stream)
         self._detach(stream)
         self._strays.pop(stream_id, None)
         self._told.discard(stream)
-        self._link(stream)
+        return stream
 
     def _thin(self, leg: Leg) -> None:
         """A leg has as many streams as it may: half of them are its no more, and the loop's alone."""
@@ -187,9 +198,14 @@ class Streams:
         left = sorted(ages, key=ages.__getitem__)[: LEG_STREAMS // 2]
         self.crowded(leg, left)
         for stream in left:
-            self._forget(stream.id)
-            self.crowd.leave(stream.id, stream.src, stream.dst)
-            self._stray(stream.id)
+            self._leave_alone(stream)
+
+    def _leave_alone(self, stream: Stream) -> None:
+        """From here on a stream is the loop's alone."""
+        self._forget(stream.id)
+        self._link(stream)
+        self.crowd.leave(stream.id, stream.src, stream.dst)
+        self._stray(stream.id)
 
     def _link(self, stream: Stream) -> None:
         """Tell the loop which streams run between the same two sockets: they may take turns."""
@@ -289,8 +305,69 @@ class Streams:
                     stream.attached = False
                 elif stream.leg is not None and stream.leg is not claim.leg:
                     done += self.cut(stream, minutes)
-                self._attach(stream, claim, to_vc)
+                self._admit(stream, claim, to_vc)
         return done
+
+    # -- whom to believe
+
+    def _times(self, stream: Stream) -> tuple[int, int]:
+        """When its newest packet came, and how many have come."""
+        return self._loop.last_ns(stream.id), self._loop.newest(stream.id)[3]
+
+    def _admit(self, stream: Stream, claim: SocketOwner, to_vc: Known) -> None:
+        """Attach a stream to the leg whose socket it uses, unless it is an intruder's."""
+        arrives: cython.bint = to_vc is not None and to_vc == (self._observer == "vc")
+        if arrives and self.evidence.meet(stream, claim.leg):
+            self._expel(stream)
+            return
+        self._attach(stream, claim, to_vc)
+        if to_vc is None or arrives:
+            return
+        # The vc answers somebody: what came from there is no intruder's.
+        other: Stream
+        self._news.add(stream.src)
+        for other in self._found.few_at(stream.src):
+            is_answered = other.dst == stream.src and other.src[0] == stream.dst[0]
+            if is_answered and other.trust == UNKNOWN and other.leg is None:
+                self._readmit(other)
+
+    def _readmit(self, stream: Stream) -> None:
+        """More may be known of an intruder."""
+        found = self._sockets.find(stream.src, stream.dst)
+        if found is not None:
+            self._admit(stream, found[0], found[1])
+
+    def _expel(self, stream: Stream) -> None:
+        """What it counts from the open minute on is nobody's."""
+        self._detach(stream)
+        stream.trust = UNKNOWN
+        stream.named = stream.attached = False
+
+    def weed(self, streams: Iterable[Stream]) -> None:
+        """Intruders among `streams` leave their legs."""
+        stream: Stream
+        doubtful = [stream for stream in streams if stream.trust == ALONE and stream.leg is not None]
+        if doubtful:
+            for stream in self.evidence.intruders(doubtful):
+                self._expel(stream)
+
+    def _judge(self, counted: list[StreamMinute]) -> None:
+        """At a minute's close: who has turned out to be an intruder, and who to be none."""
+        its: StreamMinute
+        stream: Stream
+        doubtful: list[Stream] = []
+        by_id = self._found.by_id
+        for its in counted:
+            known = by_id[its.id] if its.id < len(by_id) else None
+            if known is None:
+                continue
+            stream = known
+            if stream.trust == ALONE:
+                doubtful.append(stream)
+            elif stream.trust == UNKNOWN and stream.leg is None and stream.dst in self._news:
+                self._readmit(stream)
+        self.weed(doubtful)
+        self._news.clear()
 
     def cut(self, stream: Stream, minutes: Sequence[int]) -> list[StreamMinute]:
         """Close what `stream` counted so far in the open minutes, and detach it."""
@@ -307,6 +384,7 @@ class Streams:
     def released(self, leg: Leg, minutes: list[int]) -> list[StreamMinute]:
         """The leg's media is over: later packets are orphans."""
         if leg.streams:
+            self.weed(leg.streams)
             # The last 64 numbers wait for latecomers until 2 s of silence; then they are this leg's still.
             due_ns = max(self._loop.last_ns(stream.id) for stream in leg.streams) + SILENCE_NS
             for stream in leg.streams:
@@ -315,6 +393,7 @@ class Streams:
 
     def harvest(self, minute_ns: int, counted: list[StreamMinute]) -> list[StreamMinute]:
         """What every stream did in a minute, of which the loop `counted` this."""
+        self._judge(counted)
         done = self._measure.harvest(counted, self._found.by_id, self._told, orphans=not self.shedding)
         for stream in tuple(self._told):
             # Its last report may come a minute after its last packet.
@@ -345,8 +424,13 @@ class Streams:
 
     def expire(self, before_ns: int) -> None:
         """Forget streams silent since before `before_ns`."""
+        gone: list[Stream] = []
         for stream_id in self._loop.expire(before_ns):
-            self._forget(stream_id)
+            stream = self._forget(stream_id)
+            if stream is not None:
+                gone.append(stream)
+        for stream in gone:  # once all are forgotten: a line names no stream that the loop has given up
+            self._link(stream)
 
     def last_ns(self, stream: Stream) -> int:
         return self._loop.last_ns(stream.id)
@@ -368,6 +452,7 @@ class Streams:
         description: Description | None = self._sockets.descriptions.get(leg)
         for stream in leg.streams:
             stream.named = self._is_named(stream, description)
+        self._news.update(leg.sources or ())
 
     def _is_named(self, stream: Stream, description: Description | None) -> cython.bint:
         if description is None or stream.to_vc is None:

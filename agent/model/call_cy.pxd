@@ -19,15 +19,20 @@ cdef class Dialog:
 
 @cython.final
 cdef class Leg:
+<<<<<<< HEAD
     cdef public str call_id, from_tag, way, peer, from_user, to_user, uri_user, source, role, carrier
     cdef public tuple asserted, diverted, others, initial
+=======
+    cdef public str call_id, from_tag, way, peer, from_user, to_user, uri_user, source, role
+    cdef public tuple asserted, diverted, others, asked
+>>>>>>> e9f0bf8 (Give each message and stream a trust class, and one table what it may do)
     cdef public object side, connector, account, call
     cdef public tuple place
     cdef public Attempt attempt
     cdef public LegMediaTotals ledger
     cdef public dict dialogs, reports, sdp, described
     cdef public set streams, sent
-    cdef public object session_ns, final_ns
+    cdef public object session_ns, final_ns, sources
     cdef public long long invite_ns, cseq, last_ns, carried, described_ns
     cdef public bint whole, joined, held, rung, recording, retagged
 
@@ -45,6 +50,7 @@ cdef class Stream:
     cdef public Leg leg
     cdef public dict codecs
     cdef public bint clean, attached, first, audio, named
+    cdef public int trust
     cpdef str codec_name(self, int payload_type)
 
 @cython.final

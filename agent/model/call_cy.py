@@ -149,6 +149,9 @@ class Leg:
         self.final_ns: int | None = None  # last non-2xx final: hunting starts from here
         self.rung = False  # a response told the caller what happens (RFC 6076 4.3)
         self.streams: set[Stream] = set()
+        self.sources: dict[Socket, int] | None = (
+            None  # sockets to when a named or answered source began there
+        )
         self.ledger = LegMediaTotals()
         self.sent: set[int] = set()  # SSRCs that left on it
         self.carried = 0  # loss away from the vc that came out negative, waiting to be made up for
@@ -160,6 +163,7 @@ class Leg:
         self.diverted: tuple[str, ...] = ()  # who was called before: Diversion
         self.recording = False  # a recording session (RFC 7866): no leg of a call
         self.retagged = False  # its challenged INVITE comes again with another From tag
+        self.asked: tuple[int, ...] = ()  # CSeqs of the vc's newest requests on it that may carry SDP
         self.others: tuple[str, ...] = ()  # addresses beside `peer` that the vc itself turned to
         self.initial = (from_tag, cseq)  # of its first INVITE: a retry has others
         self.carrier = ""  # whose far end it is, "" where no configured carrier fits
@@ -223,7 +227,7 @@ _NO_CODECS: dict[int, str] = {}  # of every stream that no SDP has explained
 
 
 class Stream:
-    """One stream. `to_vc` the vc, away from it (False), or nobody knows (None)."""
+    """One stream. `to_vc` the vc, away from it (False), or nobody knows (None). `trust`: model/trust."""
 
     def __init__(self, id: int, src: Socket, dst: Socket, ssrc: int, first_ns: int) -> None:
         self.id = id
@@ -239,6 +243,7 @@ class Stream:
         self.first = False  # its first packet is the first of its SSRC that leaves on its leg
         self.audio = True
         self.named = True  # it comes from an address that its sender's SDP names
+        self.trust = 0  # of one that leaves, the vc's own
         self.codecs: dict[int, str] = _NO_CODECS  # payload type: encoding name
         self.heard: FarEndLoss | None = None  # what the far end said of it, if it did: of most it never does
 

@@ -93,6 +93,7 @@ class Sides:
         self._carrier_domains = {name.lower(): its.id for its in self.carriers for name in its.domains}
         self._carrier_cache: dict[str, str] = {}
         self._ids = {connector.id.lower(): connector for connector in self.connectors}
+        self._served: dict[tuple[Connector, str], bool] = {}
         self._cache: dict[str, tuple[Side, Connector | None]] = {}
         self.fallback = next((c for c in self.connectors if c.default), UNASSIGNED)
         # The one that every leg belongs to, whatever else it says, where there is no other.
@@ -122,6 +123,22 @@ class Sides:
     def by_peer(self, address: str) -> Connector | None:
         """The connector whose customer network holds `address`."""
         return self._look(address)[1]
+
+    def serves(self, connector: Connector, address: str) -> bool:
+        """Whether `address` is in a customer network of `connector`, be it another's too."""
+        if address in self._vc:
+            return False
+        key = connector, address
+        found = self._served.get(key)
+        if found is None:
+            if len(self._served) >= MAX_CACHED:
+                self._served.clear()
+            parsed = ip_address(address)
+            found = self._served[key] = any(
+                owner is connector and parsed.version == network.version and parsed in network
+                for network, owner in self._networks
+            )
+        return found
 
     def by_host(self, host: str) -> Connector | None:
         """The connector that a SIP host (Request-URI, To or From) names."""

@@ -16,6 +16,7 @@ capture_loss        The capture itself missed frames in gaps of a stream: `*_pac
 rtcp_implausible    A side's far end claims what cannot be true of its delays, of our stamps that it
                     returns or of its losses. The figures that rest on the claim are null.
 far_end_deaf        A side's far end reports twice or more that nothing new reached it, while packets leave.
+static_type_redefined  An SDP gives a static payload type (RFC 3551) another meaning, which is ignored.
 late_answer         The call was answered after its failure had been counted (given by counting).
 """
 

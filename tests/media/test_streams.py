@@ -258,3 +258,10 @@ def test_loss_of_a_minute_does_not_pin_the_score_of_the_next() -> None:
     worse, better = scene.play().field("mos_btwn_vc_and_cust")[:2]
     assert worse < 3.5
     assert better == pytest.approx(expected("PCMA", 0, rtt_ms=100), abs=1e-3)
+
+
+def test_streams_of_one_pair_of_sockets_may_expire_together() -> None:
+    scene = answered()
+    for ssrc in range(1, 21):  # few enough to take turns
+        scene.rtp(ssrc / 10, ("203.0.113.9", 9), VC2REM, ssrc, range(5))
+    assert len(scene.play(until=400).summaries) == 7

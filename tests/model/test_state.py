@@ -20,7 +20,7 @@ def made(modules: tuple[Any, ...]) -> dict[str, tuple[Any, tuple[str, ...], set[
     return {
         "Call": (call.Call(), call.CALL_FIELDS, {"saved", "who"}),
         "CountedAttempt": (call.CountedAttempt(leg, "inbound"), call.ACCOUNT_FIELDS, set()),
-        "Leg": (leg, call.LEG_FIELDS, {"streams"}),
+        "Leg": (leg, call.LEG_FIELDS, {"streams", "sources", "asked"}),
         "Dialog": (call.Dialog(), call.DIALOG_FIELDS, set()),
         "LegMediaTotals": (call.LegMediaTotals(), call.LEDGER_FIELDS, set()),
         "Attempt": (attempt.Attempt(5, 1, "branch"), attempt.FIELDS, set()),

@@ -58,3 +58,19 @@ LEGAL_CLOCKS: Final = {
 
 # Payload type -> (clock rate in Hz, kind), as the loop keeps it.
 STATIC_ROWS: Final = {number: (row.clock_rate, row.kind) for number, row in STATIC_TYPES.items()}
+
+_RESERVED: Final = frozenset({2, 19})  # RFC 3551 table 4: no meaning of their own any more
+_FAMILIES: Final = ("G729", "G723", "H263")  # one payload type, whatever the annex or revision is called
+
+
+def redefines_static(number: int, name: str, rate: int) -> bool:
+    """Whether an rtpmap gives a static payload type another meaning than RFC 3551 does, which no SDP may."""
+    static = STATIC_TYPES.get(number)
+    if static is None or number in _RESERVED:
+        return False
+    said = "".join(letter for letter in name.upper() if letter.isalnum())
+    if static.name in _FAMILIES:
+        return not said.startswith(static.name)
+    if said != static.name.upper():
+        return True
+    return static.name not in LEGAL_CLOCKS and rate != static.clock_rate

@@ -1,0 +1,46 @@
+"""Messages from third addresses, until the vc shows that it believes them (`agent/model/trust.py`).
+
+A dialog's peer may move to another address (a phone changes its network, a farm answers from another host).
+So a message from an address that the vc has not dealt with on the leg waits: a request for the vc's 2xx, a
+final response to an INVITE for the vc's ACK (RFC 3261 13.2.2.4, 17.1.1.3). The rest changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from agent.wire.sip.message_cy import Message
+
+MAX_HELD = 256  # anybody can send them: the oldest goes
+MAX_BYTES = 8_192  # a longer one is not worth its memory
+Key = tuple[str, str, int, str, str]
+
+
+class Unproven:
+    """Held messages with the address that each came from."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[Key, tuple[Message, str]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def hold(self, message: Message, src: str) -> None:
+        if len(message.data) > MAX_BYTES:
+            return
+        method = message.method if message.is_request else "ACK"
+        self._held[_key(message, method)] = message, src
+        if len(self._held) > MAX_HELD:
+            self._held.popitem(last=False)
+
+    def taken_up(self, message: Message) -> tuple[Message, str] | None:
+        """What this message of the vc takes up: a 2xx the request that it answers, an ACK a response."""
+        if message.is_request and message.method != "ACK":
+            return None
+        if not message.is_request and not 200 <= message.status < 300:
+            return None
+        return self._held.pop(_key(message, message.method), None)
+
+
+def _key(message: Message, method: str) -> Key:
+    return message.call_id, method, message.cseq, message.from_tag, message.to_tag

@@ -1,0 +1,495 @@
+"""Forged packets beside a real call: what a source may not do changes none of the call's figures."""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agent.config.settings import CallSettings, Config
+from agent.model.trust import TAKES, Effect, Trust
+from tests.kit.scene import (
+    CUST,
+    CUSTOMER,
+    PHONE,
+    REM,
+    REMOTE,
+    VC2CUST,
+    VC2REM,
+    VC_C,
+    VC_R,
+    Played,
+    Scene,
+    block,
+    extended_report,
+    odd,
+    receiver_report,
+    sdp,
+    sender_report,
+)
+
+STRANGER, NEIGHBOUR = "203.0.113.66", "192.0.2.66"  # NEIGHBOUR is in the customer's network, and no peer
+OUT = 0xA1  # SSRC of what the customer sends, relayed
+BACK = 0xB1  # ... and of what comes back
+NAT = ("198.51.100.77", 31_000)  # where the remote end's packets come from behind its NAT
+PRIVATE = ("192.168.1.5", 7000)  # ... and what its SDP says
+
+
+def real_call(*, far: tuple[str, int] = REM, remote: str | None = None, away: bool = True) -> Scene:
+    """A call of 20 s, 1 in 50 packets lost on each side, with RTCP of both far ends; hung up at 22."""
+    scene = Scene()
+    scene.call(1, remote=remote)
+    numbers = [number for number in range(1000) if number % 50 != 7]
+    for src, through, dst, ssrc in (
+        (CUST, (VC2CUST, VC2REM), far, OUT),
+        (far, (VC2REM, VC2CUST), CUST, BACK),
+    ):
+        if away or ssrc == BACK:
+            scene.relayed(2, src, through, dst, ssrc, numbers)
+        else:
+            scene.rtp(2, src, through[0], ssrc, numbers)
+    for ours, peer, ssrc in ((VC2CUST, CUST, BACK), (VC2REM, far, OUT)):
+        for number in range(1, 4):
+            at, middle = 2 + 5 * number, number << 16
+            scene.send(at, odd(ours), odd(peer), sender_report(ssrc, middle))
+            answer = block(ssrc, 2 * number, 250 * number, jitter=80, lsr=middle, dlsr=6554)
+            scene.send(at + 0.14, odd(peer), odd(ours), receiver_report(PHONE, answer))
+    scene.bye(22)
+    return scene
+
+
+def figures(played: Played) -> dict[str, Any]:
+    """All that must not move: metrics but those of SIP codes, and the call's own records."""
+    metrics = [
+        {name: value for name, value in shown(row.values).items() if not name.startswith("Sip")}
+        for summary in played.summaries
+        for row in summary.connectors
+    ]
+    calls = [
+        {**row, "flags": [flag for flag in row.get("flags", ()) if flag != "static_type_redefined"]}
+        for summary in played.summaries
+        for row in summary.calls
+        if row["call_id"] == "a"
+    ]
+    media = [{**row, "flags": None} for row in played.media]
+    return {"metrics": metrics, "calls": calls, "media": media}
+
+
+def shown(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: getattr(value, "summary", lambda value=value: value)() for name, value in values.items()}
+
+
+def strays(scene: Scene, src: tuple[str, int], dst: tuple[str, int], count: int = 10, at: float = 5) -> None:
+    draw = random.Random(1)
+    for number in range(count):
+        head = struct.pack(
+            ">BBHII", 0x80, 8, draw.getrandbits(16) if number % 2 else number, draw.getrandbits(32), 0x66
+        )
+        scene.send(at + number * 0.02, src, dst, head + bytes(160))
+
+
+def stray_rtp(scene: Scene) -> None:
+    for ours in (VC2CUST, VC2REM):
+        strays(scene, (STRANGER, 4444), ours)
+
+
+def stray_rtp_in_sequence(scene: Scene) -> None:
+    for ours in (VC2CUST, VC2REM):
+        scene.rtp(5, (STRANGER, 4444), ours, 0x66, [*range(100), *range(200, 300)])
+
+
+def stray_rtp_with_the_calls_ssrc(scene: Scene) -> None:
+    scene.rtp(5, (STRANGER, 4444), VC2REM, BACK, range(30_000, 30_020))
+
+
+def stray_rtp_after_the_bye(scene: Scene) -> None:
+    scene.rtp(21, (STRANGER, 4444), VC2REM, 0x66, range(150))
+
+
+def stray_rtp_of_another_customer(scene: Scene) -> None:
+    strays(scene, (NEIGHBOUR, 4444), VC2CUST)
+
+
+def many_stray_ssrcs(scene: Scene) -> None:
+    for number in range(200):
+        scene.rtp(5 + number / 100, (STRANGER, 4444), VC2REM, 0x1000 + number, (1, 2))
+
+
+RTCP_SENDERS = (STRANGER, 4445)
+
+
+def stray_reports(scene: Scene) -> None:
+    for ours, ssrc in ((VC2CUST, BACK), (VC2REM, OUT)):
+        answer = block(ssrc, 5000, 900, fraction=200, jitter=80_000, lsr=1 << 16, dlsr=6554)
+        for socket in (odd(ours), ours):
+            scene.send(8.5, RTCP_SENDERS, socket, receiver_report(PHONE, answer))
+            scene.send(8.6, RTCP_SENDERS, socket, sender_report(0x66, 77, answer))
+
+
+def stray_reports_that_reset_the_count(scene: Scene) -> None:
+    for lost in (0, 8_000_000, -8_000_000, 3):
+        scene.send(8.5, RTCP_SENDERS, odd(VC2REM), receiver_report(PHONE, block(OUT, lost, 1 << 20)))
+
+
+def stray_goodbyes(scene: Scene) -> None:
+    for ssrc in (OUT, BACK):
+        for ours in (VC2CUST, VC2REM):
+            scene.send(8.5, RTCP_SENDERS, odd(ours), struct.pack(">BBHI", 0x81, 203, 1, ssrc))
+
+
+def stray_extended_reports(scene: Scene) -> None:
+    for ours, ssrc in ((VC2CUST, BACK), (VC2REM, OUT)):
+        metrics = struct.pack(
+            ">IBBBBHHHHBBBBBBBBBBHHH",
+            ssrc,
+            99,
+            9,
+            9,
+            9,
+            9,
+            9,
+            9000,
+            9,
+            9,
+            9,
+            9,
+            16,
+            9,
+            9,
+            9,
+            9,
+            0,
+            0,
+            9,
+            9,
+            9,
+        )
+        scene.send(8.5, RTCP_SENDERS, odd(ours), extended_report(PHONE, 7, metrics))
+
+
+OFFERS = ("INVITE", "UPDATE")
+ELSEWHERE = sdp((STRANGER, 9000), types="0", direction="inactive")
+
+
+def request(method: str, cseq: int, **more: Any) -> Callable[[Scene], None]:
+    """A request in the dialogs of both legs, from a third address, refused or never answered."""
+
+    def forge(scene: Scene, answer: str = "") -> None:
+        for call_id, tag, ours in (("a", "c", VC_C), ("b", "r", VC_R)):
+            first = f"{method} sip:bob@b.example SIP/2.0"
+            how = {"call_id": call_id, "to_tag": tag, "cseq": f"{cseq} {method}", **more}
+            scene.sip(10, STRANGER, ours, first, **how)
+            if answer:
+                how.pop("body", None)
+                scene.sip(10.02, ours, STRANGER, f"SIP/2.0 {answer}", **how)
+
+    return forge
+
+
+def refused(forge: Callable[..., None], answer: str) -> Callable[[Scene], None]:
+    return lambda scene: forge(scene, answer)
+
+
+def response(first: str, cseq: str, at: float, *, body: str = "", tag: str = "r") -> Callable[[Scene], None]:
+    """A response to the vc on the outgoing leg, from a third address."""
+
+    def forge(scene: Scene) -> None:
+        scene.sip(at, STRANGER, VC_R, first, call_id="b", to_tag=tag, cseq=cseq, body=body)
+
+    return forge
+
+
+def session_timer(scene: Scene) -> None:
+    scene.sip(
+        10, STRANGER, VC_R, "SIP/2.0 200 OK", call_id="b", to_tag="r", cseq="77 INVITE",
+        headers=["Session-Expires: 90"],
+    )  # fmt: skip
+
+
+def bye_answer(scene: Scene) -> None:
+    """A 200 to a BYE that nobody sent."""
+    scene.sip(10, STRANGER, VC_R, "SIP/2.0 200 OK", call_id="b", to_tag="r", cseq="9 BYE")
+    scene.sip(10, STRANGER, VC_C, "SIP/2.0 200 OK", call_id="a", to_tag="c", cseq="9 BYE", swapped=True)
+
+
+def peers_bye_answer(scene: Scene) -> None:
+    """The same in the peer's name: no BYE had left."""
+    scene.sip(10, REMOTE, VC_R, "SIP/2.0 200 OK", call_id="b", to_tag="r", cseq="9 BYE")
+
+
+def other_invite(scene: Scene) -> None:
+    """An INVITE with the call's own Call-ID and From tag, and a higher CSeq, before the call is answered."""
+    scene.sip(
+        1.05, STRANGER, VC_C, "INVITE sip:bob@b.example SIP/2.0", call_id="a", cseq="5 INVITE", body=ELSEWHERE
+    )
+
+
+def bye_in_the_peers_name(answer: str) -> Callable[[Scene], None]:
+    def forge(scene: Scene) -> None:
+        scene.sip(10, REMOTE, VC_R, "BYE sip:x SIP/2.0", call_id="b", to_tag="r", cseq="44 BYE", swapped=True)
+        scene.sip(
+            10.01, VC_R, REMOTE, f"SIP/2.0 {answer}", call_id="b", to_tag="r", cseq="44 BYE", swapped=True
+        )
+
+    return forge
+
+
+def cancel(answer: str) -> Callable[[Scene], None]:
+    """Before the answer, in the caller's name, refused; and from a third address."""
+
+    def forge(scene: Scene) -> None:
+        for source in (CUSTOMER, STRANGER):
+            scene.sip(1.04, source, VC_C, "CANCEL sip:bob@b.example SIP/2.0", call_id="a", cseq="1 CANCEL")
+            scene.sip(1.05, VC_C, source, f"SIP/2.0 {answer}", call_id="a", cseq="1 CANCEL")
+
+    return forge
+
+
+REPORT = (
+    "VQSessionReport: CallTerm\r\nCallID: {}\r\nLocalAddr: IP=203.0.113.66 PORT=1 SSRC=0x66\r\n"
+    "LocalMetrics:\r\nPacketLoss: NLR=90 JDR=90\r\nDelay: RTD=3600000 ESD=9\r\n"
+    "QualityEst: MOSLQ=1.0 MOSCQ=1.0\r\n"
+)
+
+
+def quality_report(source: str) -> Callable[[Scene], None]:
+    def forge(scene: Scene) -> None:
+        for call_id, ours in (("a", VC_C), ("b", VC_R)):
+            scene.sip(
+                12, source, ours, "PUBLISH sip:collector@b.example SIP/2.0", call_id="q", cseq="1 PUBLISH",
+                body=REPORT.format(call_id), content="application/vq-rtcpxr",
+            )  # fmt: skip
+
+    return forge
+
+
+def rtp_statistics(scene: Scene) -> None:
+    for call_id, tag, ours in (("a", "c", VC_C), ("b", "r", VC_R)):
+        scene.sip(
+            12, STRANGER, ours, "BYE sip:bob@b.example SIP/2.0", call_id=call_id, to_tag=tag, cseq="44 BYE",
+            headers=["X-RTP-Stat: PS=1;OS=1;SP=1/1;SO=1;QS=-;PR=1;OR=1;PL=900;BL=9;DL=99999;JI=99999"],
+        )  # fmt: skip
+
+
+FORGERIES: dict[str, Callable[[Scene], None]] = {
+    "stray rtp": stray_rtp,
+    "stray rtp in sequence": stray_rtp_in_sequence,
+    "stray rtp with the call's ssrc": stray_rtp_with_the_calls_ssrc,
+    "stray rtp at the bye": stray_rtp_after_the_bye,
+    "stray rtp of another customer": stray_rtp_of_another_customer,
+    "many stray ssrcs": many_stray_ssrcs,
+    "reports": stray_reports,
+    "reports that reset the count": stray_reports_that_reset_the_count,
+    "goodbyes": stray_goodbyes,
+    "extended reports": stray_extended_reports,
+    **{f"{method} of a third address": request(method, 44, body=ELSEWHERE) for method in OFFERS},
+    **{
+        f"{method} of a third address, {answer}": refused(request(method, 44, body=ELSEWHERE), answer)
+        for method in OFFERS
+        for answer in ("401 Unauthorized", "481 No", "500 Error")
+    },
+    "prack of a third address": request("PRACK", 44, body=ELSEWHERE),
+    "ack of a third address": request("ACK", 1, body=ELSEWHERE),
+    "bye of a third address": request("BYE", 44),
+    **{
+        f"bye of a third address, {answer}": refused(request("BYE", 44), answer)
+        for answer in ("403 Forbidden", "481 No", "500 Error")
+    },
+    **{
+        f"bye in the peer's name, {answer}": bye_in_the_peers_name(answer)
+        for answer in ("403 Forbidden", "481 No", "500 Error")
+    },
+    **{f"cancel, {answer}": cancel(answer) for answer in ("403 Forbidden", "481 No", "500 Error")},
+    **{
+        f"{status} of a third address before the answer": response(f"SIP/2.0 {status} X", "1 INVITE", 1.05)
+        for status in (200, 302, 404, 486, 503, 603)
+    },
+    "200 with another sdp before the answer": response("SIP/2.0 200 OK", "1 INVITE", 1.05, body=ELSEWHERE),
+    "200 with another sdp after the answer": response("SIP/2.0 200 OK", "1 INVITE", 9, body=ELSEWHERE),
+    "183 with another sdp": response("SIP/2.0 183 X", "1 INVITE", 1.05, body=ELSEWHERE, tag="z"),
+    "200 of another tag": response("SIP/2.0 200 OK", "1 INVITE", 9, body=ELSEWHERE, tag="zz"),
+    "200 to a re-INVITE that never was": response("SIP/2.0 200 OK", "44 INVITE", 9, body=ELSEWHERE),
+    "481 to a BYE that never was": response("SIP/2.0 481 No", "44 BYE", 9),
+    "session timer": session_timer,
+    "answer to a bye": bye_answer,
+    "answer to a bye in the peer's name": peers_bye_answer,
+    "quality report of a stranger": quality_report(STRANGER),
+    "quality report of another customer": quality_report(NEIGHBOUR),
+    "rtp statistics of a stranger": rtp_statistics,
+}  # fmt: skip
+
+CALLS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "behind nat": {"far": NAT, "remote": sdp(PRIVATE)},
+    "behind nat, one way": {"far": NAT, "remote": sdp(PRIVATE), "away": False},
+}
+
+
+def test_the_real_call_has_figures() -> None:
+    played = real_call().play(until=180)
+    values = figures(played)["metrics"]
+    assert values[0]["OutboundCallsAnswered"] == 1
+    assert values[0]["RemoteToVcPacketsLost"] == values[0]["CustomerToVcPacketsLost"] == 20
+    assert values[0]["VcToRemoteRtpPackets"] == 980
+    assert values[0]["RTTBetweenVcAndRemote"]["count"] == 1
+
+
+@pytest.mark.parametrize("kind", CALLS)
+@pytest.mark.parametrize("name", FORGERIES)
+def test_forgery_changes_no_figure(name: str, kind: str) -> None:
+    alone = figures(real_call(**CALLS[kind]).play(until=180))
+    scene = real_call(**CALLS[kind])
+    FORGERIES[name](scene)
+    assert figures(scene.play(until=180)) == alone
+
+
+def test_invite_of_a_stranger_in_a_calls_name_is_an_attempt_of_its_own() -> None:
+    alone = figures(real_call().play(until=180))
+    scene = real_call()
+    other_invite(scene)
+    played = scene.play(until=180)
+    found = figures(played)
+    assert found["calls"][0] == alone["calls"][0]
+    found["metrics"][0]["InboundCallAttempts"] = 0
+    assert (found["metrics"], found["media"]) == (alone["metrics"], alone["media"])
+    assert played.summaries[0].connectors[0].extras["attempts_unanswered_strangers"] == 1
+
+
+def test_intruders_are_counted_apart() -> None:
+    scene = real_call()
+    stray_rtp_in_sequence(scene)
+    stray_reports(scene)
+    (first, *_) = scene.play(until=180).summaries
+    assert first.extras["intruder_packets"] == 400
+    assert first.connectors[0].extras["intruder_rtcp_packets"] == 8
+    assert first.connectors[0].unknown_because == []
+
+
+def test_caller_whom_the_vc_refuses_names_nobody() -> None:
+    """An INVITE that names its sender's socket, and RTP from there to a port of the vc."""
+    scene = Scene()
+    how = {"call_id": "x", "cseq": "1 INVITE"}
+    socket = (STRANGER, 9000)
+    scene.sip(1, STRANGER, VC_R, "INVITE sip:bob@b.example SIP/2.0", body=sdp(socket), **how)
+    scene.sip(1.1, VC_R, STRANGER, "SIP/2.0 403 Forbidden", to_tag="v", **how)
+    scene.rtp(1.2, socket, (VC_R, 6100), 0x66, range(200))
+    played = scene.play(until=180)
+    assert played.metric("RemoteToVcRtpPackets")[0] == 0
+    assert played.summaries[0].extras["intruder_packets"] == 200
+
+
+# -- what must go on to count
+
+
+def test_source_that_the_vc_turns_to_is_the_calls_from_its_first_packet() -> None:
+    """The remote end moves to another address without SIP, and the vc follows (symmetric RTP)."""
+    scene = Scene()
+    scene.call(1)
+    scene.rtp(2, REM, VC2REM, BACK, range(200))
+    scene.rtp(2, VC2REM, REM, OUT, range(200))
+    scene.rtp(6, NAT, VC2REM, BACK, range(200, 400))
+    scene.rtp(7, VC2REM, NAT, OUT, range(250, 400))
+    scene.bye(12)
+    played = scene.play(until=180)
+    assert played.metric("RemoteToVcRtpPackets")[0] == 400
+    assert "intruder_packets" not in played.summaries[0].extras
+
+
+def test_source_that_a_re_invite_names_is_the_calls() -> None:
+    scene = Scene()
+    scene.call(1)
+    scene.rtp(2, CUST, VC2CUST, OUT, range(200))
+    moved = ("192.0.2.11", 4100)
+    scene.rtp(6, moved, VC2CUST, OUT, range(200, 400))
+    scene.again(6.5, sdp(moved), sdp(VC2CUST), away=sdp(VC2REM))
+    scene.bye(12)
+    played = scene.play(until=180)
+    assert played.metric("CustomerToVcRtpPackets")[0] == 400
+
+
+def test_early_media_from_elsewhere_is_the_calls_until_the_named_source_begins() -> None:
+    """An announcement server of the carrier that no SDP names, then the callee."""
+    scene = Scene()
+    scene.call(1)
+    scene.rtp(0.5, ("198.51.100.99", 9000), VC2REM, 0x77, range(100))
+    scene.rtp(3, REM, VC2REM, BACK, range(200))
+    scene.bye(12)
+    assert scene.play(until=180).metric("RemoteToVcRtpPackets")[0] == 300
+
+
+def test_re_invite_of_a_third_address_that_the_vc_accepts_moves_media() -> None:
+    scene = Scene()
+    scene.call(1)
+    moved = ("192.0.2.200", 4100)
+    how = {"call_id": "a", "to_tag": "c", "cseq": "2 INVITE"}
+    scene.sip(5, moved[0], VC_C, "INVITE sip:bob@b.example SIP/2.0", body=sdp(moved, types="0"), **how)
+    scene.sip(5.1, VC_C, moved[0], "SIP/2.0 200 OK", body=sdp(VC2CUST, types="0"), **how)
+    scene.rtp(6, moved, VC2CUST, OUT, range(200), payload_type=0)
+    scene.bye(12)
+    played = scene.play(until=180)
+    assert played.metric("CustomerToVcRtpPackets")[0] == 200
+    assert "unexpected_source" not in played.row["flags"]
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(200, "answered"), (486, "failed")])
+def test_answer_from_another_address_counts_when_the_vc_acknowledges_it(status: int, outcome: str) -> None:
+    """A farm that answers from another host than it was asked at."""
+    scene = Scene(config=Config(calls=CallSettings(count_at="outgoing")))
+    how = {"call_id": "b", "cseq": "1 INVITE"}
+    scene.sip(1, VC_R, REMOTE, "INVITE sip:bob@b.example SIP/2.0", body=sdp(VC2REM), **how)
+    scene.sip(2, "198.51.100.21", VC_R, f"SIP/2.0 {status} X", to_tag="r", **how)
+    scene.sip(
+        2.01, VC_R, "198.51.100.21", "ACK sip:bob@b.example SIP/2.0", call_id="b", to_tag="r", cseq="1 ACK"
+    )
+    (call,) = [row for summary in scene.play(until=300).summaries for row in summary.calls]
+    assert (call["outcome"], call["status"]) == (outcome, status)
+
+
+@pytest.mark.parametrize("status", [200, 302, 404, 503, 603])
+def test_answer_of_a_third_address_that_nobody_acknowledges_decides_nothing(status: int) -> None:
+    scene = Scene(config=Config(calls=CallSettings(count_at="outgoing")))
+    how = {"call_id": "b", "cseq": "1 INVITE"}
+    scene.sip(1, VC_R, REMOTE, "INVITE sip:bob@b.example SIP/2.0", body=sdp(VC2REM), **how)
+    scene.sip(2, STRANGER, VC_R, f"SIP/2.0 {status} X", to_tag="z", **how)
+    scene.sip(9, REMOTE, VC_R, "SIP/2.0 486 Busy", to_tag="r", **how)
+    scene.sip(9.01, VC_R, REMOTE, "ACK sip:bob@b.example SIP/2.0", call_id="b", to_tag="r", cseq="1 ACK")
+    (call,) = [row for summary in scene.play(until=300).summaries for row in summary.calls]
+    assert (call["outcome"], call["status"]) == ("failed", 486)
+
+
+STATIC = {
+    "8 telephone-event/8000": True,
+    "0 opus/48000": True,
+    "18 PCMA/8000": True,
+    "11 L16/8000": True,
+    "8 pcma/8000": False,
+    "18 G729A/8000": False,
+    "9 G722/16000": False,  # the old mistake, which the legal clock mends
+    "4 G.723.1/8000": False,
+    "2 G726-32/8000": False,
+    "96 opus/48000": False,
+}
+
+
+@pytest.mark.parametrize("rtpmap", STATIC)
+def test_static_payload_type_keeps_its_meaning_and_the_sdp_is_flagged(rtpmap: str) -> None:
+    def played(*more: str) -> Played:
+        scene = Scene()
+        said = sdp(REM, more=more)
+        scene.call(1, remote=said)
+        scene.rtp(2, REM, VC2REM, BACK, range(500))
+        scene.bye(15)
+        return scene.play(until=180)
+
+    alone, found = played(), played(f"a=rtpmap:{rtpmap}")
+    assert ("static_type_redefined" in found.row["flags"]) == STATIC[rtpmap]
+    for name in ("RemoteToVcJitter", "MOSBetweenVcAndRemote", "RemoteToVcRtpPackets"):
+        assert found.metric(name) == alone.metric(name)
+
+
+def test_table_has_every_effect() -> None:
+    assert set(TAKES) == set(Effect)
+    assert all(Trust.UNKNOWN not in classes for classes in TAKES.values())
