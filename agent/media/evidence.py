@@ -31,12 +31,12 @@ class Evidence:
 
     def weigh(self, leg: Leg, src: Socket, ours: Socket) -> Trust:
         """The class of what comes from `src` to a socket of `leg` on the host that captures."""
-        if _is_accepted(leg) and self._sockets.names_host(leg, src[0]):
+        if is_accepted(leg) and self._sockets.names_host(leg, src[0]):
             return Trust.NAMED
         for stream in self._found.sent_by(ours):
             if stream.dst[0] == src[0]:
                 return Trust.ANSWERED
-        if not _is_accepted(leg) or (leg.sources and ours in leg.sources):
+        if not is_accepted(leg) or (leg.sources and ours in leg.sources):
             return Trust.UNKNOWN
         return Trust.ALONE
 
@@ -105,7 +105,7 @@ class Evidence:
         return trust
 
 
-def _is_accepted(leg: Leg) -> bool:
+def is_accepted(leg: Leg) -> bool:
     """Whether the vc has taken a caller up: until then his SDP is no evidence for his own packets."""
     if leg.way != "incoming" or leg.attempt is None:
         return True

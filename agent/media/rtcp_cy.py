@@ -12,6 +12,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Hashable
 
 from agent.errors import Reason, WireError
+from agent.media.evidence import is_accepted
 from agent.media.far_end_loss import charge, place, take_block
 from agent.media.plausible import MAX_RTT_NS, ClaimVerdict, is_deaf
 from agent.media.round_trip import NO_TRIP, RoundTrips
@@ -131,6 +132,9 @@ class LegRtcp:
             if to_vc is not None:
                 measured_here = to_vc == (self._observer == "vc")
                 if measured_here and not self._believes(claim, src, dst):
+                    if not is_accepted(leg):
+                        self._keep_early(src, dst, stamp_ns // MINUTE_NS * MINUTE_NS, length)
+                        return
                     self._out.append(Tallied(stamp_ns, leg, None, INTRUDER_RTCP))
                     return
                 self._count(leg, to_vc, stamp_ns // MINUTE_NS * MINUTE_NS, 1, length)
@@ -385,9 +389,10 @@ class LegRtcp:
                 if found is None:
                     continue
                 arrives = found[1] is not None and found[1] == (self._observer == "vc")
-                is_strangers = arrives and not self._believes(found[0], pair[0], pair[1])
+                if arrives and not self._believes(found[0], pair[0], pair[1]):
+                    continue
                 for minute, (packets, length) in self._forget_early(pair).items():
-                    if found[1] is not None and minute in open_minutes and not is_strangers:
+                    if found[1] is not None and minute in open_minutes:
                         self._count(found[0].leg, found[1], minute, packets, length)
 
     def claim_unsignalled(self, open_minutes: list[int]) -> None:

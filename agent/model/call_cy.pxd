@@ -19,13 +19,8 @@ cdef class Dialog:
 
 @cython.final
 cdef class Leg:
-<<<<<<< HEAD
     cdef public str call_id, from_tag, way, peer, from_user, to_user, uri_user, source, role, carrier
-    cdef public tuple asserted, diverted, others, initial
-=======
-    cdef public str call_id, from_tag, way, peer, from_user, to_user, uri_user, source, role
-    cdef public tuple asserted, diverted, others, asked
->>>>>>> e9f0bf8 (Give each message and stream a trust class, and one table what it may do)
+    cdef public tuple asserted, diverted, others, asked, initial
     cdef public object side, connector, account, call
     cdef public tuple place
     cdef public Attempt attempt
