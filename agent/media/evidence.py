@@ -21,7 +21,7 @@ ALONE, UNKNOWN = Trust.ALONE.value, Trust.UNKNOWN.value
 Times = Callable[[Stream], tuple[int, int]]  # a stream's newest packet (ns), and how many it has had
 
 
-class Evidence:
+class SourceEvidence:
     """Weighs sources: when a stream begins, at a minute's close and for RTCP, never packet by packet."""
 
     def __init__(self, sockets: MediaSockets, found: StreamIndex, times: Times) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import cython
 
-from agent.media.evidence import ALONE, UNKNOWN, Evidence
+from agent.media.evidence import ALONE, UNKNOWN, SourceEvidence
 from agent.media.orphans import Orphans
 from agent.media.rtp.loop_cy import Loop
 from agent.media.rtp.workers import RtpWorkers
@@ -103,7 +103,7 @@ class Streams:
         self._sockets = offers
         self._measure = Measure(quality)
         self._found = StreamIndex()
-        self.evidence = Evidence(offers, self._found, self._times)
+        self.evidence = SourceEvidence(offers, self._found, self._times)
         self._news: set[Socket] = set()  # sockets about whose sources more is known since the last harvest
         self._codecs: dict[Said, tuple[dict[int, str], int]] = {}
         self._told: set[Stream] = set()  # the far end spoke of them in a minute that is still open
