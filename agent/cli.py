@@ -263,6 +263,20 @@ def _init(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--no-imds", action="store_true", help="do not ask EC2 what this host is")
 
 
+def _fleet(sub: argparse.ArgumentParser) -> None:
+    _config(sub)
+    asked = sub.add_subparsers(dest="what", required=True, metavar="WHAT")
+    tables = asked.add_parser("schema", help="the tables, to give to clickhouse-client")
+    tables.add_argument("--hosts", metavar="N", type=int, help="how many hosts send; default: cost.hosts")
+    tables.add_argument("--single", action="store_true", help="for one server without Keeper")
+    one = asked.add_parser("call", help="a call's records of all hosts, as JSON lines")
+    one.add_argument("id", metavar="ID", help="transaction_id, or the Call-ID of any leg")
+    rows = asked.add_parser("carriers", help="the carriers, the worst first")
+    rows.add_argument("--since", metavar="TIME", default="1h", help="90m, 1h, 7d")
+    person = asked.add_parser("forget", help="delete a person from the tables")
+    person.add_argument("token", metavar="TOKEN", help="n-... , or the user where people are not masked")
+
+
 def _aws(sub: argparse.ArgumentParser) -> None:
     texts = (
         "dashboard", "alarms", "policy", "cloudformation", "terraform", "queries", "grafana", "prometheus",
@@ -330,6 +344,7 @@ _COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]]
     "init": ("agent.commands.init:init_command", "Look at this host, write a first configuration.", _init),
     "cost": ("agent.provision.cost:cost_command", "What AWS will ask a month for a configuration.", _config),
     "aws": ("agent.provision.aws:aws_command", "Dashboards, alarms, policy, queries as code.", _aws),
+    "fleet": ("agent.commands.fleet:fleet_command", "What all hosts' records say, in ClickHouse.", _fleet),
     "config": ("agent.commands.config:config_command", "Every setting, with its help and default.", _nothing),
     "completion": (
         "agent.commands.completion:completion_command",

@@ -7,12 +7,16 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from agent.config.settings import Config
+from agent.errors import ConfigError
 from agent.sinks.delivery import Delivery, Sink
 from agent.store import Outbox
+
+if TYPE_CHECKING:
+    from agent.sinks.clickhouse import ClickHouse
 
 Maker = Callable[[Config, str], Sink]
 
@@ -108,6 +112,28 @@ def _archive(config: Config, host: str) -> Sink:
     return ArchiveSink(shelf, host=host, prefix=place.path, kinds=settings.kinds)
 
 
+def clickhouse_server(config: Config) -> ClickHouse:
+    """The server of the settings. Raises SinkError, ConfigError."""
+    from agent.sinks.clickhouse import ClickHouse
+
+    settings = config.clickhouse
+    password = ""
+    if settings.password_file:
+        try:
+            password = Path(settings.password_file).read_text().strip()
+        except OSError as error:
+            raise ConfigError(
+                f"clickhouse.password_file: {settings.password_file}: {error.strerror}"
+            ) from None
+    return ClickHouse(settings.url, settings.database, settings.user, password)
+
+
+def _clickhouse(config: Config, host: str) -> Sink:
+    from agent.sinks.clickhouse import ClickHouseSink
+
+    return ClickHouseSink(clickhouse_server(config), host=host, kinds=config.clickhouse.kinds)
+
+
 # Whether it is on, and how it is made.
 _SINKS: tuple[tuple[Callable[[Config], bool], Maker], ...] = (
     (lambda config: config.cloudwatch.enabled, _cloudwatch),
@@ -115,4 +141,5 @@ _SINKS: tuple[tuple[Callable[[Config], bool], Maker], ...] = (
     (lambda config: config.logs.enabled, _logs("media")),
     (lambda config: config.logs.enabled, _logs("sip")),
     (lambda config: bool(config.archive.url), _archive),
+    (lambda config: bool(config.clickhouse.url), _clickhouse),
 )

@@ -154,6 +154,9 @@ def _sinks(config: Config) -> Iterator[str]:
     named = [
         f"CloudWatch, namespace {config.cloudwatch.namespace}" if config.cloudwatch.enabled else "",
         f"Logs, kept {config.logs.retention_days} days" if config.logs.enabled else "",
+        f"ClickHouse {config.clickhouse.url}, database {config.clickhouse.database}"
+        if config.clickhouse.url
+        else "",
         f"archive {config.archive.url}, {', '.join(config.archive.kinds)}" if config.archive.url else "",
     ]
     kept = f"minutes stay in {config.store.directory} for {config.store.keep_hours:g} h"

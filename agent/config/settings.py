@@ -290,6 +290,18 @@ class Archive(_Section):
     ] = 30
 
 
+class ClickHouseSettings(_Section):
+    """Records to ClickHouse; `sbcwatch fleet schema` prints its tables."""
+
+    url: Annotated[str, Meta(description="https://HOST:8443, its HTTP interface; empty: none.")] = ""
+    database: Annotated[str, Meta(description="Database of the tables.")] = "sbcwatch"
+    user: Annotated[str, Meta(description="User that may insert there.")] = "default"
+    password_file: Annotated[str, Meta(description="File with the user's password; empty: none.")] = ""
+    kinds: Annotated[
+        tuple[Literal["media", "calls", "sip"], ...], Meta(description="What is sent there.")
+    ] = ("media", "calls", "sip")
+
+
 class PrometheusSettings(_Section):
     """/metrics, /healthz and /readyz."""
 
@@ -454,6 +466,7 @@ class Config(_Section):
     cloudwatch: CloudWatch = msgspec.field(default_factory=CloudWatch)
     logs: Logs = msgspec.field(default_factory=Logs)
     archive: Archive = msgspec.field(default_factory=Archive)
+    clickhouse: ClickHouseSettings = msgspec.field(default_factory=ClickHouseSettings)
     prometheus: PrometheusSettings = msgspec.field(default_factory=PrometheusSettings)
     web: WebSettings = msgspec.field(default_factory=WebSettings)
     store: StoreSettings = msgspec.field(default_factory=StoreSettings)

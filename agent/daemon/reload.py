@@ -29,6 +29,7 @@ TAKEN: Mapping[str, str] = {
     "cloudwatch": "sinks",
     "logs": "sinks",
     "archive": "sinks",
+    "clickhouse": "sinks",
     "prometheus": "endpoint",
     "store": "store",
     "confine": "nobody",

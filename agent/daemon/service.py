@@ -353,7 +353,11 @@ class Service:
             config, waiting = taken(self.config, self._with_interfaces(read))
             pipeline = self._built(config)
             fresh_sinks = changed(self.config, config, "sinks")
-            deliveries = sinks.deliveries(config, self.store.outbox) if fresh_sinks else self.deliveries
+            deliveries = (
+                sinks.deliveries(config, self.store.outbox, host.name(config.fleet.host))
+                if fresh_sinks
+                else self.deliveries
+            )
         except SbcwatchError as error:
             self.reload_succeeded = False
             self._journal.error("reload", f"configuration not taken, the old one stays: {error}")

@@ -1,0 +1,153 @@
+"""ClickHouse's tables for records: what `sbcwatch fleet schema` prints.
+
+Rows of one record have one key and the engine keeps the newest. A roll-up is filled by the insert itself, so
+its table needs a deduplication window of its own: without one a batch that comes again is counted twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.summary.catalog import DIRECTIONS, MEDIA_FIELDS
+from agent.summary.side_totals_cy import CUSTOMER, REMOTE
+
+KEPT_DAYS = {"media": 90, "calls": 90, "sip": 14}
+ROLL_UP_DAYS = 730
+RETRY_MINUTES = 14 * 1_440  # the longest that an outbox keeps what was not taken
+_LOW = "LowCardinality(String)"
+_MAYBE = "LowCardinality(Nullable(String))"
+_IDS = {"host": _LOW, "transaction_id": "Nullable(UUID)", "key_id": _MAYBE}
+_TEXTS = {
+    "voice_connector_id": _LOW, "aws_region": _LOW, "event_timestamp": "Int64", "call_id": "Nullable(String)",
+    "from_sip_user": "Nullable(String)", "from_country": _MAYBE, "to_sip_user": "Nullable(String)",
+    "to_country": _MAYBE, "endpoint_id": "Nullable(UUID)",
+}  # fmt: skip
+
+
+def _media() -> dict[str, str]:
+    columns = {name: _TEXTS.get(name) or _figure(name) for name in MEDIA_FIELDS}
+    columns |= _IDS | {
+        "record_id": "UUID", "part": "UInt16", "start_ts": "Nullable(Int64)", "carrier": _MAYBE,
+        "codec": _MAYBE,
+        "peer_media": f"Map({_LOW}, String)", "call_ids": "Array(String)", "flags": f"Array({_LOW})",
+        "vc_lost": "Nullable(UInt32)", "jitter_buffer": _MAYBE, "mos_directions": f"Map({_LOW}, Float32)",
+    }  # fmt: skip
+    for its in (CUSTOMER.to_vc, CUSTOMER.away, REMOTE.to_vc, REMOTE.away, CUSTOMER, REMOTE):
+        columns |= {name: _figure(name) for name in its.extras()}
+    return columns
+
+
+def _figure(name: str) -> str:
+    if name.endswith("_source"):
+        return _MAYBE
+    if name.endswith("_relayed") or name.startswith("mos_codec_assumed"):
+        return "Nullable(Bool)"
+    if name.startswith("far_end") or name.endswith("_timeline"):
+        return "Nullable(String)"  # as JSON
+    if name.endswith(("_loss_runs", "_late_histogram")):
+        return "Array(UInt32)"  # empty where it is unknown
+    if name.endswith(("_jitter", "_density")) or name.startswith(("rtt", "mos", "r_")):
+        return "Nullable(Float32)"
+    return "Nullable(UInt32)"
+
+
+COLUMNS: dict[str, dict[str, str]] = {
+    "media": _media(),
+    "calls": {
+        "call_id": "Nullable(String)", "call_ids": "Array(String)", "voice_connector_id": _LOW,
+        "direction": _MAYBE, "from_sip_user": "Nullable(String)", "to_sip_user": "Nullable(String)",
+        "invite_ns": "Nullable(Int64)", "answer_ns": "Nullable(Int64)", "end_ns": "Nullable(Int64)",
+        "status": "Nullable(UInt16)", "outcome": _LOW, "end_reason": _MAYBE, "flags": f"Array({_LOW})",
+        "diverted_from": "Nullable(String)", "customer_peer": _MAYBE, "remote_peer": _MAYBE,
+        "ended_by": _MAYBE, "setup_ms": "Nullable(Float32)", "ring_ms": "Nullable(Float32)", **_IDS,
+        "carrier": _MAYBE, "codec": _MAYBE, "last_rtp_ns": "Nullable(Int64)",
+        "loss_runs": "Nullable(String)", "late_histogram": "Nullable(String)",
+    },
+    "sip": {
+        "voice_connector_id": _LOW, "aws_region": _LOW, "event_timestamp": "Int64", "call_id": "String",
+        "sip_message": "String", **_IDS, "stamp_ns": "Int64", "src": "String", "dst": "String",
+        "side": _MAYBE,
+    },
+}  # fmt: skip
+_AT = {
+    "media": "intDiv(event_timestamp, 1000)",
+    "calls": "intDiv(coalesce(end_ns, answer_ns, invite_ns, 0), 1000000000)",
+    "sip": "intDiv(event_timestamp, 1000)",
+}
+_KEY = {
+    "media": "event_timestamp, host, part, record_id",
+    "calls": "host, ifNull(invite_ns, 0), ifNull(call_id, '')",
+    "sip": "stamp_ns, host, src, dst, cityHash64(sip_message)",
+}
+_TOKENS = {"media": ("from_sip_user", "to_sip_user"), "calls": ("from_sip_user", "to_sip_user"), "sip": ()}
+
+
+def schema(database: str, hosts: int = 1, *, replicated: bool = True) -> Iterator[str]:
+    """The statements, in order. `hosts` and their longest retry make the deduplication windows."""
+    yield f"CREATE DATABASE IF NOT EXISTS {database}"
+    window = hosts * RETRY_MINUTES
+    for kind, columns in COLUMNS.items():
+        indexes = [("call_id", "call_id"), ("transaction_id", "transaction_id")]
+        indexes += [(name, name) for name in _TOKENS[kind]]
+        if "call_ids" in columns:
+            indexes.append(("call_ids", "call_ids"))
+        lines = [f"    {name} {kind_of} CODEC(ZSTD(1))" for name, kind_of in columns.items()]
+        lines += [
+            f"    at DateTime MATERIALIZED toDateTime({_AT[kind]}, 'UTC')",
+            "    hour DateTime MATERIALIZED toStartOfHour(at)",
+        ]
+        lines += [f"    INDEX by_{name} {of} TYPE bloom_filter GRANULARITY 4" for name, of in indexes]
+        body = ",\n".join(lines)
+        yield (
+            f"CREATE TABLE IF NOT EXISTS {database}.{kind} (\n{body}\n)\n"
+            f"ENGINE = {_engine('ReplacingMergeTree', replicated)}\nPARTITION BY toDate(at)\n"
+            f"ORDER BY (voice_connector_id, hour, ifNull(transaction_id, toUUID("
+            f"'00000000-0000-0000-0000-000000000000')), {_KEY[kind]})\n"
+            f"TTL at + INTERVAL {KEPT_DAYS[kind]} DAY\n{_window(window, replicated)}"
+        )
+    for name, column in (("carrier_minute", "carrier"), ("connector_minute", "voice_connector_id")):
+        yield from _roll_up(database, name, column, window, replicated)
+
+
+def _roll_up(database: str, name: str, column: str, window: int, replicated: bool) -> Iterator[str]:
+    """What each direction had in a minute: all packets, those whose loss is known, loss, MOS."""
+    sums = {"records": "count()"}
+    for way in DIRECTIONS:
+        sums[f"{way}_rtp_packets"] = f"sum(ifNull(m.{way}_rtp_packets, 0))"
+        sums[f"{way}_known_packets"] = (
+            f"ifNull(sumIf(m.{way}_rtp_packets, m.{way}_packets_lost IS NOT NULL), 0)"
+        )
+        sums[f"{way}_packets_lost"] = f"sum(ifNull(m.{way}_packets_lost, 0))"
+    for side in ("cust", "rem"):
+        sums[f"mos_{side}_sum"] = f"sum(ifNull(m.mos_btwn_vc_and_{side}, 0))"
+        sums[f"mos_{side}_count"] = f"count(m.mos_btwn_vc_and_{side})"
+    kinds = {of: "Float64" if of.endswith("_sum") else "UInt64" for of in sums}
+    columns = "".join(f",\n    {of} {kind}" for of, kind in kinds.items())
+    yield (
+        f"CREATE TABLE IF NOT EXISTS {database}.{name} (\n"
+        f"    minute DateTime,\n    {column} {_LOW}{columns}\n)\n"
+        f"ENGINE = {_engine('SummingMergeTree', replicated)}\nPARTITION BY toYYYYMM(minute)\n"
+        f"ORDER BY ({column}, minute)\nTTL minute + INTERVAL {ROLL_UP_DAYS} DAY\n"
+        f"{_window(window, replicated)}"
+    )
+    made = ",\n    ".join(f"{value} AS {of}" for of, value in sums.items())
+    yield (
+        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.{name}_view TO {database}.{name} AS\n"
+        f"SELECT toDateTime(intDiv(m.event_timestamp, 1000) - 60, 'UTC') AS minute,\n"
+        f"    ifNull(toString(m.{column}), '') AS {column},\n    {made}\n"
+        f"FROM {database}.media AS m\nGROUP BY minute, {column}"
+    )
+
+
+def _engine(name: str, replicated: bool) -> str:
+    return f"Replicated{name}" if replicated else name
+
+
+def _window(window: int, replicated: bool) -> str:
+    if not replicated:
+        return f"SETTINGS non_replicated_deduplication_window = {window}"
+    seconds = RETRY_MINUTES * 60
+    return (
+        f"SETTINGS replicated_deduplication_window = {window}, "
+        f"replicated_deduplication_window_seconds = {seconds}"
+    )

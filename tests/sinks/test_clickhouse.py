@@ -1,0 +1,298 @@
+"""ClickHouse has each record once, and so have its roll-ups: against the engine itself, answers lost."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from agent.commands import fleet
+from agent.errors import SinkError
+from agent.sinks.clickhouse import ClickHouse, ClickHouseError, ClickHouseSink
+from agent.sinks.clickhouse_schema import COLUMNS, schema
+from agent.sinks.delivery import Delivery
+from agent.sinks.verdict import ErrorRule
+from agent.store import Store
+from agent.store.codec import pack, unpack
+from agent.store.outbox import OutboxRow
+from agent.summary.records import MINUTE_NS, Summary
+from tests.kit.replayed import scenario
+
+session = pytest.importorskip("chdb.session")
+T0 = 1_795_996_440 * 10**9  # six minutes before midnight
+
+
+class Engine:
+    """ClickHouse's own engine behind its HTTP interface, as much of it as we use."""
+
+    def __init__(self, folder: Path) -> None:
+        self.session = session.Session(str(folder))
+        self.lock = Lock()
+        self.draw = random.Random(1)
+        self.unlucky = False
+        self.met: Counter[str] = Counter()
+        engine = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *words: Any) -> None:
+                pass
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                options = dict(parse_qsl(urlsplit(self.path).query))
+                lot = engine.draw.choice(("lost", "before", "well", "well")) if engine.unlucky else "well"
+                engine.met[lot] += 1
+                status, answer, code = 200, b"", ""
+                if lot != "before":
+                    try:
+                        answer = engine.run(options, body)
+                    except Exception as error:
+                        status, answer = 500, str(error).encode()
+                        code = next((word for word in str(error).split("Code: ")[1:]), "").split(".")[0]
+                if lot in ("lost", "before"):
+                    self.close_connection = True
+                    return
+                self.send_response(status)
+                if code:
+                    self.send_header("X-ClickHouse-Exception-Code", code)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.thread = Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    def run(self, options: dict[str, str], body: bytes) -> bytes:
+        query = options.pop("query", "")
+        names = {name[6:]: options.pop(name) for name in list(options) if name.startswith("param_")}
+        if query:
+            head, _, tail = query.partition(" FORMAT ")
+            options.pop("wait_end_of_query", None)
+            given = ", ".join(f"{name}='{value}'" for name, value in options.items())
+            query = f"{head} SETTINGS {given} FORMAT {tail} "
+        text = query + body.decode()
+        with self.lock:
+            return bytes(
+                self.session.query(text, "TSV", params=names).bytes()
+                if names
+                else self.session.query(text, "TSV").bytes()
+            )
+
+    def number(self, query: str) -> int:
+        return int(self.run({}, query.encode()).split()[0])
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+        self.session.close()
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    made = Engine(tmp_path_factory.mktemp("clickhouse"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def server(engine: Engine) -> ClickHouse:
+    engine.unlucky = False
+    engine.run({}, b"DROP DATABASE IF EXISTS sbcwatch")
+    for statement in schema("sbcwatch", 2, replicated=False):
+        engine.run({}, statement.encode())
+    return ClickHouse(engine.url, "sbcwatch")
+
+
+def varied(record: dict[str, Any], draw: random.Random, minute: int = 0) -> dict[str, Any]:
+    made = dict(record)
+    for name, value in record.items():
+        if type(value) in (int, float) and value and name not in ("event_timestamp", "part"):
+            made[name] = (
+                value + draw.randrange(100) if type(value) is int else round(value * draw.random(), 1)
+            )
+    for name in ("transaction_id", "record_id"):
+        digits = f"{draw.getrandbits(128):032x}"
+        made[name] = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    made["call_id"] = f"{draw.getrandbits(64):016x}"
+    made["carrier"] = draw.choice(("one", "two", None))
+    made["event_timestamp"] = (T0 + (minute + 1) * MINUTE_NS) // 1_000_000
+    return made
+
+
+def summaries(minutes: int) -> list[Summary]:
+    draw, heard = random.Random(2), scenario("loss-vc2cust")
+    made = []
+    for minute in range(minutes):
+        media = [varied(heard.media[0], draw, minute) for _ in range(10)]
+        named = [{name: row[name] for name in ("transaction_id", "call_id")} for row in media]
+        calls = [heard.calls[0] | names for names in named]
+        stamp_ms = media[0]["event_timestamp"] - 1
+        sip = [
+            heard.sip[0]
+            | {"stamp_ns": T0 + minute * MINUTE_NS + n, "event_timestamp": stamp_ms}
+            | {"transaction_id": names["transaction_id"]}
+            for n, names in enumerate(named)
+        ]
+        made.append(Summary(T0 + minute * MINUTE_NS, 0, True, [], media, calls, sip))
+    return made
+
+
+def delivered(server: ClickHouse, path: Path, parts: list[Summary]) -> None:
+    store = Store(path)
+    sink = ClickHouseSink(server, host="sbc-1")
+    store.outbox.register({sink.name: sink.kinds})
+    loop = Delivery(store.outbox, sink, host="h", random=random.Random(1).random, monotonic=lambda: 0.0)
+    now_ns = T0 + 60 * MINUTE_NS
+    for part in parts:
+        store.commit(part)
+        for _ in range(3):
+            now_ns += int(loop.deliver_once(now_ns) * 1e9)
+    for _ in range(2_000):
+        if not store.outbox.depth(sink.name)[0]:
+            break
+        now_ns += int(loop.deliver_once(now_ns) * 1e9)
+    assert not store.outbox.depth(sink.name)[0], (loop.errors(), loop.take_notices())
+    store.close()
+
+
+def test_tables_and_roll_ups_have_each_record_once_though_answers_are_lost(
+    engine: Engine, server: ClickHouse, tmp_path: Path
+) -> None:
+    parts = summaries(12)
+    engine.unlucky = True
+    delivered(server, tmp_path / "s.sqlite", parts)
+    engine.unlucky = False
+    assert engine.met["lost"] > 5
+    for kind in ("media", "calls", "sip"):
+        assert engine.number(f"SELECT count() FROM sbcwatch.{kind}") == 120, (
+            kind
+        )  # not one twice, FINAL or not
+    media = [row for part in parts for row in part.media]
+    for name, column in (("carrier_minute", "carrier"), ("connector_minute", "voice_connector_id")):
+        assert engine.number(f"SELECT sum(records) FROM sbcwatch.{name}") == 120
+        lost = sum(row["vc2cust_packets_lost"] or 0 for row in media)
+        assert engine.number(f"SELECT sum(vc2cust_packets_lost) FROM sbcwatch.{name}") == lost
+        assert engine.number(f"SELECT uniqExact({column}) FROM sbcwatch.{name}") == len(
+            {row[column] for row in media}
+        )
+
+
+def test_unknown_stays_null_and_no_packets_of_it_count_as_known(
+    engine: Engine, server: ClickHouse, tmp_path: Path
+) -> None:
+    (part,) = summaries(1)
+    for row in part.media:
+        row["vc2rem_packets_lost"] = None
+    delivered(server, tmp_path / "s.sqlite", [part])
+    assert engine.number("SELECT count() FROM sbcwatch.media WHERE vc2rem_packets_lost IS NULL") == 10
+    assert engine.number("SELECT sum(vc2rem_known_packets) FROM sbcwatch.carrier_minute") == 0
+
+
+def test_fleet_commands_find_a_call_rank_carriers_and_forget_a_person(
+    engine: Engine, server: ClickHouse, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    parts = summaries(2)
+    parts[0].media[0]["from_sip_user"] = "n-0123456789ab"
+    parts[0].sip[3]["sip_message"] = "INVITE sip:n-0123456789ab@h SIP/2.0"
+    delivered(server, tmp_path / "s.sqlite", parts)
+    config = tmp_path / "c.toml"
+    config.write_text(f'[clickhouse]\nurl = "{engine.url}"\n')
+
+    def asked(what: str, **options: Any) -> tuple[int, str]:
+        options = {"config": str(config), "what": what, **options}
+        status = fleet.fleet_command(argparse.Namespace(**options))
+        return status, capsys.readouterr().out
+
+    wanted = parts[0].media[0]
+    for name in ("transaction_id", "call_id"):
+        status, out = asked("call", id=wanted[name])
+        assert status == 0
+        assert {row["type"] for row in map(json.loads, out.splitlines())} >= {"call", "media"}
+    assert asked("call", id="nobody's' OR 1=1")[0] == 1
+    monkeypatch.setattr(time, "time", lambda: T0 / 1e9 + 600)
+    status, out = asked("carriers", since="1h")
+    assert "one" in out
+    assert "two" in out
+    assert asked("forget", token="n-0123456789ab")[0] == 0
+    assert engine.number("SELECT count() FROM sbcwatch.media FINAL") == 19
+    assert engine.number("SELECT count() FROM sbcwatch.sip FINAL") == 19
+
+
+def test_every_field_of_a_record_has_a_column() -> None:
+    heard = scenario("loss-vc2cust")
+    for kind, rows in (("media", heard.media), ("calls", heard.calls)):
+        assert set(rows[0]) <= set(COLUMNS[kind]), set(rows[0]) - set(COLUMNS[kind])
+
+
+def test_window_of_a_replicated_fleet_holds_all_hosts_and_their_longest_retry() -> None:
+    text = "\n".join(schema("x", 200))
+    assert text.count("replicated_deduplication_window = 4032000") == 5
+    assert "ReplicatedReplacingMergeTree" in text
+
+
+def test_floors_of_speed_and_size(engine: Engine, server: ClickHouse) -> None:
+    """20,000 records a CPU-second of ours, 120 bytes a record on the engine's disk."""
+    draw, record = random.Random(3), scenario("loss-vc2cust").media[0]
+    body = pack([varied(record, draw) for _ in range(10_000)])
+    row = OutboxRow(1, "default", T0, 0, "media", "", 10_000, body)
+    sink = ClickHouseSink(server, host="h")
+    began = time.thread_time()
+    (draft,) = sink.encode([row])
+    sink.send(draft.target, unpack(pack(draft.items, draft.level)))
+    spent = time.thread_time() - began
+    engine.run({}, b"OPTIMIZE TABLE sbcwatch.media FINAL")
+    used = engine.number(
+        "SELECT sum(data_compressed_bytes) FROM system.parts "
+        "WHERE active AND database='sbcwatch' AND table='media'"
+    )
+    print(f"{10_000 / spent:,.0f} records a CPU-second, {used / 10_000:.0f} bytes a record")
+    assert engine.number("SELECT count() FROM sbcwatch.media") == 10_000
+    assert used / 10_000 <= 120
+    assert 10_000 / spent >= 20_000
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "rule"),
+    [
+        (404, 60, ErrorRule.SETTINGS),
+        (403, 516, ErrorRule.CREDENTIALS),
+        (500, 252, ErrorRule.THROTTLED),
+        (503, 0, ErrorRule.THROTTLED),
+        (502, 0, ErrorRule.UNKNOWN),
+        (400, 27, ErrorRule.REFUSED),
+        (500, 999, ErrorRule.UNKNOWN),
+    ],
+)
+def test_error_means_what_its_code_says(status: int, code: int, rule: ErrorRule) -> None:
+    sink = ClickHouseSink(ClickHouse("http://127.0.0.1:1", "x"), host="h")
+    assert sink.verdict(ClickHouseError(status, code, "")).rule is rule
+
+
+def test_server_that_is_not_there_has_taken_nothing() -> None:
+    server = ClickHouse("http://127.0.0.1:1", "x")
+    with pytest.raises(Exception, match="refused") as raised:
+        server.ask("SELECT 1")
+    assert ClickHouseSink(server, host="h").verdict(raised.value).rule is ErrorRule.UNREACHED
+
+
+@pytest.mark.parametrize(("url", "name"), [("ftp://x", "x"), ("http://x/path", "x"), ("http://x", "a b")])
+def test_address_or_name_that_will_not_do_is_refused(url: str, name: str) -> None:
+    with pytest.raises(SinkError):
+        ClickHouse(url, name)
