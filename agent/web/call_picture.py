@@ -145,7 +145,7 @@ def call_picture(records: CallRecords, redaction: Redaction | None) -> CallPictu
 def _grain(path: CallPath) -> str:
     """How fine the time line is, in words."""
     lengths = {one.end_ns - one.start_ns for one in all_spans(path)}
-    return "10 s" if SLOT_NS in lengths else "a minute"
+    return "10 s" if lengths and min(lengths) <= SLOT_NS else "a minute"
 
 
 def _lane(its: DirectionPath) -> Lane:

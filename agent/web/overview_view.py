@@ -76,7 +76,7 @@ def _group(by: By, series: OverviewSeries, axis: TimeAxis, span_ns: int) -> Over
         for side in ("customer", "remote")
     ]
     grain = span_ns // MINUTE_NS
-    every = f"attempts and failures / {'min' if grain == 1 else f'{grain} min'}"
+    every = f"tried, failed / {'min' if grain == 1 else f'{grain} min'}"
     return OverviewGroup(
         by,
         series.name,

@@ -2,7 +2,7 @@
 
 The geometry is here, the markup in `templates/plots.html`, the colours in the style sheet. A plot is
 stretched to its place's width, so text stands beside the drawing and never in it. A value holds over a span
-of time, so curves are steps; a span whose value nobody knows is drawn as such and never as 0.
+of time, so curves are steps; a span whose value nobody knows is marked at the foot and never drawn as 0.
 """
 
 from __future__ import annotations
