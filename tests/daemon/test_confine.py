@@ -181,8 +181,13 @@ def test_rights_asked_for_are_those_that_the_kernel_knows(
     monkeypatch: pytest.MonkeyPatch, abi: int, rights: int
 ) -> None:
     asked: list[tuple[object, ...]] = []
+
+    def call(*words: object) -> int:
+        asked.append(words)
+        return 3
+
     monkeypatch.setattr(landlock_calls, "abi", lambda: abi)
-    monkeypatch.setattr(landlock_calls, "_call", lambda *words: asked.append(words) or 3)
+    monkeypatch.setattr(landlock_calls, "_call", call)
     assert landlock_calls.Ruleset().rights == rights
     assert asked[0][1] == rights.to_bytes(8, sys.byteorder)
 
