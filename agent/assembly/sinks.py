@@ -78,7 +78,7 @@ def _agent(config: Config, host: str) -> Sink:
     return AgentSink(client, host=host_of_streams(config))
 
 
-def _logs(kind: Literal["media", "sip"]) -> Maker:
+def _logs(kind: Literal["media", "sip", "calls"]) -> Maker:
     def make(config: Config, host: str) -> Sink:
         from agent.sinks.aws.clients import logs_client
         from agent.sinks.aws.logs import LogsSink
@@ -88,7 +88,7 @@ def _logs(kind: Literal["media", "sip"]) -> Maker:
             logs_client(config.cloudwatch.region or None),
             kind,
             host=host_of_streams(config),
-            group_prefix=logs.media_group_prefix if kind == "media" else logs.sip_group_prefix,
+            group_prefix=getattr(logs, f"{kind}_group_prefix"),
             stream=logs.stream,
             create=logs.create_groups,
             retention_days=logs.retention_days,
@@ -140,6 +140,7 @@ _SINKS: tuple[tuple[Callable[[Config], bool], Maker], ...] = (
     (lambda config: config.cloudwatch.enabled and config.cloudwatch.agent_metrics, _agent),
     (lambda config: config.logs.enabled, _logs("media")),
     (lambda config: config.logs.enabled, _logs("sip")),
+    (lambda config: config.logs.enabled and config.logs.calls, _logs("calls")),
     (lambda config: bool(config.archive.url), _archive),
     (lambda config: bool(config.clickhouse.url), _clickhouse),
 )

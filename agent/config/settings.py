@@ -264,6 +264,10 @@ class Logs(_Section):
     sip_group_prefix: Annotated[
         str, Meta(description="What the SIP log's groups begin with; the connector's id follows.")
     ] = "/aws/ChimeVoiceConnectorSipMessages/"
+    calls: Annotated[bool, Meta(description="Write call records too, one a call, when it is over.")] = False
+    calls_group_prefix: Annotated[
+        str, Meta(description="What the call log's groups begin with; the connector's id follows.")
+    ] = "/aws/ChimeVoiceConnectorCallRecords/"
     stream: Annotated[str, Meta(description="Log stream name; {host} is this host.")] = "{host}"
     create_groups: Annotated[bool, Meta(description="Create groups that are missing.")] = True
     retention_days: Annotated[int, Meta(description="Retention of groups we create, days.")] = 30

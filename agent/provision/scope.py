@@ -45,11 +45,13 @@ def carriers(config: Config) -> list[Scope]:
 
 
 def groups(config: Config) -> dict[str, list[str]]:
-    """Names of the log groups that the daemon writes to: `media` and `sip`."""
+    """Names of the log groups that the daemon writes to: `media`, `sip`, and `calls` where they are on."""
     logs = config.logs
     media = [c.id for c in config.connectors if c.log_media] if config.connectors else ["default"]
     sip = [c.id for c in config.connectors if c.log_sip] if config.connectors else ["default"]
+    every = [c.id for c in config.connectors] or ["default"]
     return {
         "media": [logs.media_group_prefix + name for name in media],
         "sip": [logs.sip_group_prefix + name for name in sip],
+        **({"calls": [logs.calls_group_prefix + name for name in every]} if logs.calls else {}),
     }

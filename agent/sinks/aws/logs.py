@@ -28,7 +28,11 @@ MAX_EVENTS = 10_000
 MAX_SPAN_MS = 24 * 3_600_000
 MAX_AGE_S = 14 * 86_400
 MAX_AHEAD_S = 2 * 3_600 - 120  # two hours; a media record is stamped with its minute's end, so a little less
-GROUP_PREFIX = {"media": "/aws/ChimeVoiceConnectorLogs/", "sip": "/aws/ChimeVoiceConnectorSipMessages/"}
+GROUP_PREFIX = {
+    "media": "/aws/ChimeVoiceConnectorLogs/",
+    "sip": "/aws/ChimeVoiceConnectorSipMessages/",
+    "calls": "/aws/ChimeVoiceConnectorCallRecords/",
+}
 _SIP_LOGGED = (*SIP_FIELDS, *ID_FIELDS)
 _GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 _NOT_IN_GROUP = re.compile(r"[^.\-_/#A-Za-z0-9]")
@@ -36,7 +40,7 @@ _STREAM = re.compile(r"[^:*]{1,512}")
 
 
 class LogsSink:
-    """One kind of record, `media` or `sip`, into one group for each connector.
+    """One kind of record, `media`, `sip` or `calls`, into one group for each connector.
 
     Two of these, each with its own progress, so that a flood of SIP never holds back the media records.
 
@@ -46,7 +50,7 @@ class LogsSink:
     def __init__(
         self,
         client: CloudWatchLogsClient,
-        kind: Literal["media", "sip"],
+        kind: Literal["media", "sip", "calls"],
         *,
         host: str,
         group_prefix: str | None = None,
@@ -155,6 +159,11 @@ class LogsSink:
             record = {name: record[name] for name in _SIP_LOGGED if name in record}
         for name in self._left_out:
             record.pop(name, None)
+        if "end_ns" in record:  # a call: its record is of the moment when it was over
+            at_ns = next(
+                (t for t in map(record.get, ("end_ns", "answer_ns", "invite_ns", "last_rtp_ns")) if t), 0
+            )
+            record = {"event_timestamp": at_ns // 1_000_000, **record}
         message = to_json(record)
         if len(message) > MAX_EVENT_BYTES:
             message = self._truncated(record)

@@ -29,7 +29,7 @@ class Bucket:
     """`kms_key`: its id or ARN; "": the bucket's own encryption. Raises what boto3 raises."""
 
     def __init__(self, client: S3Client, bucket: str, *, kms_key: str = "") -> None:
-        self._client = client
+        self._s3 = client
         self._bucket = bucket
         self._kms: dict[str, Any] = (
             {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key, "BucketKeyEnabled": True}
@@ -39,7 +39,7 @@ class Bucket:
 
     def put(self, name: str, body: bytes) -> None:
         """One PutObject, refused with 412 where an object of that name is."""
-        self._client.put_object(
+        self._s3.put_object(
             Bucket=self._bucket,
             Key=name,
             Body=body,

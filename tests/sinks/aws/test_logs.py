@@ -225,3 +225,23 @@ def test_all_three_rejection_indexes_are_read(aws: StrictAws, store: Store, cloc
     run(loop, clock)
     assert loop.counters(clock.now_ns)["depth"] == 0
     assert len(aws.logs.groups[MEDIA].streams["sbc-1"]) == 2 + 3
+
+
+def test_call_records_arrive_in_a_group_of_their_own_at_their_end(
+    aws: StrictAws, store: Store, clock: Clock
+) -> None:
+    sink = LogsSink(aws.client("logs"), "calls", host="sbc-1")
+    store.outbox.register({sink.name: sink.kinds})
+    rows = [
+        {"voice_connector_id": "vc1", "call_id": "over", "invite_ns": T0, "end_ns": T0 + 5 * 10**9},
+        {"voice_connector_id": "vc1", "call_id": "failed", "invite_ns": T0, "end_ns": None},
+    ]
+    part = summary(0)
+    part.calls = rows
+    store.commit(part)
+    run(delivery(store, sink, clock), clock)
+    found = messages(aws, "/aws/ChimeVoiceConnectorCallRecords/vc1")
+    assert {(one["call_id"], one["event_timestamp"]) for one in found} == {
+        ("over", T0 // 10**6 + 5_000),
+        ("failed", T0 // 10**6),
+    }
