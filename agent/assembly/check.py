@@ -14,6 +14,7 @@ from agent.config.load import Problem, load, read, text_of
 from agent.config.settings import Config, media_ports
 from agent.errors import ConfigError
 from agent.provision.cost import check_bound
+from agent.web.access import access
 
 FOR_CALLS_MB = 16  # and streams: some 900 calls
 
@@ -39,6 +40,7 @@ def looked_at(path: str, *, elsewhere: bool = False) -> tuple[Config | None, lis
     def beyond(config: Config) -> Iterator[Finding]:
         yield from beyond_the_file(config)
         if not elsewhere:
+            yield from readers_of_pages(config)
             yield from nics_of_this_host(config)
             yield from region_of_this_host(config)
 
@@ -69,6 +71,15 @@ def beyond_the_file(config: Config) -> Iterator[Finding]:
         sources.program(config.capture, media_ports(config))
     except ConfigError as error:
         yield "capture", key, str(error).removeprefix(f"capture.{key}: ")
+
+
+def readers_of_pages(config: Config) -> Iterator[Finding]:
+    """Access to the pages that `sbcwatch web` would refuse. The daemon starts all the same."""
+    web = config.web
+    try:
+        access(web.listen, web.token_file, web.tls_certificate, web.tls_key, web.proxies, web.public_url)
+    except ConfigError as error:
+        yield "web", "listen", str(error).removeprefix("web: ")
 
 
 def nics_of_this_host(config: Config) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ import pytest
 
 UNITS = Path(__file__).parents[2] / "systemd"
 NAMES = ("sbcwatch.service", "sbcwatch@.service")
+WEB = "sbcwatch-web.service"
 EXPOSURE_LIMIT = 2.0
 
 
@@ -37,7 +38,7 @@ def analyze() -> str:
     return found
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, WEB])
 def test_unit_exposure_is_at_most_two(analyze: str, name: str) -> None:
     run = subprocess.run(
         [analyze, "security", "--offline=yes", "--no-pager", str(UNITS / name)],
@@ -48,7 +49,7 @@ def test_unit_exposure_is_at_most_two(analyze: str, name: str) -> None:
     assert float(level[1]) <= EXPOSURE_LIMIT
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, WEB])
 def test_unit_is_verified_without_a_word(analyze: str, name: str, tmp_path: Path) -> None:
     """The program is put where it is on this machine; nothing else is changed."""
     text = (UNITS / name).read_text().replace("/opt/sbcwatch/bin/sbcwatch", "/bin/true")
@@ -105,3 +106,13 @@ def test_units_differ_in_nothing_else() -> None:
     }  # fmt: skip
     assert set(instance) - set(single) == {"Conflicts"}
     assert set(single) <= set(instance)
+
+
+def test_unit_of_the_pages_has_no_capability_and_the_daemons_user() -> None:
+    unit, daemon = settings(WEB), settings("sbcwatch.service")
+    assert unit["AmbientCapabilities"] == unit["CapabilityBoundingSet"] == ""
+    assert set(unit["RestrictAddressFamilies"].split()) == {"AF_UNIX", "AF_INET", "AF_INET6"}
+    # A dynamic user is named as its unit unless it says otherwise: both have one, which owns the store.
+    assert unit["User"] == "sbcwatch" == daemon.get("User", "sbcwatch")
+    assert unit["StateDirectory"] == daemon["StateDirectory"]
+    assert unit["DynamicUser"] == daemon["DynamicUser"] == "yes"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli import main
 from agent.errors import ConfigError
 from agent.web.access import Access, access, address_of
 from tests.kit.pages import ask, site_of, stored
@@ -145,3 +146,19 @@ def test_wrong_token_is_told(store: Path, guarded: Access) -> None:
 def test_anything_but_reading_is_refused(store: Path) -> None:
     app = site_of(store).app()
     assert [ask(app, "/calls", method=one).status for one in ("POST", "PUT", "DELETE")] == [405] * 3
+
+
+def test_check_config_refuses_pages_that_are_open_to_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "sbcwatch.toml"
+    path.write_text('[web]\nlisten = "0.0.0.0:9643"\n')
+    assert main(["check-config", str(path)]) == 2
+    assert "line 2: web.listen: 0.0.0.0:9643 can be reached from elsewhere" in capsys.readouterr().err
+
+
+def test_pages_that_are_open_to_all_do_not_start(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["web", "--store", str(store), "--listen", "0.0.0.0:0"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
