@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -28,6 +29,9 @@ from agent.wire.frame import HOST, LINK_ETHERNET, LINK_RAW, OUTGOING, CaptureDro
 from agent.wire.ip.decoder_cy import Decoder, read
 from agent.wire.ip.encapsulations import TUNNELS, Tunnel
 from tests.kit import tunnelled
+
+capture = partial(AfPacket, block_timeout_ms=20)
+shared_capture = partial(fanned_out, block_timeout_ms=20)
 
 
 def run(*words: str) -> None:
@@ -80,7 +84,7 @@ lost: list[CaptureDrop] = []
 
 def counted_frames_are_all_seen() -> None:
     veth("sbc")
-    source = AfPacket(["sbc"], ring_mb=8)
+    source = capture(["sbc"], ring_mb=8)
     send = Sender("sbc-far")
     frames = [ethernet(number.to_bytes(4, "big") * (number % 300 + 5)) for number in range(5000)]
     before_ns = time.time_ns()
@@ -107,7 +111,7 @@ def counted_frames_are_all_seen() -> None:
 
 def interfaces_are_told_apart_in_one_order() -> None:
     veth("one", "two", "other")
-    source = AfPacket(["one", "two"], ring_mb=4)
+    source = capture(["one", "two"], ring_mb=4)
     senders = [Sender("one-far"), Sender("two-far"), Sender("other-far"), Sender("two")]
     for number in range(400):
         senders[number % 4](ethernet(number.to_bytes(4, "big")))
@@ -124,7 +128,7 @@ def interfaces_are_told_apart_in_one_order() -> None:
 
 def a_stripped_vlan_tag_is_in_the_interface_number() -> None:
     veth("sbc")
-    source = AfPacket(["sbc"], ring_mb=4)
+    source = capture(["sbc"], ring_mb=4)
     send = Sender("sbc-far")
     plain = ethernet(b"voice")
     for tag in (b"\x81\0\0\x07", b"\x81\0\x60\x08", b""):
@@ -138,7 +142,7 @@ def a_stripped_vlan_tag_is_in_the_interface_number() -> None:
 def the_filter_keeps_sip_whole_and_cuts_rtp() -> None:
     veth("sbc")
     program = kernel_filter.voice(sip_ports=[5060], media_ports=(40000, 40010), rtp_bytes=80)
-    source = AfPacket(["sbc"], filter=program, ring_mb=4)
+    source = capture(["sbc"], filter=program, ring_mb=4)
     send = Sender("sbc-far")
     rtp, rtcp = b"\x80\x08" + bytes(170), b"\x81\xc9" + bytes(170)
     sent = [
@@ -172,7 +176,7 @@ def the_filter_and_the_decoder_open_the_same_tunnels() -> None:
         expected = [frame for frame in sent if _says_voice(frame, tunnels)]
         assert len(expected) == len(framed) + (2 if kind else 0), kind
         program = kernel_filter.voice(sip_ports=[5060], media_ports=(40000, 40010), tunnels=tunnels)
-        source = AfPacket(["sbc"], filter=program, ring_mb=2)
+        source = capture(["sbc"], filter=program, ring_mb=2)
         for frame in (*sent, last):
             send(frame)
         collect(source, 3, lambda seen: seen[-1].data == last if seen else False)
@@ -192,7 +196,7 @@ def _says_voice(frame: bytes, tunnels: list[Tunnel]) -> bool:
 
 def a_ring_too_small_reports_what_it_lost() -> None:
     veth("sbc")
-    source = AfPacket(["sbc"], ring_mb=2)
+    source = capture(["sbc"], ring_mb=2)
     send = Sender("sbc-far")
     frame = ethernet(bytes(1400))
     iterator = iter(source)
@@ -230,7 +234,7 @@ def an_interface_that_goes_and_returns_is_a_loss() -> None:
     afpacket._WATCH_S = 0.2  # looked after more often, to wait less
     veth("sbc", "stays")
     for names in (["sbc"], ["sbc", "stays"]):
-        source = AfPacket(names, ring_mb=2, poll_ms=50)
+        source = capture(names, ring_mb=2, poll_ms=50)
         collect(source, 0.2)
         gone_ns = time.time_ns()
         run("ip", "link", "del", "sbc")
@@ -271,7 +275,7 @@ def an_interface_that_goes_and_returns_is_a_loss() -> None:
 def any_misses_an_interface_that_had_frames_and_is_down() -> None:
     afpacket._WATCH_S = 0.2
     veth("sbc", "quiet")
-    source = AfPacket(["any"], ring_mb=2, poll_ms=50)
+    source = capture(["any"], ring_mb=2, poll_ms=50)
     Sender("sbc-far")(ethernet(b"once"))
     collect(source, 1, lambda seen: bool(seen))
     run("ip", "link", "set", "quiet", "down")
@@ -287,7 +291,7 @@ def any_misses_an_interface_that_had_frames_and_is_down() -> None:
 
 def loopback_frames_are_seen_both_ways() -> None:
     run("ip", "link", "set", "lo", "up")
-    source = AfPacket(["any"], ring_mb=2)
+    source = capture(["any"], ring_mb=2)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.sendto(b"hello", ("127.0.0.1", 40000))
     collect(source, 2, lambda seen: len(seen) >= 2)
@@ -308,7 +312,7 @@ def a_tun_interface_gives_raw_ip() -> None:
         print(f"skipped: no tun here ({error.strerror})")
         return
     run("ip", "link", "set", "tun0", "up")
-    source = AfPacket(["tun0"], ring_mb=2)
+    source = capture(["tun0"], ring_mb=2)
     packet = ethernet(b"tunnelled")[14:]
     os.write(tun, packet)
     collect(source, 2, lambda seen: any(each.data == packet for each in seen))
@@ -319,15 +323,15 @@ def a_tun_interface_gives_raw_ip() -> None:
 def faults_are_told_with_the_fix() -> None:
     veth("sbc")
     with pytest.raises(CaptureError, match=r"there is no interface nosuch0: name one of .*sbc"):
-        AfPacket(["nosuch0"], ring_mb=2)
+        capture(["nosuch0"], ring_mb=2)
     with pytest.raises(CaptureError, match="more than the 16"):
-        AfPacket([f"if{number}" for number in range(17)], ring_mb=2)
-    AfPacket(["sbc", "sbc"], ring_mb=2).close()
+        capture([f"if{number}" for number in range(17)], ring_mb=2)
+    capture(["sbc", "sbc"], ring_mb=2).close()
 
 
 def the_capability_alone_is_enough() -> None:
     program = kernel_filter.voice(sip_ports=[5060], media_ports=None)
-    source = AfPacket(["lo"], filter=program, ring_mb=2, promiscuous=True)
+    source = capture(["lo"], filter=program, ring_mb=2, promiscuous=True)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.sendto(b"hello", ("127.0.0.1", 5060))
     collect(source, 2, lambda seen: len(seen) >= 2)
@@ -339,12 +343,12 @@ def the_capability_alone_is_enough() -> None:
 
 def without_the_capability_it_says_what_is_needed() -> None:
     with pytest.raises(CaptureError, match="CAP_NET_RAW"):
-        AfPacket(["lo"], ring_mb=2)
+        capture(["lo"], ring_mb=2)
 
 
 def a_user_expression_is_compiled() -> None:
     veth("sbc")
-    source = AfPacket(["sbc"], filter=kernel_filter.compile_expression("udp port 7777"), ring_mb=2)
+    source = capture(["sbc"], filter=kernel_filter.compile_expression("udp port 7777"), ring_mb=2)
     send = Sender("sbc-far")
     send(ethernet(b"no", 7776))
     send(ethernet(b"yes", 7777))
@@ -370,7 +374,7 @@ def ports_of(frame: Frame) -> frozenset[bytes]:
 
 def shares_take_each_frame_once_and_both_ways_of_a_flow() -> None:
     veth("sbc")
-    shares = fanned_out(3, ["sbc"], ring_mb=12)
+    shares = shared_capture(3, ["sbc"], ring_mb=12)
     send = Sender("sbc-far")
     for number in range(600):
         ports = 40000 + number % 60, 30000
@@ -392,7 +396,7 @@ def shares_take_each_frame_once_and_both_ways_of_a_flow() -> None:
 
 def shares_get_the_fragments_of_a_datagram_together() -> None:
     veth("sbc")
-    shares = fanned_out(2, ["sbc"], ring_mb=8)
+    shares = shared_capture(2, ["sbc"], ring_mb=8)
     send = Sender("sbc-far")
     whole = ethernet(bytes(2000), 5060, 5060)
     for number in range(40):
@@ -427,7 +431,7 @@ for number, frame in enumerate(frames):
 def a_busy_engine_leaves_no_packet_in_the_ring() -> None:
     """0.4 s of it is more than the ring holds: 4 MB, at 16 MB a second."""
     veth("sbc")
-    ring = AfPacket(["sbc"], ring_mb=4)
+    ring = capture(["sbc"], ring_mb=4)
     source = CaptureThreads([ring], Clock())
     workers = RtpWorkers(Loop, source.locks)
     workers.closed_ns = time.time_ns() // 60_000_000_000 * 60_000_000_000
@@ -460,7 +464,7 @@ def a_busy_engine_leaves_no_packet_in_the_ring() -> None:
 def a_quiet_minute_is_ridden_out() -> None:
     """A stall of three seconds fills a twentieth of the ring: 64 MB last a minute, whatever they hold."""
     veth("sbc")
-    source = AfPacket(["sbc"], ring_mb=64)
+    source = capture(["sbc"], ring_mb=64)
     send = Sender("sbc-far")
     frame = ethernet(bytes(172))
     began, sent = time.monotonic(), 0
@@ -480,7 +484,7 @@ def a_quiet_minute_is_ridden_out() -> None:
 
 def a_frame_is_there_within_two_time_outs() -> None:
     veth("sbc")
-    source = AfPacket(["sbc"], ring_mb=64)
+    source = capture(["sbc"], ring_mb=64)
     send = Sender("sbc-far")
     batches = iter(source)
     waits = []
@@ -497,7 +501,7 @@ def a_frame_is_there_within_two_time_outs() -> None:
 
 def a_frame_longer_than_a_block_says_how_long_it_was() -> None:
     run("ip", "link", "set", "lo", "mtu", "65536", "up")
-    source = AfPacket(["lo"], ring_mb=64)
+    source = capture(["lo"], ring_mb=64)
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sender.sendto(bytes(60_000), ("127.0.0.1", 40000))
     for batch, _ in source:
@@ -511,7 +515,7 @@ def a_frame_longer_than_a_block_says_how_long_it_was() -> None:
 def a_flood_is_read_without_drops() -> None:
     """For a look at the cost; the count is exact either way."""
     veth("sbc")
-    source = AfPacket(["sbc"], ring_mb=64)
+    source = capture(["sbc"], ring_mb=64)
     frame = ethernet(bytes(172))
     total = 200_000
 

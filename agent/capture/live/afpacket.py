@@ -73,8 +73,8 @@ class AfPacket:
         *,
         filter: list[Instruction] | None = None,
         snap_length: int = bpf.WHOLE,
-        ring_mb: int = 64,
-        block_timeout_ms: int = 20,
+        ring_mb: int,
+        block_timeout_ms: int,
         promiscuous: bool = False,
         poll_ms: int = POLL_MS,
         shared: bool = False,
@@ -287,8 +287,8 @@ def fanned_out(
     *,
     filter: list[Instruction] | None = None,
     snap_length: int = bpf.WHOLE,
-    ring_mb: int = 64,
-    block_timeout_ms: int = 20,
+    ring_mb: int,
+    block_timeout_ms: int,
     promiscuous: bool = False,
 ) -> list[AfPacket]:
     """`count` captures that share out the flows of `interfaces` by PACKET_FANOUT_HASH, and `ring_mb`.
