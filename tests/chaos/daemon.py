@@ -11,7 +11,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from agent.config.load import load
@@ -28,11 +30,12 @@ class Hurried(Service):
 
     hurry = 1.0
 
-    def _deliver(self, delivery: Delivery) -> None:
-        while not self._stop.is_set():
+    def _deliver(self, delivery: Delivery, over: threading.Event, before: Iterable[threading.Thread]) -> None:
+        for thread in before:
+            thread.join()
+        delay = 0.0
+        while not over.wait(min(1.0, max(0.002, delay / self.hurry)) if delay else 0):
             delay = delivery.deliver_once(self.clock.now_ns())
-            if self._stop.wait(min(1.0, max(0.002, delay / self.hurry)) if delay else 0):
-                return
 
 
 class Daemon:

@@ -180,7 +180,7 @@ def request(method: str, cseq: int, **more: Any) -> Callable[[Scene], None]:
     def forge(scene: Scene, answer: str = "") -> None:
         for call_id, tag, ours in (("a", "c", VC_C), ("b", "r", VC_R)):
             first = f"{method} sip:bob@b.example SIP/2.0"
-            how = {"call_id": call_id, "to_tag": tag, "cseq": f"{cseq} {method}", **more}
+            how: dict[str, Any] = {"call_id": call_id, "to_tag": tag, "cseq": f"{cseq} {method}", **more}
             scene.sip(10, STRANGER, ours, first, **how)
             if answer:
                 how.pop("body", None)
@@ -371,7 +371,7 @@ def test_intruders_are_counted_apart() -> None:
 def test_caller_whom_the_vc_refuses_names_nobody() -> None:
     """An INVITE that names its sender's socket, and RTP from there to a port of the vc."""
     scene = Scene()
-    how = {"call_id": "x", "cseq": "1 INVITE"}
+    how: dict[str, Any] = {"call_id": "x", "cseq": "1 INVITE"}
     socket = (STRANGER, 9000)
     scene.sip(1, STRANGER, VC_R, "INVITE sip:bob@b.example SIP/2.0", body=sdp(socket), **how)
     scene.sip(1.1, VC_R, STRANGER, "SIP/2.0 403 Forbidden", to_tag="v", **how)
@@ -424,7 +424,7 @@ def test_re_invite_of_a_third_address_that_the_vc_accepts_moves_media() -> None:
     scene = Scene()
     scene.call(1)
     moved = ("192.0.2.200", 4100)
-    how = {"call_id": "a", "to_tag": "c", "cseq": "2 INVITE"}
+    how: dict[str, Any] = {"call_id": "a", "to_tag": "c", "cseq": "2 INVITE"}
     scene.sip(5, moved[0], VC_C, "INVITE sip:bob@b.example SIP/2.0", body=sdp(moved, types="0"), **how)
     scene.sip(5.1, VC_C, moved[0], "SIP/2.0 200 OK", body=sdp(VC2CUST, types="0"), **how)
     scene.rtp(6, moved, VC2CUST, OUT, range(200), payload_type=0)
@@ -438,7 +438,7 @@ def test_re_invite_of_a_third_address_that_the_vc_accepts_moves_media() -> None:
 def test_answer_from_another_address_counts_when_the_vc_acknowledges_it(status: int, outcome: str) -> None:
     """A farm that answers from another host than it was asked at."""
     scene = Scene(config=Config(calls=CallSettings(count_at="outgoing")))
-    how = {"call_id": "b", "cseq": "1 INVITE"}
+    how: dict[str, Any] = {"call_id": "b", "cseq": "1 INVITE"}
     scene.sip(1, VC_R, REMOTE, "INVITE sip:bob@b.example SIP/2.0", body=sdp(VC2REM), **how)
     scene.sip(2, "198.51.100.21", VC_R, f"SIP/2.0 {status} X", to_tag="r", **how)
     scene.sip(
@@ -451,7 +451,7 @@ def test_answer_from_another_address_counts_when_the_vc_acknowledges_it(status: 
 @pytest.mark.parametrize("status", [200, 302, 404, 503, 603])
 def test_answer_of_a_third_address_that_nobody_acknowledges_decides_nothing(status: int) -> None:
     scene = Scene(config=Config(calls=CallSettings(count_at="outgoing")))
-    how = {"call_id": "b", "cseq": "1 INVITE"}
+    how: dict[str, Any] = {"call_id": "b", "cseq": "1 INVITE"}
     scene.sip(1, VC_R, REMOTE, "INVITE sip:bob@b.example SIP/2.0", body=sdp(VC2REM), **how)
     scene.sip(2, STRANGER, VC_R, f"SIP/2.0 {status} X", to_tag="z", **how)
     scene.sip(9, REMOTE, VC_R, "SIP/2.0 486 Busy", to_tag="r", **how)

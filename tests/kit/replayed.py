@@ -9,7 +9,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from agent.commands import json_lines, replay, streams
+from agent.commands import json_lines, replay
+from agent.commands.stream_totals import StreamTotals
 from agent.config.settings import Config
 from agent.summary.records import Samples, Summary
 
@@ -64,7 +65,7 @@ def through(
 ) -> Replayed:
     """Replay files. Raises CaptureError as the command would."""
     config = config or Config()
-    totals, keeper = streams.StreamTotals(), Keeper()
+    totals, keeper = StreamTotals(), Keeper()
     source = replay.open_files(paths, config)
     pipeline = replay.prepare(config, vc=vc, customers=customers, on_stream=totals.add)
     replay.replay(source, pipeline, keeper)
