@@ -45,7 +45,9 @@ def serve(reader: StoreReader, granted: Access, redaction: Redaction) -> None:
 
         from agent.web.app import Site
     except ModuleNotFoundError as error:
-        raise ConfigError(f'the pages need the package {error.name}: pip install "sbcwatch[web]"') from None
+        raise ConfigError(
+            f"the pages need the package {error.name}: install the extra [web], or requirements/runtime.txt"
+        ) from None
     import socket
 
     site = Site(reader, granted, redaction)

@@ -110,9 +110,11 @@ class CallPicture(msgspec.Struct):
 
     @property
     def tone(self) -> str:
-        """The verdict's colour: bad, unknown or good."""
+        """The verdict's colour, by the worst that it says: bad, unknown, good or (of notes alone) note."""
         kinds = {one.kind for one in self.verdict.statements}
-        return next((kind for kind in ("bad", "unknown") if kind in kinds), "good" if kinds else "unknown")
+        return next(
+            (kind for kind in ("bad", "unknown", "good") if kind in kinds), "note" if kinds else "unknown"
+        )
 
 
 def call_picture(records: CallRecords, redaction: Redaction | None) -> CallPicture:
