@@ -91,10 +91,23 @@ package-test: $(TESTED) programs
 bench: $(TESTED)
 	$(BIN)/python -m benchmarks
 
-# FUZZ bounds a run: `make fuzz FUZZ=-max_total_time=20`.
+# FUZZ bounds a run: `make fuzz FUZZ=-max_total_time=20`. The parsers one by one under libFuzzer, then whole captures
+# through the compiled path; at length that is a million captures and more.
 FUZZ ?= -runs=10000000
 fuzz: $(TESTED)
 	for target in rtcp sip sdp; do SBCWATCH_NO_COMPILED=1 $(BIN)/python -m tests.fuzz.$$target $(FUZZ) || exit 1; done
+	$(BIN)/python -m tests.fuzz.path $(FUZZ)
+
+# Whole captures through modules compiled with AddressSanitizer and UndefinedBehaviorSanitizer, in a copy of the tree.
+ASAN := build/asan
+fuzz-asan: $(TESTED)
+	rm -rf $(ASAN) && mkdir -p $(ASAN)
+	cp -r agent tests benchmarks setup.py pyproject.toml README.md $(ASAN)
+	find $(ASAN) -name '*.so' -delete
+	cd $(ASAN) && CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
+	  LDFLAGS="-fsanitize=address,undefined" SBCWATCH_REQUIRE_COMPILED=1 $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
+	cd $(ASAN) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(abspath $(ASAN)) $(abspath $(BIN))/python -m tests.fuzz.path $(FUZZ)
 
 chaos: $(TESTED)
 	$(BIN)/python -m tests.chaos --kills 200

@@ -132,7 +132,8 @@ def _blank(number: int) -> Any:
         return kind(*(None,) * len(kind.__struct_fields__))
     made = kind.__new__(kind)
     if kind is Leg:
-        made.streams = set()  # they are attached again
+        made.streams = set()  # they are attached again, and weighed
+        made.sources, made.asked = None, ()  # of requests before the gap nobody asks
     elif kind is Call:
         made.saved = made.who = None  # neither is part of itself
     return made

@@ -17,6 +17,7 @@ from agent.calls.signalling_cy import CallRules, Signalling
 from agent.engine.intake_cy import SIP_PORTS, Intake, IntakeRules
 from agent.engine.minute_clock import Event as ClockEvent
 from agent.engine.minute_clock import MinuteClock
+from agent.engine.refusals import Refusals
 from agent.errors import Reason
 from agent.gc_pause import held_off
 from agent.media.leg_media_cy import LegMedia
@@ -94,6 +95,7 @@ class Engine:
             self._out,
             _intake_rules(rules),
         )
+        self.refusals = Refusals(self._left_out)
         self.clock = MinuteClock(self, rules.lateness_ns, rules.idle_ns)
         self.late_frames = 0  # of what is not plain RTP; the loop has its own
         self._begun_ns = 0  # when watching began, where it did here
@@ -183,7 +185,12 @@ class Engine:
         self.media.harvest(minute_ns, self.loop.harvest_all(minute_ns))
         self._out.append(self._closed(minute_ns, complete=False))
 
+    def _left_out(self) -> dict[str, int]:
+        self.budget.settle()
+        return {**self.counters, "sip_shed": self.budget.shed}
+
     def _closed(self, minute_ns: int, complete: bool) -> MinuteClosed:
+        self._out += self.refusals.intervals(minute_ns, minute_ns + MINUTE_NS)
         until_ns = None if complete else self.clock.now_ns
         return MinuteClosed(minute_ns, complete, self.budget.taken_shed(), self._begun_ns, until_ns)
 
@@ -204,6 +211,12 @@ class Engine:
         """The same, of which the loop knows."""
         self._know_missed(start_ns, end_ns)
         self._out.append(Unseen(start_ns, end_ns, Sight.ALL, cause, count))
+
+    def _miss_messages(self) -> None:
+        """A message of a peer was left out: what it did not say since is no silence."""
+        now_ns = self.clock.now_ns
+        if now_ns is not None and self.refusals.silenced(self.intake.counters):
+            self.missed.add(now_ns, now_ns)
 
     def _know_missed(self, start_ns: int, end_ns: int) -> None:
         self.missed.add(start_ns, end_ns)
@@ -249,6 +262,7 @@ class Engine:
         self.signalling.take_over(handover)
         self.media.take(handover, self.loop)
         self.intake.take_over(handover)
+        self.refusals.intervals(0, 0)  # told by the engine before
 
     def discard(self, until_ns: int) -> None:
         """Drop restored counts of minutes that were committed before."""
@@ -342,6 +356,7 @@ class Engine:
             self.loop.hold(b"")
             self.intake.hold(b"")
         self.clock.see(self.loop.newest_ns)
+        self._miss_messages()
         return self._taken()
 
     def _walked(self, loop: Loop, batch: Batch, count: int) -> None:
@@ -379,6 +394,7 @@ class Engine:
                 self._slow(batch.index, position * STRIDE, stamp_ns)
         finally:
             self.intake.hold(b"")
+        self._miss_messages()
         return self._taken()
 
     def _meet(self, until_ns: int) -> None:

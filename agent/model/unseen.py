@@ -20,11 +20,9 @@ class Cause(enum.StrEnum):
     SNAP_LENGTH = "snap_length"  # cut by the capture before the part that counts
     TLS = "tls"  # inside TLS without keys
     FRAMING = "framing"  # a transport framing that nobody here reads, or that lost its place
-    TUNNEL = "tunnel"  # a tunnel that is not unpacked
     FRAGMENTS = "fragments"  # siblings that never came
     ORPHAN_MEDIA = "orphan_media"  # RTP to or from the vc that belongs to nobody
     MEDIA_ELSEWHERE = "media_elsewhere"  # answered calls of which no media passes this host
-    PROBATION = "probation"  # streams on probation at the close
     CAPTURE_DROPS = "capture_drops"  # the ring or the capture's own buffer was full
     INTERFACE_DOWN = "interface_down"
     NOT_WATCHED = "not_watched"  # no process captured: a restart, a suspended host

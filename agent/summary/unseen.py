@@ -26,8 +26,8 @@ MAX_MINUTES = 1_440  # marked by one interval; a longer one marks its first day
 # Met and not read; the other causes say that frames were never met.
 NOT_READ = frozenset(
     {
-        Cause.SNAP_LENGTH, Cause.TLS, Cause.FRAMING, Cause.TUNNEL, Cause.FRAGMENTS, Cause.ORPHAN_MEDIA,
-        Cause.PROBATION, Cause.OVERSIZED, Cause.MEDIA_ELSEWHERE,
+        Cause.SNAP_LENGTH, Cause.TLS, Cause.FRAMING, Cause.FRAGMENTS, Cause.ORPHAN_MEDIA,
+        Cause.OVERSIZED, Cause.MEDIA_ELSEWHERE,
     }
 )  # fmt: skip
 DOUBT = 1e-9  # the share that calls stand for: they are no packets, but a 0 beside them is unknown
@@ -45,13 +45,11 @@ ADVICE: dict[Cause, tuple[str, str]] = {
         "packets of a SIP connection had a framing that is not understood",
         "capture the connection from its beginning, or where the SIP is plain",
     ),
-    Cause.TUNNEL: ("packets were in a tunnel that is not unpacked", "capture behind the tunnel"),
     Cause.FRAGMENTS: ("IP fragments never became whole", "capture where all fragments of a datagram pass"),
     Cause.ORPHAN_MEDIA: (
         "RTP packets to or from the vc belong to no call that is seen here",
         "capture the signalling too, or look for who sends them (`sbcwatch streams`)",
     ),
-    Cause.PROBATION: ("RTP streams were too short to be told from noise", "look for who sends them"),
     Cause.MEDIA_ELSEWHERE: (
         "answered calls, no media of theirs seen on this host",
         "capture where their media passes (the relay's host), or name its addresses under [vc] addresses",

@@ -197,6 +197,11 @@ class RateLimit:
         self._sieve.share(peer, source.bits)
         self._sources.move_to_end(peer)
 
+    def settle(self) -> None:
+        """Count what compiled code took out since each loud source's newest second began."""
+        for peer in self._sieve.sources():
+            self._count(peer, self._sources[peer])
+
     def taken_shed(self) -> int:
         """How many messages were shed since the last call."""
         told, self._told = self._told, self.shed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.config.settings import Config, MediaSettings
+from agent.media.rtp.named_sockets_cy import NamedSockets
 from agent.media.sockets_cy import MAX_SOCKETS
 from tests.kit.conversation import ALICE, BOB, VC, VC_MEDIA, Conversation, Script, sdp
 
@@ -196,3 +197,10 @@ def test_sockets_of_a_leg_are_bounded_and_the_newest_stay() -> None:
     offers = heard.pipeline.engine.media.offers
     assert len(offers) <= MAX_SOCKETS
     assert offers.find((ELSEWHERE, 9), (VC, 10_000 + 2 * MAX_SOCKETS - 2)) is not None
+
+
+def test_address_with_a_null_character_names_no_socket() -> None:
+    named = NamedSockets(16)
+    for host in ("10.0.0.1\0", "\0", "::1\0"):
+        named.add(host, 5000)
+        assert (host, 5000) not in named

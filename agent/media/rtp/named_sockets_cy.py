@@ -172,5 +172,5 @@ def _key(host: str) -> tuple[int, int] | None:
     """An address as the decoder has it; None: a host name, which SDP may have too (RFC 8866 5.7)."""
     try:
         return halves(host)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a null character
         return None
