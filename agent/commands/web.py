@@ -8,13 +8,10 @@ from pathlib import Path
 
 from agent.config.load import load
 from agent.config.settings import Config
-from agent.errors import ConfigError, SinkError
+from agent.errors import ConfigError
 from agent.store.reader import StoreReader
 from agent.summary.redaction import Redaction
 from agent.web.access import Access, access
-
-MAX_CONNECTIONS = 64
-STOP_S = 3  # for requests under way
 
 
 def web_command(options: argparse.Namespace) -> int:
@@ -41,47 +38,16 @@ def access_of(config: Config, listen: str | None) -> Access:
 def serve(reader: StoreReader, granted: Access, redaction: Redaction) -> None:
     """Serve the pages of a store. Raises: ConfigError (packages are missing), SinkError."""
     try:
-        import uvicorn
-
         from agent.web.app import Site
+        from agent.web.listening import server_of
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"the pages need the package {error.name}: install the extra [web], or requirements/runtime.txt"
-        ) from None
-    import socket
-
+        missing = f"the pages need the package {error.name}"
+        raise ConfigError(f"{missing}: install the extra [web], or requirements/runtime.txt") from None
     site = Site(reader, granted, redaction)
-    family = socket.AF_INET6 if ":" in granted.address else socket.AF_INET
     try:
-        listener = socket.create_server((granted.address, granted.port), family=family, backlog=128)
-    except OSError as error:
-        raise SinkError(
-            f"cannot listen on {granted.address} port {granted.port}: {error.strerror}: set [web] listen"
-        ) from None
-    # Connections inherit it: without, the body waits 40 ms for the head to be acknowledged.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    granted.port = listener.getsockname()[1]
-    server = uvicorn.Server(
-        uvicorn.Config(
-            site.app(),
-            http="h11",
-            ws="none",
-            loop="asyncio",
-            lifespan="off",
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # who asks is who connects: a header is anybody's to write
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_keep_alive=10,
-            timeout_graceful_shutdown=STOP_S,
-            ssl_certfile=granted.certificate or None,
-            ssl_keyfile=granted.key or None,
-        )
-    )
-    print(f"sbcwatch: pages at {granted.url} (Ctrl-C ends)", flush=True)
-    gc.freeze()
-    try:
+        server, listener = server_of(site, granted)
+        print(f"sbcwatch: pages at {granted.url} (Ctrl-C ends)", flush=True)
+        gc.freeze()
         server.run([listener])
     finally:
         site.close()

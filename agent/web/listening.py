@@ -1,0 +1,70 @@
+"""The server of the pages: uvicorn on a socket of ours, with bounds on who may wait how long."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from agent.errors import SinkError
+from agent.web.access import Access
+from agent.web.app import Site
+
+MAX_CONNECTIONS = 64
+REQUEST_S = 10.0  # from the connection to the end of its first request's head
+IDLE_S = 10  # between two requests
+STOP_S = 3  # for requests under way
+MAX_HEAD = 16_384
+
+
+def server_of(site: Site, granted: Access) -> tuple[uvicorn.Server, socket.socket]:
+    """A server, and the socket for its `run`; the port that was taken stands in `granted`.
+
+    Raises: SinkError (the address is taken or is not this host's).
+    """
+    family = socket.AF_INET6 if ":" in granted.address else socket.AF_INET
+    try:
+        listener = socket.create_server((granted.address, granted.port), family=family, backlog=128)
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise SinkError(
+            f"cannot listen on {granted.address} port {granted.port}: {why}: set [web] listen"
+        ) from None
+    # Connections inherit it: without, the body waits 40 ms for the head to be acknowledged.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    granted.port = listener.getsockname()[1]
+    config = uvicorn.Config(
+        site.app(),
+        http=_Impatient,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_level="error",  # what strangers send is no news
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # who asks is who connects: a header is anybody's to write
+        limit_concurrency=MAX_CONNECTIONS,
+        h11_max_incomplete_event_size=MAX_HEAD,
+        timeout_keep_alive=IDLE_S,
+        timeout_graceful_shutdown=STOP_S,
+        ssl_certfile=granted.certificate or None,
+        ssl_keyfile=granted.key or None,
+    )
+    return uvicorn.Server(config), listener
+
+
+class _Impatient(H11Protocol):
+    """Closes a connection that sends no request: uvicorn alone waits for ever, and 64 of them are all."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(REQUEST_S, self._give_up)
+
+    def _give_up(self) -> None:
+        first_request: Any = self.cycle  # None until its head is whole
+        if first_request is None and not self.transport.is_closing():
+            self.transport.close()
