@@ -20,6 +20,7 @@ from agent.config.load import load
 from agent.errors import CaptureError, ConfigError
 from agent.store import Store
 from agent.store.reader import IndexedCall, StoreReader
+from agent.story.words import NOTABLE
 from agent.summary.redaction import Redaction
 from agent.web.call_picture import call_picture
 from agent.web.report import report_page
@@ -115,8 +116,15 @@ def _chosen(reader: StoreReader, options: argparse.Namespace) -> list[IndexedCal
         if not page.next:
             break
         query = msgspec.structs.replace(query, after=page.next, number=page.number or query.number)
-    found.sort(key=lambda call: (-(call.loss_worst or 0), call.mos_worst or 5.0, -call.id))
+    found.sort(key=_rank)
     return found[:MAX_LISTED]
+
+
+def _rank(call: IndexedCall) -> tuple[float, bool, float, int]:
+    """The worst first: loss where one heard it, failure, score, the newest."""
+    loss = call.loss_worst or 0.0
+    heard = loss if loss >= NOTABLE else 0.0
+    return (-heard, call.outcome != "failed", call.mos_worst or 5.0, -call.id)
 
 
 def _write(path: str, page: str) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from agent.config.load import load
 from agent.config.settings import Config
 from agent.errors import ConfigError
-from agent.store.reader import StoreReader
 from agent.summary.redaction import Redaction
 from agent.web.access import Access, access
 
@@ -19,11 +18,10 @@ def web_command(options: argparse.Namespace) -> int:
     config = load(options.config)
     granted = access_of(config, options.listen)
     directory = options.store or config.store.directory
-    reader = StoreReader(Path(directory, "sbcwatch.sqlite"))
     redaction = Redaction("redacted", config.privacy.redact_headers)
     if config.privacy.sip_log == "headers":
         redaction = Redaction("headers", config.privacy.redact_headers)
-    serve(reader, granted, redaction)
+    serve(Path(directory, "sbcwatch.sqlite"), granted, redaction)
     return 0
 
 
@@ -35,15 +33,15 @@ def access_of(config: Config, listen: str | None) -> Access:
     )
 
 
-def serve(reader: StoreReader, granted: Access, redaction: Redaction) -> None:
-    """Serve the pages of a store. Raises: ConfigError (packages are missing), SinkError."""
+def serve(path: Path, granted: Access, redaction: Redaction) -> None:
+    """Serve the pages of a store. Raises: ConfigError (no store, missing packages), SinkError."""
     try:
         from agent.web.app import Site
         from agent.web.listening import server_of
     except ModuleNotFoundError as error:
         missing = f"the pages need the package {error.name}"
         raise ConfigError(f"{missing}: install the extra [web], or requirements/runtime.txt") from None
-    site = Site(reader, granted, redaction)
+    site = Site(path, granted, redaction)
     try:
         server, listener = server_of(site, granted)
         print(f"sbcwatch: pages at {granted.url} (Ctrl-C ends)", flush=True)

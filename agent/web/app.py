@@ -1,17 +1,19 @@
-"""The pages: routes, what each asks the store, and the headers that keep a browser from being fooled.
+"""The pages: routes, and what each asks the store.
 
-The store is read by a few threads of our own, each with its connection; nothing is ever written. The content
-security policy allows our own style sheet and script and nothing else, inline or from elsewhere.
+The store is read by a few threads of our own, each with its connection; nothing is ever written.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
 from typing import Any
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import parse_qs, urlencode
 
 import msgspec
 from msgspec.structs import replace
@@ -19,8 +21,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
+from agent.errors import ConfigError
 from agent.store.call_query import CallQuery
 from agent.store.database import Corrupt, Unwritable
 from agent.store.reader import CallPage, StoreReader
@@ -28,9 +31,11 @@ from agent.story.diagnoses import findings
 from agent.story.path import path_of
 from agent.story.verdict import verdict
 from agent.summary.printable import printable
+from agent.summary.records import MINUTE_NS
 from agent.summary.redaction import Redaction
 from agent.web.access import COOKIE, Access
 from agent.web.call_picture import CallPicture, call_picture
+from agent.web.guard import Guard, own_path
 from agent.web.overview_view import HOURS, overview
 from agent.web.report import report_page
 from agent.web.searching import others, understand
@@ -40,22 +45,10 @@ THREADS = 3  # readers of the store: more wait for each other on the interpreter
 PAGE = 50  # calls
 WORST = 10
 REFRESH_S = 10  # of a call in progress, and of the overview
+OLD_NS = 3 * MINUTE_NS  # since the newest minute: then the daemon is not running, or behind
 MAX_FORM = 4_096  # octets of a form: a token and an address
 SORTS = (("start", "newest first"), ("mos", "worst MOS first"), ("loss", "most lost first"))
 STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    "Cache-Control": "no-store",
-}
 # The evidence of a call as pcapng, None where there is none. The id is the call's in the index.
 PacketsOf = Callable[[int], bytes | None]
 
@@ -70,12 +63,16 @@ class Site:
 
     def __init__(
         self,
-        reader: StoreReader,
+        path: Path,
         access: Access,
         redaction: Redaction,
         evidence: PacketsOf = no_evidence,
     ) -> None:
-        self._reader = reader
+        """Raises: ConfigError where there is no store in `path`, or none that can be read."""
+        self._path = path
+        self._guard = Lock()
+        self._opened = StoreReader(path)
+        self._inode = _identity(path)
         self._access = access
         self._redaction = redaction
         self._evidence = evidence
@@ -106,13 +103,24 @@ class Site:
 
     def close(self) -> None:
         self._threads.shutdown()
-        self._reader.close()
+        self._opened.close()
+
+    @property
+    def _reader(self) -> StoreReader:
+        """The store. A file that was replaced (the daemon sets a damaged one aside) is opened anew.
+
+        Raises: ConfigError where it is gone, or cannot be read.
+        """
+        with self._guard:
+            if (now := _identity(self._path)) != self._inode:
+                self._opened, self._inode = StoreReader(self._path), now
+            return self._opened
 
     def _in_thread(self, page: Callable[[Request], Response]) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._threads, page, request)
-            except (Corrupt, Unwritable, sqlite3.Error) as error:
+            except (ConfigError, Corrupt, Unwritable, sqlite3.Error) as error:
                 text = f"The store could not be read: {error}. Is the daemon running, and is its disk well?"
                 return self._message(503, "No store", text)
 
@@ -153,6 +161,8 @@ class Site:
             gaps=gaps,
             hours=hours,
             choices=HOURS,
+            age_ns=time.time_ns() - until_ns,
+            old_ns=OLD_NS,
         )
 
     def _calls(self, request: Request) -> Response:
@@ -277,14 +287,14 @@ class Site:
 
     async def _login(self, request: Request) -> Response:
         if request.method == "GET":
-            return self._page("login.html", next=_own_path(request.query_params.get("next", "")), wrong=False)
+            return self._page("login.html", next=own_path(request.query_params.get("next", "")), wrong=False)
         body = b""
         async for part in request.stream():
             body += part
             if len(body) > MAX_FORM:
                 return self._message(413, "Too long", "That is no token.")
         form = {key: values[0] for key, values in parse_qs(body.decode("latin-1")).items()}
-        path = _own_path(form.get("next", ""))
+        path = own_path(form.get("next", ""))
         if not self._access.is_token(form.get("token", "")):
             await asyncio.sleep(1.0)  # who guesses waits
             return self._page("login.html", 403, next=path, wrong=True)
@@ -300,52 +310,10 @@ class Site:
         return answer
 
 
-class Guard:
-    """Stands before every route: who asks, by which name, with what token; and the headers of each answer."""
-
-    OPEN = ("/login", "/healthz", "/static/page.css", "/static/page.js", "/static/icon.svg")
-
-    def __init__(self, app: ASGIApp, access: Access) -> None:
-        self._app = app
-        self._access = access
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                present = {name for name, _ in message["headers"]}
-                message["headers"] += [
-                    (name.lower().encode(), value.encode())
-                    for name, value in HEADERS.items()
-                    if name.lower().encode() not in present
-                ]
-            await send(message)
-
-        refusal = self._refusal(Request(scope))
-        await (refusal or self._app)(scope, receive, send_with_headers)
-
-    def _refusal(self, request: Request) -> Response | None:
-        peer = request.client.host if request.client else ""
-        if not self._access.lets_connect(peer):
-            return PlainTextResponse("not from here\n", 403)
-        if not self._access.knows_host(request.headers.get("host", "")):
-            return PlainTextResponse("Host is not known: set [web] public_url\n", 421)
-        if request.method not in ("GET", "HEAD") and request.url.path != "/login":
-            return PlainTextResponse("GET or HEAD\n", 405)
-        if request.url.path in self.OPEN:
-            return None
-        cookie = request.cookies.get(COOKIE, "")
-        if self._access.admits(cookie, request.headers.get("authorization", "")):
-            return None
-        if "text/html" not in request.headers.get("accept", ""):
-            return PlainTextResponse("a token is needed: Authorization: Bearer ...\n", 401)
-        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return RedirectResponse(f"{self._access.root}/login?next={quote(path)}", 303)
-
-
-def _own_path(path: str) -> str:
-    """A path on this site, whatever a link said."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path names now."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

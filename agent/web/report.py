@@ -58,16 +58,19 @@ def report_page(
     )
 
 
-def badness(view: CallPicture) -> tuple[float, float, int]:
-    """How bad a call is, the worst greatest: its loss where one heard it, its score, its failure."""
+def badness(view: CallPicture) -> tuple[bool, float, float]:
+    """How bad a call is, the worst greatest: its verdict, its loss where one heard it, its score."""
     loss = max((lane.loss for lane in view.lanes.values() if lane.loss is not None), default=0.0)
     score = min((lane.mos for lane in view.lanes.values() if lane.mos is not None), default=4.5)
-    return (loss if loss >= NOTABLE else 0.0, -score, view.call.get("outcome") == "failed")
+    return (view.tone == "bad", loss if loss >= NOTABLE else 0.0, -score)
 
 
 def _entry(view: CallPicture, number: int) -> IndexEntry:
     call = view.call
     lanes = view.lanes.values()
+    said = view.verdict.statements
+    worst = [one.words for one in said if one.kind == "bad"] or [one.words for one in said[:1]]
+    words = "; ".join(worst) or "nothing is known of its media"
     return IndexEntry(
         f"call-{number}" if number <= MAX_WHOLE else "",
         view.axis.start_ns,
@@ -76,7 +79,7 @@ def _entry(view: CallPicture, number: int) -> IndexEntry:
         f"{call.get('outcome')} {call.get('status') or ''}".strip(),
         min((lane.mos for lane in lanes if lane.mos is not None), default=None),
         max((lane.loss for lane in lanes if lane.loss is not None), default=None),
-        view.verdict.text,
+        f"{words[0].upper()}{words[1:]}.",
     )
 
 

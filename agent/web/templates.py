@@ -41,7 +41,14 @@ def environment() -> Environment:
     )
     made.finalize = _safe_text
     made.filters.update(
-        clock=clock, moment=moment, fine=fine_clock, iso=iso, share=share, figure=figure, lasting=lasting
+        clock=clock,
+        moment=moment,
+        fine=fine_clock,
+        iso=iso,
+        share=share,
+        figure=figure,
+        lasting=lasting,
+        ago=ago,
     )
     made.globals.update(UNKNOWN=UNKNOWN, ways=ARROWS, NOTABLE=NOTABLE, POOR=POOR)
     return made
@@ -101,6 +108,14 @@ def lasting(length_ns: int | None) -> str:
     minutes, seconds = divmod(round(length_ns / SECOND_NS), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def ago(length_ns: int) -> str:
+    """A length of time in its greatest unit: `3 min`, `5 h`, `6 days`."""
+    minutes = length_ns // (60 * SECOND_NS)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} days"
 
 
 def _utc(at_ns: int) -> datetime:

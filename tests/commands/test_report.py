@@ -80,10 +80,12 @@ def test_what_cannot_be_done_is_one_line(
 
 def test_capture_of_many_calls_gives_an_index_with_the_worst_first(tmp_path: Path) -> None:
     names = ["twenty-inbound-customer.pcap.gz", "twenty-inbound-remote.pcap.gz"]
+    names += ["throttled-inbound-customer.pcap", "throttled-inbound-remote.pcap"]
     page = written(tmp_path, *(str(PCAPS / name) for name in [*LOSS, *names]), *VC)
     rows = re.findall(r"<tr><td>.*?</tr>", page, re.DOTALL)
-    assert len(rows) == 21
+    assert len(rows) == 22
     assert VERDICT in rows[0]
+    assert "503 Service Unavailable, said by the SBC itself" in rows[1]
     assert page.count('<article id="call-') == 10
     assert len(set(re.findall(r' id="([^"]+)"', page))) == len(re.findall(r' id="([^"]+)"', page))
 

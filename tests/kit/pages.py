@@ -15,7 +15,6 @@ import msgspec
 from starlette.types import ASGIApp, Message
 
 from agent.cli import main
-from agent.store.reader import StoreReader
 from agent.summary.redaction import Redaction
 from agent.web.access import Access
 from agent.web.app import Site
@@ -48,7 +47,7 @@ def stored(folder: Path, *captures: str, options: tuple[str, ...] = VC) -> Path:
 def site_of(folder: Path, access: Access | None = None, **more: Any) -> Site:
     """The pages of the store in a folder, for this host alone unless told otherwise."""
     granted = access or Access(address="127.0.0.1", port=9643)
-    return Site(StoreReader(folder / "sbcwatch.sqlite"), granted, Redaction(), **more)
+    return Site(folder / "sbcwatch.sqlite", granted, Redaction(), **more)
 
 
 def ask(

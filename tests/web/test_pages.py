@@ -131,6 +131,20 @@ def test_pages_write_nothing_into_the_store(store: Path) -> None:
     assert {path.name: path.stat().st_mtime_ns for path in store.iterdir()} == before
 
 
+def test_store_that_is_replaced_is_read_anew(tmp_path: Path) -> None:
+    app = site_of(stored(tmp_path)).app()
+    assert "+442079460110" in ask(app, "/calls").text
+    (tmp_path / "sbcwatch.sqlite").rename(tmp_path / "aside.sqlite")
+    gone = ask(app, "/calls")
+    assert (gone.status, "The store could not be read" in gone.text) == (503, True)
+    stored(tmp_path, "busy-inbound-customer.pcap", "busy-inbound-remote.pcap")
+    assert "failed 486" in ask(app, "/calls").text
+
+
+def test_overview_says_how_old_its_newest_minute_is(store: Path) -> None:
+    assert re.search(r"the newest minute is \d+ days old", ask(site_of(store).app(), "/").text)
+
+
 def test_thousands_of_calls_are_paged_one_after_the_other(tmp_path: Path) -> None:
     stored(tmp_path)
     _multiply(tmp_path / "sbcwatch.sqlite", 120)
