@@ -27,7 +27,9 @@ MESSAGE_LINES = 64  # ... and so is one of more lines
 SOURCES_AT_ONCE = 4  # sources that may come at their limits together
 PACKET_COST = 256  # bytes whose reassembly takes as long as that of a packet without any
 STEP_COST = 128  # ... as that of one more line, frame or message in a packet
+TAKEN_UP = (b"SIP/2.0 2", b"SIP/2.0 18")  # responses of the vc to a call that it goes on with
 TOP = 5  # talkers named a minute
+ANSWERED_S = 4 * 3600  # a call that the vc took up is kept for so long at least
 CALM_S = 60  # seconds for which less must be shed before more is kept
 MAX_BITS = 12  # one call in 4,096 is kept at least
 STRAINED_BITS = 2  # a budget is a quarter of itself while the host cannot follow
@@ -44,6 +46,7 @@ class SourceTraffic(Struct):
     offered: int = 0
     taken: int = 0
     room: int = 0
+    answered: int = 0  # of calls that the vc took up
 
 
 class SampledSource(Struct):
@@ -119,6 +122,7 @@ class RateLimit:
         self.strained = False
         self.shed = self.evicted = 0
         self._told = 0  # of `shed`
+        self._aged = 0  # the second in which the oldest answered calls were last forgotten
         self._sieve = SampledSources()
         self._sources: OrderedDict[str, SampledSource] = OrderedDict()
 
@@ -151,6 +155,11 @@ class RateLimit:
         way = source.ways[to_vc]
         weight = _weight(data)
         way.offered += weight
+        if not to_vc and data.startswith(TAKEN_UP) and b" INVITE\r\n" in data:
+            self._answer(data, second)
+        if source.bits and way.answered < self.rate and self._sieve.answers(data):
+            way.answered += weight  # a flood in this address's name takes nothing from calls that are up
+            return True
         if way.taken >= way.room and source.bits < MAX_BITS:
             source.bits += 1
             way.room += self.rate // 4
@@ -161,6 +170,13 @@ class RateLimit:
         source.shed += to_vc
         self.shed += 1
         return False
+
+    def _answer(self, data: bytes, second: int) -> None:
+        """The vc takes a call up."""
+        if second - self._aged >= ANSWERED_S:
+            self._sieve.age()
+            self._aged = second
+        self._sieve.answer(data)
 
     def _begin(self, peer: str) -> SampledSource:
         if len(self._sources) >= MAX_SOURCES:
@@ -192,7 +208,7 @@ class RateLimit:
             source.held, source.busy = bits, second
         source.second, source.bits = second, source.held
         for way in source.ways:
-            way.offered = way.taken = 0
+            way.offered = way.taken = way.answered = 0
             way.room = rate
         self._sieve.share(peer, source.bits)
         self._sources.move_to_end(peer)

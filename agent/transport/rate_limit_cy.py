@@ -21,10 +21,12 @@ if not cython.compiled:  # rate_limit_cy.pxd has these for the compiler
     from agent.uncompiled import constants
     from agent.wire.ip.decoder_cy import *
 
-    LF, CR, SPACE, TAB, COLON, MAX_LOUD = constants(__name__, "LF CR SPACE TAB COLON MAX_LOUD")
+    LF, CR, SPACE, TAB, COLON, MAX_LOUD, ANSWERED = constants(
+        __name__, "LF CR SPACE TAB COLON MAX_LOUD ANSWERED"
+    )
     MASK = 0xFFFF_FFFF
 
-__all__ = ["MOST", "Sieve", "keeps"]
+__all__ = ["MOST", "SampledSources", "keeps"]
 
 MOST = MAX_LOUD  # loud sources held
 
@@ -92,6 +94,30 @@ class SampledSources:
         self.lows = memoryview(array("Q", bytes(8 * MAX_LOUD)))
         self.bits = memoryview(array("q", bytes(8 * MAX_LOUD)))
         self.counts = memoryview(array("q", bytes(16 * MAX_LOUD)))
+        # A bit a call that the vc took up, by its hash: of this generation, then of the one before.
+        self.answered = memoryview(array("Q", bytes(2 * ANSWERED // 8)))
+
+    def answer(self, message: bytes) -> None:
+        """The vc took this call up: its messages are not taken out, nor those of calls with its hash."""
+        at = call_hash(message, 0, len(message)) % ANSWERED
+        self.answered[at >> 6] = self.answered[at >> 6] | 1 << (at & 63)
+
+    def age(self) -> None:
+        """Forget the calls that were answered before the last `age`."""
+        half = ANSWERED // 64
+        for at in range(half):
+            self.answered[half + at] = self.answered[at]
+            self.answered[at] = 0
+
+    def answers(self, message: bytes) -> bool:
+        """Whether the vc took this message's call up."""
+        return bool(self.is_answered(call_hash(message, 0, len(message))))
+
+    def is_answered(self, hashed: cython.uint) -> cython.bint:
+        at: cython.uint = hashed % ANSWERED
+        one: cython.ulonglong = 1
+        found: cython.ulonglong = self.answered[at >> 6] | self.answered[(ANSWERED + at) >> 6]
+        return found & (one << (at & 63)) != 0
 
     def share(self, address: str, bits: int) -> None:
         """Keep one call in 2**`bits` of `address`; 0: all, it is loud no more. Its counts must be taken."""
@@ -168,7 +194,7 @@ class SampledSources:
         begin: cython.longlong = self.decoder.payload_offset
         hashed: cython.uint = call_hash(self.decoder.view, begin, begin + self.decoder.payload_captured)
         one: cython.uint = 1
-        if hashed & (one << self.bits[at]) - 1 == 0:
+        if hashed & (one << self.bits[at]) - 1 == 0 or self.is_answered(hashed):
             return 0
         self.counts[2 * at + way] += 1
         return 1

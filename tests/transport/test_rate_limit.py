@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.transport.rate_limit import MAX_SOURCES, PACKET_COST, SECOND_NS, ByteLimit
+from agent.transport.rate_limit import MAX_SOURCES, PACKET_COST, SECOND_NS, ByteLimit, RateLimit
 from agent.transport.rate_limit_cy import MOST, SampledSources, keeps
 from agent.wire.frame import LINK_ETHERNET, Batch, Frame, batch_of, origin
 from benchmarks.generate import VC, udp
@@ -134,3 +134,33 @@ def test_sources_whose_bytes_are_counted_are_bounded() -> None:
     limit = ByteLimit(each=1 << 40, total=1 << 50)
     taken = sum(limit.takes(str(number), False, 0, 0) for number in range(MAX_SOURCES + 10))
     assert taken == MAX_SOURCES
+
+
+# -- a flood in a trunk's name
+
+
+def of_call(number: int, first: bytes = b"INVITE sip:a SIP/2.0") -> bytes:
+    return first + b"\r\nCall-ID: call-%d\r\nCSeq: 1 INVITE\r\n\r\n" % number
+
+
+def test_calls_that_the_vc_answered_are_kept_in_a_flood_of_their_trunks_name() -> None:
+    limit, peer = RateLimit(100), "192.0.2.10"
+    real = range(20)
+    for number in real:
+        assert limit.takes(peer, True, of_call(number), 0)
+        assert limit.takes(peer, False, of_call(number, b"SIP/2.0 200 OK"), 0)
+    for now in range(1, 5):
+        flood = [limit.takes(peer, True, of_call(1_000 + n), now * SECOND_NS) for n in range(2_000)]
+        assert sum(flood) <= 300  # ... of 2,000
+        for number in real:
+            assert limit.takes(peer, True, of_call(number, b"BYE sip:a SIP/2.0"), now * SECOND_NS)
+            assert limit.takes(peer, False, of_call(number, b"SIP/2.0 200 OK"), now * SECOND_NS)
+
+
+def test_an_answered_calls_name_is_no_way_around_the_limit() -> None:
+    limit, peer = RateLimit(100), "192.0.2.10"
+    limit.takes(peer, True, of_call(1), 0)
+    limit.takes(peer, False, of_call(1, b"SIP/2.0 200 OK"), 0)
+    for now in range(1, 4):
+        taken = [limit.takes(peer, True, of_call(1), now * SECOND_NS) for _ in range(5_000)]
+        assert sum(taken) <= 3 * limit.rate
