@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ class Kept:
     def __init__(self) -> None:
         self.summaries: list[Summary] = []
 
-    def messages(self, rows: list[object]) -> None:
+    def messages(self, rows: list[dict[str, Any]]) -> None:
         """The log is written elsewhere."""
 
     def commit(self, summary: Summary) -> None:
@@ -126,7 +127,7 @@ def test_every_rtp_packet_is_counted_or_told(kind: str, count: int) -> None:
 def test_what_the_capture_dropped_is_told_and_no_failed_call(cause: Cause) -> None:
     """An INVITE whose answer may lie in the gap."""
     scene = Scene()
-    how = {"call_id": "a", "cseq": "1 INVITE"}
+    how: dict[str, Any] = {"call_id": "a", "cseq": "1 INVITE"}
     scene.sip(1, CUST[0], VC2CUST[0], "INVITE sip:bob@b.example SIP/2.0", body=sdp(CUST), **how)
     scene.losses.append(CaptureDrop(ns(2), ns(3), 100 if cause is Cause.CAPTURE_DROPS else None))
     played = scene.play(until=180)
@@ -138,7 +139,7 @@ def test_message_of_a_peer_above_its_bound_stops_what_rests_on_silence() -> None
     pipeline = build(Config(), vc=[VC_R], customers=["192.0.2.0/24"], key=b"k")
     engine = pipeline.engine
     scene = Scene()
-    how = {"call_id": "b", "cseq": "1 INVITE"}
+    how: dict[str, Any] = {"call_id": "b", "cseq": "1 INVITE"}
     scene.sip(1, VC_R, REMOTE, "INVITE sip:bob@b.example SIP/2.0", body=sdp(VC2REM), **how)
     stamp, interface, data = scene.frames[0]
     engine.feed(batch_of([Frame(data, stamp, origin(LINK_ETHERNET, interface), len(data))]))
