@@ -37,9 +37,9 @@ from agent.web.access import COOKIE, Access
 from agent.web.call_picture import CallPicture, call_picture
 from agent.web.guard import Guard, own_path
 from agent.web.overview_view import HOURS, overview
+from agent.web.rendering import environment, static_text
 from agent.web.report import report_page
 from agent.web.searching import others, understand
-from agent.web.templates import environment, static_text
 
 THREADS = 3  # readers of the store: more wait for each other on the interpreter
 PAGE = 50  # calls

@@ -19,7 +19,7 @@ from agent.summary.records import CallRecords
 from agent.summary.redaction import Redaction
 from agent.web.ladder_rows import MAX_STEPS, LadderRow, columns, ladder_rows
 from agent.web.plots import Box, Plot, TimeAxis, TimeMark
-from agent.web.templates import ARROWS
+from agent.web.rendering import ARROWS
 from agent.web.time_line import (
     WAYS_OF,
     SpanRow,

@@ -12,7 +12,7 @@ from agent.store.reader import StoreReader
 from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import MINUTE_NS
 from agent.web.plots import Curve, Plot, PlotStep, TimeAxis, draw
-from agent.web.templates import ARROWS
+from agent.web.rendering import ARROWS
 
 HOURS = (1, 4, 24)
 MAX_GROUPS = 12  # connectors and carriers with plots; the rest have links

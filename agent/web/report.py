@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from agent.story.words import NOTABLE
 from agent.web.call_picture import CallPicture, title_of
-from agent.web.templates import environment, static_text
+from agent.web.rendering import environment, static_text
 
 MAX_WHOLE = 10  # calls of which a report of many shows the whole page
 

@@ -17,7 +17,7 @@ from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import MINUTE_NS, CallRecords, expected
 from agent.web.ladder_rows import MAX_STEPS, kind_of
 from agent.web.plots import Box, Curve, Plot, PlotStep, TimeAxis, TimeMark, draw
-from agent.web.templates import ARROWS
+from agent.web.rendering import ARROWS
 
 WAYS_OF = {"customer": ("cust2vc", "vc2cust"), "remote": ("rem2vc", "vc2rem")}
 """A side's directions: towards the vc, and away from it."""

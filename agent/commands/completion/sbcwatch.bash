@@ -5,7 +5,8 @@
 #    source ~/.local/share/bash_completion/sbcwatch
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_sbcwatch_subparsers=(run replay streams verify report web top calls minutes call check-config selftest healthcheck init cost aws config completion help)
+_shtab_sbcwatch_fleet_subparsers=(schema call carriers forget)
+_shtab_sbcwatch_subparsers=(run replay streams verify report web top calls minutes call check-config selftest healthcheck init cost aws fleet config completion help)
 
 _shtab_sbcwatch_run_option_strings=(-h --help --config --interface)
 _shtab_sbcwatch_replay_option_strings=(-h --help --vc --customer --keylog --config --json --store)
@@ -23,6 +24,11 @@ _shtab_sbcwatch_healthcheck_option_strings=(-h --help --config)
 _shtab_sbcwatch_init_option_strings=(-h --help -o --output --seconds --no-imds)
 _shtab_sbcwatch_cost_option_strings=(-h --help --config)
 _shtab_sbcwatch_aws_option_strings=(-h --help --config --hosts)
+_shtab_sbcwatch_fleet_schema_option_strings=(-h --help --hosts --single)
+_shtab_sbcwatch_fleet_call_option_strings=(-h --help)
+_shtab_sbcwatch_fleet_carriers_option_strings=(-h --help --since)
+_shtab_sbcwatch_fleet_forget_option_strings=(-h --help)
+_shtab_sbcwatch_fleet_option_strings=(-h --help --config)
 _shtab_sbcwatch_config_option_strings=(-h --help)
 _shtab_sbcwatch_completion_option_strings=(-h --help)
 _shtab_sbcwatch_help_option_strings=(-h --help)
@@ -63,6 +69,7 @@ _shtab_sbcwatch_init__o_COMPGEN=_shtab_compgen_files
 _shtab_sbcwatch_init___output_COMPGEN=_shtab_compgen_files
 _shtab_sbcwatch_cost___config_COMPGEN=_shtab_compgen_files
 _shtab_sbcwatch_aws___config_COMPGEN=_shtab_compgen_files
+_shtab_sbcwatch_fleet___config_COMPGEN=_shtab_compgen_files
 
 _shtab_sbcwatch_report___outcome_choices=(answered failed cancelled redirected pending)
 _shtab_sbcwatch_report___sort_choices=(start mos loss)
@@ -74,9 +81,10 @@ _shtab_sbcwatch_minutes___sort_choices=(start mos loss)
 _shtab_sbcwatch_call___outcome_choices=(answered failed cancelled redirected pending)
 _shtab_sbcwatch_call___sort_choices=(start mos loss)
 _shtab_sbcwatch_aws_pos_0_choices=(dashboard alarms policy cloudformation terraform queries grafana prometheus)
+_shtab_sbcwatch_fleet_pos_0_choices=(schema call carriers forget)
 _shtab_sbcwatch_completion_pos_0_choices=(bash zsh)
-_shtab_sbcwatch_help_pos_0_choices=(run replay streams verify report web top calls minutes call check-config selftest healthcheck init cost aws config completion help)
-_shtab_sbcwatch_pos_0_choices=(run replay streams verify report web top calls minutes call check-config selftest healthcheck init cost aws config completion help)
+_shtab_sbcwatch_help_pos_0_choices=(run replay streams verify report web top calls minutes call check-config selftest healthcheck init cost aws fleet config completion help)
+_shtab_sbcwatch_pos_0_choices=(run replay streams verify report web top calls minutes call check-config selftest healthcheck init cost aws fleet config completion help)
 
 _shtab_sbcwatch_run__h_nargs=0
 _shtab_sbcwatch_run___help_nargs=0
@@ -130,6 +138,18 @@ _shtab_sbcwatch_cost__h_nargs=0
 _shtab_sbcwatch_cost___help_nargs=0
 _shtab_sbcwatch_aws__h_nargs=0
 _shtab_sbcwatch_aws___help_nargs=0
+_shtab_sbcwatch_fleet_schema__h_nargs=0
+_shtab_sbcwatch_fleet_schema___help_nargs=0
+_shtab_sbcwatch_fleet_schema___single_nargs=0
+_shtab_sbcwatch_fleet_call__h_nargs=0
+_shtab_sbcwatch_fleet_call___help_nargs=0
+_shtab_sbcwatch_fleet_carriers__h_nargs=0
+_shtab_sbcwatch_fleet_carriers___help_nargs=0
+_shtab_sbcwatch_fleet_forget__h_nargs=0
+_shtab_sbcwatch_fleet_forget___help_nargs=0
+_shtab_sbcwatch_fleet_pos_0_nargs=A...
+_shtab_sbcwatch_fleet__h_nargs=0
+_shtab_sbcwatch_fleet___help_nargs=0
 _shtab_sbcwatch_config__h_nargs=0
 _shtab_sbcwatch_config___help_nargs=0
 _shtab_sbcwatch_completion__h_nargs=0

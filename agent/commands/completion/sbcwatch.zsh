@@ -17,6 +17,7 @@ _shtab_sbcwatch_commands() {
     completion:'Completion of commands and options, for a shell.'
     config:'Every setting, with its help and default.'
     cost:'What AWS will ask a month for a configuration.'
+    fleet:'What all hosts'"'"' records say, in ClickHouse.'
     healthcheck:'Is the daemon here alive?'
     help:'A command'"'"'s options, with examples.'
     init:'Look at this host, write a first configuration.'
@@ -31,6 +32,16 @@ _shtab_sbcwatch_commands() {
     web:'The store as pages, for a browser.'
   )
   _describe 'sbcwatch commands' _commands
+}
+
+_shtab_sbcwatch_fleet_commands() {
+  local _commands=(
+    call:'a call'"'"'s records of all hosts, as JSON lines'
+    carriers:'the carriers, the worst first'
+    forget:'delete a person from the tables'
+    schema:'the tables, to give to clickhouse-client'
+  )
+  _describe 'sbcwatch fleet commands' _commands
 }
 
 _shtab_sbcwatch_options=(
@@ -132,6 +143,47 @@ _shtab_sbcwatch_cost_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_sbcwatch_cost_defaults_added=0
 
+_shtab_sbcwatch_fleet_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[TOML settings\; without it the defaults]:FILE:_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_sbcwatch_fleet_defaults_added=0
+
+_shtab_sbcwatch_fleet_call_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  ":transaction_id, or the Call-ID of any leg:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_sbcwatch_fleet_call_defaults_added=0
+
+_shtab_sbcwatch_fleet_carriers_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--since[90m, 1h, 7d]:TIME:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_sbcwatch_fleet_carriers_defaults_added=0
+
+_shtab_sbcwatch_fleet_forget_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  ":n-... , or the user where people are not masked:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_sbcwatch_fleet_forget_defaults_added=0
+
+_shtab_sbcwatch_fleet_schema_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--hosts[how many hosts send\; default\: cost.hosts]:N:"
+  "--single[for one server without Keeper]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_sbcwatch_fleet_schema_defaults_added=0
+
 _shtab_sbcwatch_healthcheck_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[TOML settings\; without it the defaults]:FILE:_files"
@@ -142,7 +194,7 @@ _shtab_sbcwatch_healthcheck_defaults_added=0
 
 _shtab_sbcwatch_help_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  ":the command\; without it all of them:(run replay streams verify report web top calls minutes call check-config selftest healthcheck init cost aws config completion help)"
+  ":the command\; without it all of them:(run replay streams verify report web top calls minutes call check-config selftest healthcheck init cost aws fleet config completion help)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -318,6 +370,7 @@ _shtab_sbcwatch() {
         completion) _arguments -C -s $_shtab_sbcwatch_completion_options ;;
         config) _arguments -C -s $_shtab_sbcwatch_config_options ;;
         cost) _arguments -C -s $_shtab_sbcwatch_cost_options ;;
+        fleet) _shtab_sbcwatch_fleet ;;
         healthcheck) _arguments -C -s $_shtab_sbcwatch_healthcheck_options ;;
         help) _arguments -C -s $_shtab_sbcwatch_help_options ;;
         init) _arguments -C -s $_shtab_sbcwatch_init_options ;;
@@ -330,6 +383,32 @@ _shtab_sbcwatch() {
         top) _arguments -C -s $_shtab_sbcwatch_top_options ;;
         verify) _arguments -C -s $_shtab_sbcwatch_verify_options ;;
         web) _arguments -C -s $_shtab_sbcwatch_web_options ;;
+      esac
+  esac
+}
+
+_shtab_sbcwatch_fleet() {
+  local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->fleet'
+
+  # Add default positional/remainder specs only if none exist, and only once per session
+  if (( ! _shtab_sbcwatch_fleet_defaults_added )); then
+    if (( ${_shtab_sbcwatch_fleet_options[(I)${(q)one_or_more}*]} +          ${_shtab_sbcwatch_fleet_options[(I)${(q)remainder}*]} +          ${_shtab_sbcwatch_fleet_options[(I)${(q)default}]} == 0 )); then
+      _shtab_sbcwatch_fleet_options+=(': :_shtab_sbcwatch_fleet_commands' '*::: :->fleet')
+    fi
+    _shtab_sbcwatch_fleet_defaults_added=1
+  fi
+  _arguments -C -s $_shtab_sbcwatch_fleet_options
+
+  case $state in
+    fleet)
+      words=($line[1] "${words[@]}")
+      (( CURRENT += 1 ))
+      curcontext="${curcontext%:*:*}:_shtab_sbcwatch_fleet-$line[1]:"
+      case $line[1] in
+        call) _arguments -C -s $_shtab_sbcwatch_fleet_call_options ;;
+        carriers) _arguments -C -s $_shtab_sbcwatch_fleet_carriers_options ;;
+        forget) _arguments -C -s $_shtab_sbcwatch_fleet_forget_options ;;
+        schema) _arguments -C -s $_shtab_sbcwatch_fleet_schema_options ;;
       esac
   esac
 }
