@@ -117,21 +117,35 @@ def clickhouse_server(config: Config) -> ClickHouse:
     from agent.sinks.clickhouse import ClickHouse
 
     settings = config.clickhouse
-    password = ""
-    if settings.password_file:
-        try:
-            password = Path(settings.password_file).read_text().strip()
-        except OSError as error:
-            raise ConfigError(
-                f"clickhouse.password_file: {settings.password_file}: {error.strerror}"
-            ) from None
+    password = _secret("clickhouse.password_file", settings.password_file).strip()
     return ClickHouse(settings.url, settings.database, settings.user, password)
+
+
+def _secret(setting: str, path: str) -> str:
+    """The text of a file that a setting names, "" where it names none. Raises ConfigError."""
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text()
+    except OSError as error:
+        raise ConfigError(f"{setting}: {path}: {error.strerror}") from None
 
 
 def _clickhouse(config: Config, host: str) -> Sink:
     from agent.sinks.clickhouse import ClickHouseSink
 
     return ClickHouseSink(clickhouse_server(config), host=host, kinds=config.clickhouse.kinds)
+
+
+def _otlp(config: Config, host: str) -> Sink:
+    from agent.sinks.aws.sigv4 import region_of, signer
+    from agent.sinks.otlp import OtlpSink, headers_in
+
+    settings = config.otlp
+    headers = headers_in(_secret("otlp.headers_file", settings.headers_file))
+    region = region_of(settings.url)
+    sign = signer("monitoring", region) if region else None
+    return OtlpSink(settings.url, host=host, headers=headers, sign=sign)
 
 
 # Whether it is on, and how it is made.
@@ -143,4 +157,5 @@ _SINKS: tuple[tuple[Callable[[Config], bool], Maker], ...] = (
     (lambda config: config.logs.enabled and config.logs.calls, _logs("calls")),
     (lambda config: bool(config.archive.url), _archive),
     (lambda config: bool(config.clickhouse.url), _clickhouse),
+    (lambda config: bool(config.otlp.url), _otlp),
 )

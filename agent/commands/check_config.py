@@ -157,6 +157,7 @@ def _sinks(config: Config) -> Iterator[str]:
         f"ClickHouse {config.clickhouse.url}, database {config.clickhouse.database}"
         if config.clickhouse.url
         else "",
+        f"OTLP {config.otlp.url}" if config.otlp.url else "",
         f"archive {config.archive.url}, {', '.join(config.archive.kinds)}" if config.archive.url else "",
     ]
     kept = f"minutes stay in {config.store.directory} for {config.store.keep_hours:g} h"

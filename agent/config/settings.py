@@ -306,6 +306,21 @@ class ClickHouseSettings(_Section):
     ] = ("media", "calls", "sip")
 
 
+class OtlpSettings(_Section):
+    """Metrics by OpenTelemetry's protocol: OTLP/HTTP with JSON, once a minute."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="https://HOST:4318, or CloudWatch's own endpoint, whose requests are signed: "
+            "https://monitoring.REGION.amazonaws.com/v1/metrics; empty: none."
+        ),
+    ] = ""
+    headers_file: Annotated[
+        str, Meta(description="File with headers, one `Name: value` a line: a token, say; empty: none.")
+    ] = ""
+
+
 class PrometheusSettings(_Section):
     """/metrics, /healthz and /readyz."""
 
@@ -471,6 +486,7 @@ class Config(_Section):
     logs: Logs = msgspec.field(default_factory=Logs)
     archive: Archive = msgspec.field(default_factory=Archive)
     clickhouse: ClickHouseSettings = msgspec.field(default_factory=ClickHouseSettings)
+    otlp: OtlpSettings = msgspec.field(default_factory=OtlpSettings)
     prometheus: PrometheusSettings = msgspec.field(default_factory=PrometheusSettings)
     web: WebSettings = msgspec.field(default_factory=WebSettings)
     store: StoreSettings = msgspec.field(default_factory=StoreSettings)

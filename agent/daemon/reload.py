@@ -30,6 +30,7 @@ TAKEN: Mapping[str, str] = {
     "logs": "sinks",
     "archive": "sinks",
     "clickhouse": "sinks",
+    "otlp": "sinks",
     "prometheus": "endpoint",
     "store": "store",
     "confine": "nobody",
