@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "summary": {"calls", "media", "model", "quality", "wire"},
     "store": {"summary", "model"},
     "capture": {"wire", "model"},
+    "fleet": {"model"},
     "story": {"summary", "model", "wire"},
     "sinks": {"store", "summary", "model"},
     "web": {"story", "store", "summary", "model"},
@@ -40,7 +41,7 @@ SHELL = {
     "commands": {"assembly", "pipeline", "daemon"},
     "cli": {"commands"},
 }
-HEAVY = {"scapy", "pyshark", "boto3", "botocore", "phonenumbers", "prometheus_client"}
+HEAVY = {"redis", "scapy", "pyshark", "boto3", "botocore", "phonenumbers", "prometheus_client"}
 MODULES = sorted(path.relative_to(ROOT) for path in AGENT.glob("**/*.py") if path.name != "__main__.py")
 
 

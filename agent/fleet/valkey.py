@@ -1,0 +1,179 @@
+"""The board on Valkey or Redis 7: a stream a media address, a key an election. Package `redis`.
+
+Synchronous, for a thread of its own, which calls `step`; the engine's thread only fills and empties queues.
+While the server is away claims wait a minute, then count as missed. The user needs
+`+xadd +set +xread ~claim:* ~leg:*` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from agent.errors import ConfigError
+from agent.fleet.board import MAX_WAITING, Claim, Elected, RemoteClaim, claim_key, leg_key
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+KEPT = 100_000  # claims of one address, about
+ELECTED_S = 3_600
+WAIT_NS = 60 * 10**9  # that a claim waits for a server that is away
+TIMEOUT_S = 3.0
+AT_ONCE = 1_000  # claims in one request
+BEGINNING = "0-0"
+_FIELD = b"c"
+_claims = msgspec.json.Decoder(Claim)
+_elected = msgspec.json.Decoder(Elected)
+
+
+class ValkeyBoard:
+    """`relays`: this host's media addresses. `last`: the ids to read on from, as `last_ids` gave them.
+
+    `clock`: UTC ns. Raises ConfigError where the password's file cannot be read or the URL will not do.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        relays: Iterable[str],
+        clock: Callable[[], int],
+        *,
+        last: Mapping[str, str] | None = None,
+        user: str = "",
+        password_file: str = "",
+        ca_file: str = "",
+    ) -> None:
+        self.missed = 0  # claims that were not sent in time, or did not parse
+        self.gaps = 0  # times that claims for us were thrown away before we read them
+        self.errors = 0
+        self.is_up = False
+        self.last_ids = {relay: (last or {}).get(relay, BEGINNING) for relay in relays}
+        self._clock = clock
+        self._unchecked = {relay for relay, at in self.last_ids.items() if at != BEGINNING}
+        self._out: deque[tuple[int, str, Claim]] = deque()
+        self._heard: deque[RemoteClaim] = deque()
+        self._client = _connected(url, user, password_file, ca_file)
+
+    # -- the verbs, for the engine's thread
+
+    def tell(self, relay: str, claim: Claim) -> None:
+        """Give `claim` to the host of the media address `relay`, at the next step."""
+        if len(self._out) >= MAX_WAITING:
+            self._out.popleft()
+            self.missed += 1
+        self._out.append((self._clock(), relay, claim))
+
+    def hear(self) -> list[RemoteClaim]:
+        """What the steps so far have read."""
+        return [self._heard.popleft() for _ in range(len(self._heard))]
+
+    def elect(self, key: str, leg: Elected) -> Elected | None:
+        """Asks the server: not for the packet path. None where it is away."""
+        from redis.exceptions import RedisError
+
+        try:
+            text = msgspec.json.encode(leg)
+            found = self._client.set(leg_key(key), text, nx=True, ex=ELECTED_S, get=True)
+            return leg if found is None else _elected.decode(cast(bytes, found))
+        except (RedisError, OSError, msgspec.MsgspecError):
+            self.errors += 1
+            return None
+
+    # -- its own thread
+
+    def step(self, block_ms: int = 500) -> None:
+        """Send what waits, then read what has come, waiting for it at most `block_ms`."""
+        from redis.exceptions import RedisError
+
+        try:
+            self._send()
+            self._read(block_ms)
+            self.is_up = True
+        except (RedisError, OSError):
+            self.errors += 1
+            self.is_up = False
+            self._unchecked = set(self.last_ids)  # the server may come back without what it had
+        oldest_ns = self._clock() - WAIT_NS
+        while self._out and self._out[0][0] < oldest_ns:
+            self._out.popleft()
+            self.missed += 1
+
+    def _send(self) -> None:
+        """A claim leaves the queue once it was taken: sent twice it is one all the same."""
+        while self._out:
+            rows = [self._out[at] for at in range(min(AT_ONCE, len(self._out)))]
+            pipe = self._client.pipeline(transaction=False)
+            for _, relay, claim in rows:
+                pipe.xadd(
+                    claim_key(relay), {_FIELD: msgspec.json.encode(claim)}, maxlen=KEPT, approximate=True
+                )
+            pipe.execute()
+            for _ in rows:
+                self._out.popleft()
+
+    def _read(self, block_ms: int) -> None:
+        """One address a request: in a cluster each stands on another server."""
+        for relay in self.last_ids:
+            room = MAX_WAITING - len(self._heard)
+            if room > 0:
+                if relay in self._unchecked:
+                    self._check(relay)
+                wait_ms = max(1, block_ms // len(self.last_ids))
+                for id_, fields in self._entries(relay, self.last_ids[relay], min(room, AT_ONCE), wait_ms):
+                    self._take(fields)
+                    self.last_ids[relay] = id_.decode()
+
+    def _check(self, relay: str) -> None:
+        """Whether all that came after the last id is still there."""
+        for id_, _ in self._entries(relay, BEGINNING, 1, None):
+            last = self.last_ids[relay]
+            if last != BEGINNING and _number(id_.decode()) > _number(last):
+                self.gaps += 1
+            self._unchecked.discard(relay)
+
+    def _entries(self, relay: str, after: str, count: int, block_ms: int | None) -> list[tuple[bytes, Any]]:
+        answer: Any = self._client.xread({claim_key(relay): after}, count=count, block=block_ms)
+        streams = answer.values() if isinstance(answer, dict) else [rows for _, rows in answer or ()]
+        return [row for rows in streams for row in (rows[0] if rows and isinstance(rows[0], list) else rows)]
+
+    def _take(self, fields: Mapping[bytes, bytes]) -> None:
+        try:
+            claim = _claims.decode(fields[_FIELD])
+        except (KeyError, msgspec.MsgspecError):
+            self.missed += 1
+            return
+        self._heard.append(RemoteClaim(claim, self._clock()))
+
+    def close(self) -> None:
+        """Give up the connection."""
+        self._client.close()
+
+
+def _number(id_: str) -> tuple[int, int]:
+    """A stream id as it counts: milliseconds, then a number in them."""
+    time_ms, _, sequence = id_.partition("-")
+    return int(time_ms), int(sequence or 0)
+
+
+def _connected(url: str, user: str, password_file: str, ca_file: str) -> Redis:
+    from redis import Redis
+
+    options: dict[str, Any] = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
+    if user:
+        options["username"] = user
+    if password_file:
+        try:
+            options["password"] = Path(password_file).read_text().strip()
+        except OSError as error:
+            raise ConfigError(f"{password_file}: {error.strerror}") from None
+    if ca_file:
+        options["ssl_ca_certs"] = ca_file
+    try:
+        return Redis.from_url(url, **options)
+    except ValueError as error:
+        raise ConfigError(f"{url!r} is no board: {error}") from None

@@ -1,0 +1,275 @@
+"""Claims between hosts: against Debian's redis-server on loopback, and without any."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.errors import ConfigError
+from agent.fleet.board import Claim, ClaimTable, Elected, LocalBoard, RemoteClaim, claim_key, leg_key
+from agent.fleet.valkey import WAIT_NS, ValkeyBoard
+
+redis = pytest.importorskip("redis")
+T0 = 1_795_996_440 * 10**9
+RELAY = "192.0.2.1"
+PASSWORD = "secret-of-the-test"
+
+
+def claim(seq: int, port: int = 30_000, **more: Any) -> Claim:
+    given = {"valid_from_ns": T0, "side": "customer", "connector": "vc-1", "rtpmap": {0: "PCMU/8000"}, **more}
+    return Claim("t-1", "leg-1", (RELAY, port), "proxy-1", seq, **given)
+
+
+class Server:
+    """A redis-server with one user that may do what docs say, and nothing else."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}"
+        (folder / "password").write_text(PASSWORD + "\n")
+        (folder / "acl").write_text(
+            f"user default on >{PASSWORD} ~* +@all\n"
+            f"user host on >{PASSWORD} resetkeys ~claim:* ~leg:* -@all +xadd +set +xread\n"
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        program = shutil.which("redis-server")
+        assert program
+        self.process = subprocess.Popen(
+            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
+             "--save", "", "--aclfile", str(self.folder / "acl"), "--daemonize", "no"],
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if b"Ready to accept connections" in line:
+                return
+        raise AssertionError("redis-server did not start")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+            self.process = None
+
+    def admin(self) -> Any:
+        return redis.Redis(port=self.port, password=PASSWORD)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_ns = T0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("no redis-server")
+    made = Server(tmp_path)
+    yield made
+    made.stop()
+
+
+def board(server: Server, *relays: str, clock: Clock | None = None, **more: Any) -> ValkeyBoard:
+    return ValkeyBoard(
+        server.url,
+        relays,
+        clock or Clock(),
+        user="host",
+        password_file=str(server.folder / "password"),
+        **more,
+    )
+
+
+def heard(at: ValkeyBoard, steps: int = 3) -> list[Claim]:
+    for _ in range(steps):
+        at.step(1)
+    return [each.claim for each in at.hear()]
+
+
+def test_claim_reaches_the_host_of_its_relay_and_no_other(server: Server) -> None:
+    proxy, relay, other = board(server), board(server, RELAY, "2001:db8::1"), board(server, "192.0.2.9")
+    first, second = claim(1), claim(2, port=30_002)
+    proxy.tell(RELAY, first)
+    proxy.tell("2001:db8::1", second)
+    proxy.step(1)
+    assert heard(relay) == [first, second]
+    assert heard(relay) == []  # once
+    assert heard(other) == []
+    assert (proxy.missed, proxy.errors, relay.errors) == (0, 0, 0)
+
+
+def test_restart_reads_on_from_the_id_that_was_kept(server: Server) -> None:
+    proxy, relay = board(server), board(server, RELAY)
+    proxy.tell(RELAY, claim(1))
+    proxy.step(1)
+    assert len(heard(relay)) == 1
+    proxy.tell(RELAY, claim(2))
+    proxy.step(1)
+    again = board(server, RELAY, last=relay.last_ids)
+    assert [each.seq for each in heard(again)] == [2]
+    assert again.gaps == 0
+
+
+def test_claims_thrown_away_before_they_were_read_are_a_gap(server: Server) -> None:
+    proxy, relay = board(server), board(server, RELAY)
+    for seq in range(4):
+        proxy.tell(RELAY, claim(seq))
+    proxy.step(1)
+    assert len(heard(relay)) == 4
+    for seq in range(4, 8):
+        proxy.tell(RELAY, claim(seq))
+    proxy.step(1)
+    server.admin().xtrim(claim_key(RELAY), maxlen=2, approximate=False)
+    again = board(server, RELAY, last=relay.last_ids)
+    assert [each.seq for each in heard(again)] == [6, 7]
+    assert again.gaps == 1
+
+
+def test_first_to_ask_is_elected_for_all(server: Server) -> None:
+    one, two = Elected("t-1", "one", T0), Elected("t-2", "two", T0 + 1)
+    assert board(server).elect("call-id", one) == one
+    assert board(server).elect("call-id", two) == one
+    assert board(server).elect("another", two) == two
+    assert 0 < server.admin().ttl(leg_key("call-id")) <= 3_600
+
+
+def test_server_restarted_empty_is_a_gap_and_waiting_claims_arrive(server: Server) -> None:
+    clock = Clock()
+    proxy, relay = board(server, clock=clock), board(server, RELAY)
+    proxy.tell(RELAY, claim(1))
+    proxy.step(1)
+    assert len(heard(relay)) == 1
+    server.stop()
+    proxy.tell(RELAY, claim(2))
+    proxy.step(1)
+    relay.step(1)
+    assert not proxy.is_up
+    assert proxy.elect("x", Elected("t", "h", T0)) is None
+    clock.now_ns += WAIT_NS // 2
+    server.start()
+    proxy.step(1)
+    assert [each.seq for each in heard(relay)] == [2]
+    assert (proxy.missed, relay.gaps) == (0, 1)
+
+
+def test_claims_that_waited_a_minute_are_missed(server: Server) -> None:
+    clock = Clock()
+    proxy = board(server, clock=clock)
+    server.stop()
+    proxy.tell(RELAY, claim(1))
+    clock.now_ns += WAIT_NS - 1
+    proxy.step(1)
+    assert proxy.missed == 0
+    clock.now_ns += 2
+    proxy.step(1)
+    assert proxy.missed == 1
+
+
+def test_user_of_a_host_may_do_nothing_else(server: Server) -> None:
+    client = board(server)._client
+    for command in (("GET", "leg:{x}"), ("DEL", "claim:{x}"), ("KEYS", "*"), ("SET", "other", "1")):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.execute_command(*command)
+
+
+def test_entry_that_is_no_claim_counts_and_stops_nothing(server: Server) -> None:
+    relay = board(server, RELAY)
+    for fields in ({"c": "{"}, {"d": "1"}, {"c": '{"transaction_id":1}'}):
+        server.admin().xadd(claim_key(RELAY), fields)
+    proxy = board(server)
+    proxy.tell(RELAY, claim(1))
+    proxy.step(1)
+    assert [each.seq for each in heard(relay)] == [1]
+    assert relay.missed == 3
+
+
+def test_server_takes_50_000_claims_a_cpu_second(server: Server) -> None:
+    admin, proxy = server.admin(), board(server)
+    before = admin.info("cpu")
+    for seq in range(20_000):
+        proxy.tell(RELAY, claim(seq))
+    proxy.step(1)
+    after = admin.info("cpu")
+    spent = sum(after[name] - before[name] for name in ("used_cpu_user", "used_cpu_sys"))
+    print(f"{20_000 / spent:,.0f} claims a CPU-second")
+    assert admin.xlen(claim_key(RELAY)) == 20_000
+    assert 20_000 / spent >= 50_000
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_claims_doubled_and_shuffled_end_as_they_would_in_order(seed: int) -> None:
+    draw = random.Random(seed)
+    told = []
+    for seq in range(60):
+        until = T0 + draw.randrange(100) if draw.random() < 0.4 else None
+        told.append(
+            claim(seq, 30_000 + draw.randrange(6), until_ns=until, valid_from_ns=T0 + draw.randrange(90))
+        )
+    ordered, mixed = ClaimTable(), ClaimTable()
+    for each in told:
+        ordered.take(RemoteClaim(each, T0 + 200))
+    shuffled = told * 2
+    draw.shuffle(shuffled)
+    for each in shuffled:
+        mixed.take(RemoteClaim(each, T0 + 200))
+    for at_ns in range(T0, T0 + 110, 10):
+        assert mixed.held(at_ns) == ordered.held(at_ns)
+
+
+def test_claim_of_a_clock_that_is_ahead_holds_from_its_arrival() -> None:
+    assert RemoteClaim(claim(1, valid_from_ns=T0 + 5), T0).from_ns == T0
+    assert RemoteClaim(claim(1, valid_from_ns=T0 - 5), T0).from_ns == T0 - 5
+
+
+def test_release_that_came_first_is_not_undone_by_its_claim() -> None:
+    table = ClaimTable()
+    assert table.take(RemoteClaim(claim(2, until_ns=T0 + 1), T0))
+    assert not table.take(RemoteClaim(claim(1), T0))
+    assert table.held(T0 + 2) == {}
+
+
+def test_table_is_bounded_and_the_oldest_goes_first() -> None:
+    table = ClaimTable(cap=2)
+    for seq in range(3):
+        table.take(RemoteClaim(claim(seq, 30_000 + seq), T0))
+    assert set(table.held(T0)) == {(RELAY, 30_001), (RELAY, 30_002)}
+    assert table.evicted == 1
+
+
+def test_one_host_alone_hears_itself_by_the_same_verbs() -> None:
+    local = LocalBoard()
+    local.tell(RELAY, claim(1))
+    assert [each.claim for each in local.hear()] == [claim(1)]
+    assert local.hear() == []
+    one, two = Elected("t-1", "h", T0), Elected("t-2", "h", T0)
+    assert local.elect("k", one) == local.elect("k", two) == one
+
+
+def test_keys_stand_on_one_slot_and_name_nobody() -> None:
+    assert claim_key(RELAY) == "claim:{192.0.2.1}"
+    assert "1234" not in leg_key("+431234")
+
+
+def test_password_that_cannot_be_read_or_url_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        ValkeyBoard("redis://h", (), Clock(), password_file=str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match="no board"):
+        ValkeyBoard("http://h", (), Clock())
