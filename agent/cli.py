@@ -250,6 +250,23 @@ def _web(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--listen", metavar="ADDR:PORT", help="instead of [web] listen; port 0: any free one")
 
 
+def _evidence(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("action", choices=("list", "export", "arm", "disarm"), help="what to do")
+    sub.add_argument(
+        "id", metavar="ID", nargs="?", help="export: a Call-ID of the call, or the name in the list"
+    )
+    _config(sub)
+    sub.add_argument("--store", metavar="DIR", help="the folder of the store; default: the configuration's")
+    sub.add_argument("--json", action="store_true", help="list: JSON lines instead of a table")
+    sub.add_argument("-o", "--output", metavar="FILE", help="export: the pcapng to write; -: stdout")
+    sub.add_argument(
+        "--number", metavar="DIGITS", help="arm: calls of a number, by its last digits, or a user"
+    )
+    sub.add_argument("--call-id", metavar="ID", help="arm: the call of a Call-ID")
+    sub.add_argument("--peer", metavar="ADDR", help="arm: calls of a far end's address")
+    sub.add_argument("--minutes", metavar="N", type=float, default=30.0, help="arm: for so long (30)")
+
+
 def _check(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("file", metavar="FILE", help="TOML settings")
     sub.add_argument("--json", action="store_true", help="one JSON line instead of text")
@@ -334,6 +351,11 @@ _COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]]
     "calls": ("agent.commands.calls:calls_command", "Calls in the store, by number, time, quality.", _list),
     "minutes": ("agent.commands.calls:minutes_command", "Minutes in the store, or of such calls.", _list),
     "call": ("agent.commands.call:call_command", "One call: whose network it was, and the proof.", _call),
+    "evidence": (
+        "agent.commands.evidence:evidence_command",
+        "Packets kept of calls: list, export, ask for.",
+        _evidence,
+    ),
     "check-config": (
         "agent.commands.check_config:check_command",
         "Check a configuration, say what it means.",

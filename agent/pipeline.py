@@ -13,6 +13,7 @@ from agent.capture.source import Source
 from agent.config.settings import Config
 from agent.engine.engine import Engine
 from agent.errors import ConfigError
+from agent.evidence.recorder import Recorder
 from agent.media.rtp.workers import Lock
 from agent.model.events import Event
 from agent.model.sides import Carrier, Connector, Sides
@@ -99,24 +100,42 @@ def build(
     return Pipeline(sides, engine, intervals)
 
 
-def run(source: Source, engine: Engine, intervals: Intervals, keeper: MinuteSink) -> None:
-    """Everything from `source` to `keeper`.
+def run(
+    source: Source,
+    engine: Engine,
+    intervals: Intervals,
+    keeper: MinuteSink,
+    recorder: Recorder | None = None,
+) -> None:
+    """Everything from `source` to `keeper`; packets of calls that go bad to `recorder`.
 
     Raises CaptureError where the source does, after what was read before the fault is accounted for.
     """
+    now_ns = 0
     try:
         for batch, now_ns in source:  # a poll timeout yields an empty batch
-            pass_on(engine.feed(batch) + engine.advance(now_ns), intervals, keeper)
+            pass_on(engine.feed(batch) + engine.advance(now_ns), intervals, keeper, recorder)
+            if recorder is not None:
+                if recorder.tap.is_open:
+                    recorder.tap.take(batch)  # what is asked for may begin in this batch
+                recorder.step(now_ns, intervals.sip_log)
     finally:
-        pass_on(engine.finish(), intervals, keeper)
+        pass_on(engine.finish(), intervals, keeper, recorder)
+        if recorder is not None:
+            recorder.finish(now_ns, intervals.sip_log)
 
 
-def pass_on(events: list[Event], intervals: Intervals, keeper: MinuteSink) -> None:
+def pass_on(
+    events: list[Event], intervals: Intervals, keeper: MinuteSink, recorder: Recorder | None = None
+) -> None:
     """Events of one batch into minutes; closed minutes and decided SIP rows to the keeper."""
     for event in events:
         intervals.record(event)
     rows = intervals.messages()
     if rows:
         keeper.messages(rows)
-    for summary in intervals.closed():
+    summaries = intervals.closed()
+    for summary in summaries:
         keeper.commit(summary)  # once; every sink delivers it from its own cursor
+    if recorder is not None:
+        recorder.take(events, summaries, intervals.sip_log)

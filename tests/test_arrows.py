@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "fleet": {"model"},
     "story": {"summary", "model", "wire"},
     "sinks": {"store", "summary", "model"},
+    "evidence": {"store", "summary", "model", "wire"},
     "web": {"story", "store", "summary", "model"},
     "config": {"summary", "model", "quality"},
     "provision": {"config", "summary", "model"},

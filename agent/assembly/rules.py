@@ -17,6 +17,7 @@ LIVE_IDLE_NS = 65 * 10**9
 # its messages and its part of a checkpoint), a stream of two packets.
 BASE_BYTES, STREAM_BYTES = 64 << 20, 2 << 10
 LEAST = 100  # calls, and streams: what the settings of either must be as well
+EVIDENCE_SHARE = 8  # an eighth of the memory may hold packets from before a trigger
 WAITING_BYTES = (
     96 << 20
 )  # for the engine (capture_threads.ROOM) and for the disk (writer.MAX_WAITING), at most
@@ -102,7 +103,16 @@ def tables(config: Config, *, live: bool = False) -> tuple[int, int]:
 
 def taken(config: Config, *, live: bool = False) -> int:
     """Bytes of memory that are not for calls and streams. Live, the rings are most of it."""
-    return BASE_BYTES + (WAITING_BYTES + (config.capture.ring_mb << 20) if live else 0)
+    return (
+        BASE_BYTES + (WAITING_BYTES + (config.capture.ring_mb << 20) if live else 0) + evidence_bytes(config)
+    )
+
+
+def evidence_bytes(config: Config) -> int:
+    """Bytes of memory for the packets before a trigger, and as much again at most for SIP."""
+    evidence = config.evidence
+    most = (config.limits.max_memory_mb << 20) // EVIDENCE_SHARE
+    return min(evidence.before_mb << 20, most) if evidence.enabled and evidence.before_seconds else 0
 
 
 def ns(seconds: float) -> int:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
+from pathlib import Path
 
 import msgspec
 
 from agent.commands.calls import opened, outcome, query_of
+from agent.config.load import load
+from agent.evidence.files import notes_of, path_of_note
 from agent.store import StoreReader
 from agent.store.reader import IndexedCall, StoredCall
 from agent.story.diagnoses import findings
@@ -43,7 +46,18 @@ def call_command(options: argparse.Namespace) -> int:
         print(msgspec.json.encode(whole(stored)).decode())
     else:
         print("\n".join(call_lines(stored.records, stored.index)))
+        for line in evidence_lines(options, stored.records):
+            print(printable(line))
     return 0
+
+
+def evidence_lines(options: argparse.Namespace, records: CallRecords) -> list[str]:
+    """Where the packets of the call lie, the newest first."""
+    directory = Path(options.store or load(options.config).store.directory)
+    return [
+        f"evidence ({note.reason}): {path_of_note(directory, note)}"
+        for note in notes_of(directory, records.call["call_ids"])
+    ]
 
 
 def find(reader: StoreReader, options: argparse.Namespace) -> StoredCall | None:

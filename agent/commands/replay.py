@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from agent.assembly.evidence import recorder
 from agent.assembly.rules import ns
 from agent.capture.files.pcapfile import open_capture
 from agent.capture.merge import merge
@@ -26,6 +27,7 @@ from agent.config.load import load
 from agent.config.settings import Config
 from agent.daemon import host
 from agent.errors import CaptureError, ConfigError
+from agent.evidence.recorder import Recorder
 from agent.model.stream_minute_cy import StreamMinute
 from agent.pipeline import MinuteSink, Pipeline, build, run
 from agent.summary.records import Summary
@@ -55,6 +57,8 @@ def replay_command(options: argparse.Namespace) -> int:
     kept = CollectedMinutes(store)
     totals = StreamTotals()
     with reading(options, totals.add) as files:
+        if options.store is not None:
+            files.recorder = recorder(load(options.config), Path(options.store))
         fault = files.through(kept)
     from agent.commands.tables import address_table, call_table, minute_table, show, side_table
 
@@ -69,6 +73,10 @@ def replay_command(options: argparse.Namespace) -> int:
     if store is not None:
         store.close()
         print(f"stored in {options.store}: `sbcwatch call ID --store {options.store}` shows one call whole")
+        if files.recorder is not None and files.recorder.kept:
+            print(
+                f"evidence of {files.recorder.kept} calls: `sbcwatch evidence list --store {options.store}`"
+            )
     return ended(fault)
 
 
@@ -107,12 +115,13 @@ class Reading(Struct):
     watched: Source
     pipeline: Pipeline
     heard: TrafficSeen
+    recorder: Recorder | None = None
 
     def through(self, keeper: MinuteSink) -> CaptureError | None:
         """Everything read goes to `keeper`; the fault that ended the reading, if one did."""
         fault: CaptureError | None = None
         try:
-            replay(self.watched, self.pipeline, self.heard.passing_to(keeper))
+            replay(self.watched, self.pipeline, self.heard.passing_to(keeper), self.recorder)
         except CaptureError as error:
             fault = error
         unpacked = self.pipeline.engine.tunnels()
@@ -264,12 +273,12 @@ def prepare(
     )
 
 
-def replay(source: Source, pipeline: Pipeline, keeper: MinuteSink) -> None:
+def replay(source: Source, pipeline: Pipeline, keeper: MinuteSink, recorder: Recorder | None = None) -> None:
     """Run `source` through.
 
     Raises CaptureError where the source does; all that was read before is with the keeper by then.
     """
-    run(source, pipeline.engine, pipeline.intervals, keeper)
+    run(source, pipeline.engine, pipeline.intervals, keeper, recorder)
 
 
 def host_key() -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.config.load import load
 from agent.config.settings import Config
 from agent.errors import ConfigError
+from agent.evidence.files import packets_of
 from agent.summary.redaction import Redaction
 from agent.web.access import Access, access
 
@@ -41,7 +42,7 @@ def serve(path: Path, granted: Access, redaction: Redaction) -> None:
     except ModuleNotFoundError as error:
         missing = f"the pages need the package {error.name}"
         raise ConfigError(f"{missing}: install the extra [web], or requirements/runtime.txt") from None
-    site = Site(path, granted, redaction)
+    site = Site(path, granted, redaction, lambda call_ids: packets_of(path.parent, call_ids))
     try:
         server, listener = server_of(site, granted)
         print(f"sbcwatch: pages at {granted.url} (Ctrl-C ends)", flush=True)

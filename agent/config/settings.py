@@ -365,6 +365,45 @@ class StoreSettings(_Section):
     checkpoint: Annotated[Positive, Meta(description="How often open minutes and calls are saved, s.")] = 5.0
 
 
+class EvidenceSettings(_Section):
+    """Packets of calls that go bad or are asked for, a pcapng each: in the store's folder, see docs/privacy.md."""
+
+    enabled: Annotated[bool, Meta(description="Keep evidence.")] = False
+    mos_below: Annotated[
+        float, Meta(ge=0, le=5, description="A minute's MOS below this triggers, in any direction; 0: never.")
+    ] = 3.0
+    loss_above: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100,
+            description="Packets lost in a minute and direction, per cent, above this; 0: never.",
+        ),
+    ] = 1.0
+    flags: Annotated[
+        tuple[str, ...], Meta(description="Flags of media records that trigger, as one_way_audio.")
+    ] = ("one_way_audio", "dead_air")
+    before_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=600,
+            description="Headers of all media kept from before a trigger, s; 0: none. See before_mb.",
+        ),
+    ] = 90.0
+    before_mb: Annotated[
+        int, Meta(ge=1, description="Memory for them, MB; of limits.max_memory_mb an eighth at most.")
+    ] = 64
+    payload: Annotated[
+        bool, Meta(description="Calls that are asked for keep their payload: the conversation itself.")
+    ] = False
+    max_calls: Annotated[int, Meta(ge=1, le=1000, description="Calls recorded at once.")] = 20
+    max_call_mb: Annotated[int, Meta(ge=1, description="Greatest size of one call's file, MB.")] = 16
+    max_files: Annotated[int, Meta(ge=1, le=10_000, description="Files kept; the oldest goes first.")] = 200
+    max_mb: Annotated[int, Meta(ge=1, description="Size of all files, MB; the oldest goes first.")] = 256
+    keep_days: Annotated[Positive, Meta(description="How long a file is kept, days.")] = 14.0
+
+
 class Alarms(_Section):
     """Alarms and alert rules: `sbcwatch aws alarms`, `sbcwatch aws prometheus`."""
 
@@ -490,6 +529,7 @@ class Config(_Section):
     prometheus: PrometheusSettings = msgspec.field(default_factory=PrometheusSettings)
     web: WebSettings = msgspec.field(default_factory=WebSettings)
     store: StoreSettings = msgspec.field(default_factory=StoreSettings)
+    evidence: EvidenceSettings = msgspec.field(default_factory=EvidenceSettings)
     privacy: Privacy = msgspec.field(default_factory=Privacy)
     confine: Confine = msgspec.field(default_factory=Confine)
     limits: Limits = msgspec.field(default_factory=Limits)

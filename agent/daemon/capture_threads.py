@@ -22,6 +22,7 @@ from agent.capture.merge import merge
 from agent.capture.order_cy import rows_until
 from agent.capture.source import LATENESS_NS, Source
 from agent.daemon.health import CAPTURE_S, Health
+from agent.evidence.tap import Tap
 from agent.media.rtp.workers import Lock, RtpWorkers
 from agent.wire.frame import STAMP, STRIDE, Batch, batch_of
 
@@ -59,6 +60,7 @@ class CaptureThreads:
         self._lead_ns = lead_ns
         self._health = health or Health(time.monotonic)
         self._workers: RtpWorkers | None = None
+        self.tap: Tap | None = None  # set before iterating: takes packets for evidence
         self._threads = [
             threading.Thread(target=self._take, args=(worker,), name=f"capture-{worker}", daemon=True)
             for worker in range(len(sources))
@@ -243,6 +245,8 @@ class CaptureThreads:
                 if self._stopped:
                     return
                 reached_ns = self._moved(batch, now_ns)
+            if self.tap is not None and self.tap.is_open:
+                self.tap.take(batch)  # before RTP is finished: what is left of the batch has none
             position = 0
             while not self._stopped:
                 assert self._workers is not None, "serve comes before iterating"

@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from agent.config.settings import Config
+from agent.config.settings import Config, EvidenceSettings
 
 # Who takes a section's settings under way, all but those that wait.
 TAKEN: Mapping[str, str] = {
@@ -33,6 +33,7 @@ TAKEN: Mapping[str, str] = {
     "otlp": "sinks",
     "prometheus": "endpoint",
     "store": "store",
+    "evidence": "nobody",
     "confine": "nobody",
     "cost": "nobody",  # the daemon only checks its bounds
     "alarms": "nobody",  # commands print them
@@ -57,6 +58,7 @@ WAITS = (
     "store.directory",
     "archive.url",  # where it is a folder, the daemon locked itself out of all others
     "confine.enabled",
+    *(f"evidence.{name}" for name in EvidenceSettings.__struct_fields__),
 )
 
 

@@ -26,6 +26,7 @@ import msgspec
 
 from agent.assembly import sinks, sources
 from agent.assembly.check import usable
+from agent.assembly.evidence import recorder
 from agent.assembly.rules import ns
 from agent.capture.clock import Clock
 from agent.capture.source import Source
@@ -33,6 +34,7 @@ from agent.config.settings import Config, PrometheusSettings
 from agent.daemon import checkpoint, host
 from agent.daemon.agent_metrics import Figures, Former, counted, former, self_metrics
 from agent.daemon.capture_threads import CaptureThreads
+from agent.daemon.disk_thread import DiskThread
 from agent.daemon.endpoint import Endpoint, Server
 from agent.daemon.health import SINK_S, Health
 from agent.daemon.log import Log
@@ -42,6 +44,7 @@ from agent.daemon.systemd import Notifier
 from agent.daemon.words import HOUR_NS, Account, beginning, hour, lasted
 from agent.daemon.writer import Writer
 from agent.errors import SbcwatchError
+from agent.model.events import Event
 from agent.pipeline import Pipeline, build, pass_on
 from agent.sinks.delivery import Delivery
 from agent.sinks.prometheus import Totals
@@ -112,6 +115,10 @@ class Service:
         self.pipeline = self._built(config)
         self.totals.begin(self.pipeline.intervals.nothing())
         self.store = Store(directory / "sbcwatch.sqlite", **_bounds(config))
+        self._disk = DiskThread("evidence")
+        self.recorder = recorder(config, directory, live=True, do=self._disk.do)
+        if self.recorder is not None:
+            self.source.tap = self.recorder.tap
         figures = Figures(time.monotonic)
         host.started_at()  # while /proc may be read
         self.writer = Writer(
@@ -158,6 +165,8 @@ class Service:
         if self._confine:
             self._lock_in()  # of this thread and what it starts: before there are others
         self.endpoint.start()
+        if self.recorder is not None:
+            self._disk.start()
         self.writer.start()
         self._start_sinks()
         self._announce()
@@ -218,7 +227,7 @@ class Service:
                 self._journal.info(
                     "checkpoint", "going on", calls=calls, seconds_without_capture=round(missed, 1)
                 )
-        pass_on(self.pipeline.engine.resume(now_ns), self.pipeline.intervals, self.writer)
+        self._pass_on(self.pipeline.engine.resume(now_ns))
 
     def _watch(self) -> None:
         """The main path, live."""
@@ -231,7 +240,9 @@ class Service:
                 self._shed()
             engine, intervals = self.pipeline.engine, self.pipeline.intervals
             begun = time.thread_time()
-            pass_on(engine.feed(batch) + engine.advance(now_ns), intervals, self.writer)
+            self._pass_on(engine.feed(batch) + engine.advance(now_ns))
+            if self.recorder is not None:
+                self.recorder.step(now_ns, intervals.sip_log)
             if self.writer.has_minutes:
                 self.close_seconds = time.thread_time() - begun
                 self._name_talkers()
@@ -303,6 +314,9 @@ class Service:
         self.source.close()
         self._stop.set()
         self._sinks_over.set()
+        if self.recorder is not None:
+            self.recorder.finish(self.clock.now_ns(), self.pipeline.intervals.sip_log)
+        self._disk.stop()
         self.writer.stop()
         for thread in self._sink_threads:
             thread.join(FLUSH_S)
@@ -390,10 +404,13 @@ class Service:
 
     def _suspend(self, waiting: Iterable[tuple[Batch, int]]) -> None:
         """Take what the capture threads have handed over; the open minute ends here as a part."""
-        engine, intervals = self.pipeline.engine, self.pipeline.intervals
+        engine = self.pipeline.engine
         for batch, now_ns in waiting:
-            pass_on(engine.feed(batch) + engine.advance(now_ns), intervals, self.writer)
-        pass_on(engine.suspend(), intervals, self.writer)
+            self._pass_on(engine.feed(batch) + engine.advance(now_ns))
+        self._pass_on(engine.suspend())
+
+    def _pass_on(self, events: list[Event]) -> None:
+        pass_on(events, self.pipeline.intervals, self.writer, self.recorder)
 
     def _catch_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.model.call_cy import Call
 from agent.model.events import MessageSeen
 from agent.model.sides import Connector
 from agent.summary.identity import Identity, users_of
@@ -85,11 +86,7 @@ class SipLog:
         return rows
 
     def _row(self, seen: MessageSeen, connector: Connector) -> dict[str, Any]:
-        call_id = seen.call_id
-        message = self._redaction.text(self.text(seen.data, seen.status))
-        if self._identity.masking is not None:
-            users = users_of(seen.leg.call) if seen.leg is not None else ()
-            message, call_id = self._identity.masking.message(message, call_id, users)
+        message, call_id = self.shown(seen)
         return {
             "voice_connector_id": connector.id,
             "aws_region": connector.region,
@@ -108,6 +105,23 @@ class SipLog:
             "to_vc": seen.to_vc,
             "side": seen.leg.side if seen.leg is not None else None,
         }
+
+    def shown(self, seen: MessageSeen) -> tuple[str, str]:
+        """A message and its Call-ID as anybody may read them: redacted, and masked where people are."""
+        call_id = seen.call_id
+        message = self._redaction.text(self.text(seen.data, seen.status))
+        if self._identity.masking is not None:
+            users = users_of(seen.leg.call) if seen.leg is not None else ()
+            message, call_id = self._identity.masking.message(message, call_id, users)
+        return message, call_id
+
+    def call_ids(self, call: Call) -> list[str]:
+        """The Call-IDs of a call as records show them."""
+        return self._identity.of_call(call)[0]
+
+    def user(self, user: str) -> str | None:
+        """A user as records show it."""
+        return self._identity.user(user) if user else None
 
     def takes(self, status: int, stamp_ns: int, waiting: int, size: int = 0, peer: str = "") -> bool:
         """Whether a message (`status` 0: a request) of `size` bytes from or to `peer` is logged.

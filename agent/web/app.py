@@ -49,11 +49,11 @@ OLD_NS = 3 * MINUTE_NS  # since the newest minute: then the daemon is not runnin
 MAX_FORM = 4_096  # octets of a form: a token and an address
 SORTS = (("start", "newest first"), ("mos", "worst MOS first"), ("loss", "most lost first"))
 STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
-# The evidence of a call as pcapng, None where there is none. The id is the call's in the index.
-PacketsOf = Callable[[int], bytes | None]
+# Where the pcapng of a call lies, by its Call-IDs; None where none is kept.
+PacketsOf = Callable[[list[str]], Path | None]
 
 
-def no_evidence(number: int) -> bytes | None:
+def no_evidence(call_ids: list[str]) -> Path | None:
     """Where no evidence is kept."""
     return None
 
@@ -215,8 +215,12 @@ class Site:
             id=number,
             view=view,
             refresh=REFRESH_S if view.is_live else 0,
-            has_evidence=self._evidence(number) is not None,
+            has_evidence=self._packets(number) is not None,
         )
+
+    def _packets(self, number: int) -> Path | None:
+        stored = self._reader.call(number) if number < 1 << 63 else None
+        return None if stored is None else self._evidence(stored.records.call["call_ids"])
 
     def _view(self, number: int) -> CallPicture | None:
         stored = self._reader.call(number) if number < 1 << 63 else None
@@ -260,7 +264,11 @@ class Site:
 
     def _pcapng(self, request: Request) -> Response:
         number = request.path_params["number"]
-        data = self._evidence(number)
+        path = self._packets(number)
+        try:
+            data = path.read_bytes() if path is not None else None
+        except OSError:  # its time came between
+            data = None
         if data is None:
             return self._message(404, "No evidence", "No packets of this call were kept.")
         headers = {"Content-Disposition": f'attachment; filename="call-{number}.pcapng"'}

@@ -92,8 +92,10 @@ def test_call_id_of_a_record_leads_to_the_page(store: Path) -> None:
     assert ask(site_of(store).app(), "/call-id/none").status == 404
 
 
-def test_evidence_is_offered_where_it_is(store: Path) -> None:
-    with_some = site_of(store, evidence=lambda number: b"pcapng").app()
+def test_evidence_is_offered_where_it_is(store: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "call.pcapng"
+    kept.write_bytes(b"pcapng")
+    with_some = site_of(store, evidence=lambda call_ids: kept).app()
     link = re.search(r'href="(/call/\d+)"', ask(with_some, "/calls?q=0110").text)
     assert link is not None
     assert f'{link[1]}/evidence.pcapng"' in ask(with_some, link[1]).text

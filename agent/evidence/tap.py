@@ -1,0 +1,100 @@
+"""Where frames branch off for evidence: nothing is done with a batch unless somebody wants packets.
+
+Capture threads ask `is_open` once a batch, before they process it. A batch is then searched for the sockets of
+recorded calls, and the headers of its media are kept for `before_ns`, in at most `most_bytes`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from threading import Lock
+
+from agent.evidence.picker_cy import MediaPacket, Picker, Socket
+from agent.wire.frame import STAMP, STRIDE, Batch
+from agent.wire.ip.encapsulations import Tunnel
+
+LEAST_BYTES = 8 << 20  # of the ring: orders keep the last seconds too
+ROW_BYTES = 8 * STRIDE
+MAX_PICKED = 200_000  # packets that wait for the recorder, some 60 MB: a stalled one must not fill the memory
+
+
+class Tap:
+    """`take` is for any thread; all else is the recorder's."""
+
+    def __init__(
+        self, before_ns: int = 0, most_bytes: int = 0, tunnels: Sequence[Tunnel] | None = None
+    ) -> None:
+        """`before_ns`: how much of the past is kept; 0: nothing."""
+        self.before_ns = before_ns
+        self.most_bytes = max(most_bytes, LEAST_BYTES)
+        self.dropped = 0
+        self.is_open = before_ns > 0
+        self._lock = Lock()
+        self._picker = Picker(tunnels)
+        self._wanted: dict[Socket, bool] = {}
+        self._picked: list[MediaPacket] = []
+        self._ring: deque[Batch] = deque()
+        self._ring_bytes = 0
+
+    def take(self, batch: Batch) -> None:
+        """Pick what is wanted of a batch, and keep its headers where the past is kept."""
+        if not len(batch):
+            return
+        with self._lock:
+            if self._wanted:
+                picked = self._picker.pick(batch.data, batch.index)
+                room = MAX_PICKED - len(self._picked)
+                self.dropped += max(0, len(picked) - room)
+                self._picked += picked[:room]
+            if self.before_ns:
+                self._keep(Batch(*self._picker.heads(batch.data, batch.index)))
+
+    def _keep(self, heads: Batch) -> None:
+        if not len(heads):
+            return
+        self._ring.append(heads)
+        self._ring_bytes += _bytes_of(heads)
+        newest_ns = heads.index[STAMP - STRIDE]
+        while self._ring and (
+            self._ring_bytes > self.most_bytes
+            or self._ring[0].index[STAMP - STRIDE] < newest_ns - self.before_ns
+        ):
+            self._ring_bytes -= _bytes_of(self._ring.popleft())
+
+    def want(self, sockets: dict[Socket, bool], fresh: dict[Socket, bool] | None = None) -> list[MediaPacket]:
+        """Packets of `sockets` from now on; True: with their payload. What the ring holds of `fresh`, headers
+        alone, is returned: no packet comes twice, none is lost between."""
+        found: list[MediaPacket] = []
+        with self._lock:
+            if fresh and self._ring:
+                self._picker.want(dict.fromkeys(fresh, False))
+                for heads in self._ring:
+                    found += self._picker.pick(heads.data, heads.index)
+            self._wanted = sockets
+            self._picker.want(sockets)
+            self.is_open = bool(sockets) or self.before_ns > 0
+        return found
+
+    def keep(self, before_ns: int) -> None:
+        """Keep so much of the past from now on; 0: nothing."""
+        with self._lock:
+            self.before_ns = before_ns
+            if not before_ns:
+                self._ring.clear()
+                self._ring_bytes = 0
+            self.is_open = bool(self._wanted) or before_ns > 0
+
+    def picked(self) -> list[MediaPacket]:
+        """What was picked since the last call."""
+        with self._lock:
+            picked, self._picked = self._picked, []
+        return picked
+
+    @property
+    def ring_bytes(self) -> int:
+        return self._ring_bytes
+
+
+def _bytes_of(batch: Batch) -> int:
+    return len(batch.data) + len(batch) * ROW_BYTES
