@@ -36,6 +36,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "sbcwatch calls --store .demo --flag one_way_audio --json",
     ),
     "minutes": ("sbcwatch minutes --since 3h --connector abcdef1ghij2klmno3pqr4",),
+    "evidence": ("sbcwatch evidence list", "sbcwatch evidence arm --number 0110 --minutes 30"),
     "call": ("sbcwatch call 0110 --since 15:42", "sbcwatch call --store .demo c92938e13da25690"),
     "selftest": ("sbcwatch selftest",),
     "healthcheck": ("sbcwatch healthcheck --config /etc/sbcwatch/sbcwatch.toml",),

@@ -366,7 +366,7 @@ class StoreSettings(_Section):
 
 
 class EvidenceSettings(_Section):
-    """Packets of calls that go bad or are asked for, a pcapng each: in the store's folder, see docs/privacy.md."""
+    """Packets of calls that go bad or are asked for, a pcapng each, in the store's folder."""
 
     enabled: Annotated[bool, Meta(description="Keep evidence.")] = False
     mos_below: Annotated[

@@ -1,4 +1,4 @@
-"""A media packet as evidence keeps it: without payload and without text, and with a comment where loss shows."""
+"""A media packet as evidence keeps it: no payload, no text, a comment where loss shows."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 # mypy: disable-error-code="valid-type"
 """RTP and RTCP out of a batch by their sockets, cut behind the RTP header; called only for evidence.
 
-A port is looked up in a table of bytes first, so a packet of no wanted socket costs its decoding and no object.
+A port is looked up in a table of bytes first, so a packet of no wanted socket costs its decoding
+and no object.
 """
 # ruff: noqa: F403, F405 -- the constants come whole, as the compiler takes them from the .pxd
 
@@ -112,10 +113,20 @@ class Picker:
     ) -> tuple[bytes, array[int]]:
         """All RTP up to the end of its header, and RTCP whole: as the bytes and the index of a batch."""
         decoder: Decoder = self.decoder
-        kept = bytearray()
-        rows = array("q")
-        kind: cython.int
+        most: cython.longlong = 0
         at: cython.Py_ssize_t
+        for at in range(0, len(index), 5):
+            most += index[at + 1]
+        kept = bytearray(most)
+        rows = array("q", bytes(8 * len(index)))
+        # Octet by octet into views: with slices and `extend` 650 ns a packet, not 190 (benchmarks.evidence).
+        octets: cython.uchar[::1] = kept
+        row: cython.longlong[::1] = rows
+        source: cython.const[cython.uchar][::1] = data
+        filled: cython.Py_ssize_t = 0
+        row_at: cython.Py_ssize_t = 0
+        position: cython.Py_ssize_t
+        kind: cython.int
         end: cython.longlong
         decoder.attach(data)
         try:
@@ -127,11 +138,18 @@ class Picker:
                 if kind == PAYLOAD_RTP:
                     end = min(end, decoder.rtp_header)
                 end += decoder.payload_offset
-                rows.extend((len(kept), end - index[at], index[at + 2], index[at + 3], index[at + 4]))
-                kept += data[index[at] : end]
+                row[row_at] = filled
+                row[row_at + 1] = end - index[at]
+                row[row_at + 2] = index[at + 2]
+                row[row_at + 3] = index[at + 3]
+                row[row_at + 4] = index[at + 4]
+                row_at += 5
+                for position in range(index[at], end):
+                    octets[filled] = source[position]
+                    filled += 1
         finally:
             decoder.attach(b"")
-        return bytes(kept), rows
+        return bytes(memoryview(kept)[:filled]), rows[:row_at]
 
     def find(self, offset: cython.longlong, captured: cython.longlong, origin: cython.longlong) -> cython.int:
         """What a frame carries: PAYLOAD_RTP, PAYLOAD_RTCP, or 0 for all else."""
@@ -140,7 +158,7 @@ class Picker:
         if self.decoder.frame(offset, captured, origin) != UDP:
             return 0
         kind: cython.int = self.decoder.classify()
-        return kind if kind == PAYLOAD_RTP or kind == PAYLOAD_RTCP else 0
+        return kind if kind in (PAYLOAD_RTP, PAYLOAD_RTCP) else 0
 
     def asked(self) -> cython.int:
         """Whether the packet just decoded is wanted: -1 no, 0 its header, 1 whole."""

@@ -144,10 +144,10 @@ class Recorder:
     def take(self, events: Iterable[Event], summaries: Iterable[Summary], log: SipLog) -> None:
         """What happened in a batch, and the minutes that it closed."""
         for event in events:
-            if not self._asked_ns:
-                self._asked_ns = event.stamp_ns
-                self._ask(event.stamp_ns, log)
             if isinstance(event, MessageSeen):
+                if not self._asked_ns:  # orders may be older than the first message
+                    self._asked_ns = event.stamp_ns
+                    self._ask(event.stamp_ns, log)
                 self._message(event, log)
             elif isinstance(event, CallOver):
                 self._over(event.call, event.stamp_ns)
@@ -363,13 +363,13 @@ class Recorder:
         recording.media = [its for its in recording.media if its.stamp_ns > until_ns]
         recording.sip = [its for its in recording.sip if its.stamp_ns > until_ns]
         blocks: list[bytes] = []
-        for its in sorted([*media, *sip], key=lambda each: each.stamp_ns):
-            block = (
-                self._sip_block(recording, its, log)
-                if isinstance(its, MessageSeen)
-                else self._media_block(recording, its, recording.comments.of(its, known))
-            )
-            share = 1.0 if isinstance(its, MessageSeen) else 1.0 - SIP_SHARE
+        ready: list[MediaPacket | MessageSeen] = [*media, *sip]
+        for its in sorted(ready, key=lambda each: each.stamp_ns):
+            if isinstance(its, MessageSeen):
+                block, share = self._sip_block(recording, its, log), 1.0
+            else:
+                comment = recording.comments.of(its, known)
+                block, share = self._media_block(recording, its, comment), 1.0 - SIP_SHARE
             if recording.note.bytes + len(block) > share * self._bounds.call_bytes:
                 recording.note.left_out += 1
             elif block:

@@ -1,7 +1,7 @@
 """Where frames branch off for evidence: nothing is done with a batch unless somebody wants packets.
 
-Capture threads ask `is_open` once a batch, before they process it. A batch is then searched for the sockets of
-recorded calls, and the headers of its media are kept for `before_ns`, in at most `most_bytes`.
+Capture threads ask `is_open` once a batch, before they process it. A batch is then searched for the sockets
+of recorded calls, and the headers of its media are kept for `before_ns`, in at most `most_bytes`.
 """
 
 from __future__ import annotations

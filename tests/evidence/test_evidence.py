@@ -56,7 +56,9 @@ def captured(name: str, shown: str, *names: str) -> list[str]:
 @tshark
 def test_a_call_with_loss_is_kept_whole_and_opens_without_a_malformed_packet(tmp_path: Path) -> None:
     note, path = only(replay(tmp_path, "loss-vc2cust"))
-    assert note.reason.startswith("vc2cust lost 2") and not note.asked_for and note.left_out == 0
+    assert note.reason.startswith("vc2cust lost 2")
+    assert not note.asked_for
+    assert note.left_out == 0
     assert fields(path, "_ws.malformed", "frame.number") == []
     for shown, keys in {
         "rtp": ("frame.time_epoch", "ip.src", "udp.srcport", "rtp.seq", "rtp.ssrc", "frame.len"),
@@ -64,7 +66,8 @@ def test_a_call_with_loss_is_kept_whole_and_opens_without_a_malformed_packet(tmp
         "sip": ("frame.time_epoch", "ip.src", "ip.dst", "sip.CSeq"),
     }.items():
         found = sorted(fields(path, shown, *keys))
-        assert found == captured("loss-vc2cust", shown, *keys) and found
+        assert found == captured("loss-vc2cust", shown, *keys)
+        assert found
     assert note.packets == len(fields(path, "frame", "frame.number"))
 
 
@@ -102,7 +105,8 @@ def octets_kept(path: Path) -> list[tuple[int, int]]:
 def test_payload_and_names_are_absent(tmp_path: Path) -> None:
     _, path = only(replay(tmp_path, "loss-vc2cust"))
     rtp = [captured for captured, wire in octets_kept(path) if wire == 214]
-    assert len(rtp) > 4_000 and set(rtp) == {14 + 20 + 8 + 12}
+    assert len(rtp) > 4_000
+    assert set(rtp) == {14 + 20 + 8 + 12}
     if shutil.which("tshark"):
         assert set("".join(fields(path, "rtcp.sdes.text", "rtcp.sdes.text"))) <= {"x", ","}
 
@@ -128,7 +132,8 @@ def asked(
 @pytest.mark.parametrize("what", [("--number", "460110"), ("--peer", "10.10.0.10"), ("--peer", "10.20.0.10")])
 def test_a_call_that_is_asked_for_is_kept_though_it_was_well(tmp_path: Path, what: tuple[str, str]) -> None:
     note, path = only(asked(tmp_path, "answered-inbound", "before_seconds = 0", what))
-    assert note.asked_for and note.reason.startswith("asked for: ")
+    assert note.asked_for
+    assert note.reason.startswith("asked for: ")
     assert len(note.call_ids) == 2
     if shutil.which("tshark"):
         keys = ("frame.time_epoch", "ip.src", "rtp.seq")
@@ -172,7 +177,8 @@ def test_a_calls_file_is_bounded_and_says_how_much_was_left_out(tmp_path: Path) 
     side = "long-outbound"
     note, path = only(asked(tmp_path, side, "max_call_mb = 1"))
     assert path.stat().st_size <= 1 << 20
-    assert note.left_out > 0 and note.bytes == path.stat().st_size
+    assert note.left_out > 0
+    assert note.bytes == path.stat().st_size
     assert b"BYE sip:" in path.read_bytes()  # media does not push the end out
 
 
