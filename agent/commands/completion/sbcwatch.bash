@@ -6,7 +6,7 @@
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
 _shtab_sbcwatch_fleet_subparsers=(schema call carriers forget)
-_shtab_sbcwatch_subparsers=(run replay streams verify report web top calls minutes call check-config selftest healthcheck init cost aws fleet config completion help)
+_shtab_sbcwatch_subparsers=(run replay streams verify report web top calls minutes call evidence check-config selftest healthcheck init cost aws fleet config completion help)
 
 _shtab_sbcwatch_run_option_strings=(-h --help --config --interface)
 _shtab_sbcwatch_replay_option_strings=(-h --help --vc --customer --keylog --config --json --store)
@@ -18,6 +18,7 @@ _shtab_sbcwatch_top_option_strings=(-h --help --vc --customer --keylog --config 
 _shtab_sbcwatch_calls_option_strings=(-h --help --config --store --since --until --number --address --connector --carrier --outcome --status --worse-than --loss-over --flag --sort --json --csv --limit)
 _shtab_sbcwatch_minutes_option_strings=(-h --help --config --store --since --until --number --address --connector --carrier --outcome --status --worse-than --loss-over --flag --sort --json --csv --limit)
 _shtab_sbcwatch_call_option_strings=(-h --help --config --store --since --until --number --address --connector --carrier --outcome --status --worse-than --loss-over --flag --sort --json)
+_shtab_sbcwatch_evidence_option_strings=(-h --help --config --store --json -o --output --number --call-id --peer --minutes)
 _shtab_sbcwatch_check_config_option_strings=(-h --help --json --strict --elsewhere)
 _shtab_sbcwatch_selftest_option_strings=(-h --help)
 _shtab_sbcwatch_healthcheck_option_strings=(-h --help --config)
@@ -63,6 +64,10 @@ _shtab_sbcwatch_minutes___config_COMPGEN=_shtab_compgen_files
 _shtab_sbcwatch_minutes___store_COMPGEN=_shtab_compgen_dirs
 _shtab_sbcwatch_call___config_COMPGEN=_shtab_compgen_files
 _shtab_sbcwatch_call___store_COMPGEN=_shtab_compgen_dirs
+_shtab_sbcwatch_evidence___config_COMPGEN=_shtab_compgen_files
+_shtab_sbcwatch_evidence___store_COMPGEN=_shtab_compgen_dirs
+_shtab_sbcwatch_evidence__o_COMPGEN=_shtab_compgen_files
+_shtab_sbcwatch_evidence___output_COMPGEN=_shtab_compgen_files
 _shtab_sbcwatch_check_config_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_sbcwatch_healthcheck___config_COMPGEN=_shtab_compgen_files
 _shtab_sbcwatch_init__o_COMPGEN=_shtab_compgen_files
@@ -80,11 +85,12 @@ _shtab_sbcwatch_minutes___outcome_choices=(answered failed cancelled redirected 
 _shtab_sbcwatch_minutes___sort_choices=(start mos loss)
 _shtab_sbcwatch_call___outcome_choices=(answered failed cancelled redirected pending)
 _shtab_sbcwatch_call___sort_choices=(start mos loss)
+_shtab_sbcwatch_evidence_pos_0_choices=(list export arm disarm)
 _shtab_sbcwatch_aws_pos_0_choices=(dashboard alarms policy cloudformation terraform queries grafana prometheus)
 _shtab_sbcwatch_fleet_pos_0_choices=(schema call carriers forget)
 _shtab_sbcwatch_completion_pos_0_choices=(bash zsh)
-_shtab_sbcwatch_help_pos_0_choices=(run replay streams verify report web top calls minutes call check-config selftest healthcheck init cost aws fleet config completion help)
-_shtab_sbcwatch_pos_0_choices=(run replay streams verify report web top calls minutes call check-config selftest healthcheck init cost aws fleet config completion help)
+_shtab_sbcwatch_help_pos_0_choices=(run replay streams verify report web top calls minutes call evidence check-config selftest healthcheck init cost aws fleet config completion help)
+_shtab_sbcwatch_pos_0_choices=(run replay streams verify report web top calls minutes call evidence check-config selftest healthcheck init cost aws fleet config completion help)
 
 _shtab_sbcwatch_run__h_nargs=0
 _shtab_sbcwatch_run___help_nargs=0
@@ -122,6 +128,9 @@ _shtab_sbcwatch_minutes___csv_nargs=0
 _shtab_sbcwatch_call__h_nargs=0
 _shtab_sbcwatch_call___help_nargs=0
 _shtab_sbcwatch_call___json_nargs=0
+_shtab_sbcwatch_evidence__h_nargs=0
+_shtab_sbcwatch_evidence___help_nargs=0
+_shtab_sbcwatch_evidence___json_nargs=0
 _shtab_sbcwatch_check_config__h_nargs=0
 _shtab_sbcwatch_check_config___help_nargs=0
 _shtab_sbcwatch_check_config___json_nargs=0

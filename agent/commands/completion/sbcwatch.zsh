@@ -17,6 +17,7 @@ _shtab_sbcwatch_commands() {
     completion:'Completion of commands and options, for a shell.'
     config:'Every setting, with its help and default.'
     cost:'What AWS will ask a month for a configuration.'
+    evidence:'Packets kept of calls: list, export, ask for.'
     fleet:'What all hosts'"'"' records say, in ClickHouse.'
     healthcheck:'Is the daemon here alive?'
     help:'A command'"'"'s options, with examples.'
@@ -143,6 +144,23 @@ _shtab_sbcwatch_cost_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_sbcwatch_cost_defaults_added=0
 
+_shtab_sbcwatch_evidence_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[TOML settings\; without it the defaults]:FILE:_files"
+  "--store[the folder of the store\; default\: the configuration\'s]:DIR:_files -/"
+  "--json[list\: JSON lines instead of a table]"
+  {-o,--output}"[export\: the pcapng to write\; -\: stdout]:FILE:_files"
+  "--number[arm\: calls of a number, by its last digits, or a user]:DIGITS:"
+  "--call-id[arm\: the call of a Call-ID]:ID:"
+  "--peer[arm\: calls of a far end\'s address]:ADDR:"
+  "--minutes[arm\: for so long (30)]:N:"
+  ":what to do:(list export arm disarm)"
+  ":export\: a Call-ID of the call, or the name in the list:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_sbcwatch_evidence_defaults_added=0
+
 _shtab_sbcwatch_fleet_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[TOML settings\; without it the defaults]:FILE:_files"
@@ -194,7 +212,7 @@ _shtab_sbcwatch_healthcheck_defaults_added=0
 
 _shtab_sbcwatch_help_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  ":the command\; without it all of them:(run replay streams verify report web top calls minutes call check-config selftest healthcheck init cost aws fleet config completion help)"
+  ":the command\; without it all of them:(run replay streams verify report web top calls minutes call evidence check-config selftest healthcheck init cost aws fleet config completion help)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -370,6 +388,7 @@ _shtab_sbcwatch() {
         completion) _arguments -C -s $_shtab_sbcwatch_completion_options ;;
         config) _arguments -C -s $_shtab_sbcwatch_config_options ;;
         cost) _arguments -C -s $_shtab_sbcwatch_cost_options ;;
+        evidence) _arguments -C -s $_shtab_sbcwatch_evidence_options ;;
         fleet) _shtab_sbcwatch_fleet ;;
         healthcheck) _arguments -C -s $_shtab_sbcwatch_healthcheck_options ;;
         help) _arguments -C -s $_shtab_sbcwatch_help_options ;;
