@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent import __version__
 from agent.errors import SinkError
+from agent.sinks.aws.errors import code_in
 from agent.sinks.aws.errors import verdict as aws_verdict
 from agent.sinks.verdict import ErrorRule, PartlyTaken, SinkLimits, Verdict
 from agent.store import UNASSIGNED, Draft, OutboxRow
@@ -52,9 +53,14 @@ _RULES = {
 class OtlpError(Exception):
     """An answer that is no success."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, aws_code: str = "") -> None:
         super().__init__(f"HTTP {status}: {text[:300]}")
         self.status = status
+        # As botocore's errors have it.
+        self.response = {
+            "Error": {"Code": aws_code or str(status)},
+            "ResponseMetadata": {"HTTPStatusCode": status},
+        }
 
 
 class OtlpSink:
@@ -103,7 +109,8 @@ class OtlpSink:
             self._sign(self._url, body, headers)
         answer = self._pool.request("POST", self._url, body=body, headers=headers, redirect=False)
         if not 200 <= answer.status < 300:
-            raise OtlpError(answer.status, answer.data.decode(errors="replace"))
+            code = code_in(answer.headers, answer.data)
+            raise OtlpError(answer.status, answer.data.decode(errors="replace"), code)
         try:
             return answer.json() if answer.data else {}
         except ValueError:
@@ -115,14 +122,16 @@ class OtlpSink:
         if not isinstance(part, dict):
             return None
         said = str(part.get("rejectedDataPoints") or 0)  # a string in JSON: it has 64 bits
-        rejected = min(int(said), len(items)) if said.isdigit() else 0
+        rejected = min(int(said), len(items)) if re.fullmatch("[0-9]{1,19}", said) else 0
         if not rejected:
             return None  # a warning at most
         why = str(part.get("errorMessage") or "no reason given")[:300]
         return PartlyTaken(rejected, len(items), f"rejected by {self.name}: {why}", "PartialSuccess")
 
     def verdict(self, error: BaseException) -> Verdict:
-        """The status decides, else whether the request ever left."""
+        """The status decides (where AWS answers, its code), else whether the request ever left."""
+        if isinstance(error, OtlpError) and self._sign is not None:
+            return aws_verdict(error)
         if isinstance(error, OtlpError):
             rule = _RULES.get(error.status)
             if rule is None:
@@ -271,7 +280,8 @@ def headers_in(text: str) -> dict[str, str]:
         if not line.strip() or line.startswith("#"):
             continue
         name, colon, value = line.partition(":")
-        if not colon or not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name.strip()):
+        named = re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name.strip())
+        if not colon or not named or not re.fullmatch(r"[\t -~]+", value.strip()):
             raise SinkError("otlp.headers_file: a line is no header: write Name: value")
         headers[name.strip()] = value.strip()
     return headers

@@ -237,7 +237,9 @@ def test_rejected_points_are_a_gap_and_are_not_sent_again(collector: Collector, 
     "answer",
     [b"", b"{}", b"no JSON", b"[]", b'{"partialSuccess":{}}', b'{"partialSuccess":null}',
      b'{"partialSuccess":{"errorMessage":"deprecated"}}', b'{"partialSuccess":{"rejectedDataPoints":"-1"}}',
-     b'{"partialSuccess":{"rejectedDataPoints":{}}}'],
+     b'{"partialSuccess":{"rejectedDataPoints":{}}}',
+     '{"partialSuccess":{"rejectedDataPoints":"\u00b2"}}'.encode(),
+     b'{"partialSuccess":{"rejectedDataPoints":"' + b"9" * 5_000 + b'"}}'],
 )  # fmt: skip
 def test_answer_that_rejects_nothing_is_success(collector: Collector, tmp_path: Path, answer: bytes) -> None:
     collector.answer = (200, answer)
@@ -255,6 +257,24 @@ def test_answer_that_rejects_nothing_is_success(collector: Collector, tmp_path: 
 )  # fmt: skip
 def test_status_says_what_becomes_of_the_batch(status: int, rule: ErrorRule) -> None:
     assert OtlpSink("http://h", host="h").verdict(OtlpError(status, "")).rule is rule
+
+
+@pytest.mark.parametrize(
+    ("answer", "rule"),
+    [((400, b'{"__type":"com.amazonaws.monitoring#ThrottlingException"}'), ErrorRule.THROTTLED),
+     ((400, b'{"__type":"ExpiredTokenException"}'), ErrorRule.CREDENTIALS),
+     ((403, b'{"__type":"InvalidSignatureException:http://x"}'), ErrorRule.CLOCK),
+     ((400, b"no code"), ErrorRule.REFUSED), ((413, b"[]"), ErrorRule.BISECT),
+     ((429, b""), ErrorRule.THROTTLED), ((502, b""), ErrorRule.UNKNOWN)],
+)  # fmt: skip
+def test_error_of_aws_means_what_its_code_says(
+    collector: Collector, answer: tuple[int, bytes], rule: ErrorRule
+) -> None:
+    collector.answer = answer
+    sink = OtlpSink(collector.url, host="h", sign=lambda url, body, headers: None)
+    with pytest.raises(OtlpError) as raised:
+        sink.send("", [])
+    assert sink.verdict(raised.value).rule is rule
 
 
 def test_collector_that_is_not_there_has_taken_nothing() -> None:
@@ -344,8 +364,9 @@ def test_file_of_headers_that_is_not_there_or_holds_none_is_refused(tmp_path: Pa
     config = Config(otlp=OtlpSettings(url="http://h", headers_file=str(tmp_path / "none")))
     with pytest.raises(ConfigError, match=r"otlp\.headers_file"):
         deliveries(config, store.outbox)
-    with pytest.raises(SinkError, match="Name: value"):
-        headers_in("secret")
+    for text in ("secret", "a b: c", "a:", "a: \u20ac"):
+        with pytest.raises(SinkError, match="Name: value"):
+            headers_in(text)
     store.close()
 
 

@@ -7,6 +7,9 @@ a lost answer): nothing is thrown away, and no duplicate goes uncounted.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 from agent.sinks.verdict import ErrorRule, Verdict
 
 _BISECT = """
@@ -58,6 +61,19 @@ RULES: dict[str, ErrorRule] = {
     )
     for code in codes.split()
 }
+
+
+def code_in(headers: Mapping[str, str], body: bytes) -> str:
+    """AWS's code in an answer that boto3 has not read, "" where there is none."""
+    code: object = headers.get("x-amzn-ErrorType")
+    if not code:
+        try:
+            said = json.loads(body)
+        except ValueError:
+            return ""
+        code = said.get("__type") if isinstance(said, dict) else None
+    # A namespace may stand before it, an address behind.
+    return code.partition(":")[0].rpartition("#")[2] if isinstance(code, str) else ""
 
 
 def verdict(error: BaseException) -> Verdict:
