@@ -58,7 +58,7 @@ def play(script: Script, *, minutes: int = 0, copies: list[int] | None = None) -
 
 
 def plain(heard: Heard, minutes: int = 0) -> list[Any]:
-    """Everything published, times moved back."""
+    """Everything published, times moved back, without the ids that a minute is hashed into."""
     moved = minutes * MINUTE_NS
 
     def back(row: dict[str, Any]) -> dict[str, Any]:
@@ -66,9 +66,10 @@ def plain(heard: Heard, minutes: int = 0) -> list[Any]:
             key: value - moved
             if key.endswith("_ns") and value is not None
             else value - moved // 10**6
-            if key.endswith("_timestamp")
+            if key.endswith("_timestamp") or (key == "start_ts" and value is not None)
             else value
             for key, value in row.items()
+            if key != "record_id"
         }
 
     return [
