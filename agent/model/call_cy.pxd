@@ -5,7 +5,7 @@ from agent.model.attempt_cy cimport Attempt
 @cython.no_gc
 cdef class LegMediaTotals:
     cdef public dict lost, arrived, left, vc_lost, first_ns
-    cdef public object histograms
+    cdef public object histograms, heard
 
     cpdef object gap(self, long long ssrc, long long gaps, bint arrived)
 

@@ -22,7 +22,7 @@ from agent.wire.rtp.payload_types import STATIC_TYPES
 
 Gaps = dict[int, int]  # numbers never seen, by SSRC
 MAX_RELAYS = 256  # streams remembered a leg: somebody may change SSRCs as often as he likes
-LEDGER_FIELDS = ("lost", "arrived", "left", "vc_lost", "first_ns", "histograms")
+LEDGER_FIELDS = ("lost", "arrived", "left", "vc_lost", "first_ns", "histograms", "heard")
 """A `LegMediaTotals`'s fields, in the order in which a checkpoint has them."""
 
 
@@ -30,7 +30,8 @@ class LegMediaTotals:
     """`lost` is of the whole call as the connector of this leg sees it: direction to cumulative loss, None
     where streams ran and nobody knows. `arrived` and `left`: gaps by SSRC. `vc_lost`: published so far as the
     vc's own. `first_ns`: the first RTP packet towards the vc, and away from it. `histograms`: of the whole
-    call, direction to runs of losses and late packets; None: none of either.
+    call, direction to runs of losses and late packets; None: none of either. `heard`: of the whole call,
+    direction to codecs, packets scored, their MOS summed, packets whose loss is known; None: nothing yet.
     """
 
     def __init__(self) -> None:
@@ -40,6 +41,7 @@ class LegMediaTotals:
         self.vc_lost: dict[int, int] = {}
         self.first_ns: dict[bool, int] = {}
         self.histograms: dict[str, tuple[list[int], list[int]]] | None = None
+        self.heard: dict[str, tuple[tuple[str, ...], int, float, int]] | None = None
 
     def gap(self, ssrc: cython.longlong, gaps: cython.longlong, arrived: cython.bint) -> None:
         """`gaps` numbers of a stream were never seen."""

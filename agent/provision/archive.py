@@ -70,6 +70,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         **_IDS,
         "carrier": "string",
         "codec": "string",
+        "worst_direction": "string",
     },
     "sip": {
         "voice_connector_id": "string",

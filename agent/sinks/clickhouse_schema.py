@@ -60,7 +60,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "status": "Nullable(UInt16)", "outcome": _LOW, "end_reason": _MAYBE, "flags": f"Array({_LOW})",
         "diverted_from": "Nullable(String)", "customer_peer": _MAYBE, "remote_peer": _MAYBE,
         "ended_by": _MAYBE, "setup_ms": "Nullable(Float32)", "ring_ms": "Nullable(Float32)", **_IDS,
-        "carrier": _MAYBE, "codec": _MAYBE, "last_rtp_ns": "Nullable(Int64)",
+        "carrier": _MAYBE, "codec": _MAYBE, "worst_direction": _MAYBE, "last_rtp_ns": "Nullable(Int64)",
         "loss_runs": "Nullable(String)", "late_histogram": "Nullable(String)",
     },
     "sip": {

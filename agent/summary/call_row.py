@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
-from agent.model.call_cy import Call
+from agent.model.call_cy import Call, LegMediaTotals
 from agent.model.sides import Connector
 from agent.summary.catalog import DIRECTIONS, LATE_HISTOGRAM_MS, LOSS_RUNS
 from agent.summary.identity import Identity
+from agent.summary.records import expected
 
 
-def histograms(call: Call, observer: str) -> dict[str, dict[str, list[int] | None]]:
-    """Of the whole call, by direction: runs of lost packets, and late ones; None where not measured here."""
+def media_of(call: Call, observer: str) -> dict[str, Any]:
+    """What a call's record says of all its media: `codec` as in a media record, `worst_direction`, and by
+    direction runs of lost packets, and late ones; None where not measured here.
+    """
     totals = call.views()[0][0].ledger
     counted = totals.histograms or {}
     runs: dict[str, list[int] | None] = {}
@@ -20,7 +24,40 @@ def histograms(call: Call, observer: str) -> dict[str, dict[str, list[int] | Non
         here = direction.endswith("2vc") == (observer == "vc") and totals.lost.get(direction) is not None
         found = counted.get(direction, ([0] * len(LOSS_RUNS), [0] * len(LATE_HISTOGRAM_MS)))
         runs[direction], late[direction] = found if here else (None, None)
-    return {"loss_runs": runs, "late_histogram": late}
+    return {
+        "codec": codec_of(call),
+        "worst_direction": worst_direction(totals),
+        "loss_runs": runs,
+        "late_histogram": late,
+    }
+
+
+def codec_of(call: Call) -> str | None:
+    """What its audio streams are coded with so far: one, or several joined by "/"."""
+    heard = call.views()[0][0].ledger.heard or {}
+    names: dict[str, str] = {}
+    for way in DIRECTIONS:
+        for name in heard[way][0] if way in heard else ():
+            names.setdefault(name.upper(), name)
+    return "/".join(names.values()) or None
+
+
+def worst_direction(totals: LegMediaTotals) -> str | None:
+    """The direction with the least mean MOS, then with the greatest share of loss; None where all are alike.
+
+    Where no MOS is known loss decides alone. A direction of which neither is known is not compared.
+    """
+    known: dict[str, tuple[float, float]] = {}  # the less, the worse
+    for way, (_, scored, mos_sum, packets) in (totals.heard or {}).items():
+        lost = totals.lost.get(way)
+        of = expected(way, packets, lost or 0)
+        if scored or lost is not None:
+            known[way] = (round(mos_sum / scored, 3) if scored else inf, -(lost or 0) / of if of else 0.0)
+    if not known:
+        return None
+    worst = min(known.values())
+    ways = [way for way, figures in known.items() if figures == worst]
+    return ways[0] if len(ways) == 1 else None
 
 
 def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, Any]:
@@ -58,8 +95,9 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, A
         "key_id": identity.key_id,
         "last_rtp_ns": call.last_rtp_ns or None,
         "carrier": call.carrier() or None,
-        "codec": None,
-        "loss_runs": None,  # both at the close of the minute, when the media is summed
+        "codec": codec_of(call),
+        "worst_direction": None,  # these at the close of the minute, when the media is summed
+        "loss_runs": None,
         "late_histogram": None,
     }
     if not connector.log_media:

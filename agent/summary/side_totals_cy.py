@@ -17,6 +17,7 @@ from agent.summary.timeline_cy import timeline
 
 Row = dict[str, Any]
 Legs = list[Leg]
+MAX_CODECS = 8  # of one direction in a call's record: each new SDP may name another
 Lost = dict[str, int | None]  # by direction, since the call began
 
 
@@ -260,10 +261,28 @@ def count_lost(totals: LegMediaTotals, its: DirectionNames, figures: DirectionFi
             added(runs, figures.runs or NO_RUNS),
             added(delays, figures.delays or NO_DELAYS),
         )
+    if figures.packets or figures.known:
+        count_heard(totals, its, figures)
     if figures.known:
         lost[its.direction] = (lost.get(its.direction) or 0) + figures.known_lost
     elif figures.streams:
         lost.setdefault(its.direction, None)
+
+
+def count_heard(totals: LegMediaTotals, its: DirectionNames, figures: DirectionFigures) -> None:
+    """Add what the call's own record says of a direction: codecs, scores, packets whose loss is known."""
+    if totals.heard is None:
+        totals.heard = {}
+    codecs, scored, mos_sum, known = totals.heard.get(its.direction) or ((), 0, 0.0, 0)
+    codec = figures.codec
+    if codec and codec not in codecs and len(codecs) < MAX_CODECS:
+        codecs = (*codecs, codec)
+    totals.heard[its.direction] = (
+        codecs,
+        scored + figures.scored,
+        mos_sum + figures.mos_sum,
+        known + figures.known_packets,
+    )
 
 
 def put_direction(row: Row, its: DirectionNames, figures: DirectionFigures, watched: cython.int) -> None:
