@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import re
 import signal
 import sys
 import threading
@@ -199,6 +200,8 @@ class Service:
             config_path,
             key=key_file,
             archive=sinks.archive_folder(self.config),
+            urls=re.findall(r'\w+://[^"\s]+', msgspec.json.encode(self.config).decode()),
+            notifier=self._notifier.fileno(),
         )
         if report.done:
             self._journal.info("confine", "; ".join(report.done))

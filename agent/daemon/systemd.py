@@ -6,17 +6,26 @@ import contextlib
 import os
 import socket
 
+from agent.capture.live.linux import sealed
+
 
 class Notifier:
     """Sends states to the socket that `NOTIFY_SOCKET` names."""
 
     def __init__(self, address: str | None = None) -> None:
         address = os.environ.get("NOTIFY_SOCKET", "") if address is None else address
-        # "@" stands for the leading NUL of an abstract socket.
-        self._address = "\0" + address[1:] if address.startswith("@") else address
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if address else None
+        self._socket: socket.socket | None = None
+        if address:
+            # Connected, for a confined process may name nobody later.
+            self._socket = sealed(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            with contextlib.suppress(OSError):
+                # "@" stands for the leading NUL of an abstract socket.
+                self._socket.connect("\0" + address[1:] if address.startswith("@") else address)
+
+    def fileno(self) -> int | None:
+        return self._socket.fileno() if self._socket is not None else None
 
     def send(self, state: str) -> None:
         if self._socket is not None:
             with contextlib.suppress(OSError):  # systemd gone or busy: the watchdog judges, not we
-                self._socket.sendto(state.encode(), socket.MSG_DONTWAIT, self._address)
+                self._socket.send(state.encode(), socket.MSG_DONTWAIT)

@@ -98,7 +98,7 @@ def test_image_checks_its_health_in_exec_form(images: Images) -> None:
 def test_container_is_healthy_with_net_raw_alone_on_a_read_only_root(container: Container) -> None:
     assert container.execute("sbcwatch", "healthcheck").returncode == 0
     status = container.execute("cat", "/proc/1/status").stdout
-    assert re.search(r"CapEff:\s+0*2000\n", status)
+    assert re.search(r"CapEff:\s+0+\n", status)
     assert re.search(r"CapBnd:\s+0*2000\n", status)
     assert container.execute("touch", "/etc/x").returncode != 0
 
@@ -106,7 +106,7 @@ def test_container_is_healthy_with_net_raw_alone_on_a_read_only_root(container: 
 @pytest.mark.image
 def test_container_confines_itself(container: Container) -> None:
     given_up = (
-        "no capability but NET_RAW; no new privileges; writes /var/lib/sbcwatch only; runs no program; "
+        "no capability; no new privileges; writes /var/lib/sbcwatch only; "
     )
     assert given_up in container.log
     assert "left out" not in container.log

@@ -158,5 +158,5 @@ def test_each_answered_call_has_its_record_and_the_log_its_messages(seen: Seen) 
 
 def test_container_was_locked_in_all_the_while_and_stopped_in_order(seen: Seen) -> None:
     assert seen.status == 0
-    assert "no capability but NET_RAW; no new privileges; writes /var/lib/sbcwatch only" in seen.log
+    assert "no capability; no new privileges; writes /var/lib/sbcwatch only" in seen.log
     assert '"level": "error"' not in seen.log

@@ -92,7 +92,8 @@ class AfPacket:
         self._found = _look_up(self._names)
         self._away: dict[str, int] = {}  # interface: the instant at which it was last seen well
         try:
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # deaf until bound
+            # Deaf until bound.
+            self._socket = linux.sealed(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
         except PermissionError:
             raise CaptureError(
                 "capturing needs CAP_NET_RAW: run as root, by the systemd unit, or after "

@@ -26,6 +26,10 @@ SO_ATTACH_FILTER = 26
 SO_RCVBUFFORCE = 33
 SO_TIMESTAMPNS = 35  # SO_TIMESTAMPNS_OLD: two longs
 
+# Descriptors from here on are never written to: the daemon's filter of system calls knows a packet socket by its
+# number alone. All others of the process, bounded connections among them, are below.
+SEALED = 500
+
 TP_STATUS_VLAN_VALID = 1 << 4
 
 SIOCGIFFLAGS = 0x8913
@@ -35,6 +39,17 @@ IFF_RUNNING = 1 << 6  # it has a carrier
 Instruction = tuple[int, int, int, int]  # classic BPF: code, jt, jf, k
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def sealed(sock: socket.socket) -> socket.socket:
+    """The same socket at a descriptor from `SEALED` on; as it is where the process may not have so many."""
+    try:
+        number = fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, SEALED)
+    except OSError:
+        return sock
+    raised = socket.socket(fileno=number)
+    sock.close()
+    return raised
 
 
 def attach_filter(sock: socket.socket, program: list[Instruction]) -> None:

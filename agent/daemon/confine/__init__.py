@@ -1,10 +1,11 @@
 """Locked in from inside: once sockets and files are open the process gives up what it no longer needs.
 
     dumpable        no core file and no ptrace by the same user (prctl PR_SET_DUMPABLE)
-    capabilities    CAP_NET_RAW stays (hot-plug and a rebound NIC open new sockets), all others go, for good
+    capabilities    all go, for good: the packet sockets are open, and bound anew without any
     no_new_privs    nothing that is executed gains a privilege
-    Landlock        writes the state directory only; reads what `files.readable` lists
-    seccomp         runs no program and makes no call that watching never needs (package `pyseccomp`)
+    Landlock        writes the state directory only; reads what `landlock.readable` lists; TCP to `landlock.ports` only;
+                    no signal to and no abstract Unix socket of others
+    seccomp         makes the system calls that the daemon uses and no others (package `pyseccomp`)
 
 All of them are a thread's, and of those that it starts: to be called before there are others. Where something
 cannot be had, or would break what is configured, that part is left out and the report says why.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from agent.daemon.confine.capabilities import drop_capabilities, no_core_dump, no_new_privileges
@@ -31,10 +32,13 @@ def confine(
     environment: Mapping[str, str] = os.environ,
     key: Path | None = None,
     archive: Path | None = None,
+    urls: Iterable[str] = (),
+    notifier: int | None = None,
 ) -> ConfineReport:
     """Lock this thread, and all that it starts, in. Raises nothing.
 
-    `key`: one more file that is read; `archive`: one more folder that is written, made where it is not.
+    `key`: one more file that is read; `archive`: one more folder that is written, made where it is not; `urls`:
+    where the configuration sends to; `notifier`: the descriptor of systemd's socket.
     """
     report = ConfineReport()
     if sys.platform != "linux":
@@ -48,8 +52,8 @@ def confine(
         lambda: no_core_dump(report),
         lambda: drop_capabilities(state, config, report, key),
         lambda: no_new_privileges(report),
-        lambda: fence_files(state, config, environment, report, key, archive),
-        lambda: fence_calls(seccomp, runs_programs(environment), report),  # last: the others need calls
+        lambda: fence_files(state, config, environment, report, key, archive, urls),
+        lambda: fence_calls(seccomp, runs_programs(environment), report, notifier),  # last: the others need calls
     )
     for part in parts:
         try:

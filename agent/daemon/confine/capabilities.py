@@ -1,4 +1,7 @@
-"""CAP_NET_RAW stays, all other capabilities go, for good; nothing that is executed gains a privilege."""
+"""Every capability goes, for good; nothing that is executed gains a privilege.
+
+Packet sockets are open by then, and need none: a NIC that comes back is bound to anew by the same socket.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from typing import Any
 
 from agent.daemon.confine.report import ConfineReport
 
-NET_RAW = 1 << 13
 DAC = 1 << 1 | 1 << 2  # DAC_OVERRIDE, DAC_READ_SEARCH: root's way past the owners of files
 _SETPCAP = 1 << 8
 # linux/prctl.h, linux/capability.h
@@ -65,7 +67,7 @@ def drop_capabilities(
     state: Path, config: Path | None, report: ConfineReport, key: Path | None = None
 ) -> None:
     now = held()
-    keep = NET_RAW & now["CapPrm"]
+    keep = 0
     if now["CapPrm"] & DAC & now["CapEff"]:
         # Root gets at state or configuration of another user by this alone: try without, then decide.
         _capset(now["CapEff"] & ~DAC, now["CapPrm"], now["CapInh"])
@@ -92,7 +94,7 @@ def drop_capabilities(
     # Where a unit gave us this and no more there is nothing to do, and its filter may refuse the call.
     if (now["CapPrm"], now["CapEff"]) != (keep, keep):
         _capset(keep, keep, 0)
-    report.done.append("no capability but NET_RAW" if keep == NET_RAW else f"capabilities {keep:#x}")
+    report.done.append(f"capabilities {keep:#x}" if keep else "no capability")
 
 
 def _refused(state: Path, *read: Path | None) -> Path | None:

@@ -1,4 +1,4 @@
-"""Landlock: writes the state directory only, reads what `readable` lists."""
+"""Landlock: writes the state directory only, reads what `readable` lists, and connects by TCP to `ports` alone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import site
 import stat
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from agent.daemon.confine.landlock_calls import (
     EXECUTE,
@@ -24,13 +25,16 @@ from agent.daemon.confine.landlock_calls import (
 )
 from agent.daemon.confine.report import ConfineReport
 
+RESOLV_CONF = Path("/etc/resolv.conf")
 RESOLVER = (
     "/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf",
     "/etc/services", "/etc/passwd", "/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf",
     "/run/nscd",
 )  # fmt: skip
+# Not /etc/ssl/private and /etc/pki/tls/private: keys of other programs.
 TRUST = (
-    "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/usr/share/ca-certificates",
+    "/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs", "/etc/pki/tls/cert.pem",
+    "/etc/pki/tls/openssl.cnf", "/etc/pki/ca-trust", "/etc/ca-certificates", "/etc/crypto-policies", "/usr/share/ca-certificates",
     "/usr/local/share/ca-certificates",
 )  # fmt: skip
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
@@ -59,6 +63,7 @@ def fence_files(
     report: ConfineReport,
     key: Path | None = None,
     archive: Path | None = None,
+    urls: Iterable[str] = (),
 ) -> None:
     reason = runs_programs(environment)
     if reason is not None:
@@ -77,8 +82,18 @@ def fence_files(
     for path in dict.fromkeys(readable(config, environment, key)):
         _allow(rules, path, READ_FILE | READ_DIR)
     _allow(rules, Path("/dev/null"), READ_FILE | WRITE_FILE)
+    allowed = sorted(ports(urls, environment))
+    if rules.guards_ports:
+        for port in allowed:
+            rules.allow_port(port)
     rules.apply()
     report.done.append(f"writes {' and '.join(map(str, written))} only")
+    if rules.guards_ports:
+        report.done.append(f"connects to TCP ports {', '.join(map(str, allowed))} only")
+    if os.geteuid() == 0 and not _swapped_aside(RESOLV_CONF):
+        report.left_out.append(
+            f"root may not read all of {RESOLV_CONF.parent}: start again after {RESOLV_CONF} was replaced"
+        )
 
 
 def _allow(rules: Ruleset, path: Path, rights: int) -> None:
@@ -125,12 +140,16 @@ def readable(config: Path | None, environment: Mapping[str, str], key: Path | No
         if entry.is_absolute() and entry != root:
             yield entry
     # Programs that set a regular resolv.conf rename a new one into its place, so its directory is needed;
-    # where it is a link (systemd-resolved), the directory that it leads into is listed above.
-    resolver = Path("/etc/resolv.conf")
-    yield resolver.parent if not resolver.is_symlink() else resolver.resolve().parent
+    # where it is a link (systemd-resolved), the directory that it leads into is listed above. Root would read
+    # /etc/shadow by that, so it has the file alone.
+    if _swapped_aside(RESOLV_CONF):
+        yield RESOLV_CONF.resolve() if os.path.ismount(RESOLV_CONF) else RESOLV_CONF.resolve().parent
+    elif os.geteuid() != 0:
+        yield RESOLV_CONF.parent
     for file in filter(None, (config, key)):
         yield from (
-            path.parent if path.parent != root else path for path in (file.absolute(), file.resolve())
+            path.parent if path.parent not in (root, RESOLV_CONF.parent) else path
+            for path in (file.absolute(), file.resolve())
         )
     if environment.get("HOME"):
         yield Path(environment["HOME"]) / ".aws"
@@ -138,3 +157,34 @@ def readable(config: Path | None, environment: Mapping[str, str], key: Path | No
         if value := environment.get(variable):
             path = Path(value).absolute()
             yield path.parent if variable in RENEWED and path.parent != root else path
+
+
+def _swapped_aside(path: Path) -> bool:
+    """Whether a new version of `path` is no new file in its own directory: it is a link, or mounted there."""
+    return path.is_symlink() or os.path.ismount(path)
+
+
+def ports(urls: Iterable[str], environment: Mapping[str, str]) -> set[int]:
+    """TCP ports that the daemon connects to: DNS, AWS and what metadata services have, and where it is pointed.
+
+    Raises nothing: an address that does not parse is none.
+    """
+    pointed = [
+        value
+        for name, value in environment.items()
+        if name.upper().endswith("_PROXY") or (name.startswith("AWS_") and "://" in value)
+    ]
+    for path in _aws_files(environment):
+        try:
+            pointed += re.findall(r"(?m)^\s*\w*endpoint\w*\s*=\s*(\S+)", path.read_text(errors="replace"))
+        except OSError:
+            continue
+    found = {53, 80, 443}
+    for url in (*urls, *pointed):
+        try:
+            port = urlsplit(url if "://" in url else f"//{url}").port
+        except ValueError:
+            continue
+        if port is not None:
+            found.add(port)
+    return found

@@ -10,7 +10,10 @@ import os
 import struct
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
-VERSION, PATH_BENEATH = 1, 1
+VERSION = 1
+PATH_BENEATH, NET_PORT = 1, 2  # kinds of rules
+CONNECT_TCP = 2  # since version 4
+NO_ABSTRACT_SOCKET, NO_SIGNAL = 1, 2  # of others; since version 6
 PR_SET_NO_NEW_PRIVS = 38
 
 # Rights, in the kernel's order.
@@ -42,9 +45,16 @@ class Ruleset:
 
     def __init__(self) -> None:
         """Raises OSError, as `abi` does."""
-        newest = _RIGHTS_BY_ABI[min(abi(), max(_RIGHTS_BY_ABI))]
+        version = abi()
+        newest = _RIGHTS_BY_ABI[min(version, max(_RIGHTS_BY_ABI))]
         self.rights = newest * 2 - 1
-        attributes = struct.pack("=Q", self.rights)
+        self.guards_ports, self.guards_others = version >= 4, version >= 6
+        words = [self.rights]
+        if self.guards_ports:
+            words.append(CONNECT_TCP)
+        if self.guards_others:
+            words.append(NO_ABSTRACT_SOCKET | NO_SIGNAL)
+        attributes = struct.pack(f"={len(words)}Q", *words)
         size = ctypes.c_size_t(len(attributes))
         self._fd = _call(CREATE_RULESET, attributes, size, ctypes.c_uint32(0))
 
@@ -56,6 +66,11 @@ class Ruleset:
             _call(ADD_RULE, ctypes.c_int(self._fd), ctypes.c_int(PATH_BENEATH), rule, ctypes.c_uint32(0))
         finally:
             os.close(place)
+
+    def allow_port(self, port: int) -> None:
+        """Let TCP connect to `port`, where `guards_ports`. Raises OSError."""
+        rule = struct.pack("=QQ", CONNECT_TCP, port)
+        _call(ADD_RULE, ctypes.c_int(self._fd), ctypes.c_int(NET_PORT), rule, ctypes.c_uint32(0))
 
     def apply(self) -> None:
         """Fence this thread in for good, and what it starts. Raises OSError."""
