@@ -226,6 +226,18 @@ SERIES: tuple[Series, ...] = (
         lambda d: d.pipeline.intervals.sip_log.unlogged,
     ),
     Series(
+        "sip_unlogged_bytes",
+        "counter",
+        "Bytes of those messages",
+        lambda d: d.pipeline.intervals.sip_log.unlogged_bytes,
+    ),
+    Series(
+        "streams_evicted",
+        "counter",
+        "Streams that no SDP names, given up for newer ones",
+        lambda d: d.pipeline.engine.media.streams.evicted,
+    ),
+    Series(
         "sip_talkers",
         "gauge",
         "Sources above their limit, or scanners, in the last minute",

@@ -86,7 +86,13 @@ def test_unit_has_nothing_that_would_blind_the_capture(name: str) -> None:
 def test_unit_names_the_calls_that_system_service_lacks(name: str) -> None:
     unit = settings(name)
     allowed = " ".join(line for line in unit["SystemCallFilter"].splitlines() if not line.startswith("~"))
-    for call in ("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "seccomp", "capset"):
+    for call in (
+        "landlock_create_ruleset",
+        "landlock_add_rule",
+        "landlock_restrict_self",
+        "seccomp",
+        "capset",
+    ):
         assert call in allowed.split()
     assert unit["SystemCallErrorNumber"] == "EPERM"
 

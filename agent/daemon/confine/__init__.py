@@ -53,7 +53,9 @@ def confine(
         lambda: drop_capabilities(state, config, report, key),
         lambda: no_new_privileges(report),
         lambda: fence_files(state, config, environment, report, key, archive, urls),
-        lambda: fence_calls(seccomp, runs_programs(environment), report, notifier),  # last: the others need calls
+        lambda: fence_calls(
+            seccomp, runs_programs(environment), report, notifier
+        ),  # last: the others need calls
     )
     for part in parts:
         try:

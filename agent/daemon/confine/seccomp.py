@@ -61,7 +61,12 @@ _IOCTLS = (
     0x541B, 0x5421, 0x5450, 0x5451,  # FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
     0x8910, 0x8912, 0x8913, 0x8933,  # SIOCGIFNAME, SIOCGIFCONF, SIOCGIFFLAGS, SIOCGIFINDEX
 )  # fmt: skip
-_PRCTLS = (3, 15, 16, 0x53564D41)  # PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_SET_VMA: names of threads and memory
+_PRCTLS = (
+    3,
+    15,
+    16,
+    0x53564D41,
+)  # PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_SET_VMA: names of threads and memory
 _FCNTLS = (
     fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL, fcntl.F_SETFL, fcntl.F_GETLK, fcntl.F_SETLK, fcntl.F_SETLKW,
     36, 37, 38,  # F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW
