@@ -131,7 +131,8 @@ print(json.dumps(told))
 
 # Refused by seccomp, with nothing else in the way.
 NO_CALL = (
-    "packet socket", "raw socket", "send a frame", "send a frame to", "send a frame by sendmsg", "write a frame",
+    "packet socket", "raw socket", "send a frame", "send a frame to", "send a frame by sendmsg",
+    "write a frame",
     "writev a frame", "copy a descriptor", "copy a descriptor below", "copy a descriptor by fcntl",
     "notify another", "turn the notifier", "mount", "bpf", "terminal input",
 )  # fmt: skip
@@ -278,10 +279,10 @@ def test_every_call_that_is_named_is_known_to_libseccomp_or_younger_than_it() ->
     assert len(set(names)) == len(names)
     assert not {*names} & {*calls.NEVER}
     younger = {"futex_wait", "futex_wake", "futex_requeue"}  # than libseccomp 2.5.4
-    names += calls.NEVER
+    every = [*names, *calls.NEVER]
     assert not [
         name
-        for name in names
+        for name in every
         if seccomp.resolve_syscall(seccomp.system_arch(), name) == unknown and name not in younger
     ]
 

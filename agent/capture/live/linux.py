@@ -26,7 +26,8 @@ SO_ATTACH_FILTER = 26
 SO_RCVBUFFORCE = 33
 SO_TIMESTAMPNS = 35  # SO_TIMESTAMPNS_OLD: two longs
 
-# Descriptors from here on are never written to: the daemon's filter of system calls knows a packet socket by its
+# Descriptors from here on are never written to: the daemon's filter of system calls knows a packet socket
+# by its
 # number alone. All others of the process, bounded connections among them, are below.
 SEALED = 500
 

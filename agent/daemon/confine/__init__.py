@@ -3,7 +3,8 @@
     dumpable        no core file and no ptrace by the same user (prctl PR_SET_DUMPABLE)
     capabilities    all go, for good: the packet sockets are open, and bound anew without any
     no_new_privs    nothing that is executed gains a privilege
-    Landlock        writes the state directory only; reads what `landlock.readable` lists; TCP to `landlock.ports` only;
+    Landlock        writes the state directory only; reads what `landlock.readable` lists; TCP to
+    `landlock.ports` only;
                     no signal to and no abstract Unix socket of others
     seccomp         makes the system calls that the daemon uses and no others (package `pyseccomp`)
 
@@ -37,8 +38,8 @@ def confine(
 ) -> ConfineReport:
     """Lock this thread, and all that it starts, in. Raises nothing.
 
-    `key`: one more file that is read; `archive`: one more folder that is written, made where it is not; `urls`:
-    where the configuration sends to; `notifier`: the descriptor of systemd's socket.
+    `key`: one more file that is read; `archive`: one more folder that is written, made where it is not.
+    `urls`: where the configuration sends to; `notifier`: the descriptor of systemd's socket.
     """
     report = ConfineReport()
     if sys.platform != "linux":

@@ -1,4 +1,4 @@
-"""Landlock: writes the state directory only, reads what `readable` lists, and connects by TCP to `ports` alone."""
+"""Landlock: what is written (the state), what is read (`readable`), where TCP connects to (`ports`)."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ RESOLVER = (
 )  # fmt: skip
 # Not /etc/ssl/private and /etc/pki/tls/private: keys of other programs.
 TRUST = (
-    "/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs", "/etc/pki/tls/cert.pem",
-    "/etc/pki/tls/openssl.cnf", "/etc/pki/ca-trust", "/etc/ca-certificates", "/etc/crypto-policies", "/usr/share/ca-certificates",
+    "/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/tls/openssl.cnf", "/etc/pki/ca-trust", "/etc/ca-certificates", "/etc/crypto-policies",
+    "/usr/share/ca-certificates",
     "/usr/local/share/ca-certificates",
 )  # fmt: skip
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
@@ -165,7 +167,8 @@ def _swapped_aside(path: Path) -> bool:
 
 
 def ports(urls: Iterable[str], environment: Mapping[str, str]) -> set[int]:
-    """TCP ports that the daemon connects to: DNS, AWS and what metadata services have, and where it is pointed.
+    """TCP ports that the daemon connects to: DNS, AWS and what metadata services have,
+    and where it is pointed.
 
     Raises nothing: an address that does not parse is none.
     """

@@ -1,6 +1,7 @@
 """System calls of the daemon: seccomp lets through those that it uses (package `pyseccomp`), and no others.
 
-What is not named here fails with EPERM, as on a kernel without it; nothing is killed. The filter sees numbers and
+What is not named here fails with EPERM, as on a kernel without it; nothing is killed. The filter sees
+numbers and
 not what they point to, so a descriptor is judged by its number: packet sockets and systemd's are `SEALED` or
 higher, where nothing may be written, and no call is left that copies a descriptor to another number.
 """
@@ -22,10 +23,13 @@ from agent.daemon.confine.report import ConfineReport
 FREE = (
     # files: Landlock says which
     "read", "readv", "pread64", "preadv", "preadv2", "pwrite64", "pwritev", "pwritev2", "open", "openat",
-    "openat2", "close", "close_range", "stat", "fstat", "lstat", "newfstatat", "fstatat64", "stat64", "fstat64",
-    "lstat64", "statx", "statfs", "fstatfs", "statfs64", "fstatfs64", "lseek", "_llseek", "access", "faccessat",
+    "openat2", "close", "close_range", "stat", "fstat", "lstat", "newfstatat", "fstatat64", "stat64",
+    "fstat64",
+    "lstat64", "statx", "statfs", "fstatfs", "statfs64", "fstatfs64", "lseek", "_llseek", "access",
+    "faccessat",
     "faccessat2", "readlink", "readlinkat", "getdents", "getdents64", "getcwd", "mkdir", "mkdirat", "rmdir",
-    "rename", "renameat", "renameat2", "unlink", "unlinkat", "link", "linkat", "truncate", "ftruncate", "truncate64",
+    "rename", "renameat", "renameat2", "unlink", "unlinkat", "link", "linkat", "truncate", "ftruncate",
+    "truncate64",
     "ftruncate64", "fallocate", "fsync", "fdatasync", "sync_file_range", "chmod", "fchmod", "fchmodat",
     "utimensat", "flock", "umask", "fadvise64", "fadvise64_64",
     # memory; SQLite maps its shared memory
@@ -38,18 +42,21 @@ FREE = (
     "rt_sigprocmask", "rt_sigreturn", "sigreturn", "rt_sigpending", "rt_sigtimedwait", "rt_sigsuspend",
     "sigaltstack", "pause",
     # time
-    "clock_gettime", "clock_gettime64", "clock_getres", "clock_nanosleep", "clock_nanosleep_time64", "nanosleep",
+    "clock_gettime", "clock_gettime64", "clock_getres", "clock_nanosleep", "clock_nanosleep_time64",
+    "nanosleep",
     "gettimeofday", "time", "times", "setitimer", "getitimer",
     # waiting
     "poll", "ppoll", "ppoll_time64", "select", "_newselect", "pselect6", "pselect6_time64", "epoll_create",
     "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd", "eventfd2", "pipe",
     "pipe2",
     # sockets that are there: a NIC that came back is bound to anew, and its filter replaced
-    "bind", "listen", "accept", "accept4", "shutdown", "getsockname", "getpeername", "setsockopt", "getsockopt",
+    "bind", "listen", "accept", "accept4", "shutdown", "getsockname", "getpeername", "setsockopt",
+    "getsockopt",
     "recvfrom", "recvmsg", "recvmmsg",
     # the process and its host, to read
     "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups", "getuid32", "geteuid32",
-    "getgid32", "getegid32", "capget", "uname", "sysinfo", "getrusage", "getrlimit", "ugetrlimit", "getrandom",
+    "getgid32", "getegid32", "capget", "uname", "sysinfo", "getrusage", "getrlimit", "ugetrlimit",
+    "getrandom",
     "getcpu",
 )  # fmt: skip
 # By their descriptor: below SEALED.
