@@ -301,6 +301,9 @@ def _aws(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("text", choices=texts, help="what to print")
     _config(sub)
     sub.add_argument("--hosts", metavar="N", type=int, help="how many hosts send; default: cost.hosts")
+    sub.add_argument(
+        "-o", "--output", metavar="FOLDER", help="cloudformation: write here, as many templates as it takes"
+    )
 
 
 def _help(sub: argparse.ArgumentParser) -> None:

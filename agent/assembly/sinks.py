@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from agent.config.settings import Config
@@ -16,6 +16,7 @@ from agent.sinks.delivery import Delivery, Sink
 from agent.store import Outbox
 
 if TYPE_CHECKING:
+    from agent.sinks.aws.clients import Route
     from agent.sinks.clickhouse import ClickHouse
 
 Maker = Callable[[Config, str], Sink]
@@ -59,12 +60,38 @@ def _switched_on(config: Config) -> Iterator[Maker]:
             yield make
 
 
+def _route(config: Config) -> Route:
+    from agent.sinks.aws.clients import Route
+
+    aws = config.aws
+    return Route(
+        role_arn=aws.role_arn,
+        external_id=aws.external_id,
+        session_name=host_of_streams(config),
+        proxy=aws.proxy,
+        fips=aws.fips,
+        dual_stack=aws.dual_stack,
+    )
+
+
+def _group(config: Config) -> dict[str, Any]:
+    """CreateLogGroup's parameters beside the name: those that somebody set."""
+    logs = config.logs
+    wanted = {
+        "logGroupClass": logs.group_class if logs.group_class != "STANDARD" else "",
+        "kmsKeyId": logs.kms_key,
+        "tags": config.aws.tags,
+        "deletionProtectionEnabled": logs.deletion_protection,
+    }
+    return {name: value for name, value in wanted.items() if value}
+
+
 def _cloudwatch(config: Config, host: str) -> Sink:
     from agent.sinks.aws.clients import cloudwatch_client
     from agent.sinks.aws.cloudwatch import CloudWatchSink
 
     return CloudWatchSink(
-        cloudwatch_client(config.cloudwatch.region or None),
+        cloudwatch_client(config.cloudwatch.region or None, route=_route(config)),
         namespace=config.cloudwatch.namespace,
         dimension_sets=[(dimension,) for dimension in config.cloudwatch.dimensions],
     )
@@ -74,7 +101,7 @@ def _agent(config: Config, host: str) -> Sink:
     from agent.sinks.aws.clients import cloudwatch_client
     from agent.sinks.aws.cloudwatch import AgentSink
 
-    client = cloudwatch_client(config.cloudwatch.region or None)
+    client = cloudwatch_client(config.cloudwatch.region or None, route=_route(config))
     return AgentSink(client, host=host_of_streams(config))
 
 
@@ -85,7 +112,7 @@ def _logs(kind: Literal["media", "sip", "calls"]) -> Maker:
 
         logs = config.logs
         return LogsSink(
-            logs_client(config.cloudwatch.region or None),
+            logs_client(config.cloudwatch.region or None, route=_route(config)),
             kind,
             host=host_of_streams(config),
             group_prefix=getattr(logs, f"{kind}_group_prefix"),
@@ -93,6 +120,7 @@ def _logs(kind: Literal["media", "sip", "calls"]) -> Maker:
             create=logs.create_groups,
             retention_days=logs.retention_days,
             timeline=logs.timeline,
+            group=_group(config),
         )
 
     return make
@@ -108,7 +136,8 @@ def _archive(config: Config, host: str) -> Sink:
     from agent.sinks.aws.s3 import Bucket
 
     place = urlsplit(settings.url)
-    shelf = Bucket(s3_client(config.cloudwatch.region or None), place.netloc, kms_key=settings.kms_key)
+    client = s3_client(config.cloudwatch.region or None, route=_route(config))
+    shelf = Bucket(client, place.netloc, kms_key=settings.kms_key)
     return ArchiveSink(shelf, host=host, prefix=place.path, kinds=settings.kinds)
 
 

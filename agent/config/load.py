@@ -202,14 +202,14 @@ def _section(kind: Any, where: str, content: Any, text: str, problems: list[Prob
     fields = _fields(kind)
     for key, value in content.items():
         field = fields.get(key)
-        line = _line_of(text, where, key)
         if field is None:
+            line = _line_of(text, where, key)
             problems.append(Problem(f"{where}.{key}", line, _unknown(key, fields)))
             continue
         try:
             values[key] = msgspec.convert(value, field.type)
         except msgspec.ValidationError as error:
-            choice = _choice(field.type, value)
+            choice, line = _choice(field.type, value), _line_of(text, where, key)
             problems.append(Problem(f"{where}.{key}", line, f"{error}{choice}; it is for: {_help(field)}"))
     missing = [key for key, field in fields.items() if field.required and key not in content]
     problems += [

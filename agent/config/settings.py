@@ -271,12 +271,39 @@ class Logs(_Section):
     stream: Annotated[str, Meta(description="Log stream name; {host} is this host.")] = "{host}"
     create_groups: Annotated[bool, Meta(description="Create groups that are missing.")] = True
     retention_days: Annotated[int, Meta(description="Retention of groups we create, days.")] = 30
+    group_class: Annotated[
+        Literal["STANDARD", "INFREQUENT_ACCESS"],
+        Meta(description="Class of new groups: INFREQUENT_ACCESS is half the price, without field indexes."),
+    ] = "STANDARD"
+    kms_key: Annotated[
+        str, Meta(description="ARN of the KMS key that new groups are encrypted with; empty: AWS's own.")
+    ] = ""
+    deletion_protection: Annotated[
+        bool, Meta(description="New groups refuse to be deleted until somebody lifts that.")
+    ] = False
     timeline: Annotated[
         bool, Meta(description="Media records carry their slots of 10 s; a record costs a third more.")
     ] = False
     sip_rate: Annotated[
         int, Meta(ge=0, description="SIP messages logged a second, and as many failures; 0: all of them.")
     ] = 5_000
+
+
+class AwsSettings(_Section):
+    """How AWS is reached, by every sink; and tags of what we make there."""
+
+    role_arn: Annotated[
+        str, Meta(description="Role to take on first, of another account for example; empty: none.")
+    ] = ""
+    external_id: Annotated[str, Meta(description="External id that the role's trust asks for.")] = ""
+    proxy: Annotated[
+        str, Meta(description="URL of an HTTP proxy for AWS alone; empty: as HTTPS_PROXY says.")
+    ] = ""
+    fips: Annotated[bool, Meta(description="Take FIPS endpoints.")] = False
+    dual_stack: Annotated[bool, Meta(description="Take endpoints that have IPv6 as well.")] = False
+    tags: Annotated[
+        dict[str, str], Meta(description='Tags of groups, alarms, policy and bucket: {team = "voice"}.')
+    ] = {}
 
 
 class Archive(_Section):
@@ -411,6 +438,14 @@ class Alarms(_Section):
         str,
         Meta(description="Where your copy of docs/runbook.md opens: alarm texts point there, with #section."),
     ] = ""
+    detailed: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Up to so many connectors each has every alarm; beyond it three each (loss, MOS,"
+            " failures), and all others by region.",
+        ),
+    ] = 20
 
 
 class Cost(_Section):
@@ -523,6 +558,7 @@ class Config(_Section):
     quality: Quality = msgspec.field(default_factory=Quality)
     cloudwatch: CloudWatch = msgspec.field(default_factory=CloudWatch)
     logs: Logs = msgspec.field(default_factory=Logs)
+    aws: AwsSettings = msgspec.field(default_factory=AwsSettings)
     archive: Archive = msgspec.field(default_factory=Archive)
     clickhouse: ClickHouseSettings = msgspec.field(default_factory=ClickHouseSettings)
     otlp: OtlpSettings = msgspec.field(default_factory=OtlpSettings)

@@ -6,14 +6,15 @@ to make it one: a single bad call at night wakes nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from agent.config.settings import Config
 from agent.provision import metric
-from agent.provision.scope import Scope, carriers, scopes
-from agent.summary.catalog import AGENT_NAMESPACE, DIRECTIONS, HOST_MINUTES, SIDES
+from agent.provision.quotas import ALARM_DESCRIPTION
+from agent.summary.catalog import DIRECTIONS, HOST_MINUTES, SIDES
 
 # The far end measures loss of what the vc sends; the vc measures loss of what it receives. Only the latter is
 # missing from the packets counted.
@@ -45,21 +46,27 @@ class AlarmRule:
     missing: Missing
     missing_why: str
     period_s: int = 60
+    section: str = ""  # of the runbook; empty: the key
 
     @property
     def expression(self) -> str:
         """Metric math of CloudWatch."""
         return f"IF({self.enough}, {self.value}, {self.otherwise})" if self.enough else self.value
 
+    def renamed(self, names: Mapping[str, str]) -> str:
+        """The expression with other ids for its inputs."""
+        return re.sub(r"\b[a-z]\w*\b", lambda word: names.get(word[0], word[0]), self.expression)
+
     def runbook(self, url: str) -> str:
         """Where this alarm's section of the runbook is; `url`: the runbook's own address."""
-        return f"{url or INSTALLED_RUNBOOK}#{self.key}"
+        return f"{url or INSTALLED_RUNBOOK}#{self.section or self.key}"
 
-    def description(self, url: str = "") -> str:
-        """At most 1,024 characters, as CloudWatch wants."""
+    def description(self, url: str = "", brief: bool = False) -> str:
+        """At most 1,024 characters, as CloudWatch wants; `brief`: without the reason."""
         see = f" See {self.runbook(url)}"
-        text = f"{self.what} {self.why} Missing data: {self.missing_why}"
-        return text[: 1024 - len(see)] + see
+        missing = self.missing if brief else self.missing_why
+        text = f"{self.what} {'' if brief else self.why + ' '}Missing data: {missing}"
+        return text[: ALARM_DESCRIPTION - len(see)] + see
 
 
 INSTALLED_RUNBOOK = "file:///usr/share/doc/sbcwatch/runbook.md"
@@ -121,7 +128,7 @@ def rules(config: Config, hosts: int = 1) -> Iterator[AlarmRule]:
             f"lost / {sent}", "packets >= 15000", "0",
             ">", 0.02, 3, 5, "notBreaching", QUIET,
         )  # fmt: skip
-    yield from _calls(config)
+    yield from _calls(config, hosts)
     yield AlarmRule(
         "silent",
         f"Fewer than {hosts} of {hosts} hosts sent this connector's minute.",
@@ -134,7 +141,7 @@ def rules(config: Config, hosts: int = 1) -> Iterator[AlarmRule]:
     )  # fmt: skip
 
 
-def _calls(config: Config) -> Iterator[AlarmRule]:
+def _calls(config: Config, hosts: int) -> Iterator[AlarmRule]:
     users = set(config.calls.not_failures) >= USERS_OWN
     threshold = 0.1 if users else 0.5
     reason = (
@@ -170,33 +177,17 @@ def _calls(config: Config) -> Iterator[AlarmRule]:
         "active-collapse",
         "Active calls fell to less than half within a minute.",
         "Calls end one by one; half of at least 20 at once is a trunk, an SBC or a power supply. DIFF needs "
-        "the minute before, so three minutes are looked at and one is enough.",
+        "the minute before, so three minutes are looked at and one is enough. Both minutes must be there "
+        "from all hosts: one that is late is no calls that ended.",
         (
             ("inbound", metric("InboundCallsActive"), "Sum"),
             ("outbound", metric("OutboundCallsActive"), "Sum"),
+            ("beats", metric(HOST_MINUTES), "SampleCount"),
         ),
-        f"{active} / ({active} - DIFF{active})", f"{active} - DIFF{active} >= 20", "1",
+        f"{active} / ({active} - DIFF{active})",
+        f"beats >= {hosts} AND beats - DIFF(beats) >= {hosts} AND {active} - DIFF{active} >= 20", "1",
         "<", 0.5, 1, 3, "notBreaching", "a host that stopped is told by the alarm on silence.",
     )  # fmt: skip
-
-
-def alarm_parameters(config: Config, hosts: int = 1) -> list[dict[str, Any]]:
-    """PutMetricAlarm's parameters, for every connector and for the agents."""
-    url = config.alarms.runbook_url
-    made = [
-        _parameters(f"sbcwatch {scope.label} {rule.key}", rule, _queries(rule, scope), url)
-        for scope in scopes(config)
-        for rule in rules(config, hosts)
-    ]
-    made += [
-        _parameters(f"sbcwatch carrier {scope.label} {rule.key}", rule, _queries(rule, scope), url)
-        for scope in carriers(config)
-        for rule in rules(config, hosts)
-        if rule.key in OF_CARRIERS
-    ]
-    if config.cloudwatch.agent_metrics:
-        made += [_parameters(f"sbcwatch {rule.key}", rule, _over_hosts(rule), url) for rule in AGENT_RULES]
-    return made
 
 
 DROPS = AlarmRule(
@@ -219,56 +210,29 @@ STUCK = AlarmRule(
     "waiting", "", "",
     ">", 900, 3, 5, "notBreaching", "where nothing at all is delivered, the alarm on silence tells.",
 )  # fmt: skip
-AGENT_RULES = (DROPS, STUCK)
-_FUNCTIONS = {"Sum": "SUM", "Maximum": "MAX"}
 
 
-def _over_hosts(rule: AlarmRule) -> list[dict[str, Any]]:
-    """Over all hosts by one Metrics Insights query: the template need not know their names."""
-    ((name, figure, statistic),) = rule.inputs
-    return [
-        {
-            "Id": name,
-            "Expression": f'SELECT {_FUNCTIONS[statistic]}({figure}) FROM SCHEMA("{AGENT_NAMESPACE}", Host)',
-            "Period": 60,
-            "Label": rule.key,
-            "ReturnData": True,
-        }
-    ]
-
-
-def _queries(rule: AlarmRule, scope: Scope) -> list[dict[str, Any]]:
-    single = rule.expression == rule.inputs[0][0]
-    queries: list[dict[str, Any]] = [
-        {
-            "Id": name,
-            "MetricStat": {
-                "Metric": {
-                    "Namespace": scope.namespace,
-                    "MetricName": metric_name,
-                    "Dimensions": [{"Name": scope.dimension, "Value": scope.value}],
-                },
-                "Period": rule.period_s,
-                "Stat": statistic,
-            },
-            "ReturnData": single,
-        }
-        for name, metric_name, statistic in rule.inputs
-    ]
-    if not single:
-        queries.append({"Id": "judged", "Expression": rule.expression, "Label": rule.key, "ReturnData": True})
-    return queries
-
-
-def _parameters(name: str, rule: AlarmRule, queries: list[dict[str, Any]], url: str) -> dict[str, Any]:
-    comparison = {"<": "LessThanThreshold", ">": "GreaterThanThreshold"}[rule.comparison]
-    return {
-        "AlarmName": name[:255],
-        "AlarmDescription": rule.description(url),
-        "ComparisonOperator": comparison,
-        "Threshold": rule.threshold,
-        "EvaluationPeriods": rule.periods,
-        "DatapointsToAlarm": rule.datapoints,
-        "TreatMissingData": rule.missing,
-        "Metrics": queries,
-    }
+def agent_rules(hosts: int) -> tuple[AlarmRule, ...]:
+    """The alarms on the agents themselves; one serves all hosts, and its reason names those it means."""
+    return (
+        AlarmRule(
+            "host-silent",
+            "A host sends nothing, or not each minute.",
+            "Each agent sends its own figures once a minute. The alarm names hosts that were heard in the "
+            "last three hours; the alarm hosts-missing goes on for those that are gone for longer.",
+            (("beats", metric("Frames"), "SampleCount"),),
+            "beats", "", "",
+            "<", 3, 2, 2, "breaching", "breaching, for silence is what this alarm is about.", 300, "silent",
+        ),
+        AlarmRule(
+            "hosts-missing",
+            f"Fewer than {hosts} hosts sent their own figures.",
+            "It counts hosts without their names, so it knows those as well that never came.",
+            (("beats", metric("Frames"), "SampleCount"),),
+            "beats", "", "",
+            "<", hosts, 5, 5, "breaching", "breaching, for silence is what this alarm is about.",
+            60, "silent",
+        ),
+        DROPS,
+        STUCK,
+    )  # fmt: skip

@@ -6,16 +6,20 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from agent.config.load import load
 from agent.config.settings import Config
-from agent.provision.alarms import alarm_parameters
-from agent.provision.cloudformation import template_text
+from agent.errors import ConfigError
+from agent.provision.cloudformation import MAIN, template_text, templates
 from agent.provision.dashboard import dashboard_text
 from agent.provision.grafana import grafana_text
 from agent.provision.policy import policy_document
 from agent.provision.prometheus import rules_text
+from agent.provision.put_alarms import alarm_parameters, is_merged
 from agent.provision.queries import queries_text
+from agent.provision.quotas import TAGS, TEMPLATE_DIRECT_BYTES, within
+from agent.provision.scope import home
 from agent.provision.terraform import terraform_text
 
 DEFAULT_REGION = "us-east-1"
@@ -23,8 +27,7 @@ DEFAULT_REGION = "us-east-1"
 
 def dashboard(config: Config, hosts: int = 1) -> str:
     """`aws cloudwatch put-dashboard --dashboard-name sbcwatch --dashboard-body file://...`"""
-    known = [config.cloudwatch.region, *(c.region for c in config.connectors if c.region != "local")]
-    return dashboard_text(config, next(filter(None, known), DEFAULT_REGION))
+    return dashboard_text(config, home(config) or DEFAULT_REGION)
 
 
 def alarms(config: Config, hosts: int = 1) -> str:
@@ -43,26 +46,66 @@ TEXTS: dict[str, tuple[Callable[[Config, int], str], str]] = {
     "policy": (policy, "the least IAM policy for the daemon"),
     "cloudformation": (template_text, "all of it as a CloudFormation template"),
     "terraform": (terraform_text, "all of it as Terraform configuration"),
-    "queries": (lambda config, hosts: queries_text(), "Logs Insights queries over both logs"),
+    "queries": (lambda config, hosts: queries_text(config), "Logs Insights queries over both logs"),
     "grafana": (lambda config, hosts: grafana_text(), "a Grafana dashboard over /metrics"),
     "prometheus": (rules_text, "the alarms as Prometheus alert rules"),
 }
 
 
 def aws_command(options: argparse.Namespace) -> int:
+    """Raises ConfigError where a text is beyond what AWS takes, or the folder cannot be written."""
     config = load(options.config)
-    text, _ = TEXTS[options.text]
-    print(text(config, options.hosts or config.cost.hosts))
+    hosts = options.hosts or config.cost.hosts
+    within(len(config.aws.tags), TAGS, "tags (aws.tags)", "take fewer")
+    if options.output:
+        if options.text != "cloudformation":
+            raise ConfigError("--output is for cloudformation alone: the other texts are one file, on stdout")
+        write(Path(options.output), templates(config, hosts))
+    else:
+        text, _ = TEXTS[options.text]
+        printed = text(config, hosts)
+        print(printed)
+        if options.text == "cloudformation" and len(printed) > TEMPLATE_DIRECT_BYTES:
+            _note(f"{len(printed):,} bytes: deploy it by a bucket (--s3-bucket)")
     for note in notes(config) if options.text in ("alarms", "cloudformation", "terraform") else ():
-        print(f"sbcwatch: {note}", file=sys.stderr)
+        _note(note)
+    if config.aws.role_arn and options.text in ("policy", "cloudformation", "terraform"):
+        _note(f"the policy is for {config.aws.role_arn}; the host's own role needs sts:AssumeRole on it")
     return 0
+
+
+def write(folder: Path, texts: dict[str, str]) -> None:
+    """The files into a folder. Raises ConfigError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            (folder / name).write_text(text)
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror}: name a folder that can be written") from None
+    more = f" and {len(texts) - 1} that it nests" if len(texts) > 1 else ""
+    _note(f"{folder / MAIN} written{more}: aws cloudformation package --template-file {folder / MAIN} ...")
+
+
+def _note(text: str) -> None:
+    print(f"sbcwatch: {text}", file=sys.stderr)
 
 
 def notes(config: Config) -> list[str]:
     """What the printed text lacks for the lack of a setting."""
-    if config.cloudwatch.agent_metrics:
-        return []
-    return [
-        "no alarms on capture drops and stuck delivery: set cloudwatch.agent_metrics = true "
-        "(8 series a host), or take the rules of `sbcwatch aws prometheus`"
-    ]
+    made = []
+    if not config.cloudwatch.agent_metrics:
+        made.append(
+            "no alarms on capture drops, silent hosts and stuck delivery: set "
+            "cloudwatch.agent_metrics = true (8 series a host), or take the rules of `sbcwatch aws prometheus`"
+        )
+    if is_merged(config):
+        by_region = "Region" in config.cloudwatch.dimensions
+        made.append(
+            f"more than {config.alarms.detailed} connectors (alarms.detailed): each has three alarms, and "
+            + (
+                "all others judge the regions"
+                if by_region
+                else "there are no others without the dimension Region"
+            )
+        )
+    return made

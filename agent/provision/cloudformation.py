@@ -1,91 +1,174 @@
-"""Everything as one CloudFormation template: log groups, alarms, dashboard, policy, saved queries."""
+"""Everything as CloudFormation: log groups, alarms, dashboard, policy, saved queries, archive.
+
+One template, as long as it is within 500 resources and 1 MB; else a main template and further ones that it
+nests. Their `TemplateURL` is the file beside it: `aws cloudformation package` puts them into a bucket.
+"""
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from agent.config.settings import Config
+from agent.errors import ConfigError
 from agent.provision import archive
-from agent.provision.alarms import alarm_parameters
 from agent.provision.dashboard import dashboard_body
 from agent.provision.policy import policy_document
-from agent.provision.queries import queries
+from agent.provision.put_alarms import alarm_parameters
+from agent.provision.queries import INDEXED, definitions
+from agent.provision.quotas import TEMPLATE_BYTES, TEMPLATE_RESOURCES, compact, within
 from agent.provision.scope import groups
 
+MAIN = "sbcwatch.json"
 _REGION = "${AWS::Region}"
+_TOPIC, _CONDITION = "AlarmTopicArn", "HasTopic"
+_HEAD_BYTES = 20_000  # of a template that are not resources, and more than enough for it
 
 
-def template(config: Config, hosts: int = 1) -> dict[str, Any]:
-    """A template with one optional parameter: the SNS topic that alarms tell."""
-    resources: dict[str, Any] = {}
-    names = groups(config)
-    for kind, group_names in names.items():
-        for number, name in enumerate(group_names):
-            resources[f"{kind.capitalize()}Log{number}"] = {
-                "Type": "AWS::Logs::LogGroup",
-                # Deleting the stack must not delete what was said on the phone's behalf.
-                "DeletionPolicy": "Retain",
-                "UpdateReplacePolicy": "Retain",
-                "Properties": {"LogGroupName": name, "RetentionInDays": config.logs.retention_days},
-            }
-    for query in queries():
-        if names[query.log]:
-            resources[f"Query{_logical(query.name)}"] = {
-                "Type": "AWS::Logs::QueryDefinition",
-                "Properties": {
-                    "Name": f"sbcwatch/{query.name}",
-                    "LogGroupNames": names[query.log][:50],  # the service takes no more
-                    "QueryString": query.text,
-                },
-            }
-    for parameters in alarm_parameters(config, hosts):
-        resources[f"Alarm{_logical(parameters['AlarmName'])}"] = {
-            "Type": "AWS::CloudWatch::Alarm",
-            "Properties": {
-                **parameters,
-                "AlarmActions": _told(),
-                "OKActions": _told(),
-            },
+def templates(config: Config, hosts: int = 1) -> dict[str, str]:
+    """Text by file name, the main template first. An optional parameter is the topic that alarms tell.
+
+    Raises ConfigError beyond what AWS takes.
+    """
+    shared, each = _shared(config), {**_groups(config), **_alarms(config, hosts)}
+    outputs = {"AgentPolicyArn": {"Value": {"Ref": "AgentPolicy"}}}
+    whole = _text({**each, **shared}, outputs)
+    if len(each) + len(shared) <= TEMPLATE_RESOURCES and len(whole) <= TEMPLATE_BYTES:
+        return {MAIN: whole}
+    parts = {f"sbcwatch-{n}.json": part for n, part in enumerate(_parts(each), 1)}
+    nested = {
+        f"Part{n}": {"Type": "AWS::CloudFormation::Stack", "Properties": _nested(name, part) | _tags(config)}
+        for n, (name, part) in enumerate(parts.items(), 1)
+    }
+    made = {MAIN: _text({**nested, **shared}, outputs)}
+    made |= {name: _text(part, {}) for name, part in parts.items()}
+    for name, text in made.items():
+        within(len(text), TEMPLATE_BYTES, f"bytes in {name}", "publish fewer carriers")
+    within(len(nested) + len(shared), TEMPLATE_RESOURCES, f"resources in {MAIN}", "make two configurations")
+    return made
+
+
+def _parts(resources: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Resources in portions that fit a template each."""
+    part: dict[str, Any] = {}
+    size = 0
+    for name, resource in resources.items():
+        more = len(compact(resource)) + len(name) + 10
+        if part and (len(part) == TEMPLATE_RESOURCES or size + more > TEMPLATE_BYTES - _HEAD_BYTES):
+            yield part
+            part, size = {}, 0
+        part[name] = resource
+        size += more
+    yield part
+
+
+def _nested(name: str, part: dict[str, Any]) -> dict[str, Any]:
+    parameters = {"Parameters": {_TOPIC: {"Ref": _TOPIC}}} if _CONDITION in compact(part) else {}
+    return {"TemplateURL": name, **parameters}
+
+
+def _groups(config: Config) -> dict[str, Any]:
+    logs = config.logs
+    optional = {
+        "LogGroupClass": logs.group_class if logs.group_class != "STANDARD" else "",
+        "KmsKeyId": logs.kms_key,
+        "DeletionProtectionEnabled": logs.deletion_protection,
+        # Only the standard class has field indexes.
+        "FieldIndexPolicies": [{"Fields": list(INDEXED)}] if logs.group_class == "STANDARD" else [],
+    }
+    options = {name: value for name, value in optional.items() if value} | _tags(config)
+    return {
+        f"{kind.capitalize()}Log{number}": {
+            "Type": "AWS::Logs::LogGroup",
+            # Deleting the stack must not delete what was said on the phone's behalf.
+            "DeletionPolicy": "Retain",
+            "UpdateReplacePolicy": "Retain",
+            "Properties": {"LogGroupName": name, "RetentionInDays": logs.retention_days, **options},
         }
+        for kind, names in groups(config).items()
+        for number, name in enumerate(names)
+    }
+
+
+def _alarms(config: Config, hosts: int) -> dict[str, Any]:
+    return {
+        f"Alarm{_logical(parameters['AlarmName'])}": {
+            "Type": "AWS::CloudWatch::Alarm",
+            "Properties": {**parameters, "AlarmActions": _told(), "OKActions": _told(), **_tags(config)},
+        }
+        for parameters in alarm_parameters(config, hosts, brief=True)
+    }
+
+
+def _shared(config: Config) -> dict[str, Any]:
+    """What there is once, however many connectors there are."""
+    resources: dict[str, Any] = {
+        f"Query{_logical(query.name)}": {
+            "Type": "AWS::Logs::QueryDefinition",
+            "Properties": {"Name": f"sbcwatch/{query.name}", "QueryString": text}
+            | ({"LogGroupNames": named} if named else {}),
+        }
+        for query, named, text in definitions(config)
+    }
     resources |= archive.resources(config)
     resources["Dashboard"] = {
         "Type": "AWS::CloudWatch::Dashboard",
         "Properties": {
             "DashboardName": "sbcwatch",
-            "DashboardBody": {"Fn::Sub": json.dumps(dashboard_body(config, _REGION))},
+            "DashboardBody": {"Fn::Sub": compact(dashboard_body(config, _REGION))},
         },
     }
+    document = policy_document(
+        config,
+        partition="${AWS::Partition}",
+        region=_REGION,
+        account="${AWS::AccountId}",
+        groups_exist=True,
+    )
     resources["AgentPolicy"] = {
         "Type": "AWS::IAM::ManagedPolicy",
         "Properties": {
             "Description": "What sbcwatch needs on an SBC host; attach it to the host's role.",
-            "PolicyDocument": _substituted(
-                policy_document(
-                    config, partition="${AWS::Partition}", region=_REGION, account="${AWS::AccountId}"
-                )
-            ),
+            "PolicyDocument": _substituted(document),
         },
     }
-    return {
+    return resources
+
+
+def _tags(config: Config) -> dict[str, Any]:
+    tags = [{"Key": key, "Value": value} for key, value in config.aws.tags.items()]
+    return {"Tags": tags} if tags else {}
+
+
+def _template(resources: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
+    topic = {"Type": "String", "Default": "", "Description": "SNS topic that alarms tell; empty: none."}
+    text = compact(resources)
+    packaged = {"cfn-lint": {"config": {"ignore_checks": ["W3002"]}}}  # files that `package` uploads
+    made: dict[str, Any] = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "sbcwatch: log groups, alarms, dashboard, agent policy and saved queries.",
-        "Parameters": {
-            "AlarmTopicArn": {
-                "Type": "String",
-                "Default": "",
-                "Description": "SNS topic that alarms tell; empty: none.",
-            }
-        },
-        "Conditions": {"HasTopic": {"Fn::Not": [{"Fn::Equals": [{"Ref": "AlarmTopicArn"}, ""]}]}},
+        "Metadata": packaged if "TemplateURL" in text else {},
+        "Parameters": {_TOPIC: topic} if _TOPIC in text or _CONDITION in text else {},
+        "Conditions": {_CONDITION: {"Fn::Not": [{"Fn::Equals": [{"Ref": _TOPIC}, ""]}]}}
+        if _CONDITION in text
+        else {},
         "Resources": resources,
-        "Outputs": {"AgentPolicyArn": {"Value": {"Ref": "AgentPolicy"}}},
+        "Outputs": outputs,
     }
+    return {key: value for key, value in made.items() if value}
+
+
+def _text(resources: dict[str, Any], outputs: dict[str, Any]) -> str:
+    """A line for each section and resource, so that two can be compared, and no other white space."""
+    made = _template(resources, outputs)
+    lines = ",\n".join(f"{compact(name)}:{compact(one)}" for name, one in resources.items())
+    sections = [f"{compact(name)}:{compact(one)}" for name, one in made.items() if name != "Resources"]
+    return "{" + ",\n".join([*sections, f'"Resources":{{\n{lines}\n}}']) + "}"
 
 
 def _told() -> dict[str, Any]:
-    return {"Fn::If": ["HasTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+    return {"Fn::If": [_CONDITION, [{"Ref": _TOPIC}], {"Ref": "AWS::NoValue"}]}
 
 
 def _substituted(value: Any) -> Any:
@@ -105,4 +188,12 @@ def _logical(name: str) -> str:
 
 
 def template_text(config: Config, hosts: int = 1) -> str:
-    return json.dumps(template(config, hosts), indent=2)
+    """The one template. Raises ConfigError where there must be several."""
+    made = templates(config, hosts)
+    resources = sum(text.count('"Type":"AWS::') for text in made.values())
+    if len(made) > 1:
+        raise ConfigError(
+            f"{resources:,} resources, and AWS takes {TEMPLATE_RESOURCES} in a template of "
+            f"{TEMPLATE_BYTES:,} bytes: print {len(made)} templates with --output FOLDER"
+        )
+    return made[MAIN]

@@ -1,38 +1,73 @@
-"""A CloudWatch dashboard: for each connector calls, answers, quality and media on one screen."""
+"""A CloudWatch dashboard: for each connector calls, answers, quality and media on one screen.
+
+Where that is more than a dashboard holds, the worst ten of each kind come first, found among all by Metrics
+Insights, and then one section whose connector the reader chooses.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent.config.settings import Config
 from agent.provision import metric
 from agent.provision.alarms import TOWARDS_VC
+from agent.provision.quotas import DASHBOARD_METRICS, DASHBOARD_WIDGETS, compact, within
 from agent.provision.scope import Scope, carriers, scopes
-from agent.summary.catalog import AGENT_METRICS, AGENT_NAMESPACE, DIRECTIONS, SIDES
+from agent.summary.catalog import AGENT_METRICS, AGENT_NAMESPACE, DIRECTIONS, HOST_MINUTES, SIDES
 
 WIDTH, HEIGHT = 24, 6  # CloudWatch's grid is 24 wide
-MAX_RANKED = 100
+MAX_RANKED = 100  # more would fill the dashboard's 2,500 metrics with hidden ones
 Line = list[Any]
 
 
 def dashboard_body(config: Config, region: str) -> dict[str, Any]:
-    """The body that PutDashboard takes. `region` is where the metrics are, for each widget says so."""
+    """The body that PutDashboard takes. `region` is where the metrics are, for each widget says so.
+
+    Raises ConfigError beyond what AWS takes.
+    """
+    body = _body(config, region, scopes(config))
+    if not fits(body):
+        body = _body(config, region, scopes(config)[:1]) | _chosen(config)
+    within(len(body["widgets"]), DASHBOARD_WIDGETS, "widgets in the dashboard", "publish fewer carriers")
+    within(metrics_of(body), DASHBOARD_METRICS, "metrics in the dashboard", "publish fewer carriers")
+    return body
+
+
+def fits(body: dict[str, Any]) -> bool:
+    return len(body["widgets"]) <= DASHBOARD_WIDGETS and metrics_of(body) <= DASHBOARD_METRICS
+
+
+def metrics_of(body: dict[str, Any]) -> int:
+    """How many metrics it names, hidden ones too. What a query finds is the query's own limit."""
+    return sum(
+        isinstance(line[0], str)
+        for widget in body["widgets"]
+        for line in widget["properties"].get("metrics", ())
+    )
+
+
+def _body(config: Config, region: str, shown: Sequence[Scope]) -> dict[str, Any]:
+    """A section for each of `shown`; where that is not all of them, rankings of all before it."""
     widgets: list[dict[str, Any]] = []
     y = 0
-    ranked = list(_ranked(config))
-    for place, (title, lines, extra) in enumerate(ranked):
-        width = WIDTH // len(ranked)
-        widgets.append(_graph(title, lines, extra, region, (place * width, 0, width)))
-        y = HEIGHT
-    for scope in scopes(config):
+    rows = [list(_ranked(config))]
+    if len(shown) < len(scopes(config)):
+        tops = list(_tops(scopes(config)[0]))
+        rows += [tops[:4], tops[4:]]
+    if len(carriers(config)) > MAX_RANKED:
+        rows.append(list(_tops(carriers(config)[0], ("remote side",))))
+    for row in rows:
+        for place, (title, lines, extra) in enumerate(row):
+            width = WIDTH // len(row)
+            widgets.append(_graph(title, lines, extra, region, (place * width, y, width)))
+        y += HEIGHT * bool(row)
+    for scope in shown:
         widgets.append(_text(f"## {scope.dimension} {scope.value}", y))
         y += 1
-        rows = list(_graphs(scope))
-        for row in rows:
-            width = WIDTH // len(row)
-            for place, (title, lines, extra) in enumerate(row):
+        for graphs in _graphs(scope):
+            width = WIDTH // len(graphs)
+            for place, (title, lines, extra) in enumerate(graphs):
                 widgets.append(_graph(title, lines, extra, region, (place * width, y, width)))
             y += HEIGHT
     if config.cloudwatch.agent_metrics:
@@ -43,28 +78,81 @@ def dashboard_body(config: Config, region: str) -> dict[str, Any]:
     return {"start": "-PT3H", "periodOverride": "inherit", "widgets": widgets}
 
 
+def _chosen(config: Config) -> dict[str, Any]:
+    """The reader's choice of a connector: it takes the place of the first one in every graph."""
+    first = scopes(config)[0]
+    variable = {
+        "type": "property",
+        "property": first.dimension,
+        "id": "connector",
+        "label": first.dimension,
+        "inputType": "select",
+        "visible": True,
+        "defaultValue": first.value,
+        "search": f'{{{first.namespace},{first.dimension}}} MetricName="{HOST_MINUTES}"',
+        "populateFrom": first.dimension,
+    }
+    return {"variables": [variable]}
+
+
+# Title, metrics, function, order: whose figures stand out, over all values of the dimension.
+_TOPS = (
+    ("Call attempts", ("InboundCallAttempts", "OutboundCallAttempts"), "SUM", "DESC"),
+    ("Call failures", ("InboundCallFailures", "OutboundCallFailures"), "SUM", "DESC"),
+    ("Mean MOS, the lowest", ("MOSBetweenVcAndCustomer", "MOSBetweenVcAndRemote"), "AVG", "ASC"),
+    ("Mean round-trip time", ("RTTBetweenVcAndCustomer", "RTTBetweenVcAndRemote"), "AVG", "DESC"),
+    ("Packets lost, customer's side", ("CustomerToVcPacketsLost", "VcToCustomerPacketsLost"), "SUM", "DESC"),
+    ("Packets lost, remote side", ("RemoteToVcPacketsLost", "VcToRemotePacketsLost"), "SUM", "DESC"),
+    ("Throttles", ("Throttles",), "SUM", "DESC"),
+    ("Hosts that report it, the fewest", (HOST_MINUTES,), "COUNT", "ASC"),
+)
+
+
+def _tops(scope: Scope, words: Sequence[str] = ("",)) -> Iterator[tuple[str, list[Line], dict[str, Any]]]:
+    """Ten of all, by Metrics Insights: absolute figures, for a query knows no shares.
+
+    `words`: only rankings whose title has one of them.
+    """
+    for title, names, function, order in _TOPS:
+        if not any(word in title for word in words):
+            continue
+        lines: list[Line] = [
+            [
+                {
+                    "expression": f'SELECT {function}({metric(name)}) FROM SCHEMA("{scope.namespace}", '
+                    f"{scope.dimension}) GROUP BY {scope.dimension} ORDER BY {function}() {order} LIMIT 10",
+                    "id": f"q{n}",
+                    "period": 60,
+                }
+            ]
+            for n, name in enumerate(names)
+        ]
+        yield f"{title}: ten of all by {scope.dimension}", lines, {}
+
+
 def _ranked(config: Config) -> Iterator[tuple[str, list[Line], dict[str, Any]]]:
     """The first row: whose loss is greatest now, by carrier and by customer, ten of each."""
     named = (("carrier", carriers(config), "remote"), ("customer", scopes(config), "customer"))
     for who, found, side in named:
-        if len(found) > 1 or (found and who == "carrier"):
+        if not found or (len(found) == 1 and who == "customer"):
+            continue
+        if len(found) <= MAX_RANKED:
             title = f"Packets lost, share, by {who}: the ten worst"
             yield title, list(_worst(found, side)), {"view": "bar", **_share()}
 
 
 def _worst(found: Sequence[Scope], side: str) -> Iterator[Line]:
-    """A hidden share for each, then the ten greatest. A graph takes 500 metrics: 100 of them at most."""
+    """A hidden share for each, then the ten greatest. A graph takes 500 metrics, four for each."""
     away, to_vc = ("VcToRemote", "RemoteToVc") if side == "remote" else ("VcToCustomer", "CustomerToVc")
     names = (f"{to_vc}PacketsLost", f"{away}PacketsLost", f"{to_vc}RtpPackets", f"{away}RtpPackets")
-    ranked = found[:MAX_RANKED]
-    for n, scope in enumerate(ranked):
+    for n, scope in enumerate(found):
         for letter, name in zip("abcd", names, strict=True):
             options = {"stat": "Sum", "id": f"{letter}{n}", "visible": False}
             yield [scope.namespace, metric(name), scope.dimension, scope.value, options]
         lost, sent = f"(a{n} + b{n})", f"(a{n} + c{n} + d{n})"
         share = {"expression": f"IF({sent} > 0, {lost} / {sent}, 0)", "id": f"e{n}"}
         yield [{**share, "label": scope.label, "visible": False}]
-    yield [{"expression": f"SORT([{', '.join(f'e{n}' for n in range(len(ranked)))}], MAX, DESC, 10)"}]
+    yield [{"expression": f"SORT([{', '.join(f'e{n}' for n in range(len(found)))}], MAX, DESC, 10)"}]
 
 
 def _graphs(scope: Scope) -> Iterator[list[tuple[str, list[Line], dict[str, Any]]]]:
@@ -192,4 +280,4 @@ def _share() -> dict[str, Any]:
 
 
 def dashboard_text(config: Config, region: str) -> str:
-    return json.dumps(dashboard_body(config, region), indent=2)
+    return compact(dashboard_body(config, region))

@@ -1,4 +1,9 @@
-"""The least that the daemon's role may do: put metrics in its namespaces, write its log groups."""
+"""The least that the daemon's role may do: put metrics in its namespaces, write its log groups.
+
+Groups are named by what their names begin with, so that the policy is as long for 500 connectors as for two.
+Where the stack makes the groups, the agent may make streams and write, and neither make groups nor set
+retention.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +11,25 @@ from typing import Any
 
 from agent.config.settings import Config
 from agent.provision.archive import bucket_and_prefix
-from agent.provision.scope import groups
+from agent.provision.quotas import POLICY_CHARACTERS, characters, within
+from agent.provision.scope import groups, prefixes
+from agent.provision.scope import partition as partition_of
 from agent.summary.catalog import AGENT_NAMESPACE
 
 
 def statements(
-    config: Config, *, partition: str = "aws", region: str = "*", account: str = "*"
+    config: Config,
+    *,
+    partition: str = "",
+    region: str = "*",
+    account: str = "*",
+    groups_exist: bool = False,
 ) -> list[dict[str, Any]]:
-    """IAM statements for what `config` sends. Reading is no part of it: the daemon never reads from AWS."""
+    """IAM statements for what `config` sends. Reading is no part of it: the daemon never reads from AWS.
+
+    `partition`: empty, the region's. `groups_exist`: who attaches the policy makes the groups as well.
+    """
+    partition = partition or partition_of(config)
     cloudwatch, logs = config.cloudwatch, config.logs
     namespaces = [cloudwatch.namespace] + ([AGENT_NAMESPACE] if cloudwatch.agent_metrics else [])
     made: list[dict[str, Any]] = [
@@ -41,10 +57,9 @@ def statements(
         made.append(
             {"Sid": "ArchiveKey", "Effect": "Allow", "Action": "kms:GenerateDataKey", "Resource": arn}
         )
-    names = [name for kind in groups(config).values() for name in kind]
-    if not names:
+    arns = [f"arn:{partition}:logs:{region}:{account}:log-group:{name}" for name in _names(config)]
+    if not arns:
         return made
-    arns = [f"arn:{partition}:logs:{region}:{account}:log-group:{name}" for name in names]
     made.append(
         {
             "Sid": "LogEvents",
@@ -53,18 +68,40 @@ def statements(
             "Resource": [f"{arn}:log-stream:*" for arn in arns],
         }
     )
-    if logs.create_groups:
-        made.append(
-            {
-                "Sid": "LogGroups",
-                "Effect": "Allow",
-                "Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutRetentionPolicy"],
-                # The service matches a group with and without the trailing part, by action.
-                "Resource": [*arns, *(f"{arn}:*" for arn in arns)],
-            }
-        )
+    create = logs.create_groups and not groups_exist
+    actions = ["logs:CreateLogStream"]
+    if create:
+        actions = ["logs:CreateLogGroup", *actions, "logs:PutRetentionPolicy"]
+    if create and config.aws.tags:
+        actions.append("logs:TagResource")
+    made.append(
+        {
+            "Sid": "LogGroups" if create else "LogStreams",
+            "Effect": "Allow",
+            "Action": actions,
+            # The service matches a group with and without the trailing part, by action.
+            "Resource": [*arns, *(f"{arn}:*" for arn in arns)],
+        }
+    )
     return made
 
 
-def policy_document(config: Config, **where: str) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": statements(config, **where)}
+def _names(config: Config) -> list[str]:
+    """Log groups as a policy names them: by a common beginning, which must be more than nothing."""
+    made = []
+    begin = prefixes(config)
+    for kind, names in groups(config).items():
+        made += names if len(names) < 2 or not begin[kind] else [begin[kind] + "*"]
+    return made
+
+
+def policy_document(config: Config, **where: Any) -> dict[str, Any]:
+    """Raises ConfigError where it is longer than IAM takes."""
+    document = {"Version": "2012-10-17", "Statement": statements(config, **where)}
+    within(
+        characters(document),
+        POLICY_CHARACTERS,
+        "characters in the agent's policy",
+        "give all log groups a common beginning (logs.media_group_prefix, logs.sip_group_prefix)",
+    )
+    return document

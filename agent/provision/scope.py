@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.config.settings import Config
+from agent.summary.catalog import log_group
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,14 @@ def scopes(config: Config) -> list[Scope]:
     namespace = config.cloudwatch.namespace
     if "VoiceConnectorId" in config.cloudwatch.dimensions:
         return [Scope(namespace, "VoiceConnectorId", name) for name, _ in connectors(config)]
-    return [Scope(namespace, "Region", region) for region in regions(config)]
+    return region_scopes(config)
+
+
+def region_scopes(config: Config) -> list[Scope]:
+    """One a region, where regions are published."""
+    if "Region" not in config.cloudwatch.dimensions:
+        return []
+    return [Scope(config.cloudwatch.namespace, "Region", region) for region in regions(config)]
 
 
 def carriers(config: Config) -> list[Scope]:
@@ -50,8 +58,49 @@ def groups(config: Config) -> dict[str, list[str]]:
     media = [c.id for c in config.connectors if c.log_media] if config.connectors else ["default"]
     sip = [c.id for c in config.connectors if c.log_sip] if config.connectors else ["default"]
     every = [c.id for c in config.connectors] or ["default"]
+    kinds = {"media": (logs.media_group_prefix, media), "sip": (logs.sip_group_prefix, sip)}
+    if logs.calls:
+        kinds["calls"] = (logs.calls_group_prefix, every)
     return {
-        "media": [logs.media_group_prefix + name for name in media],
-        "sip": [logs.sip_group_prefix + name for name in sip],
-        **({"calls": [logs.calls_group_prefix + name for name in every]} if logs.calls else {}),
+        kind: list(dict.fromkeys(log_group(prefix, name) for name in names))
+        for kind, (prefix, names) in kinds.items()
     }
+
+
+def prefixes(config: Config) -> dict[str, str]:
+    """The longest text that all groups of a kind begin with; a kind without any group has none.
+
+    With one connector that is its group's whole name.
+    """
+    return {kind: _beginning(names) for kind, names in groups(config).items() if names}
+
+
+def _beginning(names: list[str]) -> str:
+    """What all begin with, letter by letter: the least and the greatest differ no later than any other two."""
+    least, greatest = min(names), max(names)
+    at = next((n for n, pair in enumerate(zip(least, greatest, strict=False)) if pair[0] != pair[1]), None)
+    return least[:at]
+
+
+# What a region's name begins with, where it is not in `aws`.
+_PARTITIONS = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "eusc-": "aws-eusc",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "eu-isoe-": "aws-iso-e",
+    "us-isof-": "aws-iso-f",
+}
+
+
+def home(config: Config) -> str:
+    """The region that is written to: the setting, else the first of a connector; "" where nobody says."""
+    known = [config.cloudwatch.region, *(c.region for c in config.connectors if c.region != "local")]
+    return next(filter(None, known), "")
+
+
+def partition(config: Config) -> str:
+    """The partition of that region, as an ARN has it."""
+    region = home(config)
+    return next((name for begin, name in _PARTITIONS.items() if region.startswith(begin)), "aws")

@@ -7,13 +7,15 @@ from typing import Any
 
 from agent.config.settings import Config
 from agent.provision import archive
-from agent.provision.alarms import alarm_parameters
 from agent.provision.dashboard import dashboard_body
 from agent.provision.hcl import HclBlock, Raw, render
 from agent.provision.policy import policy_document
-from agent.provision.queries import queries
+from agent.provision.put_alarms import alarm_parameters
+from agent.provision.queries import INDEXED, definitions
 from agent.provision.scope import groups
 
+# Index policies came with 5.82, deletion protection of log groups with 6.23.
+_PLAIN, _INDEXES, _PROTECTED = ">= 4.40", ">= 5.82", ">= 6.23"
 _MARK = "@REGION@"  # stands for an expression inside of documents that are otherwise text
 
 
@@ -24,7 +26,9 @@ def terraform_text(config: Config, hosts: int = 1) -> str:
             (),
             [
                 HclBlock(
-                    "required_providers", (), [("aws", {"source": "hashicorp/aws", "version": ">= 4.40"})]
+                    "required_providers",
+                    (),
+                    [("aws", {"source": "hashicorp/aws", "version": _provider(config)})],
                 )
             ],
         ),
@@ -44,21 +48,22 @@ def terraform_text(config: Config, hosts: int = 1) -> str:
     names = groups(config)
     for kind, group_names in names.items():
         blocks += [_group(kind, number, name, config) for number, name in enumerate(group_names)]
+    if config.logs.group_class == "STANDARD" and any(names.values()):
+        blocks.append(_indexes(names))
     blocks += [
         HclBlock(
             "resource",
             ("aws_cloudwatch_query_definition", _label(query.name)),
             [
                 ("name", f"sbcwatch/{query.name}"),
-                ("log_group_names", names[query.log][:50]),
-                ("query_string", query.text),
+                *([("log_group_names", named)] if named else []),
+                ("query_string", text),
             ],
         )
-        for query in queries()
-        if names[query.log]
+        for query, named, text in definitions(config)
     ]
     blocks += archive.blocks(config)
-    blocks += [_alarm(parameters) for parameters in alarm_parameters(config, hosts)]
+    blocks += [_alarm(parameters, config) for parameters in alarm_parameters(config, hosts, brief=True)]
     blocks.append(
         HclBlock(
             "resource",
@@ -70,7 +75,7 @@ def terraform_text(config: Config, hosts: int = 1) -> str:
         )
     )
     where = {name: f"@{name.upper()}@" for name in ("partition", "account")}
-    document = policy_document(config, region=_MARK, **where)
+    document = policy_document(config, region=_MARK, groups_exist=True, **where)
     blocks += [
         HclBlock(
             "resource",
@@ -79,6 +84,7 @@ def terraform_text(config: Config, hosts: int = 1) -> str:
                 ("name_prefix", "sbcwatch-agent-"),
                 ("description", "What sbcwatch needs on an SBC host; attach it to the host's role."),
                 ("policy", _encoded(document, "data.aws_region.current.id")),
+                *_tags(config),
             ],
         ),
         HclBlock("output", ("agent_policy_arn",), [("value", Raw("aws_iam_policy.agent.arn"))]),
@@ -86,15 +92,57 @@ def terraform_text(config: Config, hosts: int = 1) -> str:
     return render(blocks)
 
 
+def _provider(config: Config) -> str:
+    """The first version of the AWS provider that has all that is used."""
+    if config.logs.deletion_protection:
+        return _PROTECTED
+    return _INDEXES if config.logs.group_class == "STANDARD" else _PLAIN
+
+
 def _group(kind: str, number: int, name: str, config: Config) -> HclBlock:
+    logs = config.logs
+    optional = {
+        "log_group_class": logs.group_class if logs.group_class != "STANDARD" else "",
+        "kms_key_id": logs.kms_key,
+        "deletion_protection_enabled": logs.deletion_protection,
+    }
     return HclBlock(
         "resource",
         ("aws_cloudwatch_log_group", f"{kind}_{number}"),
-        [("name", name), ("retention_in_days", config.logs.retention_days), ("skip_destroy", True)],
+        [
+            ("name", name),
+            ("retention_in_days", logs.retention_days),
+            ("skip_destroy", True),
+            *((key, value) for key, value in optional.items() if value),
+            *_tags(config),
+        ],
     )
 
 
-def _alarm(parameters: dict[str, Any]) -> HclBlock:
+def _indexes(names: dict[str, list[str]]) -> HclBlock:
+    """A field index for each group, so that a search for one call reads that call alone."""
+    every = ",\n".join(
+        f"    aws_cloudwatch_log_group.{kind}_{number}.name"
+        for kind, group_names in names.items()
+        for number in range(len(group_names))
+    )
+    fields = ", ".join(f'"{field}"' for field in INDEXED)
+    return HclBlock(
+        "resource",
+        ("aws_cloudwatch_log_index_policy", "call"),
+        [
+            ("for_each", Raw(f"toset([\n{every},\n  ])")),
+            ("log_group_name", Raw("each.value")),
+            ("policy_document", Raw(f"jsonencode({{ Fields = [{fields}] }})")),
+        ],
+    )
+
+
+def _tags(config: Config) -> list[tuple[str, Any]]:
+    return [("tags", dict(config.aws.tags))] if config.aws.tags else []
+
+
+def _alarm(parameters: dict[str, Any], config: Config) -> HclBlock:
     body: list[tuple[str, Any] | HclBlock] = [
         ("alarm_name", parameters["AlarmName"]),
         ("alarm_description", parameters["AlarmDescription"]),
@@ -105,6 +153,7 @@ def _alarm(parameters: dict[str, Any]) -> HclBlock:
         ("treat_missing_data", parameters["TreatMissingData"]),
         ("alarm_actions", Raw("var.alarm_actions")),
         ("ok_actions", Raw("var.alarm_actions")),
+        *_tags(config),
     ]
     return HclBlock(
         "resource",

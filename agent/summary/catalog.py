@@ -7,6 +7,7 @@ A *count* adds up over connectors, hosts and minute parts. A *gauge* is one valu
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from msgspec import Struct
@@ -207,3 +208,9 @@ assert len(AGENT_METRICS) <= 8
 RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
+_NOT_IN_GROUP = re.compile(r"[^.\-_/#A-Za-z0-9]")
+
+
+def log_group(prefix: str, connector: str) -> str:
+    """The log group of a connector. Its id is the operator's: what no group's name can hold becomes `_`."""
+    return (prefix + _NOT_IN_GROUP.sub("_", connector))[:512]

@@ -4,7 +4,7 @@ The provider is a program of hundreds of megabytes that `terraform init` downloa
 it for schemas only, over the plugin protocol (tfplugin6 over gRPC on a Unix socket), so this much answers it
 where nothing can be downloaded. What it cannot tell is what the provider checks of values: lengths, ARNs.
 
-Attributes are those that the provider documents from 4.40 to 6: `!` required, `?` optional, others computed.
+Attributes are what the provider documents from 4.40 to 6.23: `!` required, `?` optional, others computed.
 """
 
 from __future__ import annotations
@@ -45,8 +45,12 @@ RESOURCES: Mapping[str, Schema] = {
         "dashboard_arn": "string", "dashboard_body!": "string", "dashboard_name!": "string", "id": "string",
     },
     "aws_cloudwatch_log_group": {
-        "arn": "string", "id": "string", "kms_key_id?": "string", "name?": "string",
-        "name_prefix?": "string", "retention_in_days?": "number", "skip_destroy?": "bool", "tags?": TAGS,
+        "arn": "string", "deletion_protection_enabled?": "bool", "id": "string", "kms_key_id?": "string",
+        "log_group_class?": "string", "name?": "string", "name_prefix?": "string",
+        "retention_in_days?": "number", "skip_destroy?": "bool", "tags?": TAGS,
+    },
+    "aws_cloudwatch_log_index_policy": {
+        "id": "string", "log_group_name!": "string", "policy_document!": "string",
     },
     "aws_cloudwatch_query_definition": {
         "id": "string", "log_group_names?": ["list", "string"], "name!": "string",

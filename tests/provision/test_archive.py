@@ -8,7 +8,7 @@ from typing import Any
 from agent.config.load import read
 from agent.config.settings import Config
 from agent.provision.archive import COLUMNS
-from agent.provision.cloudformation import template
+from agent.provision.cloudformation import template_text
 from agent.provision.policy import policy_document
 from agent.provision.terraform import terraform_text
 from tests.kit.replayed import scenario
@@ -23,7 +23,7 @@ def made(text: str = TEXT) -> Config:
 
 
 def resource(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = template(made())["Resources"][name]["Properties"]
+    found: dict[str, Any] = json.loads(template_text(made()))["Resources"][name]["Properties"]
     return found
 
 
@@ -69,5 +69,5 @@ def test_terraform_has_the_same_resources() -> None:
 
 def test_folder_or_no_archive_needs_nothing_of_aws() -> None:
     for text in ("", '[archive]\nurl = "file:///var/lib/archive"\n'):
-        assert "Archive" not in template(made(text))["Resources"]
+        assert "Archive" not in json.loads(template_text(made(text)))["Resources"]
         assert "s3" not in json.dumps(policy_document(made(text)))

@@ -16,12 +16,12 @@ import pytest
 from agent.cli import main
 from agent.config.load import read
 from agent.config.settings import Config
-from agent.provision.alarms import AlarmRule, alarm_parameters, rules
+from agent.provision.alarms import AlarmRule, rules
 from agent.provision.aws import TEXTS
-from agent.provision.cloudformation import template
 from agent.provision.dashboard import dashboard_body
 from agent.provision.policy import statements
 from agent.provision.prometheus import alerts
+from agent.provision.put_alarms import alarm_parameters
 from agent.provision.queries import queries
 from agent.quality.codecs import codec
 from agent.quality.emodel import score
@@ -36,6 +36,7 @@ from agent.summary.catalog import (
     SIP_FIELDS,
 )
 from agent.summary.records import ConnectorMinute, Samples, Value
+from tests.kit.metric_math import breaches
 from tests.kit.minutes import connector
 from tests.kit.strict_aws import StrictAws
 
@@ -59,6 +60,11 @@ def made(text: str = SETTINGS) -> Config:
     config, problems = read(text, {})
     assert config is not None, problems
     return config
+
+
+def template(config: Config, hosts: int = 1) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(TEXTS["cloudformation"][0](config, hosts))
+    return made
 
 
 def references(node: Any) -> Iterator[Reference]:
@@ -134,6 +140,7 @@ def test_statistics_of_samples_and_counts_fit_their_kind() -> None:
         for _, name, statistic in rule.inputs:
             is_samples = name in BY_NAME and BY_NAME[name].kind == "samples"
             wanted = {"Average", "SampleCount", "p10"} if is_samples else {"Sum"}
+            wanted |= {"SampleCount"} if name == HOST_MINUTES else set()
             assert statistic in wanted, rule.key
 
 
@@ -141,9 +148,10 @@ def test_agent_figures_only_where_they_are_published() -> None:
     silent = made(SETTINGS.replace("agent_metrics = true", ""))
     for text, (function, _) in TEXTS.items():
         assert AGENT_NAMESPACE not in function(silent, 1), text
-    for alarm in alarm_parameters(made())[-2:]:
-        named = re.fullmatch(
-            r'SELECT (?:SUM|MAX)\((\w+)\) FROM SCHEMA\("([\w/]+)", Host\)', alarm["Metrics"][0]["Expression"]
+    for alarm in alarm_parameters(made())[-4:]:
+        named = re.match(
+            r'SELECT (?:SUM|MAX|COUNT)\((\w+)\) FROM SCHEMA\("([\w/]+)", Host\)( GROUP BY Host |$)',
+            alarm["Metrics"][0]["Expression"],
         )
         assert named
         assert named[2] == AGENT_NAMESPACE
@@ -156,20 +164,22 @@ def test_agent_figures_only_where_they_are_published() -> None:
 def judged(key: str, config: Config | None = None, hosts: int = 1, **inputs: float) -> bool:
     """Whether one period of these inputs breaches the alarm `key`: the expression, evaluated."""
     rule = by_key(config or made(), hosts)[key]
-    assert set(inputs) - {"before"} == {name for name, _, _ in rule.inputs}
-    names: dict[str, Any] = dict(inputs)
-    names["IF"] = lambda condition, yes, no: yes if condition else no
-    names["DIFF"] = lambda present: present - inputs["before"]
-    result = eval(rule.expression, {"__builtins__": {}}, names)
-    return bool(result < rule.threshold if rule.comparison == "<" else result > rule.threshold)
+    before = {name.removeprefix("before_"): inputs.pop(name) for name in list(inputs) if "before" in name}
+    assert set(inputs) == {name for name, _, _ in rule.inputs}
+    return breaches(rule.expression, inputs, before, rule.comparison, rule.threshold)
 
 
 def by_key(config: Config, hosts: int = 1) -> dict[str, AlarmRule]:
     return {rule.key: rule for rule in rules(config, hosts)}
 
 
+def before(active: float, beats: float = 1) -> dict[str, float]:
+    """The minute before, inbound."""
+    return {"before_inbound": active, "before_outbound": 0, "before_beats": beats}
+
+
 @pytest.mark.parametrize(
-    ("key", "inputs", "breaches"),
+    ("key", "inputs", "breaching"),
     [
         ("mos-customer", {"mos": 3.5, "n": 5}, True),
         ("mos-customer", {"mos": 1.0, "n": 4}, False),
@@ -190,14 +200,24 @@ def by_key(config: Config, hosts: int = 1) -> dict[str, AlarmRule]:
         ("failures-inbound", {"failed": 19, "attempts": 19}, False),
         ("5xx", {"c2": 15, "c3": 0, "c4": 3, "c5": 2, "c6": 0}, True),
         ("5xx", {"c2": 0, "c3": 0, "c4": 0, "c5": 19, "c6": 0}, False),
-        ("active-collapse", {"inbound": 5, "outbound": 4, "before": 20}, True),
-        ("active-collapse", {"inbound": 0, "outbound": 0, "before": 19}, False),
-        ("active-collapse", {"inbound": 8, "outbound": 4, "before": 20}, False),
+        ("active-collapse", {"inbound": 5, "outbound": 4, **before(20), "beats": 1}, True),
+        ("active-collapse", {"inbound": 0, "outbound": 0, **before(19), "beats": 1}, False),
+        ("active-collapse", {"inbound": 8, "outbound": 4, **before(20), "beats": 1}, False),
+        # A minute that the host has not sent yet is no call that ended, nor is the one before it.
+        ("active-collapse", {"inbound": 5, "outbound": 4, **before(20), "beats": 0}, False),
+        ("active-collapse", {"inbound": 5, "outbound": 4, **before(20, 0), "beats": 1}, False),
         ("silent", {"sent": 1}, False),
     ],
 )
-def test_alarm_breaches_exactly_where_it_says(key: str, inputs: dict[str, Any], breaches: bool) -> None:
-    assert judged(key, **inputs) is breaches
+def test_alarm_breaches_exactly_where_it_says(key: str, inputs: dict[str, Any], breaching: bool) -> None:
+    assert judged(key, **inputs) is breaching
+
+
+def test_alarm_on_collapse_waits_for_every_host() -> None:
+    """Of two hosts one is late: half of the calls are missing, and nothing has ended."""
+    late = {"inbound": 10, "outbound": 0, "beats": 1, **before(40, 2)}
+    assert not judged("active-collapse", hosts=2, **late)
+    assert judged("active-collapse", hosts=2, **{**late, "beats": 2})
 
 
 def test_alarm_on_silence_counts_hosts_and_takes_missing_data_as_breach() -> None:
@@ -274,7 +294,8 @@ def test_queries_name_only_fields_of_their_log() -> None:
 
 def test_policy_allows_the_sinks_calls_and_nothing_else() -> None:
     actions = set()
-    for statement in statements(made()):
+    config = made(SETTINGS + '[archive]\nurl = "s3://bucket/x"\n')
+    for statement in statements(config):
         action = statement["Action"]
         actions |= {action} if isinstance(action, str) else set(action)
         assert statement["Resource"] != "*" or "Condition" in statement
@@ -284,6 +305,7 @@ def test_policy_allows_the_sinks_calls_and_nothing_else() -> None:
         "logs:CreateLogGroup",
         "logs:CreateLogStream",
         "logs:PutRetentionPolicy",
+        "s3:PutObject",
     }
     sources = "".join(path.read_text() for path in Path("agent/sinks").glob("**/*.py"))
     calls = set(re.findall(r"_client\.((?:put|create|delete|get|describe)_\w+)\(", sources))

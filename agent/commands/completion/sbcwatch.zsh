@@ -57,6 +57,7 @@ _shtab_sbcwatch_aws_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[TOML settings\; without it the defaults]:FILE:_files"
   "--hosts[how many hosts send\; default\: cost.hosts]:N:"
+  {-o,--output}"[cloudformation\: write here, as many templates as it takes]:FOLDER:"
   ":what to print:(dashboard alarms policy cloudformation terraform queries grafana prometheus)"
 )
 

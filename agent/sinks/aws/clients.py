@@ -1,22 +1,27 @@
 """The boto3 clients, made once and in the main thread (making a client is not thread-safe; using one is).
 
 Credentials, region and endpoints come from where every AWS tool takes them: environment, files, instance
-role, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_CLOUDWATCH` / `_CLOUDWATCH_LOGS`.
+role, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_CLOUDWATCH` / `_CLOUDWATCH_LOGS` / `_S3`; `AWS_CA_BUNDLE` and
+`HTTPS_PROXY`. A `Route` says what of it the operator wants otherwise.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import re
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import SinkError
 
 if TYPE_CHECKING:
+    from boto3 import Session
     from botocore.config import Config
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -27,28 +32,76 @@ READ_TIMEOUT_S = 10  # between two pieces of an answer, and of all that is sent
 ANSWER_S = 30.0  # for an answer, head and body, however its octets drip
 
 
-def cloudwatch_client(region: str | None = None, endpoint_url: str | None = None) -> CloudWatchClient:
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How AWS is reached: a role to take on first, a proxy, kinds of endpoints. Empty: the environment's."""
+
+    role_arn: str = ""
+    external_id: str = ""
+    session_name: str = "sbcwatch"
+    proxy: str = ""
+    fips: bool = False
+    dual_stack: bool = False
+
+
+DIRECT = Route()
+
+
+def cloudwatch_client(
+    region: str | None = None, endpoint_url: str | None = None, route: Route = DIRECT
+) -> CloudWatchClient:
     """Raises: SinkError (no region, no such profile, an endpoint that is no URL)."""
-    import boto3
-
     with _explained():
-        return boto3.client("cloudwatch", region_name=region, endpoint_url=endpoint_url, config=_config())
+        return _session(region, route).client(
+            "cloudwatch", region_name=region, endpoint_url=endpoint_url, config=_config(route)
+        )
 
 
-def logs_client(region: str | None = None, endpoint_url: str | None = None) -> CloudWatchLogsClient:
+def logs_client(
+    region: str | None = None, endpoint_url: str | None = None, route: Route = DIRECT
+) -> CloudWatchLogsClient:
     """Raises: SinkError (no region, no such profile, an endpoint that is no URL)."""
-    import boto3
-
     with _explained():
-        return boto3.client("logs", region_name=region, endpoint_url=endpoint_url, config=_config())
+        return _session(region, route).client(
+            "logs", region_name=region, endpoint_url=endpoint_url, config=_config(route)
+        )
 
 
-def s3_client(region: str | None = None, endpoint_url: str | None = None) -> S3Client:
+def s3_client(region: str | None = None, endpoint_url: str | None = None, route: Route = DIRECT) -> S3Client:
     """Raises: SinkError (no such profile, an endpoint that is no URL)."""
+    with _explained():
+        return _session(region, route).client(
+            "s3", region_name=region, endpoint_url=endpoint_url, config=_config(route)
+        )
+
+
+def _session(region: str | None, route: Route) -> Session:
+    """A session as the environment says; with a role, one whose credentials are that role's, renewed in time.
+
+    The role is taken on at the first request, and its fault is that request's.
+    """
     import boto3
 
-    with _explained():
-        return boto3.client("s3", region_name=region, endpoint_url=endpoint_url, config=_config())
+    if not route.role_arn:
+        return boto3.Session(region_name=region)
+    from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+    from botocore.session import get_session
+
+    own, taken = get_session(), get_session()
+    extra = {"RoleSessionName": re.sub(r"[^\w+=,.@-]", "-", route.session_name)[:64]}
+    if route.external_id:
+        extra["ExternalId"] = route.external_id
+    fetcher = AssumeRoleCredentialFetcher(
+        client_creator=partial(own.create_client, region_name=region, config=_config(route)),
+        source_credentials=own.get_credentials(),
+        role_arn=route.role_arn,
+        extra_args=extra,
+    )
+    # Botocore has no public way to give a session credentials that renew themselves.
+    taken._credentials = DeferredRefreshableCredentials(
+        refresh_using=fetcher.fetch_credentials, method="assume-role"
+    )
+    return boto3.Session(botocore_session=taken, region_name=region)
 
 
 class _AnswerReader(io.RawIOBase):
@@ -83,19 +136,28 @@ class TimedResponse(HTTPResponse):
         self.fp = io.BufferedReader(_AnswerReader(self.fp.detach(), sock))
 
 
-def _config() -> Config:
+def _config(route: Route = DIRECT) -> Config:
     from botocore.awsrequest import AWSHTTPConnection, AWSHTTPSConnection
     from botocore.config import Config
 
     # Of every request of this process: those for credentials (IMDS, STS) have no other deadline either.
     for connection in (AWSHTTPConnection, AWSHTTPSConnection):
         connection.response_class = TimedResponse  # type: ignore[assignment]
+    # False would overrule the environment: only the wish is said.
+    wishes: dict[str, Any] = {}
+    if route.fips:
+        wishes["use_fips_endpoint"] = True
+    if route.dual_stack:
+        wishes["use_dualstack_endpoint"] = True
+    if route.proxy:
+        wishes["proxies"] = dict.fromkeys(("http", "https"), route.proxy)
     # One attempt: the store is the only retry. botocore's own would store a request twice unseen.
     return Config(
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": 1},
         tcp_keepalive=True,
+        **wishes,
     )
 
 

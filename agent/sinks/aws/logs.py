@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from agent.errors import SinkError
@@ -16,7 +16,7 @@ from agent.sinks.aws.errors import verdict
 from agent.sinks.verdict import PartlyTaken, SinkLimits, Verdict
 from agent.store import UNASSIGNED, Draft, OutboxRow
 from agent.store.codec import to_json, unpack
-from agent.summary.catalog import ID_FIELDS, RETENTION_DAYS, SIP_FIELDS, TIMELINE_FIELDS
+from agent.summary.catalog import ID_FIELDS, RETENTION_DAYS, SIP_FIELDS, TIMELINE_FIELDS, log_group
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -35,7 +35,6 @@ GROUP_PREFIX = {
 }
 _SIP_LOGGED = (*SIP_FIELDS, *ID_FIELDS)
 _GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
-_NOT_IN_GROUP = re.compile(r"[^.\-_/#A-Za-z0-9]")
 _STREAM = re.compile(r"[^:*]{1,512}")
 
 
@@ -58,9 +57,11 @@ class LogsSink:
         create: bool = True,
         retention_days: int | None = 30,
         timeline: bool = False,
+        group: Mapping[str, Any] | None = None,
     ) -> None:
         """`retention_days` None: the group never expires. Without `create` a missing group is waited for; its
-        stream is made all the same. `timeline`: media records have their slots of 10 s, at a price.
+        stream is made all the same. `timeline`: media records have their slots of 10 s, at a price. `group`:
+        further parameters of CreateLogGroup (class, key, tags).
         """
         self.name = f"logs_{kind}"
         self.kinds = (kind,)
@@ -69,6 +70,7 @@ class LogsSink:
         self._stream = stream.replace("{host}", host)
         self._create = create
         self._retention_days = retention_days
+        self._group = dict(group or {})
         self._left_out = () if timeline else TIMELINE_FIELDS
         self.counts = {"events_truncated": 0}
         self._without_retention: set[str] = set()  # groups made here whose retention is still to be set
@@ -97,8 +99,7 @@ class LogsSink:
         for connector, its in events.items():
             # Stable: messages of the same millisecond stay in the order of their capture.
             its.sort(key=lambda event: int(event["timestamp"]))
-            # A connector's id is the operator's; whatever a group's name cannot hold must not block delivery.
-            target = (self._prefix + _NOT_IN_GROUP.sub("_", connector))[:512]
+            target = log_group(self._prefix, connector)
             drafts += [Draft.of(items, connector, target, self.item_ns) for items in _cut(its)]
         return drafts
 
@@ -144,7 +145,7 @@ class LogsSink:
         known = self._client.exceptions.ResourceAlreadyExistsException
         if self._create:
             with contextlib.suppress(known):
-                self._client.create_log_group(logGroupName=target)
+                self._client.create_log_group(logGroupName=target, **self._group)
                 self._without_retention.add(target)
             if target in self._without_retention and self._retention_days is not None:
                 self._client.put_retention_policy(
