@@ -16,7 +16,7 @@ from agent.sinks.delivery import Delivery, Sink
 from agent.store import Outbox
 
 if TYPE_CHECKING:
-    from agent.sinks.aws.clients import Route
+    from agent.sinks.aws.clients import AwsRoute
     from agent.sinks.clickhouse import ClickHouse
 
 Maker = Callable[[Config, str], Sink]
@@ -60,11 +60,11 @@ def _switched_on(config: Config) -> Iterator[Maker]:
             yield make
 
 
-def _route(config: Config) -> Route:
-    from agent.sinks.aws.clients import Route
+def _route(config: Config) -> AwsRoute:
+    from agent.sinks.aws.clients import AwsRoute
 
     aws = config.aws
-    return Route(
+    return AwsRoute(
         role_arn=aws.role_arn,
         external_id=aws.external_id,
         session_name=host_of_streams(config),

@@ -95,17 +95,14 @@ def notes(config: Config) -> list[str]:
     made = []
     if not config.cloudwatch.agent_metrics:
         made.append(
-            "no alarms on capture drops, silent hosts and stuck delivery: set "
-            "cloudwatch.agent_metrics = true (8 series a host), or take the rules of `sbcwatch aws prometheus`"
+            "no alarms on capture drops, silent hosts and stuck delivery: set cloudwatch.agent_metrics = "
+            "true (8 series a host), or take the rules of `sbcwatch aws prometheus`"
         )
     if is_merged(config):
-        by_region = "Region" in config.cloudwatch.dimensions
+        others = "all others judge the regions"
+        if "Region" not in config.cloudwatch.dimensions:
+            others = "there are no others without the dimension Region"
         made.append(
-            f"more than {config.alarms.detailed} connectors (alarms.detailed): each has three alarms, and "
-            + (
-                "all others judge the regions"
-                if by_region
-                else "there are no others without the dimension Region"
-            )
+            f"more than {config.alarms.detailed} connectors (alarms.detailed): three alarms each; {others}"
         )
     return made

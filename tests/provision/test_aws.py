@@ -216,8 +216,8 @@ def test_alarm_breaches_exactly_where_it_says(key: str, inputs: dict[str, Any], 
 def test_alarm_on_collapse_waits_for_every_host() -> None:
     """Of two hosts one is late: half of the calls are missing, and nothing has ended."""
     late = {"inbound": 10, "outbound": 0, "beats": 1, **before(40, 2)}
-    assert not judged("active-collapse", hosts=2, **late)
-    assert judged("active-collapse", hosts=2, **{**late, "beats": 2})
+    assert not judged("active-collapse", None, 2, **late)
+    assert judged("active-collapse", None, 2, **{**late, "beats": 2})
 
 
 def test_alarm_on_silence_counts_hosts_and_takes_missing_data_as_breach() -> None:

@@ -123,6 +123,7 @@ def test_parameters_are_what_the_service_model_takes(connectors: int) -> None:
     clients = {name: boto3.client(name, region_name="eu-central-1") for name in ("cloudwatch", "logs")}
     for service, operation, parameters in calls:
         shape = clients[service].meta.service_model.operation_model(operation).input_shape
+        assert shape is not None
         report = ParamValidator().validate(parameters, shape)
         assert not report.has_errors(), report.generate_report()
 

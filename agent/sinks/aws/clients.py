@@ -2,7 +2,7 @@
 
 Credentials, region and endpoints come from where every AWS tool takes them: environment, files, instance
 role, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_CLOUDWATCH` / `_CLOUDWATCH_LOGS` / `_S3`; `AWS_CA_BUNDLE` and
-`HTTPS_PROXY`. A `Route` says what of it the operator wants otherwise.
+`HTTPS_PROXY`. A `AwsRoute` says what of it the operator wants otherwise.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ANSWER_S = 30.0  # for an answer, head and body, however its octets drip
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class AwsRoute:
     """How AWS is reached: a role to take on first, a proxy, kinds of endpoints. Empty: the environment's."""
 
     role_arn: str = ""
@@ -44,11 +44,11 @@ class Route:
     dual_stack: bool = False
 
 
-DIRECT = Route()
+DIRECT = AwsRoute()
 
 
 def cloudwatch_client(
-    region: str | None = None, endpoint_url: str | None = None, route: Route = DIRECT
+    region: str | None = None, endpoint_url: str | None = None, route: AwsRoute = DIRECT
 ) -> CloudWatchClient:
     """Raises: SinkError (no region, no such profile, an endpoint that is no URL)."""
     with _explained():
@@ -58,7 +58,7 @@ def cloudwatch_client(
 
 
 def logs_client(
-    region: str | None = None, endpoint_url: str | None = None, route: Route = DIRECT
+    region: str | None = None, endpoint_url: str | None = None, route: AwsRoute = DIRECT
 ) -> CloudWatchLogsClient:
     """Raises: SinkError (no region, no such profile, an endpoint that is no URL)."""
     with _explained():
@@ -67,7 +67,9 @@ def logs_client(
         )
 
 
-def s3_client(region: str | None = None, endpoint_url: str | None = None, route: Route = DIRECT) -> S3Client:
+def s3_client(
+    region: str | None = None, endpoint_url: str | None = None, route: AwsRoute = DIRECT
+) -> S3Client:
     """Raises: SinkError (no such profile, an endpoint that is no URL)."""
     with _explained():
         return _session(region, route).client(
@@ -75,7 +77,7 @@ def s3_client(region: str | None = None, endpoint_url: str | None = None, route:
         )
 
 
-def _session(region: str | None, route: Route) -> Session:
+def _session(region: str | None, route: AwsRoute) -> Session:
     """A session as the environment says; with a role, one whose credentials are that role's, renewed in time.
 
     The role is taken on at the first request, and its fault is that request's.
@@ -98,7 +100,7 @@ def _session(region: str | None, route: Route) -> Session:
         extra_args=extra,
     )
     # Botocore has no public way to give a session credentials that renew themselves.
-    taken._credentials = DeferredRefreshableCredentials(
+    taken._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]
         refresh_using=fetcher.fetch_credentials, method="assume-role"
     )
     return boto3.Session(botocore_session=taken, region_name=region)
@@ -136,7 +138,7 @@ class TimedResponse(HTTPResponse):
         self.fp = io.BufferedReader(_AnswerReader(self.fp.detach(), sock))
 
 
-def _config(route: Route = DIRECT) -> Config:
+def _config(route: AwsRoute = DIRECT) -> Config:
     from botocore.awsrequest import AWSHTTPConnection, AWSHTTPSConnection
     from botocore.config import Config
 

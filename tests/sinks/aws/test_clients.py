@@ -70,3 +70,38 @@ def test_connection_serves_further_requests_after_one(
     client = aws.client("cloudwatch")
     for _ in range(3):
         client.put_metric_data(Namespace="x", MetricData=[{"MetricName": "x", "Value": 1.0}])
+
+
+def test_route_is_the_clients_endpoints_proxy_and_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")):
+        monkeypatch.setenv(name, value)
+    far = clients.AwsRoute(proxy="http://192.0.2.1:3128", fips=True, dual_stack=True)
+    for make, host in (
+        (clients.cloudwatch_client, "monitoring-fips.us-east-1."),
+        (clients.logs_client, "logs-fips.us-east-1."),
+        (clients.s3_client, "s3-fips.dualstack.us-east-1."),
+    ):
+        client = make("us-east-1", route=far)
+        assert client.meta.endpoint_url.startswith(f"https://{host}")
+        assert vars(client.meta.config)["proxies"] == dict.fromkeys(
+            ("http", "https"), "http://192.0.2.1:3128"
+        )
+    plain = clients.logs_client("us-east-1")
+    assert plain.meta.endpoint_url == "https://logs.us-east-1.amazonaws.com"
+    assert vars(plain.meta.config)["proxies"] is None
+
+
+def test_route_with_a_role_sends_with_the_roles_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("AWS_ACCESS_KEY_ID", "own"), ("AWS_SECRET_ACCESS_KEY", "x")):
+        monkeypatch.setenv(name, value)
+    moto = pytest.importorskip("moto", reason="moto is not installed")
+    role = "arn:aws:iam::210987654321:role/sbcwatch"
+    with moto.mock_aws():
+        route = clients.AwsRoute(role_arn=role, external_id="customer-7", session_name="sbc 1")
+        client = clients.logs_client("us-east-1", route=route)
+        client.create_log_group(logGroupName="/x")
+        (group,) = client.describe_log_groups()["logGroups"]
+        assert ":210987654321:" in group["arn"]
+        credentials = client._request_signer._credentials  # type: ignore[attr-defined]
+        assert credentials.access_key != "own"
+        assert credentials.method == "assume-role"
