@@ -76,7 +76,7 @@ def prefixes(config: Config) -> dict[str, str]:
 
 
 def _beginning(names: list[str]) -> str:
-    """What all begin with, letter by letter: the least and the greatest differ no later than any other two."""
+    """What all begin with, letter by letter: no two differ earlier than the least and the greatest."""
     least, greatest = min(names), max(names)
     at = next((n for n, pair in enumerate(zip(least, greatest, strict=False)) if pair[0] != pair[1]), None)
     return least[:at]

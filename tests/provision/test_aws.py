@@ -308,7 +308,7 @@ def test_policy_allows_the_sinks_calls_and_nothing_else() -> None:
         "s3:PutObject",
     }
     sources = "".join(path.read_text() for path in Path("agent/sinks").glob("**/*.py"))
-    calls = set(re.findall(r"_client\.((?:put|create|delete|get|describe)_\w+)\(", sources))
+    calls = set(re.findall(r"_(?:client|s3)\.((?:put|create|delete|get|describe)_\w+)\(", sources))
     assert {"".join(w.capitalize() for w in call.split("_")) for call in calls} == {
         action.split(":")[1] for action in actions
     }
