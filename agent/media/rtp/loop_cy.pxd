@@ -103,6 +103,8 @@ cdef class Loop(Losses):
     cdef int probe(self, StreamRow row, long long seq, long long second) except -1 nogil
     cdef void forget(self, MinuteRow minute) noexcept nogil
     cdef inline int count(self, StreamRow row, long long stamp_ns, long long seq, long long ts, long long second) except -1 nogil
+    cdef int is_copy(self, StreamRow row, long long stamp_ns, long long seq, long long delta) except -1 nogil
+    cdef int admitted(self, StreamRow row, MinuteRow minute, long long stamp_ns, long long seq, long long delta, long long last_ns) except -1 nogil
     cdef inline int slide(self, StreamRow row, MinuteRow minute, unsigned int leaving) noexcept nogil
     cdef void restart(self, StreamRow row, MinuteRow minute, long long base) noexcept nogil
     cdef inline unsigned int tagged(self, StreamRow row, long long stamp_ns) except? 0 nogil

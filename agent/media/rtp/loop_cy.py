@@ -531,23 +531,11 @@ class Loop(Losses):
         second: cython.longlong,
     ) -> cython.int:
         """One packet of an accepted stream: RFC 3550 A.1 update_seq over the window."""
-        top: cython.longlong = row.top
-        delta: cython.longlong = (seq - top) & 0xFFFF
+        delta: cython.longlong = (seq - row.top) & 0xFFFF
+        follows: cython.bint = delta == 1
+        usual: cython.bint = follows and row.stray == NONE
         at: cython.longlong = seq & (WINDOW - 1)
-        cell: cython.uint = 0
-        late: cython.int = 0
-        if delta == 0 or delta > 0x10000 - MAX_MISORDER:
-            if (top - seq) & 0xFFFF < WINDOW:
-                cell = row.window[at]
-                if cell & CELL_COUNT and self.copied(row, stamp_ns, cell):
-                    self.duplicate_frames += 1
-                    return 0
-        elif (
-            row.stray == STRAY
-            and seq == (row.bad_seq - 1) & 0xFFFF
-            # The packet out of range again, before the one that would make it a restart.
-            and self.copied(row, stamp_ns, row.bad_cell)
-        ):
+        if not usual and self.is_copy(row, stamp_ns, seq, delta):
             self.duplicate_frames += 1
             return 0
         last: cython.longlong = row.last_ns
@@ -560,6 +548,47 @@ class Loop(Losses):
             row.last_ns = stamp_ns
         minute.packets += 1
         minute.bytes += self.decoder.payload_length
+        if usual and self.slide(row, minute, row.window[at]):
+            row.received += 1
+        elif not self.admitted(row, minute, stamp_ns, seq, delta, last):
+            return 0
+        late: cython.int = self.jitter(row, minute, stamp_ns, ts, second, follows)
+        row.window[at] = self.tagged(row, stamp_ns) | 1 | (CELL_DISCARDED if late else 0)
+        return 0
+
+    # --- what few packets do: those that do not follow the one before
+
+    def is_copy(
+        self, row: StreamRow, stamp_ns: cython.longlong, seq: cython.longlong, delta: cython.longlong
+    ) -> cython.int:
+        """Whether a packet that does not just follow is one of those before, seen once more."""
+        cell: cython.uint
+        if delta == 0 or delta > 0x10000 - MAX_MISORDER:
+            cell = row.window[seq & (WINDOW - 1)]
+            return (
+                (row.top - seq) & 0xFFFF < WINDOW
+                and cell & CELL_COUNT > 0
+                and self.copied(row, stamp_ns, cell)
+            )
+        # The packet out of range again, before the one that would make it a restart.
+        return (
+            row.stray == STRAY
+            and seq == (row.bad_seq - 1) & 0xFFFF
+            and self.copied(row, stamp_ns, row.bad_cell)
+        )
+
+    def admitted(
+        self,
+        row: StreamRow,
+        minute: MinuteRow,
+        stamp_ns: cython.longlong,
+        seq: cython.longlong,
+        delta: cython.longlong,
+        last_ns: cython.longlong,
+    ) -> cython.int:
+        """1: the number is in sequence, its packet goes on to the jitter. `last_ns`: the packet before."""
+        at: cython.longlong = seq & (WINDOW - 1)
+        cell: cython.uint
         if row.stray >= REBASE:
             if row.stray == REBASE:
                 self.restart(row, minute, seq)
@@ -572,18 +601,20 @@ class Loop(Losses):
             row.received = 1
         elif delta == 0 or delta > 0x10000 - MAX_MISORDER:
             row.received += 1
+            if (row.top - seq) & 0xFFFF >= WINDOW:  # forgotten: nothing but the count is left to do
+                minute.reordered += 1
+                return 0
+            cell = row.window[at]
             if cell & CELL_COUNT:
                 minute.duplicates += 1
                 row.window[at] = self.again(row, stamp_ns, cell)
                 return 0
             minute.reordered += 1
-            if (top - seq) & 0xFFFF >= WINDOW:  # forgotten: nothing but the count is left to do
-                return 0
             if cell & CELL_UNKNOWN:
                 row.unknown -= 1
         elif delta < MAX_DROPOUT:
             if delta != 1 or not self.slide(row, minute, row.window[at]):
-                self.advance(row, minute, top + delta, last, stamp_ns)
+                self.advance(row, minute, row.top + delta, last_ns, stamp_ns)
             row.received += 1
             row.stray = NONE
         elif row.stray == STRAY and seq == row.bad_seq:
@@ -599,9 +630,7 @@ class Loop(Losses):
             row.bad_seq = (seq + 1) & 0xFFFF
             row.bad_cell = self.tagged(row, stamp_ns) | 1
             return 0
-        late = self.jitter(row, minute, stamp_ns, ts, second, delta == 1)
-        row.window[at] = self.tagged(row, stamp_ns) | 1 | (CELL_DISCARDED if late else 0)
-        return 0
+        return 1
 
     def slide(self, row: StreamRow, minute: MinuteRow, leaving: cython.uint) -> cython.int:
         """`advance` by one number in the usual case: what leaves was received, and so were 16 before it."""
@@ -748,21 +777,19 @@ class Loop(Losses):
         rate: cython.double = row.codec >> 8
         ticks: cython.double = elapsed * rate
         off_us: cython.double = (ticks - step * 1e9) * row.scale
+        apart_us: cython.double = -off_us if off_us < 0.0 else off_us
         is_video: cython.bint = row.codec & 255 == VIDEO
         if second >= 128 and not is_video:
             usual: cython.double = row.step
             if usual == 0.0:  # as if packets were of 20 ms
                 usual = rate / 50.0
-            if (
-                off_us > FEW_PACKETS * 1e9 * usual * row.scale
-                or off_us < -FEW_PACKETS * 1e9 * usual * row.scale
-            ):
+            if apart_us > FEW_PACKETS * 1e9 * usual * row.scale:
                 self.new_base(row, minute)
                 return 0
             if ticks > 2e9 * usual:  # a talkspurt begins
                 row.excess_us = 0.0
                 return 0
-        if off_us > TIME_BASE_US or off_us < -TIME_BASE_US:
+        if apart_us > TIME_BASE_US:
             return self.jump(row, minute, stamp_ns, step, off_us)
         if follows and step > 0:
             self.vote(row, step)
@@ -772,9 +799,7 @@ class Loop(Losses):
             late = self.buffer(row, minute, row.excess_us + off_us - elapsed * 5e-7)
             if late:
                 late = self.late(row, minute, stamp_ns, step * 1e9 * row.scale, off_us)
-        if off_us < 0.0:
-            off_us = -off_us
-        row.jitter_us += (off_us - row.jitter_us) / 16.0
+        row.jitter_us += (apart_us - row.jitter_us) / 16.0
         minute.jitter_sum_us += row.jitter_us
         minute.jitter_count += 1
         if row.jitter_us > minute.jitter_max_us:
