@@ -117,6 +117,7 @@ class Service:
         self.totals.begin(self.pipeline.intervals.nothing())
         self.store = Store(directory / "sbcwatch.sqlite", **_bounds(config))
         self._disk = DiskThread("evidence")
+        self._evidence_missing: dict[str, int] = {}
         self.recorder = recorder(config, directory, live=True, do=self._disk.do)
         if self.recorder is not None:
             self.source.tap = self.recorder.tap
@@ -251,6 +252,7 @@ class Service:
                 self._name_talkers()
                 for line in intervals.unseen.lines():
                     self._journal.warning("unseen", line)
+                self._tell_evidence()
                 self._tell_the_hour(now_ns)
             if self.writer.has_minutes or self.totals.asked:
                 self.totals.publish(*self.pipeline.so_far())
@@ -275,6 +277,17 @@ class Service:
         done_without = " and ".join(LEVELS[1 : level + 1]) or LEVELS[0]
         lag_s = round(self.load.lag_ns / 1e9, 2)
         self._journal.warning("overload", f"shedding {done_without}", load_level=level, lag_s=lag_s)
+
+    def _tell_evidence(self) -> None:
+        """Once a minute, where evidence was not kept: what of it, and how much since the start."""
+        if self.recorder is None:
+            return
+        missing = {name: count for name, count in self.recorder.missing().items() if count}
+        if self._disk.dropped:
+            missing["disk_behind"] = self._disk.dropped
+        if missing != self._evidence_missing:
+            self._evidence_missing = missing
+            self._journal.warning("evidence", "evidence was not kept, or not whole", **missing)
 
     def _note_links(self, away: list[str]) -> None:
         """An interface went away or came back: a line each, and no readiness while one is away."""

@@ -176,15 +176,13 @@ class Recorder:
             self._write(recording, now_ns + HOLD_NS, log)
             self._end(recording, now_ns)
 
-    def counters(self) -> dict[str, int]:
+    def missing(self) -> dict[str, int]:
+        """Evidence that was not kept since the start, by cause."""
         return {
-            "evidence_begun": self.kept,
-            "evidence_refused": self.refused,
-            "evidence_opted_out": self.opted_out,
-            "evidence_packets_dropped": self.tap.dropped,
-            "evidence_files_removed": self.files.removed,
-            "evidence_write_errors": self.files.failed,
-            "evidence_traces_dropped": self.traces_dropped,
+            "refused_at_once": self.refused,
+            "packets_dropped": self.tap.dropped,
+            "write_errors": self.files.failed,
+            "sip_forgotten": self.traces_dropped,
         }
 
     # -- traces

@@ -31,6 +31,6 @@ def test_a_call_with_loss_is_kept_from_before_its_trigger(run: Run) -> None:
     notes = read_notes(run.state)
     assert notes
     assert sum(note.packets for note in notes) > 4_400
-    data = packets_of(run.state, notes[0].call_ids)
-    assert data is not None
-    assert b"reports loss" in data
+    path = packets_of(run.state, notes[0].call_ids)
+    assert path is not None
+    assert b"reports loss" in path.read_bytes()
