@@ -177,6 +177,8 @@ class MinuteClock:
 
     def is_gap(self, now_ns: int) -> bool:
         """Whether so long passed until `now_ns` that nobody can say that capture ran."""
+        if self.now_ns is not None and now_ns - self.now_ns <= self._idle_ns:
+            return False  # as for nearly every message
         return now_ns - self._watched_ns > self._idle_ns
 
     @property
