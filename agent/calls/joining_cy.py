@@ -256,8 +256,8 @@ class Joiner:
         return None
 
     def _open_for(self, call: Call, leg: Leg) -> cython.bint:
-        """Within the window after the incoming INVITE, after a non-2xx final on a leg already joined, or
-        while such a leg has had no response: the vc may try the next carrier."""
+        """Within the window after the incoming INVITE, after a non-2xx final or the vc's CANCEL on a leg
+        already joined, or while such a leg has had no response: the vc may try the next carrier."""
         other: Leg
         attempt: Attempt | None
         lead: Leg = call.find_lead()
@@ -272,8 +272,12 @@ class Joiner:
             if final_ns and 0 <= leg.invite_ns - final_ns <= self._window_ns:
                 return True
             attempt = other.attempt
-            if attempt is not None and attempt.is_silent() and leg.invite_ns - other.invite_ns <= TIMER_B_NS:
+            if attempt is None:
+                continue
+            if attempt.is_silent() and leg.invite_ns - other.invite_ns <= TIMER_B_NS:
                 return True
+            if attempt.was_cancelled_within(leg.invite_ns, self._window_ns):
+                return True  # it rang in vain: the vc turns to the next before the 487 comes
         return False
 
     def _remember(self, leg: Leg, call: Call) -> None:
@@ -350,7 +354,9 @@ def _is_tried(call: Call) -> cython.bint:
     leg: Leg
     lead: Leg = call.find_lead()
     for leg in call.legs:
-        if leg is not lead and leg.attempt is not None and not leg.final_ns and not leg.attempt.is_silent():
+        if leg is lead or leg.attempt is None or leg.final_ns:
+            continue
+        if not leg.attempt.is_silent() and leg.attempt.state != "cancelling":
             return True
     return False
 

@@ -153,12 +153,23 @@ class CallTable:
         self._timers.set(call, now_ns, self._rules.media_linger_ns)
 
     def _release(self, call: Call, now_ns: cython.longlong) -> None:
+        """Give up the media of a call that is over. A leg that is up all the same, bridged to another
+        call's by an attended transfer, keeps its own until its BYE, or until `call_timeout` of silence."""
         leg: Leg
-        call.released = True
         self._heard(call)  # what still came after the BYE
-        for leg in call.legs:
-            self._release_leg(leg)
         self._report(call, now_ns)
+        heard_ns: cython.longlong = max(call.last_rtp_ns, call.last_sip_ns())
+        timeout_ns: cython.longlong = self._rules.call_timeout_ns
+        kept: cython.bint = False
+        for leg in call.legs:
+            if leg.is_up() and now_ns - heard_ns < timeout_ns:
+                kept = True
+            else:
+                self._release_leg(leg)
+        if kept:
+            self._timers.set(call, now_ns, timeout_ns)
+            return
+        call.released = True
         self._timers.set(call, now_ns, RETRANSMITTED_NS)
 
     def _release_leg(self, leg: Leg) -> None:

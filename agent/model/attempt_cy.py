@@ -93,6 +93,13 @@ class Attempt:
         """Whether it is open and nothing has answered it."""
         return not self.responded and self.state in OPEN
 
+    def was_cancelled_within(self, now_ns: cython.longlong, window_ns: cython.longlong) -> cython.bint:
+        """Whether it waits for the final after a CANCEL that is no older than `window_ns`."""
+        if self.state != "cancelling" or self.deadline is None:
+            return False
+        since_ns: cython.longlong = self.deadline[0]
+        return 0 <= now_ns - since_ns <= window_ns
+
     def takes(self, cseq: cython.longlong) -> cython.bint:
         """Whether an INVITE with this CSeq belongs here, rather than being an attempt of its own."""
         return cseq <= self.cseq or not self.is_closed()

@@ -57,7 +57,7 @@ class Dialog:
         uri: str = "",
         same: bool = False,
     ) -> None:
-        """`same`: the CSeq and branch of the last INVITE of that side (CANCEL, ACK of a failure, repeated)."""
+        """`same`: the CSeq and branch of its last INVITE (CANCEL, ACK of a failure, a repetition)."""
         if not same and method != "ACK":
             self.numbers[by] += 1
         if not same:
@@ -98,7 +98,16 @@ class Dialog:
         self.request(at + 0.06, "ACK", by=by, same=status != 200)
 
     def _put(
-        self, at: float, src: str, first: str, branch: str, cseq: str, by: str, tag: bool, more: str, body: str
+        self,
+        at: float,
+        src: str,
+        first: str,
+        branch: str,
+        cseq: str,
+        by: str,
+        tag: bool,
+        more: str,
+        body: str,
     ) -> None:
         hosts, ports = {"a": self.a, "b": self.b}, dict(zip("ab", self.ports, strict=True))
         dst = "b" if src == "a" else "a"
@@ -109,7 +118,8 @@ class Dialog:
         text = (
             f"{first}\r\nVia: SIP/2.0/UDP {hosts[by]}:{ports[by]};branch={branch}\r\nMax-Forwards: 70\r\n"
             f"From: {ends[0]}\r\nTo: {ends[1]}\r\nCall-ID: {self.call_id}\r\nCSeq: {cseq}\r\n"
-            f"Contact: <sip:x@{hosts[src]}:{ports[src]}>\r\n{more}{content}Content-Length: {len(body)}\r\n\r\n{body}"
+            f"Contact: <sip:x@{hosts[src]}:{ports[src]}>\r\n{more}{content}"
+            f"Content-Length: {len(body)}\r\n\r\n{body}"
         )
         self.scene.put(at, (hosts[src], ports[src]), (hosts[dst], ports[dst]), text.encode())
 
@@ -130,10 +140,12 @@ class Call:
     lines: Iterable[str] = LINES
     called: str = "+12065550110"
     calling: str = "+12065550100"
+    hosts: tuple[str, ...] = ()  # that speak SIP: of the phone, of the vc twice, of the far end
 
     def __post_init__(self) -> None:
-        customer = Dialog(self.scene, self.phone[0], self.near_c[0], f"c{self.name}", self.called, self.calling)
-        remote = Dialog(self.scene, self.near_r[0], self.far[0], f"r{self.name}", self.called, self.calling)
+        hosts = self.hosts or (self.phone[0], self.near_c[0], self.near_r[0], self.far[0])
+        customer = Dialog(self.scene, *hosts[:2], f"c{self.name}", self.called, self.calling)
+        remote = Dialog(self.scene, *hosts[2:], f"r{self.name}", self.called, self.calling)
         if self.inbound:
             customer.a, customer.b, remote.a, remote.b = customer.b, customer.a, remote.b, remote.a
         self.incoming, self.outgoing = (remote, customer) if self.inbound else (customer, remote)
@@ -143,7 +155,9 @@ class Call:
         caller, to_caller, to_callee, callee = self.phone, self.near_c, self.near_r, self.far
         if self.inbound:
             caller, to_caller, to_callee, callee = callee, to_callee, to_caller, caller
-        one, two, three, four = (sdp(s, self.types, self.lines) for s in (caller, to_callee, callee, to_caller))
+        one, two, three, four = (
+            sdp(s, self.types, self.lines) for s in (caller, to_callee, callee, to_caller)
+        )
         return one, two, three, four
 
     def begin(self, *, headers: str = "", answer_headers: str = "") -> Call:
@@ -167,7 +181,9 @@ class Call:
         self.outgoing.bye(at + 0.02)
         return self
 
-    def relay(self, seconds: float, *, at: float = TALK, first: int = 100, ssrcs: tuple[int, int] = (UP, DOWN)) -> Call:
+    def relay(
+        self, seconds: float, *, at: float = TALK, first: int = 100, ssrcs: tuple[int, int] = (UP, DOWN)
+    ) -> Call:
         """PCMU both ways through the vc, which keeps SSRC and numbers; four streams."""
         numbers = range(first, first + round(seconds * 50))
         start = self.at + at
@@ -213,5 +229,3 @@ def report(
 def sender_report(scene: Scene, at: float, src: Socket, dst: Socket, ssrc: int, ntp: int) -> None:
     """`ntp` is the middle of its stamp."""
     scene.put(at, src, dst, struct.pack(">BBHIQIII", 0x80, 200, 6, ssrc, ntp << 16, 0, 0, 0))
-
-
