@@ -2,6 +2,8 @@
 
 Counting rules sit in the sbc namespace and never drop: a capture there sees what they count. Loss rules sit
 in the endpoint's namespace: what they drop on the way in the sbc never saw, on the way out it saw it leave.
+On the way in they sit at the link (netdev egress), behind the sender's IP: a drop at its output hook fails
+the send itself (EPERM), and baresip then does not move its RTP clock on.
 """
 
 from __future__ import annotations
@@ -66,7 +68,8 @@ def set_up(network: Network) -> None:
             network[side],
             "add table inet lab",
             "add chain inet lab in { type filter hook prerouting priority -350; }",
-            "add chain inet lab out { type filter hook output priority 0; }",
+            "add table netdev lab",
+            "add chain netdev lab out { type filter hook egress device net0 priority 0; }",
         )
 
 
@@ -114,34 +117,35 @@ class Loss:
         self._chain = f"s{parties.slot}_{direction}"
         self._counter = f"s{parties.slot}_{direction}_lost"
         hook, peer, vc_port = ("out", "saddr", "dport") if incoming else ("in", "daddr", "sport")
+        self._family = "netdev" if incoming else "inet"
         ports = _PORTS if what == RTP else "5060"
         select = f"{parties.match(side, peer)} udp {vc_port} {ports} {what}"
         _nft(
             self._namespace,
-            f"add counter inet lab {self._counter}",
-            f"add chain inet lab {self._chain}",
-            f"add rule inet lab {hook} {select} jump {self._chain}",
+            f"add counter {self._family} lab {self._counter}",
+            f"add chain {self._family} lab {self._chain}",
+            f"add rule {self._family} lab {hook} {select} jump {self._chain}",
         )
         chance = "" if percent == 100 else f"numgen random mod 100 < {percent}"
         self._rule = f"{chance} counter name {self._counter} drop"
 
     def on(self) -> None:
-        _nft(self._namespace, f"add rule inet lab {self._chain} {self._rule}")
+        _nft(self._namespace, f"add rule {self._family} lab {self._chain} {self._rule}")
 
     def off(self) -> None:
-        _nft(self._namespace, f"flush chain inet lab {self._chain}")
+        _nft(self._namespace, f"flush chain {self._family} lab {self._chain}")
 
     def dropped(self) -> int:
-        return _read(self._namespace, self._counter)[""].packets
+        return _read(self._namespace, self._counter, self._family)[""].packets
 
 
 def _nft(namespace: str, *lines: str) -> None:
     run("ip", "netns", "exec", namespace, "nft", "-f", "-", stdin="\n".join(lines) + "\n")
 
 
-def _read(namespace: str, prefix: str) -> dict[str, Count]:
+def _read(namespace: str, prefix: str, family: str = "inet") -> dict[str, Count]:
     listed = json.loads(
-        run("ip", "netns", "exec", namespace, "nft", "-j", "list", "counters", "table", "inet", "lab")
+        run("ip", "netns", "exec", namespace, "nft", "-j", "list", "counters", "table", family, "lab")
     )
     counters = [item["counter"] for item in listed["nftables"] if "counter" in item]
     return {

@@ -217,7 +217,7 @@ class Stage:
 
     def lose_acks(self, seconds: float) -> None:
         """Lose the ACKs between sbc and callee for a while, so that the callee repeats its 200."""
-        # Behind the sbc: sipp takes a send that its own output hook drops for the end of the world.
+        # Behind the sbc: sipp takes a send that fails for the end of the world.
         way = "vc2rem" if self.callee == "remote" else "vc2cust"
         loss = counters.Loss(self._network, self._parties, way, 100, counters.ACK)
         loss.on()
