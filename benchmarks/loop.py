@@ -64,7 +64,8 @@ class Traffic:
     @staticmethod
     def head(number: int) -> bytes:
         src = 0x0A000000 + number // 20_000
-        udp = struct.pack(">HHHH", 10_000 + 2 * (number % 20_000), 30_000, 180, 0)
+        port = 10_000 + 2 * (number % 20_000)
+        udp = struct.pack(">HHHH", port, port, 180, 0)  # one socket for all would be one leg, which keeps 256
         ip = struct.pack(">BBHHHBBHII", 0x45, 0, 200, 0, 0, 64, 17, 0, src, 0xC0A80001)
         return bytes(12) + b"\x08\x00" + ip + udp
 
