@@ -144,8 +144,8 @@ class Call:
 
     def __post_init__(self) -> None:
         hosts = self.hosts or (self.phone[0], self.near_c[0], self.near_r[0], self.far[0])
-        customer = Dialog(self.scene, *hosts[:2], f"c{self.name}", self.called, self.calling)
-        remote = Dialog(self.scene, *hosts[2:], f"r{self.name}", self.called, self.calling)
+        customer = Dialog(self.scene, hosts[0], hosts[1], f"c{self.name}", self.called, self.calling)
+        remote = Dialog(self.scene, hosts[2], hosts[3], f"r{self.name}", self.called, self.calling)
         if self.inbound:
             customer.a, customer.b, remote.a, remote.b = customer.b, customer.a, remote.b, remote.a
         self.incoming, self.outgoing = (remote, customer) if self.inbound else (customer, remote)
