@@ -16,7 +16,7 @@ from agent.config.load import load
 from agent.config.settings import Config, Cost
 from agent.errors import ConfigError
 from agent.provision.scope import connectors, regions
-from agent.summary.catalog import AGENT_METRICS, CARRIER_METRICS, METRICS
+from agent.summary.catalog import AGENT_METRICS, CARRIER_METRICS, EXTRA_GAUGES, METRICS
 
 MINUTES = 730 * 60  # a month as AWS bills it: 730 hours
 SECONDS = MINUTES * 60
@@ -106,10 +106,13 @@ def estimate(config: Config, *, as_if_enabled: bool = False) -> Estimate:
 
 
 def series_of(config: Config) -> int:
-    """Series of the connectors: one a metric (and `HostMinutes`) and value of each published dimension."""
+    """Series of the connectors: one a metric (and `HostMinutes`, and gauges beside the 43) and value of each
+    published dimension.
+    """
+    own = len(METRICS) + 1 + len(EXTRA_GAUGES)
     series = {
-        "VoiceConnectorId": len(connectors(config)) * (len(METRICS) + 1),
-        "Region": len(regions(config)) * (len(METRICS) + 1),
+        "VoiceConnectorId": len(connectors(config)) * own,
+        "Region": len(regions(config)) * own,
         "Carrier": len(config.carriers) * len(CARRIER_METRICS),
     }
     return sum(series[dimension] for dimension in config.cloudwatch.dimensions)

@@ -180,6 +180,8 @@ TIMELINE_FIELDS = tuple(f"{direction}_timeline" for direction in DIRECTIONS)
 # Beside the 43 in CloudWatch, with their dimensions: 1 for each minute that a host watched to its end, so that
 # its Sum is how many hosts were alive. Parts of a minute have none, however often a host starts again.
 HOST_MINUTES = "HostMinutes"
+# Amazon's newer gauge, a sum of two of the 43: a name here, and what is added up. Null where either is.
+EXTRA_GAUGES = {"VoiceConnectorActiveCallCount": ("InboundCallsActive", "OutboundCallsActive")}
 
 
 class AgentMetric(Struct, frozen=True):

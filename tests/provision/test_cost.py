@@ -28,12 +28,12 @@ enabled = true
 
 
 def test_series_two_connectors_in_one_region_are_three_times_forty_three() -> None:
-    assert series_of(config(TWO)) == 3 * 44
+    assert series_of(config(TWO)) == 3 * 45
 
 
 def test_series_agent_figures_are_eight_a_host() -> None:
     more = config(TWO + "[cost]\nhosts = 5\n", SBCWATCH_CLOUDWATCH_AGENT_METRICS="true")
-    assert estimate(more).series == 3 * 44 + 5 * 8
+    assert estimate(more).series == 3 * 45 + 5 * 8
 
 
 def test_estimate_disabled_sinks_cost_nothing() -> None:
@@ -43,7 +43,7 @@ def test_estimate_disabled_sinks_cost_nothing() -> None:
 
 def test_estimate_is_the_sum_worked_by_hand() -> None:
     made = estimate(config(TWO + "[cost]\nexpected_calls = 10\nexpected_cps = 0\nmedia_bytes = 974\n"))
-    assert made.metrics_usd == pytest.approx(132 * 0.30)
+    assert made.metrics_usd == pytest.approx(135 * 0.30)
     assert made.requests_usd == pytest.approx(43_800 / 1000 * 0.01)
     # 10 calls, each a record a minute of 974 + 26 bytes
     assert made.media_gb == pytest.approx(10 * MINUTES * 1000 / 1e9)
@@ -84,16 +84,16 @@ def test_bound_above_the_estimate_passes_and_below_refuses_naming_both() -> None
 
 
 def test_refusal_shows_the_arithmetic() -> None:
-    with pytest.raises(ConfigError, match=r"custom metrics: 132 series, 132 shared by hosts"):
+    with pytest.raises(ConfigError, match=r"custom metrics: 135 series, 135 shared by hosts"):
         check_bound(config(TWO + "[cost]\nmax_monthly_cost = 5\n"))
 
 
 def test_bound_of_series_refuses_one_more_and_counts_those_of_every_host() -> None:
     more = TWO + "agent_metrics = true\n[cost]\nhosts = 2\nmax_metrics = {}\n"
     more = more.replace("[logs]\nenabled = true\n", "")
-    check_bound(config(more.format(132 + 16)))
-    with pytest.raises(ConfigError, match=r"publishes 148 series, and cost.max_metrics is 147"):
-        check_bound(config(more.format(147)))
+    check_bound(config(more.format(135 + 16)))
+    with pytest.raises(ConfigError, match=r"publishes 151 series, and cost.max_metrics is 150"):
+        check_bound(config(more.format(150)))
 
 
 def test_bound_zero_means_none() -> None:

@@ -7,7 +7,7 @@ AWS's own. A value that is unknown makes no datum; a count of zero does, for ala
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from agent.errors import SinkError
@@ -15,7 +15,15 @@ from agent.sinks.aws.errors import verdict
 from agent.sinks.verdict import SinkLimits, Verdict
 from agent.store import UNASSIGNED, Draft, OutboxRow
 from agent.store.codec import unpack, unpack_connectors
-from agent.summary.catalog import AGENT_METRICS, AGENT_NAMESPACE, HOST_MINUTES, METRICS, Metric
+from agent.summary.catalog import (
+    AGENT_METRICS,
+    AGENT_NAMESPACE,
+    BY_NAME,
+    EXTRA_GAUGES,
+    HOST_MINUTES,
+    METRICS,
+    Metric,
+)
 from agent.summary.records import MAX_VALUES, ConnectorMinute, Samples, Value
 from agent.summary.samples_cy import binned
 
@@ -166,7 +174,19 @@ def datums(
                 body = _value(_merged([member.values.get(metric.name) for member in members], metric))
                 if body is not None:
                     made.append({"MetricName": metric.name, **at, "Unit": metric.unit, **body})
+            if CARRIER not in names:
+                made += [{**at, **datum} for datum in _extra_gauges(members)]
     return made
+
+
+def _extra_gauges(members: Sequence[ConnectorMinute]) -> Iterator[dict[str, Any]]:
+    """The catalog's sums of gauges; none where one of them is unknown."""
+    for name, gauges in EXTRA_GAUGES.items():
+        known = [
+            _merged([member.values.get(gauge) for member in members], BY_NAME[gauge]) for gauge in gauges
+        ]
+        if None not in known:
+            yield {"MetricName": name, "Unit": "Count", "Value": sum(cast("list[int]", known))}
 
 
 def _members(minute: ConnectorMinute, names: Sequence[str]) -> list[tuple[str, ConnectorMinute]]:

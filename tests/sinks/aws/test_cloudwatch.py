@@ -55,7 +55,7 @@ def test_all_43_metrics_arrive_and_read_back_with_unit_and_minute(
     samples: dict[str, Any] = {metric.name: SAMPLES for metric in METRICS if metric.kind == "samples"}
     store.commit(summary(connectors=[connector(**samples)]))
     run(delivery(store, CloudWatchSink(aws.client("cloudwatch")), clock), clock)
-    assert len(aws.client("cloudwatch").list_metrics(Namespace="ChimeVoiceConnector")["Metrics"]) == 86
+    assert len(aws.client("cloudwatch").list_metrics(Namespace="ChimeVoiceConnector")["Metrics"]) == 88
     for metric in METRICS:
         point = statistics(aws, metric.name, VC1)
         assert point["Unit"] == metric.unit
@@ -142,7 +142,7 @@ def test_requests_stay_under_a_megabyte_and_gzip(aws: StrictAws, store: Store, c
     run(delivery(store, CloudWatchSink(aws.client("cloudwatch")), clock), clock)
     assert len(aws.metrics.sizes) > 1
     assert max(size for _, size in aws.metrics.sizes) > 0.4 * MAX_REQUEST_BYTES
-    assert sum(count for count, _ in aws.metrics.sizes) == 6 * 11 * 43
+    assert sum(count for count, _ in aws.metrics.sizes) == 6 * 11 * 44
     assert {encoding for operation, _, encoding in aws.encodings if operation == "PutMetricData"} == {"gzip"}
 
 
@@ -208,3 +208,13 @@ def test_two_parts_of_a_minute_add_up(aws: StrictAws, store: Store, clock: Clock
     run(delivery(store, CloudWatchSink(aws.client("cloudwatch")), clock), clock)
     assert statistics(aws, "InboundCallAttempts", VC1)["Sum"] == 7
     assert statistics(aws, "InboundCallsActive", VC1)["Sum"] == 2
+
+
+def test_active_call_count_is_both_directions_and_absent_where_one_is_unknown() -> None:
+    known, unknown = connector("vc1"), connector("vc2", "eu-west-1", OutboundCallsActive=None)
+    named = [
+        (datum["Dimensions"][0]["Value"], datum["Value"])
+        for datum in datums([known, connector("vc3"), unknown], T0, (("VoiceConnectorId",), ("Region",)))
+        if datum["MetricName"] == "VoiceConnectorActiveCallCount"
+    ]
+    assert named == [("vc1", 4), ("vc3", 4), ("us-east-1", 8)]

@@ -142,7 +142,7 @@ def test_each_protocol_of_boto3_is_spoken(
             clock.advance(61)
         assert loop.counters(clock.now_ns)["depth"] == 0
         assert set(loop.errors()) == {"Throttling", "InternalServiceError", "InvalidParameterValue"}
-        assert sum(map(len, aws.metrics.points.values())) == 30 * 72
+        assert sum(map(len, aws.metrics.points.values())) == 30 * 74
         jitter = aws.metrics.points[
             ("ChimeVoiceConnector", "CustomerToVcJitter", (("VoiceConnectorId", "vc1"),))
         ]
