@@ -24,7 +24,7 @@ Extras, None where unknown (`<dir>`: cust2vc, vc2cust, rem2vc, vc2rem; `<side>`:
                                        next, against the jitter buffer's baseline; None as above
     <dir>_timeline                     six slots of 10 s (summary/timeline_cy.py); None: no stream ran
     vc2<side>_relayed                  the SBC passes on what it gets, so the far end's jitter is the path's
-    jitter_buffer                      the modelled one behind the MOS: "fixed 60 ms", "adaptive 20-200 ms"
+    jitter_buffer                      the modelled one behind the MOS: "fixed 60 ms", "adaptive to 200 ms"
     mos_directions                     MOS of each direction that is known
     mos_codec_assumed_btwn_..          whether Ie or Bpl of a codec is our assumption (quality/codecs.py)
     r_btwn_.., mos_wb_btwn_..          the rating behind the MOS; MOS on the wideband scale (G.107.1)

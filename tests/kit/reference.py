@@ -362,7 +362,8 @@ class Model:
         """The baseline moves after a second of steady delay, and where nothing catches up."""
         suspect, self.suspect = self.suspect, None
         if self.excess <= self.buffer_us:
-            self.steady = None
+            if self.excess < self.buffer_us / 2 or suspect is not None:
+                self.steady = None
             return False
         if suspect and off_us > -step_us / 2:
             self.new_base(packet)

@@ -96,7 +96,7 @@ class Loop(Losses):
         self.single_span = single_span
         self.adaptive = adaptive
         self.buffer_us = jitter_buffer_ms * 1000.0
-        self.least_us = min(jitter_buffer_ms, jitter_buffer_max_ms) * 1000.0 / 3.0
+        self.least_us = min(jitter_buffer_ms, jitter_buffer_max_ms) * 1000.0
         self.most_us = jitter_buffer_max_ms * 1000.0
         self.decoder = Decoder(tunnels)
         self.held: bytes | bytearray | memoryview = b""  # what every walk may find open
@@ -863,7 +863,8 @@ class Loop(Losses):
             if allowed_us > self.most_us:
                 allowed_us = self.most_us
         if excess_us <= allowed_us:
-            row.late_run = 0
+            if row.late_run != 1 or excess_us < allowed_us / 2.0:  # a steady delay may swing about the limit
+                row.late_run = 0
             return 0
         return 1
 

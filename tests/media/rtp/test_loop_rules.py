@@ -269,6 +269,24 @@ class TestBaseline:
         tap.run(list(range(100, 400)), start_ms=100 * 20 + 300)
         assert 48 <= tap.finished()["discarded"] <= 53
 
+    @pytest.mark.parametrize("adaptive", [False, True])
+    def test_slip_of_one_packet_time_discards_nothing(self, make: Any, adaptive: bool) -> None:
+        """A sender that misses one tick of 20 ms stays so much later, and everybody hears all of it."""
+        tap = make(adaptive=adaptive)
+        tap.run(list(range(500)))
+        for n in range(500, 1_000):
+            tap.send(n * 20 + 20 + n % 5, rtp(n))
+        assert tap.finished()["discarded"] == 0
+
+    @pytest.mark.parametrize("adaptive", [False, True])
+    def test_delay_that_swings_about_the_limit_is_steady(self, make: Any, adaptive: bool) -> None:
+        """Some packets in time and some not: the baseline moves after a second all the same."""
+        tap = make(adaptive=adaptive)
+        tap.run(list(range(500)))
+        for n in range(500, 2_000):
+            tap.send(n * 20 + 58 + n % 5, rtp(n))
+        assert 5 <= tap.finished()["discarded"] <= 53
+
 
 class TestPayloadMaps:
     def test_maps_that_no_stream_has_are_given_up(self, tap: Tap) -> None:
