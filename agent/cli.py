@@ -104,7 +104,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     """The parsed options of one command, which may stand anywhere on the line."""
     name, rest = _command_first(list(arguments))
     if name in _COMMANDS:
-        return _command_parser(name).parse_intermixed_args(rest)
+        command = _command_parser(name)
+        if any(action.nargs == argparse.PARSER for action in command._actions):  # has commands of its own
+            return command.parse_args(rest)
+        return command.parse_intermixed_args(rest)
     if name and not name.startswith("-"):
         raise ConfigError(unknown_command(name))
     return parser().parse_args(arguments)

@@ -26,6 +26,7 @@ TAKEN: Mapping[str, str] = {
     "quality": "pipeline",
     "privacy": "pipeline",
     "limits": "pipeline",
+    "aws": "sinks",
     "cloudwatch": "sinks",
     "logs": "sinks",
     "archive": "sinks",

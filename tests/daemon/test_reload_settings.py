@@ -205,7 +205,7 @@ def test_sinks_and_endpoint_change_under_way(
     assert "configuration taken" in running.reload(other + aws)
     until(lambda: any('sink="cloudwatch"' in name for name in running.series(port)))
     assert "configuration taken" in running.reload(other)
-    assert not any('sink="cloudwatch"' in name for name in running.series(port))
+    until(lambda: not any('sink="cloudwatch"' in name for name in running.series(port)))
 
 
 def test_port_that_is_taken_at_start_stops_no_capture(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 # How a packet of a payload type is treated: only audio is a sample of jitter and of the score.
@@ -63,6 +64,7 @@ _RESERVED: Final = frozenset({2, 19})  # RFC 3551 table 4: no meaning of their o
 _FAMILIES: Final = ("G729", "G723", "H263")  # one payload type, whatever the annex or revision is called
 
 
+@lru_cache(maxsize=512)
 def redefines_static(number: int, name: str, rate: int) -> bool:
     """Whether an rtpmap gives a static payload type another meaning than RFC 3551 does, which no SDP may."""
     static = STATIC_TYPES.get(number)
