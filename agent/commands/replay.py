@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -102,7 +103,7 @@ def verdict_lines(kept: CollectedMinutes) -> list[str]:
         begun = clock(call["invite_ns"]) if call["invite_ns"] else "before the capture"
         users = " to ".join(call[name] or "-" for name in ("from_sip_user", "to_sip_user"))
         lines += ["", printable(f"{users}, {begun}, {call['call_id']}")]
-        lines += textwrap.wrap(printable(said.text), VERDICT_COLUMNS)
+        lines += textwrap.wrap(printable(said.text), min(VERDICT_COLUMNS, get_terminal_size().columns))
     if bad > MAX_VERDICTS:
         lines += ["", f"... and {bad - MAX_VERDICTS} more calls that something was wrong with"]
     return lines
