@@ -104,13 +104,12 @@ def test_process_has_net_raw_and_no_other_capability(seen: dict[str, Any]) -> No
 
 
 def test_daemon_confines_itself_beneath_the_units_filter(seen: dict[str, Any]) -> None:
-    pytest.importorskip("landlock", reason="package landlock is not installed")
     told = [str(message) for _, _, message in seen["journal"] if '"cause": "confine"' in str(message)]
     assert any("no capability; no new privileges" in message for message in told), told
     if not any("Landlock" in message for message in told):  # then this kernel has it
         assert any("writes /var/lib/sbcwatch only" in message for message in told), told
     pytest.importorskip("pyseccomp", reason="package pyseccomp is not installed")
-    assert any("runs no program; refuses " in message for message in told), told
+    assert any("runs no program" in message for message in told), told
 
 
 def test_process_runs_as_a_dynamic_user(seen: dict[str, Any]) -> None:
