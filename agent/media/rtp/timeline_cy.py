@@ -181,8 +181,10 @@ class Timelines(Table):
         newest: cython.longlong
         first: cython.longlong = minute_start_ns // self.slot_ns
         end: cython.longlong = first + SLOTS
-        if minute.slot == 0:
+        if minute.slot == 0 and minute.packets == 0:
             return b""
+        if minute.slot == 0:  # a first packet that counts since the second one came, a minute later
+            minute.slot = end - 1
         if minute.slot < end - 1:
             self.enter(row, minute, end - 1)
         else:

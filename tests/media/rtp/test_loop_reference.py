@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from agent.media.rtp import loop_cy
@@ -256,6 +256,13 @@ class TestAgainstReference:
         assert {minute + minutes: counts for minute, counts in one.minutes.items()} == other.minutes
 
     @settings(max_examples=40, deadline=None)
+    @example(
+        heard=[
+            Heard(T0 + 59_520 * MS, 20_001, 3_200_160),
+            Heard(T0 + 60_000 * MS, 0, 3_680, marker=True),
+            Heard(T0 + 60_018 * MS, 1, 3_840),
+        ]
+    )  # the first one counts a minute later
     @given(heard=traffic())
     def test_whole_batch_equals_one_frame_at_a_time(self, module: Any, heard: list[Heard]) -> None:
         whole, single = Run(module, [frames(heard)], []), Run(module, [[one] for one in frames(heard)], [])
