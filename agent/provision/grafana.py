@@ -70,7 +70,8 @@ def _worst(side: str, by: str, prefix: str = "") -> str:
         f'sbcwatch_{prefix}{name}_total{{{pick}direction=~"%s"}}' for name in ("packets_lost", "rtp_packets")
     )
     both, own = (f"sum by ({by}) (rate({lost % of}[{SAMPLED}]))" for of in (ways, towards))
-    return f"topk(10, {both} / (sum by ({by}) (rate({packets % ways}[{SAMPLED}])) + {own}))"
+    sent = f"(sum by ({by}) (rate({packets % ways}[{SAMPLED}])) + {own})"
+    return f"topk(10, {both} / ({sent} > 0))"  # who sent nothing has no share
 
 
 def _panels() -> list[tuple[str, str, list[tuple[str, str]]]]:

@@ -28,6 +28,7 @@ MAX_CONNECTIONS = 128
 REQUEST_S = 5.0  # from the connection to the last octet of the answer
 MAX_HEAD = 8_192
 _BACKLOG = 1_024
+STARTED_S = time.time()  # of the process: a new endpoint does not start it anew
 _TEXT = "text/plain; charset=utf-8"
 # What a health check returns: whether all is well, and a line to say why not.
 Check = Callable[[], tuple[bool, str]]
@@ -66,10 +67,12 @@ class HttpEndpoint:
         ready: Check = _well,
         say: Callable[[str], object] = _silent,
     ) -> None:
-        from prometheus_client import CollectorRegistry
+        from prometheus_client import CollectorRegistry, Gauge
 
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(collector)
+        start = Gauge("process_start_time_seconds", "Start of the process, UTC.", registry=self._registry)
+        start.set(STARTED_S)
         self._checks = {"/healthz": healthy, "/readyz": ready}
         self._say = say
         family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -87,6 +87,7 @@ def daemon_command(folder: Path) -> list[str]:
     (folder / "sbcwatch.toml").write_text(
         f"[vc]\naddresses = {json.dumps(truth['vc'])}\n"
         f"[customers]\nnetworks = {json.dumps(truth['customer_networks'])}\n"
+        '[[carriers]]\nid = "north"\nnetworks = ["10.20.0.0/24", "fd00:20::/64"]\n'
         f'[store]\ndirectory = "{folder / "state"}"\n[prometheus]\nport = {METRICS}\n'
         '[cloudwatch]\nenabled = true\nregion = "eu-west-1"\ninterval = 0.5\n'
     )
@@ -135,9 +136,9 @@ def wait(what: Callable[[], object], folder: Path, seconds: float = 30) -> None:
 
 def publish(daemon: subprocess.Popen[bytes], folder: Path) -> None:
     """A reload ends the open minute as a part: what was counted until now is in `/metrics`."""
-    reloads = said(folder, "taken; capture")
+    reloads = said(folder, "configuration taken")
     daemon.send_signal(signal.SIGHUP)
-    wait(lambda: said(folder, "taken; capture") > reloads, folder)
+    wait(lambda: said(folder, "configuration taken") > reloads, folder)
     time.sleep(2)  # it is written, and scraped
 
 
