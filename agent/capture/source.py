@@ -50,3 +50,25 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[tuple[Batch, int]]: ...
 
     def close(self) -> None: ...
+
+
+class WrappedSource:
+    """A source around another one: counts and end are that one's; what wraps says how batches pass."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @property
+    def frames(self) -> int:
+        return self._source.frames
+
+    @property
+    def bytes(self) -> int:
+        return self._source.bytes
+
+    @property
+    def drops(self) -> int | None:
+        return self._source.drops
+
+    def close(self) -> None:
+        self._source.close()

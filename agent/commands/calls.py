@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from agent.commands.sheet import Sheet
-from agent.commands.tables import UNKNOWN, add, clock, show, text
+from agent.commands.tables import UNKNOWN, add, clock, percent, show, text
 from agent.config.load import load
 from agent.errors import ConfigError
 from agent.store import CallQuery, StoreReader
@@ -28,7 +28,7 @@ FOREVER_NS = 1 << 62
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DAY_TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
-_WAYS = {"cust2vc": "cust→vc", "vc2cust": "vc→cust", "rem2vc": "rem→vc", "vc2rem": "vc→rem"}
+WAYS = {"cust2vc": "cust→vc", "vc2cust": "vc→cust", "rem2vc": "rem→vc", "vc2rem": "vc→rem"}
 
 
 def calls_command(options: argparse.Namespace) -> int:
@@ -123,7 +123,7 @@ def call_list(calls: Iterable[IndexedCall]) -> Sheet:
     sheet = Sheet(
         "Calls",
         ["start (UTC)", "from", "to"],
-        ["s", "outcome", *(f"{words} %" for words in _WAYS.values()), "MOS", "flags", "connector", "Call-ID"],
+        ["s", "outcome", *(f"{words} %" for words in WAYS.values()), "MOS", "flags", "connector", "Call-ID"],
     )
     for call in calls:
         add(
@@ -131,9 +131,9 @@ def call_list(calls: Iterable[IndexedCall]) -> Sheet:
             clock(call.start_ns, "%Y-%m-%d %H:%M:%S"),
             call.from_user or UNKNOWN,
             call.to_user or UNKNOWN,
-            _seconds(call),
+            seconds(call),
             outcome(call),
-            *(_percent(call.directions[way].loss) for way in DIRECTIONS),
+            *(percent(call.directions[way].loss) for way in DIRECTIONS),
             UNKNOWN if call.mos_worst is None else f"{call.mos_worst:.2f}",
             " ".join(call.flags) or UNKNOWN,
             call.connector,
@@ -263,15 +263,12 @@ def _minute_sheet(rows: list[dict[str, Any]]) -> Sheet:
 
 def _cell(name: str, value: Any) -> str:
     if name.endswith("_loss"):
-        return _percent(value)
+        return percent(value)
     return f"{value:.2f}" if isinstance(value, float) else text(value)
 
 
-def _percent(share: float | None) -> str:
-    return UNKNOWN if share is None else f"{share * 100:.1f}"
-
-
-def _seconds(call: IndexedCall) -> str:
+def seconds(call: IndexedCall) -> str:
+    """How long it has been up, in whole seconds."""
     if call.answer_ns is None:
         return UNKNOWN
     return f"{((call.end_ns or call.seen_ns) - call.answer_ns) / 1e9:.0f}"

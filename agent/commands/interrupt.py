@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from agent.capture.source import Source
+from agent.capture.source import Source, WrappedSource
 from agent.errors import CaptureError
 from agent.wire.frame import Batch
 
@@ -22,27 +22,12 @@ class Interrupted(CaptureError):
     exit_status = 130
 
 
-class Interruptible:
+class Interruptible(WrappedSource):
     """A source that ends with `Interrupted` at the next batch after Ctrl-C."""
 
     def __init__(self, source: Source) -> None:
-        self._source = source
+        super().__init__(source)
         self._is_asked = self._is_reading = False
-
-    @property
-    def frames(self) -> int:
-        return self._source.frames
-
-    @property
-    def bytes(self) -> int:
-        return self._source.bytes
-
-    @property
-    def drops(self) -> int | None:
-        return self._source.drops
-
-    def close(self) -> None:
-        self._source.close()
 
     def __iter__(self) -> Iterator[tuple[Batch, int]]:
         if threading.current_thread() is not threading.main_thread():

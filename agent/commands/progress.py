@@ -8,31 +8,16 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-from agent.capture.source import Source
+from agent.capture.source import Source, WrappedSource
 from agent.wire.frame import Batch
 
 
-class _Watched:
+class _Watched(WrappedSource):
     """A source that tells how far it is as it is read."""
 
     def __init__(self, source: Source, advance: Callable[[int], None]) -> None:
-        self._source = source
+        super().__init__(source)
         self._advance = advance
-
-    @property
-    def frames(self) -> int:
-        return self._source.frames
-
-    @property
-    def bytes(self) -> int:
-        return self._source.bytes
-
-    @property
-    def drops(self) -> int | None:
-        return self._source.drops
-
-    def close(self) -> None:
-        self._source.close()
 
     def __iter__(self) -> Iterator[tuple[Batch, int]]:
         for step in self._source:

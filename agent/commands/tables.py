@@ -228,6 +228,11 @@ def clock(stamp_ns: int, form: str) -> str:
     return datetime.fromtimestamp(stamp_ns / 1e9, UTC).strftime(form)
 
 
+def percent(share: float | None) -> str:
+    """A share as percent without the sign."""
+    return UNKNOWN if share is None else f"{share * 100:.1f}"
+
+
 def text(value: Any) -> str:
     return UNKNOWN if value is None else str(value)
 

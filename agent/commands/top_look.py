@@ -6,8 +6,9 @@ import time
 
 import msgspec
 
+from agent.commands.calls import WAYS
 from agent.commands.sheet import Sheet
-from agent.commands.tables import UNKNOWN, add, text
+from agent.commands.tables import UNKNOWN, add, percent, text
 from agent.store import CallQuery, StoreReader
 from agent.store.gaps import Gap
 from agent.store.overview import OverviewSeries
@@ -18,7 +19,6 @@ from agent.web.searching import understand
 
 MINUTES = 10  # calls that were up so lately, and the connectors' figures of this time
 MAX_ROWS = 500
-WAYS = {"cust2vc": "cust→vc %", "vc2cust": "vc→cust %", "rem2vc": "rem→vc %", "vc2rem": "vc→rem %"}
 SORTS = {"mos": "worst MOS first", "loss": "most loss first", "start": "newest first"}
 
 
@@ -94,7 +94,11 @@ def headline(seen: Seen, view: TopView) -> str:
 def connector_list(series: list[OverviewSeries]) -> Sheet:
     """One row a connector: calls, the share lost in each direction, the worst tenth's score, RTT."""
     ends = [f"{what} {side}" for side in SIDES for what in ("MOS p10", "RTT ms")]
-    sheet = Sheet("Connectors", ["connector"], ["active", "attempts", "failed", *WAYS.values(), *ends])
+    sheet = Sheet(
+        "Connectors",
+        ["connector"],
+        ["active", "attempts", "failed", *(f"{words} %" for words in WAYS.values()), *ends],
+    )
     for row in connector_rows(series):
         add(sheet, *row)
     return sheet
@@ -113,8 +117,3 @@ def connector_rows(series: list[OverviewSeries]) -> list[list[str]]:
                 row.append(UNKNOWN if rtt_us is None else f"{rtt_us / 1_000:.1f}")
             rows.append(row)
     return rows
-
-
-def percent(share: float | None) -> str:
-    """A share as percent without the sign."""
-    return UNKNOWN if share is None else f"{share * 100:.1f}"

@@ -19,34 +19,44 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Input, Static
 
 from agent.commands.call import call_lines
-from agent.commands.calls import outcome
-from agent.commands.tables import UNKNOWN, clock, text
+from agent.commands.calls import WAYS, outcome, seconds
+from agent.commands.tables import UNKNOWN, clock, percent, text
 from agent.commands.top_look import (
     SORTS,
-    WAYS,
     Seen,
     TopView,
     connector_rows,
     headline,
     look,
-    percent,
 )
 from agent.store import StoreReader
 from agent.store.reader import IndexedCall, StoredCall
 from agent.story.path import DirectionPath, path_of
 from agent.summary.catalog import DIRECTIONS, SIDES
 from agent.summary.printable import printable
+from agent.summary.records import expected
 
 REFRESH_S = 2.0
 BAD_LOSS, BAD_MOS = 0.01, 3.5  # from here on a figure is red
 RED, DIM = Style(color="red", bold=True), Style(dim=True)
 BARS = " ▁▂▃▄▅▆▇█"
 FULL_LOSS = 0.1  # a full bar: a tenth of the packets
+SHARES = {way: f"{words} %" for way, words in WAYS.items()}
 CONNECTORS = (
-    "connector", "active", "attempts", "failed", *WAYS.values(),
+    "connector", "active", "attempts", "failed", *SHARES.values(),
     *(f"{what} {side[:4]}" for side in SIDES for what in ("MOS p10", "RTT ms")),
 )  # fmt: skip
-CALLS = ("start", "from", "to", "s", "state", "MOS", *WAYS.values(), "flags", "connector")
+CALLS = (
+    "start",
+    "from",
+    "to",
+    "s",
+    "state",
+    "MOS",
+    *SHARES.values(),
+    "flags",
+    "connector",
+)
 
 
 class TopScreen(App[None]):
@@ -180,7 +190,7 @@ def call_text(stored: StoredCall) -> Text:
     bars = [""]
     for way, its in path_of(stored.records).directions.items():
         if its.spans:
-            bars.append(f"{WAYS[way]:<10} {bar(its)}")
+            bars.append(f"{SHARES[way]:<10} {bar(its)}")
     if len(bars) > 1:
         bars.append(f"one bar a span, full: {FULL_LOSS:.0%} or more lost, ?: unknown")
     return Text("\n".join([*lines[:gap], *bars, *lines[gap:]]))
@@ -193,22 +203,20 @@ def bar(its: DirectionPath) -> str:
         if span.lost is None:
             signs.append("?")
             continue
-        share = span.lost / max(1, span.packets + span.lost)
+        share = span.lost / max(1, expected(its.direction, span.packets, span.lost))
         height = min(1.0, share / FULL_LOSS) * (len(BARS) - 1)
         signs.append("·" if not span.lost else BARS[max(1, round(height))])
     return "".join(signs)
 
 
 def _call_cells(call: IndexedCall) -> list[Text]:
-    over_ns = call.end_ns or call.seen_ns
-    seconds = UNKNOWN if call.answer_ns is None else f"{(over_ns - call.answer_ns) / 1e9:.0f}"
     mos = UNKNOWN if call.mos_worst is None else f"{call.mos_worst:.2f}"
     is_bad = call.mos_worst is not None and call.mos_worst < BAD_MOS
     return [
         _cell(clock(call.start_ns, "%H:%M:%S")),
         _cell(text(call.from_user)),
         _cell(text(call.to_user)),
-        _cell(seconds),
+        _cell(seconds(call)),
         _cell(outcome(call)),
         Text(mos, RED if is_bad else ""),
         *(_cell(percent(call.directions[way].loss), share=True) for way in DIRECTIONS),

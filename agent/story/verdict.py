@@ -15,7 +15,7 @@ from agent.story.diagnoses import Finding, findings
 from agent.story.ladder import ladder
 from agent.story.path import SLOT_NS, CallPath, DirectionPath, Network, PathSpan, path_of
 from agent.story.words import FAR, NAMES, NOTABLE, clock, percent
-from agent.summary.records import CallRecords
+from agent.summary.records import CallRecords, expected
 
 BAD_MOS = 3.6  # G.107: below it many users are dissatisfied
 KNOWN_SHARE = 0.9  # of a direction's packets; below, the rest is said to be unknown
@@ -97,8 +97,7 @@ def _when(its: DirectionPath) -> str:
     words = " and ".join(f"{clock(some[0].start_ns)} to {clock(some[-1].end_ns)}" for some in times)
     packets, lost = sum(span.packets for span in spans), sum(span.lost or 0 for span in spans)
     if packets < its.packets * KNOWN_SHARE:
-        arrived = packets + lost if its.direction.endswith("2vc") else max(packets, lost)
-        words += f" ({percent(lost / arrived)} there)"
+        words += f" ({percent(lost / expected(its.direction, packets, lost))} there)"
     return f", {words}"
 
 
