@@ -1,4 +1,4 @@
-"""The commands: their arguments here, their work in the module that each one names.
+"""The command line: each command's arguments stand here, its work in the module that its row names.
 
 Exit status: 0 done, 1 the answer is no, 2 bad usage or config, 3 capture or the disk failed, 4 a sink failed.
 """
@@ -18,27 +18,28 @@ from agent import __version__
 from agent.commands.examples import EXAMPLES
 from agent.errors import CaptureError, ConfigError, SbcwatchError
 
-# Net new objects before a young collection, young before a middle, middle before a full one (default: 700,
-# 10, 10). A full one walks every call (200 ms with 5,000 of them), and a call's objects live for minutes:
-# looking seldom finds as much. What waits to be found is bounded: 300,000 objects, some 30 MB.
+# Thresholds of the garbage collector (default 700, 10, 10): net new objects before a young collection, young
+# ones before a middle one, middle ones before a full one. A full collection walks every call (200 ms with
+# 5,000 of them). A call's objects live for minutes, so rare collections find as much. At most 300,000
+# objects, some 30 MB, wait to be found.
 COLLECT_AFTER = (10_000, 10, 3)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; every error of ours is one line on stderr and its exit status."""
-    alone = arguments is None  # the process is ours: no test's, no other program's
+    """Runs one command. Each of our own errors becomes one line on stderr and its exit status."""
+    alone = arguments is None  # only where the process is ours: not in a test or another program
     if alone:
         gc.disable()
     try:
         try:
             status = _carry_out(sys.argv[1:] if arguments is None else arguments, alone)
-        finally:  # argparse ends by SystemExit, with its help not yet written
+        finally:  # argparse ends by SystemExit before its help is written
             sys.stdout.flush()
     except SbcwatchError as error:
         print(f"sbcwatch: {error}", file=sys.stderr)
         return error.exit_status
-    except BrokenPipeError:  # the reader of our output has seen enough (`| head`)
+    except BrokenPipeError:  # the reader of our output stopped reading (`| head`)
         _discard_output()
         return 0
     except OSError as error:
@@ -50,18 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     if alone:
-        gc.freeze()  # what is left goes with the process: no last walk over all of it
+        gc.freeze()  # skip the last walk over all objects: the process ends anyway
     return status
 
 
 def _discard_output() -> None:
-    """What is still buffered goes nowhere: no traceback at exit either."""
+    """Sends buffered output to /dev/null, so that the exit prints no traceback."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _carry_out(arguments: Sequence[str], alone: bool) -> int:
     options = _options(arguments)
-    # A command's module is imported when it is called: `streams` needs no boto3, `run` no tables.
+    # A command's module is imported when the command runs: `streams` loads no boto3, `run` no tables.
     module, _, function = options.command.partition(":")
     _require_compiled()
     command = getattr(importlib.import_module(module), function)
@@ -72,7 +73,7 @@ def _carry_out(arguments: Sequence[str], alone: bool) -> int:
 
 
 def _require_compiled() -> None:
-    """`SBCWATCH_REQUIRE_COMPILED=1`: rather not start than be slow. Raises ConfigError."""
+    """With `SBCWATCH_REQUIRE_COMPILED=1` a start without compiled modules fails. Raises ConfigError."""
     if os.environ.get("SBCWATCH_REQUIRE_COMPILED") != "1":
         return
     from agent.uncompiled import status
@@ -83,14 +84,14 @@ def _require_compiled() -> None:
 
 
 def _collect_seldom() -> None:
-    """What importing made stays for good: the collector shall not walk it again and again."""
+    """Freezes the objects that the imports made, so that no later collection walks them again."""
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
     gc.enable()
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """As wide as the terminal. Its own way to know brings shutil and four compressors in: 8 ms a start."""
+    """Help as wide as the terminal. argparse's own look-up imports four compressors: 8 ms a start."""
 
     def __init__(self, prog: str) -> None:
         try:
@@ -101,11 +102,12 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    """The parsed options of one command, which may stand anywhere on the line."""
+    """The parsed options of one command. Options may stand anywhere on the line."""
     name, rest = _command_first(list(arguments))
     if name in _COMMANDS:
         command = _command_parser(name)
-        if any(action.nargs == argparse.PARSER for action in command._actions):  # has commands of its own
+        # this command has subcommands
+        if any(action.nargs == argparse.PARSER for action in command._actions):
             return command.parse_args(rest)
         return command.parse_intermixed_args(rest)
     if name and not name.startswith("-"):
@@ -114,7 +116,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _command_first(arguments: list[str]) -> tuple[str, list[str]]:
-    """The command and all the rest: options may stand before it, each with its value."""
+    """Moves the command to the front. Options, each with its value, may stand before it."""
     if not arguments or not arguments[0].startswith("-"):
         return (arguments[0], arguments[1:]) if arguments else ("", [])
     valued = {
@@ -135,7 +137,7 @@ def _command_first(arguments: list[str]) -> tuple[str, list[str]]:
 
 
 def unknown_command(name: str) -> str:
-    """One line for a command that is none, with the nearest that is one."""
+    """One line for an unknown command, with the nearest known one."""
     import difflib
 
     near = difflib.get_close_matches(name, _COMMANDS, 1)
@@ -144,7 +146,7 @@ def unknown_command(name: str) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands with their arguments: for the help, the man page and the shells."""
+    """The parser of all commands: for the help, the man page and shell completion."""
     whole = argparse.ArgumentParser(
         prog="sbcwatch",
         description="CloudWatch metrics, per-call media records and SIP logs for any SBC.",
@@ -159,7 +161,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _command_parser(name: str) -> argparse.ArgumentParser:
-    """The parser of one command: the others would cost their part of a start."""
+    """The parser of one command. The other commands' arguments would slow down the start."""
     return _fill(argparse.ArgumentParser(prog=f"sbcwatch {name}", **_look(name)), name)
 
 
@@ -337,7 +339,8 @@ def _capture(sub: argparse.ArgumentParser, many: str) -> None:
     sub.add_argument("--keylog", metavar="FILE", help="TLS session keys: reads SIP over TLS, by tshark")
 
 
-# By name: "module:function" of the parsed options, what it is for, what adds its arguments.
+# One row a command: "module:function" that takes the parsed options, the help text, and the function that
+# adds its arguments.
 _COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "run": ("agent.daemon.service:run_command", "Watch this host: the daemon.", _run),
     "replay": (
@@ -384,7 +387,7 @@ _COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]]
 
 
 def help_command(options: argparse.Namespace) -> int:
-    """`sbcwatch help [COMMAND]`. Raises ConfigError where there is no such command."""
+    """`sbcwatch help [COMMAND]`. Raises ConfigError where the command does not exist."""
     if options.name is not None and options.name not in _COMMANDS:
         raise ConfigError(unknown_command(options.name))
     (parser() if options.name is None else _command_parser(options.name)).print_help()

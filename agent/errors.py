@@ -1,4 +1,4 @@
-"""Every error sbcwatch raises on purpose.
+"""Every error that sbcwatch raises on purpose.
 
     SbcwatchError             one clear line for the operator, with the fix; carries the exit status
     ├── ConfigError           bad usage or configuration (exit 2)
@@ -6,10 +6,9 @@
     ├── StateError            the state directory's disk fails for now (exit 3)
     └── SinkError             a sink cannot be started or refused for good (exit 4)
 
-    WireError(reason)         bytes that are not what they should be; never leaves the engine
+    WireError(reason)         bytes that do not parse; never leaves the engine
 
-A `WireError` ends nothing but the record in hand: its `reason`, a closed enum, becomes the label of the
-reject counter.
+A `WireError` costs one record only. Its `reason`, a closed enum, becomes the label of the reject counter.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import enum
 
 
 class SbcwatchError(Exception):
-    """Base of what ends a command. The text is one line: what is wrong, then what to do about it."""
+    """The base of the errors that end a command. The text is one line: the fault, then the fix."""
 
     exit_status = 1
 
@@ -43,13 +42,13 @@ class Reason(enum.StrEnum):
     """Why a record was rejected. Closed: each value is a label of the reject counter."""
 
     FAR_STAMP = "far_stamp"  # stamped years away from the rest of its capture
-    LINK_TYPE = "link_type"  # a link type nobody here can read
+    LINK_TYPE = "link_type"  # a link type that no decoder reads
     LINK_TRUNCATED = "link_truncated"
     IP_TRUNCATED = "ip_truncated"
     IP_MALFORMED = "ip_malformed"
     UDP_TRUNCATED = "udp_truncated"
     UDP_MALFORMED = "udp_malformed"
-    FRAGMENT = "fragment"  # a fragment whose siblings never came, or overlap
+    FRAGMENT = "fragment"  # a fragment that was never completed, or that overlaps another
     TCP_MALFORMED = "tcp_malformed"
     SCTP_MALFORMED = "sctp_malformed"
     HEP_MALFORMED = "hep_malformed"  # or with a compressed payload

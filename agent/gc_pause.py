@@ -1,7 +1,7 @@
-"""The garbage collector, held off while tens of thousands of objects are made that are to stay.
+"""Pauses the garbage collector while tens of thousands of long-lived objects are made.
 
-Each collection that they set off would walk them all, and every call, and find nothing: a fifth of the time
-that a minute takes to close.
+Each collection in that time would walk all of them and every call, and would find nothing. That took a fifth
+of a minute's close.
 """
 
 from __future__ import annotations

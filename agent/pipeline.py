@@ -1,4 +1,4 @@
-"""The main path: frames in, minutes out. The daemon and a replayed file take the same one."""
+"""The main path: frames in, minutes out. The daemon and `replay` use the same one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from agent.summary.redaction import Redaction
 
 
 class MinuteSink(Protocol):
-    """What takes closed minutes and SIP log rows: the store, or what prints them."""
+    """Takes closed minutes and rows of the SIP log: the store, or a printer."""
 
     def commit(self, summary: Summary) -> object: ...
 
@@ -33,19 +33,19 @@ class MinuteSink(Protocol):
 
 
 class Pipeline(Struct):
-    """The sans-IO middle, assembled from a configuration."""
+    """Engine and intervals of one configuration. It does no input or output of its own."""
 
     sides: Sides
     engine: Engine
     intervals: Intervals
 
     def so_far(self) -> tuple[list[ConnectorMinute], int]:
-        """The open minutes as they stand, and calls up of which nobody saw the start."""
+        """The open minutes so far, and the number of active calls whose start was not captured."""
         media, up, unknown = self.engine.so_far()
         return self.intervals.so_far(media, up), unknown
 
     def shed(self, level: int) -> None:
-        """Do without what `agent.daemon.overload` says at this level, and no more."""
+        """Switches off the work that `agent.daemon.overload` names for this level."""
         self.intervals.sip_log.level = level
         self.engine.shed(level)
 
@@ -62,10 +62,10 @@ def build(
     on_stream: Callable[[StreamMinute], None] | None = None,
     reads_tls: bool = False,
 ) -> Pipeline:
-    """Engine and intervals for `config`; `vc` and `customers` add to what it names.
+    """Builds engine and intervals for `config`. `vc` and `customers` add to its addresses.
 
-    `key` is behind endpoint ids, transaction ids and tokens; `host`: what records call it; `locks`: one a
-    thread that sifts RTP out of the frames.
+    `key` is the secret of endpoint ids, transaction ids and tokens. `host` is the host's name in records.
+    `locks` has one lock a thread that processes RTP.
     Raises ConfigError where an address does not parse.
     """
     try:
@@ -86,7 +86,8 @@ def build(
     if config.privacy.mask_numbers:
         from agent.summary.masking import Masking
 
-        # Without a host's key (a capture file) tokens are of this run only: unkeyed could be turned back.
+        # Without a host's key (a capture file) the key is random: tokens without a key could be turned back
+        # into numbers.
         id_key = key or os.urandom(32)
         masking = Masking(id_key)
     intervals = Intervals(
@@ -107,9 +108,9 @@ def run(
     keeper: MinuteSink,
     recorder: Recorder | None = None,
 ) -> None:
-    """Everything from `source` to `keeper`; packets of calls that go bad to `recorder`.
+    """Takes everything from `source` to `keeper`, and packets of calls that went bad to `recorder`.
 
-    Raises CaptureError where the source does, after what was read before the fault is accounted for.
+    Raises CaptureError where the source does, after the frames before the fault are counted.
     """
     now_ns = 0
     try:
@@ -117,7 +118,7 @@ def run(
             pass_on(engine.feed(batch) + engine.advance(now_ns), intervals, keeper, recorder)
             if recorder is not None:
                 if recorder.tap.is_open:
-                    recorder.tap.take(batch)  # what is asked for may begin in this batch
+                    recorder.tap.take(batch)  # a recording that was asked for may begin in this batch
                 recorder.step(now_ns, intervals.sip_log)
     finally:
         pass_on(engine.finish(), intervals, keeper, recorder)
@@ -128,7 +129,7 @@ def run(
 def pass_on(
     events: list[Event], intervals: Intervals, keeper: MinuteSink, recorder: Recorder | None = None
 ) -> None:
-    """Events of one batch into minutes; closed minutes and decided SIP rows to the keeper."""
+    """Takes the events of one batch into minutes; closed minutes and decided SIP rows go to `keeper`."""
     for event in events:
         intervals.record(event)
     rows = intervals.messages()
@@ -136,6 +137,6 @@ def pass_on(
         keeper.messages(rows)
     summaries = intervals.closed()
     for summary in summaries:
-        keeper.commit(summary)  # once; every sink delivers it from its own cursor
+        keeper.commit(summary)  # committed once; each sink delivers it from its own cursor
     if recorder is not None:
         recorder.take(events, summaries, intervals.sip_log)

@@ -1,4 +1,4 @@
-"""What `*_cy.py` files need of the `cython` package when they run as plain Python, and who runs how.
+"""Runs `*_cy.py` files as plain Python, and says which modules run compiled.
 
 The files are Cython in pure-Python mode. Where the package `cython` is absent, this module stands in for it.
 Their annotations are never evaluated, so a handful of names suffices.
@@ -26,7 +26,7 @@ _ROOT = Path(__file__).parent
 
 
 def stand_in_for_cython() -> None:
-    """Let `import cython` find this module where the package is absent. Compiled modules import neither."""
+    """Makes `import cython` find this module where the package is absent. Compiled modules import neither."""
     if importlib.util.find_spec("cython") is None:
         sys.modules["cython"] = sys.modules[__name__]
 
@@ -38,7 +38,7 @@ def modules() -> list[str]:
 
 
 def status() -> dict[str, bool]:
-    """Each `*_cy` module: does it run compiled?"""
+    """Maps each `*_cy` module to whether it runs compiled."""
     return {name: not str(importlib.import_module(name).__file__).endswith(".py") for name in modules()}
 
 
@@ -48,9 +48,10 @@ _CONSTANT = re.compile(
 
 
 def constants(module: str, names: str) -> tuple[int, ...]:
-    """The values of `names` (blanks between) in the `.pxd` beside a `*_cy` module, their only home.
+    """The values of `names` (separated by blanks), read from the `.pxd` beside a `*_cy` module, their only
+    home.
 
-    It reads lines `NAME = 1` of an enum, and `#define SBCWATCH_NAME 0x1ULL`. Raises KeyError where one is
+    It reads lines `NAME = 1` of an enum, and `#define SBCWATCH_NAME 0x1ULL`. Raises KeyError where a name is
     missing.
     """
     text = _ROOT.parent.joinpath(*module.split(".")).with_suffix(".pxd").read_text()
@@ -59,7 +60,7 @@ def constants(module: str, names: str) -> tuple[int, ...]:
 
 
 class _SourceFirst:
-    """A finder that takes the `.py` of a `*_cy` module even where an extension lies beside it."""
+    """A finder that imports the `.py` of a `*_cy` module even where a compiled extension stands beside it."""
 
     @staticmethod
     def find_spec(
@@ -76,15 +77,15 @@ class _SourceFirst:
 
 
 def force_source() -> None:
-    """From here on every `*_cy` module is imported uncompiled. Call before the first such import."""
+    """Makes every later import of a `*_cy` module take the source. Call it before the first such import."""
     if _SourceFirst not in sys.meta_path:
         sys.meta_path.insert(0, _SourceFirst)
 
 
 def sources(*names: str) -> list[ModuleType]:
-    """Uncompiled twins of the named `*_cy` modules, which stay imported as they are.
+    """Uncompiled copies of the named `*_cy` modules. The modules that are imported already stay as they are.
 
-    All twins of one call work together; none works with a compiled module.
+    All copies of one call work together; none of them works with a compiled module.
     """
     everyone = modules()
     kept = {name: sys.modules.pop(name) for name in everyone if name in sys.modules}

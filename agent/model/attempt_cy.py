@@ -1,18 +1,18 @@
 # cython: language_level=3
 """The call attempt: an INVITE, its forks and its retries, as a tap sees them. `TABLE` is the code.
 
-An *attempt* is the Call-ID and From tag of an INVITE without To tag. It has one outcome, in the minute in
-which the outcome becomes known. A pair of state and event without a row changes nothing.
+An *attempt* is the Call-ID and From tag of an INVITE without To tag. It has one outcome, which counts in the
+minute in which it becomes known. A pair of state and event without a row changes nothing.
 
-RFC 3261 9.2 wants 487 after CANCEL. Many answer 404, 480, 486 or 603 instead, and the caller gave up all the
-same: every final response after CANCEL but 2xx and 6xx means cancelled.
+RFC 3261 9.2 wants 487 after CANCEL. Many devices answer 404, 480, 486 or 603 instead, and the caller gave up
+all the same. So every final response after CANCEL but 2xx and 6xx means cancelled.
 
 A forking proxy sends the same INVITE (same CSeq) on several branches, side by side or one after the other.
 Only the final response that leaves no branch open is an event. A 6xx is final for all branches (RFC 3261 16.7
 step 5), so the cancelled branches that follow it do not make the attempt a cancelled one.
 
-Retransmissions carry a branch already seen and change nothing. An INVITE with a higher CSeq that finds the
-attempt closed is another attempt, which is the caller's to make.
+A retransmission has a branch that was seen before, and changes nothing. An INVITE with a higher CSeq that
+finds the attempt closed is a new attempt, which the caller makes.
 
 docs/architecture.md has the table as `table()` prints it.
 """
@@ -34,15 +34,15 @@ Event = Literal[
     "101-199",
     "2xx",
     "2xx too late",  # after another outcome was published
-    "retryable",  # the last open branch's final: one of `RETRIED`, or 3xx
-    "final",  # the last open branch's final: any other
+    "retryable",  # the final of the last open branch: one of `RETRIED`, or 3xx
+    "final",  # the final of the last open branch: any other
     "6xx",  # no branch is open, and one of them had a 6xx before any CANCEL
     "CANCEL",
     "CANCEL refused",
     "CANCEL refused, no response yet",
     "timer",  # the deadline passed
     "timer, not watched",  # it passed, but not all of the time was captured
-    "no retry",  # the capture is at its end
+    "no retry",  # the capture ended
     "answer not captured",  # something shows that the call is up
 ]
 
@@ -50,10 +50,10 @@ SECOND_NS = 1_000_000_000
 TIMER_B_NS = 32 * SECOND_NS  # RFC 3261 17.1.1.2: 64 * T1
 TIMER_C_NS = 180 * SECOND_NS  # RFC 3261 16.6 step 11
 
-# Finals that a client answers with another INVITE of the same Call-ID and From tag (RFC 3261 8.1.3.5, 22.2;
+# Finals after which a client sends another INVITE of the same Call-ID and From tag (RFC 3261 8.1.3.5, 22.2;
 # 422: RFC 4028 6; 421, 494: RFC 3329).
 RETRIED = frozenset({401, 407, 413, 415, 416, 420, 421, 422, 484, 488, 494})
-MAX_BRANCHES = 32  # branches are the sender's to invent
+MAX_BRANCHES = 32  # branches come from the wire
 
 OPEN = ("calling", "proceeding", "cancelling")
 FIELDS = (
@@ -64,29 +64,29 @@ FIELDS = (
 
 
 class Attempt:
-    """One attempt. `deadline` is when `due` has something to say: (from, after) in ns, None for never."""
+    """One attempt. `deadline` says when to call `due`: (from, after) in ns, None for never."""
 
     def __init__(self, started_ns: cython.longlong, cseq: cython.longlong, branch: str) -> None:
-        """An INVITE that begins an attempt of its own."""
+        """Begins with an INVITE that no earlier attempt takes."""
         self.started_ns = started_ns
         self.cseq = cseq
         self.state: State = "calling"
         self.outcome: Outcome | None = None
-        self.status: int | None = None  # of the final response that decided, or would without a retry
-        self.counted = False  # the outcome is published: nothing re-opens it
+        self.status: int | None = None  # of the final response that decides, unless a retry comes
+        self.counted = False  # the outcome is published: nothing opens the attempt again
         self.late_answer = False
         self.refused = False  # the last final was the vc's own refusal (Throttles)
-        self.responded = False  # any response came, be it a 100
+        self.responded = False  # any response came, a 100 included
         self.deadline: tuple[int, int] | None = (started_ns, TIMER_B_NS)
         self._branches: dict[str, int] = {branch: 0}  # branch: its final status, 0 while open
         self._global: int | None = None  # a 6xx
 
     def is_open(self) -> cython.bint:
-        """Whether no final response has settled it, not even until a retry."""
+        """Whether no final response has come, not even one that a retry may follow."""
         return self.state in OPEN
 
     def is_closed(self) -> cython.bint:
-        """Whether it waits for nothing more: it has its outcome, or never will."""
+        """Whether it waits for nothing more: its outcome is known, or never will be."""
         return self.state != "waiting" and self.state not in OPEN
 
     def is_silent(self) -> cython.bint:
@@ -94,24 +94,24 @@ class Attempt:
         return not self.responded and self.state in OPEN
 
     def was_cancelled_within(self, now_ns: cython.longlong, window_ns: cython.longlong) -> cython.bint:
-        """Whether it waits for the final after a CANCEL that is no older than `window_ns`."""
+        """Whether it waits for the final response to a CANCEL that is at most `window_ns` old."""
         if self.state != "cancelling" or self.deadline is None:
             return False
         since_ns: cython.longlong = self.deadline[0]
         return 0 <= now_ns - since_ns <= window_ns
 
     def takes(self, cseq: cython.longlong) -> cython.bint:
-        """Whether an INVITE with this CSeq belongs here, rather than being an attempt of its own."""
+        """Whether an INVITE with this CSeq belongs to this attempt and does not begin a new one."""
         return cseq <= self.cseq or not self.is_closed()
 
     def knows(self, branch: str) -> cython.bint:
-        """Whether an INVITE of this attempt had this branch (so has the ACK of its non-2xx, 17.1.1.3)."""
+        """Whether an INVITE of this attempt had this branch (the ACK of its non-2xx has it too, 17.1.1.3)."""
         return branch in self._branches
 
     # Requests
 
     def invite(self, cseq: cython.longlong, branch: str, now_ns: cython.longlong) -> cython.bint:
-        """An INVITE that `takes` accepted. True: a retry or a further branch; False: a retransmission."""
+        """Takes an INVITE that `takes` accepted. True: a retry or further branch; False: a retransmission."""
         if cseq > self.cseq:
             self._branches = {branch: 0}
             self._global = None
@@ -126,17 +126,17 @@ class Attempt:
         return True
 
     def retry(self, cseq: cython.longlong, branch: str, now_ns: cython.longlong) -> None:
-        """An INVITE of the same caller with another From tag: its CSeq may begin anew."""
+        """Takes an INVITE of the same caller with another From tag, whose CSeq may begin anew."""
         self.cseq = cseq - 1
         self.invite(cseq, branch, now_ns)
 
     def cancel(self, cseq: cython.longlong, now_ns: cython.longlong) -> None:
-        """The caller gives up: CANCEL (9.1: the CSeq number is the INVITE's), or BYE of an early dialog."""
+        """The caller gives up: CANCEL (9.1: its CSeq number is the INVITE's), or BYE of an early dialog."""
         if cseq == self.cseq:
             self._on("CANCEL", now_ns)
 
     def keep(self, cseq: cython.longlong, now_ns: cython.longlong) -> None:
-        """The CANCEL was refused: the attempt goes on."""
+        """Takes the refusal of the CANCEL: the attempt goes on."""
         if cseq == self.cseq:
             self._on("CANCEL refused" if self.responded else "CANCEL refused, no response yet", now_ns)
 
@@ -150,9 +150,9 @@ class Attempt:
         now_ns: cython.longlong,
         retry_window_ns: cython.longlong,
     ) -> Outcome | None:
-        """A response to the INVITE; the outcome where it decides one."""
+        """Takes a response to the INVITE. Returns the outcome where it decides one."""
         if cseq != self.cseq:
-            return None  # a retransmission of what an earlier INVITE was answered
+            return None  # a retransmitted response to an earlier INVITE
         self.responded = True
         if status < 200:
             return self._on("100" if status == 100 else "101-199", now_ns)
@@ -175,7 +175,7 @@ class Attempt:
         return self._on("final", now_ns, status)
 
     def answer_unseen(self) -> cython.bint:
-        """Something shows that the attempt was answered, but its 2xx was not captured. True when news."""
+        """Notes that the attempt was answered though its 2xx was not captured. True where that is new."""
         if self.is_closed():
             return False
         self._on("answer not captured", 0)
@@ -184,13 +184,13 @@ class Attempt:
     # Time
 
     def due(self, now_ns: cython.longlong, watched: cython.bint = True) -> Outcome | None:
-        """What the passing of time decides; nothing where the wait was not `watched` throughout."""
+        """The outcome that the passing of time decides. None where the wait was not `watched` throughout."""
         if self.deadline is None or now_ns < sum(self.deadline):
             return None
         return self._on("timer" if watched else "timer, not watched", now_ns, self.status)
 
     def give_up(self) -> Outcome | None:
-        """No retry will come: the window passed, or the capture file ended."""
+        """Stops waiting for a retry: the window passed, or the capture file ended."""
         return self._on("no retry", 0, self.status)
 
     def _on(
@@ -207,7 +207,7 @@ class Attempt:
         return action(self, now_ns, status, retry_window_ns)
 
 
-# Actions: (attempt, now in ns, status that decides, retry window in ns) -> the outcome that they make.
+# Actions: (attempt, now in ns, deciding status, retry window in ns) -> outcome.
 
 
 def start_timer_b(attempt: Attempt, now_ns: int, status: int | None, window_ns: int) -> None:
@@ -240,7 +240,7 @@ def cancel(attempt: Attempt, now_ns: int, status: int | None, window_ns: int) ->
 
 
 def redirect_or_fail(attempt: Attempt, now_ns: int, status: int | None, window_ns: int) -> Outcome:
-    """Nobody followed the 3xx, or answered the challenge."""
+    """The outcome where no INVITE followed the 3xx or answered the challenge."""
     return _decide(attempt, "redirected" if status is not None and status < 400 else "failed", status)
 
 

@@ -1,11 +1,11 @@
 # cython: language_level=3
-"""The nouns that point at each other: a call, its legs, their dialogs, and the streams that they carry.
+"""The classes that point at each other: a call, its legs, their dialogs, and the streams that they carry.
 
-A *leg* is keyed by Call-ID, the From tag of its initial INVITE, its way, and whose peer it has: `incoming`
-when that INVITE reaches the vc, `outgoing` when the vc sends it, `internal` when the vc is at both ends or
-at neither (or nobody knows who the vc is). A proxy so has an incoming and an outgoing leg with the same
-Call-ID; one that forks to a customer and to a carrier has an outgoing leg for each. Forks to the same peer
-make several dialogs in one leg (RFC 3261 12), told apart by the callee's tag.
+A *leg* is keyed by Call-ID, the From tag of its initial INVITE, its way, and the owner of its peer's address.
+Its way is `incoming` where that INVITE reaches the vc, `outgoing` where the vc sends it, and `internal` where
+the vc is at both ends or at neither (or is not known). A proxy so has an incoming and an outgoing leg with
+the same Call-ID. One that forks to a customer and to a carrier has an outgoing leg for each. Forks to the
+same peer make several dialogs in one leg (RFC 3261 12), told apart by the callee's tag.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ from agent.model.missed import Missed
 from agent.model.sides import Connector, Side, Socket
 from agent.wire.rtp.payload_types import STATIC_TYPES
 
-Gaps = dict[int, int]  # numbers never seen, by SSRC
-MAX_RELAYS = 256  # streams remembered a leg: somebody may change SSRCs as often as he likes
+Gaps = dict[int, int]  # sequence numbers never seen, by SSRC
+MAX_RELAYS = 256  # streams remembered a leg, because a sender may change SSRCs without end
 LEDGER_FIELDS = ("lost", "arrived", "left", "vc_lost", "first_ns", "histograms", "heard")
 """A `LegMediaTotals`'s fields, in the order in which a checkpoint has them."""
 
 
 class LegMediaTotals:
-    """`lost` is of the whole call as the connector of this leg sees it: direction to cumulative loss, None
-    where streams ran and nobody knows. `arrived` and `left`: gaps by SSRC. `vc_lost`: published so far as the
-    vc's own. `first_ns`: the first RTP packet towards the vc, and away from it. `histograms`: of the whole
-    call, direction to runs of losses and late packets; None: none of either. `heard`: of the whole call,
-    direction to codecs, packets scored, their MOS summed, packets whose loss is known; None: nothing yet.
+    """Media totals of one leg over the whole call.
+
+    `lost`: direction to cumulative loss as the leg's connector sees it, None where streams ran and loss is
+    unknown. `arrived` and `left`: gaps by SSRC. `vc_lost`: published so far as the vc's own loss. `first_ns`:
+    the first RTP packet towards the vc, and away from it. `histograms`: direction to runs of lost packets and
+    late packets; None: neither. `heard`: direction to codecs, packets scored, their MOS summed, and packets
+    whose loss is known; None: nothing yet.
     """
 
     def __init__(self) -> None:
@@ -44,7 +46,7 @@ class LegMediaTotals:
         self.heard: dict[str, tuple[tuple[str, ...], int, float, int]] | None = None
 
     def gap(self, ssrc: cython.longlong, gaps: cython.longlong, arrived: cython.bint) -> None:
-        """`gaps` numbers of a stream were never seen."""
+        """Adds `gaps` numbers of a stream that were never seen."""
         table: Gaps = self.arrived if arrived else self.left
         if ssrc in table or len(table) < MAX_RELAYS:
             table[ssrc] = table.get(ssrc, 0) + gaps
@@ -54,9 +56,10 @@ Way = Literal["incoming", "outgoing", "internal"]
 Direction = Literal["inbound", "outbound"]
 # How one message crosses the vc's edge.
 Passage = Literal["towards", "away", "internal"]
-# Whose a peer is: its side, and the connector whose network holds it.
+# The owner of a peer's address: its side, and the connector whose network holds it.
 Place = tuple[Side | None, Connector | None]
-# What of an m-line makes its media another: kind, address, port, direction, payload types, RTP or not.
+# The parts of an m-line whose change makes other media: kind, address, port, direction, payload types, RTP or
+# not.
 Section = tuple[str, str, int, str, tuple[int, ...], bool]
 
 # (passage, sent by the caller)
@@ -71,7 +74,7 @@ _WAY: dict[tuple[Passage, bool], Way] = {
 
 MAX_OTHERS = 8  # addresses of one leg beside its peer's
 
-# The fields in the order in which a checkpoint has them; `streams` are not saved, they are attached again.
+# The fields in the order in which a checkpoint has them. `streams` are not saved; they are attached again.
 DIALOG_FIELDS = ("confirmed", "ended", "answer_ns", "bye_ns", "bye_tag", "both_left")
 LEG_FIELDS = (
     "call_id", "from_tag", "way", "peer", "side", "invite_ns", "cseq", "from_user", "to_user", "uri_user",
@@ -81,12 +84,12 @@ LEG_FIELDS = (
     "others", "initial", "carrier", "call",
 )  # fmt: skip
 
-# A forking proxy makes a handful of dialogs a leg; thousands are somebody inventing tags.
+# A forking proxy makes a handful of dialogs a leg; thousands mean invented tags.
 MAX_DIALOGS = 32
 
 
 def way_of(passage: Passage, from_caller: bool) -> Way:
-    """The leg on which a message travels: who sent it, and how it crosses the vc's edge, decide."""
+    """The way of the leg on which a message travels, by its sender and by how it crosses the vc's edge."""
     return _WAY[passage, from_caller]
 
 
@@ -98,8 +101,8 @@ class Dialog:
         self.ended = False
         self.answer_ns = 0
         self.bye_ns: int | None = None  # its first BYE, until that is answered
-        self.bye_tag = ""  # the tag of whoever sent it
-        self.both_left = False  # the other party sent one too: no refusal keeps the dialog up
+        self.bye_tag = ""  # the From tag of the party that sent it
+        self.both_left = False  # the other party sent a BYE too: no refusal keeps the dialog up
 
     @property
     def up(self) -> bool:
@@ -142,33 +145,34 @@ class Leg:
         self.dialogs: dict[str, Dialog] = {}
         # minute: RTCP packets and bytes towards the vc, packets and bytes away from it
         self.reports: dict[int, list[int]] = {}
-        # The last SDP each way: a hash of it as it was written, and what was read of it (`sdp.condensed`)
+        # The last SDP each way: a hash of its text, and its parsed form (`sdp.condensed`)
         self.sdp: dict[Passage, tuple[bytes, bytes]] = {}
         self.joined = False
         self.last_ns = invite_ns
         self.session_ns: int | None = None  # when the session timer runs out (RFC 4028)
         self.held = False
-        self.final_ns: int | None = None  # last non-2xx final: hunting starts from here
-        self.rung = False  # a response told the caller what happens (RFC 6076 4.3)
+        # the last non-2xx final: a hunting carrier's next try starts from here
+        self.final_ns: int | None = None
+        self.rung = False  # a response told the caller the state of the call (RFC 6076 4.3)
         self.streams: set[Stream] = set()
         self.sources: dict[Socket, int] | None = (
-            None  # sockets to when a named or answered source began there
+            None  # socket to the time at which a named or answered source began there
         )
         self.ledger = LegMediaTotals()
         self.sent: set[int] = set()  # SSRCs that left on it
-        self.carried = 0  # loss away from the vc that came out negative, waiting to be made up for
-        self.described_ns = 0  # when its media was last described otherwise than before
+        self.carried = 0  # loss away from the vc that came out negative and is still to be made up for
+        self.described_ns = 0  # when SDP last changed its media
         self.described: dict[Passage, list[Section]] = {}  # by the last SDP each way
         self.source = ""  # the address that its initial INVITE came from
-        self.role: Way = way  # whose place it takes: with Replaces (RFC 3891) that of the leg replaced
+        self.role: Way = way  # the leg whose place it takes: with Replaces (RFC 3891) the replaced leg
         self.asserted: tuple[str, ...] = ()  # callers that P-Asserted-Identity and Remote-Party-ID name
-        self.diverted: tuple[str, ...] = ()  # who was called before: Diversion
-        self.recording = False  # a recording session (RFC 7866): no leg of a call
+        self.diverted: tuple[str, ...] = ()  # numbers called before, from Diversion
+        self.recording = False  # a recording session (RFC 7866), which is no leg of a call
         self.retagged = False  # its challenged INVITE comes again with another From tag
         self.asked: tuple[int, ...] = ()  # CSeqs of the vc's newest requests on it that may carry SDP
         self.others: tuple[str, ...] = ()  # addresses beside `peer` that the vc itself turned to
-        self.initial = (from_tag, cseq)  # of its first INVITE: a retry has others
-        self.carrier = ""  # whose far end it is, "" where no configured carrier fits
+        self.initial = (from_tag, cseq)  # of its first INVITE; a retry has others
+        self.carrier = ""  # the carrier at its far end, "" where no configured one fits
         self.call: Call = None  # type: ignore[assignment]  # the call that takes it in sets it
 
     @property
@@ -196,7 +200,7 @@ class Leg:
         return False
 
     def knows(self, address: str) -> cython.bint:
-        """Whether the vc deals with `address` on this leg, as opposed to a third one."""
+        """Whether the vc deals with `address` on this leg."""
         return address == self.peer or address == self.source or address in self.others
 
     @property
@@ -208,7 +212,7 @@ class Leg:
         return "outbound" if from_customer else "inbound"
 
     def dialog(self, tag: str) -> Dialog:
-        """The dialog of a callee's tag, made when it is new. Capped: tags come from the wire."""
+        """The dialog of a callee's tag, made when it is new. Capped, because tags come from the wire."""
         found = self.dialogs.get(tag)
         if found is None:
             if len(self.dialogs) >= MAX_DIALOGS:
@@ -225,11 +229,11 @@ class Leg:
         return to_tag if from_tag == self.from_tag else from_tag
 
 
-_NO_CODECS: dict[int, str] = {}  # of every stream that no SDP has explained
+_NO_CODECS: dict[int, str] = {}  # `trust` of every stream that no SDP has explained
 
 
 class Stream:
-    """One stream. `to_vc` the vc, away from it (False), or nobody knows (None). `trust`: model/trust."""
+    """One stream. `to_vc`: True towards the vc, False away from it, None: unknown. `trust`: model/trust."""
 
     def __init__(self, id: int, src: Socket, dst: Socket, ssrc: int, first_ns: int) -> None:
         self.id = id
@@ -239,15 +243,16 @@ class Stream:
         self.first_ns = first_ns
         self.leg: Leg | None = None
         self.to_vc: bool | None = None
-        self.measured_here: bool | None = None  # measured here; what leaves is the far end's to report
-        self.clean = False  # its second packet followed its first (RFC 3550 A.1 probation dropped nothing)
+        # loss is measured here; of a stream that leaves the vc the far end reports it
+        self.measured_here: bool | None = None
+        self.clean = False  # its second packet followed its first (RFC 3550 A.1: probation dropped none)
         self.attached = False  # it has belonged to a leg
         self.first = False  # its first packet is the first of its SSRC that leaves on its leg
         self.audio = True
         self.named = True  # it comes from an address that its sender's SDP names
         self.trust = 0  # of one that leaves, the vc's own
         self.codecs: dict[int, str] = _NO_CODECS  # payload type: encoding name
-        self.heard: FarEndLoss | None = None  # what the far end said of it, if it did: of most it never does
+        self.heard: FarEndLoss | None = None  # the far end's view, None until its first report
 
     @property
     def away(self) -> FarEndLoss:
@@ -270,8 +275,8 @@ class Stream:
 UNSIGNALLED = "unsignalled"
 """The flag of a call that is known by its media alone."""
 EndReason = Literal["bye", "timer", "silence"]
-# The fields in the order in which a checkpoint has them. A call's own encoding is not part of itself, and who
-# its records name is found again.
+# The fields in the order in which a checkpoint has them. The encoding cache and the parties of the records
+# are made again.
 ACCOUNT_FIELDS = ("leg", "direction", "legs", "outcome", "answered", "decided_by")
 CALL_FIELDS = (
     "legs", "accounts", "answer_ns", "end_ns", "end_reason", "last_rtp_ns", "flags", "rtt_us", "reported",
@@ -282,7 +287,7 @@ CALL_FIELDS = (
 class CountedAttempt:
     """One place where a call counts: a direction, and the legs whose attempts decide it together.
 
-    `leg` is the first of them: the account's connector is that leg's, which may be decided later.
+    `leg` is the first of them. Its connector is the account's, and may become known later.
     """
 
     def __init__(self, leg: Leg, direction: Direction | None) -> None:
@@ -295,11 +300,12 @@ class CountedAttempt:
 
 
 class Call:
-    """Legs joined. `answer_ns`: the first 2xx on the counting leg; `end_ns`: when it was found to be over."""
+    """Joined legs. `answer_ns`: the first 2xx on the counting leg; `end_ns`: when its end was found."""
 
     def __init__(self, answer_ns: int | None = None) -> None:
         self.legs: list[Leg] = []
-        self.accounts: list[CountedAttempt] = []  # the one on the leg that `count_at` names first
+        # the counting leg: the one on the leg that `count_at` names first
+        self.accounts: list[CountedAttempt] = []
         self.answer_ns = answer_ns
         self.ring_ns: int | None = None  # the first 101-199 or 2xx
         self.end_ns: int | None = None
@@ -310,8 +316,8 @@ class Call:
         self.reported = False  # its `call` record is out
         self.released = False  # its media sockets are given up
         self.completed = False  # its end is counted (RFC 6076)
-        self.saved: bytes | None = None  # its form in a checkpoint, until something happens to it
-        self.who: tuple[Any, ...] | None = None  # everybody whom its records name, until another leg joins
+        self.saved: bytes | None = None  # its encoded form in a checkpoint, until it changes
+        self.who: tuple[Any, ...] | None = None  # all parties that its records name, until another leg joins
 
     @property
     def incoming(self) -> Leg | None:
@@ -356,14 +362,14 @@ class Call:
 
     @property
     def decided(self) -> bool:
-        """Every outcome that this call can have is known."""
+        """Whether every outcome that this call can have is known."""
         if self.accounts:
             return all(account.outcome is not None for account in self.accounts)
         return self.outcome != "pending"
 
     @property
     def up(self) -> bool:
-        """Answered and not over."""
+        """Whether it is answered and not over."""
         return bool(self.is_up())
 
     def is_up(self) -> cython.bint:
@@ -384,7 +390,7 @@ class Call:
         return False
 
     def carrier(self) -> str:
-        """The carrier at its remote end: that of the leg that is up or was, else of the last one tried."""
+        """The carrier at its remote end: of the leg that is or was up, else of the last leg tried."""
         leg: Leg
         found = ""
         for leg in self.legs:
@@ -418,7 +424,7 @@ class Call:
         return [(remotes[0], [], remotes)] if remotes else [(self.lead, [], [])]
 
     def adopt(self, leg: Leg) -> None:
-        """Take a leg in, with what each leg can tell the others: the connector."""
+        """Adds a leg, and shares with the others the connector that it knows."""
         leg.call = self
         self.legs.append(leg)
         self.who = None
@@ -440,7 +446,7 @@ class Call:
     def check_over(self, now_ns: cython.longlong) -> cython.bint:
         """Whether an answered call ends now, because no dialog keeps it up.
 
-        One that silence had ended was up all the same until this BYE.
+        A call that silence had ended was up all the same until this BYE.
         """
         if self.answer_ns is None or self.end_reason == "bye":
             return False
@@ -452,8 +458,8 @@ class Call:
     def is_kept_by(self, counting: list[Leg]) -> cython.bint:
         """Whether a dialog of `counting` keeps the call up, or two other legs do without it.
 
-        A B2BUA bridges those after a transfer, a pick-up or a queue. Where the counting leg was never up
-        itself, any other leg is enough.
+        A B2BUA bridges two other legs after a transfer, a pick-up or a queue. Where the counting leg itself
+        was never up, any other leg is enough.
         """
         leg: Leg
         others: cython.int = 0
@@ -474,9 +480,10 @@ class Call:
         hold_timeout_ns: cython.longlong,
         missed: Missed,
     ) -> None:
-        """End by session timer or silence, or re-open where traffic came back. Call at a minute's end.
+        """Ends the call by session timer or silence, or opens it again where traffic came back.
 
-        Time that was `missed` is no silence, and a session that it touches may have been refreshed.
+        Called at a minute's end. `missed` time counts as no silence, and a session that it touches may have
+        been refreshed.
         """
         if self.end_reason == "bye" or self.answer_ns is None:
             return
@@ -486,7 +493,7 @@ class Call:
                 return
             self.end_ns = self.end_reason = None
         leg: Leg
-        timer_ns: int | None = None  # the first that runs out
+        timer_ns: int | None = None  # the first timer to run out
         for leg in self.legs:
             its_ns = leg.session_ns
             if its_ns is not None and leg.is_up() and (timer_ns is None or its_ns < timer_ns):

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class EndpointView(Struct):
-    """None where the far end does not say. Ratios of packets expected; `r` 0 to 100 (to 120 in RFC 6035)."""
+    """One report; None: the report does not say.
+
+    Ratios are of packets expected; `r` is 0 to 100 (to 120 in RFC 6035).
+    """
 
     loss_ratio: float | None = None
     discard_ratio: float | None = None
@@ -33,16 +36,16 @@ class EndpointView(Struct):
     packets_lost: int | None = None
 
     def take(self, newer: EndpointView) -> None:
-        """What `newer` knows replaces what is here."""
+        """Replaces each field that `newer` knows."""
         for name in _NAMES:
             value = getattr(newer, name)
             if value is not None:
                 setattr(self, name, value)
 
     def drop_beyond(self, rtt_ms: float, span_ms: float) -> bool:
-        """Drop a round trip longer than `rtt_ms` and a jitter longer than the packets' whole span.
+        """Drops a round trip longer than `rtt_ms` and a jitter longer than the packets' whole span.
 
-        True where one was dropped: the far end's clock or unit is false.
+        True where one was dropped: the far end's clock or unit is wrong.
         """
         dropped = False
         if self.round_trip_ms is not None and self.round_trip_ms > rtt_ms:
@@ -52,7 +55,7 @@ class EndpointView(Struct):
         return dropped
 
     def row(self) -> dict[str, float]:
-        """The fields that are known."""
+        """The known fields, by name."""
         return {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
 
 
@@ -76,7 +79,7 @@ def of_voip_metrics(block: VoipMetrics) -> EndpointView:
 
 
 def of_metrics(metrics: Metrics) -> EndpointView:
-    """`LocalMetrics` of an RFC 6035 report: what its sender received."""
+    """Reads `LocalMetrics` of an RFC 6035 report: the reception of its sender."""
     return EndpointView(
         loss_ratio=metrics.loss_ratio,
         discard_ratio=metrics.discard_ratio,
@@ -94,7 +97,7 @@ def of_metrics(metrics: Metrics) -> EndpointView:
 
 
 def of_rtp_stat(stat: RtpStat) -> EndpointView:
-    """The statistics header of a BYE; jitter in ticks has no clock rate beside it and is left out."""
+    """Reads the statistics header of a BYE. Its jitter is in ticks of an unknown clock, so it is left out."""
     ratio = stat.loss_ratio
     if ratio is None and stat.packets_lost is not None and stat.packets_received:
         ratio = stat.packets_lost / (stat.packets_lost + stat.packets_received)

@@ -1,4 +1,4 @@
-"""The facts that the engine gives out. Each belongs to the minute of its `stamp_ns` (capture time, ns)."""
+"""The events that the engine gives out. Each belongs to the minute of its `stamp_ns` (capture time, ns)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from agent.model.unseen import Cause, Sight
 
 
 class MessageSeen(Struct, gc=False):
-    """A SIP message to or from the vc. `connector` where no leg knows it; `status` 0 for requests.
+    """A SIP message to or from the vc.
 
-    `to_vc` None: nobody knows who the vc is.
+    `connector`: where no leg knows it. `status`: 0 for requests. `to_vc`: None where the vc is not known.
     """
 
     stamp_ns: int
@@ -35,7 +35,7 @@ class Attempted(Struct):
 
 
 class Concluded(Struct):
-    """An attempt's one outcome. `failure`: the status counts as one by configuration."""
+    """The one outcome of an attempt. `failure`: whether the configuration counts the status as a failure."""
 
     stamp_ns: int
     account: CountedAttempt
@@ -49,7 +49,7 @@ class Throttled(Struct):
 
 
 class Tallied(Struct, gc=False):
-    """One more of an extra count, of a leg's connector or, where there is no leg, of `connector`."""
+    """One more of an extra count, for a leg's connector or, where there is no leg, for `connector`."""
 
     stamp_ns: int
     leg: Leg | None
@@ -58,7 +58,7 @@ class Tallied(Struct, gc=False):
 
 
 class Measured(Struct, gc=False):
-    """One sample of an extra distribution; the unit ends `name`."""
+    """One sample of an extra distribution. Its unit is the end of `name`."""
 
     stamp_ns: int
     leg: Leg | None
@@ -68,9 +68,9 @@ class Measured(Struct, gc=False):
 
 
 class MediaHeard(Struct, gc=False):
-    """What streams did and what legs counted of RTCP, each in the minute of its own `stamp_ns`.
+    """Minutes of streams, and the RTCP that legs counted, each in the minute of its own `stamp_ns`.
 
-    One event, for a minute's close has tens of thousands.
+    It is one event for all of them, because a minute's close has tens of thousands.
     """
 
     streams: list[StreamMinute]
@@ -78,10 +78,10 @@ class MediaHeard(Struct, gc=False):
 
 
 class RoundTrip(Struct):
-    """One RTT between the vc and the far end of `leg`, microseconds.
+    """One round-trip time between the vc and the far end of `leg`, microseconds.
 
-    `source`: rtcp, or xr (RFC 3611), which serves where sender reports tell nothing. `end_to_end`: measured
-    by an endpoint over a stream that the SBC only relays, so it covers both sides.
+    `source`: rtcp, or xr (RFC 3611), which is used where sender reports give no round trip. `end_to_end`: an
+    endpoint measured it over a stream that the SBC only relays, so it covers both sides.
     """
 
     stamp_ns: int
@@ -92,7 +92,7 @@ class RoundTrip(Struct):
 
 
 class FarEnd(Struct):
-    """What the far end of `leg` says of its own reception."""
+    """The far end's own view of its reception on `leg`."""
 
     stamp_ns: int
     leg: Leg
@@ -100,9 +100,9 @@ class FarEnd(Struct):
 
 
 class FarEndFlag(Struct):
-    """What the far end of `leg` claims is not plausible, or says that it hears nothing.
+    """A report of the far end of `leg` is not plausible, or says that it receives nothing.
 
-    `flag` stands in the media record. `voids_rtt`: its round trips of this minute so far were false too.
+    `flag` stands in the media record. `voids_rtt`: its round trips of this minute so far were wrong too.
     """
 
     stamp_ns: int
@@ -112,7 +112,7 @@ class FarEndFlag(Struct):
 
 
 class CallsUp(Struct):
-    """Calls answered and not over at the end of the minute that `stamp_ns` starts."""
+    """Calls that are answered and not over at the end of the minute that `stamp_ns` starts."""
 
     stamp_ns: int
     accounts: list[CountedAttempt]
@@ -120,18 +120,18 @@ class CallsUp(Struct):
 
 
 class CallOver(Struct):
-    """A call is decided: over, never answered, or left standing when the capture ended."""
+    """A call is decided: it is over, was never answered, or was still up when the capture ended."""
 
     stamp_ns: int
     call: Call
 
 
 class Unseen(Struct, gc=False):
-    """Frames were missed, or met and not understood, from `stamp_ns` to `until_ns`.
+    """Frames were missed, or seen and not understood, from `stamp_ns` to `until_ns`.
 
-    `count`: how many, None where nobody knows. `connector`: whose they would be, None where nobody knows.
-    `direction`: of media, as in the catalog, "" where it may be any. `detail`: words for the operator's line,
-    as "128 bytes" where the capture cut.
+    `count`: how many, None where unknown. `connector`: whose they would be, None where unknown. `direction`:
+    of media, as in the catalog, "" where it may be any. `detail`: words for the operator's line, as "128
+    bytes" where the capture cut.
     """
 
     stamp_ns: int
@@ -145,10 +145,10 @@ class Unseen(Struct, gc=False):
 
 
 class MinuteClosed(Struct):
-    """The minute that starts at `stamp_ns` takes no more facts. `complete`: watched up to its end.
+    """The minute that starts at `stamp_ns` takes no more events. `complete`: it was watched up to its end.
 
-    `sip_shed`: SIP messages that were not parsed since the close before, being above their source's budget.
-    `from_ns`, `until_ns`: watched between these times; `until_ns` None: to the minute's end.
+    `sip_shed`: SIP messages since the last close that were not parsed because their source was above its
+    limit. `from_ns`, `until_ns`: the time that was watched; `until_ns` None: to the minute's end.
     """
 
     stamp_ns: int
@@ -159,7 +159,7 @@ class MinuteClosed(Struct):
 
 
 class MinutesSkipped(Struct):
-    """The minutes from `stamp_ns` to before `until_ns` were not watched."""
+    """The minutes from `stamp_ns` up to `until_ns` (not included) were not watched."""
 
     stamp_ns: int
     until_ns: int

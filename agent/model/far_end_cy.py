@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""The far end's view of one stream that leaves the vc, as its RTCP blocks tell it (RFC 3550 6.4)."""
+"""The far end's view of one stream that leaves the vc, from its RTCP report blocks (RFC 3550 6.4)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import cython
 from msgspec import Struct
 
 SLOTS = 6  # of a minute
-MAX_JITTER_US = 10_000_000.0  # as for round trips: what claims more is no measurement
+MAX_JITTER_US = 10_000_000.0  # the limit of round trips: a longer claim is no measurement
 
 
 class AwayMinute:
-    """What blocks told of one stream in one minute. `lost` None: no span is known.
+    """The report blocks of one stream in one minute. `lost` None: no span is known.
 
-    `slots`: by 10 s lost, and the largest jitter in ticks, each -1 where no block says it; None: as `lost`.
+    `slots`: loss by 10 s and the largest jitter in ticks, each -1 where no block says it; None: as `lost`.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class AwayMinute:
         self.slots = slots
 
     def note_slot(self, number: int, lost: int, ticks: int) -> None:
-        """Add to a slot; -1: nothing is said."""
+        """Adds to a slot; -1 adds nothing."""
         if self.slots is None:
             self.slots = [(-1, -1)] * SLOTS
         before_lost, before_ticks = self.slots[number]
@@ -42,7 +42,7 @@ class AwayMinute:
         self.slots[number] = max(lost, before_lost), max(ticks, before_ticks)
 
     def reported(self, clock_rate: int) -> list[tuple[int, int]] | None:
-        """By slot lost and jitter, microseconds."""
+        """Loss and jitter (microseconds) by slot."""
         if self.slots is None:
             return None
         most = MAX_JITTER_US * clock_rate / 1e6
@@ -60,7 +60,7 @@ class AwayMinute:
 
 
 class Counted(NamedTuple):
-    """Our own view of a stream up to one number (RFC 3550 A.3); `unknown`: perhaps missed by the capture."""
+    """Our own view of a stream up to one number (RFC 3550 A.3). `unknown`: perhaps missed by the capture."""
 
     epoch: int
     expected: int
@@ -79,7 +79,7 @@ class Level(Struct):
 
 
 class Baseline(Struct):
-    """The block before: who said it and when, what it said, and our own count up to its number."""
+    """The report block before: its source and time, its figures, and our own count up to its number."""
 
     stamp_ns: int
     reporter: int
@@ -89,9 +89,9 @@ class Baseline(Struct):
 
 
 class Hearing(Struct):
-    """Whether a far end's highest number moves while packets leave."""
+    """Whether the highest number in a far end's reports moves while packets leave."""
 
-    said: tuple[int, ...] = ()  # its newest report: who, and the highest numbers
+    said: tuple[int, ...] = ()  # its newest report: its source, and the highest numbers
     still: int = 0  # new reports in a row in which it stood still while packets left
     still_ns: int = 0
     left: int = 0  # numbers of ours that had left at its newest report
@@ -101,13 +101,14 @@ class FarEndLoss(Struct):
     """The far end's view of one stream that leaves the vc."""
 
     base: Baseline | None = None
-    baseline_used: bool = False  # a block was compared or refused: the stream's start is no baseline any more
+    # a block was compared or refused, so the stream's start is not the baseline any more
+    baseline_used: bool = False
     minutes: dict[int, AwayMinute] = {}
-    levels: list[Level] = []  # where our own count stood, oldest first; of streams whose reports lie far back
-    # What is doubted of its reports (media/plausible.py).
-    counts_intervals: bool = False  # its cumulative loss is the last interval's
+    levels: list[Level] = []  # our own counts, oldest first, of streams whose reports refer far back
+    # Doubts about its reports (media/plausible.py).
+    counts_intervals: bool = False  # its cumulative loss is really the last interval's
     pending: tuple[int, int] | None = None  # (lost, expected) of a span in which its count fell
     fraction_is_false: bool = False
-    falls: int = 0  # of its count, that neither duplicates nor a new start explain
+    falls: int = 0  # of its count; neither duplicates nor a new start explain it
     refused: bool = False  # its count makes no sense: loss is unknown from there
     hearing: Hearing | None = None

@@ -1,7 +1,7 @@
-"""What one engine hands to the next: across a restart, a reload, a step of the clock.
+"""The state that one engine hands to the next: across a restart, a reload, or a step of the clock.
 
-Each room writes its part with `give` and reads it with `take`. The saved part is what a checkpoint holds; the
-live part passes only within one process, and is empty after a restart: its loss costs at most a `null`.
+Each room writes its part with `give` and reads it with `take`. A checkpoint holds the saved part. The live
+part passes only within one process and is empty after a restart: its loss costs at most a `null`.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from agent.model.far_end_cy import FarEndLoss
 
 
 class Live(Struct):
-    """The live part: objects that go on as they are."""
+    """The live part: objects that the next engine uses as they are."""
 
-    loop: Any = None  # the streams, where the next engine's settings are those of the one before
+    loop: Any = None  # the streams, where the next engine has the same settings
     loop_settings: Any = None
     reports: Any = None  # sender reports and reference times that wait for their answer
     early: Any = None  # RTCP that came before its SDP
-    orphans: Any = None  # streams that no SDP explained
+    orphans: Any = None  # streams without SDP
     transport: Any = None  # half-assembled fragments and TCP streams
     copies: Any = None  # packets of the last 20 ms
-    budget: Any = None  # what each source of SIP may have parsed
+    budget: Any = None  # the rate limit of each SIP source
 
 
 class Handover(Struct):
-    """Times are those of the engine before, moved by `shift_ns` already in the saved part, in ns."""
+    """One engine's state. Times are the old engine's, ns; in the saved part `shift_ns` is added already."""
 
     now_ns: int | None = None
-    minute_ns: int | None = None  # the oldest minute that is not closed
+    minute_ns: int | None = None  # the oldest open minute
     missed: list[tuple[int, int]] = []
     loop: bytes = b""
     calls: list[tuple[Call, Any]] = []
@@ -40,4 +40,4 @@ class Handover(Struct):
     unsignalled: list[tuple[Any, ...]] = []  # sockets, kind of media and call of streams without signalling
     begun_ns: int = 0  # when watching began
     live: Live | None = None
-    shift_ns: int = 0  # the clock was set by so much
+    shift_ns: int = 0  # the clock was set by this much

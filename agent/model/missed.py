@@ -1,4 +1,4 @@
-"""The spans of capture time that nobody watched: silence there proves nothing."""
+"""The spans of capture time that were not watched. Silence in them proves nothing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ MAX_SPANS = 64
 
 
 class Missed:
-    """Spans (start_ns, end_ns), in the order in which they were told.
+    """Spans (start_ns, end_ns), in the order of the calls of `add`.
 
-    There are at most `MAX_SPANS`: then the two oldest become one, which at worst calls more unknown.
+    There are at most `MAX_SPANS`. Then the two oldest become one, which at worst makes more time unknown.
     """
 
     def __init__(self, spans: Iterable[tuple[int, int]] = ()) -> None:
@@ -18,7 +18,7 @@ class Missed:
 
     def add(self, start_ns: int, end_ns: int) -> None:
         spans = self.spans
-        if spans and spans[-1][0] <= start_ns <= spans[-1][1]:  # it goes on
+        if spans and spans[-1][0] <= start_ns <= spans[-1][1]:  # the span before goes on
             spans[-1] = spans[-1][0], max(spans[-1][1], end_ns)
             return
         if len(spans) == MAX_SPANS:

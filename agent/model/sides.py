@@ -1,4 +1,4 @@
-"""Who is who: which addresses are the vc's, the customers', the remote end's; and whose connector.
+"""Sides: which addresses are the vc's, the customers' and the remote end's, and which connector owns them.
 
 Where networks overlap `vc` wins, then the longest customer prefix; everything else is `remote`. Without a vc
 address, or without any customer network or domain, sides are unknown (None): they are never guessed.
@@ -16,12 +16,12 @@ Side = Literal["vc", "customer", "remote"]
 Socket = tuple[str, int]  # address, UDP port
 Network = IPv4Network | IPv6Network
 
-MAX_CACHED = 65_536  # addresses come from the wire: a scan must not grow the cache without end
+MAX_CACHED = 65_536  # addresses come from the wire, so the cache is bounded
 CLOUD_DOMAIN = ".voiceconnector.chime.aws"
 
 
 class Connector(Struct, frozen=True, cache_hash=True):
-    """One customer trunk. `domains` are SIP hosts that name it; the managed service's is always one."""
+    """One customer trunk. A SIP host in `domains` names it; the managed service's domain always does."""
 
     id: str
     region: str = "local"
@@ -33,21 +33,21 @@ class Connector(Struct, frozen=True, cache_hash=True):
 
 
 class Carrier(Struct, frozen=True):
-    """Who carries calls at the remote end. `domains` are SIP hosts that name it."""
+    """A carrier at the remote end. A SIP host in `domains` names it."""
 
     id: str
     networks: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
 
 
-# Where a leg belongs that no configured connector fits: kept in JSON and the local store only.
+# The connector of a leg that fits no configured one: kept in JSON and the local store only.
 UNASSIGNED = Connector("unassigned")
-# What a host without configured connectors has.
+# The connector of a host without configured connectors.
 ONLY = Connector("default", default=True)
 
 
 class Sides:
-    """Address to side, peer or host name to connector. Pure look-ups, cached by address."""
+    """Maps an address to its side, and a peer or host to its connector. Look-ups, cached by address."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Sides:
         public_addresses: Mapping[str, str] | None = None,
         carriers: Iterable[Carrier] = (),
     ) -> None:
-        """`customer_networks` are customers' whose connector only other evidence can name.
+        """`customer_networks` belong to customers whose connector only other evidence can name.
 
         `public_addresses` maps an address that SDP names (an Elastic IP) to the one that frames carry.
         Raises ValueError where an address or network does not parse.
@@ -67,7 +67,7 @@ class Sides:
             str(ip_address(public)): str(ip_address(private))
             for public, private in (public_addresses or {}).items()
         }
-        # Under 1:1 NAT the public address names the vc as well, wherever frames carry it.
+        # Under 1:1 NAT frames may carry the public address too; it also names the vc.
         named = {str(ip_address(address)) for address in vc}
         self._vc = frozenset(named | {private for public, private in self.public.items() if public in named})
         networks: list[tuple[Network, Connector | None]] = [
@@ -83,7 +83,7 @@ class Sides:
             for domain in (*connector.domains, connector.id + CLOUD_DOMAIN)
         }
         self.has_domains = any(connector.domains for connector in self.connectors)
-        # Whether sides can be told at all: without any customer everybody would be `remote`.
+        # Whether sides can be told at all: without any customer every peer would be `remote`.
         self.known = bool(self._vc) and bool(networks or any(c.domains for c in self.connectors))
         self.carriers = tuple(carriers)
         self._carrier_networks = sorted(
@@ -96,7 +96,7 @@ class Sides:
         self._served: dict[tuple[Connector, str], bool] = {}
         self._cache: dict[str, tuple[Side, Connector | None]] = {}
         self.fallback = next((c for c in self.connectors if c.default), UNASSIGNED)
-        # The one that every leg belongs to, whatever else it says, where there is no other.
+        # The only connector, where there is just one: every leg belongs to it.
         self.sole = self.fallback if len(self.connectors) == 1 and self.connectors[0].default else None
 
     @property
@@ -105,7 +105,7 @@ class Sides:
 
     @property
     def has_vc(self) -> bool:
-        """Whether it can be told what goes towards the vc, and what away from it."""
+        """Whether the direction towards the vc and away from it can be told."""
         return bool(self._vc)
 
     def side(self, address: str) -> Side | None:
@@ -125,7 +125,7 @@ class Sides:
         return self._look(address)[1]
 
     def serves(self, connector: Connector, address: str) -> bool:
-        """Whether `address` is in a customer network of `connector`, be it another's too."""
+        """Whether `address` is in a customer network of `connector`, perhaps in another connector's too."""
         if address in self._vc:
             return False
         key = connector, address
@@ -148,9 +148,10 @@ class Sides:
         return self._ids.get(connector_id.strip().lower())
 
     def carrier(self, address: str, hosts: Iterable[str] = ()) -> str:
-        """The carrier (its id) at a remote `address`, the longest prefix; else whom one of `hosts` names.
+        """The id of the carrier with the longest prefix at a remote `address`, else of the one that a host in
+        `hosts` names.
 
-        "" where none fits. The address comes first: anybody can write a host into a message.
+        "" where none fits. The address comes first, because anybody can write a host into a message.
         """
         found = self._carrier_cache.get(address)
         if found is None:

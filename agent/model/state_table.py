@@ -1,4 +1,4 @@
-"""A state machine's table as text: the docs have what this prints, and a test compares."""
+"""Prints a state machine's table as text. The docs show it, and a test compares them."""
 
 from __future__ import annotations
 

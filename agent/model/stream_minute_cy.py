@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""What one stream did in one minute, as seen here and as the far end tells: a close has tens of thousands."""
+"""One stream in one minute, as seen here and as the far end reports it. A close has tens of thousands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from agent.model.sides import Socket
     from agent.quality.emodel import Score
 
-MANY_PACKETS = 50  # so many must be there before their like is a habit
+MANY_PACKETS = 50  # so many late or lost packets make a habit
 Reporting = dict["Leg", None]
 COUNTERS = (
     "packets", "bytes", "judged", "gap_packets", "jitter_sum_us", "jitter_count", "jitter_max_us", "gaps",
@@ -32,16 +32,17 @@ REPORTS_FIELDS = ("stamp_ns", "leg", "packets_towards", "bytes_towards", "packet
 
 
 class StreamMinute:
-    """One stream in one minute. The loop makes it with its counts, `Measure` says whose it is and scores it.
+    """One stream in one minute.
 
-    `lost` and `jitter_us` are None where nobody knows. Towards the vc they are measured here; away from it
-    they are the far end's reports (the sources say so). `gaps` counts numbers never seen here, whichever way
-    the stream goes; `weight` is the packets that `score` judges. Burst and gap figures are RFC 3611 4.7.2's
-    with a Gmin of 16. stream_minute_cy.pxd has the C types.
+    The loop makes it with its counts; `Measure` adds the owner and the score. `lost` and `jitter_us` are None
+    where unknown. Towards the vc they are measured here; away from it they are the far end's reports (the
+    sources say so). `gaps` counts numbers never seen here, in both directions; `weight` is the number of
+    packets that `score` judges. Burst and gap figures are RFC 3611 4.7.2's with a Gmin of 16.
+    stream_minute_cy.pxd has the C types.
     """
 
     def __init__(self) -> None:
-        self.id = 0  # the stream's, in the loop
+        self.id = 0  # the stream's id in the loop
         self.stamp_ns = 0
         self.leg: Leg | None = None
         self.to_vc: bool | None = None
@@ -50,7 +51,7 @@ class StreamMinute:
         self.ssrc = 0
         self.payload_type = 0  # the newest that is neither event nor comfort noise
         self.clock_rate = 0  # Hz; 0: not known yet
-        self.step = 0  # ticks of the timestamp from packet to packet, as a rule; 0: not known yet
+        self.step = 0  # ticks of the timestamp between packets, as a rule; 0: not known yet
         self.codec = ""
         self.first_ns = 0
         self.last_ns = 0
@@ -62,7 +63,7 @@ class StreamMinute:
         self.reordered = 0
         self.discarded = 0  # too late for the modelled jitter buffer
         self.gaps = 0
-        self.judged = 0  # numbers of which it is known whether they came
+        self.judged = 0  # numbers known to have arrived or not
         self.loss_runs = 0
         self.jitter_us: float | None = None
         self.jitter_sum_us = 0.0
@@ -76,36 +77,37 @@ class StreamMinute:
         self.assumed = False  # the clock rate was inferred
         self.audio = True
         self.packet_ms = 0.0  # 0: not known yet
-        self.named = True  # its source address is one that the far end's SDP names
+        self.named = True  # its source address is one that its sender's SDP names
         self.burst_packets = 0
         self.burst_lost = 0
         self.gap_packets = 0
         self.gap_lost = 0
         self.bursts = 0
-        self.ssrc_gap = 0  # numbers that another SSRC of the same sockets stood in for: no loss
+        self.ssrc_gap = 0  # numbers that another SSRC of the same sockets replaced: no loss
         self.timebase_changes = 0
-        self.clock_rate_mismatch = False  # the declared rate was off by 1.5 or more: it is the wire's
-        self.is_over = False  # of no call: the one that it belonged to is over
+        # the declared rate was wrong by 1.5 times or more: this is the wire's
+        self.clock_rate_mismatch = False
+        self.is_over = False  # of no call: its call is over
         # (payload type, packets), 255 for further types; empty: all packets are of `payload_type`.
         self.by_type: tuple[tuple[int, int], ...] = ()
         self.runs: tuple[int, ...] = ()  # of lost packets: 1, 2 ... 10 or more in a row; empty: none
         self.delays: tuple[int, ...] = ()  # packets late by 50, 70 ... 300 ms or more; empty: none
-        self.slots = b""  # of 10 s, as a row of the loop has them; empty: nothing was counted
-        # By slot what the far end's reports say: lost, jitter in us, each -1 where they say nothing.
+        self.slots = b""  # of 10 s, as the loop's row has them; empty: nothing was counted
+        # The far end's reports by slot: loss, jitter in us, each -1 where unknown.
         self.reported: list[tuple[int, int]] | None = None
 
     def comes_twice(self) -> bool:
-        """Whether nine in ten of its packets came twice, as a mirror of both ways of a port shows them."""
+        """Whether nine in ten of its packets came twice, as from a mirror that copies both ways of a port."""
         once = self.packets - self.duplicates
         return once >= MANY_PACKETS and self.duplicates * 10 >= once * 9
 
     def counted(self) -> bool:
-        """Whether the loop counted anything. No other counter is without one of these."""
+        """Whether the loop counted anything. Every other counter implies one of these."""
         return bool(self.packets or self.judged or self.unknown or self.gap_packets or self.bursts)
 
     @property
     def jitter_mean_us(self) -> float | None:
-        """As measured here, whichever way the stream goes."""
+        """The mean jitter measured here, in both directions."""
         return self.jitter_sum_us / self.jitter_count if self.jitter_count else None
 
 
@@ -123,7 +125,7 @@ def add_to(
     rtcp_packets: int = 0,
     rtcp_bytes: int = 0,
 ) -> None:
-    """Add to what a leg counts so far."""
+    """Adds the counts to a leg's totals."""
     ways = totals.setdefault(leg, {})
     numbers = ways.get(to_vc)
     if numbers is None:
@@ -137,7 +139,7 @@ def add_to(
 
 
 def add_reports(totals: SoFar, leg: Leg, counts: list[int]) -> None:
-    """Add a leg's RTCP of one open minute: `Leg.reports` has it in this order."""
+    """Adds a leg's RTCP of one open minute, in the order of `Leg.reports`."""
     packets_towards, bytes_towards, packets_away, bytes_away = counts
     add_to(totals, leg, True, 0, 0, 0, packets_towards, bytes_towards)
     add_to(totals, leg, False, 0, 0, 0, packets_away, bytes_away)
@@ -164,7 +166,7 @@ class ReportsMinute:
 
 
 def taken_reports(reporting: Reporting, minute_ns: cython.longlong) -> list[ReportsMinute]:
-    """What legs counted of RTCP up to that minute, taken from them; who has no more leaves `reporting`."""
+    """Takes the RTCP counts up to that minute from their legs. Legs without any leave `reporting`."""
     taken: list[ReportsMinute] = []
     leg: Leg
     for leg in list(reporting):

@@ -1,9 +1,9 @@
-"""Trust: by what evidence a frame or message is believed, and the one table of what each class may do.
+"""Trust classes: the evidence for a frame or message, and the one table of what each class may change.
 
-Addresses can be forged and ports can be guessed, so what a packet says is weighed by who is known to have
-sent it. A class is given once: to a SIP message when its leg is found (`agent/calls/signalling_cy.py`), to a
-stream and to an RTCP packet when it is known whose socket it uses (`agent/media/evidence.py`). A frame out of
-a tunnel has the class of its inner addresses: live only configured tunnels are opened.
+Addresses can be forged and ports can be guessed, so each packet is weighed by the evidence for its sender. A
+class is given once: to a SIP message when its leg is found (`agent/calls/signalling_cy.py`), to a stream and
+to an RTCP packet when the owner of its socket is known (`agent/media/evidence.py`). A frame from a tunnel has
+the class of its inner addresses: live, only configured tunnels are opened.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ class Trust(enum.IntEnum):
     """From the most trusted to the least."""
 
     VC = 0  # the vc sent it itself
-    ANSWERED = 1  # from whom the vc deals with on this leg, or whom it sends media to from that socket
-    NAMED = 2  # an SDP of the leg names the address that it comes from
+    ANSWERED = 1  # the vc deals with this source on this leg, or sends media to it from that socket
+    NAMED = 2  # an SDP of the leg names its source address
     CONNECTOR = 3  # from the connector's own networks
-    ALONE = 4  # nobody answered or named it, and nobody else runs on that socket: NAT, before the vc answers
+    # neither answered nor named, and no other source runs on that socket: NAT, before the vc answers
+    ALONE = 4
     UNKNOWN = 5
 
 
@@ -39,7 +40,8 @@ class Effect(enum.StrEnum):
 _MEDIA = frozenset({Trust.VC, Trust.ANSWERED, Trust.NAMED, Trust.ALONE})
 
 TAKES: dict[Effect, frozenset[Trust]] = {
-    # Of another class it waits for the vc: its 2xx to the request, its ACK of the response (calls/unproven).
+    # From another class it waits for the vc's confirmation: its 2xx to the request, its ACK of the response
+    # (calls/unproven).
     Effect.DIALOG: frozenset({Trust.VC, Trust.ANSWERED}),
     Effect.REPEAT: frozenset({Trust.VC, Trust.ANSWERED, Trust.CONNECTOR}),
     Effect.CONNECTOR_HEADER: frozenset({Trust.VC, Trust.CONNECTOR}),
@@ -51,5 +53,5 @@ TAKES: dict[Effect, frozenset[Trust]] = {
 
 
 def takes(effect: Effect, trust: Trust) -> bool:
-    """Whether what has this class may have that effect."""
+    """Whether a packet or message of this class may have that effect."""
     return trust in TAKES[effect]

@@ -1,4 +1,4 @@
-"""What was not seen, or was met and not understood: intervals with a cause, in one vocabulary."""
+"""Causes for what was not seen or not understood, in one vocabulary."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import enum
 
 
 class Sight(enum.StrEnum):
-    """The counts that an interval leaves unknown."""
+    """The counts that such an interval leaves unknown."""
 
     SIP = "sip"  # calls and SIP codes
-    SIP_CALLS = "sip_calls"  # calls only: the Status-Line was read, the rest was not
+    SIP_CALLS = "sip_calls"  # calls only: the Status-Line was read, the rest not
     MEDIA = "media"  # packets, bytes, loss, jitter
     ALL = "all"
 
@@ -19,14 +19,14 @@ class Cause(enum.StrEnum):
 
     SNAP_LENGTH = "snap_length"  # cut by the capture before the part that counts
     TLS = "tls"  # inside TLS without keys
-    FRAMING = "framing"  # a transport framing that nobody here reads, or that lost its place
+    FRAMING = "framing"  # a transport framing that no reader knows, or that lost its place
     FRAGMENTS = "fragments"  # siblings that never came
-    ORPHAN_MEDIA = "orphan_media"  # RTP to or from the vc that belongs to nobody
+    ORPHAN_MEDIA = "orphan_media"  # RTP to or from the vc that belongs to no call
     MEDIA_ELSEWHERE = "media_elsewhere"  # answered calls of which no media passes this host
     CAPTURE_DROPS = "capture_drops"  # the ring or the capture's own buffer was full
     INTERFACE_DOWN = "interface_down"
     NOT_WATCHED = "not_watched"  # no process captured: a restart, a suspended host
     REFUSED = "refused"  # a table was full
-    EVICTED = "evicted"  # a table was full and something older went
+    EVICTED = "evicted"  # a table was full and an older entry went
     SHED = "shed"  # the host could not follow, or a source was above its limit
     OVERSIZED = "oversized"  # a stream or message above its bound was dropped whole

@@ -74,7 +74,7 @@ class Codec(Struct, frozen=True):
 
     @property
     def assumed(self) -> bool:
-        """Whether a figure of this row is our stated assumption."""
+        """Whether a figure of this row is our own stated assumption."""
         return self.source.startswith("assumed")
 
 
@@ -187,9 +187,9 @@ _ROWS: Final[dict[tuple[str, str], Codec]] = {
     ),
 }
 
-# What is meant when SDP names no mode (rule 5). RFC 3952 section 5: iLBC without `mode` is 30 ms.
+# The mode that is meant where SDP names none (rule 5). RFC 3952 section 5: iLBC without `mode` is 30 ms.
 _UNSTATED: Final = {"G723": "6.3", "ILBC": "30", "AMR": "7", "AMR-WB": "2", "G722": "64", "G7221": "32"}
-_STANDARD: Final = {"ILBC", "G722"}  # the RFC itself says what an unnamed mode is
+_STANDARD: Final = {"ILBC", "G722"}  # the RFC itself names the default mode
 _ALIASES: Final = {
     "G711U": "PCMU", "G711A": "PCMA", "G729A": "G729", "G729B": "G729", "G729AB": "G729", "G723.1": "G723",
     "G7231": "G723", "G721": "G726-32", "AAL2-G726-16": "G726-16", "AAL2-G726-24": "G726-24",
@@ -199,20 +199,20 @@ _ALIASES: Final = {
 _SPLIT_BY_RATE: Final = {"SPEEX", "L16"}  # one name, narrowband or wideband by clock rate
 
 
-@lru_cache(maxsize=1024)  # bounded: names come off the wire
+@lru_cache(maxsize=1024)  # bounded, because names come from the wire
 def codec(name: str, clock_rate: int | None = None, mode: str | int | float | None = None) -> Codec:
     """The row for an encoding name as SDP writes it (any case).
 
     Args:
         name: encoding name, as ``PCMU`` or ``telephone-event``.
         clock_rate: RTP clock of the rtpmap, Hz; None or 0 takes the row's.
-        mode: what names a mode of this codec: AMR, AMR-WB frame type (0-7, 0-8), iLBC 20 or 30 (ms),
-            G723 5.3 or 6.3, G722 48, 56 or 64, G7221 24 or 32 (kbit/s). A mode that the codec does not have
-            counts as none given.
+        mode: the mode of this codec: AMR, AMR-WB frame type (0-7, 0-8), iLBC 20 or 30 (ms),
+            G723 5.3 or 6.3, G722 48, 56 or 64, G7221 24 or 32 (kbit/s). An unknown mode counts as not given.
 
     Returns:
-        The row, with the clock rate asked for. A name that the table does not know gets GSM-EFR's figures
-        (midway between the best and the worst published codec) under its own name, ``assumed``.
+        The row, with the clock rate asked for. An unknown name gets GSM-EFR's figures (midway between the
+        best and
+        the worst published codec) under its own name, ``assumed``.
     """
     key = name.upper()
     key = _ALIASES.get(key, key)
@@ -240,5 +240,5 @@ def _unstated(key: str, name: str) -> Codec:
 
 
 def table() -> list[tuple[str, Codec]]:
-    """Every row with its mode ("" where the codec has one only), for the documentation and tests."""
+    """Every row with its mode ("" where the codec has only one), for the documentation and tests."""
     return [(mode, row) for (_, mode), row in _ROWS.items()]
