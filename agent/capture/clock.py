@@ -1,10 +1,11 @@
-"""Engine time: a clock that counts on when the host's clock is set.
+"""Engine time: a clock that goes on evenly when the host's clock is set.
 
     engine time = CLOCK_BOOTTIME + offset
 
-The kernel stamps frames with CLOCK_REALTIME, which NTP or an operator may set at any moment. The distance
-between the two ("skew") tells when: stamps are moved back by it, so timers and jitter never see the step.
-When the skew passes a second, engine time is wrong as UTC: the offset is changed once, and `Step` says so.
+The kernel stamps frames with CLOCK_REALTIME, which NTP or an operator may set at any moment. The difference
+between the two clocks ("skew") shows when. Stamps are moved back by it, so timers and jitter never see the
+step. When the skew passes a second, engine time is wrong as UTC: the offset is changed once, and `Step` says
+so.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from agent.capture.order_cy import shift_stamps
 from agent.wire.frame import STAMP, Batch, CaptureDrop
 
 STEP_NS = 1_000_000_000
-_LATE_NS = 100_000_000  # a frame may have waited so long before it is looked at
+_LATE_NS = 100_000_000  # a frame may have waited this long before it is read
 
 
 def _realtime_ns() -> int:
@@ -30,14 +31,14 @@ def _boottime_ns() -> int:
 
 
 class Step(Struct, frozen=True):
-    """Engine time was set: it was `before_ns`, and the same instant is now `after_ns`."""
+    """Engine time was set: the instant `before_ns` is now called `after_ns`."""
 
     before_ns: int
     after_ns: int
 
 
 class Clock:
-    """Moves CLOCK_REALTIME stamps onto engine time. Pure but for the two functions it is given."""
+    """Moves CLOCK_REALTIME stamps onto engine time. It reads time only by the two functions given."""
 
     def __init__(
         self,
@@ -57,18 +58,18 @@ class Clock:
         return self._boottime_ns() + self.offset_ns
 
     def look(self) -> Step | None:
-        """Compare the clocks; call it before the stamps of a batch are moved. A `Step` sets engine time."""
+        """Compares the clocks. Call it before the stamps of a batch are moved. A `Step` sets engine time."""
         boottime_ns = self._boottime_ns()
         skew_ns = self._realtime_ns() - boottime_ns - self.offset_ns
         now_ns = boottime_ns + self.offset_ns
         if abs(skew_ns) > STEP_NS:
             self.offset_ns += skew_ns
-            # Frames of before the step, still to be read, are now that far from engine time.
+            # Frames from before the step, still to be read, are now this far from engine time.
             self._skew_before_ns, self.skew_ns = self.skew_ns - skew_ns, 0
             self._looked_ns = now_ns + skew_ns
             self.steps += 1
             return Step(now_ns, now_ns + skew_ns)
-        # Two clocks cannot be read at one instant: what is less than a millisecond is that.
+        # Two clocks cannot be read at one instant: less than a millisecond is reading time.
         if abs(skew_ns - self.skew_ns) > 1_000_000:
             self._skew_before_ns, self.skew_ns = self.skew_ns, skew_ns
         self._looked_ns = now_ns
@@ -77,8 +78,8 @@ class Clock:
     def stamp(self, realtime_ns: int) -> int:
         """A frame's stamp on engine time.
 
-        A frame stamped before the clock was set may be read after it: moved by the present skew it would lie
-        in the future or the past; the skew of before puts it right.
+        A frame stamped before the clock was set may be read after it. Moved by the present skew it would lie
+        in the future or the past; the skew before the step is right for it.
         """
         moved_ns = realtime_ns - self.skew_ns
         if self._skew_before_ns != self.skew_ns:
@@ -92,7 +93,7 @@ class Clock:
 
 
 def moved(batch: Batch, now_ns: int, clock: Clock) -> int:
-    """Move a live batch onto engine time, in place; `now_ns` there. Let the clock `look` before."""
+    """Moves a live batch onto engine time, in place. Returns `now_ns` on it. Call `Clock.look` first."""
     first_ns = batch.index[STAMP] if batch.index else now_ns
     shift_ns = clock.stamp(first_ns) - first_ns
     if shift_ns:

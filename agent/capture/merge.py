@@ -1,8 +1,8 @@
 """Several sources as one, by capture time: two sides of an SBC in two files, a ring of rotated files.
 
-Each input gives a batch in order. What is older than the least of the newest stamps ("the horizon") can be
-overtaken by nothing still to come, and goes out; the input that set the horizon is then asked for more. The
-bytes that go out together are copied in one piece an input, the index rows are merged compiled.
+Each input gives a batch in order. The least of the newest stamps is "the horizon": no frame still to come can
+be older, so older frames go out, and the input that set the horizon is asked for more. The bytes that go out
+together are copied in one piece an input; compiled code merges the index rows.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def merge(sources: Sequence[Source], lateness_ns: int = LATENESS_NS) -> Source:
     """`sources` (at least one) as one, by capture time; ties keep the order given.
 
     A single source is returned as it is. An input that has ended, or has nothing and lags `lateness_ns` of
-    capture time behind the newest, holds the others back no more. Interface numbers are made distinct; a
-    source that begins where another ended (a capture split over files) goes on with that one's numbers.
+    capture time behind the newest, does not delay the others. Interface numbers are made distinct; a source
+    that begins where another ended (a capture split over files) goes on with that one's numbers.
 
     Raises (on iterating):
         CaptureError: of the first input that failed, when all others have ended.
@@ -40,9 +40,9 @@ class _Input:
         self.batch: Batch = EMPTY
         self.rows = 0
         self.next = 0  # the row that goes out next
-        self.reached_ns = 0  # nothing older than this is still to come
+        self.reached_ns = 0  # no older frame is still to come
         self.ended = False
-        self.idle = False  # it was asked and had nothing
+        self.idle = False  # it was asked and had no frame
         self.base: int | None = None  # its interface numbers start here
         self.last_ns = 0  # of its frames that went out
 
@@ -76,7 +76,7 @@ class Merge:
 
     @property
     def drops(self) -> int | None:
-        """What is known, at least; None where one input cannot say and no other tells of any."""
+        """The known drops, a lower bound; None where one input cannot say and no other has any."""
         told = [each.source.drops for each in self._inputs]
         known = sum(drops or 0 for drops in told)
         return known if known or None not in told else None
@@ -103,7 +103,7 @@ class Merge:
             raise self._fault
 
     def _ask(self, each: _Input) -> None:
-        """Have the input's next batch."""
+        """Takes the input's next batch."""
         if each.ended:
             return
         try:
@@ -112,7 +112,7 @@ class Merge:
             self._end(each)
             return
         except CaptureError as fault:
-            # The others are still good: the caller hears of it when they have been read.
+            # The others are still good: the error is raised when they have been read.
             self._fault = self._fault or fault
             self._end(each)
             return
@@ -130,7 +130,7 @@ class Merge:
             self._left.append((each.last_ns, each.base))
 
     def _horizon_setter(self) -> _Input:
-        """The first of those whose newest stamp is the least: nothing older than that is still to come."""
+        """The first input whose newest stamp is the least: no frame still to come is older."""
         holding = [each for each in self._inputs if each.waiting or not each.ended]
         newest_ns = max(each.reached_ns for each in holding)
         current = [
@@ -139,7 +139,9 @@ class Merge:
         return min(current, key=lambda each: each.reached_ns)
 
     def _take(self, horizon_ns: int, setter: _Input) -> Batch:
-        """Everything up to the horizon; at it, only what the setter's next batch cannot precede."""
+        """The rows up to the horizon; at the horizon itself only those that the setter's next batch cannot
+        precede.
+        """
         merged: array[int] = array("q")
         size = 0
         inclusive = True

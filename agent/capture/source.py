@@ -1,16 +1,16 @@
 """Frames in: capture files and live interfaces, one protocol for both.
 
 Every source yields `(batch, now_ns)`: frames in capture-time order, and the clock of the capture. Files and
-NICs differ in nothing else, so that what a capture file shows is what the daemon would have published.
+NICs differ in nothing else, so a capture file gives the figures that the daemon would have published.
 
     pcapfile         pcap and pcapng, plain or gzip, from a path or stdin
-    link_types       PPP, PPI, NFLOG, ERF, 802.11 and their like: where the frame in them begins
+    link_types       PPP, PPI, NFLOG, ERF, 802.11 and others: the frame inside them
     merge            several sources as one, by capture time
     afpacket         Linux: a TPACKET_V3 ring
-    scapy_source     anywhere scapy can listen, slowly
-    tshark_source    SIP over TLS, with a key log
+    scapy_source     any socket that scapy can listen on, slowly
+    tls_keylog       SIP over TLS, with a key log
     clock            moves live stamps onto a clock that never steps
-    bpf              the kernel filter, built from the configured ports
+    kernel_filter    the kernel's filter, built from the configured ports
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from typing import Protocol
 
 from agent.wire.frame import Batch
 
-LATENESS_NS = 3_000_000_000  # an input silent for so long holds the clock back no more
+LATENESS_NS = 3_000_000_000  # an input silent for so long does not delay the others
 
 
 class Source(Protocol):
-    """Where frames come from.
+    """Yields frames.
 
     Iterating yields `(batch, now_ns)`. `now_ns` is capture time in nanoseconds since the epoch and never goes
     back: for a file the newest stamp read, live the present, so that a poll timeout yields an empty batch and
-    timers go on. Where the first batch is not known yet it may be 0. What a `Batch` holds is valid until the
+    timers go on. Before the first batch of a file it may be 0. The contents of a `Batch` are valid until the
     next one is asked for.
 
     Raises:
@@ -45,7 +45,7 @@ class Source(Protocol):
 
     @property
     def drops(self) -> int | None:
-        """Frames that the capture itself missed, as far as known by now; None: the source cannot say."""
+        """Frames that the capture itself missed, as far as known; None: the source cannot say."""
 
     def __iter__(self) -> Iterator[tuple[Batch, int]]: ...
 
@@ -53,7 +53,7 @@ class Source(Protocol):
 
 
 class WrappedSource:
-    """A source around another one: counts and end are that one's; what wraps says how batches pass."""
+    """A source around another one. Counts and end are the inner one's; a subclass says how batches pass."""
 
     def __init__(self, source: Source) -> None:
         self._source = source

@@ -1,4 +1,4 @@
-"""Stamps that cannot be: a frame without a time, a frame years away from the rest.
+"""Impossible stamps: a frame without a time, a frame years away from the rest.
 
 A pcapng Simple Packet Block has no stamp, and takes its neighbour's. A device whose clock was not set for a
 moment stamps a frame of 2024 with 1970; one such frame would end the minute of every other. A few frames more
@@ -14,11 +14,11 @@ from agent.wire.frame import STAMP, STRIDE
 NO_STAMP = -1  # in an index row until `fill_in`
 FAR_NS = 365 * 86_400 * 10**9
 LAST_NS = (1 << 62) - 1  # the year 2116: later stamps are rejected, and so are those before 1970
-FEW = 8  # so many frames, years from all others, are strays
+FEW = 8  # at most so many frames, years from all others, are strays
 
 
 def fill_in(index: array[int], before_ns: int | None) -> None:
-    """Give rows without a stamp that of the row before, in file order; the first ones that of the next.
+    """Gives rows without a stamp that of the row before, in file order; the first ones that of the next.
 
     `before_ns` is the last stamp of the batch before, None where there is none. Where no row at all has a
     stamp, all are of the first moment of 1970.
@@ -41,7 +41,7 @@ class StampCheck:
         self._strays = 0
 
     def keep(self, index: array[int]) -> array[int]:
-        """The rows that stay, of rows in order of time. Nothing is copied where all are near."""
+        """The rows that stay, of rows in order of time. Nothing is copied where all are near each other."""
         if not index:
             return index
         if self._is_near(index[STAMP], self.newest_ns) and self._is_near(index[STAMP - STRIDE], index[STAMP]):
@@ -59,7 +59,10 @@ class StampCheck:
         return 0 <= stamp_ns <= LAST_NS and (other_ns is None or abs(stamp_ns - other_ns) <= FAR_NS)
 
     def _takes(self, group: array[int], largest: int) -> bool:
-        """Whether these frames, all of one time, are believed; `largest`: of the groups beside them."""
+        """Whether these frames, all of one time, are believed.
+
+        `largest`: the size of the largest other group.
+        """
         first_ns, last_ns, count = group[STAMP], group[STAMP - STRIDE], len(group) // STRIDE
         if self.newest_ns is not None and self._is_near(first_ns, self.newest_ns):
             self._believe(last_ns, count)
@@ -80,7 +83,7 @@ class StampCheck:
 
 
 def _groups(index: array[int]) -> list[array[int]]:
-    """Rows in order of time, cut where a year or more lies between two."""
+    """Rows in order of time, split where a year or more lies between two."""
     groups, first = [], 0
     for at in range(STRIDE, len(index), STRIDE):
         before_ns, stamp_ns = index[at - STRIDE + STAMP], index[at + STAMP]

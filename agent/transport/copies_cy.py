@@ -25,16 +25,17 @@ if not cython.compiled:  # copies_cy.pxd has these for the compiler
     COPY_NS, NEAR_NS = constants(__name__, "COPY_NS NEAR_NS")
 
 MAX_COPIES = 8_192  # packets that pass within 20 ms at 400,000 a second
-MAX_ALIKE = 16  # packets of the same bytes that are remembered: other identifications
+MAX_ALIKE = 16  # packets of the same bytes that are remembered, with different identifications
 
 
 class Copies:
-    """Remembers the packets of 20 ms, in two tables that take turns; bounded by `MAX_COPIES` each."""
+    """Remembers the packets of 20 ms in two tables used in turn, each bounded by `MAX_COPIES`."""
 
     def __init__(self, single_span: bool) -> None:
-        """`single_span`: a mirror that shows every packet twice through one interface."""
+        """`single_span`: a mirror that copies every packet twice through one interface."""
         self._single_span = single_span
-        # Packets since `_since_ns`, at most 20 ms ago, and those of as long before; alike ones, oldest first
+        # Packets since `_since_ns`, at most 20 ms ago, and those of the 20 ms before. Equal ones, oldest
+        # first.
         self._recent: dict[Packet, tuple[Packet, ...]] = {}
         self._before: dict[Packet, tuple[Packet, ...]] = {}
         self._since_ns = 0
@@ -43,7 +44,7 @@ class Copies:
         return len(self._recent) + len(self._before)
 
     def is_copy(self, packet: Packet, is_sip: bool) -> cython.bint:
-        """Whether `packet` is one that was given before; if not, it is remembered."""
+        """Whether `packet` is a copy of an earlier one. If not, it is remembered."""
         seen: Packet
         recent: tuple[Packet, ...] | None = self._recent.get(packet)
         older: tuple[Packet, ...] | None = self._before.get(packet)
@@ -63,7 +64,7 @@ class Copies:
         return False
 
     def _same(self, packet: Packet, seen: Packet, is_sip: cython.bint) -> cython.bint:
-        """Whether the table above calls these two, of the same bytes between the same sockets, a copy."""
+        """Whether these two packets, with the same bytes and sockets, are copies by the table above."""
         apart: cython.longlong = packet.stamp_ns - seen.stamp_ns
         if not -COPY_NS <= apart <= COPY_NS or packet.identification != seen.identification:
             return False

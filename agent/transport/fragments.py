@@ -2,7 +2,7 @@
 
 A cache over bytes that a stranger sends: the table has caps in entries and bytes, evicts its oldest entry and
 counts it. Nothing raises. Time is the frame's and comes as an argument. A fragment costs a search among the
-pieces held and a comparison of the bytes that it repeats, so the cost is linear in bytes on the wire.
+held pieces and a comparison of the bytes that it repeats, so the cost is linear in bytes on the wire.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from msgspec import Struct
 DATAGRAM_MAX = 65535
 # Fragments of 8 bytes would make 8,192 pieces of one datagram; at the least IPv6 MTU 64 KiB are 53.
 PIECES_MAX = 128
-PIECE_COST = 100  # bytes that an entry takes beside its payload: tiny pieces must not cheat the byte cap
-TIMEOUT_NS = 2_000_000_000  # a tap sees siblings within milliseconds; less than a minute's lateness
+PIECE_COST = 100  # memory of an entry beside its payload: tiny pieces must not get round the byte cap
+TIMEOUT_NS = 2_000_000_000  # siblings pass a tap within milliseconds; this is less than a minute's lateness
 MAX_LOST = 256  # reports that wait to be asked for
 
 FragmentKey = tuple[str, str, int]  # source, destination, protocol
@@ -36,14 +36,14 @@ class _Datagram(Struct):
     pieces: list[bytes] = []
     held: int = 0
     length: int | None = None  # known from the last fragment
-    refused: bool = False  # overlap mismatch: kept empty so that late fragments do not start it anew
+    refused: bool = False  # contradicting overlap: kept empty, so that late fragments do not start it anew
 
 
 class Fragments:
     """Reassembly of IPv4 (RFC 791) and IPv6 (RFC 8200 4.5) fragments.
 
-    A fragment that overlaps another with the same bytes is a duplicate; with other bytes it is an attack on
-    whoever reads along (RFC 1858, RFC 5722), and the whole datagram is dropped.
+    A fragment that overlaps another with the same bytes is a duplicate. One with other bytes is an attack on
+    listeners (RFC 1858, RFC 5722), and the whole datagram is dropped.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class Fragments:
     def add(
         self, key: FragmentKey, identification: int, offset: int, more: bool, payload: bytes, now_ns: int
     ) -> bytes | None:
-        """The whole datagram, if this fragment completes it.
+        """Takes one fragment. Returns the whole datagram where the fragment completes it.
 
-        `key` is whatever makes the identification unique (addresses, protocol), `offset` counts bytes.
+        `key` makes the identification unique (addresses, protocol); `offset` counts bytes.
         """
         self.expire(now_ns)
         end = offset + len(payload)
@@ -100,7 +100,7 @@ class Fragments:
         return None
 
     def expire(self, now_ns: int) -> int:
-        """Drop what has waited longer than the timeout; how many."""
+        """Drops the datagrams that waited longer than the timeout. Returns their number."""
         count = 0
         while self._table:
             name, oldest = next(iter(self._table.items()))
@@ -117,7 +117,7 @@ class Fragments:
         return lost
 
     def give_up_all(self) -> None:
-        """The capture is over: no sibling comes any more."""
+        """Gives up every datagram: the capture is over."""
         while self._table:
             self._give_up(next(iter(self._table)))
             self.expired += 1
@@ -139,7 +139,7 @@ class Fragments:
         return True
 
     def _insert(self, datagram: _Datagram, offset: int, payload: bytes) -> None:
-        """Keep the bytes that are new, as pieces between those held."""
+        """Keeps the new bytes, as pieces between those held."""
         end = offset + len(payload)
         gaps = []
         at = offset

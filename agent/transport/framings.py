@@ -1,7 +1,7 @@
-"""The framing of a TCP stream, told by its first bytes: one row of `OPENINGS` a transport.
+"""Chooses the framing of a TCP stream by its first bytes: one row of `OPENINGS` a transport.
 
-A stream that no row knows is read as SIP: a stream met midway may begin with anything. A header of the PROXY
-protocol (versions 1 and 2) is passed over, then the rows are asked.
+A stream that matches no row is read as SIP, because a capture may begin in mid-stream. A header of the PROXY
+protocol (versions 1 and 2) is skipped first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TLS_RECORD_MAX = (1 << 14) + 2048
 
 
 class TlsFraming:
-    """`Framing` of TLS records (RFC 8446 5.1): a record of application data is SIP that nobody here reads."""
+    """`Framing` of TLS records (RFC 8446 5.1). A record of application data counts as unread SIP."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -62,7 +62,7 @@ class TlsFraming:
         return found
 
     def _resync(self) -> bool:
-        """Pass over bytes that begin no record."""
+        """Skips bytes that begin no record."""
         record = _TLS_RECORD.search(self._buffer)
         self._is_lost = record is None
         del self._buffer[: record.start() if record else max(len(self._buffer) - 2, 0)]
@@ -76,7 +76,7 @@ class TlsFraming:
 
 
 class HepFraming:
-    """`Framing` of HEP3 over TCP: the packet's own length says where it ends."""
+    """`Framing` of HEP3 over TCP: each packet says its own length."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -123,7 +123,7 @@ OPENINGS = (
 
 
 class OpeningFraming:
-    """`Framing` of a stream from its first byte: finds the row, passes over a PROXY header, hands on."""
+    """`Framing` of a stream from its first byte: skips a PROXY header, finds the row, passes the bytes on."""
 
     def __init__(self, lost: bool = True) -> None:
         self._lost = lost
@@ -166,7 +166,7 @@ class OpeningFraming:
         return framing.feed(bytes(start))
 
     def _row(self) -> Framing | None:
-        """The framing that the first bytes tell; None: more are needed."""
+        """The framing for the first bytes; None: more bytes are needed."""
         start = self._start
         for opening in OPENINGS:
             for prefix in opening.prefixes:

@@ -1,14 +1,14 @@
-"""How many SIP messages a second one address may have parsed. What is beyond is sampled by whole calls.
+"""Limits how many SIP messages a second of one address are parsed. Above the limit whole calls are sampled.
 
-Of an address above its budget one Call-ID in 2**n is kept, with n such that what is kept fits the budget: a
-kept call has all its messages and so exact numbers, and the others have none. n follows the traffic at once
-upwards and a minute later downwards, for whenever it changes the calls under way are cut in two. While the
-host cannot follow (`strained`), sources above their budget are cut down to a quarter of it. What is not kept
-leaves its batch in compiled code (`sieve_cy`), for a flood comes faster than Python can look at a message.
+Of an address above its limit one Call-ID in 2**n is kept, with n such that the kept messages fit the limit. A
+kept call has all its messages and so exact numbers; the other calls have none. n rises at once and falls a
+minute later, because each change cuts the calls under way in two. While the host cannot follow (`strained`),
+sources above their limit are cut down to a quarter of it. Dropped messages leave their batch in compiled code
+(`rate_limit_cy`), because a flood comes faster than Python can look at a message.
 
-Counted by whole seconds of capture time, for the far address whichever way a message goes: what the vc
-answers to a flood is the flood's too. Sources come from the wire, so the table is bounded: the one silent
-longest goes.
+Counted by whole seconds of capture time, for the far address in both directions: the vc's answers to a flood
+belong to the flood. Sources come from the wire, so the table is bounded: the source that was silent longest
+goes.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from agent.wire.frame import STAMP, Batch
 
 SECOND_NS = 1_000_000_000
 MAX_SOURCES = 16_384
-MESSAGE_BYTES = 2048  # a second's bytes of a source are its messages times this; a longer message is several
-MESSAGE_LINES = 64  # ... and so is one of more lines
-SOURCES_AT_ONCE = 4  # sources that may come at their limits together
-PACKET_COST = 256  # bytes whose reassembly takes as long as that of a packet without any
-STEP_COST = 128  # ... as that of one more line, frame or message in a packet
-TAKEN_UP = (b"SIP/2.0 2", b"SIP/2.0 18")  # responses of the vc to a call that it goes on with
-TOP = 5  # talkers named a minute
-ANSWERED_S = 4 * 3600  # a call that the vc took up is kept for so long at least
+# seconds of average messages that give a source's byte limit; a longer message counts as several
+MESSAGE_BYTES = 2048
+MESSAGE_LINES = 64  # ... and so does one of more lines
+SOURCES_AT_ONCE = 4  # sources that may be at their limits together
+PACKET_COST = 256  # bytes whose reassembly takes as long as one packet's fixed work
+STEP_COST = 128  # ... as one more line, frame or message in a packet
+TAKEN_UP = (b"SIP/2.0 2", b"SIP/2.0 18")  # responses of the vc that take a call up
+TOP = 5  # talkers reported a minute
+ANSWERED_S = 4 * 3600  # a call that the vc took up is kept at least this long
 CALM_S = 60  # seconds for which less must be shed before more is kept
-MAX_BITS = 12  # one call in 4,096 is kept at least
-STRAINED_BITS = 2  # a budget is a quarter of itself while the host cannot follow
-# What the scanners that everybody meets call themselves. Only these words are ever repeated.
+MAX_BITS = 12  # at least one call in 4,096 is kept
+STRAINED_BITS = 2  # the part of its limit that a source keeps while the host cannot follow
+# User-Agents of well-known scanners. Only these words are ever repeated.
 SCANNERS = (
     "friendly-scanner", "friendly-request", "sipvicious", "sundayddr", "sipcli", "sip-scan", "sipsak", "sipp",
     "vaxsipuseragent", "pplsip", "iwar", "smap", "eyebeam release 3006o",
@@ -41,7 +42,7 @@ SCANNERS = (
 
 
 class SourceTraffic(Struct):
-    """Messages of this second one way: how many came, were kept, and may be before fewer calls are."""
+    """This second's messages in one direction: come, kept, and allowed before fewer calls are kept."""
 
     offered: int = 0
     taken: int = 0
@@ -55,18 +56,18 @@ class SampledSource(Struct):
     second: int = -1
     ways: tuple[SourceTraffic, SourceTraffic] = field(
         default_factory=lambda: (SourceTraffic(), SourceTraffic())
-    )  # to it, from it
+    )  # to the source, from it
     bits: int = 0
     held: int = 0
-    busy: int = 0  # the last second in which no fewer bits would have done
-    messages: int = 0  # from it in this minute, and how many of those were shed
+    busy: int = 0  # the last second that needed this many bits
+    messages: int = 0  # from the source in this minute, and how many of those were shed
     shed: int = 0
     scanner: str | None = None
     heard: bool = False  # its User-Agent was looked at
 
 
 class Talker(Struct, frozen=True):
-    """A source that was above its budget, or says that it is a scanner, in the last minute."""
+    """A source that was above its limit, or whose User-Agent is a scanner's, in the last minute."""
 
     address: str
     messages: int
@@ -75,10 +76,10 @@ class Talker(Struct, frozen=True):
 
 
 class ByteLimit:
-    """Bytes a second that may be put together: `each` of one far address, `total` of all; 0: no bound.
+    """Bytes a second that may be reassembled: `each` of one far address, `total` of all; 0: no bound.
 
-    Asked before reassembly, with a cost a packet besides its bytes, so that it bounds CPU time too. Half of
-    `total` is kept for addresses that the vc answers. Counted by whole seconds of capture time; the table
+    Asked before reassembly. Each packet has a cost beside its bytes, so the limit bounds CPU time too. Half
+    of `total` is kept for addresses that the vc answers. Counted by whole seconds of capture time; the table
     begins anew with each, and holds `MAX_SOURCES`.
     """
 
@@ -91,7 +92,7 @@ class ByteLimit:
         self._strangers = self._all = 0
 
     def takes(self, peer: str, is_answered: bool, size: int, now_ns: int) -> bool:
-        """Whether a packet of `size` bytes from or to `peer` is within the limits; it is counted if so."""
+        """Whether a packet of `size` bytes from or to `peer` is within the limits. If so, it is counted."""
         if not self.total:
             return True
         if now_ns // SECOND_NS != self._second:
@@ -109,13 +110,13 @@ class ByteLimit:
         return True
 
     def charge(self, peer: str, steps: int) -> None:
-        """A packet that was taken cost more than its bytes: what comes after it has so much less."""
+        """Adds the cost of a packet beyond its bytes, which lowers the rest of the second's limit."""
         self._spent[peer] = self._spent.get(peer, 0) + steps * STEP_COST
         self._all += steps * STEP_COST
 
 
 class RateLimit:
-    """`rate` messages a second each; 0: no bound. Time comes with each message."""
+    """At most `rate` messages a second of each source; 0: no bound. Time comes with each message."""
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
@@ -130,7 +131,7 @@ class RateLimit:
         return len(self._sources)
 
     def thin(self, batch: Batch) -> None:
-        """Take out of a batch what loud sources send beyond their budget."""
+        """Removes from a batch the messages of sampled sources beyond their limit."""
         if self._sieve.loud and batch.index:
             second = batch.index[STAMP] // SECOND_NS
             for peer in self._sieve.sources():
@@ -141,7 +142,7 @@ class RateLimit:
             batch.index = self._sieve.thin(batch.data, batch.index)
 
     def takes(self, peer: str, to_vc: bool, data: bytes, now_ns: int) -> bool:
-        """Whether this message is to be parsed. `to_vc`: `peer` sent it, else it was sent to it."""
+        """Whether this message is to be parsed. `to_vc`: `peer` sent it; else it was sent to `peer`."""
         if not self.rate:
             return True
         source = self._sources.get(peer) or self._begin(peer)
@@ -158,7 +159,7 @@ class RateLimit:
         if not to_vc and data.startswith(TAKEN_UP) and b" INVITE\r\n" in data:
             self._answer(data, second)
         if source.bits and way.answered < self.rate and self._sieve.answers(data):
-            way.answered += weight  # a flood in this address's name takes nothing from calls that are up
+            way.answered += weight  # a flood in this address's name does not touch calls that are up
             return True
         if way.taken >= way.room and source.bits < MAX_BITS:
             source.bits += 1
@@ -172,7 +173,7 @@ class RateLimit:
         return False
 
     def _answer(self, data: bytes, second: int) -> None:
-        """The vc takes a call up."""
+        """Notes that the vc took a call up."""
         if second - self._aged >= ANSWERED_S:
             self._sieve.age()
             self._aged = second
@@ -188,7 +189,7 @@ class RateLimit:
         return source
 
     def _count(self, peer: str, source: SampledSource) -> None:
-        """What the sieve took out was offered, and is shed."""
+        """Counts the messages that compiled code removed as offered and shed."""
         to_it, from_it = self._sieve.taken_out(peer)
         source.ways[0].offered += to_it
         source.ways[1].offered += from_it
@@ -197,7 +198,7 @@ class RateLimit:
         self.shed += to_it + from_it
 
     def _turn(self, peer: str, source: SampledSource, second: int) -> None:
-        """A new second of a source: which of its calls are kept follows from the second before."""
+        """Begins a new second of a source. The second before decides which of its calls are kept."""
         offered = max(way.offered for way in source.ways) if source.second == second - 1 else 0
         bits, rate = 0, self.rate
         if self.strained and offered > rate:
@@ -214,17 +215,17 @@ class RateLimit:
         self._sources.move_to_end(peer)
 
     def settle(self) -> None:
-        """Count what compiled code took out since each loud source's newest second began."""
+        """Counts what compiled code removed since each sampled source's newest second began."""
         for peer in self._sieve.sources():
             self._count(peer, self._sources[peer])
 
     def taken_shed(self) -> int:
-        """How many messages were shed since the last call."""
+        """The messages shed since the last call."""
         told, self._told = self._told, self.shed
         return self.shed - told
 
     def talkers(self) -> list[Talker]:
-        """The loudest of those worth a word since the last call; counts start again."""
+        """The loudest sources since the last call. Their counts start again."""
         found = [
             Talker(address, source.messages, source.shed, source.scanner)
             for address, source in self._sources.items()
@@ -236,14 +237,14 @@ class RateLimit:
 
 
 def _weight(data: bytes) -> int:
-    """How many messages of the usual length one is worth: what it costs to read goes with bytes and lines."""
+    """The message's cost in messages of usual length: reading time grows with bytes and lines."""
     if len(data) < MESSAGE_LINES:
         return 1
     return max(1, len(data) // MESSAGE_BYTES, data.count(b"\n") // MESSAGE_LINES)
 
 
 def _scanner(data: bytes) -> str | None:
-    """The scanner that a message's User-Agent names. Looked at once a source, not once a message."""
+    """The scanner that a message's User-Agent names. It is read once a source, not once a message."""
     at = data.find(b"\nUser-Agent:")
     if at < 0:
         return None

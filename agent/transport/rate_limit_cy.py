@@ -1,11 +1,11 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
 # optimize: -O3
 # mypy: disable-error-code="valid-type"
-"""What a loud source sends beyond its budget leaves a batch here, before anything is made of it.
+"""Removes messages of sampled sources from a batch before they are decoded.
 
-A flood comes faster than Python can look at a message. So the calls of a loud source that are not kept
-(`keeps`: one in 2**bits, by a hash of the Call-ID) are taken out of the batch's index by compiled code that
-reads their headers in place. Without loud sources nobody comes here.
+A flood comes faster than Python can look at a message. So the calls of a sampled source that are not kept
+(`keeps`: one in 2**bits, by a hash of the Call-ID) are removed from the batch's index by compiled code that
+reads their headers in place. Without sampled sources this code does not run.
 """
 # ruff: noqa: F403, F405 -- the constants come whole, as the compiler takes them from the .pxd
 
@@ -28,7 +28,7 @@ if not cython.compiled:  # rate_limit_cy.pxd has these for the compiler
 
 __all__ = ["MOST", "SampledSources", "keeps"]
 
-MOST = MAX_LOUD  # loud sources held
+MOST = MAX_LOUD  # sampled sources held
 
 
 def keeps(message: bytes, bits: int) -> bool:
@@ -84,7 +84,7 @@ def call_hash(
 
 
 class SampledSources:
-    """At most `MOST` loud sources (`loud` now), each with its share; counts what it takes out."""
+    """At most `MOST` sampled sources (`loud` now), each with its share. It counts what it removes."""
 
     def __init__(self) -> None:
         self.decoder = Decoder()
@@ -94,23 +94,23 @@ class SampledSources:
         self.lows = memoryview(array("Q", bytes(8 * MAX_LOUD)))
         self.bits = memoryview(array("q", bytes(8 * MAX_LOUD)))
         self.counts = memoryview(array("q", bytes(16 * MAX_LOUD)))
-        # A bit a call that the vc took up, by its hash: of this generation, then of the one before.
+        # A bit for each call that the vc took up, by its hash: of this generation, then of the one before.
         self.answered = memoryview(array("Q", bytes(2 * ANSWERED // 8)))
 
     def answer(self, message: bytes) -> None:
-        """The vc took this call up: its messages are not taken out, nor those of calls with its hash."""
+        """Notes that the vc took this call up: messages with its hash are not removed."""
         at = call_hash(message, 0, len(message)) % ANSWERED
         self.answered[at >> 6] = self.answered[at >> 6] | 1 << (at & 63)
 
     def age(self) -> None:
-        """Forget the calls that were answered before the last `age`."""
+        """Forgets the calls that were answered before the last `age`."""
         half = ANSWERED // 64
         for at in range(half):
             self.answered[half + at] = self.answered[at]
             self.answered[at] = 0
 
     def answers(self, message: bytes) -> bool:
-        """Whether the vc took this message's call up."""
+        """Whether the vc took up this message's call."""
         return bool(self.is_answered(call_hash(message, 0, len(message))))
 
     def is_answered(self, hashed: cython.uint) -> cython.bint:
@@ -120,11 +120,14 @@ class SampledSources:
         return found & (one << (at & 63)) != 0
 
     def share(self, address: str, bits: int) -> None:
-        """Keep one call in 2**`bits` of `address`; 0: all, it is loud no more. Its counts must be taken."""
+        """Keeps one call in 2**`bits` of `address`; 0: all, and the source is not sampled any more.
+
+        The caller must take its counts first.
+        """
         at = self.places.get(address)
         if at is None:
             if not bits or self.loud == MAX_LOUD:
-                return  # the caller sheds what comes through
+                return  # no room: the caller sheds its messages
             at = self.places[address] = int(self.loud)
             self.loud += 1
             self.highs[at], self.lows[at] = halves(address)
@@ -145,7 +148,7 @@ class SampledSources:
         return list(self.places)
 
     def taken_out(self, address: str) -> tuple[int, int]:
-        """Messages to and from `address` taken out since the last call."""
+        """Messages to and from `address` removed since the last call."""
         at = self.places.get(address)
         if at is None:
             return 0, 0
@@ -154,7 +157,7 @@ class SampledSources:
         return found
 
     def thin(self, data: bytes | bytearray | memoryview, index: array[int]) -> array[int]:
-        """The index of a batch without the frames that are taken out."""
+        """The index of a batch without the removed frames."""
         self.decoder.attach(data)
         try:
             end = int(self.rows(index))
@@ -163,7 +166,7 @@ class SampledSources:
         return index if end == len(index) else index[:end]
 
     def rows(self, index: cython.longlong[::1]) -> cython.int:
-        """Move the rows that stay to the front; where they end."""
+        """Moves the rows that stay to the front. Returns where they end."""
         count: cython.longlong = len(index) // 5
         row: cython.longlong
         column: cython.longlong
@@ -179,7 +182,7 @@ class SampledSources:
         return to
 
     def out(self, offset: cython.longlong, captured: cython.longlong, origin: cython.longlong) -> cython.int:
-        """1: a SIP message of a loud source whose call is not kept, now counted."""
+        """1: a SIP message of a sampled source whose call is not kept; it is now counted."""
         if self.decoder.frame(offset, captured, origin) != UDP:
             return 0
         if self.decoder.classify() != PAYLOAD_SIP:

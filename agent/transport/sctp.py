@@ -1,8 +1,8 @@
 """SIP over SCTP (RFC 4168): each user message is a SIP message, so there is no framing by Content-Length.
 
-A packet bundles chunks (RFC 9260 3.2); a message that did not fit one DATA chunk comes in several with
-consecutive numbers, the first with the B bit, the last with the E bit (3.3.1). Messages are handed out once
-they are whole, whatever their stream and whether ordered or not: a listener needs no order between streams.
+A packet bundles chunks (RFC 9260 3.2). A message that does not fit one DATA chunk comes in several with
+consecutive numbers, the first with the B bit, the last with the E bit (3.3.1). Each message is passed on once
+it is whole, in any stream, ordered or not: a listener needs no order between streams.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DATA, INIT, INIT_ACK, ABORT = 0, 1, 2, 6
 END, BEGIN = 1, 2  # flags of a DATA chunk
 TSN_WINDOW = 1024  # numbers of one direction that are remembered, for retransmissions
 PARTS_MAX = 256  # chunks of unfinished messages of one direction
-PART_COST = 100  # bytes that a part takes beside its payload
+PART_COST = 100  # memory of a part beside its payload
 
 PathName = tuple[str, int, str, int]
 
@@ -34,13 +34,14 @@ class _Path(Struct):
     parts: OrderedDict[int, tuple[int, bytes]] = field(
         default_factory=OrderedDict
     )  # flags and bytes by number
-    runs: dict[int, int] = field(default_factory=dict)  # of neighbours: the last by the first, and back
+    # of neighbouring parts: the last number by the first, and the other way round
+    runs: dict[int, int] = field(default_factory=dict)
     held: int = 0
     is_sip: bool = False
 
 
 class SctpPaths:
-    """Messages out of the DATA chunks between two sockets, each direction by itself."""
+    """Messages from the DATA chunks between two sockets, each direction by itself."""
 
     def __init__(
         self, max_paths: int = 1024, max_bytes: int = 4 << 20, timeout_ns: int = 3600_000_000_000
@@ -49,7 +50,7 @@ class SctpPaths:
         self._max_paths = max_paths
         self._max_bytes = max_bytes
         self._timeout_ns = timeout_ns
-        self._table: OrderedDict[PathName, _Path] = OrderedDict()  # idlest first
+        self._table: OrderedDict[PathName, _Path] = OrderedDict()  # the one idle longest comes first
         self.held_bytes = 0
         self.retransmitted = 0
         self.evicted = 0
@@ -110,7 +111,10 @@ class SctpPaths:
                 self._give_up(path, next(iter(path.parts)), found)
 
     def _join(self, path: _Path, number: int, found: list[Found]) -> None:
-        """Hand out the message that the part `number` completes. Costs the same however many parts wait."""
+        """Passes on the message that the part `number` completes.
+
+        The cost does not depend on the waiting parts.
+        """
         parts, runs, first, last = path.parts, path.runs, number, number
         flags = parts[number][0]
         if not flags & BEGIN and (before := (number - 1) & 0xFFFF_FFFF) in runs and _ends(parts, before):
@@ -136,7 +140,7 @@ class SctpPaths:
             found.append(Found(message))
 
     def _give_up(self, path: _Path, number: int, found: list[Found]) -> None:
-        """The message of the part `number` will not be whole; its other parts go with it."""
+        """Drops the message of the part `number` with its other parts: it will not become whole."""
         parts, first, last = path.parts, number, number
         while not parts[first][0] & BEGIN and _ends(parts, (first - 1) & 0xFFFF_FFFF):
             first = (first - 1) & 0xFFFF_FFFF
@@ -177,7 +181,7 @@ def _begins(parts: OrderedDict[int, tuple[int, bytes]], number: int) -> bool:
 
 
 def _is_repeated(path: _Path, number: int) -> bool:
-    """Whether a chunk came before; it has come now."""
+    """Whether a chunk came before. It is marked as come."""
     step = ((number - path.newest + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000
     if path.newest < 0 or abs(step) >= TSN_WINDOW:  # the first, or another association
         path.newest, path.seen = number, 1

@@ -1,8 +1,8 @@
-"""SIP messages out of a byte stream: RFC 3261 18.3, Content-Length says where each ends.
+"""SIP messages from a byte stream: RFC 3261 18.3, Content-Length says where each ends.
 
-A stream may begin anywhere: lines are passed over until one is a SIP start line. CRLF keepalives (RFC 5626
-4.4.1) and the blank lines of 7.5 are passed over too. `Framing` is the contract that everything over TCP
-keeps; its results do not depend on how the stream is cut into pieces, and its cost is linear in bytes.
+A stream may begin anywhere: lines are skipped until one is a SIP start line. CRLF keepalives (RFC 5626 4.4.1)
+and the blank lines of 7.5 are skipped too. `Framing` is the contract of everything over TCP: its results do
+not depend on how the stream is cut into pieces, and its cost is linear in bytes.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from agent.wire.sip import looks_like_sip
 
 MESSAGE_MAX = 128 << 10  # bytes of a message that are held
 HEAD_MAX = 64 << 10  # bytes in which the headers must end
-SKIP_MAX = 16 << 20  # a body this long is passed over; a longer Content-Length is a false one
-LINE_MAX = 4096  # the longest start line waited for
-STRAY_MIN = 16  # fewer bytes between two messages are a keepalive of some kind, no message
+SKIP_MAX = 16 << 20  # a longer body is skipped; a longer Content-Length is a false one
+LINE_MAX = 4096  # the longest start line
+STRAY_MIN = 16  # so few bytes between two messages are a keepalive
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _CONTENT_LENGTH = re.compile(
@@ -31,7 +31,7 @@ _TEXT = re.compile(rb"[^\r\n]")
 
 
 class Found(NamedTuple):
-    """A message, or a word of one that could not be had.
+    """A message, or the beginning of an unreadable one.
 
     `cause` None: `data` is a message, or its headers and as much of its body as came. Else `data` is the
     beginning of a message whose headers were cut, b"" where not even that is known.
@@ -46,25 +46,25 @@ class Framing(Protocol):
 
     @property
     def steps(self) -> int:
-        """Lines, frames and messages looked at so far: what its time goes with, besides bytes."""
+        """Lines, frames and messages looked at so far: the part of the cost that does not go by bytes."""
 
     @property
     def held(self) -> int:
         """Bytes kept."""
 
     def feed(self, data: bytes) -> list[Found]:
-        """The messages that these bytes complete."""
+        """Takes the next bytes. Returns the messages that they complete."""
 
     def gap(self, missing: int, cause: Cause) -> list[Found]:
-        """`missing` bytes will not come; 0: nobody knows how many."""
+        """Notes that `missing` bytes will not come; 0: an unknown number."""
 
 
 class SipFraming:
     """`Framing` of plain SIP.
 
-    `lost`: where messages begin is a guess until one was whole. A message longer than `max_bytes` is handed
-    out as its headers and its body is passed over. A stream whose headers never end, or whose Content-Length
-    is beyond `SKIP_MAX`, is dropped whole: nothing more of it is read.
+    `lost`: the start of a message is a guess until one message was whole. A message longer than `max_bytes`
+    is passed on as its headers, and its body is skipped. A stream whose headers never end, or whose
+    Content-Length is beyond `SKIP_MAX`, is dropped whole: no more of it is read.
     """
 
     def __init__(self, lost: bool = True, max_bytes: int = MESSAGE_MAX) -> None:
@@ -72,15 +72,15 @@ class SipFraming:
         self._buffer = bytearray()  # from the start line of a message, once `_scanned`
         self._scanned = 0  # bytes searched for the end of the headers; 0: no start line yet
         self._need = 0  # length of the message at hand, once its headers are whole
-        self._skip = 0  # bytes of a body still to be passed over
+        self._skip = 0  # bytes of a body still to skip
         self._looked = 0  # bytes searched for a start line
-        self._strayed = 0  # bytes passed over in search of it
+        self._strayed = 0  # bytes skipped in search of it
         self._midline = False  # the buffer begins inside a line too long to be a start line
         self._lost = lost
         self._known = False  # a message was found: this is SIP
         self.dropped = False
         self.steps = 0
-        self.work = 0  # bytes looked at, for the test of the cost
+        self.work = 0  # bytes looked at; a test bounds the cost by them
 
     @property
     def held(self) -> int:
@@ -100,7 +100,7 @@ class SipFraming:
                 continue
             if not self._need and not self._find_end(found):
                 break
-            if not self._need:  # a body to be passed over
+            if not self._need:  # a body to skip
                 continue
             if len(buffer) < self._need:
                 break
@@ -169,7 +169,7 @@ class SipFraming:
                 return False
             if need <= SKIP_MAX:
                 found.append(Found(bytes(buffer[:end])))
-            else:  # a guess, and a wrong one
+            else:  # the guess was wrong
                 need = end
                 found.append(Found(b"", Cause.OVERSIZED))
             del buffer[:end]
@@ -180,7 +180,7 @@ class SipFraming:
         return False
 
     def _find_start(self, found: list[Found]) -> bool:
-        """Pass over lines until the buffer starts with a start line; `_scanned` is then its length."""
+        """Skips lines until the buffer starts with a start line; `_scanned` is then its length."""
         buffer = self._buffer
         while buffer:
             self.steps += 1
@@ -188,7 +188,7 @@ class SipFraming:
             version = _VERSION.search(buffer, begin)
             stop = version.end() if version else len(buffer)
             self.work += stop - begin
-            at = buffer.rfind(b"\n", 0, stop) + 1  # where the line in question begins
+            at = buffer.rfind(b"\n", 0, stop) + 1  # where the current line begins
             if at:
                 self._pass_over(at)
                 stop -= at
@@ -212,7 +212,7 @@ class SipFraming:
         return False
 
     def _pass_over(self, count: int) -> None:
-        """Drop what is not SIP from the buffer's start; line ends alone are a keepalive."""
+        """Drops other bytes from the buffer's start; line ends alone are a keepalive."""
         buffer = self._buffer
         self.work += count
         if self._strayed or self._midline or _TEXT.search(buffer, 0, count):
@@ -229,7 +229,7 @@ class SipFraming:
 
 
 def _content_length(buffer: bytearray, head_end: int) -> int:
-    """18.3: over a stream it must be there; without it (0) a body will be passed over line by line."""
+    """18.3: it is required over a stream. Without it the length is 0, and a body is skipped line by line."""
     at = buffer.find(b"\nContent-Length: ", 0, head_end)
     if at >= 0:
         plain = buffer[at + 17 : at + 27].partition(b"\r\n")[0]

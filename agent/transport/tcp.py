@@ -1,8 +1,9 @@
-"""TCP segments to a stream of bytes in order, each direction by itself; its framing makes messages of them.
+"""TCP segments to a stream of bytes in order, each direction by itself. A framing makes messages of them.
 
-A cache over bytes that a stranger sends: caps in streams and bytes, the idlest goes first and is counted.
-Streams whose other direction carries data too (the vc answers) go last. Nothing raises. Time is the frame's
-and comes as an argument. A segment costs one copy of its bytes and a search among `AHEAD_MAX` that wait.
+A cache over bytes that a stranger sends: caps in streams and bytes; the stream idle longest goes first and is
+counted. Streams whose other direction carries data too (the vc answers) go last. Nothing raises. Time is the
+frame's and comes as an argument. A segment costs one copy of its bytes and a search among the `AHEAD_MAX`
+that wait.
 """
 
 from __future__ import annotations
@@ -17,39 +18,39 @@ from agent.transport.framings import OpeningFraming
 from agent.transport.sip_framing import Found, Framing
 
 SYN, RST = 0x02, 0x04  # TCP flags (RFC 9293 3.1)
-STRANGERS_SHARE = 2  # one half of the bytes is for streams that nobody answers
+STRANGERS_SHARE = 2  # one half of the bytes is for streams without an answer
 
 StreamName = tuple[str, int, str, int]
 
 
 class _Stream(Struct):
     initial: int  # the first sequence number
-    next: int  # the one awaited
+    next: int  # the next one expected
     last_ns: int
     framing: Framing
     ahead: dict[
         int, tuple[bytes, int]
-    ] = {}  # segments beyond a hole, by number, with bytes that were cut off
+    ] = {}  # segments beyond a hole, by number, with the count of bytes that the capture cut off
     ahead_bytes: int = 0
-    nearest: int = 0  # of `ahead`, the number that is due first
+    nearest: int = 0  # the number in `ahead` that comes first
     hole_ns: int = 0  # when the hole was first seen
-    held: int = 0  # bytes as counted in the table
+    held: int = 0  # bytes as the table counts them
     has_data: bool = False
     is_answered: bool = False  # the other direction carried data
 
 
 class TcpStreams:
-    """Messages out of TCP by the framing that a stream's first bytes tell.
+    """Messages from TCP, by the framing that a stream's first bytes name.
 
-    A stream may begin anywhere. A hole that nobody fills within `hole_timeout_ns`, or before `AHEAD_MAX`
+    A stream may begin anywhere. A hole that is not filled within `hole_timeout_ns`, or before `AHEAD_MAX`
     segments wait behind it, was missed by the tap alone: no retransmission will come, and the framing is told
-    of the gap. A FIN changes nothing: a retransmission after it must still be known for one.
+    of the gap. A FIN changes nothing: a retransmission after it must still be recognised as one.
     """
 
     # The attack: segments beyond a hole that never closes.
     AHEAD_MAX = 32
     AHEAD_BYTES = 128 << 10
-    # Farther off than this a sequence number belongs to another connection on the same ports.
+    # A sequence number farther off than this belongs to another connection on the same ports.
     WINDOW = 1 << 20
 
     def __init__(
@@ -60,14 +61,15 @@ class TcpStreams:
         hole_timeout_ns: int = 1_000_000_000,
         framing: Callable[[bool], Framing] = OpeningFraming,
     ) -> None:
-        """`framing` makes the framing of a new stream, given whether its beginning was missed."""
+        """`framing` makes the framing of a new stream. Its argument: the beginning was missed."""
         # The attack: connections opened and left, or messages begun and never ended.
         self._max_streams = max_streams
         self._max_bytes = max_bytes
         self._timeout_ns = timeout_ns
         self._hole_timeout_ns = hole_timeout_ns
         self._framing = framing
-        self._strangers: OrderedDict[StreamName, _Stream] = OrderedDict()  # idlest first
+        # the stream idle longest comes first
+        self._strangers: OrderedDict[StreamName, _Stream] = OrderedDict()
         self._answered: OrderedDict[StreamName, _Stream] = OrderedDict()
         self._strangers_bytes = 0
         self.held_bytes = 0
@@ -94,7 +96,10 @@ class TcpStreams:
         now_ns: int,
         missing: int = 0,
     ) -> list[Found]:
-        """Everything that this segment completes, oldest first. `missing`: bytes that the capture cut off."""
+        """Takes a segment. Returns the messages that it completes, oldest first.
+
+        `missing`: bytes that the capture cut off.
+        """
         self.expire(now_ns)
         name = (src, src_port, dst, dst_port)
         stream = self._answered.get(name) or self._strangers.get(name)
@@ -102,7 +107,7 @@ class TcpStreams:
             if stream is not None:
                 self._forget(name)
             return []
-        if flags & SYN:  # it takes one number itself; its retransmission changes nothing
+        if flags & SYN:  # SYN takes one number itself; its retransmission changes nothing
             sequence = (sequence + 1) & 0xFFFF_FFFF
             if stream is not None and stream.initial != sequence:
                 self._forget(name)
@@ -125,7 +130,7 @@ class TcpStreams:
         return found
 
     def expire(self, now_ns: int) -> int:
-        """Drop streams idle for the timeout; how many."""
+        """Drops streams idle for the timeout. Returns their number."""
         count = 0
         for table in (self._strangers, self._answered):
             while table:
@@ -138,7 +143,7 @@ class TcpStreams:
         return count
 
     def _meet(self, name: StreamName, stream: _Stream) -> None:
-        """Data came for the first time: where it did the other way, both are answered."""
+        """Notes the first data of a direction. Where the other direction has data too, both are answered."""
         stream.has_data = True
         other = (name[2], name[3], name[0], name[1])
         reverse = self._strangers.get(other)
@@ -176,7 +181,7 @@ class TcpStreams:
         return found
 
     def _take(self, stream: _Stream, payload: bytes, known: int, missing: int) -> list[Found]:
-        """Hand on a segment of which the first `known` bytes have been seen."""
+        """Passes on a segment whose first `known` bytes have been seen."""
         length = len(payload) + missing
         if known >= length:
             self.retransmitted += 1
@@ -201,7 +206,7 @@ class TcpStreams:
             self.retransmitted += 1
 
     def _fill(self, stream: _Stream) -> list[Found]:
-        """Hand on segments that waited and are due now."""
+        """Passes on waiting segments that are due now."""
         found: list[Found] = []
         while stream.ahead:
             distance = _distance(stream.nearest, stream.next)
@@ -214,7 +219,7 @@ class TcpStreams:
         return found
 
     def _skip_to(self, stream: _Stream, sequence: int, missing: int) -> list[Found]:
-        """Go on at `sequence`, `missing` bytes further on; 0: nobody knows how far."""
+        """Goes on at `sequence`, `missing` bytes further on; 0: an unknown distance."""
         self.holes += 1
         stream.next = sequence
         for at in [at for at in stream.ahead if abs(_distance(at, sequence)) > self.WINDOW]:
@@ -230,7 +235,7 @@ class TcpStreams:
             self._strangers_bytes += change
 
     def _make_room(self) -> None:
-        """Strangers make room for strangers, then for all; only then those that are answered."""
+        """Evicts to make room: streams without an answer go first, answered ones last."""
         while len(self._strangers) > 1 and (
             self._strangers_bytes > self._max_bytes // STRANGERS_SHARE or len(self) > self._max_streams
         ):
@@ -248,7 +253,7 @@ class TcpStreams:
 
 
 def _find_nearest(stream: _Stream) -> None:
-    """The segment that is due first; each search makes up for one that leaves."""
+    """The waiting segment that is due first. Each search goes with one segment that leaves."""
     if stream.ahead:
         awaited = stream.next
         stream.nearest = min(stream.ahead, key=lambda at: _distance(at, awaited))

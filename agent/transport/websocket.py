@@ -1,7 +1,7 @@
 """SIP over WebSocket (RFC 7118): a handshake over HTTP, then a SIP message a WebSocket message.
 
 Each direction is read by itself. A capture that begins after the handshake is read from the first frame whose
-payload is SIP. Compressed messages (permessage-deflate, RFC 7692) are not read and are told as unread.
+payload is SIP. Compressed messages (permessage-deflate, RFC 7692) are not read and count as unread.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from agent.wire.sip import looks_like_sip
 from agent.wire.websocket import BINARY, HEADER_MAX, TEXT, FrameHeader, frame_header, unmasked
 
 HEAD_MAX = 16 << 10  # bytes of an HTTP head
-PEEK = 16  # bytes of a payload by which SIP is told in the middle of a stream
+PEEK = 16  # bytes of a payload that show whether it is SIP in mid-stream
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _UPGRADE = re.compile(rb"^upgrade[ \t]*:[^\r\n]*websocket", re.IGNORECASE | re.MULTILINE)
@@ -29,12 +29,12 @@ class WebSocketFraming:
     def __init__(self, upgraded: bool = False) -> None:
         self._buffer = bytearray()
         self._in_http = not upgraded
-        self._is_lost = upgraded  # where frames begin is a guess
-        self._is_sip = False  # the handshake, or a message, said so
+        self._is_lost = upgraded  # the start of a frame is a guess
+        self._is_sip = False  # the handshake or a message showed SIP
         self._header: FrameHeader | None = None
-        self._skip = 0  # payload bytes still to be passed over
+        self._skip = 0  # payload bytes still to skip
         self._parts = bytearray()  # of a fragmented message
-        self._unread: Cause | None = None  # why the message at hand is not read
+        self._unread: Cause | None = None  # why the current message is not read
         self._searched = 0
         self.steps = 0
         self.dropped = False
@@ -81,7 +81,7 @@ class WebSocketFraming:
         self._is_lost = True
 
     def _step(self, found: list[Found]) -> bool:
-        """One move on; False where more bytes are needed."""
+        """Takes one step; False where more bytes are needed."""
         self.steps += 1
         if self.dropped or not (self._buffer or (self._header and not self._header.length)):
             return False
@@ -95,7 +95,7 @@ class WebSocketFraming:
             header = frame_header(self._buffer)
         except ValueError:
             self._lose_place()
-            self.dropped = True  # 7.1.7: both ends give the connection up
+            self.dropped = True  # 7.1.7: both ends close the connection
             if self._is_sip:
                 found.append(Found(b"", Cause.FRAMING))
             return False
@@ -106,7 +106,7 @@ class WebSocketFraming:
         return True
 
     def _handshake(self) -> bool:
-        """Pass over HTTP up to the head that turns the connection into a WebSocket (RFC 6455 4)."""
+        """Skips HTTP up to the head that turns the connection into a WebSocket (RFC 6455 4)."""
         buffer = self._buffer
         blank_line = _BLANK_LINE.search(buffer, max(self._searched - 3, 0))
         if blank_line is None:
@@ -125,7 +125,7 @@ class WebSocketFraming:
         return True
 
     def _resync(self) -> bool:
-        """Pass over bytes until a frame begins whose payload is SIP."""
+        """Skips bytes until a frame begins whose payload is SIP."""
         buffer = self._buffer
         while (first := _DATA_FRAME.search(buffer)) is not None:
             del buffer[: first.start()]
@@ -190,7 +190,7 @@ class WebSocketFraming:
 
 
 def begins_frame(data: bytes | bytearray, first: tuple[int, ...] = (0x81, 0x82)) -> bool | None:
-    """Whether a frame that carries SIP begins here, met midway; None: more bytes are needed.
+    """Whether a frame that carries SIP begins at this place in mid-stream; None: more bytes are needed.
 
     `first`: the first bytes that are tried, which are data frames without a reserved bit.
     """

@@ -52,9 +52,9 @@ class Frame(Struct):
 
 
 class Batch(Struct):
-    """Frames in capture-time order, and what the capture missed since the batch before.
+    """Frames in capture-time order, and the frames that the capture missed since the last batch.
 
-    `data` may be reused by its source once the next batch is asked for: keep no view of it.
+    Its source may use `data` again once the next batch is asked for: keep no view of it.
     """
 
     data: bytes | bytearray | memoryview

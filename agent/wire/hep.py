@@ -45,7 +45,7 @@ class HepPacket(Struct, frozen=True):
 
 
 def hep_packet(data: bytes) -> HepPacket:
-    """The packet that `data` is.
+    """Parses one HEP3 packet.
 
     Raises:
         WireError: it is not HEP3, is cut, or has no addresses; its payload is compressed.
@@ -87,7 +87,7 @@ def hep_packet(data: bytes) -> HepPacket:
 
 
 def _address(chunks: dict[int, bytes], four: int, six: int) -> str:
-    """The text of whichever address is there."""
+    """The text of the IPv4 or the IPv6 address, whichever the packet has."""
     value = chunks.get(four, b"")
     if len(value) == 4:
         return inet_ntop(AF_INET, value)

@@ -27,7 +27,7 @@ class FrameHeader(Struct, frozen=True):
 
 
 def frame_header(data: bytes | bytearray) -> FrameHeader | None:
-    """The header that `data` begins with; None where more bytes are needed.
+    """The header at the start of `data`; None where more bytes are needed.
 
     Raises:
         ValueError: no frame of RFC 6455 begins so.
@@ -54,7 +54,7 @@ def frame_header(data: bytes | bytearray) -> FrameHeader | None:
 
 
 def unmasked(data: bytes, mask: bytes) -> bytes:
-    """`data` with the four bytes of `mask` taken off; b"" for a mask: as it is."""
+    """`data` with the four bytes of `mask` removed; an empty mask changes nothing."""
     if not mask or not data:
         return data
     pad = (mask * (len(data) // 4 + 1))[: len(data)]

@@ -1,11 +1,11 @@
-"""SIP over TLS, decrypted by tshark with a key log: each message as a frame of its own, merged with the rest.
+"""SIP over TLS, decrypted by tshark with a key log: each message becomes a frame of its own.
 
-Whoever has the session keys (the SBC's TLS library writes them where SSLKEYLOGFILE says) may read what the
-wire hides. tshark does the TLS; what comes here is SIP, and goes on as UDP between the connection's addresses
-and ports, raw IP, so that nothing behind capture knows of TLS. Input is a capture file or an interface.
+A key log holds the session keys (the SBC's TLS library writes it to SSLKEYLOGFILE). tshark does the TLS. Each
+SIP message goes on as UDP between the connection's addresses and ports, raw IP, merged with the other frames,
+so nothing behind capture knows of TLS. Input is a capture file or an interface.
 
 tshark is run directly, a line of JSON a packet: pyshark would build every field of every layer for the few
-bytes wanted here, and needs an event loop in the thread.
+bytes wanted, and needs an event loop in the thread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from agent.errors import CaptureError
 from agent.wire.frame import LINK_RAW, Batch, Frame, batch_of, origin
 
 _FRAMES = 256  # a batch at most
-_MAX_PAYLOAD = 65535 - 60  # what fits a datagram; a longer message is cut, and its frame says so
+_MAX_PAYLOAD = 65535 - 60  # the largest payload of a datagram; a longer message is cut, and its frame says so
 _UDP = 17
 
 
@@ -139,7 +139,7 @@ class TsharkSource:
             assert process.stdout
             assert process.stderr
             said: list[str] = []
-            # Both pipes are read, or a talkative tshark would stop at a full one.
+            # Both pipes are read, because tshark stops at a full one.
             reader = threading.Thread(target=lambda: said.extend(process.stderr or ()), daemon=True)
             reader.start()
             for line in process.stdout:

@@ -3,11 +3,11 @@
 # mypy: disable-error-code="valid-type, no-any-return"
 """Finds the records in a chunk of a capture file: no copy, one index row a frame.
 
-Both walkers read `data[registers[POSITION]:end]` and append rows to `index`, until they stop and say why:
+Both walkers read `data[registers[POSITION]:end]` and append rows to `index`, until they stop with a reason:
 
     MORE     the next record is not whole in the chunk
     FULL     the index has no room left
-    FAULT    registers[FAULT_CODE] tells what the record at POSITION has wrong
+    FAULT    registers[FAULT_CODE] says what is wrong with the record at POSITION
     BLOCK    pcapng: a section, interface or statistics block at POSITION, or one too large for the chunk
 
 POSITION is always the first byte that was not taken.
@@ -19,10 +19,10 @@ import cython
 
 MORE, FULL, FAULT, BLOCK = range(4)
 
-# Registers: what a walk leaves behind for the next call, in an array('q').
+# Registers, in an array('q'): a walk leaves them for the next call.
 POSITION, ROWS, NEWEST, BYTES, DISORDER, FAULT_CODE, FAULT_VALUE, LOSSES, REGISTERS = range(9)
 
-# What is wrong with a record.
+# Faults of a record.
 TOO_LONG, BAD_LENGTH, BAD_TRAILER, NO_INTERFACE, BAD_TIME = range(1, 6)
 
 # A row of the interface table of a pcapng section.
@@ -59,7 +59,7 @@ if not cython.compiled:  # index_cy.pxd has these, typed: a module's own names a
         return first << 16 | second if big else second << 16 | first
 
 
-# For callers in Python.
+# Names for callers in Python.
 MULTIPLY, DIVIDE, MAX_CAPTURED = _MULTIPLY, _DIVIDE, _MAX_CAPTURED
 
 

@@ -13,9 +13,9 @@ from typing import Protocol
 from agent.errors import CaptureError
 
 GZIP_MAGIC = b"\x1f\x8b"
-_GZIP_INPUT = 65536  # compressed bytes a turn; on damage at most so many are looked through byte by byte
+_GZIP_INPUT = 65536  # compressed bytes a step; on damage at most so many are tried byte by byte
 
-# Files people hand over by mistake, by their first bytes, and what makes a capture of them.
+# Other files that people pass by mistake, by their first bytes, and how to make a capture of them.
 _FOREIGN = {
     b"\xfd7zXZ\x00": "is compressed with xz: run `unxz` on it first",
     b"\x28\xb5\x2f\xfd": "is compressed with zstd: run `unzstd` on it first",
@@ -27,7 +27,7 @@ _FOREIGN = {
 
 
 class Damaged(Exception):
-    """The compressed stream breaks off or is corrupt; all that could be inflated was handed over."""
+    """The compressed stream breaks off or is corrupt. Everything before the damage was passed on."""
 
 
 class Octets(Protocol):
@@ -126,7 +126,7 @@ class Gzip:
 
 
 def _salvage(inflate: zlib._Decompress, data: bytes) -> bytes:
-    """What comes out before the corrupt byte."""
+    """The bytes that inflate before the corrupt byte."""
     parts = []
     with contextlib.suppress(zlib.error):
         for at in range(len(data)):
@@ -164,7 +164,7 @@ def open_octets(path: str) -> tuple[Octets, int | None]:
 
 
 def foreign(start: bytes) -> str:
-    """Why `start` begins no capture file, with what to do about it."""
+    """Why a file that begins with `start` is no capture, with the fix."""
     for magic, advice in _FOREIGN.items():
         if start.startswith(magic):
             return advice

@@ -1,7 +1,7 @@
-"""Link types that the decoder does not read: where in such a frame one begins that it does.
+"""Link types that the decoder does not read: finds the inner frame that it does read.
 
-Nothing is copied: a row of the index is moved to what the frame carries. 802.11 goes through scapy, a Python
-object a frame; the others are a few bytes. See https://www.tcpdump.org/linktypes.html for each number.
+Nothing is copied: a row of the index is moved to the inner frame. 802.11 goes through scapy, a Python object
+a frame; the others are a few bytes. See https://www.tcpdump.org/linktypes.html for each number.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from agent.wire import frame
 from agent.wire.frame import CAPTURED, LINK_ETHERNET, LINK_RAW, OFFSET, ORIGIN, STRIDE, WIRE
 
 Octets = bytes | bytearray | memoryview
-Inner = tuple[int, int]  # bytes before what is inside, and its link type
+Inner = tuple[int, int]  # bytes before the inner frame, and its link type
 _IP_TYPES = (0x0800, 0x86DD)
 _PPP_IP = (0x21, 0x57)
 _NFLOG_PAYLOAD = 9
@@ -123,9 +123,10 @@ READERS: dict[int, Callable[[Octets], Inner | None]] = {
 
 
 def unwrapped(data: Octets, index: array[int]) -> array[int]:
-    """The rows of `index`, those of `READERS`' link types moved to what their frames carry.
+    """The rows of `index`, with those of `READERS`' link types moved to their inner frames.
 
-    A frame without IP has no row any more; one too short keeps its link type, for the decoder to reject.
+    A frame without IP loses its row. A frame that is too short keeps its link type, and the decoder rejects
+    it.
     """
     rows = array("q")
     view = memoryview(data)
@@ -135,7 +136,8 @@ def unwrapped(data: Octets, index: array[int]) -> array[int]:
         if read is not None:
             try:
                 inner = read(view[row[OFFSET] : row[OFFSET] + row[CAPTURED]])
-            except Exception:  # it is too short, or a dissector of scapy failed: these promise nothing
+            # it is too short, or a dissector of scapy failed: scapy documents no exceptions for either
+            except Exception:
                 inner = (0, row[ORIGIN] >> 32)
             if inner is None:
                 continue

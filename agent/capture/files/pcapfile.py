@@ -19,7 +19,7 @@ from agent.capture.stamps import NO_STAMP, StampCheck, fill_in
 from agent.errors import CaptureError
 from agent.wire import frame
 
-CHUNK = 1 << 20  # bytes; small enough that chunk and index stay in the CPU's cache
+CHUNK = 1 << 20  # bytes; chunk and index stay in the CPU's cache
 _ROWS = 16384  # frames a batch at most
 _LOSSES = 1024  # dropcounts a batch at most
 
@@ -70,7 +70,7 @@ _FAULTS = {
 
 
 def open_capture(path: str) -> PcapFile:
-    """Open a capture file ("-": standard input). What is in it is looked at when iterating.
+    """Opens a capture file ("-": standard input). Its contents are read when iterating.
 
     Raises:
         CaptureError: it cannot be opened.
@@ -82,9 +82,9 @@ def open_capture(path: str) -> PcapFile:
 class PcapFile:
     """One capture file as a `Source`.
 
-    `drops` is the sum of what pcapng's blocks say, known from the first batch on where the file can be sought
-    and gives totals at its end; a loss without a place then spans the whole file. `size` is the file's bytes
-    (None: unknown) and `taken` how many of them were read, for a progress bar.
+    `drops` is the sum of the statistics blocks of a pcapng. It is known from the first batch on where the
+    file is seekable and has totals at its end; a loss without a place then spans the whole file. `size` is
+    the file's bytes (None: unknown), `taken` how many of them were read, for a progress bar.
     """
 
     def __init__(self, octets: Octets, name: str, size: int | None = None, path: str = "") -> None:
@@ -160,7 +160,7 @@ class PcapFile:
         self._start = 24
 
     def _look_ahead(self, blocks: Blocks) -> None:
-        """Have the drop totals from the end of a file that can be sought."""
+        """Reads the drop totals at the end of a seekable file."""
         if self.size is None or isinstance(self._octets, Gzip):
             return
         # The interfaces come first; their clocks are needed to read the totals' times.
@@ -173,7 +173,7 @@ class PcapFile:
             try:
                 following = blocks.take(self._buffer, at, end)
             except Fault:
-                break  # the walk will come to it, and say where it is
+                break  # the walk will reach it and report it
             if following is None or following > end:
                 break
             at = following
@@ -182,10 +182,10 @@ class PcapFile:
             with open(self._path, "rb") as file:
                 blocks.announce(file, os.fstat(file.fileno()).st_size)
         except OSError:
-            return  # moved away meanwhile: the totals will be met at the end
+            return  # the file changed meanwhile: the totals will be read at its end
 
     def _fill(self) -> bool:
-        """Read on behind what is left in the buffer. False: there is no more."""
+        """Reads on behind the rest in the buffer. False: the file ended."""
         left = self._end - self._start
         self._buffer[:left] = self._buffer[self._start : self._end]
         self._base += self._start
@@ -279,7 +279,7 @@ class PcapFile:
         return frame.Batch(self._buffer, index, losses, strays), registers[walk.NEWEST]
 
     def _ended(self) -> None:
-        """Judge what is left over at the end."""
+        """Judges the rest at the end of the file."""
         if self._damage:
             raise Fault(f"{self._damage}; the {self.frames} records before it were read: copy the file again")
         if self._start < self._end or self._skip:

@@ -11,17 +11,18 @@ from agent.wire.frame import CaptureDrop, origin
 
 SECTION, INTERFACE, STATISTICS = 0x0A0D0D0A, 1, 5
 _PACKET_BLOCKS = (2, 3, 6)
-_MAX_INTERFACES = 65536  # an interface number is 16 bits; also bounds what a hostile file makes us keep
+# an interface number is 16 bits; this also bounds the memory that a hostile file can take
+_MAX_INTERFACES = 65536
 _TAIL = 65536  # bytes at the file's end looked through for statistics
 _NO_TIME = -1
 
 
 class Fault(Exception):
-    """A block that cannot be; the text continues "FILE: record N ... "."""
+    """A malformed block. The text continues "FILE: record N ... "."""
 
 
 class Blocks:
-    """What the blocks so far say: byte order, interfaces, drops."""
+    """The state from the blocks so far: byte order, interfaces, drops."""
 
     def __init__(self) -> None:
         self.big = False
@@ -37,15 +38,16 @@ class Blocks:
 
     @property
     def drops(self) -> int | None:
-        """Drops that the statistics blocks tell of; None: they do not."""
+        """Drops by the statistics blocks; None: there are none."""
         if not self._statistics:
             return self._announced
         return max(self._announced or 0, sum(drops for drops, _ in self._statistics.values()))
 
     def take(self, data: bytearray, at: int, end: int) -> int | None:
-        """Read the block at `at` that is no packet. Returns where the next starts (perhaps past `end`: the
-        block is to be skipped), or None when it is not whole in the chunk.
+        """Reads the block at `at`, which is no packet.
 
+        Returns where the next block starts (perhaps past `end`: the block is to be skipped), or None when it
+        is not whole in the chunk.
         Raises:
             Fault: the block is malformed.
         """
@@ -80,7 +82,7 @@ class Blocks:
         return at + length
 
     def announce(self, file: BinaryIO, size: int) -> None:
-        """Look at the file's end for statistics, so that drops are known before the first frame is judged."""
+        """Reads the statistics at the file's end: drops must be known before the first frame is judged."""
         start = max(0, size - _TAIL)
         file.seek(start)
         tail = file.read(_TAIL)
@@ -106,7 +108,7 @@ class Blocks:
             self._announced_until = until
 
     def announced_loss(self, first_ns: int) -> list[CaptureDrop]:
-        """The loss that the file's end tells of: somewhere between its first frame and there."""
+        """The loss in the statistics at the file's end: somewhere between its first frame and there."""
         if not self._announced:
             return []
         return [CaptureDrop(first_ns, max(first_ns, self._announced_until), self._announced)]

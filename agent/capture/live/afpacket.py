@@ -25,25 +25,25 @@ from agent.capture.live.ring_cy import COMPILED, SLOTS
 from agent.errors import CaptureError
 from agent.wire.frame import Batch, CaptureDrop, batch_of
 
-POLL_MS = 200  # how long one waits for frames before it says that there are none
-_WATCH_S = 1.0  # how often interfaces are looked after
+POLL_MS = 200  # longest wait for frames before a batch without any
+_WATCH_S = 1.0  # how often the interfaces are checked
 _GONE = frozenset({errno.ENETDOWN, errno.ENODEV, errno.ENXIO})
 
 
 class Reader(Protocol):
-    """Frames of one socket. `batch` is what is there now; None: nothing."""
+    """Frames of one socket. `batch` returns the frames that are there; None: no frame."""
 
     newest_ns: int
     bytes: int
 
     @property
     def fill(self) -> float | None:
-        """Share of its buffer that waits to be read; None: it cannot say."""
+        """The share of its buffer that waits to be read; None: unknown."""
 
     def batch(self) -> Batch | None: ...
 
     def renumber(self, old: int, new: int) -> None:
-        """An interface came back with another ifindex."""
+        """Notes the new ifindex of an interface that came back."""
         ...
 
     def frames_by_interface(self) -> dict[str, int]: ...
@@ -56,12 +56,13 @@ class AfPacket:
 
     An interface number is slot << 12 | VLAN id: the slot counts the interfaces (16 at most), and the VLAN is
     that of a tag which the kernel took out of the frame. `filter` is a classic BPF program
-    (`agent.capture.live.kernel_filter`) that decides what is copied and how much of it; `snap_length`
-    (bytes) cuts that further.
+    (`agent.capture.live.kernel_filter`) that decides which frames are copied, and how much of each;
+    `snap_length` (bytes) cuts that further.
 
-    Frames that found no room in the ring are a `CaptureDrop` between two readings of the kernel's counter. An
-    interface that goes down or away, or loses its carrier, is a `CaptureDrop` without count each second until
-    its return (`outages` counts them). A drop is told no later than the first frame behind it.
+    Frames without room in the ring become a `CaptureDrop` between two readings of the kernel's counter. An
+    interface that goes down, is removed or loses its carrier becomes a `CaptureDrop` without count each
+    second until its return (`outages` counts them). A drop is reported no later than the first frame behind
+    it.
 
     Raises:
         CaptureError: no permission, no such interface, no memory for the ring.
@@ -79,7 +80,7 @@ class AfPacket:
         poll_ms: int = POLL_MS,
         shared: bool = False,
     ) -> None:
-        """`shared`: this is one of several that each take a share; it is deaf until `let_in`."""
+        """`shared`: it is one of several that each take a share; it receives nothing until `let_in`."""
         self.frames = 0
         self.drops: int | None = 0
         self.outages = 0
@@ -90,9 +91,9 @@ class AfPacket:
         self._poll_ms = poll_ms
         self._holdback_ns = block_timeout_ms * 1_000_000
         self._found = _look_up(self._names)
-        self._away: dict[str, int] = {}  # interface: the instant at which it was last seen well
+        self._away: dict[str, int] = {}  # interface to the instant at which it was last seen up
         try:
-            # Deaf until bound.
+            # An unbound socket receives nothing.
             self._socket = linux.sealed(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
         except PermissionError:
             raise CaptureError(
@@ -125,13 +126,13 @@ class AfPacket:
                 self._away[name] = self._watched_ns
 
     def join(self, group: int | None) -> int:
-        """Take a share of what the sockets of `group` (None: a new one) are given; its number."""
+        """Takes a share of the frames of the sockets in `group` (None: a new one). Returns its number."""
         linux.attach_filter(self._socket, bpf.nothing())
         linux.bind(self._socket, 0)
         return linux.fan_out(self._socket, group)
 
     def let_in(self) -> None:
-        """All have joined: from here on no frame is seen twice."""
+        """Starts to receive. All must have joined, so that no frame is seen twice."""
         self._listen()
         linux.dropped(self._socket)
 
@@ -141,21 +142,21 @@ class AfPacket:
 
     @property
     def ring_fill(self) -> float | None:
-        """Share of the ring that waits to be read; at 1 the next frame is dropped. None: there is no ring."""
+        """The share of the ring that waits to be read; at 1 the next frame is dropped. None: no ring."""
         return self._reader.fill
 
     @property
     def away(self) -> list[str]:
-        """Interfaces that are down or gone at present."""
+        """Interfaces that are down or removed at present."""
         return sorted(self._away)
 
     @property
     def interfaces(self) -> tuple[str, ...]:
-        """Those that were named; none: any."""
+        """The named interfaces; none: any."""
         return tuple(self._names)
 
     def frames_by_interface(self) -> dict[str, int]:
-        """Frames read, by interface. The last of many interfaces stands for those beyond `SLOTS`."""
+        """Frames read, by interface. The last slot stands for all interfaces beyond `SLOTS`."""
         return self._reader.frames_by_interface()
 
     def fileno(self) -> int:
@@ -173,7 +174,7 @@ class AfPacket:
                 self._gather()
                 batch = self._reader.batch()
             if batch is None:
-                # What the kernel still holds in a block that is not handed over is younger than this.
+                # Frames in a block that the kernel has not handed over are younger than this.
                 now_ns = _realtime_ns() - self._holdback_ns
                 batch = batch_of([])
             else:
@@ -186,8 +187,11 @@ class AfPacket:
             yield batch, now_ns
 
     def _gather(self) -> None:
-        """Wait until a block's time-out has passed since the last batch: blocks are small, and each batch
-        costs some 35 us. At 100,000 packets a second a block is full within a millisecond."""
+        """Waits until a block's time-out has passed since the last batch.
+
+        Blocks are small, and each batch costs some 35 us. At 100,000 packets a second a block is full within
+        a millisecond.
+        """
         left_s = self._gathered_at + self._holdback_ns / 1e9 - time.monotonic()
         if left_s > 0 and self._reader.fill is not None:
             time.sleep(left_s)
@@ -211,7 +215,7 @@ class AfPacket:
         self._counted_ns = now_ns
 
     def _watch(self) -> None:
-        """Notice interfaces that went and came back, and listen to those again."""
+        """Finds interfaces that went and came back, and listens to those again."""
         self._watch_at = time.monotonic() + _WATCH_S
         now_ns = _realtime_ns()
         back = []
@@ -225,7 +229,7 @@ class AfPacket:
                     self.outages += 1
                 continue
             if ifindex is not None and ifindex != self._found.get(name):
-                if name not in self._away:  # went and came between two looks
+                if name not in self._away:  # it went and came between two checks
                     self._away[name] = self._watched_ns
                     self.outages += 1
                 self._reader.renumber(self._found[name], ifindex)
@@ -237,18 +241,18 @@ class AfPacket:
             try:
                 self._listen()
             except OSError:
-                return  # gone again: the next look tries once more
+                return  # gone again: the next check tries once more
         if not self._names:
             self._watch_all()
         for name in back:
             self._lose(name)
             del self._away[name]
         for name in self._away:
-            self._lose(name)  # each minute hears of it before it closes
+            self._lose(name)  # each minute must have the loss before it closes
         self._watched_ns = now_ns
 
     def _watch_all(self) -> None:
-        """Of "any": interfaces that had frames and are down. One that is gone for good is not missed."""
+        """Watches "any": interfaces that had frames and are down. A removed interface is not missed."""
         for name in {*self._reader.frames_by_interface(), *self._away}:
             if linux.is_up(self._socket, name):
                 if name in self._away:
@@ -261,13 +265,13 @@ class AfPacket:
                 self.outages += 1
 
     def _lose(self, name: str) -> None:
-        """Nothing came from an interface since it was last seen well, or since this was last told."""
+        """Reports that nothing came from an interface since it was last seen up, or since the last report."""
         since_ns, now_ns = self._away[name], _realtime_ns()
         self._losses.append(CaptureDrop(min(since_ns, now_ns), now_ns, None))
         self._away[name] = now_ns
 
     def _listen(self) -> None:
-        """Filter first, then bind: nothing that was not asked for slips in."""
+        """Attaches the filter first, then binds: no unwanted frame gets in."""
         ifindexes = list(self._found.values())
         if len(ifindexes) == 1 and not self._shared:
             linux.attach_filter(self._socket, self._program)
@@ -275,7 +279,7 @@ class AfPacket:
         else:
             chosen = bpf.only_from(self._program, ifindexes) if ifindexes else self._program
             linux.attach_filter(self._socket, chosen)
-            if not self._shared:  # who shares is bound for good
+            if not self._shared:  # a shared socket stays bound
                 linux.bind(self._socket, 0)
         if self._promiscuous:
             for ifindex in ifindexes:
@@ -292,7 +296,7 @@ def fanned_out(
     block_timeout_ms: int,
     promiscuous: bool = False,
 ) -> list[AfPacket]:
-    """`count` captures that share out the flows of `interfaces` by PACKET_FANOUT_HASH, and `ring_mb`.
+    """`count` captures that share the flows of `interfaces` by PACKET_FANOUT_HASH, and `ring_mb`.
 
     Raises:
         CaptureError: as `AfPacket`.
@@ -308,7 +312,7 @@ def fanned_out(
                     ring_mb=max(1, ring_mb // count),
                     block_timeout_ms=block_timeout_ms,
                     promiscuous=promiscuous,
-                    # An idle share holds the others back until it has said so.
+                    # An idle share delays the others until it reports that it is idle.
                     poll_ms=POLL_MS if count == 1 else block_timeout_ms,
                     shared=count > 1,
                 )

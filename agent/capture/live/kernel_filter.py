@@ -1,11 +1,11 @@
 """Classic BPF programs for the kernel: SIP whole, RTP short, nothing else.
 
-The kernel copies what the program returns: a length in bytes, 0 for nothing. RTP is cut to its headers
-because only they are read; RTCP in the same port range, and all else that is wanted, stays whole.
-Instructions are (code, jt, jf, k) as in linux/filter.h; `tcpdump -dd` prints the same.
+The kernel copies as many bytes as the program returns, 0 for none. RTP is cut to its headers because only
+they are read; RTCP in the same port range, and all else that is wanted, stays whole. Instructions are (code,
+jt, jf, k) as in linux/filter.h; `tcpdump -dd` prints the same.
 
-Framing and tunnels come from the rows of `agent.wire.ip.encapsulations`, as the decoder's dispatch does: of
-tunnels the outer header is looked at (kind and peer), and what is let through stays whole.
+Framing and tunnels come from the rows of `agent.wire.ip.encapsulations`, as the decoder's dispatch does. Of a
+tunnel the program checks the outer header (kind and peer); a frame that passes stays whole.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _IPV6_EXTENSIONS = (0, 43, 44, 60)  # hop-by-hop, routing, fragment, destination
 
 
 class _Program:
-    """Instructions with named targets; jumps reach forward only, and far ones go by a `ja`."""
+    """Instructions with named targets. Jumps reach forward only; far ones use a `ja`."""
 
     def __init__(self) -> None:
         self._code: list[tuple[int, str | None, str | None, int]] = []
@@ -74,7 +74,7 @@ class _Program:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What `voice` was asked for."""
+    """The arguments of `voice`."""
 
     sip_ports: Sequence[int]
     media_ports: tuple[int, int] | None
@@ -94,13 +94,14 @@ def voice(
     """The filter for SIP, media and fragments over IPv4 and IPv6, and for `tunnels` by their outer header.
 
     `sip_ports` count for UDP and TCP, either end; `media_ports` (first, last; None: any UDP) for UDP, either
-    end. Two VLAN tags are looked behind; frames with more, and in other framing (MPLS, PPPoE), are taken.
+    end. The filter reads behind two VLAN tags; frames with more, and in other framing (MPLS, PPPoE), are
+    taken.
 
     Raises:
         ValueError: more ports than one program holds (about 45), or more peers.
     """
     program = _Program()
-    # What is not Ethernet (tun, PPP, tunnels) starts at its network header.
+    # A link without Ethernet (tun, PPP, tunnels) starts at its network header.
     program.put(LD_H, HATYPE)
     program.put(JEQ, _ETHER, "ethernet")
     program.put(JEQ, _LOOPBACK, "ethernet")
@@ -189,7 +190,7 @@ def _tunnels(program: _Program, name: str, base: int, version: int, wanted: _Wan
 
 
 def _marks(tunnel: Tunnel) -> Iterator[tuple[int, int | None, tuple[int, ...]]]:
-    """What tells a tunnel: (IP protocol, where a half word behind the IP header is, its values)."""
+    """The marks of a tunnel: (IP protocol, place of a half word behind the IP header, its values)."""
     row = tunnel.row
     for protocol in row.protocols:
         yield protocol, None, (0,)
@@ -202,7 +203,7 @@ def _marks(tunnel: Tunnel) -> Iterator[tuple[int, int | None, tuple[int, ...]]]:
 
 
 def _peers(program: _Program, yes: str, no: str, base: int, version: int, tunnel: Tunnel) -> None:
-    """Goes to `yes` where the source is one of the peers, or there are none named; else to `no`."""
+    """Goes to `yes` where the source is one of the peers, or where none is named; else to `no`."""
     if not tunnel.peers:
         program.put(JA, 0, yes)
         return
@@ -254,7 +255,7 @@ def _transport(program: _Program, name: str, base: int, wanted: _Wanted) -> None
             program.label(f"{name}-no")
             program.put(RET, 0)
     program.label(f"{name}-media")
-    # SIP may be on a media port's other end; a packet to a SIP port is never cut.
+    # SIP may be at a media port's other end; a packet to a SIP port is never cut.
     program.put(LD_H_IND, base + 2)
     for port in wanted.sip_ports:
         program.put(JEQ, port, f"{name}-whole")
@@ -273,7 +274,7 @@ def _transport(program: _Program, name: str, base: int, wanted: _Wanted) -> None
 def expression(
     *, sip_ports: Sequence[int], media_ports: tuple[int, int] | None, tunnels: Sequence[Tunnel] = ()
 ) -> str:
-    """What `voice` lets through, and frames with any tag, as a libpcap expression."""
+    """The frames that `voice` lets through, and frames with any tag, as a libpcap expression."""
     parts = [" or ".join(f"port {port}" for port in sip_ports)]
     parts.append(f"udp portrange {media_ports[0]}-{media_ports[1]}" if media_ports else "udp")
     parts.append("ip[6:2] & 0x3fff != 0")
@@ -286,7 +287,7 @@ def expression(
 
 
 def _phrases(tunnel: Tunnel) -> Iterator[str]:
-    """`_marks` in libpcap's words, but for the GRE type: what is behind options it cannot look at."""
+    """`_marks` in libpcap's words, without the GRE type: libpcap cannot look behind options."""
     for protocol, at, values in _marks(tunnel):
         if protocol != _UDP:
             yield f"proto {protocol}"
@@ -305,12 +306,12 @@ def everything(snap_length: int = WHOLE) -> list[Instruction]:
 
 
 def cut(program: Sequence[Instruction], snap_length: int) -> list[Instruction]:
-    """The program with what it accepts cut to `snap_length`."""
+    """The program with each accepted length cut to `snap_length`."""
     return [(code, jt, jf, min(k, snap_length) if code == RET else k) for code, jt, jf, k in program]
 
 
 def only_from(program: Sequence[Instruction], ifindexes: Sequence[int]) -> list[Instruction]:
-    """The program for a socket that hears every interface: first of all, is it one of these?"""
+    """The program for a socket on every interface: it checks first that the frame came by one of these."""
     count = len(ifindexes)
     tests = [(JEQ, count - number, 0, ifindex) for number, ifindex in enumerate(ifindexes)]
     return [(LD_W, 0, 0, IFINDEX), *tests, (RET, 0, 0, 0), *program]
@@ -320,7 +321,7 @@ def compile_expression(expression: str, snap_length: int = WHOLE) -> list[Instru
     """A tcpdump expression, compiled for Ethernet by libpcap through scapy.
 
     Raises:
-        ConfigError: libpcap does not take it, or is not here.
+        ConfigError: libpcap refuses it, or is missing.
     """
     try:
         from scapy.arch.common import compile_filter

@@ -1,4 +1,4 @@
-"""What the kernel's packet sockets are spoken to with (linux/if_packet.h, linux/filter.h, packet(7))."""
+"""Constants and calls of the kernel's packet sockets (linux/if_packet.h, linux/filter.h, packet(7))."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SO_ATTACH_FILTER = 26
 SO_RCVBUFFORCE = 33
 SO_TIMESTAMPNS = 35  # SO_TIMESTAMPNS_OLD: two longs
 
-# Descriptors from here on are never written to: the daemon's filter of system calls knows a packet socket
-# by its
-# number alone. All others of the process, bounded connections among them, are below.
+# Descriptors from this number on are never written to: the daemon's filter of system calls recognises a
+# packet socket by its number alone. All other descriptors, whose number is bounded by the connections, are
+# below.
 SEALED = 500
 
 TP_STATUS_VLAN_VALID = 1 << 4
@@ -43,7 +43,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def sealed(sock: socket.socket) -> socket.socket:
-    """The same socket at a descriptor from `SEALED` on; as it is where the process may not have so many."""
+    """The same socket at a descriptor from `SEALED` on; unchanged where the process may not have so many."""
     try:
         number = fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, SEALED)
     except OSError:
@@ -71,9 +71,9 @@ def bind(sock: socket.socket, ifindex: int) -> None:
 
 
 def fan_out(sock: socket.socket, group: int | None) -> int:
-    """Join the bound sockets of `group` (None: found one, and return its number): each flow goes to one.
+    """Joins the bound sockets of `group` (None: a new one; returns its number): each flow goes to one.
 
-    Both ways of a flow hash alike. Fragments hash by their addresses alone, so those of a datagram meet; the
+    Both ways of a flow hash alike. Fragments hash by their addresses alone, so those of a datagram meet. The
     kernel's own defragmentation would take one datagram seen on two interfaces for one.
     """
     mode = PACKET_FANOUT_HASH | (PACKET_FANOUT_FLAG_UNIQUEID if group is None else 0)
@@ -87,13 +87,13 @@ def promiscuous(sock: socket.socket, ifindex: int) -> None:
 
 
 def dropped(sock: socket.socket) -> int:
-    """Frames that found no room since the last call: the kernel's counter is reset by reading it."""
+    """Frames without room since the last call: reading the kernel's counter resets it."""
     # One call fits the ring (three counters) and the plain socket (two).
     return int(struct.unpack_from("=II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 12))[1])
 
 
 def name_of(ifindex: int) -> str:
-    """The name of an interface; of one that is gone, its number."""
+    """The name of an interface; of a removed one, its number."""
     try:
         return socket.if_indextoname(ifindex)
     except OSError:
@@ -101,7 +101,7 @@ def name_of(ifindex: int) -> str:
 
 
 def is_up(sock: socket.socket, interface: str) -> bool:
-    """Whether the interface exists, is up and has a carrier: without any of these no frame comes."""
+    """Whether the interface exists, is up and has a carrier. Otherwise no frame comes."""
     request = struct.pack("16sH14x", interface.encode(), 0)
     try:
         answer = fcntl.ioctl(sock, SIOCGIFFLAGS, request)

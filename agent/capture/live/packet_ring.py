@@ -1,8 +1,8 @@
-"""The TPACKET_V3 ring of a packet socket: mapped memory, given out block by block.
+"""The TPACKET_V3 ring of a packet socket: mapped memory, handed over block by block.
 
-The kernel closes a block when it is full or, with a frame in it, when its time-out is over. Quiet traffic so
-takes a block each time-out however little there is in it, and what the ring rides out is blocks times
-time-out: many small blocks, of which a batch takes as many as are there (decision 0074).
+The kernel closes a block when it is full or, with a frame in it, when its time-out is over. So quiet traffic
+takes a block each time-out, with little in it, and the ring rides out blocks times time-out: it has many
+small blocks, and a batch takes as many as are ready (decision 0074).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LEAST_FRAME = 64  # bytes of header before a frame, at the least: bounds the fr
 
 
 class PacketRing:
-    """See `agent.capture.live.afpacket.Reader`. The blocks of a batch are given back by the next call.
+    """See `agent.capture.live.afpacket.Reader`. The next call gives the blocks of a batch back.
 
     Raises:
         CaptureError: the kernel has no memory for the ring, or no TPACKET_V3.
@@ -38,7 +38,7 @@ class PacketRing:
         self._size = block_size(megabytes << 20, block_timeout_ms)
         self._blocks = max(2, (megabytes << 20) // self._size)
         self._block = 0  # the next to be read
-        self._held = 0  # blocks before it that the batch at hand lies in
+        self._held = 0  # blocks before it that hold the current batch
         frame = 2048  # V3 packs frames of any length; the kernel only wants the sizes to agree
         request = struct.pack(
             "=7I",
@@ -86,7 +86,8 @@ class PacketRing:
         if not self._held:
             return None
         index = self._index[: count * STRIDE]
-        if registers[ring_cy.DISORDER]:  # CPUs that stamped at once, and took the ring's lock in turn
+        # the number of CPUs that stamped at once, and took the ring's lock in turn
+        if registers[ring_cy.DISORDER]:
             sort_rows(index)
         self.newest_ns = registers[ring_cy.NEWEST] or self.newest_ns
         self.bytes = registers[ring_cy.BYTES]
@@ -94,7 +95,10 @@ class PacketRing:
 
     @property
     def fill(self) -> float:
-        """Share of the blocks that the kernel has handed over and nobody gave back. Any thread may ask."""
+        """The share of the blocks that the kernel handed over and that were not given back.
+
+        Any thread may ask.
+        """
         block, waiting = self._block, self._held
         try:
             while waiting < self._blocks and ring_cy.is_ours(self._words, block * self._size):
@@ -114,7 +118,7 @@ class PacketRing:
             self._slots[self._slots.index(old)] = new
 
     def close(self) -> None:
-        # A batch that somebody still holds keeps the mapping until it goes.
+        # A batch that is still held keeps the mapping alive.
         with contextlib.suppress(BufferError):
             self._words.release()
             self._halves.release()
@@ -123,7 +127,7 @@ class PacketRing:
 
 
 def block_size(ring: int, block_timeout_ms: int) -> int:
-    """Bytes of a block, a power of two: so many fit in `ring` bytes that it rides out `RIDDEN_OUT_MS`."""
+    """Bytes of a block, a power of two. The blocks of `ring` bytes then ride out `RIDDEN_OUT_MS`."""
     size = MOST_BLOCK
     while size > LEAST_BLOCK and ring // size * block_timeout_ms < RIDDEN_OUT_MS:
         size //= 2

@@ -1,4 +1,4 @@
-"""A packet socket read frame by frame: where no compiled code is there to read the ring."""
+"""A packet socket read frame by frame, where no compiled code can read the ring."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PacketSocket:
         size = min(megabytes << 20, 1 << 30)
         try:
             sock.setsockopt(socket.SOL_SOCKET, linux.SO_RCVBUFFORCE, size)
-        except PermissionError:  # CAP_NET_ADMIN is not ours to ask for: what net.core.rmem_max allows
+        except PermissionError:  # the process has no CAP_NET_ADMIN: net.core.rmem_max is the limit
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
         sock.setsockopt(socket.SOL_SOCKET, linux.SO_TIMESTAMPNS, 1)
         sock.setsockopt(linux.SOL_PACKET, linux.PACKET_AUXDATA, 1)
@@ -44,7 +44,7 @@ class PacketSocket:
         while len(index) < _FRAMES * STRIDE:
             try:
                 frame, ancillary, _, address = self._socket.recvmsg(262144, 512)
-            except OSError:  # nothing there, or an interface went down: poll tells which
+            except OSError:  # no frame, or an interface went down: poll says which
                 break
             stamp_ns, wire, vlan, network = self.newest_ns, len(frame), 0, 0
             for level, kind, value in ancillary:

@@ -1,16 +1,16 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, initializedcheck=False
 # optimize: -O3
 # mypy: disable-error-code="valid-type, no-any-return, name-defined"
-"""TPACKET_V3: whose is a block, and an index row for each frame in it (linux/if_packet.h).
+"""TPACKET_V3: the owner of a block, and an index row for each frame in it (linux/if_packet.h).
 
-The ring is seen as 32-bit words, 16-bit halves and bytes: its fields are in the host's own byte order.
+The ring is read as 32-bit words, 16-bit halves and bytes: its fields are in the host's own byte order.
 """
 
 from __future__ import annotations
 
 import cython
 
-# Uncompiled there is no way to order memory accesses: the ring is then for tests only.
+# Uncompiled Python cannot order memory accesses: the ring is then for tests only.
 COMPILED = bool(cython.compiled)
 
 SLOTS = 16  # interfaces told apart: 4 of the 16 bits of an interface number, the other 12 are the VLAN
@@ -28,7 +28,7 @@ def is_ours(words: cython.uint[::1], block: cython.Py_ssize_t) -> bool:
 
 
 def give_back(words: cython.uint[::1], block: cython.Py_ssize_t) -> None:
-    """Let the kernel write the block again."""
+    """Lets the kernel write the block again."""
     if cython.compiled:
         store_release(cython.address(words[block // 4 + 2]), 0)  # noqa: F821
     else:
@@ -82,7 +82,7 @@ def walk_block(
         if hardware == 1 or hardware == 772:
             link = 1
         else:
-            # No Ethernet (tun, PPP, GRE): what every such link carries is IP, from the network header on.
+            # No Ethernet (tun, PPP, GRE): every such link carries IP, from the network header on.
             link = 101
             network = halves[at // 2 + 13]
             if network > start:

@@ -1,7 +1,7 @@
-"""Live capture where there is no AF_PACKET ring: whatever scapy can listen on (BSD, macOS, Windows).
+"""Live capture where there is no AF_PACKET ring: any socket that scapy can listen on (BSD, macOS, Windows).
 
-Slow (every frame is a Python object), and it cannot tell what the capture dropped (`drops` is None) nor
-whether a frame came or went. Stamps are as good as a float of seconds: a quarter of a microsecond.
+Slow (every frame is a Python object). Dropped frames are unknown (`drops` is None), and so is whether a frame
+came or went. Stamps are as good as a float of seconds: a quarter of a microsecond.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from agent.capture.order_cy import sort_rows
 from agent.errors import CaptureError
 from agent.wire import frame
 
-_FRAMES = 256  # a batch at most, so that timers are not starved
+_FRAMES = 256  # frames a batch, so that timers run in time
 _LINKS = {12: frame.LINK_RAW, 14: frame.LINK_RAW, 65534: frame.LINK_RAW, 772: frame.LINK_ETHERNET}
 
 

@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
 # optimize: -O3
-"""The one frame decoder: link layer, IP and UDP of a frame, in place, without a copy.
+"""The one frame decoder: it reads link layer, IP and UDP of a frame in place, without a copy.
 
-`Decoder` serves the compiled loop; `read()` wraps it for everything that leaves the loop. Every length
-comes from the IP and UDP headers, never from the bytes captured: frames may be snapped or padded.
-Addresses are 128 bits in two halves, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2).
+`Decoder` serves the compiled loop; `read()` wraps it for every frame that leaves the loop. Every length comes
+from the IP and UDP headers, never from the bytes captured: frames may be snapped or padded. Addresses are 128
+bits in two halves, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ if not cython.compiled:  # decoder_cy.pxd holds them for the compiler
         return load32(octets, at) << 32 | load32(octets, at + 4)
 
 
-# Kinds of frame as the rest of Python reads them.
+# Kinds of frame, by the names that plain Python uses.
 KIND_NOT_IP, KIND_UDP, KIND_FRAGMENT, KIND_TCP = NOT_IP, UDP, FRAGMENT, TCP
 KIND_OTHER_IP, KIND_SCTP = OTHER_IP, SCTP
 REASONS = {
@@ -81,18 +81,18 @@ MAX_TEXTS = 65_536  # addresses whose text is kept
 class Decoder:
     """Reads one frame after another of the buffer last given to `attach`.
 
-    After a frame: `src_hi`..`dst_port`, `ip_version`, `path` for anything IP; `payload_*` for UDP, TCP and
-    fragments (`payload_offset` counts from the start of the buffer, `payload_length` is the length on the
-    wire, `payload_captured` what of it is present); `identification`, `fragment_offset`, `more_fragments`
-    and `protocol` for fragments; `tcp_seq`, `tcp_flags` for TCP.
+    After a frame these are set: `src_hi`..`dst_port`, `ip_version`, `path` for anything IP; `payload_*` for
+    UDP, TCP and fragments (`payload_offset` counts from the start of the buffer, `payload_length` is the
+    length on the wire, `payload_captured` the bytes of it that are present); `identification`,
+    `fragment_offset`, `more_fragments` and `protocol` for fragments; `tcp_seq`, `tcp_flags` for TCP.
 
-    `path` tells one way through the host from another: interface, packet type, VLAN tags and tunnel.
-    `tunnel` is the number of the outermost tunnel's row in `encapsulations` (0: none), `vni` its identifier
-    (-1: it has none), `depth` how many tunnels were opened.
+    `path` tells one way through the host from another: interface, packet type, VLAN tags and tunnel. `tunnel`
+    is the number of the outermost tunnel's row in `encapsulations` (0: none), `vni` its identifier (-1: it
+    has none), `depth` the number of tunnels that were opened.
     """
 
     def __init__(self, tunnels: Sequence[Tunnel] | None = None) -> None:
-        """Opens `tunnels` and no others; None: every one."""
+        """Opens `tunnels` and no others; None: every tunnel."""
         self.attach(b"")
         self.path = self.layers = self.ether_type = self.at = self.end = 0
         self.tunnel = self.depth = self.port = 0
@@ -106,11 +106,11 @@ class Decoder:
         self.opened = memoryview(array("q", bytes(8 * len(KINDS))))
 
     def tunnels(self) -> dict[str, int]:
-        """Frames out of tunnels so far, by the kind of the outermost."""
+        """Frames from tunnels so far, by the kind of the outermost."""
         return {kind: int(self.opened[number]) for number, kind in enumerate(KINDS) if self.opened[number]}
 
     def attach(self, data: bytes | bytearray | memoryview) -> None:
-        """Read from `data` until the next `attach`; give `b""` to let go of it."""
+        """Reads from `data` until the next `attach`; `b""` releases it."""
         self.view = data
 
     def decode(self, offset: cython.longlong, captured: cython.longlong, origin: cython.longlong) -> int:
@@ -119,7 +119,7 @@ class Decoder:
         return kind
 
     def payload_kind(self) -> int:
-        """What the UDP payload of the frame just decoded is: one of PAYLOAD_*; for RTP sets `rtp_*`."""
+        """The kind of the UDP payload of the frame just decoded, one of PAYLOAD_*; for RTP sets `rtp_*`."""
         kind: int = self.classify()
         return kind
 
@@ -137,8 +137,10 @@ class Decoder:
     def plain(
         self, offset: cython.longlong, captured: cython.longlong, origin: cython.longlong
     ) -> cython.int:
-        """1: RTP in UDP in IPv4 without options right behind Ethernet, as nearly every frame is: what `frame`
-        and `classify` would have found, by one check and one pass. 0: ask these."""
+        """1: RTP in UDP in IPv4 without options directly behind Ethernet, as nearly every frame is.
+
+        It finds the same as `frame` and `classify`, by one check and one pass. 0: ask these two.
+        """
         if captured < 54 or origin >> 32 != 1:
             return 0
         octets: Octets = octets_of(self, offset, 54)
@@ -225,7 +227,7 @@ class Decoder:
         return self.network()
 
     def ethernet(self) -> cython.int:
-        """What follows an EtherType: IP at the end of any tags."""
+        """Reads the layer behind an EtherType: IP at the end of any tags."""
         while True:
             if self.ether_type == 0x0800 or self.ether_type == 0x86DD:
                 return self.network()
@@ -437,7 +439,7 @@ class Decoder:
             return self.in_ip()
         return OTHER_IP
 
-    # --- tunnels. Each reads its header, asks `enter`, and goes on with what is inside.
+    # --- tunnels. Each method reads its header, asks `enter`, and goes on with the inner packet.
 
     def enter(self, number: cython.longlong, vni: cython.longlong) -> cython.bint:
         """Whether the tunnel may be opened: it is not too deep, and believed. Then it is counted."""
@@ -448,7 +450,7 @@ class Decoder:
             self.vni = vni
             self.opened[number] += 1
         self.depth += 1
-        # A frame that two mirrors show came by two paths.
+        # A frame that two mirrors copy comes by two paths.
         self.path ^= (vni * 16 + number) & 0xFFFFFF
         return True
 
@@ -472,7 +474,7 @@ class Decoder:
         return False
 
     def again(self) -> cython.int:
-        """The frame just decoded will be decoded once more: it counts then."""
+        """Notes that the frame just decoded will be decoded once more, and counts then."""
         if self.tunnel:
             self.opened[self.tunnel] -= 1
         return 0
@@ -488,7 +490,7 @@ class Decoder:
         return self.network()
 
     def generic(self) -> cython.int:
-        """GRE (RFC 2784, 2890): flags, the type of what is inside; checksum, key and number where flagged."""
+        """GRE (RFC 2784, 2890): flags, type of the inner packet; checksum, key, number where flagged."""
         self.end = min(self.end, self.payload_offset + self.payload_length)
         self.at = self.payload_offset
         if self.at + 4 > self.end:
@@ -549,7 +551,7 @@ class Decoder:
         return self.ppp()
 
     def datagram(self, number: cython.longlong) -> cython.int:
-        """A UDP datagram on a tunnel's port; UDP where it is none of that tunnel, or not believed."""
+        """A UDP datagram on a tunnel's port; UDP where it is not that tunnel's, or not believed."""
         if self.payload_captured < 8:
             return UDP
         self.at = self.payload_offset
@@ -630,7 +632,7 @@ class Decoder:
         return self.ppp()
 
     def resume(self, packet: Packet, length: cython.longlong) -> cython.int:
-        """Go on where the fragments of `packet` were met, at their datagram's `length` bytes."""
+        """Goes on where the fragments of `packet` were read, at their datagram's `length` bytes."""
         self.at = self.layers = 0
         self.end = length
         self.depth = packet.depth
@@ -644,7 +646,7 @@ class Decoder:
         return self.extensions(packet.protocol, 0, length)
 
     def classify(self) -> cython.int:
-        """What the UDP payload is, by its first bytes: RFC 7983 7, RFC 5761 4; never by port."""
+        """The kind of the UDP payload, by its first bytes: RFC 7983 7, RFC 5761 4; never by port."""
         at: cython.longlong = self.payload_offset
         left: cython.longlong = self.payload_captured
         if left < 2:
@@ -724,14 +726,15 @@ class Decoder:
 
 
 class Packet:
-    """One frame, decoded, on its own: what the slow path works on.
+    """One decoded frame on its own, for the slow path.
 
-    `payload` may be shorter than `length`, its length on the wire: the capture snapped it. For a fragment it
-    and for SCTP it is the IP payload; for TCP the segment's data; empty for anything else but UDP.
+    `payload` may be shorter than `length`, its length on the wire, where the capture snapped it. For a
+    fragment and for SCTP it is the IP payload; for TCP the segment's data; empty for any other protocol but
+    UDP.
     """
 
     def __init__(self) -> None:
-        """Nothing yet: who makes one sets what it is."""
+        """Sets nothing: the caller fills in the fields."""
         self.kind: cython.int = NOT_IP
         self.src = ""
         self.src_port = 0
@@ -761,8 +764,8 @@ class Packet:
         return self.payload == that.payload and self.src == that.src and self.dst == that.dst
 
     def __hash__(self) -> int:
-        # Senders choose all of it. Texts hash with a secret; ports are multiplied into it, so that nobody
-        # can tell which pairs of them meet.
+        # The sender chooses all of it. Texts hash with a secret, and ports are multiplied into it, so that an
+        # attacker cannot find pairs that collide.
         src: cython.ulonglong = hash(self.src)
         dst: cython.ulonglong = hash(self.dst)
         payload: cython.ulonglong = hash(self.payload)
@@ -787,7 +790,7 @@ def address(high: cython.ulonglong, low: cython.ulonglong) -> str:
 
 @lru_cache(maxsize=MAX_TEXTS)
 def _rfc5952(high: int, low: int) -> str:
-    import socket  # with what it brings in 6 ms a start, and few hosts have IPv6
+    import socket  # this import takes 6 ms of a start, and few hosts have IPv6
 
     return socket.inet_ntop(socket.AF_INET6, high.to_bytes(8, "big") + low.to_bytes(8, "big"))
 
@@ -805,7 +808,7 @@ def halves(text: str) -> tuple[int, int]:
 def packet(
     data: bytes | bytearray | memoryview, offset: int, captured: int, stamp_ns: int, origin: int
 ) -> Packet:
-    """Decode the frame of `captured` bytes at `data[offset:]`.
+    """Decodes the frame of `captured` bytes at `data[offset:]`.
 
     Raises:
         WireError: the frame is no readable link layer, IP, UDP or TCP.
@@ -822,16 +825,16 @@ def read(
     stamp_ns: cython.longlong,
     origin: cython.longlong,
 ) -> Packet:
-    """`packet` of what `decoder` is attached to. Raises WireError as that does."""
+    """As `packet`, of the buffer that `decoder` is attached to. Raises WireError."""
     kind: cython.int = decoder.frame(offset, captured, origin)
     return _packet(decoder, kind, stamp_ns)
 
 
 def rejoined(decoder: Decoder, fragment: Packet, whole: bytes) -> Packet:
-    """The IP payload `whole`, put together from `fragment` and its like, decoded as one packet would be.
+    """Decodes the IP payload `whole`, put together from `fragment` and its siblings, as one packet.
 
-    Every protocol is: UDP, TCP, and tunnels, out of which fragments may come again, never deeper than
-    `MAX_DEPTH`. `decoder` lets go of what it was attached to. Raises WireError.
+    Every protocol is decoded: UDP, TCP, and tunnels, from which fragments may come again, never deeper than
+    `MAX_DEPTH`. `decoder` releases its buffer. Raises WireError.
     """
     decoder.attach(whole)
     try:
@@ -841,7 +844,7 @@ def rejoined(decoder: Decoder, fragment: Packet, whole: bytes) -> Packet:
 
 
 def _packet(decoder: Decoder, kind: cython.int, stamp_ns: cython.longlong) -> Packet:
-    """What `decoder` stands on, as a packet of its own. Raises WireError."""
+    """A copy of the frame at `decoder`, as a packet of its own. Raises WireError."""
     if kind < 0:
         raise WireError(REASONS[kind])
     packet: Packet = Packet()

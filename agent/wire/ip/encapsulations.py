@@ -1,11 +1,11 @@
 """Every encapsulation that carries calls past a capture: one row each.
 
-The decoder's dispatch, the kernel's filter, the libpcap expression and the settings are made from these
-rows. To add one: a row here, its name in the enum of `decoder_cy.pxd` in the same place, and a method of
+The decoder's dispatch, the kernel's filter, the libpcap expression and the settings are made from these rows.
+To add one: a row in the table, its name in the enum of `decoder_cy.pxd` in the same place, and a method of
 `Decoder` that `ethernet`, `generic` or `datagram` calls.
 
 Framing of the link (VLAN, MPLS, PPPoE) is always read: only the link's own stations can send it. A tunnel
-comes in an IP packet from anywhere, so a live capture opens only the tunnels that it was told to believe.
+comes in an IP packet from anywhere, so a live capture opens only the configured tunnels.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ V4_IN_V6 = 96  # bits before an IPv4 address in its IPv6 form (RFC 4291 2.5.5.2)
 
 
 class Encapsulation(Struct, frozen=True):
-    """How one encapsulation is recognised. A GRE type means IP protocol 47; ports are UDP destinations."""
+    """How to recognise one encapsulation. A GRE type means IP protocol 47; ports are UDP destinations."""
 
     kind: str
     source: str
@@ -29,7 +29,7 @@ class Encapsulation(Struct, frozen=True):
     gre_types: tuple[int, ...] = ()
     ports: tuple[int, ...] = ()
     either_port: bool = False  # the source port counts too
-    identifier: str = ""  # which number of it `vni` means
+    identifier: str = ""  # the header field that `vni` means
 
     @property
     def is_tunnel(self) -> bool:
@@ -58,9 +58,9 @@ TUNNELS = {row.kind: row for row in ROWS if row.is_tunnel}
 
 
 class Tunnel(Struct, frozen=True):
-    """A tunnel that is believed: packets of `kind` whose outer source is in one of `peers` (empty: any).
+    """A believed tunnel: packets of `kind` whose outer source is in one of `peers` (empty: any).
 
-    `vni` None: any; `port` 0: the kind's own. A tunnel that leads both ways has both its ends as peers.
+    `vni` None: any; `port` 0: the kind's own. A tunnel with traffic both ways has both its ends as peers.
     """
 
     kind: str
@@ -90,7 +90,7 @@ EVERY = tuple(Tunnel(kind) for kind in TUNNELS)
 
 
 def numbered(field: str, size: int = 65536) -> bytes:
-    """A row's number for each value of `field` (`ether_types`, `protocols`, `gre_types`); 0: none's."""
+    """A row's number for each value of `field` (`ether_types`, `protocols`, `gre_types`); 0: no row."""
     table = bytearray(size)
     for number, row in enumerate(ROWS, 1):
         for value in getattr(row, field):
@@ -99,7 +99,7 @@ def numbered(field: str, size: int = 65536) -> bytes:
 
 
 def numbered_ports(tunnels: Sequence[Tunnel], *, source: bool = False) -> bytes:
-    """The same for UDP destination ports, or `source` ports, of `tunnels`."""
+    """A row's number for each UDP destination port, or `source` port, of `tunnels`; 0: no row."""
     table = bytearray(65536)
     for tunnel in tunnels:
         for port in tunnel.ports:
@@ -109,7 +109,7 @@ def numbered_ports(tunnels: Sequence[Tunnel], *, source: bool = False) -> bytes:
 
 
 def rules(tunnels: Sequence[Tunnel]) -> list[int]:
-    """What the decoder compares an outer packet with, 7 numbers for each peer of each tunnel.
+    """The rules that the decoder compares with an outer packet, 7 numbers for each peer of each tunnel.
 
     The row's number, UDP port (0: no UDP), identifier plus one (0: any), network and mask (two halves each).
     """

@@ -1,4 +1,4 @@
-"""RTP payload types: the static ones of RFC 3551 section 6, and the kinds that media is told apart by."""
+"""RTP payload types: the static ones of RFC 3551 section 6, and the kinds of media."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ LEGAL_CLOCKS: Final = {
 # Payload type -> (clock rate in Hz, kind), as the loop keeps it.
 STATIC_ROWS: Final = {number: (row.clock_rate, row.kind) for number, row in STATIC_TYPES.items()}
 
-_RESERVED: Final = frozenset({2, 19})  # RFC 3551 table 4: no meaning of their own any more
-_FAMILIES: Final = ("G729", "G723", "H263")  # one payload type, whatever the annex or revision is called
+_RESERVED: Final = frozenset({2, 19})  # RFC 3551 table 4: they have no meaning of their own any more
+_FAMILIES: Final = ("G729", "G723", "H263")  # one payload type, for every annex or revision
 
 
 @lru_cache(maxsize=512)
 def redefines_static(number: int, name: str, rate: int) -> bool:
-    """Whether an rtpmap gives a static payload type another meaning than RFC 3551 does, which no SDP may."""
+    """Whether an rtpmap gives a static payload type another meaning than RFC 3551. No SDP may do so."""
     static = STATIC_TYPES.get(number)
     if static is None or number in _RESERVED:
         return False

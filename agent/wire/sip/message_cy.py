@@ -82,9 +82,9 @@ _SPELLINGS_MAX = 1024
 
 
 class Message:
-    """One SIP message. What identifies it is read at once, everything else when it is asked for.
+    """One SIP message. Its identifying headers are read at once, all others when asked for.
 
-    Of a message only offsets are kept: a header that nobody asks for is never made a string.
+    Only offsets are kept: a header that nobody asks for never becomes a string.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -102,7 +102,7 @@ class Message:
         self._from: Uri | None = None
         self._to: Uri | None = None
         self._request: Uri | None = None
-        # Places in `_head`: the start line, the headers behind it, values of those that identify
+        # Places in `_head`: the start line, the headers behind it, the values of the identifying headers
         self._head = data
         self._line = self._line_end = self._at = self._end = 0
         self._uri_at = self._uri_end = 0
@@ -135,8 +135,10 @@ class Message:
         self._sequence(self._cseq_at, self._cseq_end)
 
     def _walk_in_place(self) -> cython.bint:
-        """Note the headers of lines that need no unfolding. False where a line is folded, does not end with
-        CRLF, or none is blank."""
+        """Notes the headers of lines that need no unfolding.
+
+        False where a line is folded or does not end with CRLF, or where no line is blank.
+        """
         head = self._head
         size: cython.Py_ssize_t = len(head)
         at: cython.Py_ssize_t = self._line
@@ -250,7 +252,7 @@ class Message:
         self._odd_start_line(self._start_text())
 
     def _odd_start_line(self, line: str) -> None:
-        """A start line that is written otherwise than most."""
+        """Reads a start line in an unusual form."""
         if line[:4].upper() == "SIP/":  # Status-Line (7.2); the phrase and its space are often missing
             words = line.split(None, 2)
             code = words[1] if len(words) > 1 else ""
@@ -271,7 +273,7 @@ class Message:
     def _start_text(self) -> str:
         return self._head[self._line : self._line_end].decode("utf-8", "backslashreplace")
 
-    # What was found, as text
+    # The values found, as text
 
     @property
     def reason(self) -> str:
@@ -420,7 +422,7 @@ class Message:
 
     @property
     def session_seconds(self) -> int | None:
-        """RFC 4028: the session's interval, whoever refreshes it."""
+        """RFC 4028: the session's interval, whichever side refreshes it."""
         return _seconds(self.header("session-expires"))
 
     @property
@@ -456,7 +458,7 @@ class Message:
 
     @property
     def body(self) -> bytes:
-        """What follows the headers, as far as captured and no farther than Content-Length (18.3)."""
+        """The bytes behind the headers, as far as captured and no farther than Content-Length (18.3)."""
         length = self.content_length
         return self.data[self._body_at : None if length is None else self._body_at + length]
 
@@ -476,7 +478,7 @@ class Message:
 
 
 def parse(data: bytes) -> Message:
-    """Read one message; bytes beyond its Content-Length are ignored.
+    """Parses one message; bytes beyond its Content-Length are ignored.
 
     Raises:
         WireError: SIP_START_LINE, SIP_HEADER (CSeq unreadable), SIP_MISSING_HEADER, or SIP_TRUNCATED (a
@@ -510,7 +512,7 @@ def _spellings(name: str) -> tuple[bytes, bytes]:
     """(long name, compact form or b"") of a header, both in lower case."""
     known: tuple[bytes, bytes] | None = _spelled.get(name)
     if known is None:
-        if len(_spelled) >= _SPELLINGS_MAX:  # what is asked for comes from our code and configuration
+        if len(_spelled) >= _SPELLINGS_MAX:  # names come from our code and configuration only
             _spelled.clear()
         lowered = name.strip().lower()
         long = COMPACT.get(lowered, lowered)

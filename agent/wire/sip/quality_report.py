@@ -1,7 +1,7 @@
-"""What the far end says of the quality it had: RFC 6035 reports and the RTP statistics headers of BYE.
+"""The far end's own quality figures: RFC 6035 reports and the RTP statistics headers of BYE.
 
 **Reports** (`application/vq-rtcpxr` in PUBLISH or NOTIFY, RFC 6035 4.6): lines `Name:KEY=value KEY=value`,
-first those of the session, then of `LocalMetrics:` (what the reporter received) and of `RemoteMetrics:`.
+first those of the session, then of `LocalMetrics:` (the reporter's reception) and of `RemoteMetrics:`.
 
 **Headers** of BYE and its 200, never standardised: two-letter keys, `;` or `,` between them.
 
@@ -16,7 +16,7 @@ first those of the session, then of `LocalMetrics:` (what the reporter received)
   `MT=0;PS=662;OS=105920;PR=661;OR=105760;PL=0;JI=0;LA=1;SS=0;EN=8;DE=8`
 - some services: `MOS=3.8;Jitter=7;PacketLossPct=0;RTT=260682;...`, jitter in ms, RTT in microseconds
 
-What LA measures differs by vendor (round trip at Cisco, jitter buffer at Poly), so it is passed on as it is.
+The meaning of LA differs by vendor (round trip at Cisco, jitter buffer at Poly), so it is passed on as it is.
 A value that is absent, unreadable or out of its range is None.
 """
 
@@ -37,7 +37,7 @@ HEADERS = (
     "x-siemens-rtp-stats-list",
 )
 
-# As text: `re` compiles them when the first report comes, which is never on most hosts.
+# As text: `re` compiles them when the first report comes. Most hosts never see one.
 _PAIR = r'(?<![\w-])([A-Za-z][\w-]*)=("[^"]*"|\S*)'
 _NUMBER = r"-?[0-9]{1,12}(?:\.[0-9]{1,6})?"
 _LINES_MAX = 256  # a report has about 30; a body can bring 30,000
@@ -95,7 +95,7 @@ class QualityReport(Struct):
 
 
 class RtpStat(Struct):
-    """The statistics header of one end; `received` and `lost` are what reached it, `*_sent` the other way."""
+    """The statistics header of one end; `received` and `lost` say what reached it, `*_sent` the other way."""
 
     packets_sent: int | None = None
     octets_sent: int | None = None
@@ -178,7 +178,7 @@ def _socket(text: str) -> ReportedSocket | None:
 
 
 def _number(text: str | None, least: float, most: float) -> float | None:
-    """A decimal in [least, most]; what the formats write for "unknown" (127, -1) lies outside."""
+    """A decimal in [least, most]. The codes that the formats use for "unknown" (127, -1) lie outside."""
     if not text or not re.fullmatch(_NUMBER, text):
         return None
     value = float(text)

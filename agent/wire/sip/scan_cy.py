@@ -1,8 +1,9 @@
 # cython: language_level=3, wraparound=False
 # optimize: -O3
-"""The octets of a SIP message (RFC 3261): where things are in them, and what word is there.
+"""Scans the octets of a SIP message (RFC 3261): the places of its parts, and the known words in them.
 
-All places are offsets into one `bytes`; an end is behind the last octet. What is not there is at the end.
+All places are offsets into one `bytes`; an end is behind the last octet. The place of a missing part is the
+end.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if not cython.compiled:  # scan_cy.pxd has these for the compiler
         return data.startswith(what, at, end)
 
 
-# What start lines and CSeqs name, the frequent first.
+# The methods that start lines and CSeqs name, the frequent ones first.
 _METHODS = (
     "INVITE", "ACK", "BYE", "OPTIONS", "REGISTER", "CANCEL", "PRACK", "UPDATE", "INFO", "SUBSCRIBE", "NOTIFY",
     "MESSAGE", "PUBLISH", "REFER",
@@ -101,7 +102,7 @@ def _token_end(data: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cy
 
 
 def method_at(head: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str | None:
-    """Which of the usual methods `head[at:end]` is; None for any other."""
+    """The usual method that `head[at:end]` is; None for any other."""
     word: bytes
     method: str
     for word, method in _NAMED:
@@ -111,7 +112,7 @@ def method_at(head: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str
 
 
 def needed(head: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.int:
-    """Which of the five that identify a message is the name `head[at:stop]`; 0: none of them."""
+    """The number of the identifying header whose name is `head[at:stop]`; 0: none of the five."""
     first: cython.int = head[at] | LOWER
     length: cython.Py_ssize_t = stop - at
     if first == ord("c"):
@@ -134,7 +135,7 @@ def mark(first: cython.int, length: cython.Py_ssize_t) -> cython.ulonglong:
 
 
 def name_end(head: bytes, at: cython.Py_ssize_t, colon: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Where a header's name ends: 25.1 allows blanks before the colon, and we any such octet."""
+    """Where a header's name ends: 25.1 allows blanks before the colon, and we allow any such octet."""
     while colon > at and head[colon - 1] <= SPACE:
         colon -= 1
     return colon
@@ -156,7 +157,7 @@ def same(head: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t, name: byte
 
 
 def parameter_at(head: bytes, name: bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t) -> str | None:
-    """What follows `name`, which is `;...=`, in `head[at:end]`; None where a closer look must decide."""
+    """The value of parameter `name` (as `;...=`) in `head[at:end]`; None: parse the text instead."""
     if find(head, QUOTE, at, end) < end:
         return None
     at = find(head, SEMICOLON, at, end)
@@ -168,26 +169,26 @@ def parameter_at(head: bytes, name: bytes, at: cython.Py_ssize_t, end: cython.Py
     return None
 
 
-IDENTIFIER_MAX = 256  # characters of a text that is kept
+IDENTIFIER_MAX = 256  # longest text that is kept whole
 
 
 def bounded(text: str) -> str:
-    """A text that is kept: of a long one the beginning and a hash, so different ones stay different."""
+    """A text to keep: of a long one the beginning and a hash, so that different ones stay different."""
     if len(text) <= IDENTIFIER_MAX:
         return text
-    from hashlib import blake2b  # for hostile messages alone
+    from hashlib import blake2b  # only hostile messages need it
 
     rest = blake2b(text.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
     return f"{text[: IDENTIFIER_MAX - 17]}#{rest}"
 
 
 def is_blank(head: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.bint:
-    """Whether nothing is left of a value that begins at `at`."""
+    """Whether the value that begins at `at` is empty."""
     return at >= stop or (not 33 <= head[at] <= 126 and not text_at(head, at, stop))
 
 
 def text_at(head: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> str:
-    """The text of `head[at:stop]`, as identifiers are compared."""
+    """The text of `head[at:stop]`, in the form in which identifiers are compared."""
     while at < stop and head[at] == SPACE:
         at += 1
     if at < stop and head[stop - 1] == CR:

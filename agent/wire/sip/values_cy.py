@@ -2,7 +2,7 @@
 # optimize: -O3
 """Values of SIP headers (RFC 3261 7.3.1, 20, 25.1): lists, parameters, addresses and URIs.
 
-The usual form is read where it lies, by octets; any other as text, by the grammar.
+The usual form is read in place, by octets; any other as text, by the grammar.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from agent.wire.sip.scan_cy import bounded, parameter_at, text_at
 if not cython.compiled:  # sip_values_cy.pxd has the same for the compiler
     from agent.wire.sip.scan_cy import BACKSLASH, COMMA, GREATER, LESS, QUOTE, find
 
-_URI_KEPT = 64  # characters of a URI that may be kept read
+_URI_KEPT = 64  # the longest URI whose parsed form is cached
 _URIS_KEPT = 1024
 _NUMBER = r"\s*[+\d*#(%][\d().*#A-Fa-f%-]*(?=;)"
-# Patterns meet hostile text of 64 KiB, so none may scan one stretch twice: no two neighbouring repeats that
-# match the same characters, none that is tried again from each character of what it failed on.
+# Patterns meet hostile text of 64 KiB, so none may scan one stretch twice: no two neighbouring repeats match
+# the same characters, and none is tried again from each character of a failed match.
 # 25.1: quoted-string = DQUOTE *(qdtext / quoted-pair) DQUOTE
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 _NAME_ADDR = re.compile(rf'(?:\s*{_QUOTED}\s*|[^<"]*+)<([^>]*)>(.*)', re.DOTALL)
@@ -42,7 +42,7 @@ class Uri(NamedTuple):
 
 
 def parse_uri(text: str) -> Uri:
-    """The parts of a URI (RFC 3261 19.1, RFC 3966); empty strings for what is not there."""
+    """The parts of a URI (RFC 3261 19.1, RFC 3966); a missing part is ""."""
     known: Uri | None = _known_uris.get(text)
     if known is None:
         known = _read_uri(text)
@@ -160,7 +160,7 @@ def _unquoted(value: str) -> str:
 
 
 def _unescaped(user: str) -> str:
-    """19.1.2: %HH decoded, unless that makes a character nobody can print (RFC 4475 3.1.1.5: %00)."""
+    """19.1.2: %HH decoded, unless the result is not printable (RFC 4475 3.1.1.5: %00)."""
     if "%" not in user:
         return user
     from urllib.parse import unquote  # seldom needed: 2 ms a start
@@ -170,7 +170,7 @@ def _unescaped(user: str) -> str:
 
 
 def split_list(line: str) -> list[str]:
-    """Split at the commas outside quotes and angle brackets; after an unbalanced one nothing is split."""
+    """Splits at the commas outside quotes and angle brackets; after an unbalanced quote nothing is split."""
     if "," not in line:
         return [line]
     values = []
