@@ -39,10 +39,15 @@ class Pipeline(Struct):
     engine: Engine
     intervals: Intervals
 
-    def so_far(self) -> tuple[list[ConnectorMinute], int]:
-        """The open minutes so far, and the number of active calls whose start was not captured."""
+    def so_far(self) -> tuple[list[ConnectorMinute], int | None]:
+        """The open minutes so far, and the number of active calls whose start was not captured.
+
+        That number is None where SIP passes on another host.
+        """
         media, up, unknown = self.engine.so_far()
-        return self.intervals.so_far(media, up), unknown
+        minutes = self.intervals.so_far(media, up)
+        sees_sip = any(minute.values["Sip2xxCodes"] is not None for minute in minutes)
+        return minutes, unknown if unknown or sees_sip else None
 
     def shed(self, level: int) -> None:
         """Switches off the work that `agent.daemon.overload` names for this level."""

@@ -48,6 +48,7 @@ from agent.summary.call_minute_cy import CallMinute
 from agent.summary.interval import Intervals
 from agent.summary.open_minute import OpenMinute
 from agent.summary.records import MINUTE_NS
+from agent.summary.split_host import SplitHost
 
 FORMAT = 5
 _LEVEL = 1  # of compression: a checkpoint is written every few seconds
@@ -71,6 +72,7 @@ _KINDS: tuple[type, ...] = (
     events.CallsUp,
     events.Measured,
     events.Tallied,
+    SplitHost,
 )
 _KIND = {kind: number for number, kind in enumerate(_KINDS)}
 _PLAIN: dict[tuple[str, str], Any] = {
@@ -342,9 +344,9 @@ def _read(image: _Image, sides: Sides, shift_ns: int) -> Handover:
         _shift((calls, state), shift_ns)
         now_ns = None if now_ns is None else now_ns + shift_ns
         minute_ns = None if minute_ns is None or now_ns is None else now_ns // MINUTE_NS * MINUTE_NS
-        oldest_ns, minutes, messages = state
+        oldest_ns, minutes, messages, host = state
         minutes = {(minute + shift_ns) // MINUTE_NS * MINUTE_NS: its for minute, its in minutes.items()}
-        state = oldest_ns if minute_ns is None else minute_ns, minutes, messages
+        state = oldest_ns if minute_ns is None else minute_ns, minutes, messages, host
     signalled = len(calls) - len(image.unsignalled)
     pairs = zip(image.unsignalled, calls[signalled:], strict=True)
     return Handover(

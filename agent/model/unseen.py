@@ -23,6 +23,7 @@ class Cause(enum.StrEnum):
     FRAGMENTS = "fragments"  # siblings that never came
     ORPHAN_MEDIA = "orphan_media"  # RTP to or from the vc that belongs to no call
     MEDIA_ELSEWHERE = "media_elsewhere"  # answered calls of which no media passes this host
+    SIGNALLING_ELSEWHERE = "signalling_elsewhere"  # media of calls whose SIP does not pass this host
     CAPTURE_DROPS = "capture_drops"  # the ring or the capture's own buffer was full
     INTERFACE_DOWN = "interface_down"
     NOT_WATCHED = "not_watched"  # no process captured: a restart, a suspended host

@@ -27,6 +27,7 @@ class CarrierTotals:
         self._numbers: dict[_Key, float] = {}
         self._buckets: dict[_Key, list[float]] = {}  # one a bucket, then +Inf; not cumulative
         self._sums: dict[_Key, float] = {}
+        self._doubtful: set[_Key] = set()  # unknown in the last minute: their 0 is left out
 
     def begin(self, nothing: Iterable[ConnectorMinute]) -> None:
         """Show counters at zero before the first minute."""
@@ -38,6 +39,13 @@ class CarrierTotals:
         with self._lock:
             for key in [key for key in self._numbers if _BY_NAME[key[0]].kind == "gauge"]:
                 del self._numbers[key]
+            self._doubtful = {
+                (name, carrier)
+                for minute in summary.connectors
+                for carrier, values in minute.carriers.items()
+                for name, value in values.items()
+                if value is None
+            }
             self._add(summary.connectors)
 
     def _add(self, minutes: Iterable[ConnectorMinute]) -> None:
@@ -62,7 +70,10 @@ class CarrierTotals:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         with self._lock:
-            numbers, sums = dict(self._numbers), dict(self._sums)
+            numbers = {
+                key: value for key, value in self._numbers.items() if value or key not in self._doubtful
+            }
+            sums = dict(self._sums)
             buckets = {key: list(filled) for key, filled in self._buckets.items()}
         kinds = {"count": CounterMetricFamily, "gauge": GaugeMetricFamily, "samples": HistogramMetricFamily}
         found: dict[str, Family] = {}

@@ -56,6 +56,9 @@ class Totals:
         self._live = live
         self._closed: dict[Key, float] = {}
         self._shown: dict[Key, float] = {}
+        self._doubtful: dict[
+            str, set[Key]
+        ] = {}  # counters whose 0 is unknown, of "closed" and "open" minutes
         self._gauges: dict[Key, float] = {}
         self._figures: dict[Figure, float] = {}
         self._histograms: dict[Key, _Histogram] = {}
@@ -89,6 +92,7 @@ class Totals:
                     self._unknown[minute.voice_connector_id, minute.region, cause] += 1
                 for metric in METRICS:
                     self._add(minute, metric)
+            self._doubtful["closed"] = _unknown_counts(summary.connectors)
             if not self._live:
                 self._show({})
                 self._gauges = self._gauges_of(summary.connectors)
@@ -102,7 +106,7 @@ class Totals:
                 counts[name] += value
             return counts
 
-    def publish(self, open_minutes: Sequence[ConnectorMinute], calls_active_unknown: int) -> None:
+    def publish(self, open_minutes: Sequence[ConnectorMinute], calls_active_unknown: int | None) -> None:
         """Show what is closed, with what the open minutes hold by now."""
         counts = {
             (metric.name, minute.voice_connector_id, minute.region): value * metric.scale
@@ -112,6 +116,7 @@ class Totals:
         }
         with self._published:
             self._show(counts)
+            self._doubtful["open"] = _unknown_counts(open_minutes)
             self._gauges = self._gauges_of(open_minutes)
             self.calls_active_unknown = calls_active_unknown
             self.asked = False
@@ -175,7 +180,9 @@ class Totals:
 
         self.refresh()
         with self._lock:
-            counts, gauges, figures = dict(self._shown), dict(self._gauges), dict(self._figures)
+            doubtful = set[Key]().union(*self._doubtful.values())
+            counts = {key: value for key, value in self._shown.items() if value or key not in doubtful}
+            gauges, figures = dict(self._gauges), dict(self._figures)
             unknown, calls_active_unknown = dict(self._unknown), self.calls_active_unknown
             histograms = {
                 key: (list(histogram.counts), histogram.sum) for key, histogram in self._histograms.items()
@@ -242,6 +249,16 @@ def _self_families(metrics: SelfMetrics) -> Iterator[Family]:
         for values, number in samples:
             family.add_metric([values.get(label, "") for label in labels], number)
         yield family
+
+
+def _unknown_counts(minutes: Iterable[ConnectorMinute]) -> set[Key]:
+    """Keys of counts that are unknown: a counter that is still 0 is left out while they are."""
+    return {
+        (name, minute.voice_connector_id, minute.region)
+        for minute in minutes
+        for name, value in minute.values.items()
+        if value is None
+    }
 
 
 def _by_family() -> dict[str, list[Metric]]:

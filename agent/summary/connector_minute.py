@@ -90,7 +90,7 @@ def connector_minute(
         totals.complete,
         seen,
         {
-            carrier: _carrier_values(connector, carrier, values, totals)
+            carrier: _carrier_values(connector, carrier, values, totals, view)
             for carrier in ("", *(its.id for its in sides.carriers))
         }
         if sides.carriers
@@ -99,16 +99,17 @@ def connector_minute(
 
 
 def _carrier_values(
-    connector: Connector, carrier: str, whole: Mapping[str, Value], totals: MinuteTotals
+    connector: Connector, carrier: str, whole: Mapping[str, Value], totals: MinuteTotals, view: View
 ) -> dict[str, Value]:
-    """What of a connector's metrics is a carrier's; unknown is what is unknown of the `whole`."""
+    """What of a connector's metrics is a carrier's: None where the `whole` is, or where a 0 is doubtful."""
     counts = totals.carrier_counts.get((connector, carrier), Counter())
     media = totals.carrier_media.get((connector, carrier)) or MediaTotals()
     known: dict[str, Value] = {**counts, **media.values, **media.samples}
-    return {
-        metric.name: None if whole[metric.name] is None else known.get(metric.name, 0)
-        for metric in CARRIER_METRICS
-    }
+    values: dict[str, Value] = {}
+    for metric in CARRIER_METRICS:
+        value = None if whole[metric.name] is None else known.get(metric.name, 0)
+        values[metric.name] = _media_value(metric, value, media, view) if value == 0 else value
+    return values
 
 
 def _media_value(metric: Metric, value: int | None, media: MediaTotals, view: View) -> int | None:

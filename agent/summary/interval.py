@@ -47,6 +47,7 @@ from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary
 from agent.summary.redaction import Redaction
 from agent.summary.sip_log import SipLog
 from agent.summary.so_far import minutes_so_far
+from agent.summary.split_host import SplitHost
 from agent.summary.timeline_cy import watched_slots
 from agent.summary.unseen import CountedTraffic, UnseenTotals, mark, spread
 
@@ -75,6 +76,7 @@ class Intervals:
         self._observer = observer
         self._on_stream = on_stream
         self._minutes: defaultdict[int, OpenMinute] = defaultdict(OpenMinute)
+        self._host = SplitHost()
         self._oldest_ns = 0
         self._newest = OpenMinute()  # that of the last fact, which is mostly the next one's too ...
         self._start_ns = self._end_ns = 0  # ... where it is between these
@@ -118,11 +120,11 @@ class Intervals:
 
     def give(self, handover: Handover) -> None:
         """The open minutes, and the SIP messages that wait for their connector."""
-        handover.intervals = self._oldest_ns, dict(self._minutes), self.sip_log.kept()
+        handover.intervals = self._oldest_ns, dict(self._minutes), self.sip_log.kept(), self._host
 
     def take(self, handover: Handover) -> None:
         """Go on with what `give` wrote down. Only before any event."""
-        oldest_ns, minutes, self.sip_log.messages = handover.intervals
+        oldest_ns, minutes, self.sip_log.messages, self._host = handover.intervals
         self._minutes = defaultdict(OpenMinute, minutes)
         self._go_on(oldest_ns)
 
@@ -150,6 +152,8 @@ class Intervals:
 
     def _message(self, event: MessageSeen) -> None:
         self.sip_log.add(event)
+        if not self._host.has_signalling:
+            self._host.has_signalling = not self._sides.has_vc or self._sides.is_vc(event.src)
         if 100 <= event.status < 700:
             owner = owner_of(event.leg, event.connector)
             count(self._minute(event.stamp_ns).counts, owner, SIP_CODES[event.status // 100])
@@ -211,12 +215,14 @@ class Intervals:
         """RTP that belongs to nobody: where the vc is at one end, that direction is not wholly known."""
         from_vc, to_vc = self._sides.is_vc(stream.src[0]), self._sides.is_vc(stream.dst[0])
         if from_vc == to_vc:
+            self._host.unsignalled |= not self._sides.has_vc
             return
         minute = self._minute(stream.stamp_ns)
         if not stream.named:  # a stranger's, on a socket where somebody whom the vc answers sends
             minute.intruder_packets += stream.packets
             return
         minute.orphan_packets += stream.packets
+        self._host.unsignalled |= from_vc  # the vc sends nothing without a call
         side, connector = self._sides.place((stream.dst if from_vc else stream.src)[0])
         end = "cust" if side == "customer" else "rem"
         self._unseen(
@@ -266,7 +272,7 @@ class Intervals:
 
     def so_far(self, media: SoFar, up: list[CountedAttempt]) -> list[ConnectorMinute]:
         """The open minutes as they stand: counts, and calls up now. Nothing is taken."""
-        return minutes_so_far(self._minutes.values(), media, up, self._sides, self._observer)
+        return minutes_so_far(self._minutes.values(), media, up, self._sides, self._observer, self._host)
 
     # -- closing
 
@@ -318,8 +324,15 @@ class Intervals:
         if self._sides.carriers:
             self._add_carriers(minute, totals)
         totals.host = _host_traffic(totals)
-        self._note_elsewhere(minute, end_ns, any_rtp=any(totals.host.packets.values()))
-        extras = {"calls_active_unknown": minute.up.unknown} if minute.up else {}
+        any_rtp = any(totals.host.packets.values())
+        elsewhere = self._note_elsewhere(minute, end_ns, any_rtp=any_rtp)
+        for unseen in self._host.close(minute, start_ns, any_rtp=any_rtp, elsewhere=elsewhere):
+            mark(minute.marks, (unseen.sight.value, unseen.cause.value, unseen.connector, ""), 1, 0)
+            if unseen.cause is Cause.SIGNALLING_ELSEWHERE:
+                self.unseen.note(unseen)
+        extras = {}
+        if minute.up and (minute.up.unknown or not self._host.lacks_signalling()):
+            extras["calls_active_unknown"] = minute.up.unknown
         for name in ("orphan_packets", "intruder_packets"):
             if getattr(minute, name):
                 extras[name] = getattr(minute, name)
@@ -358,14 +371,18 @@ class Intervals:
                 key = account.leg.connector or fallback, account.leg.call.carrier()
                 totals.carrier_counts[key][account.direction.capitalize() + "CallsActive"] += 1
 
-    def _note_elsewhere(self, minute: OpenMinute, end_ns: int, *, any_rtp: bool) -> None:
-        """Answered calls whose media does not pass here leave the media of their connectors unknown."""
+    def _note_elsewhere(self, minute: OpenMinute, end_ns: int, *, any_rtp: bool) -> bool:
+        """Answered calls whose media does not pass here leave the media of their connectors unknown.
+
+        Whether there are any.
+        """
         if not self._sides.known:
-            return
+            return False
         calls = [account.leg.call for account in minute.up.accounts] if minute.up else []
         calls += minute.ended
         known = {call for call in calls if call.flags and FLAG in call.flags}
-        for call in calls_elsewhere(calls, self._sides, end_ns, any_rtp=any_rtp):
+        elsewhere = calls_elsewhere(calls, self._sides, end_ns, any_rtp=any_rtp)
+        for call in elsewhere:
             for connector in {leg.connector or self._sides.fallback for leg in call.legs}:
                 event = Unseen(end_ns, end_ns, Sight.MEDIA, Cause.MEDIA_ELSEWHERE, 1, connector)
                 mark(minute.marks, (event.sight.value, event.cause.value, connector, ""), 1, 0)
@@ -373,6 +390,7 @@ class Intervals:
                 self.unseen.note(event)
         for row, call in zip(minute.over, minute.ended, strict=True):
             row["flags"] = sorted(call.flags)
+        return bool(elsewhere)
 
     def _skipped(self, event: MinutesSkipped) -> None:
         until = datetime.fromtimestamp(event.until_ns / 1e9, UTC).isoformat()

@@ -7,14 +7,17 @@ counter never goes back.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection
 
-from agent.model.call_cy import Call, CountedAttempt, Leg
+from agent.model.call_cy import UNSIGNALLED, Call, CountedAttempt, Leg
 from agent.model.sides import Connector, Sides
 from agent.model.stream_minute_cy import SoFar, add_to
-from agent.summary.catalog import DIRECTIONS, METRICS
+from agent.model.unseen import Sight
+from agent.summary.catalog import DIRECTIONS, METRICS, Metric
 from agent.summary.open_minute import OpenMinute
 from agent.summary.records import ConnectorMinute, Value
+from agent.summary.split_host import SplitHost
+from agent.summary.unseen import CountedTraffic, View
 
 _SUFFIXES = ("RtpPackets", "RtpBytes", "PacketsLost", "RtcpPackets", "RtcpBytes")  # in the order of `SoFar`
 _NAMES = {
@@ -25,9 +28,17 @@ Places = dict[Leg, list[tuple[Connector, str]]]  # (connector, "cust" or "rem") 
 
 
 def minutes_so_far(
-    minutes: Iterable[OpenMinute], media: SoFar, up: list[CountedAttempt], sides: Sides, observer: str
+    minutes: Collection[OpenMinute],
+    media: SoFar,
+    up: list[CountedAttempt],
+    sides: Sides,
+    observer: str,
+    host: SplitHost,
 ) -> list[ConnectorMinute]:
-    """A connector minute each, of counts and calls up now. `media` gets what streams left behind."""
+    """A connector minute each, of counts and calls up now. `media` gets what streams left behind.
+
+    A 0 is None where something that it needs was met and not read, or passes elsewhere.
+    """
     totals: defaultdict[Connector, Counter[str]] = defaultdict(Counter)
     for minute in minutes:
         _left_behind(minute, media)
@@ -39,10 +50,22 @@ def minutes_so_far(
     for account in up:
         if account.leg.connector is not None and account.direction is not None:
             totals[account.leg.connector][account.direction.capitalize() + "CallsActive"] += 1
-    return [
-        ConnectorMinute(connector.id, connector.region, _values(totals[connector], sides, observer), {})
-        for connector in dict.fromkeys((*sides.connectors, *totals))
-    ]
+    unsignalled = any(UNSIGNALLED in leg.call.flags for leg in media if leg.call.flags)
+    elsewhere = host.elsewhere(unsignalled=unsignalled)
+    nothing = CountedTraffic()
+    rows = []
+    for connector in dict.fromkeys((*sides.connectors, *totals)):
+        views = [View(minute.marks, connector, nothing, nothing) for minute in minutes if minute.marks]
+        values = _values(totals[connector], sides, observer)
+        for metric in METRICS:
+            if values.get(metric.name) == 0 and _is_doubtful(metric, elsewhere, views):
+                values[metric.name] = None
+        rows.append(ConnectorMinute(connector.id, connector.region, values, {}))
+    return rows
+
+
+def _is_doubtful(metric: Metric, elsewhere: frozenset[Sight], views: list[View]) -> bool:
+    return metric.needs in elsewhere or any(view.hides(metric) for view in views)
 
 
 def _left_behind(minute: OpenMinute, media: SoFar) -> None:

@@ -27,10 +27,11 @@ MAX_MINUTES = 1_440  # marked by one interval; a longer one marks its first day
 NOT_READ = frozenset(
     {
         Cause.SNAP_LENGTH, Cause.TLS, Cause.FRAMING, Cause.FRAGMENTS, Cause.ORPHAN_MEDIA,
-        Cause.OVERSIZED, Cause.MEDIA_ELSEWHERE,
+        Cause.OVERSIZED, Cause.MEDIA_ELSEWHERE, Cause.SIGNALLING_ELSEWHERE,
     }
 )  # fmt: skip
-DOUBT = 1e-9  # the share that calls stand for: they are no packets, but a 0 beside them is unknown
+_ELSEWHERE = frozenset({Cause.MEDIA_ELSEWHERE, Cause.SIGNALLING_ELSEWHERE})  # their counts are no packets
+DOUBT = 1e-9  # the share that these stand for: a 0 beside them is unknown
 # (what happened, what to do), after a number or "some".
 ADVICE: dict[Cause, tuple[str, str]] = {
     Cause.SNAP_LENGTH: (
@@ -53,6 +54,10 @@ ADVICE: dict[Cause, tuple[str, str]] = {
     Cause.MEDIA_ELSEWHERE: (
         "answered calls, no media of theirs seen on this host",
         "capture where their media passes (the relay's host), or name its addresses under [vc] addresses",
+    ),
+    Cause.SIGNALLING_ELSEWHERE: (
+        "minutes had media of calls whose SIP does not pass this host",
+        "capture where their SIP passes (the proxy's host), or name its addresses under [vc] addresses",
     ),
     Cause.CAPTURE_DROPS: ("frames were missed by the capture", "raise [capture] ring_mb, or give it CPU"),
     Cause.INTERFACE_DOWN: ("times an interface was down", "look at its link"),
@@ -181,6 +186,10 @@ class View:
             return None
         return value
 
+    def hides(self, metric: Metric) -> bool:
+        """Whether something was met that a count of `metric` needs, and was not read."""
+        return bool(self._marks) and self.shares(metric.needs, metric.of)[0] > 0
+
     def shares(self, needs: Sight, of: str) -> tuple[float, float]:
         """Of the traffic that a figure needs: the share met and not read, and the share never met."""
         not_read = not_met = 0.0
@@ -188,7 +197,7 @@ class View:
             hidden = HIDES[Sight(sight)]
             if needs not in hidden or (direction and direction != of):
                 continue
-            if cause == Cause.MEDIA_ELSEWHERE:
+            if cause in _ELSEWHERE:
                 not_read += DOUBT
             elif cause in NOT_READ:
                 seen = self._own.of(hidden, of if needs == MEDIA else "")
