@@ -30,6 +30,7 @@ NAMES = {
     "vc2rem": "vc -> remote",
 }
 """The four directions as a terminal without arrows shows them."""
+_HEADS = ("direction", "packets", "lost", "share", "late", "jitter ms", "MOS", "told by")
 
 
 def call_command(options: argparse.Namespace) -> int:
@@ -125,16 +126,25 @@ def _head(records: CallRecords, index: IndexedCall | None) -> list[str]:
 
 
 def _directions(path: CallPath) -> list[str]:
-    heads = f"{'packets':>8}{'lost':>7}{'share':>8}{'late':>6}{'jitter ms':>10}{'MOS':>6}"
-    lines = [f"{'direction':<15}{heads}  told by"]
+    """A line a direction; where the figures are too long for one line, their source stands below them."""
+    rows = [_HEADS]
     for way, its in path.directions.items():
         told = {"rtp": "measured here", None: "-"}.get(
             its.source, f"{its.network}'s {(its.source or '').upper()}"
         )
-        lines.append(
-            f"{NAMES[way]:<15}{its.packets:>8}{_or(its.lost):>7}{_share(its):>8}{its.discarded:>6}"
-            f"{_or(its.jitter_us, 1e-3, 2):>10}{_or(its.mos, 1, 2):>6}  {told}"
+        jitter, mos = _or(its.jitter_us, 1e-3, 2), _or(its.mos, 1, 2)
+        rows.append(
+            (NAMES[way], str(its.packets), _or(its.lost), _share(its), str(its.discarded), jitter, mos, told)
         )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for name, *figures, told in rows:
+        right = (figure.rjust(width) for figure, width in zip(figures, widths[1:-1], strict=True))
+        lines.append("  ".join((name.ljust(widths[0]), *right)))
+        if sum(widths) + 2 * len(widths) - 2 <= COLUMNS:
+            lines[-1] += f"  {told}"
+        elif told != _HEADS[-1]:
+            lines.append(f"  {_HEADS[-1]} {told}")
     trips = [f"{side} {_or(rtt, 1e-3, 1)} ms" for side, rtt in path.rtt_us.items()]
     return [*lines, f"RTT {', '.join(trips)}; lost inside the SBC: {_or(path.vc_lost)}"]
 

@@ -124,6 +124,7 @@ def call_list(calls: Iterable[IndexedCall]) -> Sheet:
         "Calls",
         ["start (UTC)", "from", "to"],
         ["s", "outcome", *(f"{words} %" for words in WAYS.values()), "MOS", "flags", "connector", "Call-ID"],
+        words=["flags"],
     )
     for call in calls:
         add(
@@ -250,7 +251,10 @@ def _minute_sheet(rows: list[dict[str, Any]]) -> Sheet:
         for name in names
     ]
     sheet = Sheet(
-        "Minutes", ["minute (UTC)", *heads[1:keys]], [head.replace("_", " ") for head in heads[keys:]]
+        "Minutes",
+        ["minute (UTC)", *heads[1:keys]],
+        [head.replace("_", " ") for head in heads[keys:]],
+        words=["flags"],
     )
     for row in rows:
         add(

@@ -31,15 +31,31 @@ class OurConsole(Console):
 
 
 class Sheet(Table):
-    """`left` and `right`: columns by alignment; the first `keys` (0: `left`) say what a row is of."""
+    """`left` and `right`: columns by alignment; the first `keys` (0: `left`) say what a row is of.
 
-    def __init__(self, title: str, left: Sequence[str], right: Sequence[str], keys: int = 0) -> None:
+    `words`: columns of `right` that hold no figure but words: they go on below themselves between two words.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        left: Sequence[str],
+        right: Sequence[str],
+        keys: int = 0,
+        words: Sequence[str] = (),
+    ) -> None:
         super().__init__(title=title, title_justify="left", **_LOOK)
         self.keys = keys or len(left)
         for name in left:
             self.add_column(name, no_wrap=True)
         for name in right:
-            self.add_column(name, justify="right", no_wrap=True)
+            is_words = name in words
+            self.add_column(
+                name,
+                justify="left" if is_words else "right",
+                no_wrap=not is_words,
+                overflow="fold" if is_words else "ellipsis",
+            )
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         room = options.max_width
@@ -66,7 +82,9 @@ class Sheet(Table):
     def _of(self, columns: Sequence[Column]) -> Table:
         table = Table(**_LOOK)
         for column in columns:
-            table.add_column(column.header, justify=column.justify, no_wrap=True)
+            table.add_column(
+                column.header, justify=column.justify, no_wrap=column.no_wrap, overflow=column.overflow
+            )
         for cells in zip(*(column.cells for column in columns), strict=True):
             table.add_row(*cells)
         return table
@@ -87,8 +105,11 @@ class Sheet(Table):
 
 
 def _width(column: Column) -> int:
-    cells = (cell.cell_len if isinstance(cell, Text) else cell_len(str(cell)) for cell in column.cells)
-    return max(cell_len(str(column.header)), *cells, 0)
+    """Columns of the screen that it needs: its longest cell, or its longest word where it holds words."""
+    texts = [str(cell) for cell in (column.header, *column.cells)]
+    if not column.no_wrap:
+        texts = [word for text in texts for word in text.split()]
+    return max(map(cell_len, texts), default=0)
 
 
 def _together(widths: Sequence[int]) -> int:

@@ -141,6 +141,7 @@ def media_table(summaries: Iterable[Summary]) -> Sheet:
             "MOS c/r",
             "flags",
         ],
+        words=["flags"],
     )
     for summary in summaries:
         for row in summary.media:

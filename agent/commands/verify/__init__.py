@@ -14,7 +14,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.commands.json_lines import JsonLines
 from agent.commands.replay import CollectedMinutes, open_files, prepare
@@ -26,6 +26,9 @@ from agent.config.settings import Config
 from agent.errors import CaptureError, ConfigError
 from agent.model.events import Event, MessageSeen, RoundTrip
 from agent.pipeline import pass_on
+
+if TYPE_CHECKING:
+    from agent.commands.sheet import Sheet
 
 Figure = int | float | None
 JITTER_RATIO, JITTER_US = 0.01, 10.0  # of mean and greatest J: 1 % and 10 us
@@ -235,20 +238,28 @@ def _sum(rows: list[dict[str, Any]], name: str) -> int:
 
 
 def _show(checks: list[Check], differences: int, files: int) -> None:
-    from agent.commands.sheet import Sheet
-    from agent.commands.tables import add, show, text
+    from agent.commands.tables import show
 
     told = [check for check in checks if check.note or not check.within]
     if told:
-        table = Sheet(
-            "Differences",
-            ["file", "figure", "of"],
-            ["sbcwatch", "tshark", "tolerance", "tshark's own", "verdict"],
-        )
-        for check in told:
-            verdict = "; ".join(filter(None, ("agree" if check.within else "DIFFER", check.note)))
-            figures = (check.ours, check.tshark, check.tolerance, check.own)
-            add(table, check.file, check.what, check.subject, *map(text, figures), verdict)
-        show([table])
+        show([difference_table(told)])
     judged = f"{len(checks)} figures of {files} file{'s' * (files != 1)} held against tshark: "
     print(judged + (f"{differences} differ" if differences else "all within tolerance"))
+
+
+def difference_table(checks: list[Check]) -> Sheet:
+    """One row per figure that is to be looked at."""
+    from agent.commands.sheet import Sheet
+    from agent.commands.tables import add, text
+
+    table = Sheet(
+        "Differences",
+        ["file", "figure", "of"],
+        ["sbcwatch", "tshark", "tolerance", "tshark's own", "verdict"],
+        words=["verdict"],
+    )
+    for check in checks:
+        verdict = "; ".join(filter(None, ("agree" if check.within else "DIFFER", check.note)))
+        figures = (check.ours, check.tshark, check.tolerance, check.own)
+        add(table, check.file, check.what, check.subject, *map(text, figures), verdict)
+    return table
