@@ -7,45 +7,26 @@ at.
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from agent.cli import main
+from tests.kit.browsing import CHROMIUM, Watched, chromium, served, watched
 from tests.kit.pages import LOSS, VC, stored
 from tests.kit.replayed import PCAPS
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 README_PICTURE = Path(__file__).parents[2] / "docs" / "img" / "call.png"
 VERDICT = "2.1 % of packets lost between the vc and the customer"
 pytestmark = [
     pytest.mark.slow,  # a browser takes its time to start
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: chromium)"),
 ]
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The pages of a store from a process of their own; their address."""
-    command = [sys.executable, "-m", "agent", "web", "--store", str(folder), "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        try:
-            yield said.split()[3].rstrip("/")
-        finally:
-            process.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -61,34 +42,8 @@ def base(store: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with chromium() as started:
         yield started
-        started.close()
-
-
-class Watched:
-    """A page, and what it asked for or complained of."""
-
-    def __init__(self, browser: Browser, **context: Any) -> None:
-        self.context = browser.new_context(**({"viewport": {"width": 1200, "height": 900}} | context))
-        self.page: Page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-
-
-@contextmanager
-def watched(browser: Browser, base: str, **context: Any) -> Iterator[Page]:
-    """A page on which nothing may be complained of, and nothing be asked of anybody but `base`."""
-    its = Watched(browser, **context)
-    yield its.page
-    its.context.close()
-    assert its.complaints == []
-    assert [url for url in its.asked if not url.startswith(base)] == []
 
 
 def picture(page: Page, name: str, folder: Path) -> None:
