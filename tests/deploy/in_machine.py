@@ -60,6 +60,45 @@ def call():
             out.sendto(text.encode(), ("127.0.0.1", 5060))
 
 
+def page(path):
+    """Status, and what the pages of the store say there; -1 where nobody answers."""
+    with contextlib.suppress(OSError):
+        request = urllib.request.Request(f"http://127.0.0.1:9643{path}", headers={"Accept": "text/html"})
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return [answer.status, answer.read().decode()]
+    return [-1, ""]
+
+
+def pages():
+    """The web unit beside the daemon's: started, asked, looked at, stopped."""
+    unit = "sbcwatch-web.service"
+    seen = {"start": systemctl("start", unit)}
+    until(lambda: page("/healthz")[0] == 200)
+    seen["answer"], seen["calls"] = page("/"), page("/calls?q=0110")
+    seen["state"] = state(unit)
+    pid = seen["state"]["MainPID"]
+    seen["privileges"] = privileges(pid)
+    seen["opened"] = opened(pid, "sbcwatch.sqlite")
+    seen["write_etc"] = inside(pid, "echo x > /etc/sbcwatch/x")
+    seen["read_home"] = inside(pid, "ls /root")
+    with open("/proc/net/tcp") as file:
+        seen["listening"] = [line.split()[1] for line in file if line.split()[3] == "0A"]
+    seen["stop"] = systemctl("stop", unit)
+    seen["stopped"] = state(unit)
+    return seen
+
+
+def opened(pid, name):
+    """How a process has a file open: the access mode of each descriptor."""
+    modes = []
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        if os.path.basename(os.readlink(f"/proc/{pid}/fd/{number}")) == name:
+            with open(f"/proc/{pid}/fdinfo/{number}") as file:
+                flags = next(line.split()[1] for line in file if line.startswith("flags:"))
+            modes.append(int(flags, 8) & os.O_ACCMODE)
+    return modes
+
+
 def privileges(pid):
     wanted = ("Uid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")
     with open(f"/proc/{pid}/status") as file:
@@ -102,6 +141,8 @@ def main():
     SEEN["healthcheck"] = subprocess.run(
         ["/opt/sbcwatch/bin/sbcwatch", "healthcheck"], check=False
     ).returncode
+
+    SEEN["web"] = pages()
 
     began = time.monotonic()
     SEEN["stop"] = systemctl("stop", "sbcwatch.service")

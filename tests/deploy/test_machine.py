@@ -1,6 +1,7 @@
 """The units really started: systemd boots a Debian root in namespaces and works them."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -66,7 +67,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def furnish(root: Path) -> None:
     """Units, program, configurations, and a target that runs the check."""
     units = root / "etc/systemd/system"
-    for name in ("sbcwatch.service", "sbcwatch@.service"):
+    for name in ("sbcwatch.service", "sbcwatch@.service", "sbcwatch-web.service"):
         shutil.copy(ROOT / "systemd" / name, units / name)
     # The watchdog's minute would be ours to wait for.
     quick = units / "sbcwatch@two.service.d"
@@ -134,6 +135,29 @@ def test_reload_keeps_the_process(seen: dict[str, Any]) -> None:
     assert seen["reloaded"]["MainPID"] == seen["started"]["MainPID"]
     assert seen["reloaded"]["ActiveState"] == "active"
     assert seen["reloaded"]["NRestarts"] == "0"
+
+
+def test_pages_answer_on_loopback_from_a_unit_without_a_capability(seen: dict[str, Any]) -> None:
+    web = seen["web"]
+    assert web["start"] == [0, ""]
+    assert web["answer"][0] == web["calls"][0] == 200, seen["journal"]
+    assert "no call in the store meets that" in web["calls"][1].lower()
+    assert "0100007F:25AB" in web["listening"]  # 127.0.0.1:9643
+    for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(web["privileges"][kind][0], 16) == 0, kind
+    assert web["privileges"]["NoNewPrivs"] == ["1"]
+    assert web["privileges"]["Seccomp"] == ["2"]
+
+
+def test_pages_read_the_store_as_the_daemons_user_and_write_nothing(seen: dict[str, Any]) -> None:
+    web = seen["web"]
+    assert web["privileges"]["Uid"] == seen["privileges"]["Uid"]
+    assert web["opened"]
+    assert set(web["opened"]) == {os.O_RDONLY}
+    assert web["write_etc"] != 0
+    assert web["read_home"] != 0
+    assert web["stop"] == [0, ""]
+    assert web["stopped"]["Result"] == "success"
 
 
 def test_healthcheck_says_alive(seen: dict[str, Any]) -> None:
