@@ -23,6 +23,7 @@ Extras, None where unknown (`<dir>`: cust2vc, vc2cust, rem2vc, vc2rem; `<side>`:
     <dir>_late_histogram               audio packets late by 50, 70, 90, 120, 150, 200, 300 ms, each up to the
                                        next, against the jitter buffer's baseline; None as above
     <dir>_timeline                     six slots of 10 s (summary/timeline_cy.py); None: no stream ran
+    rtt_btwn_.._timeline               the same slots: mean round trip, microseconds, of the reports in each
     vc2<side>_relayed                  the SBC passes on what it gets, so the far end's jitter is the path's
     jitter_buffer                      the modelled one behind the MOS: "fixed 60 ms", "adaptive to 200 ms"
     mos_directions                     MOS of each direction that is known

@@ -16,6 +16,7 @@ cdef class DirectionNames:
 cdef class SideNames:
     cdef readonly str side, short, rtt_metric, mos_metric, rtt, mos, rtt_source, mos_source
     cdef readonly str r, mos_wb, mos_worst, r_worst, end_to_end, far_end, relayed, codec_assumed
+    cdef readonly str rtt_timeline
     cdef readonly DirectionNames to_vc, away
 
 cdef DirectionFigures _NOTHING
@@ -28,7 +29,7 @@ cdef class SideFigures:
     cdef readonly long long scored, wide
     cdef readonly double mos, r, mos_wb, mos_worst, r_worst
     cdef readonly list flags
-    cdef readonly object mos_source, rtt_us, rtt_source, end_to_end_us, far_end, relayed
+    cdef readonly object mos_source, rtt_us, rtt_source, rtt_slots, end_to_end_us, far_end, relayed
 
     cdef DirectionFigures direction(self, bint to_vc)
     cdef object finish(self, CallMinute heard)

@@ -13,7 +13,7 @@ from agent.model.events import FarEnd, RoundTrip
 from agent.summary.call_minute_cy import CallMinute
 from agent.summary.catalog import LATE_HISTOGRAM_MS, LOSS_RUNS, SIDES
 from agent.summary.direction_totals_cy import DirectionFigures, MediaTotals, added
-from agent.summary.timeline_cy import timeline
+from agent.summary.timeline_cy import mean_us, timeline, trips_by_slot
 
 Row = dict[str, Any]
 Legs = list[Leg]
@@ -66,6 +66,7 @@ class SideNames:
         self.end_to_end, self.far_end = f"rtt_end_to_end_{short}", f"far_end_{short}"
         self.relayed = f"vc2{short}_relayed"
         self.codec_assumed = f"mos_codec_assumed_{pair}"
+        self.rtt_timeline = f"rtt_{pair}_timeline"
 
     def fields(self) -> tuple[str, ...]:
         """Those of the media log."""
@@ -74,7 +75,7 @@ class SideNames:
     def extras(self) -> tuple[str, ...]:
         return (
             self.rtt_source, self.mos_source, self.r, self.mos_wb, self.mos_worst, self.r_worst,
-            self.end_to_end, self.far_end, self.relayed, self.codec_assumed,
+            self.end_to_end, self.far_end, self.relayed, self.codec_assumed, self.rtt_timeline,
         )  # fmt: skip
 
 
@@ -95,6 +96,7 @@ class SideFigures:
         self.mos_source: str | None = None
         self.rtt_us: float | None = None
         self.rtt_source: str | None = None
+        self.rtt_slots: list[float | None] | None = None
         self.end_to_end_us: float | None = None
         self.far_end: dict[str, Any] | None = None
         self.relayed: bool | None = None
@@ -143,19 +145,19 @@ class SideFigures:
 
     def time(self, trips: list[RoundTrip]) -> None:
         """Round trips of this side; XR serves where sender reports tell nothing."""
-        by_rtcp: list[float] = []
-        by_xr: list[float] = []
-        whole: list[float] = []
+        by_rtcp: list[RoundTrip] = []
+        by_xr: list[RoundTrip] = []
+        whole: list[RoundTrip] = []
         for trip in trips:
             if trip.leg in self.legs:
                 kind = whole if trip.end_to_end else by_rtcp if trip.source == "rtcp" else by_xr
-                kind.append(trip.rtt_us)
-        if by_rtcp:
-            self.rtt_us, self.rtt_source = sum(by_rtcp) / len(by_rtcp), "rtcp"
-        elif by_xr:
-            self.rtt_us, self.rtt_source = sum(by_xr) / len(by_xr), "xr"
+                kind.append(trip)
+        if by_rtcp or by_xr:
+            used = by_rtcp or by_xr
+            self.rtt_us, self.rtt_source = mean_us(used), "rtcp" if by_rtcp else "xr"
+            self.rtt_slots = trips_by_slot(used)
         if whole:
-            self.end_to_end_us = sum(whole) / len(whole)
+            self.end_to_end_us = mean_us(whole)
 
     def hear(self, far_ends: list[FarEnd]) -> None:
         """What the far end says of its own reception."""
@@ -209,6 +211,7 @@ class SideFigures:
             put_direction(row, its.away, self.away, watched)
         if self.rtt_us is not None:
             row[its.rtt], row[its.rtt_source] = tenths(self.rtt_us), self.rtt_source
+            row[its.rtt_timeline] = self.rtt_slots
         if self.scored:
             row[its.mos], row[its.mos_source] = thousandths(self.mos), self.mos_source
             row[its.mos_worst] = thousandths(self.mos_worst)

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import cython
 
+from agent.model.events import RoundTrip
 from agent.model.stream_minute_cy import StreamMinute
-from agent.model.units import MINUTE_NS
+from agent.model.units import MINUTE_NS, SLOT_NS
 
 if not cython.compiled:  # timeline_cy.pxd has them, typed
     from agent import uncompiled
@@ -93,6 +94,19 @@ def merged(streams: list[StreamMinute], number: cython.int) -> Slot | None:
         jitter_max_us if jitter_max_us >= 0 else None,
         gap - 1 if gap > 0 else None,
     ]
+
+
+def trips_by_slot(trips: list[RoundTrip]) -> list[float | None]:
+    """The mean of the round trips that each slot's reports gave, microseconds; None where none gave one."""
+    slots: list[list[RoundTrip]] = [[] for _ in range(SLOTS)]
+    for trip in trips:
+        slots[trip.stamp_ns % MINUTE_NS // SLOT_NS].append(trip)
+    return [round(mean_us(slot), 1) if slot else None for slot in slots]
+
+
+def mean_us(trips: list[RoundTrip]) -> float:
+    """The mean round trip, microseconds, of one or more."""
+    return sum([trip.rtt_us for trip in trips]) / len(trips)
 
 
 def word(octets: bytes, at: cython.longlong) -> cython.longlong:

@@ -20,15 +20,14 @@ from agent.summary.redaction import Redaction
 from agent.web.ladder_rows import MAX_STEPS, LadderRow, columns, ladder_rows
 from agent.web.plots import Box, Plot, TimeAxis, TimeMark
 from agent.web.rendering import ARROWS
+from agent.web.rtcp_line import WAYS_OF, boxes_of, rtcp_minutes, rtcp_spans
 from agent.web.time_line import (
-    WAYS_OF,
     SpanRow,
     all_spans,
     axis_of,
     events_of,
     marks_of,
     plots_of,
-    reports_of,
     span_rows,
 )
 
@@ -124,6 +123,7 @@ def call_picture(records: CallRecords, redaction: Redaction | None) -> CallPictu
     axis = axis_of(records, path, steps)
     marks = marks_of(records, steps)
     left, right, first_left = columns(steps)
+    rtcp = rtcp_spans(records)
     return CallPicture(
         records,
         verdict(records),
@@ -132,9 +132,10 @@ def call_picture(records: CallRecords, redaction: Redaction | None) -> CallPictu
         findings(records),
         _unknowns(records, path, steps),
         axis,
-        plots_of(records, path, axis, marks),
+        plots_of(records, path, axis, marks, rtcp),
         [(axis.x(mark.at_ns), mark) for mark in events_of(steps)],
-        *reports_of(records, axis),
+        boxes_of(rtcp, axis),
+        [span.words for span in rtcp_minutes(records)],
         ladder_rows(steps[:MAX_STEPS], redaction, first_left),
         left,
         right,

@@ -16,12 +16,10 @@ from agent.story.words import clock
 from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import MINUTE_NS, CallRecords, expected
 from agent.web.ladder_rows import MAX_STEPS, kind_of
-from agent.web.plots import Box, Curve, Plot, PlotStep, TimeAxis, TimeMark, draw
+from agent.web.plots import Curve, Plot, PlotStep, TimeAxis, TimeMark, draw
 from agent.web.rendering import ARROWS
+from agent.web.rtcp_line import RtcpSpan, round_trips, trip_boxes
 
-WAYS_OF = {"customer": ("cust2vc", "vc2cust"), "remote": ("rem2vc", "vc2rem")}
-"""A side's directions: towards the vc, and away from it."""
-_SHORT = {"customer": "cust", "remote": "rem"}
 MAX_MARKS = 64  # through every plot
 
 
@@ -79,30 +77,9 @@ def events_of(steps: Sequence[LadderStep]) -> list[TimeMark]:
     ]
 
 
-def reports_of(records: CallRecords, axis: TimeAxis) -> tuple[dict[str, list[Box]], list[str]]:
-    """Each side's RTCP by minute, as boxes on the axis and in words."""
-    boxes: dict[str, list[Box]] = {"customer": [], "remote": []}
-    words = []
-    for record in records.media:
-        end_ns = int(record["event_timestamp"]) * 1_000_000
-        for side, (to_vc, away) in WAYS_OF.items():
-            reports = record.get(f"{to_vc}_rtcp_packets") or 0
-            if not reports:
-                continue
-            said = [f"{reports} RTCP packets from the {side}"]
-            if record.get(f"{away}_packets_lost_source") in ("rtcp", "xr"):
-                said.append(f"{record[f'{away}_packets_lost']} of our packets lost")
-            if record.get(f"rtt_btwn_vc_and_{_SHORT[side]}") is not None:
-                said.append(f"RTT {record[f'rtt_btwn_vc_and_{_SHORT[side]}'] / 1000:.1f} ms")
-            start_ns = max(axis.start_ns, end_ns - MINUTE_NS)
-            text = f"{clock(start_ns)}: {', '.join(said)}"
-            left = axis.x(start_ns)
-            boxes[side].append(Box(left, max(2.0, axis.x(min(end_ns, axis.end_ns)) - left - 2), text))
-            words.append(text)
-    return boxes, words
-
-
-def plots_of(records: CallRecords, path: CallPath, axis: TimeAxis, marks: Sequence[TimeMark]) -> list[Plot]:
+def plots_of(
+    records: CallRecords, path: CallPath, axis: TimeAxis, marks: Sequence[TimeMark], rtcp: list[RtcpSpan]
+) -> list[Plot]:
     def of(value: Callable[[PathSpan], float | None]) -> list[Curve]:
         return [
             Curve(ARROWS[way], way, [PlotStep(span.start_ns, span.end_ns, value(span)) for span in its.spans])
@@ -132,8 +109,8 @@ def plots_of(records: CallRecords, path: CallPath, axis: TimeAxis, marks: Sequen
              worst_is_low=True)
     )  # fmt: skip
     plots.append(
-        draw("rtt", "Round trip", "ms", axis, _round_trips(records, axis), high=10.0, marks=marks,
-             boxes=_minute_boxes(records, axis))
+        draw("rtt", "Round trip", "ms", axis, round_trips(records, axis), high=10.0, marks=marks,
+             boxes=trip_boxes(rtcp, axis))
     )  # fmt: skip
     return plots
 
@@ -179,30 +156,6 @@ def _minute_scores(records: CallRecords, axis: TimeAxis) -> list[Curve]:
         )
         for way in DIRECTIONS
     ]
-
-
-def _round_trips(records: CallRecords, axis: TimeAxis) -> list[Curve]:
-    curves = []
-    for side, short in _SHORT.items():
-        steps = []
-        for start_ns, end_ns, record in _minutes(records, axis):
-            if any(record.get(f"{way}_rtp_packets") for way in WAYS_OF[side]):
-                rtt = record.get(f"rtt_btwn_vc_and_{short}")
-                steps.append(PlotStep(start_ns, end_ns, None if rtt is None else rtt / 1000))
-        curves.append(Curve(f"vc \u2194 {side}", side, steps))
-    return curves
-
-
-def _minute_boxes(records: CallRecords, axis: TimeAxis) -> list[tuple[int, int, str]]:
-    boxes = []
-    for start_ns, end_ns, record in _minutes(records, axis):
-        trips = [
-            f"{side} {'unknown' if rtt is None else f'{rtt / 1000:.1f} ms'}"
-            for side, short in _SHORT.items()
-            for rtt in (record.get(f"rtt_btwn_vc_and_{short}"),)
-        ]
-        boxes.append((start_ns, end_ns, f"{clock(start_ns)} to {clock(end_ns)}: {', '.join(trips)}"))
-    return boxes
 
 
 def span_rows(path: CallPath) -> list[SpanRow]:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from agent.model.events import RoundTrip
 from agent.model.stream_minute_cy import StreamMinute
 from agent.model.units import MINUTE_NS, SLOT_NS
 from agent.summary.catalog import LATE_HISTOGRAM_MS, LOSS_RUNS, TIMELINE
-from agent.summary.timeline_cy import ALL_WATCHED, timeline, watched_slots
+from agent.summary.timeline_cy import ALL_WATCHED, timeline, trips_by_slot, watched_slots
 from tests.kit.scene import CUST, REM, VC2CUST, VC2REM, Scene, block, odd, receiver_report
 
 A, B, PHONE = 0xAAAA, 0xBBBB, 0xCCCC
@@ -61,6 +62,12 @@ def test_away_from_the_vc_the_far_ends_reports_say_what_was_lost_in_each_slot() 
     assert found["vc2cust_loss_runs"] is None
     assert found["vc2cust_late_histogram"] is None
     assert found["vc2cust_packets_lost"] == 10
+
+
+def test_each_slot_has_the_mean_of_the_round_trips_that_its_reports_gave() -> None:
+    leg: Any = object()
+    trips = [RoundTrip(at * 10**9, leg, rtt) for at, rtt in ((5, 1_000.0), (8, 2_000.0), (41, 700.04))]
+    assert trips_by_slot(trips) == [1_500.0, None, None, None, 700.0, None]
 
 
 def test_slots_before_and_behind_the_capture_are_null() -> None:

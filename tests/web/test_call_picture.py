@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agent.store import CallQuery, StoreReader
+from agent.summary.catalog import TIMELINE_FIELDS
 from agent.summary.records import CallRecords, UnseenSpan
 from agent.summary.redaction import Redaction
 from agent.web.call_picture import CallPicture, call_picture
@@ -43,7 +44,7 @@ def test_slots_make_the_time_line_of_10_s(loss: CallRecords) -> None:
     slots = [None, None, None, [180, 0, 0, 800, 20], [500, 30, 4, 900, 500], [424, 0, 0, 700, 20]]
     view = picture(loss, **{f"{way}_timeline": slots for way in WAYS})
     assert view.grain == "10 s"
-    assert points(view) | {"rtt": 2} == {"loss": 12, "jitter": 12, "late": 12, "mos": 4, "rtt": 2}
+    assert points(view) == {"loss": 12, "jitter": 12, "late": 12, "mos": 4, "rtt": 4}
     assert [row.spans["cust2vc"].lost for row in view.rows if row.spans["cust2vc"]] == [0, 30, 0]
     worst = next(plot for plot in view.plots if plot.key == "loss")
     assert "customer \u2192 vc 5.66" in worst.summary  # towards the vc the lost are not among the packets
@@ -51,9 +52,36 @@ def test_slots_make_the_time_line_of_10_s(loss: CallRecords) -> None:
 
 
 def test_minutes_stand_in_where_no_slots_were_kept(loss: CallRecords) -> None:
-    view = picture(loss, **{f"{way}_timeline": None for way in WAYS})
+    none = dict.fromkeys(TIMELINE_FIELDS)
+    view = picture(loss, **none)
     assert view.grain == "a minute"
     assert points(view) == {"loss": 4, "jitter": 4, "mos": 4, "rtt": 2}
+
+
+def test_each_10_s_say_what_the_reports_in_them_said(loss: CallRecords) -> None:
+    slots = [None, None, None, [180, 3, None, 800, 20], [500, 5, None, 900, 20], [424, 1, None, None, 20]]
+    view = picture(
+        loss, vc2cust_timeline=slots, rtt_btwn_vc_and_cust_timeline=[None, None, None, None, 640.0, None]
+    )
+    marks = view.reports["customer"]
+    assert [mark.words for mark in marks] == [
+        "15:42:30 to 15:42:40, the customer: 3 of our packets lost, jitter 0.8 ms",
+        "15:42:40 to 15:42:50, the customer: 5 of our packets lost, jitter 0.9 ms, round trip 0.6 ms",
+    ]
+    assert marks[1].x == view.axis.x(loss.media[0]["event_timestamp"] * 1_000_000 - 20 * 10**9)
+
+
+def test_rtcp_that_says_nothing_of_our_packets_says_so(loss: CallRecords) -> None:
+    none = dict.fromkeys(TIMELINE_FIELDS) | {"vc2cust_packets_lost_source": "rtp"}
+    view = picture(loss, **none, vc2cust_jitter_source=None, rtt_btwn_vc_and_cust=None)
+    assert view.reports["customer"][0].words.endswith("the customer: 6 RTCP packets")
+
+
+def test_hours_of_a_call_have_their_rtcp_by_the_minute(loss: CallRecords) -> None:
+    record = loss.media[0]
+    media = [record | {"event_timestamp": record["event_timestamp"] + 60_000 * n} for n in range(400)]
+    view = call_picture(CallRecords(loss.call, media, loss.messages), Redaction())
+    assert len(view.reports["customer"]) == 400
 
 
 def test_all_plots_share_the_calls_own_time(loss: CallRecords) -> None:
