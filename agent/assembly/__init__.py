@@ -1,1 +1,1 @@
-"""Settings become objects here, one table for each thing: rules, sources, sinks, and the check of all."""
+"""Makes objects from settings, one table for each thing: rules, sources, sinks, and the check of all."""

@@ -1,4 +1,4 @@
-"""A configuration with which a daemon may start or go on: each file, and what lies beyond the file."""
+"""Checks a configuration for a daemon: the file itself, and the host, AWS and memory around it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ FOR_CALLS_MB = 16  # and streams: some 900 calls
 
 
 def usable(path: str | None, warn: Callable[[str], None]) -> Config:
-    """The configuration in `path`, with which a daemon may start or go on.
+    """The configuration in `path`, if a daemon may start or go on with it.
 
-    A NIC that is not there may come yet: capture says so (exit 3), and a service is started again.
-    Raises ConfigError with every problem found.
+    A missing NIC may still come: capture reports it (exit 3), and a service is started again.
+    Raises ConfigError with every problem.
     """
 
     def beyond(config: Config) -> Iterator[Finding]:
@@ -34,8 +34,10 @@ def usable(path: str | None, warn: Callable[[str], None]) -> Config:
 
 
 def looked_at(path: str, *, elsewhere: bool = False) -> tuple[Config | None, list[Problem], list[Problem]]:
-    """The configuration in `path` or what is wrong with it, and what is doubtful. `elsewhere`: it is for
-    another host than this. Raises ConfigError where the file cannot be read."""
+    """The configuration in `path` or its problems, and its doubts.
+
+    `elsewhere`: it is for another host. Raises ConfigError where the file cannot be read.
+    """
 
     def beyond(config: Config) -> Iterator[Finding]:
         yield from beyond_the_file(config)
@@ -50,8 +52,9 @@ def looked_at(path: str, *, elsewhere: bool = False) -> tuple[Config | None, lis
 
 
 def beyond_the_file(config: Config) -> Iterator[Finding]:
-    """Whether the kernel's filter can be made (a wrong expression, too many ports), calls have memory, and
-    the cost stays in its bounds."""
+    """Checks that the kernel's filter can be made (a wrong expression, too many ports), that calls have
+    memory, and that the cost stays in its bounds.
+    """
     least_mb = (taken(config, live=True) >> 20) + FOR_CALLS_MB
     if config.limits.max_memory_mb < least_mb:
         rings = f"rings of {config.capture.ring_mb} MB"
@@ -74,7 +77,7 @@ def beyond_the_file(config: Config) -> Iterator[Finding]:
 
 
 def readers_of_pages(config: Config) -> Iterator[Finding]:
-    """Access to the pages that `sbcwatch web` would refuse. The daemon starts all the same."""
+    """Page access that `sbcwatch web` would refuse. The daemon starts all the same."""
     web = config.web
     try:
         access(web.listen, web.token_file, web.tls_certificate, web.tls_key, web.proxies, web.public_url)
@@ -83,7 +86,7 @@ def readers_of_pages(config: Config) -> Iterator[Finding]:
 
 
 def nics_of_this_host(config: Config) -> Iterator[Finding]:
-    """NICs that are not there."""
+    """Missing NICs."""
     there = [name for _, name in socket.if_nameindex()]
     for name in config.capture.interfaces:
         if name not in (*there, "any"):
@@ -92,7 +95,7 @@ def nics_of_this_host(config: Config) -> Iterator[Finding]:
 
 
 def region_of_this_host(config: Config) -> Iterator[Finding]:
-    """AWS without a region that boto3 would find here."""
+    """AWS sinks without a region that boto3 can find here."""
     if (config.cloudwatch.enabled or config.logs.enabled) and not config.cloudwatch.region:
         from botocore.session import Session
 

@@ -16,14 +16,14 @@ from agent.store.private import refused
 
 
 def at_once(work: Callable[..., object], *arguments: object) -> None:
-    """Do it here and now: a file is read by one thread."""
+    """Runs the work immediately: a file is read by one thread."""
     work(*arguments)
 
 
 def recorder(
     config: Config, directory: Path, *, live: bool = False, do: Callable[..., object] = at_once
 ) -> Recorder | None:
-    """None where evidence is off. `directory`: the store's. `do`: runs what touches the disk, in order.
+    """None where evidence is off. `directory`: the store's. `do`: runs work on the disk, in order.
 
     Raises SbcwatchError where the folder cannot be made.
     """

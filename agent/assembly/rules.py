@@ -9,27 +9,30 @@ from agent.errors import ConfigError
 from agent.media.stream_score_cy import CodecFigures, QualityRules
 from agent.wire.ip.encapsulations import Tunnel
 
-# Without a frame or a word of the clock for so long nobody can say that capture ran. A file of one quiet
-# trunk may be silent for long; a live source speaks several times a second unless the host was suspended.
+# After so long without a frame or a clock reading it is not certain that capture ran. A file of one quiet
+# trunk may be silent for long; a live source reports several times a second unless the host was suspended.
 FILE_IDLE_NS = 3600 * 10**9
 LIVE_IDLE_NS = 65 * 10**9
-# Resident memory, measured by tests/flooding: the idle daemon with boto3, a call that a flood made up (with
+# Resident memory, measured by tests/flooding: the idle daemon with boto3, a call that a flood invented (with
 # its messages and its part of a checkpoint), a stream of two packets.
 BASE_BYTES, STREAM_BYTES = 64 << 20, 2 << 10
-LEAST = 100  # calls, and streams: what the settings of either must be as well
-EVIDENCE_SHARE = 8  # an eighth of the memory may hold packets from before a trigger
+LEAST = 100  # calls, and streams: the least value of both settings
+EVIDENCE_SHARE = 8  # packets from before a trigger may take an eighth of the memory
 WAITING_BYTES = (
     96 << 20
 )  # for the engine (capture_threads.ROOM) and for the disk (writer.MAX_WAITING), at most
 
 
 def rules(config: Config, *, live: bool = False, reads_tls: bool = False) -> Rules:
-    """Configuration in the engine's units: nanoseconds. `reads_tls`: keys are there, so TLS hides no SIP."""
+    """The configuration in the engine's units: nanoseconds.
+
+    `reads_tls`: keys are there, so TLS hides no SIP.
+    """
     calls = config.calls
     max_calls, max_streams = tables(config, live=live)
     return Rules(
         calls=CallRules(
-            # A customer's host sees one leg of each call: the one that there is counts.
+            # A customer's host sees one leg of each call: that leg counts.
             count_at="either" if config.vc.observer == "customer" else calls.count_at,
             retry_window_ns=ns(calls.retry_window),
             join_window_ns=ns(calls.join_window),
@@ -51,7 +54,7 @@ def rules(config: Config, *, live: bool = False, reads_tls: bool = False) -> Rul
         max_buffer_ms=config.quality.jitter_buffer_max_ms,
         max_streams=max_streams,
         sip_budget=config.limits.sip_budget if live else 0,
-        # A file says nothing live: where no tunnel is named its reader opens every one, and says so.
+        # A file names no peers: without a configured tunnel its reader opens every one, and says so.
         tunnels=believed(config.capture) if live or config.capture.tunnels else None,
         sip_ports=() if reads_tls else tuple(config.capture.sip_ports),
         hep_ports=tuple(config.capture.hep_ports) if live else None,
@@ -74,7 +77,7 @@ def _quality(quality: Quality) -> QualityRules:
 
 
 def believed(capture: Capture) -> tuple[Tunnel, ...]:
-    """The configured tunnels. Raises ConfigError where one cannot be."""
+    """The configured tunnels. Raises ConfigError where one is malformed."""
     found = []
     for setting in capture.tunnels:
         vni = None if setting.vni < 0 else setting.vni
@@ -92,7 +95,7 @@ def believed(capture: Capture) -> tuple[Tunnel, ...]:
 
 
 def tables(config: Config, *, live: bool = False) -> tuple[int, int]:
-    """Calls and streams that may be followed at once: what is configured, or what fits in the memory."""
+    """The greatest numbers of calls and streams: as configured, or as many as fit in the memory."""
     limits = config.limits
     half = max(0, (limits.max_memory_mb << 20) - taken(config, live=live)) // 2
     return (
@@ -102,7 +105,7 @@ def tables(config: Config, *, live: bool = False) -> tuple[int, int]:
 
 
 def taken(config: Config, *, live: bool = False) -> int:
-    """Bytes of memory that are not for calls and streams. Live, the rings are most of it."""
+    """Bytes of memory that calls and streams cannot have. Live, the rings are most of it."""
     return (
         BASE_BYTES + (WAITING_BYTES + (config.capture.ring_mb << 20) if live else 0) + evidence_bytes(config)
     )

@@ -1,4 +1,4 @@
-"""The sinks that a configuration switches on: one row each. A new sink is one file and one row here."""
+"""The sinks that a configuration switches on: one row each. To add a sink: one file and one row here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Maker = Callable[[Config, str], Sink]
 
 
 def deliveries(config: Config, outbox: Outbox, host: str = "") -> list[Delivery]:
-    """A delivery for each sink that `config` switches on. `host`: what records call this one.
+    """A delivery for each sink that `config` switches on. `host`: this host's name in records.
 
     Clients are made here, so call it in the main thread. Raises SinkError.
     """
@@ -44,12 +44,12 @@ def deliveries(config: Config, outbox: Outbox, host: str = "") -> list[Delivery]
 
 
 def host_of_streams(config: Config) -> str:
-    """What log streams and the dimension `Host` call this host."""
+    """This host's name in log streams and in the dimension `Host`."""
     return config.fleet.host or socket.gethostname()
 
 
 def archive_folder(config: Config) -> Path | None:
-    """The folder that the archive is written to, where it is one."""
+    """The archive's folder, where the archive is one."""
     place = urlsplit(config.archive.url)
     return Path(place.path) if place.scheme == "file" else None
 
@@ -75,7 +75,7 @@ def _route(config: Config) -> AwsRoute:
 
 
 def _group(config: Config) -> dict[str, Any]:
-    """CreateLogGroup's parameters beside the name: those that somebody set."""
+    """The parameters of CreateLogGroup that the operator set, beside the name."""
     logs = config.logs
     wanted = {
         "logGroupClass": logs.group_class if logs.group_class != "STANDARD" else "",
@@ -177,7 +177,7 @@ def _otlp(config: Config, host: str) -> Sink:
     return OtlpSink(settings.url, host=host, headers=headers, sign=sign)
 
 
-# Whether it is on, and how it is made.
+# The setting that switches it on, and the function that makes it.
 _SINKS: tuple[tuple[Callable[[Config], bool], Maker], ...] = (
     (lambda config: config.cloudwatch.enabled, _cloudwatch),
     (lambda config: config.cloudwatch.enabled and config.cloudwatch.agent_metrics, _agent),

@@ -1,4 +1,4 @@
-"""Live sources by the configured method, and the filter that they give the kernel."""
+"""Live sources by the configured method, with the kernel's filter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sbcwatch call ID`: one call, the verdict first, then what it rests on."""
+"""`sbcwatch call ID`: one call, the verdict first, then the facts behind it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _HEADS = ("direction", "packets", "lost", "share", "late", "jitter ms", "MOS", "
 
 
 def call_command(options: argparse.Namespace) -> int:
-    """The newest call that has this Call-ID, or this number. Exit status 1 where there is none."""
+    """The newest call with this Call-ID or number. Exit status 1 where there is none."""
     reader = opened(options)
     try:
         stored = find(reader, options)
@@ -53,7 +53,7 @@ def call_command(options: argparse.Namespace) -> int:
 
 
 def evidence_lines(options: argparse.Namespace, records: CallRecords) -> list[str]:
-    """Where the packets of the call lie, the newest first."""
+    """The files with the packets of the call, the newest first."""
     directory = Path(options.store or load(options.config).store.directory)
     return [
         f"evidence ({note.reason}): {path_of_note(directory, note)}"
@@ -62,7 +62,7 @@ def evidence_lines(options: argparse.Namespace, records: CallRecords) -> list[st
 
 
 def find(reader: StoreReader, options: argparse.Namespace) -> StoredCall | None:
-    """By Call-ID, else by number; a line on stderr says where several met."""
+    """By Call-ID, else by number; a line on stderr where there are several."""
     query = msgspec.structs.replace(query_of(options), call_id=options.id)
     page = reader.search(query)
     if not page.calls:
@@ -76,7 +76,7 @@ def find(reader: StoreReader, options: argparse.Namespace) -> StoredCall | None:
 
 
 def whole(stored: StoredCall) -> dict[str, object]:
-    """A call as JSON has it: verdict, path, diagnoses, then its records."""
+    """A call as JSON: verdict, path, diagnoses, then its records."""
     records = stored.records
     return {
         "verdict": verdict(records),

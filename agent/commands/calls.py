@@ -1,4 +1,4 @@
-"""`sbcwatch calls`, `sbcwatch minutes`: what the store knows, found by number, time, quality or flag."""
+"""`sbcwatch calls`, `sbcwatch minutes`: searches the store by number, time, quality or flag."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def query_of(options: argparse.Namespace, now_ns: int | None = None) -> CallQuer
 
 
 def moment_ns(said: str, now_ns: int) -> int:
-    """`90m` ago, `15:42` (the last time that it was), or a date with or without a time; UTC without a zone.
+    """`90m` ago, `15:42` (its last occurrence), or a date with or without a time; UTC without a zone.
 
     Raises ConfigError.
     """
@@ -119,7 +119,7 @@ def moment_ns(said: str, now_ns: int) -> int:
 
 
 def call_list(calls: Iterable[IndexedCall]) -> Sheet:
-    """One row a call: the loss of each direction, the worst score, and what was remarkable."""
+    """One row a call: the loss of each direction, the worst score, and its flags."""
     sheet = Sheet(
         "Calls",
         ["start (UTC)", "from", "to"],
@@ -144,14 +144,14 @@ def call_list(calls: Iterable[IndexedCall]) -> Sheet:
 
 
 def outcome(call: IndexedCall) -> str:
-    """How it went, in a word or three."""
+    """The outcome in a word or three."""
     if call.end_ns is None and call.outcome in ("pending", "answered"):
         return "up" if call.answer_ns else "in progress"
     return call.outcome + (f" {call.status}" if call.status and call.outcome != "answered" else "")
 
 
 def write_csv(rows: Iterable[dict[str, Any]]) -> None:
-    """Rows as RFC 4180 with a header; a cell that a spreadsheet would take for a formula is quoted."""
+    """Rows as RFC 4180 with a header; a cell that a spreadsheet could take for a formula is quoted."""
     writer = None
     for row in rows:
         if writer is None:
@@ -161,7 +161,7 @@ def write_csv(rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _safe(value: Any) -> Any:
-    # A number in E.164 begins with + as well: only what is no number is kept from being a formula.
+    # A number in E.164 begins with + as well, so numbers are not quoted.
     formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@") and not value[1:].isdigit()
     return f"'{value}" if formula else value
 

@@ -1,4 +1,4 @@
-"""`sbcwatch check-config`: every problem of a configuration, or what it means, in words."""
+"""`sbcwatch check-config`: every problem of a configuration, or its meaning in words."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ SIP_LOGS = {
 
 
 def check_command(options: argparse.Namespace) -> int:
-    """0: it will do, 1: with `--strict` there are warnings.
+    """0: the configuration is good, 1: with `--strict` there are warnings.
 
-    Raises ConfigError where it will not do, with every problem found; `--json` returns 2 instead.
+    Raises ConfigError where it is not, with every problem; `--json` returns 2 instead.
     """
     config, problems, warnings = looked_at(options.file, elsewhere=options.elsewhere)
     status = 2 if config is None else 1 if warnings and options.strict else 0
@@ -52,7 +52,7 @@ def check_command(options: argparse.Namespace) -> int:
 def _row(
     path: str, config: Config | None, problems: list[Problem], warnings: list[Problem]
 ) -> dict[str, Any]:
-    """The JSON line of one file: each finding with its place, and what the configuration means."""
+    """The JSON line of one file: each finding with its place, and the meaning of the configuration."""
     graded = (("error", problems), ("warning", warnings))
     return {
         "type": "config",
@@ -69,7 +69,7 @@ def _row(
 
 
 def explain(config: Config) -> str:
-    """What a configuration means: sides, connectors, filter, sinks, cost; a line each."""
+    """The meaning of a configuration: sides, connectors, filter, sinks, cost; a line each."""
     parts = (_sides, _connectors, _carriers, _fleet, _capture, _privacy, _sinks)
     lines = [line for part in parts for line in part(config)]
     cost = f"cost: about {estimate(config).usd:,.2f} USD a month (sbcwatch cost shows the parts)"

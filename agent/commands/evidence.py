@@ -1,4 +1,4 @@
-"""`sbcwatch evidence list|export|arm|disarm`: packets that are kept of calls."""
+"""`sbcwatch evidence list|export|arm|disarm`: the kept packets of calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_MINUTES = 7 * 24 * 60
 
 
 def evidence_command(options: argparse.Namespace) -> int:
-    """Exit status 1 where nothing is kept of the call. Raises ConfigError."""
+    """Exit status 1 where no packets of the call are kept. Raises ConfigError."""
     return _ACTIONS[options.action](options, Path(options.store or load(options.config).store.directory))
 
 

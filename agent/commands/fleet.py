@@ -1,4 +1,4 @@
-"""`sbcwatch fleet`: what the hosts' records say together, asked of ClickHouse."""
+"""`sbcwatch fleet`: asks ClickHouse for the records of all hosts."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _carriers(server: ClickHouse, options: argparse.Namespace) -> int:
 
 
 def _forget(server: ClickHouse, options: argparse.Namespace) -> int:
-    """A person is a token where numbers are masked, else the user as records have it."""
+    """A person is a token where numbers are masked, else the user as in records."""
     for query in _FORGET:
         server.ask(query.format(db=server.database), {"who": options.token})
     print(f"{options.token} is deleted from {server.database}; the archive forgets by its lifecycle")

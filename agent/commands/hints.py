@@ -1,7 +1,7 @@
-"""Who the SBC and the customers may be, where nobody said: words and options for the operator to judge.
+"""The probable SBC and customers where none is configured: words and options for the operator to judge.
 
-Sides are never guessed: nothing here reaches a figure. A phone is never proposed as the SBC: that takes calls
-that come in at an address and go on from it, or more than two peers.
+Sides are never guessed: no hint changes a figure. A phone is never proposed as the SBC: that needs calls that
+come in at an address and go on from it, or more than two peers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_NAMED = 4
 
 
 def sides_hint(sides: Sides, passed: Mapping[str, int], edges: Edges) -> str:
-    """One line: what is unknown, who was seen, and the options to copy.
+    """One line: the unknown figures, the peers seen, and the options to copy.
 
     `passed`: how many calls came in at an address and went on from it. `edges`: legs by their two ends.
     """
@@ -44,7 +44,7 @@ def sides_hint(sides: Sides, passed: Mapping[str, int], edges: Edges) -> str:
 
 
 def likely_sbc(passed: Mapping[str, int], edges: Edges) -> list[str]:
-    """The SBC's addresses as far as the capture shows them; empty where it may be anybody."""
+    """The SBC's addresses as far as the capture shows them; empty where several would fit."""
     if passed:
         most = max(passed.values())
         return sorted(address for address, calls in passed.items() if calls * 2 >= most)[:MAX_NAMED]

@@ -1,7 +1,7 @@
-"""Ctrl-C while capture files are read: reading ends, and all that was read is shown.
+"""Ctrl-C while capture files are read: reading ends, and everything read so far is shown.
 
-The signal waits until the pipeline has taken the batch at hand, so no count is half made. While a source
-waits for bytes (a pipe) it ends the wait. A second Ctrl-C ends the program at once.
+The signal waits until the pipeline has taken the current batch, so no count is half made. While a source
+waits for bytes (a pipe) the signal ends the wait. A second Ctrl-C ends the program at once.
 """
 
 from __future__ import annotations

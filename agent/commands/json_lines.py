@@ -34,7 +34,7 @@ def metrics_row(summary: Summary, connector: ConnectorMinute) -> Row:
 
 
 def capture_row(source: Source, pipeline: Pipeline) -> Row:
-    """The last JSON line: what was read."""
+    """The last JSON line: the totals of the reading."""
     engine = pipeline.engine
     return {
         "type": "capture",

@@ -13,7 +13,7 @@ from agent.wire.frame import Batch
 
 
 class _Watched(WrappedSource):
-    """A source that tells how far it is as it is read."""
+    """A source that reports its progress as it is read."""
 
     def __init__(self, source: Source, advance: Callable[[int], None]) -> None:
         super().__init__(source)
@@ -27,7 +27,7 @@ class _Watched(WrappedSource):
 
 @contextmanager
 def bar(total: int) -> Iterator[Callable[[Source], _Watched]]:
-    """Gives what wraps a source of about `total` bytes."""
+    """Makes the wrapper of a source of about `total` bytes."""
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("replay", total=total)

@@ -82,7 +82,7 @@ def replay_command(options: argparse.Namespace) -> int:
 
 
 def verdict_lines(kept: CollectedMinutes) -> list[str]:
-    """The verdict on each call that something was wrong with, the first `MAX_VERDICTS`, in words."""
+    """The verdict, in words, on each call with a fault, the first `MAX_VERDICTS` of them."""
     import textwrap
 
     from agent.story.gather import gather
@@ -119,7 +119,7 @@ class Reading(Struct):
     recorder: Recorder | None = None
 
     def through(self, keeper: MinuteSink) -> CaptureError | None:
-        """Everything read goes to `keeper`; the fault that ended the reading, if one did."""
+        """Passes everything read to `keeper`. Returns the error that ended the reading, if any."""
         fault: CaptureError | None = None
         try:
             replay(self.watched, self.pipeline, self.heard.passing_to(keeper), self.recorder)
@@ -139,7 +139,7 @@ class Reading(Struct):
         return fault
 
     def _hint(self, fault: CaptureError | None) -> str:
-        """What kept figures from being known, and what to do about it."""
+        """The reason why figures are unknown, and the remedy."""
         heard, sides = self.heard, self.pipeline.sides
         signalling = self.pipeline.engine.signalling
         elsewhere = signalling.counters["messages_elsewhere"]
@@ -163,7 +163,7 @@ class Reading(Struct):
 
 
 class TrafficSeen:
-    """Whether there was SIP of the vc, and RTP, at all."""
+    """Whether there was any SIP of the vc, and any RTP."""
 
     def __init__(self, on_stream: Callable[[StreamMinute], None] | None) -> None:
         self.sip = self.rtp = self.twice = False
@@ -218,7 +218,7 @@ def reading(
 
 
 def ended(fault: CaptureError | None) -> int:
-    """Tell what ended the reading after all that came before it."""
+    """Reports the error that ended the reading, after all output before it."""
     if fault is None:
         return 0
     sys.stdout.flush()
@@ -243,7 +243,7 @@ def _store(directory: str | None) -> Store | None:
 def open_files(paths: Sequence[str], config: Config, keylog: str | None = None) -> Source:
     """Capture files as one source, merged by capture time. Raises CaptureError.
 
-    `keylog`: TLS session keys (NSS format); SIP over TLS is then read out of the files by tshark.
+    `keylog`: TLS session keys (NSS format); tshark then reads SIP over TLS from the files.
     """
     sources: list[Source] = [open_capture(path) for path in paths]
     if keylog is not None:
@@ -275,9 +275,9 @@ def prepare(
 
 
 def replay(source: Source, pipeline: Pipeline, keeper: MinuteSink, recorder: Recorder | None = None) -> None:
-    """Run `source` through.
+    """Runs `source` through the pipeline.
 
-    Raises CaptureError where the source does; all that was read before is with the keeper by then.
+    Raises CaptureError where the source does; by then `keeper` has everything read before.
     """
     run(source, pipeline.engine, pipeline.intervals, keeper, recorder)
 
@@ -298,7 +298,7 @@ class CollectedMinutes:
     def __init__(self, store: Store | None = None) -> None:
         self.summaries: list[Summary] = []
         self.sip_messages = 0
-        self.sip: list[Row] = []  # the first of them: a failed call's messages say who said no
+        self.sip: list[Row] = []  # the first of them: the messages of a failed call say who refused it
         self._store = store
 
     def messages(self, rows: list[Row]) -> None:

@@ -1,4 +1,4 @@
-"""`sbcwatch report`: a call as one page to mail to a carrier; of a capture of many calls the worst first."""
+"""`sbcwatch report`: a call as one page to mail to a carrier; of many calls the worst first."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ MAX_CALLS = 2_000  # looked at for the worst
 MAX_LISTED = 300  # calls of an index
 PDF_S = 60
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FOREVER_S = 10 * 365 * 86_400  # of a store that is gone when the report is written
+FOREVER_S = 10 * 365 * 86_400  # of a store that is deleted when the report is written
 
 
 class Gathered(msgspec.Struct):
-    """A store with the calls to report of, what to say of where they come from, what ended the reading."""
+    """A store with the calls to report, words about their source, and the error that ended the reading."""
 
     reader: StoreReader
     source: str
@@ -76,7 +76,7 @@ def report_command(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _gathered(options: argparse.Namespace) -> Iterator[Gathered]:
-    """The daemon's store, or one of the files' own that is gone afterwards."""
+    """The daemon's store, or a temporary one for the files."""
     if not options.files:
         reader = opened(options)
         try:
@@ -121,7 +121,7 @@ def _chosen(reader: StoreReader, options: argparse.Namespace) -> list[IndexedCal
 
 
 def _rank(call: IndexedCall) -> tuple[float, bool, float, int]:
-    """The worst first: loss where one heard it, failure, score, the newest."""
+    """The worst first: heard loss, failure, score, the newest."""
     loss = call.loss_worst or 0.0
     heard = loss if loss >= NOTABLE else 0.0
     return (-heard, call.outcome != "failed", call.mos_worst or 5.0, -call.id)

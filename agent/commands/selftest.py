@@ -1,4 +1,4 @@
-"""`sbcwatch selftest`: would this installation count right? Catches a mis-compiled one.
+"""`sbcwatch selftest`: does this installation count right? Finds a mis-compiled one.
 
 A handful of frames with a known answer goes through the whole pipeline: a call of 100 packets of which 5 are
 lost, one comes twice and two change places.

@@ -4,7 +4,7 @@
     too narrow      several, each with the key columns and as many others as fit
     narrower yet    one figure a line, row by row
 
-Nothing is left out, and a line says which of these it is.
+Nothing is left out, and a line says which of these forms it has.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Column, Table
 from rich.text import Text
 
-PIPE_COLUMNS = 220  # of what is no terminal: no screen's edge is near
+PIPE_COLUMNS = 220  # where the output is no terminal, so there is no edge
 _LOOK: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
 _BETWEEN, _EDGES = 2, 2  # columns of a screen: between two of a table's, and at both its edges
 
 
 class OurConsole(Console):
-    """A console that leaves a reader who is gone (`| head`) to `cli.main`, as every other writer does."""
+    """A console that raises BrokenPipeError to `cli.main` where the reader is gone (`| head`)."""
 
     def on_broken_pipe(self) -> None:
-        raise  # the BrokenPipeError at hand
+        raise  # the BrokenPipeError in flight
 
 
 class Sheet(Table):
-    """`left` and `right`: columns by alignment; the first `keys` (0: `left`) say what a row is of.
+    """`left` and `right`: columns by alignment; the first `keys` (0: `left`) name the row.
 
-    `words`: columns of `right` that hold no figure but words: they go on below themselves between two words.
+    `words`: columns of `right` that hold words and no figure: they wrap between two words.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ class StreamTotals:
             row["codec"], row["payload_type"] = minute.codec, minute.payload_type
 
     def judged(self) -> list[Row]:
-        """The same rows, with the `mos` of each stream where it was captured; None where it is not known."""
+        """The same rows, with the `mos` of each stream where it was captured; None where unknown."""
         scores = self._scores
         for key, row in self._rows.items():
             total, weight = scores.get(key, (0.0, 0.0))

@@ -1,4 +1,4 @@
-"""What people read at a terminal: minutes, sides, calls, streams."""
+"""The tables at a terminal: minutes, sides, calls, streams."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agent.summary.catalog import DIRECTIONS, SIDES
 from agent.summary.printable import printable
 from agent.summary.records import Samples, Summary, Value
 
-UNKNOWN = "-"  # nobody knows; a 0 is a measured 0
+UNKNOWN = "-"  # unknown; a 0 is a measured 0
 
 
 def minute_table(summaries: Iterable[Summary]) -> Sheet:
@@ -55,7 +55,7 @@ def minute_table(summaries: Iterable[Summary]) -> Sheet:
 
 
 def side_table(summaries: Iterable[Summary]) -> Sheet:
-    """One row per connector, minute and side: whose network loses packets."""
+    """One row per connector, minute and side: it shows which network loses packets."""
     table = Sheet(
         "Media by side",
         ["minute (UTC)", "connector", "side"],
@@ -217,7 +217,7 @@ def stream_table(rows: Iterable[dict[str, Any]]) -> Sheet:
 
 
 def show(tables: Iterable[Table], console: Console | None = None) -> None:
-    """Print tables as wide as the terminal; piped into a file they have `PIPE_COLUMNS`."""
+    """Prints tables as wide as the terminal; piped into a file they have `PIPE_COLUMNS`."""
     console = console or OurConsole()
     if not console.is_terminal:
         console = OurConsole(width=PIPE_COLUMNS, file=console.file)
@@ -239,5 +239,8 @@ def text(value: Any) -> str:
 
 
 def add(table: Table, *cells: str) -> None:
-    """One row. A cell may hold what the wire said: it is text, never markup, and nothing in it is obeyed."""
+    """Adds one row.
+
+    A cell may hold text from the wire: it is shown as text, never read as markup or escapes.
+    """
     table.add_row(*(Text(printable(cell)) for cell in cells))

@@ -1,4 +1,4 @@
-"""`sbcwatch top`: the calls of now, the worst first, from the daemon's store or a capture file."""
+"""`sbcwatch top`: present calls, the worst first, from the daemon's store or a capture file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from agent.store import Store, StoreReader
 
 
 def top_command(options: argparse.Namespace) -> int:
-    """The live view until `q`; with `--once`, or where the output is no terminal, one look at it."""
+    """The live view until `q`. With `--once`, or where the output is no terminal, one view of it."""
     with store_of(options) as (reader, view):
         if options.once or not sys.stdout.isatty():
             seen = look(reader, view, time.time_ns())
@@ -40,7 +40,7 @@ def top_command(options: argparse.Namespace) -> int:
 
 @contextmanager
 def store_of(options: argparse.Namespace) -> Iterator[tuple[StoreReader, TopView]]:
-    """The store to look into, and the first view of it; capture files go into one that ends with it."""
+    """The store, and the first view of it. Capture files go into a temporary store."""
     if not options.files:
         reader = opened(options)
         try:

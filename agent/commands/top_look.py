@@ -1,4 +1,4 @@
-"""What `sbcwatch top` shows: one look into a store, as rows and a headline."""
+"""The contents of `sbcwatch top`: one view of a store, as rows and a headline."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from agent.summary.catalog import DIRECTIONS, SIDES
 from agent.summary.records import MINUTE_NS
 from agent.web.searching import understand
 
-MINUTES = 10  # calls that were up so lately, and the connectors' figures of this time
+MINUTES = 10  # calls up within this time, and the connectors' figures of it
 MAX_ROWS = 500
 SORTS = {"mos": "worst MOS first", "loss": "most loss first", "start": "newest first"}
 
 
 class TopView(msgspec.Struct, frozen=True):
-    """What is asked for: the order, the words of a search, only calls in progress, minutes (0: all)."""
+    """The choice: order, search words, only calls in progress, minutes (0: all)."""
 
     sort: str = "mos"
     words: str = ""
@@ -32,9 +32,9 @@ class TopView(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct):
-    """What there is to see. `newest_ns`: the end of the last closed minute, None: there is none yet.
+    """The result. `newest_ns`: the end of the last closed minute, None: there is none yet.
 
-    `drops`: frames that the capture lost, None: nobody knows. `more`: there are more calls than these.
+    `drops`: frames that the capture lost, None: unknown. `more`: there are more calls than these.
     """
 
     newest_ns: int | None
@@ -74,7 +74,7 @@ def look(reader: StoreReader, view: TopView, now_ns: int) -> Seen:
 
 
 def headline(seen: Seen, view: TopView) -> str:
-    """One line: until when the figures go, what was missed, and what is shown."""
+    """One line: the time of the figures, the missed frames, and the choice."""
     until = "no minute closed yet"
     if seen.newest_ns is not None:
         until = f"minutes until {time.strftime('%H:%M', time.gmtime(seen.newest_ns // 1_000_000_000))} UTC"

@@ -1,6 +1,6 @@
 """The live view of `sbcwatch top`: connectors, calls, and one call in full. Built on textual.
 
-It looks at the store every two seconds, and draws only when something there is new: a slow line stays usable.
+It reads the store every two seconds, and draws only where a figure changed: a slow line stays usable.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ CALLS = (
 
 
 class TopScreen(App[None]):
-    """Calls in a table; `view` is what the keys change. `clock_ns`: the time of day."""
+    """Calls in a table; the keys change `view`. `clock_ns`: the time of day."""
 
     ENABLE_COMMAND_PALETTE = False
     TITLE = "sbcwatch top"
@@ -104,7 +104,7 @@ class TopScreen(App[None]):
         self.set_interval(REFRESH_S, self.refresh_view)
 
     def refresh_view(self) -> None:
-        """Look again, and draw where something is new."""
+        """Reads the store again, and draws where a figure changed."""
         seen = look(self._reader, self.view, self._clock_ns())
         self.query_one("#head", Static).update(printable(headline(seen, self.view)))
         if seen == self.seen:
@@ -226,7 +226,7 @@ def _call_cells(call: IndexedCall) -> list[Text]:
 
 
 def _cell(value: str, share: bool = False) -> Text:
-    """Text from the wire is text: no markup, nothing that a terminal obeys. A bad share is red."""
+    """Text from the wire as text: no markup, and no escape that a terminal obeys. A bad share is red."""
     if value == UNKNOWN:
         return Text(value, DIM)
     is_bad = share and float(value) >= BAD_LOSS * 100

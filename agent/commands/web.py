@@ -27,7 +27,7 @@ def web_command(options: argparse.Namespace) -> int:
 
 
 def access_of(config: Config, listen: str | None) -> Access:
-    """Who may read, by settings and option. Raises: ConfigError."""
+    """The permitted readers, by settings and option. Raises: ConfigError."""
     web = config.web
     return access(
         listen or web.listen, web.token_file, web.tls_certificate, web.tls_key, web.proxies, web.public_url

@@ -27,25 +27,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENVIRONMENT = "SBCWATCH_"
-# `NAME=value` of that name and no settings: ours for building and tests, and what Kubernetes and Docker set
-# in each container for a service that is called sbcwatch.
+# Variables of that name that are no settings: our own for building and tests, and those that Kubernetes and
+# Docker set in each container for a service called sbcwatch.
 NO_SETTINGS = re.compile(
     r"SBCWATCH_((NO|REQUIRE)_COMPILED=|TEST_|(\w+_)?SERVICE_(HOST|PORT)|(\w+_)?PORT(=\w+://|_\d+_)).*",
     re.DOTALL,
 )
-# Settings with another name or section now: "section.key" before, "section.key" since. A file or variable
-# with the old one works as before, and a warning says what to write instead. An entry stays for two minor
-# versions at least.
+# Settings that were renamed or moved: "section.key" before, "section.key" now. A file or variable with the
+# old name works as before, and a warning names the new one. An entry stays for two minor versions at least.
 RENAMED: dict[str, str] = {}
 # Sections that may stand several times, as [[tables]]; and an id for the shipped file.
 TABLES: dict[str, Any] = {"connectors": ConnectorSettings, "carriers": CarrierSettings}
 _EXAMPLES = {"connectors": "trunk-1", "carriers": "carrier-1"}
-# Looks at a configuration that was read: section, key, and what is wrong with it.
+# A check of a configuration that was read: section, key, and the problem.
 Check = Callable[[Config], Iterable[tuple[str, str, str]]]
 
 
 class Problem(Struct, frozen=True):
-    """One thing wrong with a configuration. `line` 0: not in the file (environment, or a missing key)."""
+    """One problem of a configuration. `line` 0: not in the file (environment, or a missing key)."""
 
     where: str
     line: int
@@ -66,10 +65,10 @@ def load(
     further: Check | None = None,
     doubts: Check | None = None,
 ) -> Config:
-    """The configuration of a file (None: defaults) and the environment. `warn` is told what has a new name,
-    and what `doubts` finds.
+    """The configuration of a file (None: defaults) and the environment.
 
-    Raises ConfigError with every problem found, each on its line; those of `further` among them.
+    `warn` gets the old names found and the results of `doubts`.
+    Raises ConfigError with every problem, each on its line; those of `further` among them.
     """
     text = text_of(path)
     warnings: list[Problem] = []
@@ -102,11 +101,13 @@ def read(
     further: Check | None = None,
     doubts: Check | None = None,
 ) -> tuple[Config | None, list[Problem]]:
-    """Parse and check; either a configuration or every problem. `warnings` is given the old names met, and
-    what `doubts` finds."""
+    """Parses and checks: either a configuration or every problem.
+
+    `warnings` gets the old names found and the results of `doubts`.
+    """
     raw: dict[str, Any] = {}
     if text:
-        import tomllib  # 5 ms: only where there is something to read
+        import tomllib  # 5 ms: only where there is text to parse
 
         try:
             raw = tomllib.loads(text)
@@ -132,7 +133,7 @@ def read(
             ]
         elif (made := _section(field.type, section, content, text, problems)) is not None:
             values[section] = made
-    # What could not be read is at its default now: the rest is looked at all the same.
+    # A value that could not be read is at its default now: all other checks still run.
     config = Config(**values)
     told_of = {problem.where for problem in problems}
 
@@ -150,7 +151,7 @@ def read(
 
 
 def _renamed(raw: dict[str, Any], text: str, warnings: list[Problem], problems: list[Problem]) -> str:
-    """Move old names of `raw` to their new place; the text with them, where that is the same section."""
+    """Moves old names of `raw` to their new place, and their text too where the section stays."""
     for old, new in RENAMED.items():
         (section, key), (target, name) = old.split("."), new.split(".")
         content = raw.get(section)
@@ -173,7 +174,7 @@ def _renamed(raw: dict[str, Any], text: str, warnings: list[Problem], problems: 
                 lines[line - 1] = lines[line - 1].replace(key, name, 1)
                 text = "\n".join(lines)
         if content == {} and section not in _fields(Config):
-            del raw[section]  # a section that is no more, and nothing unknown is left in it
+            del raw[section]  # an old section in which nothing unknown is left
     return text
 
 
@@ -194,7 +195,7 @@ def _renamed_variables(
 
 
 def _section(kind: Any, where: str, content: Any, text: str, problems: list[Problem]) -> Any:
-    """One section converted key by key, so that every bad key is told."""
+    """Converts one section key by key, so that every bad key is reported."""
     if not isinstance(content, dict):
         problems.append(Problem(where, _line_of(text, where), f"must be a table: [{where}]"))
         return None
@@ -215,11 +216,11 @@ def _section(kind: Any, where: str, content: Any, text: str, problems: list[Prob
     problems += [
         Problem(f"{where}.{key}", _line_of(text, where), f"is required: add {key} = ...") for key in missing
     ]
-    return kind(**dict.fromkeys(missing, ""), **values)  # so that what else is wrong with it is told as well
+    return kind(**dict.fromkeys(missing, ""), **values)  # so that its other problems are reported as well
 
 
 def _check(config: Config) -> Iterator[tuple[str, str, str]]:
-    """What types cannot say: section, key, and what is wrong with it."""
+    """The checks that types cannot do: section, key, and the problem."""
     for address in (*config.vc.addresses, *config.vc.public_addresses, *config.vc.public_addresses.values()):
         if not _parses(ip_address, address):
             yield "vc", "addresses", f'"{address}" is no IP address: write it as 192.0.2.1'
@@ -286,7 +287,7 @@ def _no_network(text: str) -> str:
 
 
 def _override(raw: dict[str, Any], environment: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
-    """Put what variables say into `raw`. Returns each variable by "section.key"."""
+    """Puts the values of variables into `raw`. Returns each variable by "section.key"."""
     variables: dict[str, str] = {}
     for name, text in sorted(environment.items()):
         if not name.startswith(ENVIRONMENT) or NO_SETTINGS.fullmatch(f"{name}={text}"):
@@ -302,7 +303,7 @@ def _override(raw: dict[str, Any], environment: Mapping[str, str], problems: lis
 
 
 def _place(raw: dict[str, Any], name: str) -> tuple[str, dict[str, Any], Any] | str:
-    """Section, its table in `raw` and the setting that a variable names; or what is wrong with the name."""
+    """Section, its table in `raw` and the setting that a variable names; or the problem of its name."""
     row = re.fullmatch(rf"({'|'.join(TABLES)})__(\d{{1,4}})__(\w+)", name)
     if row:
         table, number, key, fields = row[1], int(row[2]), row[3], _fields(TABLES[row[1]])
@@ -344,7 +345,7 @@ def _from_environment(text: str, setting: Any) -> Any:
 
 
 def _bare(kind: Any) -> Any:
-    """A type without what `Annotated` says of it."""
+    """A type without its `Annotated` part."""
     return _bare(get_args(kind)[0]) if get_origin(kind) is Annotated else kind
 
 
@@ -441,7 +442,7 @@ def shipped() -> str:
 
 
 def _shipped_setting(setting: Any, example: str) -> list[str]:
-    """Its help and default; `example` where it must be given."""
+    """The lines of one setting: help and default; `example` where a value must be given."""
     default = setting.default
     if setting.default_factory is not msgspec.NODEFAULT:
         default = setting.default_factory()

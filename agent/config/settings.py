@@ -18,7 +18,7 @@ class _Section(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Vc(_Section):
-    """Whose addresses are the SBC's own side."""
+    """Addresses of the SBC itself."""
 
     addresses: Annotated[
         tuple[str, ...],
@@ -55,7 +55,7 @@ class ConnectorSettings(_Section):
 
 
 class CarrierSettings(_Section):
-    """Who carries calls at the remote end. Repeat the table for each."""
+    """A carrier at the remote end. Repeat the table for each."""
 
     id: Annotated[str, Meta(description="Its name in records, label and dimension.")]
     networks: Annotated[
@@ -93,7 +93,7 @@ class TunnelSettings(_Section):
 
 
 class Fleet(_Section):
-    """More than one host: what their records are known by. One host needs nothing of it."""
+    """More than one host: the identity in their records. One host needs none of it."""
 
     host: Annotated[
         str, Meta(description="This host in records; empty: its name and a hash of its machine id.")

@@ -28,7 +28,7 @@ Former = dict[tuple[str, tuple[tuple[str, str], ...]], float]  # (name, labels):
 
 
 class Daemon(Protocol):
-    """The parts of a running daemon that are asked for figures."""
+    """The parts of a running daemon that give figures."""
 
     pipeline: Pipeline
     source: CaptureThreads
@@ -46,11 +46,11 @@ class Daemon(Protocol):
     config_waiting: list[str]
     reload_succeeded: bool
     reloaded_at: float
-    former: Former  # what pipelines before this one counted
+    former: Former  # the counts of earlier pipelines
 
 
 class Series(NamedTuple):
-    """One series: its name behind `sbcwatch_agent_`, the text of its help, and where its samples are."""
+    """One series: its name behind `sbcwatch_agent_`, its help text, and the source of its samples."""
 
     name: str
     kind: Literal["counter", "gauge"]
@@ -59,7 +59,7 @@ class Series(NamedTuple):
 
 
 class Figures:
-    """The agent's own figures of each minute part: what `AGENT_METRICS` lists, since the part before."""
+    """The agent's own figures of each minute part: the metrics in `AGENT_METRICS`, since the part before."""
 
     def __init__(self, monotonic: Callable[[], float], cpu: Callable[[], float] = time.process_time) -> None:
         self._monotonic = monotonic
@@ -84,7 +84,7 @@ class Figures:
             ),
             "SinkErrors": float(sum(sum(d.errors().values()) for d in daemon.deliveries)),
         }
-        # A reload starts some of them again from zero.
+        # A reload starts some counters again from zero.
         figures = {
             name: total - before if total >= (before := self._before.get(name, 0.0)) else total
             for name, total in totals.items()
@@ -99,7 +99,7 @@ class Figures:
 
 
 def shed(daemon: Daemon) -> dict[str, int]:
-    """What was done without because the host, a source's budget or the disk left no room, by its name."""
+    """Work that was left out because the host, a source's limit or the disk had no room, by its name."""
     engine, intervals = daemon.pipeline.engine, daemon.pipeline.intervals
     return {
         "sip_bodies": intervals.sip_log.cut,
@@ -325,13 +325,13 @@ def self_metrics(daemon: Daemon) -> dict[str, Row]:
 
 
 def former(daemon: Daemon, before: Former) -> Former:
-    """What to add to each counter so that it goes on from `before`: another pipeline counts from zero."""
+    """The amount to add to each counter so that it goes on from `before`: a new pipeline counts from zero."""
     now = counted(daemon)
     return {key: value - now.get(key, 0.0) for key, value in before.items()}
 
 
 def counted(daemon: Daemon) -> Former:
-    """Each counter as its parts say now, without what was before them."""
+    """Each counter as its parts have it now, without `former`."""
     return {
         (name, tuple(labels.items())): value
         for name, kind, _, read in SERIES

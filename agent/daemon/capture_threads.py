@@ -1,11 +1,12 @@
-"""The threads that take frames off the rings: RTP is finished there, the rest is the engine's.
+"""The threads that read the rings: they finish RTP, and pass everything else to the engine.
 
-    a thread a source    ring -> engine time -> its worker's loop; what is no RTP is copied and handed over
-    the engine's thread  iterates this: what was handed over, by capture time
+    a thread a source    ring -> engine time -> its worker's loop; frames that are not RTP are copied and
+    passed on
+    the engine's thread  iterates this object: the frames passed on, by capture time
 
-Nothing that the engine does (SIP, RTCP, a minute's close) keeps a ring waiting, unless it falls behind by
-more than half a second: then the ring is the buffer, for RTCP is read against a stream's newest 64 numbers.
-Where the clock was set, reloading or stopping, the threads stand still until the engine has gone on.
+No work of the engine (SIP, RTCP, a minute's close) keeps a ring waiting, unless it falls behind by more than
+half a second: then the ring is the buffer, because RTCP is read against a stream's newest 64 numbers. While
+the clock is set, or the daemon reloads or stops, the threads stand still until the engine has gone on.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ from agent.media.rtp.workers import Lock, RtpWorkers
 from agent.wire.frame import STAMP, STRIDE, Batch, batch_of
 
 LEAD_NS = 500_000_000  # of capture time that a worker may be ahead of the engine
-SPAN_NS = 100_000_000  # of capture time that is processed in one go
-ROOM = 32 << 20  # bytes that may wait for the engine: a flood of SIP
+SPAN_NS = 100_000_000  # capture time processed in one piece
+ROOM = 32 << 20  # bytes that may wait for the engine: SIP may be a flood
 JOIN_S = 2.0
 
 Handed = tuple[Batch, int]
 
 
 class CaptureThreads:
-    """`Source` of what `sources` have left when their RTP is finished. `serve` it a pipeline's workers first.
+    """`Source` of the frames of `sources` that are not RTP. First `serve` it a pipeline's workers.
 
-    `step` is the clock's step noticed just before the batch in hand, else None.
+    `step` is the step of the clock noticed just before the current batch, else None.
 
     Raises (on iterating):
-        CaptureError: of the first source that failed, after what was handed over before.
+        CaptureError: of the first source that failed, after the frames passed on before.
     """
 
     def __init__(
@@ -65,25 +66,28 @@ class CaptureThreads:
             threading.Thread(target=self._take, args=(worker,), name=f"capture-{worker}", daemon=True)
             for worker in range(len(sources))
         ]
-        self._looking = threading.Lock()  # one thread looks at the clocks at a time
-        self._seen: Step | None = None  # the engine has still to take it
+        self._looking = threading.Lock()  # one thread checks the clocks at a time
+        self._seen: Step | None = None  # the engine has not taken it yet
         self._stopped = False
-        self._news = threading.Condition()  # of all that follows
+        self._news = threading.Condition()  # added to the stamps of all later frames
         self._handed: list[deque[Handed]] = [deque() for _ in sources]
         self._reached_ns = [0] * len(sources)
         self._waiting = 0  # bytes
-        self._done_ns = 0  # the engine has been given all until then, and asked for more
+        self._done_ns = 0  # the engine has everything up to this time, and asked for more
         self._asked = -1  # the worker that it waits for
-        self._still = False  # nothing more is to be waited for
-        self._over = [False] * len(sources)  # that source came to its end
+        self._still = False  # there is nothing more to wait for
+        self._over = [False] * len(sources)  # that source ended
         self._fault: Exception | None = None
         self._merged: Iterator[Handed] = iter(())
 
     def serve(self, workers: RtpWorkers) -> None:
-        """Process RTP with these workers, made with `locks`, from now on. Before iterating, or in `still`."""
+        """Processes RTP with these workers, made with `locks`, from now on.
+
+        Call it before iterating, or in `still`.
+        """
         self._workers = workers
 
-    # -- what a source is asked
+    # -- source figures
 
     @property
     def frames(self) -> int:
@@ -100,13 +104,13 @@ class CaptureThreads:
 
     @property
     def ring_fill(self) -> float | None:
-        """How much of the fullest ring waits to be read, 0 to 1; None where no source has one."""
+        """The part of the fullest ring that waits to be read, 0 to 1; None where no source has a ring."""
         fills = [getattr(source, "ring_fill", None) for source in self._sources]
         return max((fill for fill in fills if fill is not None), default=None)
 
     @property
     def away(self) -> list[str]:
-        """Interfaces that are down, gone or without carrier at present."""
+        """Interfaces that are down, removed or without carrier at present."""
         return sorted({name for source in self._sources for name in getattr(source, "away", ())})
 
     @property
@@ -115,7 +119,7 @@ class CaptureThreads:
         return max((getattr(source, "outages", 0) for source in self._sources), default=0)
 
     def interfaces(self) -> dict[str, int]:
-        """Frames by interface: of those that were named, and of those that had any."""
+        """Frames by interface: of the configured interfaces, and of every one that had frames."""
         counts: Counter[str] = Counter()
         for source in self._sources:
             counts.update(dict.fromkeys(getattr(source, "interfaces", ()), 0))
@@ -123,7 +127,7 @@ class CaptureThreads:
         return dict(counts)
 
     def drops_by_ring(self) -> list[tuple[str, int]]:
-        """What each ring had no room for. The kernel counts them a ring, not an interface."""
+        """Frames that each ring dropped. The kernel counts them by ring, not by interface."""
         return [
             (",".join(getattr(source, "interfaces", ())) or "any", source.drops or 0)
             for source in self._sources
@@ -162,7 +166,7 @@ class CaptureThreads:
                         now_ns = max(now_ns, reached_ns)
                         yield batch, now_ns
                     self.step, self._seen = self._seen, None
-                    now_ns = self.step.after_ns  # the one time that it may go back
+                    now_ns = self.step.after_ns  # the one time at which it may go back
                     yield batch_of([]), now_ns
                     self.step = None
                     self._reached_ns = [0] * len(self._sources)
@@ -173,7 +177,7 @@ class CaptureThreads:
 
     @contextmanager
     def still(self) -> Iterator[Iterator[Handed]]:
-        """The threads stand still; gives what they have handed over and the engine has not had yet."""
+        """Stops the threads. Yields the frames that they passed on and the engine has not had yet."""
         for turn in self.locks:
             turn.acquire()
         self._still = True
@@ -186,7 +190,7 @@ class CaptureThreads:
                 turn.release()
 
     def stop(self) -> None:
-        """Take no more frames."""
+        """Takes no more frames."""
         self._stopped = True
         for turn in self.locks:
             with turn:
@@ -200,7 +204,7 @@ class CaptureThreads:
             self._news.notify_all()
 
     def _next(self, worker: int) -> Handed | None:
-        """What a worker hands over next; None: nothing is to be waited for."""
+        """The next batch of a worker; None: there is nothing to wait for."""
         handed = self._handed[worker]
         with self._news:
             while not handed:
@@ -236,7 +240,7 @@ class CaptureThreads:
                     return
 
     def _process(self, worker: int, batch: Batch, now_ns: int) -> None:
-        """Finish the RTP of a batch and hand over the rest."""
+        """Finishes the RTP of a batch and passes on the rest."""
         turn = self.locks[worker]
         with turn:
             reached_ns = self._moved(batch, now_ns)
@@ -246,7 +250,7 @@ class CaptureThreads:
                     return
                 reached_ns = self._moved(batch, now_ns)
             if self.tap is not None and self.tap.is_open:
-                self.tap.take(batch)  # before RTP is finished: what is left of the batch has none
+                self.tap.take(batch)  # before RTP is finished: the rest of the batch has none
             position = 0
             while not self._stopped:
                 assert self._workers is not None, "serve comes before iterating"
@@ -259,7 +263,7 @@ class CaptureThreads:
                 turn.wait()
 
     def _moved(self, batch: Batch, now_ns: int) -> int | None:
-        """Move the batch onto engine time; None: the clock was set, and the engine has to go first."""
+        """Moves the batch onto engine time; None: the clock was set, and the engine must go first."""
         with self._looking:
             if self._seen is None:
                 self._seen = self._clock.look()
@@ -279,7 +283,7 @@ class CaptureThreads:
             self._news.notify_all()
 
     def _give_time(self, worker: int) -> None:
-        """Wait while the engine is too far behind."""
+        """Waits while the engine is too far behind."""
         with self._news:
             while (
                 not self._stopped
@@ -301,7 +305,7 @@ def pieces(batch: Batch, now_ns: int) -> Iterator[Handed]:
 
 
 class _Lane:
-    """What one worker hands over, as a `Source` to be merged."""
+    """The frames that one worker passes on, as a `Source` to merge."""
 
     frames = bytes = 0
     drops = None

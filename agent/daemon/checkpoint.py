@@ -1,11 +1,11 @@
-"""The checkpoint: what a restart needs to go on with calls that are up, and no more.
+"""The checkpoint: the state that a restart needs to go on with active calls, and no more.
 
-Calls are saved each by itself and kept encoded until something happens to them, so that a checkpoint costs
-what changed since the last one. Streams come from the loop's own snapshot; which call they belong to is
-found again through the sockets that its SDP names. What is not saved costs at most a `null`: sender reports
-on their way, half-assembled fragments, digests of the last 20 ms.
+Calls are saved one by one and kept encoded until they change, so a checkpoint costs as much as changed since
+the last one. Streams come from the loop's own snapshot; their calls are found again through the sockets that
+SDP names. Everything unsaved costs at most a `null`: sender reports on their way, half-assembled fragments,
+digests of the last 20 ms.
 
-Nothing is unpickled but the classes listed here: a checkpoint is data, never code.
+Only the classes listed here are unpickled: a checkpoint is data, never code.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ _PLAIN: dict[tuple[str, str], Any] = {
     ("collections", kind.__name__): kind for kind in (Counter, OrderedDict, defaultdict, deque)
 }
 _PLAIN |= {("builtins", kind.__name__): kind for kind in (set, list, dict, int)}
-# Compiled classes say their fields; those of a msgspec struct are all saved.
+# Compiled classes list their fields; all fields of a msgspec struct are saved.
 _SAID: dict[type, tuple[str, ...]] = {
     Call: CALL_FIELDS,
     Leg: LEG_FIELDS,
@@ -95,24 +95,24 @@ _FIELDS: dict[type, tuple[str, ...]] = {
     kind: _SAID.get(kind) or kind.__struct_fields__  # type: ignore[attr-defined]
     for kind in _KINDS
 }
-# In no cycle: made whole, which is faster than made first and filled later.
+# Classes that are in no cycle: made whole, which is faster than made first and filled later.
 _WHOLE = frozenset(
     kind
     for kind in _KINDS
     if kind in (Attempt, Dialog, LegMediaTotals, StreamMinute, ReportsMinute, CallMinute)
     or (kind not in _SAID and not kind.__struct_config__.gc)  # type: ignore[attr-defined]
 )
-# Another version may have other fields: such a checkpoint is not read.
+# Another version may have other fields, so its checkpoint is not read.
 _STAMP = repr((FORMAT, __version__, [(kind.__name__, _FIELDS[kind]) for kind in _KINDS])).encode()
 STAMP = zlib.crc32(_STAMP)
 
 
 class Unreadable(Exception):
-    """A checkpoint of another version, or no checkpoint at all. The text says which."""
+    """A checkpoint of another version, or a file that is none. The text says which."""
 
 
 class _Image(NamedTuple):
-    """What a checkpoint holds, before it is encoded."""
+    """The contents of a checkpoint, before encoding."""
 
     stamp: int
     now_ns: int | None
@@ -128,22 +128,22 @@ class _Image(NamedTuple):
 
 
 def _blank(number: int) -> Any:
-    """An object of a class of which there may be cycles; `_fill` follows."""
+    """An empty object of a class that may be in a cycle; `_fill` fills it later."""
     kind: Any = _KINDS[number]
     if kind not in _SAID:
         return kind(*(None,) * len(kind.__struct_fields__))
     made = kind.__new__(kind)
     if kind is Leg:
-        made.streams = set()  # they are attached again, and weighed
-        made.sources, made.asked = None, ()  # of requests before the gap nobody asks
+        made.streams = set()  # they are attached again, and judged again
+        made.sources, made.asked = None, ()  # requests from before the gap get no answer
     elif kind is Call:
-        made.saved = made.who = None  # neither is part of itself
+        made.saved = made.who = None  # neither is part of the object itself
     return made
 
 
 def _fill(made: Any, values: tuple[Any, ...]) -> None:
     kind = type(made)
-    fill = setattr if kind in _SAID else msgspec.structs.force_setattr  # the latter of frozen ones too
+    fill = setattr if kind in _SAID else msgspec.structs.force_setattr  # frozen structs too
     for name, value in zip(_FIELDS[kind], values, strict=True):
         fill(made, name, value)
 
@@ -158,7 +158,7 @@ def _made(number: int, values: tuple[Any, ...]) -> Any:
 
 
 class _Pickler(pickle.Pickler):
-    """Objects of the listed classes as their fields; connectors, and what lives elsewhere, by name."""
+    """Saves objects of the listed classes by their fields; connectors and foreign objects by name."""
 
     def __init__(self, file: io.BytesIO, name_of: Callable[[Any], Any]) -> None:
         super().__init__(file, protocol=5)
@@ -181,7 +181,7 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Raises pickle.UnpicklingError where anything but the listed classes is named."""
+    """Raises pickle.UnpicklingError where any other class is named."""
 
     def __init__(self, data: bytes, find: Callable[[Any], Any]) -> None:
         super().__init__(io.BytesIO(data))
@@ -205,13 +205,13 @@ def _dumps(thing: Any, name_of: Callable[[Any], Any] = lambda thing: None) -> by
 
 
 def save(engine: Engine, intervals: Intervals) -> bytes:
-    """Everything that `restore` needs. Compress it with `packed` where nobody waits."""
+    """Everything that `restore` needs. Compress it with `packed` on a thread that may take its time."""
     return _image_of(_given(engine, intervals))
 
 
 @held_off()
 def move(before: Pipeline, after: Pipeline, shift_ns: int = 0) -> None:
-    """Go on in another pipeline of this process, whose clock was set by `shift_ns`. Raises Unreadable."""
+    """Goes on in another pipeline of this process, whose clock was set by `shift_ns`. Raises Unreadable."""
     handover = _given(before.engine, before.intervals)
     image = _unpickled(_image_of(handover))
     _take(image, after.engine, after.intervals, shift_ns, handover.live)
@@ -267,7 +267,7 @@ def _image_of(handover: Handover) -> bytes:
 
 
 def packed(image: bytes) -> bytes:
-    """A saved image as it is written."""
+    """A saved image in the form that is written."""
     return zlib.compress(image, _LEVEL)
 
 
@@ -277,9 +277,9 @@ def taken_ns(data: bytes) -> int | None:
 
 
 def restore(data: bytes, engine: Engine, intervals: Intervals, *, shift_ns: int = 0) -> None:
-    """Put a `packed` image into an engine and intervals that have seen nothing.
+    """Puts a `packed` image into a new engine and intervals.
 
-    `shift_ns` moves every time in it along (the clock was set). Raises Unreadable.
+    `shift_ns` moves every time in it (the clock was set). Raises Unreadable.
     """
     _take(_opened(data), engine, intervals, shift_ns, None)
 
@@ -290,7 +290,7 @@ def _take(image: _Image, engine: Engine, intervals: Intervals, shift_ns: int, li
         handover.live = live
         engine.take(handover)
         intervals.take(handover)
-    except Exception as error:  # whatever a damaged file makes of pickle or our own fields
+    except Exception as error:  # pickle and our own fields may raise any error on a damaged file
         raise _unreadable(error) from None
 
 
@@ -304,7 +304,7 @@ def _opened(data: bytes) -> _Image:
 def _unpickled(data: bytes) -> _Image:
     try:
         image = _Image(*_Unpickler(data, _nothing).load())
-    except Exception as error:  # whatever a damaged file makes of pickle
+    except Exception as error:  # pickle may raise any error on a damaged file
         raise _unreadable(error) from None
     if image.stamp != STAMP:
         raise Unreadable("the checkpoint was written by another version")
@@ -368,7 +368,7 @@ def _values(thing: Any) -> tuple[Any, ...]:
 
 
 def _told(stream_id: int, first: bool, away: FarEndLoss) -> tuple[Any, ...]:
-    """What the far end has said of a stream that leaves, as plain numbers: there are thousands of them."""
+    """The far end's view of a stream that leaves, as plain numbers, because there are thousands of them."""
     base = away.base
     return (
         stream_id,
@@ -410,7 +410,7 @@ def _nothing(pid: Any) -> Any:
 
 
 def _shift(thing: Any, shift_ns: int, seen: set[int] | None = None) -> None:
-    """Move the times of a graph of our objects: every integer field whose name ends in `_ns`."""
+    """Moves the times in a graph of our objects: every integer field whose name ends in `_ns`."""
     seen = set() if seen is None else seen
     if id(thing) in seen:
         return

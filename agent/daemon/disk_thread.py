@@ -1,4 +1,4 @@
-"""A thread for what touches the disk, in order, so that the main thread never waits for it."""
+"""A thread that does disk work in order, so that the main thread never waits for the disk."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-MAX_WAITING = 32 << 20  # octets handed over and not yet written: beyond, work is dropped
+MAX_WAITING = 32 << 20  # octets passed on and not yet written; beyond it work is dropped
 STOP_S = 10.0
 
 
 class DiskThread:
-    """`do` is for one thread."""
+    """One thread at a time calls `do`."""
 
     def __init__(self, name: str) -> None:
         self.dropped = 0
@@ -25,7 +25,7 @@ class DiskThread:
         self._thread.start()
 
     def do(self, work: Callable[..., object], *arguments: object) -> None:
-        """Call `work` soon, after all that was asked before. What it raises ends the thread."""
+        """Runs `work` soon, after all earlier work. An exception of `work` ends the thread."""
         size = sum(len(each) for each in arguments if isinstance(each, bytes))
         with self._news:
             if self._waiting + size > MAX_WAITING:
@@ -36,7 +36,7 @@ class DiskThread:
             self._news.notify_all()
 
     def stop(self) -> None:
-        """Do what is left, then end."""
+        """Does the remaining work, then ends."""
         with self._news:
             self._stopped = True
             self._news.notify_all()

@@ -1,6 +1,7 @@
-"""`/metrics` and its neighbours through the life of a daemon: a port that is taken is tried again.
+"""`/metrics` and the health pages through the life of a daemon: a port in use is tried again.
 
-Capture waits for no port. Until it is free a line says so, and `http_bind_failures` counts the tries.
+Capture waits for no port. Until it is free a line in the log says so, and `http_bind_failures` counts the
+tries.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Server(Protocol):
 
 
 class Endpoint:
-    """`make` binds a server for settings, or raises SinkError; `say` takes a line."""
+    """`make` binds a server for settings, or raises SinkError; `say` writes one line."""
 
     def __init__(
         self,
@@ -41,11 +42,11 @@ class Endpoint:
 
     @property
     def port(self) -> int | None:
-        """The port that is served, None while none is."""
+        """The served port, None while none is."""
         return self._server.port if self._server is not None else None
 
     def bind(self, settings: PrometheusSettings) -> None:
-        """Take the port of `settings`, or none where they say so. What was served before ends."""
+        """Binds the port of `settings`, or none where they switch it off. Ends the server before."""
         if self._server is not None:
             self._server.stop()
         self._server = None
@@ -53,13 +54,13 @@ class Endpoint:
         self._try()
 
     def start(self) -> None:
-        """Serve from now on: threads may be started."""
+        """Serves from now on: threads may be started."""
         self._is_started = True
         if self._server is not None:
             self._server.start()
 
     def look(self) -> None:
-        """Try again where it is time. Costs nothing where the port is had."""
+        """Tries again when it is time. Costs nothing while the port is bound."""
         if self._settings is not None and self._server is None and self._monotonic() >= self._again_at:
             self._try()
 

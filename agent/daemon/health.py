@@ -1,7 +1,7 @@
-"""Signs of life of every thread: the ring is read, minutes close, the store is written, sinks go round.
+"""Signs of life of every thread: the ring is read, minutes close, the store is written, sinks run.
 
-A thread gives a sign each time it goes round, and waits no longer between two than it said. Health and
-systemd's watchdog ask for all of them: a process whose writer is dead watches on, and keeps nothing.
+A thread gives a sign each time round its loop, and waits no longer than it announced. Health and systemd's
+watchdog ask for all of them: a process with a dead writer goes on watching, but keeps nothing.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-SILENT_S = 10.0  # the ring is read several times a second, traffic or not
+SILENT_S = 10.0  # the ring is read several times a second, even without traffic
 CAPTURE_S = 20.0  # a capture thread stands still while the engine closes a minute or is reloaded
 WRITER_S = 60.0  # a transaction on a slow disk
 SINK_S = 120.0  # connecting to each address of a name, sending, and the whole of an answer
-OVERDUE_NS = 120_000_000_000  # a minute close may wait behind a stopped machine, not for ever
+OVERDUE_NS = 120_000_000_000  # a minute's close may wait behind a stopped machine, but not for ever
 
 
 class Health:
@@ -24,18 +24,22 @@ class Health:
         self._say = say
         self._passed_at: float | None = None
         self._overdue_ns = 0
-        self._signs: dict[str, tuple[float, float]] = {}  # by thread: when it gave one, the longest silence
+        # by thread: the time of its last sign, the longest allowed silence
+        self._signs: dict[str, tuple[float, float]] = {}
         self._ended: dict[str, str] = {}  # threads that failed, and why
-        self.away: list[str] = []  # interfaces that are down, gone or without carrier
+        self.away: list[str] = []  # interfaces that are down, removed or without carrier
 
     def passed(self, overdue_ns: int) -> None:
-        """The loop went round; `overdue_ns` is how late a due minute close is."""
+        """The main loop went round; `overdue_ns` is the delay of a due minute's close."""
         self._passed_at = self._monotonic()
         self._overdue_ns = overdue_ns
 
     @contextmanager
     def thread(self, name: str, within_s: float) -> Iterator[Callable[[], None]]:
-        """A thread's life: gives what it calls each time round. One that raises ends here, and it is told."""
+        """Runs a thread and passes it its sign-of-life function.
+
+        An exception ends the thread, and is reported.
+        """
 
         def sign() -> None:
             self._signs[name] = self._monotonic(), within_s

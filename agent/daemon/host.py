@@ -37,9 +37,9 @@ def addresses(proc: Path = Path("/proc/net")) -> list[str]:
 
 
 def name(setting: str = "", machine_id: Path = Path("/etc/machine-id")) -> str:
-    """What records call this host: the setting, else its name and a hash of its machine id.
+    """This host's name in records: the setting, else its name and a hash of its machine id.
 
-    The id itself is not for others (machine-id(5)). A host without one has its name alone.
+    The id itself must not leave the host (machine-id(5)). A host without one has its name alone.
     """
     if setting:
         return setting
@@ -52,7 +52,7 @@ def name(setting: str = "", machine_id: Path = Path("/etc/machine-id")) -> str:
 
 
 def shared_key(path: Path) -> bytes:
-    """The fleet's key from a file that something else has put there. White space around it is no part of it.
+    """The fleet's key from a file that another tool has written. White space around it is ignored.
 
     Raises ConfigError.
     """
@@ -98,7 +98,10 @@ def resident_bytes() -> int:
 
 @cache
 def started_at() -> float:
-    """When this process started, seconds since 1970: the first answer stays, wherever the clock is set."""
+    """When this process started, seconds since 1970.
+
+    The first answer is kept, even if the clock is set later.
+    """
     since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
     try:
         words = Path("/proc/self/stat").read_text().rpartition(")")[2].split()

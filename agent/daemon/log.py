@@ -1,12 +1,12 @@
-"""The daemon's own log: for people at a terminal, JSON lines for machines, bounded in both.
+"""The daemon's own log: plain lines at a terminal, JSON lines for machines, bounded in both.
 
     a terminal          12:00:01 warning  sink cloudwatch: throttled (retry_s=2)
     the journal         <4>{"time":...,"level":"warning","cause":"sink","text":...}
     any other stderr    the same JSON without the priority (container logs)
 
 Every line has a cause, a constant of the code. A cause that repeats is written `burst` times a window, then
-counted, and the count is told when the window ends. Lines hold what the code says, never what the wire said:
-bytes are refused, control characters cannot start a new line, and what looks like a secret is blotted out.
+counted, and the count is written when the window ends. Lines hold words of the code, never of the wire: bytes
+are refused, control characters cannot start a new line, and anything that looks like a secret is blotted out.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from agent.summary.printable import printable
 
 Level = Literal["error", "warning", "info", "debug"]
 Form = Literal["human", "json", "journal"]
-# sd-daemon(3): what journald takes off the front of a line as its priority.
+# sd-daemon(3): journald takes it off the front of a line as its priority.
 PRIORITY: Mapping[str, int] = {"error": 3, "warning": 4, "info": 6, "debug": 7}
 TEXT_LIMIT = 500
-MAX_CAUSES = 256  # causes are constants; a mistake that makes them up must not grow a table without end
+MAX_CAUSES = 256  # causes are constants; a bug that invents them must not grow a table without end
 _SECRETS = re.compile(
     r"(?:A3T[A-Z0-9]|AKIA|ASIA|AGPA|AROA|AIPA|ANPA|ANVA)[A-Z0-9]{16}"  # AWS ids (IAM: unique identifiers)
-    r"|(?i:authorization[\"']?\s*[=:]).*"  # a header: what follows is all of it
+    r"|(?i:authorization[\"']?\s*[=:]).*"  # a header: the rest of the line is secret
     r"|(?i:(?:secret|token|passw(?:or)?d|signature|credential)[\w.-]*[\"']?\s*[=:]\s*)\S+",
     re.DOTALL,
 )
@@ -99,7 +99,7 @@ class Log:
             self._line(level, cause, text, fields)
 
     def flush(self) -> None:
-        """Tell what was withheld in windows that are over; at the end of the daemon, in all."""
+        """Writes the counts of windows that are over; at the daemon's end, of all."""
         with self._lock:
             for cause, window in self._windows.items():
                 self._tell(cause, window)
@@ -129,11 +129,14 @@ class Log:
             self._stream.write(line + "\n")
             self._stream.flush()
         except (OSError, ValueError):
-            pass  # nobody reads: capturing goes on all the same
+            pass  # the reader is gone: capturing goes on
 
 
 def form_of(stream: TextIO, environment: Mapping[str, str]) -> Form:
-    """What suits `stream`. systemd names device and inode of the journal's socket in JOURNAL_STREAM."""
+    """The form that suits `stream`.
+
+    systemd names device and inode of the journal's socket in JOURNAL_STREAM.
+    """
     try:
         if stream.isatty():
             return "human"
@@ -144,7 +147,7 @@ def form_of(stream: TextIO, environment: Mapping[str, str]) -> Form:
 
 
 def clean(value: Any) -> Any:
-    """`value` as it may stand in a log: one line, no secrets, no bytes, of bounded length."""
+    """`value` in a form that a log may hold: one line, no secrets, no bytes, of bounded length."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, bytes | bytearray | memoryview):

@@ -1,20 +1,20 @@
-"""How far the main path is behind the wire, as a level that says what to do without. Time is an argument.
+"""How far the main path is behind the wire, as a level that says which work to skip. Time is an argument.
 
-    level   what goes                                                     where
+    level   skipped                                                       where
     1       headers and bodies of logged SIP messages, but of failures    summary/sip_log
     2       those of failures too; streams that no SDP explains           media/orphans
-    3       of SIP sources above their budget all but a quarter of it     transport/rate_limit
+    3       of SIP sources above their limit all but a quarter of it      transport/rate_limit
 
-The order is that of what is missed least, and nothing that goes makes a number wrong: it is counted as shed.
-A level comes with each second of being behind (or of frames lost by the ring, whose size in time depends on
-the traffic), and goes after ten seconds of keeping up.
+The least needed work is skipped first. No skipped work makes a number wrong: it is counted as shed. The level
+rises with each second of being behind (or of frames lost by the ring, whose size in time depends on the
+traffic), and falls after ten seconds of keeping up.
 """
 
 from __future__ import annotations
 
 SECOND_NS = 1_000_000_000
 LEVELS = ("nothing", "SIP log bodies", "orphan streams", "SIP above its source's budget")
-BEHIND_NS = SECOND_NS // 2  # a minute's close and a checkpoint on a full host take less
+BEHIND_NS = SECOND_NS // 2  # longer than a minute's close and a checkpoint on a full host
 LEVEL_WITH_NS = SECOND_NS // 5  # below this it keeps up; between the two nothing changes
 RAISE_NS = SECOND_NS
 LOWER_NS = 10 * SECOND_NS
@@ -28,7 +28,7 @@ class Load:
         self.lag_ns = 0
         self._drops = 0
         self._dropped_ns = 0
-        self._behind: bool | None = None  # None: neither behind nor level
+        self._behind: bool | None = None  # None: neither behind nor keeping up
         self._since_ns = 0
 
     def judge(self, lag_ns: int, drops: int, now_ns: int) -> bool:

@@ -1,7 +1,7 @@
-"""What a running daemon takes of a new configuration, and what waits for a restart.
+"""The settings that a running daemon takes over, and those that wait for a restart.
 
-Every section stands in `TAKEN`; a setting that is bound to what only a start opens (rings, the store's file,
-privileges) stands in `WAITS`, and keeps its old value until then.
+Every section stands in `TAKEN`. A setting that only a start can apply (rings, the store's file, privileges)
+stands in `WAITS`, and keeps its old value until then.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 
 from agent.config.settings import Config, EvidenceSettings
 
-# Who takes a section's settings under way, all but those that wait.
+# The part that takes a section's settings in a running daemon, except those that wait.
 TAKEN: Mapping[str, str] = {
     "vc": "pipeline",
     "customers": "pipeline",
@@ -57,14 +57,14 @@ WAITS = (
     "capture.promiscuous",
     "capture.lateness",
     "store.directory",
-    "archive.url",  # where it is a folder, the daemon locked itself out of all others
+    "archive.url",  # a folder: the daemon has locked itself out of all other folders
     "confine.enabled",
     *(f"evidence.{name}" for name in EvidenceSettings.__struct_fields__),
 )
 
 
 def taken(old: Config, new: Config) -> tuple[Config, list[str]]:
-    """`new` with the old values of settings that wait for a restart, and the names of those that differ."""
+    """`new` with the old values of settings that wait for a restart, and the names of changed ones."""
     waiting = []
     sections: dict[str, msgspec.Struct] = {}
     for name in WAITS:
@@ -83,5 +83,5 @@ def changed(old: Config, new: Config, by: str) -> bool:
 
 
 def digest(config: Config) -> str:
-    """16 hex digits that are the same on each host with this configuration: file and variables together."""
+    """16 hex digits that are equal on each host with this configuration: file and variables together."""
     return blake2b(msgspec.json.encode(config), digest_size=8).hexdigest()

@@ -53,14 +53,14 @@ from agent.store import Store
 from agent.transport.rate_limit import Talker
 from agent.wire.frame import Batch
 
-CHECKPOINT_SHARE = 50  # a checkpoint may take a fiftieth of the time between two
+CHECKPOINT_SHARE = 50  # the part of the time that checkpoints may take
 SWITCH_S = 0.001  # how long a capture thread may wait for a busy main thread, several times a block
-SIGN_S = 10.0  # how often a sink's thread shows that it is alive while it waits
+SIGN_S = 10.0  # how often a waiting sink's thread gives a sign of life
 FLUSH_S = 10.0  # how long a stop may wait for AWS; systemd's TimeoutStopSec is longer
 
 
 def run_command(options: argparse.Namespace) -> int:
-    """`sbcwatch run`: watch until SIGTERM or SIGINT. Raises SbcwatchError where it cannot start."""
+    """`sbcwatch run`: watches until SIGTERM or SIGINT. Raises SbcwatchError where it cannot start."""
     warnings: list[str] = []
     config = usable(options.config, warn=warnings.append)
     journal = Log()
@@ -85,9 +85,11 @@ class Service:
         interfaces: Sequence[str] = (),
         confine: bool = False,
     ) -> None:
-        """`live` and `clock`: frames from elsewhere than this host's NICs, at another time. `interfaces`: in
-        place of the configuration's. `confine`: the process is all ours, so it may lose its privileges for
-        good."""
+        """`live` and `clock`: frames from another source than this host's NICs, at another time.
+
+        `interfaces`: in place of the configuration's. `confine`: the process is ours alone, so it may give up
+        its privileges for good.
+        """
         self.config_hash = digest(config)
         self._interfaces = tuple(interfaces)
         self.config = config = self._with_interfaces(config)
@@ -107,7 +109,7 @@ class Service:
         self._host = host.name(config.fleet.host)
         self.clock = clock or Clock()
         self.health = Health(time.monotonic, lambda text: self._journal.error("thread", text))
-        # The first thing that may be refused: before threads.
+        # The first step that may be refused: before any thread.
         rings = [live] if live else sources.rings(config)
         self.source = CaptureThreads(
             rings, self.clock, lateness_ns=ns(config.capture.lateness), health=self.health
@@ -136,7 +138,7 @@ class Service:
         self.checkpoint_seconds = 0.0
         self.close_seconds = 0.0
         self.former: Former = {}
-        self.discarded = 0  # restored minutes that had been committed before
+        self.discarded = 0  # restored minutes that were committed before
         self.talkers: list[Talker] = []  # of the last minute
         self._save_at_ns = 0
         self._notifier = Notifier()
@@ -158,14 +160,14 @@ class Service:
     # -- running
 
     def run(self) -> int:
-        # What was imported and loaded until now stays: no full collection shall walk boto3's models (35 ms).
+        # All imports are done. No full collection should walk boto3's models (35 ms).
         gc.freeze()
         sys.setswitchinterval(SWITCH_S)
         self._catch_signals()
         self._take_up()
         self.endpoint.bind(self.config.prometheus)
         if self._confine:
-            self._lock_in()  # of this thread and what it starts: before there are others
+            self._lock_in()  # for this thread and those that it starts: before there are others
         self.endpoint.start()
         if self.recorder is not None:
             self._disk.start()
@@ -210,14 +212,14 @@ class Service:
             self._journal.info("confine", f"left out: {reason}")
 
     def _take_up(self) -> None:
-        """Go on with the calls of the process before, where its checkpoint can be read."""
+        """Goes on with the calls of the process before, where its checkpoint can be read."""
         data = self.store.load_checkpoint()
         now_ns = self.clock.now_ns()
         if data is not None:
             try:
                 saved_ns = checkpoint.taken_ns(data)
                 saved_ns = now_ns if saved_ns is None else saved_ns
-                # A host that comes up with its clock behind: nobody knows how long it was away.
+                # A host that starts with its clock behind: the length of the gap is unknown.
                 shift_ns = min(0, now_ns - saved_ns)
                 checkpoint.restore(data, self.pipeline.engine, self.pipeline.intervals, shift_ns=shift_ns)
             except checkpoint.Unreadable as error:
@@ -271,7 +273,7 @@ class Service:
                 return
 
     def _shed(self) -> None:
-        """The level of overload changed."""
+        """Applies a new level of overload."""
         level = self.load.level
         self.pipeline.shed(level)
         done_without = " and ".join(LEVELS[1 : level + 1]) or LEVELS[0]
@@ -279,7 +281,7 @@ class Service:
         self._journal.warning("overload", f"shedding {done_without}", load_level=level, lag_s=lag_s)
 
     def _tell_evidence(self) -> None:
-        """Once a minute, where evidence was not kept: what of it, and how much since the start."""
+        """Once a minute: reports evidence that was not kept, by cause, with the total since the start."""
         if self.recorder is None:
             return
         missing = {name: count for name, count in self.recorder.missing().items() if count}
@@ -290,7 +292,7 @@ class Service:
             self._journal.warning("evidence", "evidence was not kept, or not whole", **missing)
 
     def _note_links(self, away: list[str]) -> None:
-        """An interface went away or came back: a line each, and no readiness while one is away."""
+        """An interface went down or came back: one line each, and not ready while one is down."""
         for name in sorted({*away} - {*self.health.away}):
             self._journal.warning(
                 "interface", f"nothing is captured on {name}: down, gone or without carrier"
@@ -300,7 +302,7 @@ class Service:
         self.health.away = away
 
     def _name_talkers(self) -> None:
-        """Once a minute: who floods, and who scans."""
+        """Once a minute: names the sources that flood or scan."""
         self.talkers = self.pipeline.engine.budget.talkers()
         for talker in self.talkers:
             self._journal.warning(
@@ -313,7 +315,7 @@ class Service:
             )
 
     def _save(self, now_ns: int) -> None:
-        """Hand everything over with a checkpoint. One that costs much comes less often, and says so."""
+        """Hands everything over with a checkpoint. An expensive one comes less often, and says so."""
         begun = time.thread_time()
         image = checkpoint.save(self.pipeline.engine, self.pipeline.intervals)
         self.checkpoint_seconds = time.thread_time() - begun
@@ -322,7 +324,7 @@ class Service:
         self._save_at_ns = now_ns + ns(wait)
 
     def _close(self) -> None:
-        """Commit what the open minute holds as a part of it, then give the sinks a moment."""
+        """Commits the counts of the open minute as a part, then gives the sinks a moment."""
         with self.source.still() as waiting:
             self._suspend(waiting)
             self._save(self.clock.now_ns())
@@ -345,7 +347,7 @@ class Service:
         self.store.close()
 
     def _start_sinks(self) -> None:
-        """A thread for each delivery, which begins when those before it have ended."""
+        """Starts a thread for each delivery, once the earlier threads have ended."""
         self._sinks_over.set()
         self._sinks_over, before = threading.Event(), self._sink_threads
         self._sink_threads = [
@@ -366,10 +368,10 @@ class Service:
                 for notice in delivery.take_notices():
                     self._journal.warning(delivery.sink.name, notice)
 
-    # -- what changes under way
+    # -- changes in a running daemon
 
     def _step(self, shift_ns: int) -> None:
-        """The host's clock was set: the open minute ends as a part, and all that is known moves along."""
+        """The host's clock was set: the open minute ends as a part, and all state moves with the clock."""
         seconds = round(shift_ns / 1e9, 1)
         self._journal.warning(
             "clock", "the clock was set: the open minute ends here as a part", seconds=seconds
@@ -377,7 +379,7 @@ class Service:
         self._move_into(self._built(self.config), shift_ns)
 
     def _reconfigure(self) -> None:
-        """SIGHUP: all of the new configuration but what waits for a restart, or none of it."""
+        """SIGHUP: takes the new configuration, but the settings that wait for a restart, or none of it."""
         try:
             read = usable(self._config_path, lambda warning: self._journal.warning("config", warning))
             config, waiting = taken(self.config, self._with_interfaces(read))
@@ -407,7 +409,7 @@ class Service:
         self._journal.info("reload", f"configuration taken, hash {self.config_hash}{later}")
 
     def _move_into(self, pipeline: Pipeline, shift_ns: int) -> None:
-        """Go on in another pipeline with all that is known. The open minute ends as a part."""
+        """Goes on in another pipeline with all state. The open minute ends as a part."""
         with self.source.still() as waiting:
             self._suspend(waiting)
             counts = counted(self)
@@ -419,7 +421,7 @@ class Service:
             self.source.serve(pipeline.engine.workers)
 
     def _suspend(self, waiting: Iterable[tuple[Batch, int]]) -> None:
-        """Take what the capture threads have handed over; the open minute ends here as a part."""
+        """Takes the frames that the capture threads passed on; the open minute ends here as a part."""
         engine = self.pipeline.engine
         for batch, now_ns in waiting:
             self._pass_on(engine.feed(batch) + engine.advance(now_ns))
@@ -430,7 +432,7 @@ class Service:
 
     def _catch_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():
-            return  # a test drives us
+            return  # a test runs the loop
 
         def stop(number: int, frame: FrameType | None) -> None:
             self._why = f"asked to by {signal.Signals(number).name}"
@@ -447,7 +449,7 @@ class Service:
         self._why = "asked to"
         self._stop.set()
 
-    # -- saying what it does
+    # -- reports
 
     def _server(self, settings: PrometheusSettings) -> Server:
         from agent.sinks.prometheus import Collector
@@ -463,7 +465,7 @@ class Service:
         )
 
     def account(self) -> Account:
-        """What was done since the start."""
+        """The daemon's work since its start."""
         now_ns = self.clock.now_ns()
         sent = {}
         for delivery in self.deliveries:
@@ -500,7 +502,7 @@ class Service:
 
 
 def _bounds(config: Config) -> dict[str, Any]:
-    """How long and how much the store keeps."""
+    """The store's bounds of age and size."""
     return {
         "retention_s": round(config.store.keep_hours * 3_600),
         "calls_retention_s": round(config.store.keep_calls_days * 86_400),

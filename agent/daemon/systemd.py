@@ -16,7 +16,7 @@ class Notifier:
         address = os.environ.get("NOTIFY_SOCKET", "") if address is None else address
         self._socket: socket.socket | None = None
         if address:
-            # Connected, for a confined process may name nobody later.
+            # Connected, because a confined process cannot name another socket later.
             self._socket = sealed(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
             with contextlib.suppress(OSError):
                 # "@" stands for the leading NUL of an abstract socket.
@@ -27,5 +27,5 @@ class Notifier:
 
     def send(self, state: str) -> None:
         if self._socket is not None:
-            with contextlib.suppress(OSError):  # systemd gone or busy: the watchdog judges, not we
+            with contextlib.suppress(OSError):  # systemd is gone or busy: its watchdog decides
                 self._socket.send(state.encode(), socket.MSG_DONTWAIT)

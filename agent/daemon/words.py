@@ -1,4 +1,4 @@
-"""The daemon's own words for its log: how it starts, what an hour held, why it stops."""
+"""The daemon's own words for its log: its start, each hour, and its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOWN = 8  # connectors named in one line
 
 
 class Account(NamedTuple):
-    """What a daemon did since its start."""
+    """The daemon's work since its start."""
 
     frames: int
     drops: int | None  # None: the source does not say
@@ -26,7 +26,7 @@ class Account(NamedTuple):
 def beginning(
     config: Config, path: str | None, hash_: str, vc: Sequence[str], sinks: Sequence[str]
 ) -> Iterator[str]:
-    """The lines at start: version, configuration, what is watched, for whom, and where it goes."""
+    """The lines at start: version, configuration, captured interfaces, connectors, and sinks."""
     compiled = "compiled" if all(status().values()) else "NOT COMPILED, slow"
     yield f"sbcwatch {__version__} ({compiled}), Python {sys.version.split()[0]}"
     yield f"configuration {path or 'of defaults and variables'}, hash {hash_}"
@@ -43,7 +43,7 @@ def beginning(
 
 
 def hour(now: Account, before: Account) -> str:
-    """What was seen, counted and delivered between two accounts."""
+    """The frames, calls and deliveries between two accounts."""
     return f"{_seen(now, before)}; {_counted(now, before)}; {_delivered(now, before)}"
 
 
@@ -76,7 +76,7 @@ def _delivered(now: Account, before: Account) -> str:
     parts = []
     for sink, (sent, waits) in now.sent.items():
         fresh = sent - before.sent.get(sink, (0, 0))[0]
-        # A reload makes sinks anew, which count from zero.
+        # A reload makes new sinks, which count from zero.
         parts.append(
             f"{sink} took {fresh if fresh >= 0 else sent:,} items" + (f", {waits:,} wait" if waits else "")
         )

@@ -1,9 +1,9 @@
 """The thread that owns the disk: closed minutes, SIP messages and checkpoints go to the store in order.
 
-While the disk is busy what is handed over waits, as one hand-over: SIP rows and minute parts add up, and of
-the checkpoints the newest replaces the others, for it was taken after all of them. What waits is bounded:
+While the disk is busy, waiting data is merged into one hand-over: SIP rows and minute parts add up, and the
+newest checkpoint replaces the others, because it was taken after all of them. The waiting data is bounded:
 beyond `MAX_WAITING` bytes the oldest SIP messages go first, then media records, then call records, counted
-and with a gap record. The minutes themselves never go, and nobody but this thread waits for the disk.
+and with a gap record. The minutes themselves never go, and only this thread waits for the disk.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from agent.store import Gap, Store
 from agent.summary.records import MINUTE_NS, Summary
 
 MAX_WAITING = 64 << 20  # as much as the store keeps in memory while the disk is full
-SIGN_S = 10.0  # how often it shows that it is alive while it waits
+SIGN_S = 10.0  # how often it gives a sign of life while it waits
 TOO_SLOW = "the disk was too slow"
 # Resident bytes of a record; a SIP row has its message besides. In the order in which they go.
 _RECORD_BYTES = {"sip": 400, "media": 4_300, "calls": 1_100}
@@ -30,13 +30,13 @@ _RECORD_BYTES = {"sip": 400, "media": 4_300, "calls": 1_100}
 
 @dataclass(slots=True)
 class HandOver:
-    """What one transaction writes: `image` is the checkpoint taken after the rest (capture time `now_ns`)."""
+    """One transaction: `image` is the checkpoint taken after the rest (capture time `now_ns`)."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     parts: list[Summary] = field(default_factory=list)
     image: bytes = b""
     now_ns: int = 0
-    gaps: dict[str, Gap] = field(default_factory=dict)  # by kind of what was given up
+    gaps: dict[str, Gap] = field(default_factory=dict)  # records given up, by kind
     hand_overs: int = 0
     size: int = 0  # bytes of rows and records, about
 
@@ -49,7 +49,10 @@ class HandOver:
         self.size += sum(_size(kind, getattr(part, kind)) for part in parts for kind in _RECORD_BYTES)
 
     def shed(self, limit: int) -> Counter[str]:
-        """Give up what is missed least, oldest first, until `limit` bytes are left; how many of each kind."""
+        """Gives up the least needed records, oldest first, until `limit` bytes are left.
+
+        Returns how many of each kind.
+        """
         gone: Counter[str] = Counter()
         count = 0
         while self.size > limit and count < len(self.rows):
@@ -83,9 +86,10 @@ def _size(kind: str, records: list[dict[str, Any]]) -> int:
 
 
 class Writer:
-    """A `Keeper`: what it is given waits for `hand_over`, which commits it with the checkpoint after it.
+    """A `MinuteSink`. Everything given to it waits for `hand_over`, which commits it with the next
+    checkpoint.
 
-    `figures` gives the agent's own figures of a minute part, `say` tells the operator.
+    `figures` gives the agent's own figures of a minute part, `say` writes one line to the log.
     """
 
     def __init__(
@@ -136,7 +140,7 @@ class Writer:
         self._parts.append(summary)
 
     def hand_over(self, image: bytes, now_ns: int) -> None:
-        """Write everything so far; `image` is the checkpoint taken after it (capture time `now_ns`)."""
+        """Writes everything so far; `image` is the checkpoint taken after it (capture time `now_ns`)."""
         rows, self._rows = self._rows, []
         parts, self._parts = self._parts, []
         with self._changed:
@@ -149,7 +153,7 @@ class Writer:
             self._say(f"store: the disk is too slow; records given up: {what}")
 
     def stop(self) -> None:
-        """What waits is still written; then the thread ends."""
+        """Writes the waiting data, then ends the thread."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -172,7 +176,7 @@ class Writer:
         return due if due.hand_overs else None
 
     def _write(self, due: HandOver) -> None:
-        """One transaction: a kill leaves all of it on the disk, or what it came from in the checkpoint."""
+        """One transaction. After a kill all of it is on the disk, or its source is in the checkpoint."""
         begun = time.monotonic()
         checkpoint = packed(due.image)
         seen: Counter[int] = Counter()

@@ -1,8 +1,8 @@
-"""The folder of evidence: a pcapng and a note a call, mode 0600, bounded in number, bytes and age.
+"""The folder of evidence: a pcapng and a note for each call, mode 0600, bounded in number, bytes and age.
 
     evidence/NAME.pcapng     the packets
-    evidence/NAME.json       the note: whose call, why it is kept, how much
-    evidence/orders.json     calls that are asked for (`agent.evidence.orders`)
+    evidence/NAME.json       the note: the call, the reason, the size
+    evidence/orders.json     calls asked for (`agent.evidence.orders`)
 
 Another process may read while the daemon writes: a note is replaced whole, packets are only added.
 """
@@ -23,7 +23,7 @@ PACKETS, NOTE = ".pcapng", ".json"
 
 
 class EvidenceNote(Struct):
-    """One call's evidence. Users and Call-IDs as records show them; `ends_ns` None: it goes on."""
+    """One call's evidence. Users and Call-IDs as in records; `ends_ns` None: it goes on."""
 
     name: str
     call_ids: list[str]
@@ -50,7 +50,7 @@ class FileBounds(Struct, frozen=True):
 
 
 class EvidenceFiles:
-    """Writes evidence. Of one thread. A disk that refuses loses evidence and is counted, nothing else."""
+    """Writes evidence, from one thread. A disk error loses evidence, is counted, and has no other effect."""
 
     def __init__(self, directory: Path, bounds: FileBounds) -> None:
         """`directory`: the store's. Raises OSError where no folder can be made in it."""
@@ -62,7 +62,7 @@ class EvidenceFiles:
         self._open: set[str] = set()
 
     def begin(self, note: EvidenceNote, head: bytes) -> None:
-        """A new file. The oldest closed one goes where there are too many."""
+        """Begins a file. Where there are too many, the oldest closed one is deleted."""
         self._expire(note.kept_at)
         while len(self._sizes) >= self.bounds.files and self._remove_oldest():
             pass
@@ -75,7 +75,7 @@ class EvidenceFiles:
         self.add(note.name, head)
 
     def add(self, name: str, blocks: bytes) -> None:
-        """Packets of a file that was begun, as long as there is room for all evidence together."""
+        """Adds packets to a begun file, as long as there is room for all evidence together."""
         if name not in self._open:
             return
         while sum(self._sizes.values()) + len(blocks) > self.bounds.bytes:
@@ -88,12 +88,12 @@ class EvidenceFiles:
                 file.write(blocks)
         except OSError:
             self.failed += 1
-            self._open.discard(name)  # a block may be half there: nothing may follow it
+            self._open.discard(name)  # a block may be cut short: nothing may follow it
             return
         self._sizes[name] += len(blocks)
 
     def end(self, note: EvidenceNote) -> None:
-        """The file is whole; its note says what it holds."""
+        """Ends a file and writes its note."""
         if note.name in self._open:
             self._open.discard(note.name)
             self._write_note(note)
@@ -114,7 +114,7 @@ class EvidenceFiles:
                 self._remove(name)
 
     def _remove_oldest(self) -> bool:
-        """Names begin with the time: the first is the oldest. False: nothing is closed."""
+        """Deletes the oldest closed file; names begin with the time. False: no file is closed."""
         closed = sorted(self._sizes.keys() - self._open)
         if closed:
             self._remove(closed[0])
@@ -156,7 +156,7 @@ def notes_of(directory: Path, call_ids: Iterable[str]) -> list[EvidenceNote]:
 
 
 def packets_of(directory: Path, call_ids: Iterable[str]) -> Path | None:
-    """A call's newest pcapng; None where nothing is kept."""
+    """A call's newest pcapng; None where there is none."""
     paths = (path_of_note(directory, note) for note in notes_of(directory, call_ids))
     return next((path for path in paths if path.is_file()), None)
 

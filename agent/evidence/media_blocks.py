@@ -1,4 +1,4 @@
-"""A media packet as evidence keeps it: no payload, no text, a comment where loss shows."""
+"""A media packet in the form that evidence keeps: no payload, no text, a comment at each loss."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent.evidence.picker_cy import MediaPacket, Socket
 from agent.wire.rtp import rtcp
 
 BLANK = b"x"
-SRTCP_CLEAR = 8  # octets: what RFC 3711 3.4 leaves in clear
+SRTCP_CLEAR = 8  # octets: RFC 3711 3.4 leaves these unencrypted
 LEAST_RTCP = 4
 MAX_GAP = 3_000  # RFC 3550 A.1 MAX_DROPOUT: a jump beyond is a new start
 HALF = 0x8000
@@ -93,14 +93,14 @@ _TEXTS = {
 
 
 class LossComments(Struct):
-    """Says of one call's packets, in their order, where loss shows. Made by packet, kept for the call."""
+    """Comments on the losses between one call's packets, which come in order. One object a call."""
 
     newest: dict[tuple[Socket, Socket, int], int] = field(default_factory=dict)
     lost: dict[tuple[Socket, int, int], int] = field(default_factory=dict)
     count: int = 0
 
     def of(self, packet: MediaPacket, known: Counter[tuple[Socket, Socket, int, int]]) -> str:
-        """The comment on `packet`, or "". `known`: what is at hand of its time, itself and later ones."""
+        """The comment on `packet`, or "". `known`: numbers of this time, of `packet` and of later packets."""
         found = self._of_rtcp(packet) if packet.sequence < 0 else self._of_rtp(packet, known)
         self.count += bool(found)
         return found

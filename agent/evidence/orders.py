@@ -1,4 +1,4 @@
-"""Calls that are asked for: a small file that a command writes and the daemon reads once a second."""
+"""Orders for evidence: a small file that a command writes and the daemon reads once a second."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ LEAST_DIGITS = 3
 
 
 class Order(Struct, frozen=True, omit_defaults=True):
-    """Calls of a number (its last digits, or a user's name), a Call-ID, or a peer's address, until a time."""
+    """Selects calls until a time, by a number (its last digits, or a user's name), a Call-ID, or a peer's
+    address.
+    """
 
     until_ns: int
     number: str = ""
@@ -35,7 +37,7 @@ class Order(Struct, frozen=True, omit_defaults=True):
         )
 
     def fits(self, leg: Leg, call_id: str) -> bool:
-        """Whether a leg is of a call that is asked for."""
+        """Whether a leg belongs to a selected call."""
         if self.call_id:
             return self.call_id == call_id
         if self.peer:
@@ -44,7 +46,7 @@ class Order(Struct, frozen=True, omit_defaults=True):
 
 
 def _is_number(asked: str, user: str) -> bool:
-    """By last digits, separators aside; a name without digits by itself, in any case."""
+    """By last digits without separators; a name without digits by its text, in any case."""
     digits = "".join(filter(str.isdecimal, asked))
     if len(digits) >= LEAST_DIGITS:
         return "".join(filter(str.isdecimal, user)).endswith(digits)
@@ -60,7 +62,7 @@ class OrderFile:
         self._orders: list[Order] = []
 
     def read(self, now_ns: int) -> list[Order]:
-        """Orders in force. The file is read when it changed; one that cannot be read holds none."""
+        """Orders in force. The file is read when it changed; an unreadable one holds none."""
         try:
             found = self._path.stat()
             mark = found.st_mtime_ns, found.st_ino
@@ -72,8 +74,10 @@ class OrderFile:
         return [order for order in self._orders if order.until_ns > now_ns and _asks(order)]
 
     def write(self, orders: list[Order]) -> None:
-        """Replace all orders. The owner of the folder shall read them, who wrote them whatever. Raises
-        SbcwatchError."""
+        """Replaces all orders.
+
+        The folder's owner can read the file, even if another user writes it. Raises SbcwatchError.
+        """
         if len(orders) > MAX_ORDERS:
             raise ConfigError(f"{MAX_ORDERS} orders stand already: end some with `sbcwatch evidence disarm`")
         folder = self._path.parent

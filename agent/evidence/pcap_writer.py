@@ -1,7 +1,7 @@
-"""pcapng as evidence is written (draft-ietf-opsawg-pcapng): blocks as bytes, for whoever keeps them.
+"""pcapng blocks as bytes, for evidence (draft-ietf-opsawg-pcapng).
 
-Media is written as it was captured, cut behind its header. SIP is written as the log has it, so its packets
-are built here: raw IP, UDP, and the message. Each block stands alone: a file that ends early opens too.
+Media is written as captured, cut behind its header. SIP is written as in the log, so its packets are built
+here: raw IP, UDP, and the message. Each block stands alone: a file that ends early opens too.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ LINK_RAW = 101
 SNAP_LENGTH = 262_144
 COMMENT_MAX = 1_000  # octets
 UDP, UDP_HEADER, HOPS = 17, 8, 64
-DATAGRAM_MAX = 65_535 - UDP_HEADER - 20  # an IPv4 datagram is no longer
+DATAGRAM_MAX = 65_535 - UDP_HEADER - 20  # the longest IPv4 datagram
 SIP_PORT = 5060
 
 
 def section(comment: str, application: str = "") -> bytes:
-    """A section header block; what follows belongs to it."""
+    """A section header block. All later blocks belong to it."""
     options = _option(OPT_COMMENT, comment.encode()) + (
         _option(SHB_USERAPPL, application.encode()) if application else b""
     )
@@ -50,7 +50,10 @@ def packet(number: int, stamp_ns: int, octets: bytes, wire_length: int, comment:
 
 
 def sip_datagram(src: str, dst: str, message: bytes) -> bytes:
-    """A SIP message in UDP in IP, from and to port 5060. Raises ValueError where an address is none."""
+    """A SIP message in UDP in IP, from and to port 5060.
+
+    Raises ValueError where an address does not parse.
+    """
     source, target = ip_address(src), ip_address(dst)
     message = message[:DATAGRAM_MAX]
     length = UDP_HEADER + len(message)
@@ -59,7 +62,7 @@ def sip_datagram(src: str, dst: str, message: bytes) -> bytes:
         "!II" if source.version == 6 else "!HH", *_lengths(source.version, length)
     )
     udp = struct.pack("!HHHH", SIP_PORT, SIP_PORT, length, 0)
-    total = checksum(pseudo + udp + message) or 0xFFFF  # RFC 768: 0 would say that there is none
+    total = checksum(pseudo + udp + message) or 0xFFFF  # RFC 768: 0 would mean "no checksum"
     datagram = udp[:6] + struct.pack("!H", total) + message
     if source.version == 6:
         return struct.pack("!IHBB", 6 << 28, length, UDP, HOPS) + addresses + datagram

@@ -46,16 +46,19 @@ class MediaPacket(NamedTuple):
 
 
 class Picker:
-    """Not for two threads at once."""
+    """Use it from one thread at a time."""
 
     def __init__(self, tunnels: Sequence[Tunnel] | None = None) -> None:
-        """`tunnels`: those that are opened; None: every one."""
+        """`tunnels`: the tunnels to open; None: every one."""
         self.decoder = Decoder(tunnels)
         self.sockets: dict[tuple[int, int, int], bool] = {}
         self.ports = bytearray(PORT_NUMBERS)
 
     def want(self, sockets: dict[Socket, bool]) -> None:
-        """Pick these and no others; True: with the payload. A host that is no address is left out."""
+        """Picks packets of these sockets only; True: with the payload.
+
+        A host that is no address is skipped.
+        """
         self.sockets = {}
         ports = bytearray(PORT_NUMBERS)
         for (host, port), whole in sockets.items():
@@ -88,7 +91,7 @@ class Picker:
                 end = index[at] + index[at + 1]
                 if is_rtp and not whole:
                     end = min(end, decoder.payload_offset + decoder.rtp_header)
-                else:  # a trailer of the link layer tells nothing
+                else:  # a trailer of the link layer has no use
                     end = min(end, decoder.payload_offset + decoder.payload_captured)
                 found.append(
                     MediaPacket(
@@ -119,7 +122,7 @@ class Picker:
             most += index[at + 1]
         kept = bytearray(most)
         rows = array("q", bytes(8 * len(index)))
-        # Octet by octet into views: with slices and `extend` 650 ns a packet, not 190 (benchmarks.evidence).
+        # Octet by octet into views: 190 ns a packet; slices and `extend` take 650 (benchmarks.evidence).
         octets: cython.uchar[::1] = kept
         row: cython.longlong[::1] = rows
         source: cython.const[cython.uchar][::1] = data
@@ -152,7 +155,7 @@ class Picker:
         return bytes(memoryview(kept)[:filled]), rows[:row_at]
 
     def find(self, offset: cython.longlong, captured: cython.longlong, origin: cython.longlong) -> cython.int:
-        """What a frame carries: PAYLOAD_RTP, PAYLOAD_RTCP, or 0 for all else."""
+        """The kind of a frame's payload: PAYLOAD_RTP, PAYLOAD_RTCP, or 0 for all else."""
         if self.decoder.plain(offset, captured, origin):
             return PAYLOAD_RTP
         if self.decoder.frame(offset, captured, origin) != UDP:

@@ -1,11 +1,12 @@
-"""Keeps the packets of calls that go bad, or that are asked for, as one pcapng a call.
+"""Keeps the packets of calls that go bad, or that an order selects, as one pcapng a call.
 
     MessageSeen      a call's SIP and the media sockets that the vc names in it: a `CallTrace`, for a while
-    Summary          judged once a minute: a media record that is bad triggers
+    Summary          judged once a minute: a bad media record triggers
     an order         triggers at the call's next message, or where it is read
     the tap          media packets of recorded calls, from any thread
 
-A recording begins with the SIP so far and with what the tap's ring holds, and ends a while after the call.
+A recording begins with the SIP so far and with the packets in the tap's ring, and ends a while after the
+call.
 """
 
 from __future__ import annotations
@@ -31,29 +32,29 @@ from agent.summary.sip_log import SipLog
 from agent.wire import sdp
 
 SECOND_NS = 1_000_000_000
-HOLD_NS = 2 * SECOND_NS  # packets wait so long for others that overtook them
+HOLD_NS = 2 * SECOND_NS  # packets wait this long for earlier ones that arrive later
 LINGER_NS = 5 * SECOND_NS  # a recording goes on after the call
 FORGET_NS = 130 * SECOND_NS  # a call's last minute closes before
 MAX_SOCKETS = 32  # of one Call-ID
 MAX_TRACES = 50_000  # Call-IDs
-SIP_SHARE = 0.1  # of a file's bytes is for SIP alone: media does not push the BYE out
+SIP_SHARE = 0.1  # part of a file's bytes for SIP alone: media must not push the BYE out
 MESSAGE_ROOM = 400  # bytes of a message's objects
 DIRECTIONS = ("cust2vc", "vc2cust", "rem2vc", "vc2rem")
 ORDER_NS = (
     2 * SECOND_NS
-)  # while an order stands the past is kept so long: a call's first packets beat its SIP
+)  # while an order stands this much of the past is kept: a call's first packets come before its SIP
 
 
 class Triggers(Struct, frozen=True):
-    """A media record that is bad: a minute of a call. 0 or none: nothing triggers by it."""
+    """The conditions that make a minute of a call bad. 0 or none: that condition is off."""
 
     mos_below: float = 3.0
     loss_above: float = 0.01  # share of the packets of one direction
     flags: tuple[str, ...] = ("one_way_audio", "dead_air")
-    least_packets: int = 100  # of a direction; fewer make no share
+    least_packets: int = 100  # of a direction; fewer packets give no share
 
     def reason(self, row: Mapping[str, Any]) -> str:
-        """The words for it, "" where the minute was well."""
+        """The reason in words, "" where the minute was good."""
         for flag in self.flags:
             if flag in row["flags"]:
                 return flag
@@ -69,12 +70,12 @@ class Triggers(Struct, frozen=True):
 
 
 class RecordingBounds(Struct, frozen=True):
-    """What recordings may take."""
+    """The resources that recordings may use."""
 
     at_once: int = 20
     call_bytes: int = 16 << 20
     sip_bytes: int = 16 << 20  # of traces, in memory
-    with_payload: bool = False  # of calls that are asked for
+    with_payload: bool = False  # of calls that an order selects
 
 
 class CallTrace(Struct):
@@ -103,9 +104,9 @@ class Recording(Struct):
 
 
 class Recorder:
-    """Of the thread that has the engine; only the tap is everybody's.
+    """Used by the engine's thread; any thread may use the tap.
 
-    `do` runs what touches the disk, in order: live in a thread of its own.
+    `do` runs work on the disk, in order: live in a thread of its own.
     """
 
     def __init__(
@@ -120,7 +121,10 @@ class Recorder:
         nat: Mapping[str, str] | None = None,
         do: Callable[..., object] = lambda work, *arguments: work(*arguments),
     ) -> None:
-        """`nat`: addresses that SDP names, each to that which frames carry. `wall_s`: the host's clock."""
+        """`nat`: addresses that SDP names, each with the one that frames carry.
+
+        `wall_s`: the host's clock.
+        """
         self.tap = tap
         self.files = files
         self._triggers = triggers or Triggers()
@@ -139,10 +143,10 @@ class Recorder:
         self.kept = 0  # recordings begun
         self.refused = self.opted_out = self.traces_dropped = 0
 
-    # -- the engine's facts
+    # -- events
 
     def take(self, events: Iterable[Event], summaries: Iterable[Summary], log: SipLog) -> None:
-        """What happened in a batch, and the minutes that it closed."""
+        """Takes the events of a batch, and the minutes that it closed."""
         for event in events:
             if isinstance(event, MessageSeen):
                 if not self._asked_ns:  # orders may be older than the first message
@@ -155,7 +159,7 @@ class Recorder:
             self._judge(summary, log)
 
     def step(self, now_ns: int, log: SipLog) -> None:
-        """Let time pass: orders, packets that were picked, recordings that end."""
+        """Lets time pass: reads orders, writes picked packets, ends recordings."""
         if now_ns - self._asked_ns >= SECOND_NS:
             self._asked_ns = now_ns
             self._ask(now_ns, log)
@@ -170,7 +174,7 @@ class Recorder:
                 self._end(recording, now_ns)
 
     def finish(self, now_ns: int, log: SipLog) -> None:
-        """End every recording: nothing comes any more."""
+        """Ends every recording: the capture is over."""
         self.step(now_ns, log)
         for recording in self._recordings[:]:
             self._write(recording, now_ns + HOLD_NS, log)
@@ -216,7 +220,7 @@ class Recorder:
             self.traces_dropped += 1
 
     def _sockets(self, seen: MessageSeen) -> list[Socket]:
-        """Media sockets that a message describes: the vc's own. A far end may name anybody's."""
+        """Media sockets that a message describes: the vc's own. A far end may name any address."""
         at = seen.data.find(b"\nv=0")
         if at < 0 or seen.to_vc is True:
             return []
@@ -315,7 +319,7 @@ class Recorder:
         self._join(recording, traces)
 
     def _join(self, recording: Recording, traces: list[CallTrace]) -> None:
-        """Take in all that is known of these Call-IDs."""
+        """Adds the traces of these Call-IDs to the recording."""
         sockets: dict[Socket, None] = {}
         for trace in traces:
             trace.recording = recording
@@ -325,7 +329,7 @@ class Recorder:
         self._attend(recording, sockets)
 
     def _attend(self, recording: Recording, sockets: Iterable[Socket]) -> None:
-        """Pick the packets of these sockets too, those that the ring holds first."""
+        """Picks the packets of these sockets too, first those in the ring."""
         fresh = {socket: recording.with_payload for socket in sockets if socket not in recording.sockets}
         if not fresh:
             return
@@ -346,13 +350,13 @@ class Recorder:
         return self.tap.want(wanted, fresh)
 
     def _of(self, packet: MediaPacket) -> Iterator[Recording]:
-        """The recordings that a packet is of, each once."""
+        """The recordings that a packet belongs to, each once."""
         first = self._by_socket.get(packet.src, [])
         yield from first
         yield from (its for its in self._by_socket.get(packet.dst, ()) if its not in first)
 
     def _write(self, recording: Recording, until_ns: int, log: SipLog) -> None:
-        """Write what is older than `until_ns`, in the order of time."""
+        """Writes packets older than `until_ns`, in the order of time."""
         media = [its for its in recording.media if its.stamp_ns <= until_ns]
         sip = [its for its in recording.sip if its.stamp_ns <= until_ns]
         if not media and not sip:
@@ -401,7 +405,7 @@ class Recorder:
     def _packet(
         self, recording: Recording, link_type: int, stamp_ns: int, octets: bytes, length: int, comment: str
     ) -> bytes:
-        """A packet block, behind the interface's where it is the first of its link type."""
+        """A packet block; before the first of its link type, the interface's block."""
         number = recording.links.get(link_type)
         head = b""
         if number is None:
@@ -420,7 +424,7 @@ class Recorder:
 
 
 def _shown(trace: CallTrace, log: SipLog) -> list[str]:
-    """The Call-IDs of a trace's call as records show them."""
+    """The Call-IDs of a trace's call, as in records."""
     leg = trace.messages[-1].leg
     return [trace.call_id] if leg is None or leg.call is None else log.call_ids(leg.call) or [trace.call_id]
 

@@ -1,4 +1,4 @@
-"""Where frames branch off for evidence: nothing is done with a batch unless somebody wants packets.
+"""Copies frames for evidence. A batch is untouched unless packets are wanted.
 
 Capture threads ask `is_open` once a batch, before they process it. A batch is then searched for the sockets
 of recorded calls, and the headers of its media are kept for `before_ns`, in at most `most_bytes`.
@@ -16,16 +16,17 @@ from agent.wire.ip.encapsulations import Tunnel
 
 LEAST_BYTES = 8 << 20  # of the ring: orders keep the last seconds too
 ROW_BYTES = 8 * STRIDE
-MAX_PICKED = 200_000  # packets that wait for the recorder, some 60 MB: a stalled one must not fill the memory
+# packets that wait for the recorder, some 60 MB: a stalled recorder must not fill the memory
+MAX_PICKED = 200_000
 
 
 class Tap:
-    """`take` is for any thread; all else is the recorder's."""
+    """Any thread may call `take`; the recorder's thread calls the rest."""
 
     def __init__(
         self, before_ns: int = 0, most_bytes: int = 0, tunnels: Sequence[Tunnel] | None = None
     ) -> None:
-        """`before_ns`: how much of the past is kept; 0: nothing."""
+        """`before_ns`: how much of the past is kept; 0: none."""
         self.before_ns = before_ns
         self.most_bytes = max(most_bytes, LEAST_BYTES)
         self.dropped = 0
@@ -38,7 +39,7 @@ class Tap:
         self._ring_bytes = 0
 
     def take(self, batch: Batch) -> None:
-        """Pick what is wanted of a batch, and keep its headers where the past is kept."""
+        """Picks the wanted packets of a batch, and keeps its headers where the past is kept."""
         if not len(batch):
             return
         with self._lock:
@@ -63,8 +64,10 @@ class Tap:
             self._ring_bytes -= _bytes_of(self._ring.popleft())
 
     def want(self, sockets: dict[Socket, bool], fresh: dict[Socket, bool] | None = None) -> list[MediaPacket]:
-        """Packets of `sockets` from now on; True: with their payload. What the ring holds of `fresh`, headers
-        alone, is returned: no packet comes twice, none is lost between."""
+        """Picks packets of `sockets` from now on; True: with their payload.
+
+        Returns the ring's packets of `fresh`, headers alone: no packet comes twice, and none between is lost.
+        """
         found: list[MediaPacket] = []
         with self._lock:
             if fresh and self._ring:
@@ -77,7 +80,7 @@ class Tap:
         return found
 
     def keep(self, before_ns: int) -> None:
-        """Keep so much of the past from now on; 0: nothing."""
+        """Sets how much of the past is kept from now on; 0: none."""
         with self._lock:
             self.before_ns = before_ns
             if not before_ns:
@@ -86,7 +89,7 @@ class Tap:
             self.is_open = bool(self._wanted) or before_ns > 0
 
     def picked(self) -> list[MediaPacket]:
-        """What was picked since the last call."""
+        """The packets picked since the last call."""
         with self._lock:
             picked, self._picked = self._picked, []
         return picked

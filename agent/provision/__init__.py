@@ -1,16 +1,16 @@
-"""Dashboards, alarms, policy and queries as code, drawn from a configuration and `summary.catalog`.
+"""Dashboards, alarms, policy and queries as code, made from a configuration and `summary.catalog`.
 
     alarms           the alarms as one table, and as JSON for PutMetricAlarm
     dashboard        a CloudWatch dashboard
     queries          Logs Insights queries over both logs
-    policy           the least that the daemon's role may do
+    policy           the least rights that the daemon's role needs
     cloudformation   all of these as one template
     terraform        the same as HCL
     grafana          a dashboard over `/metrics`
     prometheus       the alarms as alert rules over `/metrics`
-    aws              what `sbcwatch aws NAME` prints
+    aws              `sbcwatch aws NAME`, which prints them
 
-No metric is named but by `metric`, which refuses what the catalog does not know.
+Every metric is named by `metric`, which refuses a name that the catalog does not have.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BESIDE = {HOST_MINUTES, *(metric.name for metric in AGENT_METRICS)}
 
 
 def metric(name: str) -> str:
-    """`name`, where the catalog has it. Raises KeyError: a name that nobody publishes."""
+    """`name`, if the catalog has it. Raises KeyError: such a metric is never published."""
     if name not in BY_NAME and name not in _BESIDE:
         raise KeyError(name)
     return name

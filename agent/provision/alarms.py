@@ -1,7 +1,7 @@
-"""The alarms: what each means, why its threshold, and what missing data says.
+"""The alarms: the meaning of each, the reason for its threshold, and the treatment of missing data.
 
-An alarm is metric math over catalog metrics, for each connector. A share is judged only where enough happened
-to make it one: a single bad call at night wakes nobody.
+An alarm is metric math over catalog metrics, for each connector. A share is judged only where there were
+enough calls: a single bad call at night wakes nobody.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from agent.provision import metric
 from agent.provision.quotas import ALARM_DESCRIPTION
 from agent.summary.catalog import DIRECTIONS, HOST_MINUTES, SIDES
 
-# The far end measures loss of what the vc sends; the vc measures loss of what it receives. Only the latter is
-# missing from the packets counted.
+# The far end measures the loss of packets that the vc sends; the vc measures the loss of packets that it
+# receives. Only the latter are missing from the packets counted.
 TOWARDS_VC = ("cust2vc", "rem2vc")
 OF_CARRIERS = ("loss-rem2vc", "loss-vc2rem")  # the alarms that a carrier has as well
 USERS_OWN = frozenset({480, 486, 600, 603})  # RFC 6076 3.4: outcomes that no network failed at
@@ -26,9 +26,10 @@ Missing = Literal["breaching", "notBreaching", "ignore"]
 
 @dataclass(frozen=True, slots=True)
 class AlarmRule:
-    """One alarm. `inputs` are (id, metric, statistic); `value` is arithmetic over the ids, CloudWatch's and
-    Prometheus' alike; where `enough` is not met there is too little to judge, and `otherwise` stands for it.
+    """One alarm.
 
+    `inputs` are (id, metric, statistic). `value` is arithmetic over the ids, in the syntax of CloudWatch and
+    Prometheus alike. Where `enough` is not met there is too little to judge, and `otherwise` takes its place.
     It goes off when `datapoints` of the last `periods` periods are `comparison` `threshold`.
     """
 
@@ -58,11 +59,11 @@ class AlarmRule:
         return re.sub(r"\b[a-z]\w*\b", lambda word: names.get(word[0], word[0]), self.expression)
 
     def runbook(self, url: str) -> str:
-        """Where this alarm's section of the runbook is; `url`: the runbook's own address."""
+        """The address of this alarm's section in the runbook; `url`: the runbook's own address."""
         return f"{url or INSTALLED_RUNBOOK}#{self.section or self.key}"
 
     def description(self, url: str = "", brief: bool = False) -> str:
-        """At most 1,024 characters, as CloudWatch wants; `brief`: without the reason."""
+        """At most 1,024 characters, as CloudWatch requires; `brief`: without the reason."""
         see = f" See {self.runbook(url)}"
         missing = self.missing if brief else self.missing_why
         text = f"{self.what} {'' if brief else self.why + ' '}Missing data: {missing}"
@@ -74,7 +75,7 @@ QUIET = "no calls is no fault; a silent agent has an alarm of its own."
 
 
 def rules(config: Config, hosts: int = 1) -> Iterator[AlarmRule]:
-    """The alarms of one connector that `hosts` hosts watch."""
+    """The alarms of one connector on `hosts` hosts."""
     for side, (suffix, _, words) in SIDES.items():
         mos, rtt = metric(f"MOSBetweenVcAnd{suffix}"), metric(f"RTTBetweenVcAnd{suffix}")
         yield AlarmRule(
@@ -213,7 +214,7 @@ STUCK = AlarmRule(
 
 
 def agent_rules(hosts: int) -> tuple[AlarmRule, ...]:
-    """The alarms on the agents themselves; one serves all hosts, and its reason names those it means."""
+    """The alarms on the agents themselves. One serves all hosts, and its reason names the hosts."""
     return (
         AlarmRule(
             "host-silent",

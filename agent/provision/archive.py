@@ -1,6 +1,6 @@
-"""The archive's bucket with its lifecycle, and tables over it that Athena reads the same day.
+"""The archive's bucket with its lifecycle, and tables over it for Athena.
 
-Partitions are projected from the names of the objects: nobody adds them.
+Partitions are projected from the names of the objects, so nobody adds them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from agent.config.settings import Config
 from agent.provision.hcl import HclBlock, Raw
 from agent.summary.catalog import MEDIA_FIELDS
 
-FIRST_DAY = "2026-01-01"  # before it there are no records
+FIRST_DAY = "2026-01-01"  # there are no earlier records
 _TEXTS = frozenset(
     [
         "voice_connector_id",
@@ -92,7 +92,10 @@ COLUMNS: dict[str, dict[str, str]] = {
 
 
 def bucket_and_prefix(config: Config) -> tuple[str, str] | None:
-    """Where the archive is, None where it is in no bucket. The prefix ends with a slash or is empty."""
+    """The archive's bucket and prefix; None where it is in no bucket.
+
+    The prefix ends with a slash or is empty.
+    """
     place = urlsplit(config.archive.url)
     prefix = place.path.strip("/")
     return (place.netloc, prefix + "/" if prefix else "") if place.scheme == "s3" else None

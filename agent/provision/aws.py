@@ -1,4 +1,4 @@
-"""`sbcwatch aws NAME`: text on stdout, ready for the tool that takes it."""
+"""`sbcwatch aws NAME`: text on stdout, ready for its tool."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ TEXTS: dict[str, tuple[Callable[[Config, int], str], str]] = {
 
 
 def aws_command(options: argparse.Namespace) -> int:
-    """Raises ConfigError where a text is beyond what AWS takes, or the folder cannot be written."""
+    """Prints or writes one of the texts.
+
+    Raises ConfigError beyond AWS's limits, or where the folder cannot be written.
+    """
     config = load(options.config)
     hosts = options.hosts or config.cost.hosts
     within(len(config.aws.tags), TAGS, "tags (aws.tags)", "take fewer")
@@ -91,7 +94,7 @@ def _note(text: str) -> None:
 
 
 def notes(config: Config) -> list[str]:
-    """What the printed text lacks for the lack of a setting."""
+    """The settings that are missing, and what the printed text lacks without them."""
     made = []
     if not config.cloudwatch.agent_metrics:
         made.append(

@@ -23,13 +23,13 @@ from agent.provision.scope import groups
 MAIN = "sbcwatch.json"
 _REGION = "${AWS::Region}"
 _TOPIC, _CONDITION = "AlarmTopicArn", "HasTopic"
-_HEAD_BYTES = 20_000  # of a template that are not resources, and more than enough for it
+_HEAD_BYTES = 20_000  # the parts of a template that are not resources; more than enough for them
 
 
 def templates(config: Config, hosts: int = 1) -> dict[str, str]:
-    """Text by file name, the main template first. An optional parameter is the topic that alarms tell.
+    """Text by file name, the main template first.
 
-    Raises ConfigError beyond what AWS takes.
+    An optional parameter is the topic that alarms notify. Raises ConfigError beyond AWS's limits.
     """
     shared, each = _shared(config), {**_groups(config), **_alarms(config, hosts)}
     outputs = {"AgentPolicyArn": {"Value": {"Ref": "AgentPolicy"}}}
@@ -81,7 +81,7 @@ def _groups(config: Config) -> dict[str, Any]:
     return {
         f"{kind.capitalize()}Log{number}": {
             "Type": "AWS::Logs::LogGroup",
-            # Deleting the stack must not delete what was said on the phone's behalf.
+            # Deleting the stack must not delete the phone calls' records.
             "DeletionPolicy": "Retain",
             "UpdateReplacePolicy": "Retain",
             "Properties": {"LogGroupName": name, "RetentionInDays": logs.retention_days, **options},
@@ -102,7 +102,7 @@ def _alarms(config: Config, hosts: int) -> dict[str, Any]:
 
 
 def _shared(config: Config) -> dict[str, Any]:
-    """What there is once, however many connectors there are."""
+    """The resources that exist once, for any number of connectors."""
     resources: dict[str, Any] = {
         f"Query{_logical(query.name)}": {
             "Type": "AWS::Logs::QueryDefinition",
@@ -188,7 +188,7 @@ def _logical(name: str) -> str:
 
 
 def template_text(config: Config, hosts: int = 1) -> str:
-    """The one template. Raises ConfigError where there must be several."""
+    """The one template. Raises ConfigError where several are needed."""
     made = templates(config, hosts)
     resources = sum(text.count('"Type":"AWS::') for text in made.values())
     if len(made) > 1:

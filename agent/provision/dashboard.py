@@ -22,9 +22,9 @@ Line = list[Any]
 
 
 def dashboard_body(config: Config, region: str) -> dict[str, Any]:
-    """The body that PutDashboard takes. `region` is where the metrics are, for each widget says so.
+    """The body of PutDashboard. `region` is the region of the metrics, which each widget names.
 
-    Raises ConfigError beyond what AWS takes.
+    Raises ConfigError beyond AWS's limits.
     """
     body = _body(config, region, scopes(config))
     if not fits(body):
@@ -39,7 +39,7 @@ def fits(body: dict[str, Any]) -> bool:
 
 
 def metrics_of(body: dict[str, Any]) -> int:
-    """How many metrics it names, hidden ones too. What a query finds is the query's own limit."""
+    """The number of metrics that it names, hidden ones too. A query has limits of its own."""
     return sum(
         isinstance(line[0], str)
         for widget in body["widgets"]
@@ -48,7 +48,7 @@ def metrics_of(body: dict[str, Any]) -> int:
 
 
 def _body(config: Config, region: str, shown: Sequence[Scope]) -> dict[str, Any]:
-    """A section for each of `shown`; where that is not all of them, rankings of all before it."""
+    """A section for each of `shown`; where others are left out, rankings of all before it."""
     widgets: list[dict[str, Any]] = []
     y = 0
     rows = [list(_ranked(config))]
@@ -79,7 +79,7 @@ def _body(config: Config, region: str, shown: Sequence[Scope]) -> dict[str, Any]
 
 
 def _chosen(config: Config) -> dict[str, Any]:
-    """The reader's choice of a connector: it takes the place of the first one in every graph."""
+    """A variable for the reader's choice of a connector, in place of the first one in every graph."""
     first = scopes(config)[0]
     variable = {
         "type": "property",
@@ -95,7 +95,7 @@ def _chosen(config: Config) -> dict[str, Any]:
     return {"variables": [variable]}
 
 
-# Title, metrics, function, order: whose figures stand out, over all values of the dimension.
+# Title, metrics, function, order: the ranking over all values of the dimension.
 _TOPS = (
     ("Call attempts", ("InboundCallAttempts", "OutboundCallAttempts"), "SUM", "DESC"),
     ("Call failures", ("InboundCallFailures", "OutboundCallFailures"), "SUM", "DESC"),
@@ -109,9 +109,9 @@ _TOPS = (
 
 
 def _tops(scope: Scope, words: Sequence[str] = ("",)) -> Iterator[tuple[str, list[Line], dict[str, Any]]]:
-    """Ten of all, by Metrics Insights: absolute figures, for a query knows no shares.
+    """The ten highest of all, by Metrics Insights: absolute figures, because a query cannot divide.
 
-    `words`: only rankings whose title has one of them.
+    `words`: only rankings with one of them in the title.
     """
     for title, names, function, order in _TOPS:
         if not any(word in title for word in words):
@@ -131,7 +131,7 @@ def _tops(scope: Scope, words: Sequence[str] = ("",)) -> Iterator[tuple[str, lis
 
 
 def _ranked(config: Config) -> Iterator[tuple[str, list[Line], dict[str, Any]]]:
-    """The first row: whose loss is greatest now, by carrier and by customer, ten of each."""
+    """The first row: the greatest loss now, by carrier and by customer, ten of each."""
     named = (("carrier", carriers(config), "remote"), ("customer", scopes(config), "customer"))
     for who, found, side in named:
         if not found or (len(found) == 1 and who == "customer"):

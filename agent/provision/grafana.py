@@ -15,7 +15,7 @@ _SOURCE = {"type": "prometheus", "uid": "${source}"}
 
 
 def series(name: str, suffix: str = "") -> str:
-    """The catalog metric `name` as a Prometheus selector, for the connectors picked. Raises KeyError."""
+    """The catalog metric `name` as a Prometheus selector, for the chosen connectors. Raises KeyError."""
     metric = BY_NAME[name]
     if metric.kind == "count":
         suffix = "_total"
@@ -41,7 +41,7 @@ def share(part: str, whole: str) -> str:
 
 
 def _rate(what: str) -> str:
-    """Of one of the agent's own counters."""
+    """The rate of one of the agent's own counters."""
     return f"rate(sbcwatch_agent_{what}_total{{{_HOST}}}[$__rate_interval])"
 
 
@@ -62,7 +62,7 @@ def _mos_by_carrier() -> str:
 
 
 def _worst(side: str, by: str, prefix: str = "") -> str:
-    """The ten of label `by` that lose the greatest share now: both directions of a side together."""
+    """The ten values of label `by` with the greatest share lost now: both directions of a side together."""
     ways = "cust2vc|vc2cust" if side == "customer" else "rem2vc|vc2rem"
     towards = ways.split("|")[0]
     pick = _PICK + "," if by == "voice_connector_id" else ""
@@ -71,7 +71,7 @@ def _worst(side: str, by: str, prefix: str = "") -> str:
     )
     both, own = (f"sum by ({by}) (rate({lost % of}[{SAMPLED}]))" for of in (ways, towards))
     sent = f"(sum by ({by}) (rate({packets % ways}[{SAMPLED}])) + {own})"
-    return f"topk(10, {both} / ({sent} > 0))"  # who sent nothing has no share
+    return f"topk(10, {both} / ({sent} > 0))"  # a side that sent nothing has no share
 
 
 def _panels() -> list[tuple[str, str, list[tuple[str, str]]]]:

@@ -1,4 +1,4 @@
-"""Terraform's syntax, as `terraform fmt` would leave it: just the parts that our resources need."""
+"""Terraform's syntax, formatted as by `terraform fmt`: only the parts that our resources need."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The least that the daemon's role may do: put metrics in its namespaces, write its log groups.
+"""The least rights of the daemon's role: put metrics in its namespaces, write its log groups.
 
-Groups are named by what their names begin with, so that the policy is as long for 500 connectors as for two.
-Where the stack makes the groups, the agent may make streams and write, and neither make groups nor set
-retention.
+Groups are named by a common prefix, so the policy for 500 connectors is as long as for two. Where the stack
+makes the groups, the agent may make streams and write, but neither make groups nor set retention.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ def statements(
     account: str = "*",
     groups_exist: bool = False,
 ) -> list[dict[str, Any]]:
-    """IAM statements for what `config` sends. Reading is no part of it: the daemon never reads from AWS.
+    """IAM statements for the sinks in `config`. There is no right to read: the daemon never reads from AWS.
 
-    `partition`: empty, the region's. `groups_exist`: who attaches the policy makes the groups as well.
+    `partition`: empty, the region's. `groups_exist`: the stack makes the groups as well.
     """
     partition = partition or partition_of(config)
     cloudwatch, logs = config.cloudwatch, config.logs
@@ -37,7 +36,7 @@ def statements(
             "Sid": "Metrics",
             "Effect": "Allow",
             "Action": "cloudwatch:PutMetricData",
-            "Resource": "*",  # PutMetricData knows no resources; the condition is what bounds it
+            "Resource": "*",  # PutMetricData has no resources; only the condition limits it
             "Condition": {"StringEquals": {"cloudwatch:namespace": namespaces}},
         }
     ]
@@ -87,7 +86,7 @@ def statements(
 
 
 def _names(config: Config) -> list[str]:
-    """Log groups as a policy names them: by a common beginning, which must be more than nothing."""
+    """Log groups as a policy names them: by a common prefix, which must not be empty."""
     made = []
     begin = prefixes(config)
     for kind, names in groups(config).items():

@@ -1,7 +1,7 @@
 """The alarms of `agent.provision.alarms` as Prometheus alert rules over `/metrics`: JSON, which is YAML too.
 
-A rule's inputs become rates over all periods that the alarm looks at, times its period; its arithmetic stays.
-What CloudWatch judges by missing data has rules of its own here.
+A rule's inputs become rates over all periods that the alarm covers, times its period; its arithmetic stays.
+Rules of their own stand for alarms that CloudWatch judges by missing data.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class Alert:
 
 
 def rules_text(config: Config, hosts: int = 1) -> str:
-    """A rule file: `promtool check rules` takes it as it is."""
+    """A rule file for `promtool check rules`."""
     group = {"name": "sbcwatch", "rules": [alert.row() for alert in alerts(config, hosts)]}
     return json.dumps({"groups": [group]}, indent=2)
 
 
 def alerts(config: Config, hosts: int = 1) -> Iterator[Alert]:
-    """The alarms, and what only Prometheus can see. `hosts`: how many are scraped."""
+    """The alarms, and alerts that only Prometheus can judge. `hosts`: how many are scraped."""
     url = config.alarms.runbook_url
     by_key = {rule.key: rule for rule in rules(config, hosts)}
     for rule in by_key.values():

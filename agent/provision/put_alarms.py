@@ -17,7 +17,7 @@ from agent.provision.quotas import ALARM_METRICS, ALARM_NAME, INSIGHTS_CONTRIBUT
 from agent.provision.scope import Scope, carriers, region_scopes, scopes
 from agent.summary.catalog import AGENT_NAMESPACE, HOST_MINUTES
 
-# By key: what one alarm says instead of several, and the rules that it merges.
+# By key: one alarm in place of several, and the rules that it merges.
 MERGED = {
     "loss": (
         "More than 2 % of RTP packets of a direction are lost.",
@@ -32,7 +32,7 @@ _FUNCTIONS = {"Sum": "SUM", "Maximum": "MAX", "SampleCount": "COUNT"}
 def alarm_parameters(config: Config, hosts: int = 1, *, brief: bool = False) -> list[dict[str, Any]]:
     """PutMetricAlarm's parameters, for connectors, carriers and agents. `brief`: short descriptions.
 
-    Raises ConfigError beyond what AWS takes.
+    Raises ConfigError beyond AWS's limits.
     """
     return [
         _parameters(f"sbcwatch {name}", rule, queries, config.alarms.runbook_url, brief)
@@ -41,13 +41,13 @@ def alarm_parameters(config: Config, hosts: int = 1, *, brief: bool = False) -> 
 
 
 def is_merged(config: Config) -> bool:
-    """Whether connectors are too many for every alarm each."""
+    """Whether there are too many connectors for every alarm each."""
     named = "VoiceConnectorId" in config.cloudwatch.dimensions
     return named and len(scopes(config)) > config.alarms.detailed
 
 
 def _alarms(config: Config, hosts: int) -> Iterator[tuple[str, AlarmRule, list[dict[str, Any]]]]:
-    """(name, rule, what it looks at)."""
+    """(name, rule, the scope that it judges)."""
     by_key = {rule.key: rule for rule in rules(config, hosts)}
     detailed = region_scopes(config) if is_merged(config) else scopes(config)
     for scope in detailed:
@@ -91,7 +91,7 @@ def _merged(
 
 
 def _silent(scope: Scope, rule: AlarmRule) -> Iterator[tuple[str, AlarmRule, list[dict[str, Any]]]]:
-    """Which connectors fewer hosts report than should: the fewest first."""
+    """The connectors that fewer hosts report than should: the fewest first."""
     schema = f'SCHEMA("{scope.namespace}", {scope.dimension})'
     query = (
         f"SELECT COUNT({metric(HOST_MINUTES)}) FROM {schema} GROUP BY {scope.dimension} "
@@ -101,7 +101,7 @@ def _silent(scope: Scope, rule: AlarmRule) -> Iterator[tuple[str, AlarmRule, lis
 
 
 def _over_hosts(rule: AlarmRule) -> list[dict[str, Any]]:
-    """Over all hosts by one Metrics Insights query: the template need not know their names."""
+    """All hosts in one Metrics Insights query: the template need not know their names."""
     ((name, figure, statistic),) = rule.inputs
     function = _FUNCTIONS[statistic]
     query = f'SELECT {function}({figure}) FROM SCHEMA("{AGENT_NAMESPACE}", Host)'

@@ -1,7 +1,7 @@
 """Logs Insights queries over the media log and the SIP log.
 
-Up to 50 groups are named one by one, as the console wants it; beyond that the query itself says by `SOURCE`
-what their names begin with.
+Up to 50 groups are named one by one, as the console requires. Beyond that the query itself names their common
+prefix by `SOURCE`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from agent.provision.quotas import QUERY_CHARACTERS, QUERY_GROUPS, within
 from agent.provision.scope import groups, prefixes
 from agent.summary.catalog import DIRECTIONS, MEDIA_FIELDS, SIDES, SIP_FIELDS
 
-INDEXED = ("call_id", "transaction_id")  # fields that both logs are searched by
+INDEXED = ("call_id", "transaction_id")  # fields by which both logs are searched
 AUTHENTICATION = ("401", "407")  # a challenge is no failure: the request comes again with credentials
 NO_CALLS = ("OPTIONS", "REGISTER")
-FEW_PACKETS = 15_000  # a share of fewer says little
+FEW_PACKETS = 15_000  # a share of fewer packets says little
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """`log` says which groups it reads."""
+    """`log` names the groups that it reads."""
 
     name: str
     log: Literal["media", "sip"]
@@ -30,14 +30,14 @@ class Query:
 
 
 def media(field: str) -> str:
-    """`field`, where the media log has it. Raises KeyError."""
+    """`field`, if the media log has it. Raises KeyError."""
     if field not in MEDIA_FIELDS:
         raise KeyError(field)
     return field
 
 
 def sip(field: str) -> str:
-    """`field`, where the SIP log has it. Raises KeyError."""
+    """`field`, if the SIP log has it. Raises KeyError."""
     if field not in SIP_FIELDS:
         raise KeyError(field)
     return field
@@ -48,16 +48,16 @@ _RTT = [media(f"rtt_btwn_vc_and_{short}") for _, short, _ in SIDES.values()]
 _LOST = {direction: media(f"{direction}_packets_lost") for direction in DIRECTIONS}
 _PACKETS = {direction: media(f"{direction}_rtp_packets") for direction in DIRECTIONS}
 _WHO = [media("from_sip_user"), media("to_sip_user")]
-_TO_VC = ("cust2vc", "rem2vc")  # measured at the vc: what was lost is not among the packets
+_TO_VC = ("cust2vc", "rem2vc")  # measured at the vc: lost packets are not among the packets counted
 
 
 def _known(name: str) -> str:
-    """A side's MOS where it is known, else the best there is: an unknown side is never the worst."""
+    """A side's MOS where it is known, else the best possible: an unknown side is never the worst."""
     return f"coalesce({name}, 5)"
 
 
 def _sent(direction: str) -> str:
-    """Packets sent of a minute whose loss is known: unknown loss makes it unknown as well."""
+    """Packets sent in a minute whose loss is known; with unknown loss this is unknown too."""
     return f"{_PACKETS[direction]} + {1 if direction in _TO_VC else 0} * {_LOST[direction]}"
 
 
@@ -132,16 +132,16 @@ def _list(values: tuple[str, ...]) -> str:
 
 
 def source(config: Config, log: str) -> str:
-    """The line that names the groups by what they begin with."""
+    """The line that names the groups by their common prefix."""
     begin = prefixes(config)[log].replace("'", "\\'")
     infrequent = ", class: ['INFREQUENT_ACCESS']" if config.logs.group_class != "STANDARD" else ""
     return f"SOURCE logGroups(namePrefix: ['{begin}']{infrequent})"
 
 
 def definitions(config: Config) -> list[tuple[Query, list[str], str]]:
-    """(query, groups to name, text) of what is saved; the queries of a log that nobody writes are left out.
+    """(query, groups to name, text) of the saved queries, without those of a log that is switched off.
 
-    Raises ConfigError beyond what AWS takes.
+    Raises ConfigError beyond AWS's limits.
     """
     made = []
     names = groups(config)

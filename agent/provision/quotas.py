@@ -1,4 +1,4 @@
-"""What AWS takes of each thing that is printed, and one clear line where something is beyond it.
+"""AWS's limits for each printed thing, and one clear line where a limit is passed.
 
 Figures are AWS's published quotas of 2026: those of IAM (managed policies), CloudFormation, CloudWatch
 (dashboards, alarms, Metrics Insights) and CloudWatch Logs (query definitions).

@@ -1,4 +1,4 @@
-"""What a configuration publishes, and under which dimension: the unit that alarms and graphs are made for."""
+"""The published dimensions of a configuration: alarms and graphs are made for each."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def carriers(config: Config) -> list[Scope]:
 
 
 def groups(config: Config) -> dict[str, list[str]]:
-    """Names of the log groups that the daemon writes to: `media`, `sip`, and `calls` where they are on."""
+    """Names of the log groups that the daemon writes to: `media`, `sip`, and `calls` where switched on."""
     logs = config.logs
     media = [c.id for c in config.connectors if c.log_media] if config.connectors else ["default"]
     sip = [c.id for c in config.connectors if c.log_sip] if config.connectors else ["default"]
@@ -68,21 +68,21 @@ def groups(config: Config) -> dict[str, list[str]]:
 
 
 def prefixes(config: Config) -> dict[str, str]:
-    """The longest text that all groups of a kind begin with; a kind without any group has none.
+    """The longest common prefix of all groups of a kind; a kind without any group has none.
 
-    With one connector that is its group's whole name.
+    With one connector it is that group's whole name.
     """
     return {kind: _beginning(names) for kind, names in groups(config).items() if names}
 
 
 def _beginning(names: list[str]) -> str:
-    """What all begin with, letter by letter: no two differ earlier than the least and the greatest."""
+    """The common prefix, letter by letter: no two differ earlier than the least and the greatest."""
     least, greatest = min(names), max(names)
     at = next((n for n, pair in enumerate(zip(least, greatest, strict=False)) if pair[0] != pair[1]), None)
     return least[:at]
 
 
-# What a region's name begins with, where it is not in `aws`.
+# The prefix of a region's name, where its partition is not `aws`.
 _PARTITIONS = {
     "cn-": "aws-cn",
     "us-gov-": "aws-us-gov",
@@ -95,7 +95,7 @@ _PARTITIONS = {
 
 
 def home(config: Config) -> str:
-    """The region that is written to: the setting, else the first of a connector; "" where nobody says."""
+    """The region of the sinks: the setting, else the first of a connector; "" where none is set."""
     known = [config.cloudwatch.region, *(c.region for c in config.connectors if c.region != "local")]
     return next(filter(None, known), "")
 

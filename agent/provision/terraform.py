@@ -16,7 +16,7 @@ from agent.provision.scope import groups
 
 # Index policies came with 5.82, deletion protection of log groups with 6.23.
 _PLAIN, _INDEXES, _PROTECTED = ">= 4.40", ">= 5.82", ">= 6.23"
-_MARK = "@REGION@"  # stands for an expression inside of documents that are otherwise text
+_MARK = "@REGION@"  # stands for an expression inside documents that are otherwise text
 
 
 def terraform_text(config: Config, hosts: int = 1) -> str:
@@ -93,7 +93,7 @@ def terraform_text(config: Config, hosts: int = 1) -> str:
 
 
 def _provider(config: Config) -> str:
-    """The first version of the AWS provider that has all that is used."""
+    """The first version of the AWS provider that has every feature used."""
     if config.logs.deletion_protection:
         return _PROTECTED
     return _INDEXES if config.logs.group_class == "STANDARD" else _PLAIN

@@ -2,9 +2,9 @@
 
     PREFIX/kind=media/dt=2026-11-29/hour=14/host=sbc-1/<first_ns>-<digest>.jsonl.gz
 
-The name holds the digest of the content, and an object is written only where there is none of that name. So
-a batch that is sent twice is stored once, whatever became of the first answer. What a name may not hold (a
-host's name is the operator's) is replaced.
+The name holds the digest of the content, and an object is written only where that name does not exist. So a
+batch that is sent twice is stored once, even if the first answer was lost. Characters that a name may not
+hold (the operator chooses a host's name) are replaced.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from agent.store.codec import to_json
 
 KINDS = ("media", "calls", "sip", "metrics")
 MAX_OBJECT_BYTES = 16 << 20  # gzipped
-DUE_BYTES = 4 << 20  # of the store's rows, taken at once: an archive's backlog must not fill the memory
+DUE_BYTES = 4 << 20  # bytes of the store's rows read at once: an archive's backlog must not fill the memory
 DUE_ROWS = 4_096
 INTERVAL_S = 60.0
 MAX_AGE_S = 10 * 365 * 86_400
 MAX_AHEAD_S = 2 * 3_600 - 120
-LEVEL = 2  # of gzip: the cheapest on records; 6 takes three times as long and saves a quarter
+LEVEL = 2  # of gzip: the cheapest on records; level 6 takes three times as long and saves a quarter
 LANE = "*"
 _GZIP = 16 + zlib.MAX_WBITS
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
@@ -41,13 +41,13 @@ _records = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Shelf(Protocol):
-    """Where objects go."""
+    """A place for objects."""
 
     def put(self, name: str, body: bytes) -> None:
-        """Store `body` where nothing of that name is. Raises what `verdict` knows."""
+        """Stores `body` unless that name exists. Raises errors that `verdict` knows."""
 
     def verdict(self, error: BaseException) -> Verdict:
-        """What an error of `put` means; TAKEN where it is there already."""
+        """The rule for an error of `put`; TAKEN where the object is there already."""
 
 
 class ArchiveSink:
@@ -63,7 +63,7 @@ class ArchiveSink:
         self._prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
 
     def encode(self, rows: Sequence[OutboxRow]) -> list[Draft]:
-        """Rows by kind and hour, each an object of at most 16 MB or one row. `unassigned` stays here."""
+        """Rows by kind and hour, each an object of at most 16 MB or one row. `unassigned` is not exported."""
         grouped: dict[tuple[str, int], list[OutboxRow]] = {}
         for row in rows:
             if row.connector != UNASSIGNED:
@@ -92,19 +92,19 @@ class ArchiveSink:
         return int(item["first_ns"])
 
     def send(self, target: str, items: list[dict[str, Any]]) -> None:
-        """Store one object. Raises whatever its shelf raises."""
+        """Stores one object. Raises the errors of its shelf."""
         for item in items:
             self._shelf.put(target, b64decode(item["gz"]))
 
     def partly_taken(self, answer: Any, items: list[dict[str, Any]]) -> None:
-        """An object is there or not."""
+        """None: an object is stored whole or not at all."""
 
     def verdict(self, error: BaseException) -> Verdict:
-        """The shelf knows."""
+        """The verdict of the shelf."""
         return self._shelf.verdict(error)
 
     def prepare(self, target: str) -> None:
-        """Folders are made with the object; a bucket is the operator's."""
+        """Does nothing: a folder is made with the object; a bucket is the operator's."""
 
 
 HOUR_NS = 3_600 * 10**9
@@ -121,7 +121,7 @@ def _objects(rows: Sequence[OutboxRow], host: str) -> list[tuple[bytes, list[Out
         parts.append(piece)
         held.append(row)
         size += len(piece)
-        if size >= MAX_OBJECT_BYTES // 2:  # a row is far smaller, and so is what the packer holds back
+        if size >= MAX_OBJECT_BYTES // 2:  # a row is far smaller, and so is the packer's buffer
             made.append((b"".join([*parts, packer.flush()]), held))
             parts, held, size = [], [], 0
             packer = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP)
@@ -131,7 +131,7 @@ def _objects(rows: Sequence[OutboxRow], host: str) -> list[tuple[bytes, list[Out
 
 
 def lines_of(row: OutboxRow, host: str) -> bytes:
-    """A row's records as JSON lines, not decoded; those of metrics say minute, part and host besides.
+    """A row's records as JSON lines, not decoded; lines of metrics have minute, part and host besides.
 
     Raises: zlib.error, msgspec.DecodeError.
     """
@@ -143,13 +143,13 @@ def lines_of(row: OutboxRow, host: str) -> bytes:
 
 
 class Folder:
-    """A directory as a shelf, for one host that wants months. Raises OSError."""
+    """A directory as a shelf, for one host that keeps months. Raises OSError."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def put(self, name: str, body: bytes) -> None:
-        """All of a file or none: it is written under another name, flushed, and linked to its own."""
+        """Writes a whole file or none: under another name first, flushed, then linked to its own."""
         path = self._root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.new")
@@ -168,7 +168,7 @@ class Folder:
             os.close(folder)
 
     def verdict(self, error: BaseException) -> Verdict:
-        """A file of that name has that content: its name says so."""
+        """A file of that name has that content, because its name holds the digest."""
         if isinstance(error, FileExistsError):
             return Verdict("exists", ErrorRule.TAKEN)
         code = errno.errorcode.get(getattr(error, "errno", 0) or 0, type(error).__name__)

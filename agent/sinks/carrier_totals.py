@@ -1,7 +1,8 @@
-"""What `/metrics` shows by carrier: how its calls end, and all that is about the remote end.
+"""The families of `/metrics` by carrier: how its calls end, and the figures of the remote end.
 
-Families of their own, `sbcwatch_carrier_...`, over all connectors of the host: a label on the families of
-the connectors would multiply their series. They move at the close of a minute. Carrier "" is of none.
+They are families of their own, `sbcwatch_carrier_...`, over all connectors of the host: a label on the
+families of the connectors would multiply their series. They change at the close of a minute. Carrier "" is
+none.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class CarrierTotals:
             self._add(nothing)
 
     def add(self, summary: Summary) -> None:
-        """Add one minute part. Unknown adds nothing; a gauge stands until the next minute."""
+        """Adds one minute part. Unknown adds nothing; a gauge stays until the next minute."""
         with self._lock:
             for key in [key for key in self._numbers if _BY_NAME[key[0]].kind == "gauge"]:
                 del self._numbers[key]

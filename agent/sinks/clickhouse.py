@@ -1,7 +1,7 @@
 """Records into ClickHouse over HTTP: one insert a minute and kind.
 
-An insert carries a token, the digest of its content. ClickHouse drops a block whose token it has seen, also
-on the way into the roll-ups, so a batch that is sent again after a lost answer is there once.
+An insert carries a token, the digest of its content. ClickHouse drops a block with a known token, also on the
+way into the roll-ups. So a batch that is sent again after a lost answer is stored once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 _INSERT = {
     "async_insert": "0",
     "deduplicate_blocks_in_dependent_materialized_views": "1",
-    "input_format_skip_unknown_fields": "1",  # a newer host may say more than the table has
+    "input_format_skip_unknown_fields": "1",  # a newer host may have more fields than the table
     "input_format_parallel_parsing": "0",  # the same content makes the same blocks
     "wait_end_of_query": "1",
 }
@@ -51,7 +51,7 @@ _CODES = {
 
 
 class ClickHouseError(Exception):
-    """An answer that is no success. `code` is ClickHouse's own, 0 where there is none."""
+    """An answer without success. `code` is ClickHouse's own, 0 where there is none."""
 
     def __init__(self, status: int, code: int, text: str) -> None:
         super().__init__(f"HTTP {status}: {text[:300]}")
@@ -59,7 +59,10 @@ class ClickHouseError(Exception):
 
 
 class ClickHouse:
-    """One server, or a load balancer before several. Raises SinkError where the URL or a name will not do."""
+    """One server, or a load balancer before several.
+
+    Raises SinkError where the URL or a name is malformed.
+    """
 
     def __init__(self, url: str, database: str, user: str = "default", password: str = "") -> None:
         import urllib3
@@ -108,7 +111,7 @@ class ClickHouseSink:
         self._host = host
 
     def encode(self, rows: Sequence[OutboxRow]) -> list[Draft]:
-        """Rows by kind and day, which is a partition there. `unassigned` stays here."""
+        """Rows by kind and day, which is a partition there. `unassigned` is not exported."""
         grouped: dict[tuple[str, int], list[OutboxRow]] = {}
         for row in rows:
             if row.connector != UNASSIGNED:
@@ -138,10 +141,10 @@ class ClickHouseSink:
             self._server.insert(target, item["token"], b64decode(item["gz"]))
 
     def partly_taken(self, answer: Any, items: list[dict[str, Any]]) -> None:
-        """An insert is there or not."""
+        """None: an insert is stored whole or not at all."""
 
     def verdict(self, error: BaseException) -> Verdict:
-        """ClickHouse's own code, else its status, else whether the request ever left."""
+        """The rule for ClickHouse's own code, else for its status, else by whether the request left."""
         if isinstance(error, ClickHouseError):
             code = str(error.code or error.status)
             if error.code in _CODES:
@@ -156,7 +159,7 @@ class ClickHouseSink:
         return Verdict(name, ErrorRule.UNREACHED if never_left else ErrorRule.UNKNOWN)
 
     def prepare(self, target: str) -> None:
-        """Tables are the operator's: `sbcwatch fleet schema` prints them."""
+        """Does nothing: the operator makes the tables that `sbcwatch fleet schema` prints."""
 
 
 DAY_NS = 86_400 * 10**9

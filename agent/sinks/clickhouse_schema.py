@@ -1,7 +1,7 @@
-"""ClickHouse's tables for records: what `sbcwatch fleet schema` prints.
+"""ClickHouse's tables for records, as `sbcwatch fleet schema` prints them.
 
-Rows of one record have one key and the engine keeps the newest. A roll-up is filled by the insert itself, so
-its table needs a deduplication window of its own: without one a batch that comes again is counted twice.
+Rows of one record have one key and the engine keeps the newest. The insert itself fills a roll-up, so its
+table needs a deduplication window of its own: without one a repeated batch is counted twice.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from agent.summary.side_totals_cy import CUSTOMER, REMOTE
 
 KEPT_DAYS = {"media": 90, "calls": 90, "sip": 14}
 ROLL_UP_DAYS = 730
-RETRY_MINUTES = 14 * 1_440  # the longest that an outbox keeps what was not taken
+RETRY_MINUTES = 14 * 1_440  # the longest time that an outbox keeps undelivered rows
 _LOW = "LowCardinality(String)"
 _MAYBE = "LowCardinality(Nullable(String))"
 _IDS = {"host": _LOW, "transaction_id": "Nullable(UUID)", "key_id": _MAYBE}
@@ -110,7 +110,7 @@ def schema(database: str, hosts: int = 1, *, replicated: bool = True) -> Iterato
 
 
 def _roll_up(database: str, name: str, column: str, window: int, replicated: bool) -> Iterator[str]:
-    """What each direction had in a minute: all packets, those whose loss is known, loss, MOS."""
+    """Each direction in a minute: all packets, those whose loss is known, loss, MOS."""
     sums = {"records": "count()"}
     for way in DIRECTIONS:
         sums[f"{way}_rtp_packets"] = f"sum(ifNull(m.{way}_rtp_packets, 0))"

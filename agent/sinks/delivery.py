@@ -1,8 +1,8 @@
-"""Delivery: one sink's way from its due rows to its service, for as long as the service would take them.
+"""Delivery: the way of one sink's due rows to its service, for as long as the service would take them.
 
-Sans-thread and sans-clock: `deliver_once(now_ns)` does one step and says how long to wait for the next. The
-sink says what an error means (`verdict`); the outbox knows what a kill left behind. Refused items leave a gap
-record, and so do those that grew too old.
+No thread and no clock: `deliver_once(now_ns)` does one step and says how long to wait for the next. The sink
+gives the meaning of an error (`verdict`); the outbox knows the state that a kill left. Refused items leave a
+gap record, and so do items that grew too old.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _UNREADABLE = (zlib.error, ValueError, KeyError, TypeError)  # msgspec's errors 
 
 
 class Sink(Protocol):
-    """One service that takes rows. It knows its own limits, its own errors, and nothing of the outbox."""
+    """One service that takes rows. It knows its limits and its errors, and nothing of the outbox."""
 
     @property
     def name(self) -> str: ...
@@ -39,16 +39,16 @@ class Sink(Protocol):
         """The time of an item, UTC ns."""
 
     def send(self, target: str, items: list[dict[str, Any]]) -> Any:
-        """One request; the service's answer. Raises whatever the client raises."""
+        """Sends one request. Returns the service's answer. Raises the client's errors."""
 
     def partly_taken(self, answer: Any, items: list[dict[str, Any]]) -> PartlyTaken | None:
-        """What an answer took, where it did not take all."""
+        """The part of the items that the service took, where it did not take all."""
 
     def verdict(self, error: BaseException) -> Verdict:
-        """What an error of `send` or `prepare` means."""
+        """The rule for an error of `send` or `prepare`."""
 
     def prepare(self, target: str) -> None:
-        """Make the target that was missing."""
+        """Makes the missing target."""
 
 
 class Delivery:
@@ -78,7 +78,7 @@ class Delivery:
         self._newest_first = newest_first
         self._waits: dict[str, tuple[int, int]] = {}  # lane, "" for the sink: (until ns, attempts so far)
         self._busy = threading.Lock()
-        self._prepared: set[str] = set()  # targets made since something was taken there
+        self._prepared: set[str] = set()  # targets made since the service last took something there
         self._notices: list[str] = []
         self._last_code = ""
         self._errors: dict[str, int] = {}
@@ -86,7 +86,7 @@ class Delivery:
         self._counts["latency_seconds"] = 0.0
 
     def first_delay(self, now_ns: int) -> float:
-        """Seconds until this host's next turn."""
+        """Seconds until this host's next delivery."""
         return ((self._offset_ns - now_ns) % self._interval_ns) / SECOND_NS
 
     def deliver_once(self, now_ns: int) -> float:
@@ -105,17 +105,17 @@ class Delivery:
                 return min([self.first_delay(now_ns + 1), *waits])
             return self._deliver(batch, now_ns)
         except (Unwritable, Corrupt) as error:
-            # Without a mark on the disk nothing may be sent: a kill would send it twice unseen.
+            # Nothing may be sent without a mark on the disk: a kill would send it twice unseen.
             self._count_error(type(error).__name__, str(error), ErrorRule.UNKNOWN)
             return _STORE_RETRY_S
 
     def flush(self, deadline_s: float, now_ns: int, wait: Callable[[float], object]) -> bool:
-        """Deliver everything due, waiting for nobody's turn; True when nothing is left.
+        """Delivers everything due without waiting for the next delivery time; True when nothing is left.
 
         A request under way at the deadline ends by its own time-out. `wait` sleeps for seconds.
         """
         started = self._monotonic()
-        # Where the sink's thread still waits for an answer, its batch must not be sent beside it.
+        # While the sink's thread waits for an answer its batch must not be sent a second time.
         if not self._busy.acquire(timeout=max(0.0, deadline_s)):
             return False
         self._busy.release()
@@ -126,7 +126,7 @@ class Delivery:
             delay = self.deliver_once(now_ns + int(elapsed * SECOND_NS))
             if delay > 0:
                 if not self._blocked(now_ns + int(elapsed * SECOND_NS)):
-                    break  # nothing waits for a retry: what is left, if anything, cannot be sent now
+                    break  # nothing waits for a retry: the rest, if any, cannot be sent now
                 wait(min(delay, max(0.0, deadline_s - (self._monotonic() - started))))
         return self._outbox.depth(self.sink.name)[0] == 0
 
@@ -148,7 +148,9 @@ class Delivery:
         return dict(self._errors)
 
     def take_notices(self) -> list[str]:
-        """Sentences for the operator since the last call: one for each change of error, not each error."""
+        """Sentences for the operator since the last call: one for each change of error, not one for each
+        error.
+        """
         taken, self._notices = self._notices, []
         return taken
 
@@ -166,7 +168,7 @@ class Delivery:
             if batch is not None:
                 self._drop_old(batch, now_ns)
                 continue
-            # Minutes further ahead than the service takes (a clock that was wrong) wait until they are not.
+            # Minutes further ahead than the service takes (a clock that was wrong) wait.
             rows = self._outbox.due(
                 name,
                 before_ns=now_ns + self.sink.limits.max_ahead_s * SECOND_NS,
@@ -194,7 +196,7 @@ class Delivery:
 
     @property
     def _max_age_ns(self) -> int:
-        # A minute's grace, so that what leaves in time is not refused on arrival.
+        # A minute of margin, so that the service does not refuse it on arrival.
         return (self.sink.limits.max_age_s - 60) * SECOND_NS
 
     def _drop_old(self, batch: OutboxBatch, now_ns: int) -> None:
@@ -208,7 +210,7 @@ class Delivery:
     def _deliver(self, batch: OutboxBatch, now_ns: int) -> float:
         try:
             items = batch.items
-        except _UNREADABLE as error:  # as a row is: it spoils neither its neighbours nor the thread
+        except _UNREADABLE as error:  # like a row: it spoils neither its neighbours nor the thread
             gap = self._gap(batch, now_ns, batch.item_count, "unreadable in the store", repr(error))
             self._outbox.replace(batch, [], gaps=[gap], totals={"quarantined": batch.item_count})
             return 0.0
@@ -223,7 +225,8 @@ class Delivery:
                 latency = self._monotonic() - started
                 self._counts["latency_seconds"] = latency
                 self._counts["latency_seconds_sum"] += latency
-        except Exception as error:  # whatever a client raises: the sink's table decides, unknown keeps it
+        # any error of a client: the sink's table decides; an unknown error keeps the batch
+        except Exception as error:
             return self._failed(batch, items, now_ns, error)
         self._succeeded(batch)
         part = self.sink.partly_taken(answer, items)
@@ -263,7 +266,7 @@ class Delivery:
                 code, rule = verdict.code, verdict.rule
                 self._count_error(code, str(failure), rule)
             else:
-                if batch.target not in self._prepared:  # again at once; if it is missing still, after a while
+                if batch.target not in self._prepared:  # at once, and if it is still missing, after a while
                     self._prepared.add(batch.target)
                     return 0.0
         return self._back_off(batch.lane, rule, now_ns)
@@ -302,7 +305,7 @@ class Delivery:
         self._counts["sent_items"] += max(0, part.kept - part.gone)
         if not kept:
             return 0.0
-        # The service's clock says that ours is ahead: items that it called too new are tried again.
+        # The service says that our clock is ahead: items that it called too new are tried again.
         self._count_error(part.code, part.why, ErrorRule.CLOCK)
         return self._back_off(batch.lane, ErrorRule.CLOCK, now_ns)
 

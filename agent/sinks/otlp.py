@@ -1,8 +1,8 @@
 """Minutes as OpenTelemetry metrics: OTLP/HTTP with JSON, delta temporality, one request a minute.
 
-A point covers its minute and nothing else, so nothing of it depends on the point before. The request is a
-plain function of the minute: sent again after a lost answer it is word for word the same, and a store that
-keys points by series and time has it once. A value that is unknown makes no point; a count of zero does.
+A point covers its own minute only, so it does not depend on the point before. The request is a plain function
+of the minute: sent again after a lost answer it is word for word the same, and a store with keys of series
+and time has it once. An unknown value makes no point; a count of zero does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from agent.summary.records import MINUTE_NS, ConnectorMinute, Samples, Value
 if TYPE_CHECKING:
     from urllib3 import PoolManager
 
-# Changes the headers of a request: method and URL stand, the body is given.
+# Changes the headers of a request; method and URL are fixed, the body is given.
 Signer = Callable[[str, bytes, dict[str, str]], None]
 
 LANE = "*"
@@ -34,11 +34,11 @@ PATH = "/v1/metrics"  # where a URL names none (OTLP/HTTP)
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 3.0, 10.0
 MAX_AGE_S = 14 * 86_400  # CloudWatch's; a collector takes anything
 MAX_AHEAD_S = 2 * 3_600 - 120
-MAX_POINTS = 200  # a request: the batch that CloudWatch's own example sends
+MAX_POINTS = 200  # points a request: the batch of CloudWatch's own example
 DELTA = 1  # AGGREGATION_TEMPORALITY_DELTA
 MAX_SCALE, MAX_BUCKETS = 20, 160  # of an exponential histogram: OpenTelemetry's own defaults
 _RULES = {
-    400: ErrorRule.BISECT,  # the data will not do: never again (OTLP/HTTP)
+    400: ErrorRule.BISECT,  # the data is malformed: never again (OTLP/HTTP)
     413: ErrorRule.BISECT,
     401: ErrorRule.CREDENTIALS,
     403: ErrorRule.CREDENTIALS,
@@ -51,7 +51,7 @@ _RULES = {
 
 
 class OtlpError(Exception):
-    """An answer that is no success."""
+    """An answer without success."""
 
     def __init__(self, status: int, text: str, aws_code: str = "") -> None:
         super().__init__(f"HTTP {status}: {text[:300]}")
@@ -64,7 +64,7 @@ class OtlpError(Exception):
 
 
 class OtlpSink:
-    """Each item is one point; each batch is of one minute. Raises SinkError where the URL will not do."""
+    """Each item is one point; each batch is of one minute. Raises SinkError where the URL is malformed."""
 
     name = "otlp"
     kinds = ("metrics",)
@@ -114,10 +114,10 @@ class OtlpSink:
         try:
             return answer.json() if answer.data else {}
         except ValueError:
-            return {}  # taken, in words that nobody asked for
+            return {}  # taken; the answer's body is not JSON
 
     def partly_taken(self, answer: Any, items: list[dict[str, Any]]) -> PartlyTaken | None:
-        """Points that the answer calls rejected are gone: OTLP forbids to send them again."""
+        """The points that the answer calls rejected are lost: OTLP forbids to send them again."""
         part = answer.get("partialSuccess") if isinstance(answer, dict) else None
         if not isinstance(part, dict):
             return None
@@ -129,7 +129,7 @@ class OtlpSink:
         return PartlyTaken(rejected, len(items), f"rejected by {self.name}: {why}", "PartialSuccess")
 
     def verdict(self, error: BaseException) -> Verdict:
-        """The status decides (where AWS answers, its code), else whether the request ever left."""
+        """The status decides (where AWS answers, its code), else whether the request left."""
         if isinstance(error, OtlpError) and self._sign is not None:
             return aws_verdict(error)
         if isinstance(error, OtlpError):
@@ -144,11 +144,11 @@ class OtlpSink:
         return Verdict(name, ErrorRule.UNREACHED if never_left else ErrorRule.UNKNOWN)
 
     def prepare(self, target: str) -> None:
-        """Metrics come into being by their first point."""
+        """Does nothing: the first point of a metric creates it."""
 
 
 def endpoint(url: str) -> str:
-    """The URL that is posted to: with OTLP's own path where it has none. Raises SinkError."""
+    """The URL for the POST: with OTLP's own path where it has none. Raises SinkError."""
     if not re.fullmatch(r"https?://[^/?#\s]+(/[^?#\s]*)?", url):
         raise SinkError(f"{url!r} is no OTLP endpoint: write it as https://host:4318")
     has_path = bool(url.split("://")[1].partition("/")[2])
@@ -156,7 +156,7 @@ def endpoint(url: str) -> str:
 
 
 def name_of(metric: Metric) -> str:
-    """`sbcwatch.rtp_packets`: the Prometheus name without the unit, which OTLP has beside it."""
+    """`sbcwatch.rtp_packets`: the Prometheus name without the unit. OTLP has a field for the unit."""
     return metric.prometheus.replace("_", ".", 1).removesuffix("_seconds")
 
 
@@ -170,7 +170,7 @@ def unit_of(metric: Metric) -> str:
 
 
 def points_of(minute: ConnectorMinute, minute_ns: int, part: int) -> Iterator[dict[str, Any]]:
-    """What is known of one connector's minute part, then of its carriers.
+    """The known values of one connector's minute part, then of its carriers.
 
     A further part of a minute is a series of its own: it covers the same minute, and adds up with the first.
     """

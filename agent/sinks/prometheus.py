@@ -1,9 +1,9 @@
-"""Counters in base units for Prometheus, drawn from the catalog.
+"""Counters in base units for Prometheus, made from the catalog.
 
-Counters move with the traffic, so that a rate over any scrape interval is right: each scrape asks for what
-the open minutes hold. They are there at zero from the start of the process; what earlier processes counted is
-in CloudWatch and in the store. Samples (jitter, RTT, MOS) and the figures of a minute come at its close. No
-label grows with the traffic: the labels are connector, region, and the catalog's fixed ones.
+Counters change with the traffic, so that a rate over any scrape interval is right: each scrape asks for the
+counts of the open minutes. They stand at zero from the start of the process; the counts of earlier processes
+are in CloudWatch and in the store. Samples (jitter, RTT, MOS) and the figures of a minute come at its close.
+No label grows with the traffic: the labels are connector, region, and the catalog's fixed ones.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class _Histogram:
 
 
 class Totals:
-    """What `/metrics` shows. The engine's thread feeds it, any thread reads.
+    """The families of `/metrics`. The engine's thread feeds it, any thread reads.
 
-    Closed minutes `add` up. Counters and calls up are shown as of the last `publish`, which has the open
-    minutes besides: closed and open change hands in one step, so that no counter goes back at a close.
+    `add` adds up closed minutes. Counters and active calls are as of the last `publish`, which adds the open
+    minutes. It replaces both in one step, so that no counter goes back at a close.
     """
 
     def __init__(self, *, live: bool = False) -> None:
-        """`live`: somebody calls `publish` where `asked` is set. Else what is closed is shown."""
+        """`live`: another thread calls `publish` where `asked` is set. Else only closed minutes show."""
         self._lock = threading.Lock()
         self._live = live
         self._closed: dict[Key, float] = {}
@@ -69,7 +69,9 @@ class Totals:
         self.carriers = CarrierTotals()
 
     def begin(self, nothing: Iterable[ConnectorMinute]) -> None:
-        """Show counters of these connectors before their first minute: what comes up at 5 has no rate."""
+        """Shows counters of these connectors before their first minute: a counter that appears at 5 has no
+        rate.
+        """
         nothing = list(nothing)
         self.carriers.begin(nothing)
         with self._lock:
@@ -80,10 +82,10 @@ class Totals:
                 self._shown.setdefault(key, value)
 
     def add(self, summary: Summary) -> None:
-        """Add one minute part. Of a count that is unknown, what was seen of it counts."""
+        """Adds one minute part. Of an unknown count the part that was seen is added."""
         self.carriers.add(summary)
         with self._lock:
-            if summary.complete:  # a part that a reload ended says nothing of a whole minute
+            if summary.complete:  # a part that a reload ended is not a whole minute
                 self._figures = {}
             for minute in summary.connectors:
                 if summary.complete:
@@ -107,7 +109,7 @@ class Totals:
             return counts
 
     def publish(self, open_minutes: Sequence[ConnectorMinute], calls_active_unknown: int | None) -> None:
-        """Show what is closed, with what the open minutes hold by now."""
+        """Shows the closed minutes with the present counts of the open ones."""
         counts = {
             (metric.name, minute.voice_connector_id, minute.region): value * metric.scale
             for minute in open_minutes
@@ -123,14 +125,14 @@ class Totals:
             self._published.notify_all()
 
     def refresh(self) -> None:
-        """Wait for `publish`, not long: an engine that is busy is shown as it was."""
+        """Waits for `publish`, not long: of a busy engine the last counts are shown."""
         with self._published:
-            if self._live and not self.asked:  # one that did not answer is not waited for again
+            if self._live and not self.asked:  # one that did not answer in time is not waited for again
                 self.asked = True
                 self._published.wait_for(lambda: not self.asked, PUBLISH_S)
 
     def _show(self, counts: Mapping[Key, float]) -> None:
-        """A counter never goes back: what was shown, and is now known not to have been, stays counted."""
+        """A counter never goes back: a count that was shown and then became unknown stays counted."""
         for key in {**self._closed, **counts}:
             value = self._closed.get(key, 0.0) + counts.get(key, 0.0)
             before = self._shown.get(key, 0.0)
@@ -175,7 +177,7 @@ class Totals:
             self._closed[key] = self._closed.get(key, 0.0) + value * metric.scale
 
     def families(self) -> Iterator[Family]:
-        """One family a Prometheus name. Asks for what the open minutes hold."""
+        """One family a Prometheus name. Asks for the counts of the open minutes."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         self.refresh()
@@ -235,7 +237,7 @@ class Collector:
         yield from _self_families(self._self_metrics())
 
     def describe(self) -> Iterable[Family]:
-        """Nothing: registering must not call into a daemon that is still starting."""
+        """Returns nothing: registering must not call into a daemon that is still starting."""
         return ()
 
 
@@ -269,7 +271,7 @@ def _by_family() -> dict[str, list[Metric]]:
 
 
 def _family_help(metrics: Sequence[Metric]) -> str:
-    """The words that all of a family's metrics share; its labels say the rest."""
+    """The words that the help texts of a family's metrics share; its labels say the rest."""
     if len(metrics) == 1:
         return metrics[0].help
     names = ", ".join(metric.name for metric in metrics)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 
 class ErrorRule(enum.Enum):
-    """What becomes of a batch whose request failed."""
+    """The treatment of a batch whose request failed."""
 
     BISECT = "bisect"
     TAKEN = "taken"
@@ -59,10 +59,10 @@ class PartlyTaken:
 
 @dataclass(frozen=True, slots=True)
 class SinkLimits:
-    """What a service takes: items no older than `max_age_s` and no further ahead than `max_ahead_s`.
+    """The limits of a service: items no older than `max_age_s` and no further ahead than `max_ahead_s`.
 
-    `max_rows`, `max_bytes`: of the store's rows that are planned together. `interval_s`: how often it is
-    served; None: as the setting says.
+    `max_rows`, `max_bytes`: of the store's rows that are planned together. `interval_s`: time between
+    deliveries; None: as the setting says.
     """
 
     max_age_s: int
@@ -90,11 +90,11 @@ BACKOFF = {
     ErrorRule.UNKNOWN: _SOON,
     ErrorRule.UNREACHED: _SOON,
     ErrorRule.MISSING: _SOON,
-    # These wait for somebody to act: asking every second would only fill that somebody's audit log.
+    # These wait for the operator: a request every second would only fill the audit log.
     ErrorRule.CREDENTIALS: _LATER,
     ErrorRule.CLOCK: _LATER,
     ErrorRule.SETTINGS: _LATER,
     ErrorRule.REFUSED: _LATER,
 }
-# Waits of the whole sink; the others are of one target's making and hold up that target only.
+# Waits of the whole sink; the other rules hold up one target only.
 WHOLE_SINK = {ErrorRule.THROTTLED, ErrorRule.UNKNOWN, ErrorRule.UNREACHED, ErrorRule.CLOCK}

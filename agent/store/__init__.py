@@ -1,4 +1,4 @@
-"""The local store: closed minutes, the checkpoint, and what each sink has yet to deliver."""
+"""The local store: closed minutes, the checkpoint, and the rows that each sink still has to deliver."""
 
 from agent.store.call_query import CallQuery
 from agent.store.gaps import Gap

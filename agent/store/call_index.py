@@ -1,10 +1,10 @@
-"""The call index: one row a call, written in the transaction of the minute that tells of it.
+"""The call index: one row a call, written in the transaction of the minute that changes it.
 
-A `call` record says what a call is, a media record what its minute was like. Either may come first, so both
-go the same way: the row is found by a Call-ID, or made, then brought up to date. The index holds nothing that
-the records do not say, so a masked number is found by its token alone.
+A `call` record describes a call, a media record its minute. Either may come first, so both go the same way:
+the row is found by a Call-ID, or made, then updated. The index holds nothing that the records do not have, so
+a masked number is found by its token alone.
 
-An id is the call's start in ms and a running number: ids are in order of time, and so is every index.
+An id is the call's start in ms and a running number. So ids are in order of time, and each index too.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from agent.summary.records import MINUTE_NS, expected
 Row = dict[str, Any]
 INDEXED = ("media", "calls", "sip")  # kinds of rows that name calls
 PER_MS = 64  # ids of one millisecond
-MAX_TEXT = 128  # characters kept of a user, an address: the wire writes them
+MAX_TEXT = 128  # longest user or address that is kept: they come from the wire
 MAX_CALL_ID = 256
 MAX_CALL_IDS = 32  # of one call: forks and hunting
 MAX_FLAGS = 64
-LINGER_NS = 2 * MINUTE_NS  # a media record may come so long after its call's end
+LINGER_NS = 2 * MINUTE_NS  # a media record may come this long after its call's end
 MASKED = "n-"  # how a token begins (summary/masking)
 _SEPARATORS = str.maketrans("", "", "+-.() \u00a0")
 LONGEST = (
-    "longest_call_ns"  # mark: the longest that any call ran, so that a search for a time looks back so far
+    # mark: the longest duration of any call, so that a search by time looks back far enough
+    "longest_call_ns"
 )
 _PLAIN = (
     "answer_ns", "end_ns", "carrier", "host", "direction", "outcome", "status", "end_reason", "ended_by",
@@ -51,7 +52,7 @@ _COUNTED = ("seen_ns", "mos_worst", "loss_worst", *_COLUMNS_OF_MEDIA, "id")
 _CHANGED = (*COLUMNS[1:], "id")
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM call_index WHERE id=?"
 _INSERT = f"INSERT INTO call_index ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
-# Two statements: a call that goes on has new figures only, and the indexes of the rest stay as they are.
+# Two statements: a call that goes on has new figures only, so the other indexes need no update.
 _UPDATE = f"UPDATE call_index SET {', '.join(f'{name}=?' for name in _CHANGED[:-1])} WHERE id=?"
 _UPDATE_COUNTED = f"UPDATE call_index SET {', '.join(f'{name}=?' for name in _COUNTED[:-1])} WHERE id=?"
 _NOTE_LONGEST = (
@@ -62,13 +63,13 @@ _decode = msgspec.json.Decoder(list[str]).decode
 
 @lru_cache(maxsize=65_536)
 def call_key(call_id: str) -> int:
-    """A Call-ID as 64 bits: Call-IDs are long, and an index of them would be larger than the calls."""
+    """A Call-ID as 64 bits. An index of whole Call-IDs would be larger than the calls."""
     digest = blake2b(call_id.encode("utf-8", "replace"), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
 
 def call_id_key(call_id: str) -> str:
-    """How a Call-ID is looked for."""
+    """The key of a Call-ID."""
     return f"i{call_key(call_id) & (1 << 64) - 1:016x}"
 
 
@@ -78,16 +79,16 @@ def first_id(stamp_ns: int) -> int:
 
 
 def user_key(user: str) -> str:
-    """How a user is looked for: from its last character on, so that last digits are a range of keys.
+    """The key of a user: its characters from the last one on, so that last digits are a range of keys.
 
-    A masked user has no digits to look for: its token stands as it is.
+    A masked user has no digits to search by: its token is the key.
     """
     bare = user.split(";")[0].translate(_SEPARATORS).lower()[:MAX_TEXT]
     return f"t{user}" if user.startswith(MASKED) else f"u{bare[::-1]}"
 
 
 def keys_of(row: Row) -> set[str]:
-    """Every key under which a call is found."""
+    """All keys of a call."""
     keys = {user_key(row[name]) for name in ("from_user", "to_user") if row[name]}
     keys.update(call_id_key(call_id) for call_id in row["call_ids"])
     keys.update(f"a{row[name]}" for name in ("customer_peer", "remote_peer") if row[name])
@@ -104,7 +105,7 @@ def record_minute(
     live: Iterable[Row],
     media: Iterable[Row],
 ) -> None:
-    """Bring the index up to date with a minute's `call` records, those of calls in progress, and media."""
+    """Updates the index with a minute's `call` records, those of calls in progress, and media."""
     minute = _Minute(connection, minute_ns)
     for call in sorted([*live, *calls], key=_start_of):
         if call.get("call_ids"):
@@ -123,11 +124,11 @@ class _Minute:
         self._connection = connection
         self._seen_ns = minute_ns + MINUTE_NS
         self._rows: dict[str, Row] = {}  # by each Call-ID
-        self._before: dict[int, Row | None] = {}  # by id: as it was found
+        self._before: dict[int, Row | None] = {}  # by id: as it was read
         self._last: dict[int, int] = {}  # the greatest id taken, by the first of its millisecond
 
     def row_of(self, record: Row, at_ns: int) -> Row:
-        """The row of a record's call, made where there is none."""
+        """The row of a record's call; a new one where there is none."""
         call_ids = record["call_ids"][:MAX_CALL_IDS]
         for call_id in call_ids:
             row = self._rows.get(call_id)
@@ -146,7 +147,7 @@ class _Minute:
         return row
 
     def _blank(self, start_ns: int, source: Row) -> Row:
-        """A call of which nothing is known yet but where it belongs and when it began."""
+        """A new call: only its owner and its start are known."""
         first = first_id(start_ns)
         last = self._last.get(first)
         if last is None:
@@ -166,7 +167,7 @@ class _Minute:
         }
 
     def write(self) -> None:
-        """Insert what is new, change what is not as before; keys with it."""
+        """Inserts new rows and updates changed ones, with their keys."""
         rows = {row["id"]: row for row in self._rows.values()}
         added: list[tuple[str, int]] = []
         gone: list[tuple[str, int]] = []
@@ -197,13 +198,13 @@ class _Minute:
 
 
 def index_row(connection: sqlite3.Connection, row_id: int, calls: Iterable[int]) -> None:
-    """Note which calls a stored row has records of."""
+    """Notes the calls that a stored row has records of."""
     pairs = [(key, row_id) for key in calls]
     connection.executemany("INSERT OR IGNORE INTO row_calls VALUES (?,?)", pairs)
 
 
 def forget_rows(connection: sqlite3.Connection, ids: Iterable[tuple[int]]) -> None:
-    """Take back what `index_row` noted of rows that are about to go."""
+    """Removes the notes of `index_row` for rows that will be deleted."""
     for (row_id,) in ids:
         found = connection.execute("SELECT kind, body FROM rows WHERE id=?", (row_id,)).fetchone()
         if found is not None and found[0] in INDEXED:
@@ -214,7 +215,7 @@ def forget_rows(connection: sqlite3.Connection, ids: Iterable[tuple[int]]) -> No
 
 
 def drop_calls(connection: sqlite3.Connection, condition: str, *values: object) -> list[int]:
-    """Delete the calls that a condition on `call_index` names, with their keys; their ids."""
+    """Deletes the calls that meet a condition on `call_index`, with their keys. Returns their ids."""
     rows = connection.execute(
         f"SELECT {', '.join(COLUMNS)} FROM call_index WHERE {condition}", values
     ).fetchall()
@@ -228,7 +229,7 @@ def drop_calls(connection: sqlite3.Connection, condition: str, *values: object) 
 
 
 def rebuild(connection: sqlite3.Connection) -> None:
-    """Make the index out of the rows of a store that had none."""
+    """Makes the index from the rows of a store that had none."""
     ids = connection.execute(
         "SELECT id FROM rows WHERE kind IN ('media', 'calls', 'sip') ORDER BY minute_ns, id"
     )
@@ -273,7 +274,7 @@ def call_keys(records: Iterable[Row]) -> set[int]:
 
 
 def _find(connection: sqlite3.Connection, call_ids: list[str], at_ns: int) -> Row | None:
-    """The newest call with one of these Call-IDs that was not over for long at that time."""
+    """The newest call with one of these Call-IDs that was still up, or just over, at that time."""
     newest = "SELECT call FROM call_keys WHERE key=? ORDER BY call DESC LIMIT 4"
     for call_id in call_ids:
         for (number,) in connection.execute(newest, (call_id_key(call_id),)).fetchall():
@@ -284,7 +285,7 @@ def _find(connection: sqlite3.Connection, call_ids: list[str], at_ns: int) -> Ro
 
 
 def _fits(row: Row, at_ns: int) -> bool:
-    """Whether a call may still have had something at that time."""
+    """Whether a call may have had traffic at that time."""
     return row["end_ns"] is None or at_ns <= row["end_ns"] + LINGER_NS
 
 
@@ -306,7 +307,7 @@ def _stored(row: Row, names: tuple[str, ...]) -> list[Any]:
 
 
 def _take_call(row: Row, call: Row) -> None:
-    """What a `call` record says."""
+    """Takes over the fields of a `call` record."""
     for name, said in _FACTS:
         if name in _OF_PEOPLE and call.get("unlogged"):
             continue
@@ -317,7 +318,7 @@ def _take_call(row: Row, call: Row) -> None:
 
 
 def _take_media(row: Row, record: Row) -> None:
-    """What one minute of media adds: packets add up, the worst score stays."""
+    """Adds one minute of media: packets add up, the worst score stays."""
     for column, name in (("from_user", "from_sip_user"), ("to_user", "to_sip_user")):
         if row[column] is None and record.get(name):
             row[column] = _text(record[name])
@@ -341,7 +342,7 @@ def _take_media(row: Row, record: Row) -> None:
 
 
 def _add(known: list[str], values: Iterable[str], most: int) -> None:
-    """More of a list, each value once."""
+    """Appends new values to a list, each once."""
     for value in values:
         if value not in known and len(known) < most and (text := _text(value, MAX_CALL_ID)) not in known:
             known.append(text or "")

@@ -1,8 +1,8 @@
-"""A question to the call index, and the page of calls that answers it.
+"""A query to the call index, and its page of calls.
 
-Of the conditions one leads: its index is walked, and the others are looked at row by row. Which one is found
-by counting each up to `MANY` entries: the rarest leads; where all are common the calls are walked by time,
-for a page fills soon then.
+One condition leads: its index is walked, and the other conditions are checked row by row. Each condition's
+entries are counted, up to `MANY`; the rarest leads. Where all are common the calls are walked by time,
+because a page then fills soon.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def page_of(connection: sqlite3.Connection, query: CallQuery) -> tuple[list[tupl
 
 
 def _number_fits(from_user: str | None, to_user: str | None, key: str) -> bool:
-    """Whether one of both users has these last digits."""
+    """Whether one of the two users has these last digits."""
     return any(user and user_key(user).startswith(key) for user in (from_user, to_user))
 
 
@@ -108,7 +108,7 @@ def _keys(query: CallQuery) -> list[str]:
 
 
 def _conditions(connection: sqlite3.Connection, query: CallQuery) -> tuple[list[str], list[Any]]:
-    """What must be so of the columns."""
+    """The conditions on columns."""
     where: list[str] = []
     values: list[Any] = []
 
@@ -137,7 +137,7 @@ def _conditions(connection: sqlite3.Connection, query: CallQuery) -> tuple[list[
 
 
 def _add_after(query: CallQuery, add: Callable[..., None]) -> None:
-    """Begin after the page before."""
+    """Adds the condition that begins after the page before."""
     value, _, number = query.after.rpartition(":")
     column, way = _SORTS[query.sort]
     if column == "id":
@@ -159,7 +159,7 @@ def _mark_of(row: tuple[Any, ...], sort: Sort) -> str:
 
 
 def _lead(connection: sqlite3.Connection, query: CallQuery) -> tuple[str, list[str], list[Any], CallQuery]:
-    """What is walked, with its condition and values, and the query without a key that is answered so.
+    """The condition to walk, its values, and the query without it.
 
     The rarest condition; of common ones the first whose index is in order of time; else the calls by time.
     """

@@ -1,6 +1,6 @@
 """Records to blobs and back: JSON, then zlib.
 
-JSON because an operator can read it without us; compressed by batch because the keys of one record are the
+JSON, because an operator can read it without us. Compressed by batch, because the keys of one record are the
 keys of the next (docs/sizing.md has the measured sizes).
 """
 
@@ -37,7 +37,8 @@ def to_json(records: Any) -> bytes:
     try:
         return _encoder.encode(records)
     except UnicodeEncodeError:
-        # The wire may put anything into a SIP message, lone surrogates of a lenient decoder included.
+        # SIP messages come from the wire and may hold anything, lone surrogates of a lenient decoder
+        # included.
         return _encoder.encode(_printable(msgspec.to_builtins(records)))
 
 

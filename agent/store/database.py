@@ -1,4 +1,4 @@
-"""One SQLite database: its tables, a connection for each thread, and what its errors mean.
+"""One SQLite database: its tables, a connection for each thread, and the meaning of its errors.
 
 WAL with `synchronous=FULL`: a transaction that returned is on the disk, and readers never wait for the
 writer. The same tables in memory stand in while the disk is full.
@@ -95,7 +95,7 @@ _UNWRITABLE = {
 
 
 class Unwritable(Exception):
-    """The disk is full, read-only, or fails: nothing of the transaction was kept."""
+    """The disk is full, read-only, or fails. Nothing of the transaction was kept."""
 
 
 class Corrupt(Exception):
@@ -118,7 +118,7 @@ class Database:
         self._shared: sqlite3.Connection | None = None
         if path is None:
             self._shared = self._open(":memory:")
-        self.version = SCHEMA_VERSION  # of the tables as they were found
+        self.version = SCHEMA_VERSION  # the schema's version at opening
         if not read_only:
             if path is not None:
                 _make_private(path)
@@ -144,7 +144,7 @@ class Database:
         if not self._read_only:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA temp_store=MEMORY")  # /tmp is not ours to write
+            connection.execute("PRAGMA temp_store=MEMORY")  # /tmp belongs to others: no write there
             connection.execute("PRAGMA journal_size_limit=8388608")
         return connection
 
@@ -158,7 +158,7 @@ class Database:
         return connection
 
     def check(self) -> None:
-        """Read through the whole file, for use after an unclean stop.
+        """Reads the whole file, for use after an unclean stop.
 
         Raises: Corrupt.
         """
@@ -199,7 +199,10 @@ class Database:
 
 
 def _make_private(path: Path) -> None:
-    """The file before SQLite makes it, which gives its mode to what it puts beside it. Raises Unwritable."""
+    """Makes the file before SQLite does, because SQLite copies its mode to the files beside it.
+
+    Raises Unwritable.
+    """
     try:
         os.close(open_private(path, os.O_RDWR | os.O_CREAT))
         for suffix in ("-wal", "-shm", "-journal"):

@@ -1,11 +1,11 @@
-"""Gap records: what is missing, when, and why. Nothing is dropped without one."""
+"""Gap records: the kind, time and cause of missing records. Nothing is dropped without one."""
 
 from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
 
-MAX_GAPS = 10_000  # the oldest go first; a host that fails for a year must not fill its disk with excuses
+MAX_GAPS = 10_000  # the oldest go first: a host that fails for a year must not fill its disk with gap records
 _DETAIL_CHARS = 2_000
 
 
@@ -29,7 +29,7 @@ class Gap:
 
 
 def add_gap(connection: sqlite3.Connection, gap_id: int, gap: Gap) -> None:
-    """Write `gap`, or widen the newest one where it says the same: an outage is one gap, not thousands."""
+    """Writes `gap`, or widens the newest one where it says the same: an outage is one gap, not thousands."""
     newest = connection.execute(
         "SELECT id, kind, sink, connector, why, first_ns, last_ns, records FROM gaps ORDER BY id DESC LIMIT 1"
     ).fetchone()

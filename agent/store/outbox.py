@@ -1,4 +1,4 @@
-"""What each sink has yet to deliver, and the exact content of what is on its way.
+"""The rows that each sink still has to deliver, and the exact content of each batch under way.
 
 A row is *due* for a sink from its commit until the sink plans it into batches. A batch is the content of one
 request, kept word for word:
@@ -7,7 +7,7 @@ request, kept word for word:
                         ^                   |
                         +----mark_refused---+   the answer said that nothing was taken
 
-A batch found `sent` (lost answer, time-out, kill) may have been taken: it is sent again unchanged, and that
+A batch found `sent` (lost answer, time-out, kill) may have been taken. It is sent again unchanged, and that
 is counted as `maybe_duplicate`. Each step is one transaction, so a kill between any two leaves one of these
 states.
 """
@@ -44,9 +44,10 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One request to be: JSON-ready `items` of one `target`; `lane` is the connector (or `*`) they came from.
+    """The content of one future request: JSON-ready `items` of one `target`.
 
-    `first_ns` and `last_ns`: the time of the oldest and the newest item.
+    `lane` is the connector (or `*`) that they came from. `first_ns` and `last_ns`: the time of the oldest and
+    the newest item.
     """
 
     lane: str
@@ -58,7 +59,7 @@ class Draft:
 
     @property
     def level(self) -> int:
-        """How hard its content is compressed in the store."""
+        """The compression level of its content in the store."""
         return 0 if self.is_packed else _BATCH_LEVEL
 
     @classmethod
@@ -72,7 +73,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class OutboxBatch:
-    """A draft that the store holds. `sent`: it was on its way before, and nobody knows if it was taken."""
+    """A draft that the store holds. `sent`: it was sent before, and its answer is not known."""
 
     id: int
     sink: str
@@ -92,17 +93,18 @@ class OutboxBatch:
 class Outbox:
     """Safe to use from any thread; each sink is worked by one thread at a time.
 
-    Raises: Unwritable, where a step cannot be kept. Nothing may be sent then.
+    Raises: Unwritable, where a step cannot be written to the disk. Nothing may be sent then.
     """
 
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
-        self._done_unmarked: dict[int, str] = {}  # taken by AWS while the disk was full: never send again
+        # AWS took them while the disk was full: never send them again
+        self._done_unmarked: dict[int, str] = {}
 
     def register(self, sinks: Mapping[str, Sequence[str]]) -> None:
-        """Say which sinks there are and the kinds of rows each takes. A new one is due all that is held.
+        """Sets the sinks and the kinds of rows that each takes. All stored rows are due to a new sink.
 
-        One that is not named any more keeps what it has not taken, but holds no row back from retention.
+        A sink that is not named any more keeps its due rows, but they do not hold back retention.
         """
 
         def work(connection: sqlite3.Connection) -> None:
@@ -120,7 +122,7 @@ class Outbox:
                         [(name, kind) for kind in kinds],
                     )
 
-        # A file begun afresh under way must owe its new rows to the same sinks.
+        # The new rows of a file begun anew are due to the same sinks.
         self._volume.on_fresh = work
         self._volume.write(work)
 
@@ -137,7 +139,7 @@ class Outbox:
         """Rows of minutes before `before_ns`: at least one if any, then as many as fit the limits."""
         order = "DESC" if newest_first else "ASC"
         marks = ",".join("?" * len(skip))
-        # In the order of commits, which an index has: a day's backlog is never sorted to take its head.
+        # In the order of commits, which an index has: reading the head of a day's backlog sorts nothing.
         query = (
             "SELECT id, connector, minute_ns, part, kind, key, records, body FROM due "
             f"CROSS JOIN rows ON id = row_id WHERE sink=? AND minute_ns < ? AND connector NOT IN ({marks}) "
@@ -165,7 +167,7 @@ class Outbox:
         gaps: Sequence[Gap] = (),
         totals: Mapping[str, int] | None = None,
     ) -> None:
-        """The rows are due no more: the drafts stand for them. Rows that came to nothing need no draft."""
+        """Replaces due rows by drafts. Rows without any content need no draft."""
         packed = [(draft, pack(draft.items, draft.level)) for draft in drafts]
 
         def work(connection: sqlite3.Connection) -> None:
@@ -183,7 +185,7 @@ class Outbox:
     def next_batch(
         self, sink: str, *, newest_first: bool = False, skip: Sequence[str] = ()
     ) -> OutboxBatch | None:
-        """The batch to send next; those whose lane is in `skip` wait."""
+        """The next batch to send; lanes in `skip` wait."""
         self._mark_the_unmarked()
         order = "last_ns DESC, id DESC" if newest_first else "id"
         lanes = ",".join("?" * len(skip))
@@ -204,7 +206,7 @@ class Outbox:
         return self._volume.read(work, newest_only=True)[0]
 
     def mark_sent(self, batch: OutboxBatch) -> bool:
-        """To be called before the request; counts `maybe_duplicate` where it was sent before.
+        """Marks a batch before its request. Counts `maybe_duplicate` where it was sent before.
 
         False: the store has lost the batch (a damaged file was moved aside), so it may not be sent.
         """
@@ -218,7 +220,7 @@ class Outbox:
         return self._volume.change("batches", batch.id, work) is not None
 
     def mark_done(self, batch: OutboxBatch) -> None:
-        """AWS took it. Never raises `Unwritable`: what cannot be written down now is remembered."""
+        """AWS took it. Never raises `Unwritable`: a mark that cannot be written now is kept in memory."""
         try:
             self._finish(batch.id, batch.sink)
         except Unwritable:
@@ -241,7 +243,7 @@ class Outbox:
         totals: Mapping[str, int] | None = None,
         sent: bool = False,
     ) -> None:
-        """Put `drafts` in the batch's place: halves of it, or what is left of it, or nothing."""
+        """Puts `drafts` in the batch's place: its halves, its rest, or nothing."""
         packed = [(draft, pack(draft.items, draft.level)) for draft in drafts]
 
         def work(connection: sqlite3.Connection) -> None:

@@ -1,7 +1,7 @@
-"""The overview: what each connector and carrier did minute by minute, small enough to draw days of it.
+"""The overview: each connector and carrier minute by minute, small enough to draw days of it.
 
-A connector's row is of its metrics; a carrier's is of the records of its calls: those that ended in the
-minute, and the media of all. None is unknown, as ever.
+A connector's row comes from its metrics. A carrier's comes from the records of its calls: those that ended in
+the minute, and the media of all. None is unknown.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ _COLUMNS = (
 
 
 class OverviewPoint(msgspec.Struct):
-    """A span of minutes of one series. `loss`: share by direction; MOS p10 and `active`: of its worst minute,
-    its last minute; RTT: the mean of its minutes. None: unknown.
+    """A span of minutes of one series. None: unknown.
+
+    `loss`: share by direction. MOS p10 is the worst minute's, `active` the last minute's, RTT the mean of the
+    minutes.
     """
 
     start_ns: int
@@ -43,14 +45,14 @@ class OverviewPoint(msgspec.Struct):
 
 
 class OverviewSeries(msgspec.Struct):
-    """The points of one connector or carrier, in order of time; minutes that nobody watched have none."""
+    """The points of one connector or carrier, in order of time; unwatched minutes have none."""
 
     name: str
     points: list[OverviewPoint]
 
 
 def record_overview(connection: sqlite3.Connection, summary: Summary) -> None:
-    """Keep what an overview draws of a minute part."""
+    """Keeps the figures that an overview draws of a minute part."""
     losses = _losses(summary, "voice_connector_id")
     rows = [
         ("connector", its.voice_connector_id, _of_connector(its) | losses.get(its.voice_connector_id, {}))
@@ -118,8 +120,10 @@ def percentile(values: Iterable[tuple[float, float]], percent: float) -> float |
 
 
 def _of_connector(minute: ConnectorMinute) -> Row:
-    """From its metrics. Its share lost is only as good as `coverage`: its calls' records, where there are
-    any, know for each call whether its loss is known.
+    """A point from a connector's metrics.
+
+    Its lost share is only as good as `coverage`. Its calls' records, where there are any, say of each call
+    whether its loss is known.
     """
     values = minute.values
     row: Row = {

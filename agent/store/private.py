@@ -1,6 +1,6 @@
 """Files of the state directory: for their owner alone, by mode and not by umask, and never through a link.
 
-Of another user in that directory nothing is expected, but it may be a shared one (`replay --store /tmp`).
+Other users are not expected in that directory, but it may be a shared one (`replay --store /tmp`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from agent.errors import ConfigError, SbcwatchError, StateError
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
-# A disk has these for a while, a configuration for good.
+# The disk may have these errors for a while; a wrong configuration has the others for good.
 _PASSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
 
 
@@ -34,7 +34,7 @@ def open_private(path: str | Path, flags: int) -> int:
 
 
 def make_folder(path: Path) -> None:
-    """Make `path` with mode 0700; one that stands already keeps its mode. Raises OSError."""
+    """Makes `path` with mode 0700; an existing folder keeps its mode. Raises OSError."""
     if not path.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=FOLDER_MODE, exist_ok=True)
@@ -42,7 +42,7 @@ def make_folder(path: Path) -> None:
 
 
 def close_folder(path: Path) -> None:
-    """Take a folder of ours from everybody else. Raises OSError."""
+    """Removes the rights of group and others from our folder. Raises OSError."""
     found = path.stat()
     is_shared = found.st_mode & stat.S_ISVTX  # /tmp and the like
     if found.st_uid == os.geteuid() and not is_shared and found.st_mode & 0o077:
@@ -50,7 +50,7 @@ def close_folder(path: Path) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that all of it is there or none. Raises OSError."""
+    """Writes a whole file or none of it. Raises OSError."""
     fresh = path.with_name(f"{path.name}.new")
     descriptor = open_private(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
@@ -70,7 +70,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def refused(error: OSError, path: Path) -> SbcwatchError:
-    """What is said of `error` at the start: StateError where it may pass, ConfigError where it will not."""
+    """The error of a start: StateError where `error` may pass, ConfigError where it will not."""
     where = error.filename or path
     if error.errno == errno.ELOOP:
         return ConfigError(f"{where}: a symbolic link in the state directory is not followed: remove it")

@@ -1,5 +1,4 @@
-"""The store as people look at it: calls by what is known of them, one call whole, a picture of the last
-hours.
+"""The store for readers: a search for calls, one whole call, and an overview of the last hours.
 
 Read-only, on a connection of its own: the writer never waits for it, nor it for the writer (WAL). Times are
 UTC ns.
@@ -27,12 +26,13 @@ from agent.summary.unseen import missed_spans
 COMPARED = 9  # last digits that a number has in every network (agent/calls/users)
 _SEPARATORS = str.maketrans("", "", "+-.() \u00a0")
 MAX_MINUTES = 10_000  # of metrics read at once
-NEAR_NS = MINUTE_NS  # what was missed so near a call may have been its own
+NEAR_NS = MINUTE_NS  # frames missed this near a call may have been its own
 
 
 class DirectionSum(msgspec.Struct):
-    """One direction of a call so far. `lost` of `expected`: of the packets whose fate is known; None:
-    unknown.
+    """One direction of a call so far.
+
+    `lost` of `expected`: of the packets known to be lost or not; None: unknown.
     """
 
     packets: int = 0
@@ -47,9 +47,7 @@ class DirectionSum(msgspec.Struct):
 
 
 class IndexedCall(msgspec.Struct):
-    """A call in a list. `end_ns` None: in progress, or its end was not seen; it was last heard of at
-    `seen_ns`.
-    """
+    """A call in a list. `end_ns` None: in progress, or its end was not seen; `seen_ns`: its newest record."""
 
     id: int
     start_ns: int
@@ -86,7 +84,7 @@ class IndexedCall(msgspec.Struct):
 class CallPage(msgspec.Struct):
     """Calls, and the mark with which `CallQuery.after` asks for the next ones; "" at the end.
 
-    `number`: the digits that were looked for, fewer than were given where those found nothing.
+    `number`: the digits of the search, fewer than given where those found nothing.
     """
 
     calls: list[IndexedCall]
@@ -95,14 +93,14 @@ class CallPage(msgspec.Struct):
 
 
 class StoredCall(msgspec.Struct):
-    """One call whole: its line in the list, and its records, of which the verdict is made."""
+    """One whole call: its line in the list, and the records from which the verdict is made."""
 
     index: IndexedCall
     records: CallRecords
 
 
 class StoreReader:
-    """Raises: ConfigError where there is no store, or one that is damaged or of another version."""
+    """Raises: ConfigError where there is no store, or where it is damaged or of another version."""
 
     def __init__(self, path: str | Path) -> None:
         if not Path(path).exists():
@@ -122,7 +120,7 @@ class StoreReader:
             rows, mark = page_of(connection, query)
             digits = query.number.translate(_SEPARATORS)
             if not rows and not query.after and digits.isdigit() and len(digits) > COMPARED:
-                # One network writes +44 20 ..., the next 020 ...: what both have is looked for.
+                # One network writes +44 20 ..., the next 020 ...: search for the digits that both have.
                 query = msgspec.structs.replace(query, number=digits[-COMPARED:])
                 rows, mark = page_of(connection, query)
         calls = [_indexed(row_of(row)) for row in rows]
@@ -150,7 +148,7 @@ class StoreReader:
     def overview(
         self, since_ns: int, until_ns: int, by: By = "connector", minutes: int = 1
     ) -> list[OverviewSeries]:
-        """What each connector, carrier, or the host did, in points of so many minutes."""
+        """Points of so many minutes each, of every connector, every carrier, or the host."""
         with self._database.read() as connection:
             return read_overview(connection, since_ns, until_ns, by, minutes)
 
@@ -160,12 +158,12 @@ class StoreReader:
             return _connector_minutes(connection, since_ns, until_ns)
 
     def gaps(self, since_ns: int, until_ns: int) -> list[Gap]:
-        """What is missing between two times."""
+        """The gap records between two times."""
         with self._database.read() as connection:
             return read_gaps(connection, since_ns, until_ns)
 
     def newest_ns(self) -> int | None:
-        """End of the last minute that was closed: until when the store tells anything."""
+        """End of the last closed minute: the store knows nothing later."""
         with self._database.read() as connection:
             found = connection.execute("SELECT max(minute_ns) FROM parts").fetchone()[0]
         return None if found is None else int(found) + MINUTE_NS
@@ -198,7 +196,7 @@ def _indexed(row: dict[str, Any]) -> IndexedCall:
 
 
 def _records_of(connection: sqlite3.Connection, call: IndexedCall) -> dict[str, list[dict[str, Any]]]:
-    """The records of a call by kind and time. Of two calls with one Call-ID time tells."""
+    """The records of a call by kind and time. Time tells two calls with one Call-ID apart."""
     first_ns, last_ns = call.start_ns - NEAR_NS, (call.end_ns or call.seen_ns) + 2 * MINUTE_NS
     noted = "SELECT row_id FROM row_calls WHERE call_key=?"
     keys = [call_key(call_id) for call_id in call.call_ids]
@@ -222,7 +220,7 @@ def _records_of(connection: sqlite3.Connection, call: IndexedCall) -> dict[str, 
 
 
 def _as_record(call: IndexedCall) -> dict[str, Any]:
-    """The `call` record of a call in progress, as far as the index knows it."""
+    """The `call` record of a call in progress, from the index."""
     names = (
         "call_id", "call_ids", "direction", "answer_ns", "end_ns", "status", "outcome", "end_reason", "flags",
         "ended_by", "customer_peer", "remote_peer", "setup_ms", "ring_ms", "carrier", "host", "codec",

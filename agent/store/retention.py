@@ -1,8 +1,8 @@
-"""The store's bounds: by age, and by size with the least missed first.
+"""The store's bounds: by age, and by size with the least needed rows first.
 
-By size, rows that no sink waits for go before rows that one does, SIP before media records, and metrics last
-of all: they are a hundredth of the rest and the alarms hang on them. Whatever goes before its time leaves a
-gap record.
+By size, rows that no sink waits for go before rows that one waits for, SIP before media records, and metrics
+last: they are a hundredth of the rest, and the alarms need them. A row that goes before its time leaves a gap
+record.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from agent.store.call_index import drop_calls, first_id, forget_rows
 from agent.store.database import used_bytes
 from agent.store.gaps import Gap, add_gap
 
-CLOUDWATCH_WINDOW_S = 14 * 86_400  # nothing older is taken by anybody
-# What goes, in this order: (kind, whether a sink waits for it).
+CLOUDWATCH_WINDOW_S = 14 * 86_400  # no sink takes anything older
+# The order of deletion: (kind, whether a sink waits for it).
 _ORDER = (
     ("sip", False),
     ("media", False),
@@ -40,7 +40,7 @@ _ROW_OVERHEAD = 200  # bytes of a row beside its body: columns and three indexes
 
 @dataclass(slots=True)
 class DroppedRows:
-    """What one sweep took of one kind."""
+    """The rows of one kind that one sweep deleted."""
 
     rows: int = 0
     records: int = 0
@@ -57,7 +57,7 @@ class DroppedRows:
 def make_room(
     connection: sqlite3.Connection, wanted: int, max_bytes: int, now_ns: int, next_id: Callable[[], int]
 ) -> dict[str, int]:
-    """Delete the least missed rows until `wanted` more bytes fit; returns rows deleted by kind."""
+    """Deletes the least needed rows until `wanted` more bytes fit. Returns rows deleted by kind."""
     excess = used_bytes(connection) + wanted - max_bytes
     deleted: dict[str, int] = {}
     for kind, waited_for in _ORDER:
@@ -88,8 +88,7 @@ def make_room(
 def drop_old(
     connection: sqlite3.Connection, kept_s: Mapping[str, int], now_ns: int, next_id: Callable[[], int]
 ) -> None:
-    """Delete rows past their kind's retention that no sink waits for, and whatever no sink may deliver any
-    more.
+    """Deletes rows past their kind's retention that no sink waits for, and rows too old for every sink.
 
     The call index and the overview are kept as long as the calls.
     """

@@ -30,7 +30,7 @@ _Part = tuple[int, int, str | None, bytes]  # part, complete, gap, extras
 
 
 class _NewRow(NamedTuple):
-    """A row before it has an id. `calls`: `call_key` of each call that it has records of."""
+    """A row before it has an id. `calls`: `call_key` of each call of its records."""
 
     connector: str
     minute_ns: int
@@ -70,7 +70,7 @@ class Store:
         self._pruned_ns = 0
 
     def bound(self, *, retention_s: int, calls_retention_s: int, max_bytes: int) -> None:
-        """Keep records so long and so much of them, from the next transaction on."""
+        """Sets how long and how much of each kind is kept, from the next transaction on."""
         calls = dict.fromkeys(("media", "calls"), calls_retention_s)
         self._kept_s = calls | dict.fromkeys(("sip", "metrics", "agent"), retention_s)
         self._max_bytes = max_bytes
@@ -84,13 +84,13 @@ class Store:
         *,
         now_ns: int,
     ) -> int:
-        """Keep closed minute parts with their marks, SIP messages, gaps and a checkpoint: one transaction.
+        """Keeps closed minute parts with their marks, SIP messages, gaps and a checkpoint: one transaction.
 
-        The checkpoint was taken after all of it. `now_ns` ages the store. Returns how many parts are new: one
-        that was committed before is not kept again (a part is closed once, never twice), and where none of
-        those given is new nothing is changed.
+        The checkpoint was taken after all of it. `now_ns` ages the store. Returns how many parts are new. A
+        part that was committed before is not kept again (a part is closed once, never twice); where none of
+        the given parts is new nothing changes.
         """
-        # Asked of the file as well while memory takes the writes.
+        # Ask the file as well while memory takes the writes.
         new = [part for part in parts if not self._is_committed(part.start_ns, part.part)]
         if parts and not new:
             return 0
@@ -98,7 +98,7 @@ class Store:
         loose = _grouped(sip_rows)
 
         def work(connection: sqlite3.Connection) -> None:
-            # The key is drawn from the ids: two checkpoints of one minute never meet.
+            # The key comes from the ids, so two checkpoints of one minute never share one.
             sip = [row._replace(key=f"c{self._volume.next_id()}") for row in loose]
             self._bound(connection, [*sip, *rows], len(checkpoint or b""), now_ns)
             for part in new:
@@ -127,12 +127,12 @@ class Store:
         self.keep((), sip_rows, checkpoint, now_ns=now_ns)
 
     def load_checkpoint(self) -> bytes | None:
-        """The newest checkpoint. Its maker stamps a version into it and judges what it can read."""
+        """The newest checkpoint. The caller stamps a version into it and decides whether it can read it."""
         found = self._volume.read(lambda c: c.execute("SELECT body FROM checkpoint").fetchone())
         return next((bytes(row[0]) for row in reversed(found) if row is not None), None)
 
     def next_part(self, minute_start_ns: int) -> int:
-        """The part that a minute's next piece is; 0 where none was committed."""
+        """The number of the next part of a minute; 0 where none was committed."""
         found = self._volume.read(
             lambda c: c.execute(
                 "SELECT max(part) FROM parts WHERE minute_ns=?", (minute_start_ns,)
@@ -142,7 +142,7 @@ class Store:
 
     @property
     def closed_until_ns(self) -> int | None:
-        """End of the last minute that is closed whole; restored counts before it were published already."""
+        """End of the last whole closed minute. Restored counts before it were published already."""
         found = self._volume.read(
             lambda c: c.execute("SELECT value FROM marks WHERE name='closed_until_ns'").fetchone()
         )
@@ -151,8 +151,10 @@ class Store:
 
     @property
     def closed_unsaved_ns(self) -> int:
-        """End of what was closed after the newest checkpoint was taken, 0 if nothing: what it counted before
-        that was published already. A clock that was set back does not matter: a checkpoint comes last.
+        """End of the minutes closed after the newest checkpoint was taken, 0 if none.
+
+        Counts of the checkpoint before that time were published already. A clock that was set back does not
+        matter: a checkpoint comes last.
         """
         (*_, marks) = self._volume.read(lambda c: dict(c.execute("SELECT name, value FROM marks").fetchall()))
         noted = [note for note in self._volume.noted_closed() if note != marks.get("void_note")]
@@ -170,7 +172,7 @@ class Store:
     ) -> Iterator[Summary]:
         """The minute parts that start in [since, until), by time. Kinds not asked for are left empty.
 
-        SIP messages stand in the first part of their minute, whichever part was open when they came.
+        SIP messages stand in the first part of their minute, even if another part was open when they came.
         """
         for minute_ns, parts in self._parts(since_ns, until_ns):
             rows = self._rows(minute_ns, kinds)
@@ -205,7 +207,7 @@ class Store:
         return taken
 
     def close(self) -> None:
-        """Memory's rows, if any, are written to the file if that is possible now."""
+        """Closes the file. Memory's rows, if any, are written to it if that is possible now."""
         self._volume.close()
 
     def _bound(self, connection: sqlite3.Connection, rows: Sequence[_NewRow], more: int, now_ns: int) -> None:
@@ -220,7 +222,7 @@ class Store:
             self._evicted[kind] += count
 
     def _close(self, connection: sqlite3.Connection, part: Summary, now_ns: int, *, saved: bool) -> None:
-        """Mark a part as closed; `saved`: a checkpoint of after it goes with it."""
+        """Marks a part as closed. `saved`: a later checkpoint goes with it."""
         end_ns = part.start_ns + MINUTE_NS
         values = (part.start_ns, part.part, part.complete, part.gap, to_json(part.extras))
         connection.execute("INSERT INTO parts VALUES (?,?,?,?,?)", values)
@@ -238,7 +240,10 @@ class Store:
         self._volume.note_closed(end_ns)
 
     def _put_checkpoint(self, connection: sqlite3.Connection, checkpoint: bytes | None) -> None:
-        """It holds no count of anything that was closed before it, so the marks that say so are void."""
+        """Writes a checkpoint.
+
+        It holds no count of earlier closed parts, so the marks that say so are void.
+        """
         if checkpoint is not None:
             connection.execute("INSERT OR REPLACE INTO checkpoint VALUES (0, ?)", (checkpoint,))
             void = [("unsaved_ns", 0), ("void_note", max(self._volume.noted_closed(), default=0))]

@@ -1,9 +1,9 @@
-"""Where a transaction goes: the file, or memory while the file cannot be written.
+"""The place of a transaction: the file, or memory while the file cannot be written.
 
-A full disk must stop neither the capture nor the alarms, so from the first failed write on new rows are
-kept in memory (`degraded`) and delivered from there. As soon as a write to the file works again, everything
-moves back in one transaction. Ids are drawn here, unique over both, so that a sink's batch keeps its identity
-while it moves. A damaged file is renamed to `<name>.corrupt-<stamp>` and a fresh one begun.
+A full disk must stop neither the capture nor the alarms. From the first failed write on, new rows are kept in
+memory (`degraded`) and delivered from there. As soon as a write to the file works again, everything moves
+back in one transaction. Ids are drawn here, unique over both, so that a sink's batch keeps its identity while
+it moves. A damaged file is renamed to `<name>.corrupt-<stamp>` and a fresh one begun.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from agent.store.database import Corrupt, Database, Unwritable
 from agent.store.private import make_folder, open_private, refused
 
 T = TypeVar("T")
-INDEXED_FROM = 2  # tables of before had no index of calls
+INDEXED_FROM = 2  # tables of earlier versions had no index of calls
 _NOTE_BYTES = 20  # digits of a time in ns
 Work = Callable[[sqlite3.Connection], T]
 _MOVED = ("rows", "parts", "due", "batches", "gaps", "marks", "checkpoint")
@@ -42,7 +42,7 @@ class Volume:
         self._lock_file: IO[str] | None = None
         self._last_id = 0
         self._identity = (0, 0)  # of the file that is open: device and inode
-        self.on_fresh: Work[None] | None = None  # what a fresh file must know before its first row
+        self.on_fresh: Work[None] | None = None  # state that a fresh file needs before its first row
         self._note_path = Path(f"{path}.closed")
         if read_only:
             if not path.exists():
@@ -70,7 +70,7 @@ class Volume:
         return self._last_id
 
     def write(self, work: Work[T]) -> T:
-        """Run `work` as one transaction of new content, which is kept in memory where the file fails."""
+        """Runs `work` as one transaction of new content. Memory keeps it where the file fails."""
         with self._writer:
             self.recover()
             if self.memory is None:
@@ -84,9 +84,9 @@ class Volume:
                 return work(connection)
 
     def change(self, table: str, row_id: int, work: Work[T]) -> T | None:
-        """Run `work` as one transaction where `table` holds `row_id`; None when it is gone.
+        """Runs `work` as one transaction where `table` holds `row_id`; None when that row is deleted.
 
-        Raises: Unwritable, where that is the file and it cannot be written.
+        Raises: Unwritable, where the file holds it and cannot be written.
         """
         with self._writer:
             for database in self.databases():
@@ -126,7 +126,7 @@ class Volume:
         return [self.disk] if memory is None else [self.disk, memory]
 
     def recover(self) -> bool:
-        """Move what memory holds to the file. False while that cannot be done."""
+        """Moves the rows in memory to the file. False while that cannot be done."""
         with self._writer:
             memory = self.memory
             if memory is None:
@@ -191,12 +191,12 @@ class Volume:
             return self._set_aside(str(error))
 
     def _unclean(self) -> bool:
-        """A write-ahead log left behind says that the last process was killed."""
+        """Whether the last process was killed: it left a write-ahead log."""
         wal = Path(f"{self.path}-wal")
         return wal.exists() and wal.stat().st_size > 0
 
     def _is_gone(self) -> bool:
-        """Whether the open file has lost its name: SQLite goes on writing to it all the same."""
+        """Whether the open file has lost its name. SQLite still writes to it."""
         try:
             found = os.stat(self.path, follow_symlinks=False)
         except FileNotFoundError:
@@ -206,13 +206,13 @@ class Volume:
         return (found.st_dev, found.st_ino) != self._identity
 
     def _begin_anew(self) -> None:
-        """Make folder, lock and file again, with all that the open file holds. Raises Unwritable."""
+        """Makes folder, lock and file again, with the content of the open file. Raises Unwritable."""
         old = self.disk
         try:
             if self._lock_file is not None:
                 self._lock_file.close()
             self._take_lock()
-            for suffix in ("-wal", "-shm"):  # the removed file's: they would be taken for the fresh one's
+            for suffix in ("-wal", "-shm"):  # the removed file's: SQLite would take them for the fresh one's
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
         except (SbcwatchError, OSError) as error:
             raise Unwritable(f"it was removed, and: {error}") from None
@@ -262,18 +262,18 @@ class Volume:
                 note.write(b"0" * _NOTE_BYTES)
 
     def note_closed(self, until_ns: int) -> None:
-        """Remember beside the file, while it cannot be written, that all before `until_ns` was closed."""
+        """Notes beside the file, while it cannot be written, that all before `until_ns` was closed."""
         if self.memory is None or self._read_only:
             return
         if until_ns in self.noted_closed():
-            until_ns -= 1  # a note that a checkpoint made void says something new
+            until_ns -= 1  # a checkpoint made the earlier note void
         with contextlib.suppress(OSError), os.fdopen(open_private(self._note_path, os.O_RDWR), "r+b") as note:
             note.write(b"%020d" % until_ns)
             note.flush()
             os.fsync(note.fileno())
 
     def noted_closed(self) -> list[int]:
-        """What `note_closed` last remembered, if anything."""
+        """The last time that `note_closed` wrote, if any."""
         try:
             descriptor = os.open(self._note_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as note:

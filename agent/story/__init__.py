@@ -1,3 +1,1 @@
-"""What a call's records come to for people: its path, its ladder, what is wrong with it, and whose network it
-is.
-"""
+"""A call's records as people read them: its path, its ladder, its diagnoses, and the side at fault."""

@@ -1,6 +1,7 @@
-"""Conditions of the diagnoses: each looks at one call's records and says in words what is so, or None. Where
-frames were missed near the call, a thing that was not seen is no proof that it did not happen: such
-conditions then say nothing.
+"""Conditions of the diagnoses: each checks one call's records and returns words, or None.
+
+Where frames were missed near the call, an unseen message or packet proves nothing: such conditions then
+return None.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from agent.story.path import CallPath
 from agent.story.words import FAR, NAMES, NOTABLE, clock, percent
 from agent.summary.records import CallRecords
 
-LATE_SHARE = 0.01  # packets too late for the jitter buffer, of all
+LATE_SHARE = 0.01  # share of packets that are too late for the jitter buffer
 RTT_STEP_US, RTT_FACTOR = 50_000.0, 2.0
-AFTER_BYE_NS = 1_000_000_000  # what was on its way when the BYE came is no mistake
-BURST_RUN = 3  # packets lost in a row that concealment does not hide
+AFTER_BYE_NS = 1_000_000_000  # packets already under way at the BYE are no fault
+BURST_RUN = 3  # packets lost in a row that concealment cannot hide
 SCANNERS = re.compile(
     r"friendly-scanner|sipvicious|sipcli|sip-?scan|sundayddr|pplsip|iwar|siparmyknife|smap|vaxsipuseragent",
     re.IGNORECASE,
@@ -33,7 +34,7 @@ _EVENTS = re.compile(r"^a=rtpmap:\d+ telephone-event/", re.MULTILINE | re.IGNORE
 
 
 class Evidence(msgspec.Struct):
-    """What conditions look at."""
+    """The records that conditions check."""
 
     records: CallRecords
     path: CallPath
@@ -47,12 +48,12 @@ class Evidence(msgspec.Struct):
 
 
 def flag(name: str, words: str) -> Callable[[Evidence], str | None]:
-    """A flag of the media record says it all."""
+    """A diagnosis that a flag of the media record decides."""
     return lambda its: words if name in its.flags else None
 
 
 def one_way(its: Evidence) -> str | None:
-    """Which way, from the minutes that have the flag."""
+    """The direction, from the minutes that have the flag."""
     for record in its.records.media:
         if "one_way_audio" not in record["flags"]:
             continue
@@ -114,7 +115,7 @@ def late(its: Evidence) -> str | None:
     said = [
         f"{percent(direction.discarded / direction.packets)} came too late {NAMES[way]}"
         for way, direction in its.path.directions.items()
-        # What leaves late came in late: only the way in is judged.
+        # Late packets that leave were late when they came in: only the way in is judged.
         if way.endswith("2vc")
         and direction.packets
         and direction.discarded / direction.packets >= LATE_SHARE
@@ -148,7 +149,7 @@ def _is_private(address: str) -> bool:
 
 
 def nat(its: Evidence) -> str | None:
-    """A private address that its own sender does not have: behind it stands a NAT that nobody told."""
+    """A private address that is not its sender's own: a NAT stands between, and the sender does not know."""
     for step in its.steps:
         if not step.to_vc or not step.src or _is_private(step.src):
             continue

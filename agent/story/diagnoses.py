@@ -1,4 +1,4 @@
-"""What may be wrong with a call: one table of names, conditions, and what to do about it."""
+"""Faults of a call: one table of names, conditions, and remedies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from agent.summary.records import CallRecords
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """One thing that can be wrong with a call. `condition`: the words where it holds, else None."""
+    """One possible fault of a call. `condition`: the words where it holds, else None."""
 
     name: str
     condition: Callable[[Evidence], str | None]
@@ -41,7 +41,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct):
-    """A diagnosis that holds: what is so, and what to do about it."""
+    """A diagnosis that holds: the fact, and what to do about it."""
 
     name: str
     words: str

@@ -1,4 +1,4 @@
-"""Calls out of minutes: what a replay gave, grouped as the store's reader gives it."""
+"""Calls from minutes: groups a replay's records as the store's reader does."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def gather(summaries: Iterable[Summary], messages: Iterable[dict[str, Any]] = ()
 def _give(
     by_id: dict[str, list[CallRecords]], call_ids: Iterable[str], record: dict[str, Any], at_ns: int
 ) -> None:
-    """To the newest call with such a Call-ID that had begun by then."""
+    """Gives the record to the newest call with such a Call-ID that had begun by then."""
     for call_id in call_ids:
         known = by_id.get(call_id)
         if known:

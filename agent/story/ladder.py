@@ -1,4 +1,4 @@
-"""The ladder of a call: every message of all its legs by time, from whom to whom."""
+"""The ladder of a call: every message of all its legs by time, with sender and receiver."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_LABEL = 64
 
 
 class LadderStep(msgspec.Struct):
-    """One message. `src`, `dst`: addresses; "" where an older store does not say. `side`: the far end's.
+    """One message. `src`, `dst`: addresses; "" in an older store. `side`: the far end's.
 
     `to_vc`: whether it came to the vc (None: unknown, or the vc at both ends). `status` 0: a request of
     `method`; of a response `method` is that of its request. `repeated`: it was sent before.
@@ -46,7 +46,7 @@ class LadderStep(msgspec.Struct):
     repeated: bool = False
 
     def header(self, name: str) -> str:
-        """The first value of one of the headers that are known here; "" where it is not there."""
+        """The first value of one of the known headers; "" where the message has none."""
         found = _HEADER[name].search(self.text.partition("\r\n\r\n")[0])
         return found[1].strip() if found else ""
 

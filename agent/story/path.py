@@ -1,7 +1,7 @@
-"""The path of a call: customer, vc, remote; what each of the four directions did, and when.
+"""The path of a call: customer, vc, remote, and each of the four directions over time.
 
-A direction's loss between the vc and a far end is that far end's side's: the network, or the equipment,
-between the vc and it. What was lost inside the SBC is the vc's own (`vc_lost`).
+Loss between the vc and a far end belongs to that far end's side: the network, or the equipment, between the
+vc and it. Loss inside the SBC is the vc's own (`vc_lost`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class PathSpan(msgspec.Struct):
 class DirectionPath(msgspec.Struct):
     """One direction over the whole call.
 
-    `lost` of `expected`: of the minutes whose loss is known, None where none is. `source`: who says so (rtp:
+    `lost` of `expected`: of the minutes whose loss is known, None where none is. `source`: who measured (rtp:
     here; rtcp, xr: the far end). `unknown`: numbers that perhaps only the capture missed. `spans`: in order
     of time.
     """
@@ -65,7 +65,7 @@ class DirectionPath(msgspec.Struct):
 
 
 class CallPath(msgspec.Struct):
-    """The four directions by name, what the vc lost (None: not observed), each side's RTT."""
+    """The four directions by name, the vc's own loss (None: not observed), each side's RTT."""
 
     directions: dict[str, DirectionPath]
     vc_lost: int | None
@@ -88,7 +88,7 @@ def path_of(records: CallRecords) -> CallPath:
 
 
 def _add(its: DirectionPath, record: dict[str, Any], call: dict[str, Any]) -> None:
-    """One minute more."""
+    """Adds one minute."""
     way = its.direction
     packets, lost = record.get(f"{way}_rtp_packets") or 0, record.get(f"{way}_packets_lost")
     its.packets += packets

@@ -1,7 +1,7 @@
-"""The verdict: a call's records as sentences that say whose network it was, and what nobody knows.
+"""The verdict: a call's records as sentences that name the side at fault, and everything unknown.
 
-Nobody is accused of what was not measured: a direction without a report is unknown and says why, and what the
-capture itself missed is said with that doubt.
+No side is blamed without a measurement. A direction without a report is unknown, with the reason. Frames that
+the capture missed are said with their doubt.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agent.summary.records import CallRecords, expected
 
 BAD_MOS = 3.6  # G.107: below it many users are dissatisfied
 KNOWN_SHARE = 0.9  # of a direction's packets; below, the rest is said to be unknown
-BRIDGED_NS = 2 * SLOT_NS  # two bad times so near each other are one
+BRIDGED_NS = 2 * SLOT_NS  # two bad times this near each other are one
 _BETWEEN = {
     "cust2vc": "between the customer and the vc",
     "vc2cust": "between the vc and the customer",
@@ -30,7 +30,7 @@ Kind = Literal["bad", "good", "unknown", "note"]
 
 
 class Statement(msgspec.Struct):
-    """One thing said. `network`: whose it is; `direction`: of media. None: of none."""
+    """One sentence. `network`: the side at fault; `direction`: of media. None: of none."""
 
     kind: Kind
     words: str
@@ -39,7 +39,7 @@ class Statement(msgspec.Struct):
 
 
 class CallVerdict(msgspec.Struct):
-    """`networks`: those accused, the worst first."""
+    """`networks`: the sides at fault, the worst first."""
 
     statements: list[Statement]
     networks: list[Network]
@@ -52,7 +52,7 @@ class CallVerdict(msgspec.Struct):
 
 
 def verdict(records: CallRecords) -> CallVerdict:
-    """What a call's records come to, the worst first."""
+    """The sentences of a call's records, the worst first."""
     path = path_of(records)
     found = {its.name: its for its in findings(records)}
     statements = [
@@ -69,7 +69,7 @@ def verdict(records: CallRecords) -> CallVerdict:
 
 
 def _losses(path: CallPath) -> Iterator[Statement]:
-    """Each direction that lost, worst first; the vc's own loss among them."""
+    """Each direction with loss, worst first; the vc's own loss among them."""
     for its in sorted(path.directions.values(), key=lambda its: -(its.loss or 0.0)):
         if its.loss is not None and its.loss >= NOTABLE:
             source = "as measured here"
@@ -82,7 +82,7 @@ def _losses(path: CallPath) -> Iterator[Statement]:
 
 
 def _when(its: DirectionPath) -> str:
-    """When it was: the bad times, and how bad they were where that is not the whole call."""
+    """The time of the loss: the bad times, and how bad they were where they are not the whole call."""
     spans = [span for span in its.spans if span.lost and _share(span) >= (its.loss or 0.0) / 4]
     times: list[list[PathSpan]] = []
     for span in spans:
@@ -107,7 +107,7 @@ def _share(span: PathSpan) -> float:
 
 
 def _silences(path: CallPath, found: dict[str, Finding]) -> Iterator[Statement]:
-    """Audio that ran one way only, or not at all."""
+    """Audio in one direction only, or in none."""
     if "one_way_audio" in found:
         yield Statement("bad", found["one_way_audio"].words, _silent(path))
     elif "dead_air" in found:
@@ -117,7 +117,9 @@ def _silences(path: CallPath, found: dict[str, Finding]) -> Iterator[Statement]:
 
 
 def _silent(path: CallPath) -> Network | None:
-    """Whose silence it is: of a side that sent nothing; the vc's where both sent and one heard nothing."""
+    """The side at fault for a silence: the one that sent nothing; the vc where both sent and one heard
+    nothing.
+    """
     ways = {way: its.packets for way, its in path.directions.items()}
     for network, came, left in (("customer", "cust2vc", "vc2cust"), ("remote", "rem2vc", "vc2rem")):
         if not ways[came] and ways[left]:
@@ -128,7 +130,7 @@ def _silent(path: CallPath) -> Network | None:
 
 
 def _scores(path: CallPath, found: dict[str, Finding]) -> Iterator[Statement]:
-    """Directions that sound bad though they lost hardly anything."""
+    """Directions that sound bad although hardly any packet was lost."""
     for way, its in path.directions.items():
         if its.mos is not None and its.mos < BAD_MOS and (its.loss or 0.0) < NOTABLE:
             jitter = "" if its.jitter_us is None else f", jitter {its.jitter_us / 1000:.0f} ms"
@@ -140,7 +142,7 @@ def _scores(path: CallPath, found: dict[str, Finding]) -> Iterator[Statement]:
 
 
 def _outcome(records: CallRecords) -> Iterator[Statement]:
-    """A call that did not come about: who said no."""
+    """A call that was not answered: who refused it."""
     call = records.call
     outcome, status = call.get("outcome"), call.get("status")
     if outcome == "pending" and not call.get("answer_ns"):
@@ -163,13 +165,13 @@ def _failure(records: CallRecords, status: int | None) -> Statement:
     if said is None:
         return Statement("bad", f"the call failed: {finals[-1].label}, said by the SBC itself", "vc")
     network: Network | None = "customer" if said.side == "customer" else "remote" if said.side else None
-    ours = said.status >= 500 or said.status == 408  # busy, unknown number and the like are nobody's fault
+    ours = said.status >= 500 or said.status == 408  # busy, unknown number and the like are no side's fault
     words = f"the call failed: {said.label}, from {FAR.get(said.side or '', 'one end')}"
     return Statement("bad" if ours and network else "note", words, network if ours else None)
 
 
 def _unknown(records: CallRecords, path: CallPath, found: dict[str, Finding]) -> Iterator[Statement]:
-    """What nobody knows, and why."""
+    """Everything unknown, with the reason."""
     flags = {flag for record in records.media for flag in record.get("flags") or ()}
     for way, its in path.directions.items():
         if not its.packets or "far_end_deaf" in found:
@@ -199,7 +201,7 @@ def _why(its: DirectionPath, path: CallPath, flags: set[str]) -> str:
 
 
 def _clean(path: CallPath) -> Iterator[Statement]:
-    """Sides, or single directions, of which all is known and nothing notable was lost."""
+    """Sides, or single directions, whose figures are all known and without notable loss."""
     for side, far in FAR.items():
         ways = [its for its in path.directions.values() if its.network == side and its.packets]
         good = [its for its in ways if its.loss is not None and its.loss < NOTABLE]
@@ -216,7 +218,7 @@ def _clean(path: CallPath) -> Iterator[Statement]:
 
 
 def _inside(path: CallPath) -> Iterator[Statement]:
-    """What the SBC did with what it got."""
+    """The SBC's own part: packets in and packets out."""
     sides = {its.network for its in path.directions.values() if its.packets}
     if path.vc_lost == 0 and len(sides) == 2:
         yield Statement("good", "nothing was lost inside the SBC")

@@ -1,10 +1,10 @@
-"""Words that the verdict, the diagnoses and the commands share."""
+"""Words shared by the verdict, the diagnoses and the commands."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-NOTABLE = 0.005  # share of packets lost from which a direction is named
+NOTABLE = 0.005  # share of lost packets from which a direction is named
 FAR = {"customer": "the customer", "remote": "the remote side"}
 NAMES = {
     "cust2vc": "from the customer to the vc",
@@ -20,7 +20,7 @@ def clock(stamp_ns: int) -> str:
 
 
 def percent(share: float | None) -> str:
-    """As `2.1 %`; a share that is there never shows as 0."""
+    """As `2.1 %`; a share above 0 never shows as 0."""
     if share is None:
         return "an unknown share"
     return f"{share * 100:.1f} %" if share >= 0.0005 or not share else "less than 0.1 %"

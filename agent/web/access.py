@@ -1,4 +1,4 @@
-"""Who may read the pages: this host's own browsers, holders of the token, a proxy that knows its users.
+"""The readers of the pages: this host's own browsers, holders of the token, a proxy that knows its users.
 
     listen address     token_file  TLS files  proxies   allowed
     loopback           -           -          -         yes
@@ -6,7 +6,7 @@
     any                -           -          named     yes, from these addresses alone
 
 Every other mixture is refused before anything listens. On loopback without a token the Host header must name
-this host (or `public_url`'s), so that no page of elsewhere reads ours by a name that it points here.
+this host (or `public_url`'s), so that no foreign page can read ours by a name that points here.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ import msgspec
 
 from agent.errors import ConfigError
 
-LEAST_TOKEN = 16  # characters: nobody guesses so many over a network
+LEAST_TOKEN = 16  # characters: too many to guess over a network
 COOKIE = "sbcwatch"
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class Access(msgspec.Struct, kw_only=True):
-    """Where to listen and whom to answer. Raises: ConfigError, from `access` below."""
+    """The address to listen on, and the permitted readers. Raises: ConfigError, from `access` below."""
 
     address: str
     port: int
@@ -59,7 +59,7 @@ class Access(msgspec.Struct, kw_only=True):
         return f"{'https' if self.certificate else 'http'}://{host}:{self.port}{self.root}/"
 
     def lets_connect(self, peer: str) -> bool:
-        """Whether a connection from this address is answered at all."""
+        """Whether a connection from this address gets an answer at all."""
         if not self.proxies:
             return True
         try:
@@ -88,14 +88,14 @@ class Access(msgspec.Struct, kw_only=True):
 
     @property
     def cookie(self) -> str:
-        """The cookie's value: it proves the token and does not hold it."""
+        """The cookie's value: it proves the token without holding it."""
         return blake2b(b"cookie", key=self.token.encode()[:64], digest_size=24).hexdigest()
 
 
 def access(
     listen: str, token_file: str, certificate: str, key: str, proxies: tuple[str, ...], public_url: str
 ) -> Access:
-    """The settings, where they let nobody in who should not be. Raises: ConfigError."""
+    """Access by the settings, if they admit no stranger. Raises: ConfigError."""
     address, port = address_of(listen)
     found = Access(
         address=address,

@@ -1,6 +1,6 @@
-"""The pages: routes, and what each asks the store.
+"""The pages: routes, and their queries to the store.
 
-The store is read by a few threads of our own, each with its connection; nothing is ever written.
+A few threads of our own read the store, each with its connection; nothing is ever written.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from agent.web.rendering import environment, static_text
 from agent.web.report import report_page
 from agent.web.searching import others, understand
 
-THREADS = 3  # readers of the store: more wait for each other on the interpreter
+THREADS = 3  # readers of the store: more would only wait for the interpreter's lock
 PAGE = 50  # calls
 WORST = 10
 REFRESH_S = 10  # of a call in progress, and of the overview
@@ -49,12 +49,12 @@ OLD_NS = 3 * MINUTE_NS  # since the newest minute: then the daemon is not runnin
 MAX_FORM = 4_096  # octets of a form: a token and an address
 SORTS = (("start", "newest first"), ("mos", "worst MOS first"), ("loss", "most lost first"))
 STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
-# Where the pcapng of a call lies, by its Call-IDs; None where none is kept.
+# The pcapng of a call, by its Call-IDs; None where there is none.
 PacketsOf = Callable[[list[str]], Path | None]
 
 
 def no_evidence(call_ids: list[str]) -> Path | None:
-    """Where no evidence is kept."""
+    """The evidence of a store without any."""
     return None
 
 
@@ -68,7 +68,7 @@ class Site:
         redaction: Redaction,
         evidence: PacketsOf = no_evidence,
     ) -> None:
-        """Raises: ConfigError where there is no store in `path`, or none that can be read."""
+        """Raises: ConfigError where `path` has no store, or an unreadable one."""
         self._path = path
         self._guard = Lock()
         self._opened = StoreReader(path)
@@ -78,7 +78,7 @@ class Site:
         self._evidence = evidence
         self._templates = environment()
         for name in self._templates.list_templates():
-            self._templates.get_template(name)  # compiled now, not while the first reader waits
+            self._templates.get_template(name)  # compiled now, so that the first reader need not wait
         self._static = {name: static_text(name) for name in STATIC}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
 
@@ -109,7 +109,7 @@ class Site:
     def _reader(self) -> StoreReader:
         """The store. A file that was replaced (the daemon sets a damaged one aside) is opened anew.
 
-        Raises: ConfigError where it is gone, or cannot be read.
+        Raises: ConfigError where it is missing or unreadable.
         """
         with self._guard:
             if (now := _identity(self._path)) != self._inode:
@@ -275,7 +275,7 @@ class Site:
         return Response(data, media_type="application/octet-stream", headers=headers)
 
     def _by_call_id(self, request: Request) -> Response:
-        """The newest call of a Call-ID: what a record elsewhere links to."""
+        """The newest call of a Call-ID, for links from records elsewhere."""
         call_id = request.path_params["call_id"]
         page: CallPage = self._reader.search(CallQuery(call_id=call_id, limit=1))
         if not page.calls:
@@ -304,7 +304,7 @@ class Site:
         form = {key: values[0] for key, values in parse_qs(body.decode("latin-1")).items()}
         path = own_path(form.get("next", ""))
         if not self._access.is_token(form.get("token", "")):
-            await asyncio.sleep(1.0)  # who guesses waits
+            await asyncio.sleep(1.0)  # a guesser waits
             return self._page("login.html", 403, next=path, wrong=True)
         answer = RedirectResponse(self._access.root + path, 303)
         answer.set_cookie(
@@ -319,7 +319,7 @@ class Site:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file a path names now."""
+    """The file that a path names now."""
     try:
         found = path.stat()
     except OSError:

@@ -1,6 +1,6 @@
 """A call as its page and its report show it: the story's facts in the order and shape of the template.
 
-Nothing is judged here: the verdict, the path, the diagnoses and the ladder are the story's (agent/story).
+Nothing is judged here: verdict, path, diagnoses and ladder come from agent/story.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class CallPicture(msgspec.Struct):
 
     @property
     def call(self) -> dict[str, Any]:
-        """The `call` record; None for what an older version did not write."""
+        """The `call` record; None: an older version wrote none."""
         return _NOTHING | self.records.call
 
     @property
@@ -109,7 +109,7 @@ class CallPicture(msgspec.Struct):
 
     @property
     def tone(self) -> str:
-        """The verdict's colour, by the worst that it says: bad, unknown, good or (of notes alone) note."""
+        """The verdict's colour, by its worst sentence: bad, unknown, good or (of notes alone) note."""
         kinds = {one.kind for one in self.verdict.statements}
         return next(
             (kind for kind in ("bad", "unknown", "good") if kind in kinds), "note" if kinds else "unknown"
@@ -117,7 +117,7 @@ class CallPicture(msgspec.Struct):
 
 
 def call_picture(records: CallRecords, redaction: Redaction | None) -> CallPicture:
-    """The view of a call. `redaction`: what a message loses before it is shown; None: shown as kept."""
+    """The view of a call. `redaction`: removed from a message before it is shown; None: shown as kept."""
     path = path_of(records)
     steps = ladder(records)
     axis = axis_of(records, path, steps)
@@ -146,7 +146,7 @@ def call_picture(records: CallRecords, redaction: Redaction | None) -> CallPictu
 
 
 def _grain(path: CallPath) -> str:
-    """How fine the time line is, in words."""
+    """The step of the time line, in words."""
     lengths = {one.end_ns - one.start_ns for one in all_spans(path)}
     return "10 s" if lengths and min(lengths) <= SLOT_NS else "a minute"
 
@@ -180,7 +180,7 @@ def _lane(its: DirectionPath) -> Lane:
 
 
 def _unknowns(records: CallRecords, path: CallPath, steps: Sequence[LadderStep]) -> list[str]:
-    """What nobody knows of the call, and why, a sentence each."""
+    """Everything unknown about the call, with the reason, a sentence each."""
     found = []
     for side, (to_vc, away) in WAYS_OF.items():
         heard, sent = path.directions[to_vc], path.directions[away]

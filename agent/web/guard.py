@@ -1,4 +1,4 @@
-"""What stands before every page: who asks, by which name, with what token; and the headers of each answer.
+"""The checks before every page (source, host name, token), and the headers of each answer.
 
 The content security policy allows our own style sheet and script, and nothing inline or from elsewhere.
 """
@@ -75,5 +75,5 @@ class Guard:
 
 
 def own_path(path: str) -> str:
-    """A path on this site, whatever a link said."""
+    """The path on this site that a link names; a link elsewhere gives the first page."""
     return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"

@@ -10,7 +10,7 @@ from agent.story.ladder import LadderStep
 from agent.summary.redaction import Redaction
 
 MAX_STEPS = 300  # messages in a ladder
-MAX_TEXT = 240_000  # characters of all messages together: a report is to be mailed
+MAX_TEXT = 240_000  # characters of all messages together, because a report is mailed
 LONG_TEXT = 8_000  # of one message
 _KINDS = {"1": "progress", "2": "success", "3": "redirect"}
 
@@ -18,7 +18,7 @@ _KINDS = {"1": "progress", "2": "success", "3": "redirect"}
 class LadderRow(msgspec.Struct):
     """A message. `left`: on the customer's leg (of two like sides: the first one's). `to_right`: its arrow.
 
-    `since_ns`: since the first message. `text` "": left out, for the report would be too long.
+    `since_ns`: since the first message. `text` "": left out to keep the report short.
     """
 
     step: LadderStep
@@ -33,7 +33,7 @@ class LadderRow(msgspec.Struct):
 
 
 def columns(steps: Sequence[LadderStep]) -> tuple[str, str, str]:
-    """Names of the two legs' columns, and the far end that stands left where sides do not tell."""
+    """Names of the two legs' columns, and the far end that stands left where sides do not decide it."""
     ends = list(dict.fromkeys(_far(step) for step in steps if _far(step)))
     sides = {step.side for step in steps if step.side}
     if sides == {"customer", "remote"} or not ends:
@@ -73,5 +73,5 @@ def ladder_rows(steps: Sequence[LadderStep], redaction: Redaction | None, first_
 
 
 def kind_of(label: str) -> str:
-    """How a message is coloured: by its status class, or as a request."""
+    """The colour of a message: by its status class, or as a request."""
     return _KINDS.get(label[:1], "failure" if label[:1].isdigit() else "request")

@@ -1,4 +1,4 @@
-"""The server of the pages: uvicorn on a socket of ours, with bounds on who may wait how long."""
+"""The server of the pages: uvicorn on a socket of ours, with bounds on connections and waits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def server_of(site: Site, granted: Access) -> tuple[uvicorn.Server, socket.socke
         raise SinkError(
             f"cannot listen on {granted.address} port {granted.port}: {why}: set [web] listen"
         ) from None
-    # Connections inherit it: without, the body waits 40 ms for the head to be acknowledged.
+    # Connections inherit it: without it the body waits 40 ms for the acknowledgement of the head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     granted.port = listener.getsockname()[1]
     config = uvicorn.Config(
@@ -43,10 +43,10 @@ def server_of(site: Site, granted: Access) -> tuple[uvicorn.Server, socket.socke
         ws="none",
         loop="asyncio",
         lifespan="off",
-        log_level="error",  # what strangers send is no news
+        log_level="error",  # requests of strangers are not worth a log line
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # who asks is who connects: a header is anybody's to write
+        proxy_headers=False,  # the source is the connecting address: anybody can write a header
         limit_concurrency=MAX_CONNECTIONS,
         h11_max_incomplete_event_size=MAX_HEAD,
         timeout_keep_alive=IDLE_S,
@@ -58,7 +58,7 @@ def server_of(site: Site, granted: Access) -> tuple[uvicorn.Server, socket.socke
 
 
 class _Impatient(H11Protocol):
-    """Closes a connection that sends no request: uvicorn alone waits for ever, and 64 of them are all."""
+    """Closes a connection that sends no request: uvicorn alone waits for ever, and it takes at most 64."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

@@ -1,4 +1,4 @@
-"""The overview: what each connector and carrier did in the last hours, and what the capture missed."""
+"""The overview: each connector and carrier in the last hours, and the missed frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agent.web.plots import Curve, Plot, PlotStep, TimeAxis, draw
 from agent.web.rendering import ARROWS
 
 HOURS = (1, 4, 24)
-MAX_GROUPS = 12  # connectors and carriers with plots; the rest have links
+MAX_GROUPS = 12  # connectors and carriers with plots; the others have links
 LEAST_MINUTES = 12  # of an axis
 POINTS = 120  # about so many on an axis
 _GRAINS = (1, 2, 5, 10, 15, 30, 60)  # minutes of a point
@@ -55,7 +55,7 @@ def overview(reader: StoreReader, until_ns: int, hours: int) -> Overview:
     found.sort(key=lambda its: (its[0] != "connector", -(_total(its[1], _attempts) or 0), its[1].name))
     hosts = series("host")
     begun = [one.points[0].start_ns for one in (*(one for _, one in found), *hosts) if one.points]
-    latest_ns = until_ns - LEAST_MINUTES * MINUTE_NS  # a store that is new shows what it has, and wider
+    latest_ns = until_ns - LEAST_MINUTES * MINUTE_NS  # a new store shows its short time at full width
     axis = TimeAxis(max(since_ns, min([latest_ns, *begun])), until_ns)
     groups = [_group(by, one, axis, span_ns) for by, one in found[:MAX_GROUPS]]
     others = [(one.name, _link(by, one.name)) for by, one in found[MAX_GROUPS:]]
@@ -93,7 +93,7 @@ def _group(by: By, series: OverviewSeries, axis: TimeAxis, span_ns: int) -> Over
 
 
 def _known(curves: list[Curve]) -> list[Curve]:
-    """Curves less the spans without any media: nothing was to be known there."""
+    """Curves without the spans that had no media: those are not unknown."""
     return [Curve(its.name, its.key, [one for one in its.levels if one.value is not None]) for its in curves]
 
 

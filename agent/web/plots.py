@@ -1,8 +1,8 @@
-"""Plots as the templates draw them: SVG without a script, one time axis for all plots of a page.
+"""Plots for the templates: SVG without a script, one time axis for all plots of a page.
 
 The geometry is here, the markup in `templates/plots.html`, the colours in the style sheet. A plot is
-stretched to its place's width, so text stands beside the drawing and never in it. A value holds over a span
-of time, so curves are steps; a span whose value nobody knows is marked at the foot and never drawn as 0.
+stretched to the width of its place, so text stands beside the drawing and never in it. A value holds over a
+span of time, so curves are steps. A span of unknown value is marked at the foot and never drawn as 0.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Curve(msgspec.Struct):
 
 
 class TimeMark(msgspec.Struct, frozen=True):
-    """Something that happened at one time, drawn through every plot of an axis."""
+    """An event at one time, drawn through every plot of an axis."""
 
     at_ns: int
     key: str
@@ -59,7 +59,7 @@ class TimeAxis(msgspec.Struct, frozen=True):
 
 
 class Box(msgspec.Struct):
-    """A span of the drawing, and its words: what a reader sees on pointing at it."""
+    """A span of the drawing, and the words that a reader sees on pointing at it."""
 
     x: float
     width: float
@@ -88,8 +88,8 @@ class Plot(msgspec.Struct):
     boxes: list[Box]
     unknown: list[Box]
     marks: list[tuple[float, TimeMark]]
-    summary: str  # the plot in words, for who does not see it
-    filled: bool  # whether the space below a curve is coloured: it is where 0 is good
+    summary: str  # the plot in words, for readers who cannot see it
+    filled: bool  # whether the space below a curve is coloured: where 0 is good
 
     @property
     def points(self) -> int:
@@ -134,7 +134,7 @@ def draw(
 
 
 def round_up(value: float) -> float:
-    """The next number that reads well on an axis."""
+    """The next round number for an axis."""
     power = 1e-6
     while power * 10 < value:
         power *= 10
@@ -165,7 +165,7 @@ def _drawn(curve: Curve, axis: TimeAxis, low: float, top: float) -> DrawnCurve:
 
 
 def _unknown(curves: Sequence[Curve], axis: TimeAxis) -> list[Box]:
-    """Spans that some curve does not know, each with the curves' names."""
+    """Spans that are unknown to some curve, each with the curves' names."""
     spans: dict[tuple[int, int], list[str]] = {}
     for curve in curves:
         for step in curve.levels:

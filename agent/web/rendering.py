@@ -1,4 +1,4 @@
-"""The templates of pages and reports, and how times and figures stand in them.
+"""The templates of pages and reports, and the formats of times and figures.
 
 Everything is escaped unless a template says otherwise, and none does. Text from the wire goes through
 `printable` as well: marks that turn text around are shown, not obeyed.
@@ -17,7 +17,7 @@ from agent.story.words import NOTABLE
 from agent.summary.printable import printable
 
 SECOND_NS = 1_000_000_000
-UNKNOWN = "\u2013"  # of a figure that nobody knows
+UNKNOWN = "\u2013"  # stands for an unknown figure
 ARROWS = {
     "cust2vc": "customer \u2192 vc",
     "vc2cust": "vc \u2192 customer",
@@ -30,7 +30,7 @@ POOR = 3.5  # MOS below which a list marks a call
 
 @cache
 def environment() -> Environment:
-    """Templates with the filters below; one for the process, for each is compiled once."""
+    """Templates with the filters below; one for the process, because each is compiled once."""
     made = Environment(
         loader=PackageLoader("agent.web"),
         autoescape=True,
@@ -60,7 +60,7 @@ def static_text(name: str) -> str:
 
 
 def _safe_text(value: object) -> object:
-    """What a template writes down: text from the wire without what a browser obeys."""
+    """Text for a template: text from the wire without control characters."""
     if isinstance(value, str) and not isinstance(value, Markup):
         return "\n".join(map(printable, value.replace("\r\n", "\n").split("\n")))
     return value
@@ -97,7 +97,7 @@ def share(value: float | None) -> str:
 
 
 def figure(value: float | None, digits: int = 0, scale: float = 1.0) -> str:
-    """A number with thin thousands and so many digits after the point."""
+    """A number with thin spaces between thousands, and so many digits after the point."""
     return UNKNOWN if value is None else f"{value * scale:,.{digits}f}".replace(",", "\u2009")
 
 

@@ -14,11 +14,11 @@ from agent.story.words import NOTABLE
 from agent.web.call_picture import CallPicture, title_of
 from agent.web.rendering import environment, static_text
 
-MAX_WHOLE = 10  # calls of which a report of many shows the whole page
+MAX_WHOLE = 10  # calls with a whole page in a report of many
 
 
 class IndexEntry(msgspec.Struct):
-    """A call's line in a report of many. `anchor`: where its page is, "" where it has none."""
+    """A call's line in a report of many. `anchor`: its page's, "" where it has none."""
 
     anchor: str
     start_ns: int
@@ -59,7 +59,7 @@ def report_page(
 
 
 def badness(view: CallPicture) -> tuple[bool, float, float]:
-    """How bad a call is, the worst greatest: its verdict, its loss where one heard it, its score."""
+    """A call's rank, the worst greatest: its verdict, its heard loss, its score."""
     loss = max((lane.loss for lane in view.lanes.values() if lane.loss is not None), default=0.0)
     score = min((lane.mos for lane in view.lanes.values() if lane.mos is not None), default=4.5)
     return (view.tone == "bad", loss if loss >= NOTABLE else 0.0, -score)

@@ -1,7 +1,7 @@
-"""The one search box: words of a person to conditions on calls.
+"""The one search box: a person's words to conditions on calls.
 
-Digits are the last ones of a number; a time, an address, a flag, a Call-ID and `name:value` are known by
-their look. A whole sentence does: "the call from ...0110 at 15:42 was choppy".
+Digits are the last ones of a number; a time, an address, a flag, a Call-ID and `name:value` are recognised by
+their form. A whole sentence works: "the call from ...0110 at 15:42 was choppy".
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _NAMES: dict[str, Callable[[str], dict[str, object]]] = {
 
 
 class Understood(msgspec.Struct):
-    """What was looked for, in words, and the conditions; `ignored`: words that say nothing of a call."""
+    """The search in words, and the conditions; `ignored`: words that name no condition."""
 
     query: CallQuery
     words: list[str]
@@ -97,7 +97,9 @@ def understand(text: str, query: CallQuery, now_ns: int) -> Understood:
 
 
 def _take_unsure(found: Understood, unsure: list[str]) -> None:
-    """A word with digits or signs in it is a Call-ID; plain words are a user's name where nothing else is."""
+    """A word with digits or signs in it is a Call-ID; plain words are a user's name where no other condition
+    is.
+    """
     ids = [word for word in unsure if not _PLAIN_WORD.fullmatch(word)]
     plain = [word for word in unsure if _PLAIN_WORD.fullmatch(word)]
     if ids and not found.query.call_id:

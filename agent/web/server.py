@@ -1,8 +1,8 @@
-"""The daemon's HTTP face: `/metrics`, `/healthz`, `/readyz`. Its own thread, this host only by default.
+"""The daemon's HTTP server: `/metrics`, `/healthz`, `/readyz`. Its own thread, this host only by default.
 
 One thread serves all connections, each a request and its answer. A connection has `REQUEST_S` in all, and
-there are at most `MAX_CONNECTIONS`: the oldest goes where another one comes. So slow clients, however many,
-keep nobody waiting who sends a request at once.
+there are at most `MAX_CONNECTIONS`: a new one takes the place of the oldest. So slow clients, however many,
+do not delay a client that sends its request at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_HEAD = 8_192
 _BACKLOG = 1_024
 STARTED_S = time.time()  # of the process: a new endpoint does not start it anew
 _TEXT = "text/plain; charset=utf-8"
-# What a health check returns: whether all is well, and a line to say why not.
+# The result of a health check: whether all is well, and a line with the reason if not.
 Check = Callable[[], tuple[bool, str]]
 Answer = tuple[int, str, bytes]  # status, content type, body
 
@@ -52,7 +52,7 @@ class _Connection:
 
 
 class HttpEndpoint:
-    """`say` takes one line where an answer could not be made.
+    """`say` writes one line where an answer could not be made.
 
     Raises: SinkError (the address is taken or is not this host's).
     """
@@ -120,7 +120,7 @@ class HttpEndpoint:
                 self._close(oldest)
 
     def _accept(self) -> None:
-        """Take one connection in, the oldest one's place where there is no room."""
+        """Takes one connection in, in place of the oldest one where there is no room."""
         if len(self._connections) >= MAX_CONNECTIONS:
             self._close(next(iter(self._connections)))
         try:
@@ -133,7 +133,7 @@ class HttpEndpoint:
         connection = _Connection(accepted, time.monotonic() + REQUEST_S)
         self._connections[connection] = None
         self._selector.register(accepted, selectors.EVENT_READ, connection)
-        self._step(connection)  # mostly the request is there already
+        self._step(connection)  # the request has mostly arrived already
 
     def _close(self, connection: _Connection) -> None:
         del self._connections[connection]
@@ -141,7 +141,7 @@ class HttpEndpoint:
         connection.socket.close()
 
     def _step(self, connection: _Connection) -> None:
-        """Read on, or write on."""
+        """Reads or writes the next piece."""
         try:
             if connection.answer is None:
                 received = connection.socket.recv(MAX_HEAD)
@@ -160,7 +160,7 @@ class HttpEndpoint:
                 self._close(connection)
         except BlockingIOError:
             return
-        except OSError:  # it went away
+        except OSError:  # the client closed it
             self._close(connection)
 
     # Answers
@@ -175,7 +175,8 @@ class HttpEndpoint:
         else:
             try:
                 status, content_type, body = self._content(path, accept)
-            except Exception as error:  # whatever a collector meets: one line, and the next scrape may do
+            # a collector may raise any error: one line, and the next scrape may work
+            except Exception as error:
                 self._say(f"{path} could not be answered: {type(error).__name__}: {error}")
                 status, content_type, body = 500, _TEXT, b"see the log\n"
         head = (
@@ -201,7 +202,7 @@ def _is_whole(head: bytearray) -> bool:
 
 
 def _read(request: bytes) -> tuple[str, str, str]:
-    """(method, path, Accept) of a request's head; "" for what is not there."""
+    """(method, path, Accept) of a request's head; "" for a missing part."""
     first, *lines = request.decode("latin-1").replace("\r\n", "\n").split("\n")
     words = first.split()
     if len(words) not in (2, 3):

@@ -1,6 +1,6 @@
 """The time line of a call: its plots by 10 s (by a minute where no slots were kept), its messages, its RTCP.
 
-All of them share one axis, from the first thing known of the call to the last.
+All of them share one axis, from the first known moment of the call to the last.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def all_spans(path: CallPath) -> Iterable[PathSpan]:
 
 
 def axis_of(records: CallRecords, path: CallPath, steps: Sequence[LadderStep]) -> TimeAxis:
-    """From the first thing known of the call to the last."""
+    """From the first known moment of the call to the last."""
     call = records.call
     times = [step.stamp_ns for step in steps]
     times += [at for at in (call.get("invite_ns"), call.get("answer_ns"), call.get("end_ns")) if at]
@@ -53,7 +53,7 @@ def axis_of(records: CallRecords, path: CallPath, steps: Sequence[LadderStep]) -
 
 
 def marks_of(records: CallRecords, steps: Sequence[LadderStep]) -> list[TimeMark]:
-    """The turns of a call, drawn through every plot."""
+    """The events of a call, drawn through every plot."""
     call = records.call
     marks = []
     for name, key, words in (
@@ -128,7 +128,7 @@ def _percent(way: str, span: PathSpan) -> float | None:
 
 
 def expected_of(way: str, span: PathSpan) -> int:
-    """Packets that should have come: towards the vc what was lost is not among those that did."""
+    """Packets that should have come: towards the vc the lost ones are not among those that came."""
     lost = span.lost or 0
     return expected(way, span.packets, lost)
 

@@ -1,7 +1,7 @@
-"""`sbcwatch init`: look at this host and write a first configuration, each line with the reason for it.
+"""`sbcwatch init`: inspects this host and writes a first configuration, each line with its reason.
 
-What can be known is set (the SBC's SIP ports, the NAT that EC2 makes); what must be decided is offered as a
-comment (who is a customer). Sides are never guessed.
+Known values are set (the SBC's SIP ports, the NAT that EC2 makes); choices are offered as a comment (the
+customers). Sides are never guessed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def write_first(
     instance = ask_imds() if imds and is_ec2(root) else None
     text = render(look(root, seconds, listen, instance))
     _, problems = read(text, {})
-    if problems:  # our own mistake; better told than installed
+    if problems:  # our own mistake; better to fail here than after installation
         raise ConfigError("init made a bad file: " + "; ".join(map(str, problems)))
     if output is None:
         sys.stdout.write(text)

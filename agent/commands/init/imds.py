@@ -1,4 +1,4 @@
-"""What EC2 says about this instance: IMDSv2, asked once by `sbcwatch init` and never by the daemon.
+"""EC2's facts about this instance: IMDSv2, asked once by `sbcwatch init` and never by the daemon.
 
 The link-local address is contacted only where the firmware says that the host is EC2's, within one second.
 """
@@ -36,7 +36,7 @@ def is_ec2(root: Path = Path("/")) -> bool:
 
 
 def ask(base: str = BASE, timeout_s: float = TIMEOUT_S) -> Instance | None:
-    """None where nobody answers as IMDSv2 does."""
+    """None where no IMDSv2 service answers."""
     # No proxy: a link-local address is never behind one.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     ttl = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}

@@ -1,4 +1,4 @@
-"""What `sbcwatch init` can see of a host: interfaces, addresses, SIP listeners, a few seconds of traffic.
+"""The host as `sbcwatch init` sees it: interfaces, addresses, SIP listeners, a few seconds of traffic.
 
 Everything is read below a root folder that a test can lay out; nothing here writes.
 """
@@ -23,7 +23,7 @@ from agent.wire.ip.decoder_cy import KIND_UDP, Packet, packet
 from agent.wire.sip import looks_like_sip
 
 USUAL_PORTS = range(5060, 5100)
-# Programs whose listening ports are SIP whatever their number.
+# Programs whose listening ports are SIP, whatever their number.
 SBC_PROGRAMS = ("kamailio", "opensips", "asterisk", "freeswitch", "rtpengine", "sems", "yate", "drachtio")
 ENOUGH = 50_000  # frames; a busy SBC's few seconds are millions
 _RTP_FIRST = {bytes((first,)) for first in range(0x80, 0xC0)}
@@ -38,7 +38,7 @@ class Listener:
 
 @dataclass(slots=True)
 class Traffic:
-    """What was heard: SIP messages by peer, and our ports of SIP and of RTP."""
+    """The traffic heard: SIP messages by peer, and our ports of SIP and of RTP."""
 
     seconds: float = 0.0
     peers: Counter[str] = field(default_factory=Counter)
@@ -85,12 +85,12 @@ def interfaces(folder: Path) -> list[tuple[str, str]]:
         try:
             made.append((path.name, (path / "operstate").read_text().strip()))
         except OSError:
-            continue  # gone meanwhile, or `bonding_masters`, which is no interface
+            continue  # removed meanwhile, or `bonding_masters`, which is no interface
     return made
 
 
 def listeners(proc: Path) -> list[Listener]:
-    """SIP ports that somebody listens on: a usual number, or any of an SBC's programs."""
+    """SIP ports in use: a usual number, or any port of an SBC's program."""
     found: dict[tuple[int, str], Listener] = {}
     programs: dict[str, str] | None = None
     for protocol, listening in (("udp", "07"), ("udp6", "07"), ("tcp", "0A"), ("tcp6", "0A")):
@@ -114,7 +114,7 @@ def listeners(proc: Path) -> list[Listener]:
 
 
 def _programs(proc: Path) -> dict[str, str]:
-    """Socket inode to program, for the SBC programs; nothing of what we may not see."""
+    """Socket inode to program, for the SBC programs; processes that we may not read are skipped."""
     found = {}
     for process in proc.glob("[0-9]*"):
         try:
@@ -133,7 +133,7 @@ def _programs(proc: Path) -> dict[str, str]:
 def hear(
     seconds: float, listen: Callable[[Config], Source], addresses: Iterable[str], ports: list[int]
 ) -> Traffic:
-    """A few seconds of traffic, where that is allowed."""
+    """A few seconds of traffic, if that is allowed."""
     heard = Traffic(seconds)
     if seconds <= 0:
         heard.why_not = "not asked to"

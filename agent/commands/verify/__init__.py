@@ -1,9 +1,8 @@
-"""`sbcwatch verify`: a capture file through the pipeline and through tshark, held against each other.
+"""`sbcwatch verify`: compares the pipeline's figures of a capture file with tshark's.
 
 Each file is judged alone: tshark has no notion of two sides. Judged are SIP responses by class and requests
 by method, per RTP stream packets, bytes, loss, duplicates and jitter, and every round trip that both saw.
-
-Where tshark's own sums follow other definitions (`dissected` says which), the judge is what its fields say
+Where tshark's own sums follow other definitions (`dissected` says which), the judge is a sum over its fields
 packet by packet, and its own figure stands beside it. docs/accuracy.md states each tolerance.
 """
 
@@ -37,7 +36,7 @@ TRIP_MS = 0.02  # DLSR counts in 15 us
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One figure by both. None: that side has none. `own` is tshark's own where it defines it otherwise."""
+    """One figure by both. None: that side has none. `own` is tshark's own figure by its own definition."""
 
     file: str
     what: str
@@ -71,7 +70,7 @@ class Check:
 
 @dataclass(slots=True)
 class Ours:
-    """What the pipeline gave for one file, in tshark's terms."""
+    """The pipeline's figures of one file, in tshark's terms."""
 
     responses: Counter[str] = field(default_factory=Counter)
     requests: Counter[str] = field(default_factory=Counter)
@@ -83,10 +82,10 @@ class Ours:
 
 
 def verify_command(options: argparse.Namespace) -> int:
-    """Judge the files and print. 0: all within tolerance, 1: not, 3: a file could not be read to its end.
+    """Judges the files and prints. 0: all within tolerance, 1: not, 3: a file could not be read to its end.
 
     Raises:
-        CaptureError: a file or tshark cannot be had at all.
+        CaptureError: a file or tshark is missing.
         ConfigError: standard input, which cannot be read twice.
     """
     if "-" in options.files:
@@ -119,10 +118,10 @@ def verify_command(options: argparse.Namespace) -> int:
 def compare(
     path: str, config: Config, *, vc: Sequence[str] = (), customers: Sequence[str] = ()
 ) -> tuple[list[Check], CaptureError | None]:
-    """Every figure of one file by both, and what kept the file from being read to its end.
+    """Every figure of one file by both, and the error that ended the reading, if any.
 
     Raises:
-        CaptureError: the file cannot be opened, or tshark cannot be had or made nothing of it.
+        CaptureError: the file cannot be opened, or tshark is missing or could not read it.
     """
     ours = read(path, config, vc=vc, customers=customers)
     theirs = dissect(path, single_span=config.capture.single_span)
@@ -171,15 +170,15 @@ def _note(ours: Ours, events: list[Event]) -> None:
 
 
 def judge(path: str, ours: Ours, theirs: Dissection) -> Iterator[Check]:
-    """Every figure that both have, or that one of them lacks."""
+    """Every figure that both have, or that only one has."""
     yield from _sip(path, ours, theirs)
     for key in sorted({*ours.streams, *theirs.streams}):
         yield from _stream(path, key, ours.streams.get(key, []), theirs.streams.get(key))
     for stamp_ns, trip_ms in ours.trips_ms:
-        # tshark pairs with the newest sender report only, and says nothing where another is meant.
+        # tshark pairs with the newest sender report only, and has no figure for an older one.
         choices = theirs.trips.get(stamp_ns)
         if choices:
-            # Clocks are coarse: what comes out just below 0 counts as 0 here.
+            # Clocks are coarse: a value just below 0 counts as 0 here.
             ms, own = min(choices, key=lambda trip: abs(max(0.0, trip.ms) - trip_ms))
             subject = f"at {stamp_ns / 1e9:.6f}"
             yield Check(path, "RTT ms", subject, round(trip_ms, 3), round(max(0.0, ms), 3), TRIP_MS, own)

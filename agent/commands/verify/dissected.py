@@ -4,9 +4,9 @@ pyshark finds tshark and writes its options; tshark prints tab-separated fields,
 its own `rtp,streams` table behind them. pyshark's packet objects are not used: they come at 400 to 1,000 a
 second, the fields at 40,000, and a minute of one call is 12,000 packets.
 
-What tshark adds up for itself is kept apart (`own`) from what its fields say packet by packet, for the two
-differ: its loss is expected minus received, so that a duplicate hides a lost packet; its jitter takes in
-every packet, telephone-events too; its round trip is the difference of two cut to whole milliseconds.
+tshark's own sums are kept apart (`own`) from its fields packet by packet, because the two differ: its loss is
+expected minus received, so a duplicate hides a lost packet; its jitter takes in every packet,
+telephone-events too; its round trip is the difference of two times cut to whole milliseconds.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _PREFERENCES = {
     "rtcp.show_roundtrip_calculation": "TRUE",
     "rtcp.roundtrip_min_threshhold": "0",  # tshark's own spelling
 }
-# RTP without SDP is found by its looks, as here. ICMP errors quote packets that are none of the traffic.
+# RTP without SDP is found by its form, as here. Packets quoted in ICMP errors are not counted.
 _OPTIONS = ["--enable-heuristic", "rtp_udp", "--disable-protocol", "icmp", "--disable-protocol", "icmpv6"]
 _OWN_ROW = re.compile(
     r"\s*[\d.]+\s+[\d.]+\s+(\S+)\s+(\d+)\s+(\S+)\s+(\d+)\s+0x([0-9A-Fa-f]+)\s+(?:.*?)\s+(\d+)\s+(-?\d+) "
@@ -110,7 +110,7 @@ class RtpStream:
 
 @dataclass(slots=True)
 class Dissection:
-    """What tshark found. `sip` counts (source, destination, status or method)."""
+    """tshark's result. `sip` counts (source, destination, status or method)."""
 
     sip: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     streams: dict[StreamKey, RtpStream] = field(default_factory=dict)
@@ -120,14 +120,14 @@ class Dissection:
 
 
 def dissect(path: str, *, single_span: bool = False) -> Dissection:
-    """Read a file through tshark. A file cut short gives what tshark read of it, and `fault`.
+    """Reads a file through tshark. A file cut short gives the packets before the cut, and `fault`.
 
     Raises:
-        CaptureError: tshark or pyshark cannot be had, or tshark read nothing.
+        CaptureError: tshark or pyshark is missing, or tshark read nothing.
     """
     command = _command(path)
     with tempfile.TemporaryDirectory(prefix="sbcwatch-tshark-") as settings, tempfile.TemporaryFile() as told:
-        # An empty settings folder: what the user's Wireshark prefers decides nothing here.
+        # An empty settings folder: the user's Wireshark preferences change nothing here.
         environment = os.environ | {"WIRESHARK_CONFIG_DIR": settings, "LC_ALL": "C"}
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told, env=environment) as process:
             assert process.stdout is not None
@@ -187,7 +187,7 @@ def _read(lines: Iterable[str], single_span: bool) -> Dissection:
 
 
 def _trips(values: dict[str, str], stamp_ns: int, reports_ns: dict[str, int]) -> Iterator[Trip]:
-    """Of several blocks in a packet tshark lists each field apart: what belongs together is what fits."""
+    """tshark lists each field of several blocks apart: blocks are put together by fitting values."""
     fits = [
         (stamp_ns - reports_ns[frame]) / 1e6 - int(dlsr) * 1000 / 65536
         for frame in set(filter(None, values["rtcp.lsr-frame"].split(",")))
@@ -208,7 +208,7 @@ def _take(
 ) -> None:
     """An RTP packet or the SIP of a frame, unless it is a copy of one just seen."""
     stamp_ns = _ns(values["frame.time_epoch"])
-    # Of tunnels the innermost header counts.
+    # In tunnels the innermost header counts.
     layers = values["frame.protocols"].split(":")
     family = next((layer for layer in reversed(layers) if layer in ("ip", "ipv6")), "ip")
     src, dst = (values[f"{family}.{end}"].rpartition(",")[2] for end in ("src", "dst"))

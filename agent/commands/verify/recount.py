@@ -1,4 +1,4 @@
-"""RTP counted again, slowly and from the RFC's text: every packet is kept, nothing is judged on the way.
+"""Counts RTP again, slowly and from the RFC's text: every packet is kept, and judged at the end.
 
 For the second opinion of `sbcwatch verify`. It shares no code with the loop that counts for the metrics.
 """
@@ -15,7 +15,7 @@ CLOCK_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 900
 
 
 class RecountedPacket(NamedTuple):
-    """One RTP packet. `speech` False: a telephone-event or comfort noise, which have clocks of their own."""
+    """One RTP packet. `speech` False: a telephone-event or comfort noise, which have their own clocks."""
 
     stamp_ns: int
     seq: int
@@ -26,7 +26,7 @@ class RecountedPacket(NamedTuple):
 
 
 class Sequence(NamedTuple):
-    """What sequence numbers say: `lost` were never seen, `duplicates` came again."""
+    """Results from sequence numbers: `lost` were never seen, `duplicates` came again."""
 
     lost: int
     duplicates: int

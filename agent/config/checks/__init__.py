@@ -1,7 +1,7 @@
-"""Settings of the right type that AWS, the kernel or sense would refuse, and those that are doubtful.
+"""Settings of the right type that AWS, the kernel or sense would refuse, and doubtful ones.
 
-Two tables of checks, each a function of the whole configuration: `REFUSED` keeps a daemon from starting,
-`DOUBTFUL` is for a person to read. A check says every case that it finds, with the value that would do.
+Two tables of checks, each a function of the whole configuration. `REFUSED` keeps a daemon from starting;
+`DOUBTFUL` is for a person to read. A check reports every case, with the value that would be right.
 """
 
 from __future__ import annotations

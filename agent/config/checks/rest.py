@@ -1,4 +1,4 @@
-"""Numbers of every section, privacy, and what stands on the host."""
+"""Numbers of every section, privacy, and the host's own settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from agent.config.checks.words import Finding, address, header
 from agent.config.settings import Config
 
-MOST_SECONDS = 1e9  # 30 years: more is a slip, and does not fit into nanoseconds
+MOST_SECONDS = 1e9  # 30 years: a larger value is a slip, and does not fit into nanoseconds
 
 
 def numbers(config: Config) -> Iterator[Finding]:

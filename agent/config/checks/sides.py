@@ -66,7 +66,7 @@ def overlaps(config: Config) -> Iterator[Finding]:
 
 
 def claims_of(config: Config) -> Iterator[tuple[str, str, str, str]]:
-    """Section, key, connector ("" of nobody in particular) and network, of all customer networks."""
+    """Section, key, connector ("" where none is named) and network, of all customer networks."""
     for network in config.customers.networks:
         yield "customers", "networks", "", network
     for number, connector in enumerate(config.connectors):
@@ -120,7 +120,7 @@ def _is_dimension(text: str) -> bool:
 
 
 def nobody(config: Config) -> Iterator[Finding]:
-    """AWS is on, and no side can be told."""
+    """AWS is on, and every side is unknown."""
     sided = any(c.customer_networks or c.domains for c in config.connectors) or config.customers.networks
     if not sided and (config.cloudwatch.enabled or config.logs.enabled):
         yield (

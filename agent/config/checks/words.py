@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-Finding = tuple[str, str, str]  # section, key, and what is wrong with it
+Finding = tuple[str, str, str]  # section, key, and the problem
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")  # a header's name (RFC 3261 25.1)
 
@@ -33,7 +33,7 @@ def header(section: str, key: str, name: str) -> Iterator[Finding]:
 
 
 def address(text: str) -> IPv4Address | IPv6Address | None:
-    """`text` as an address; None where it is none, which another check says."""
+    """`text` as an address; None where it does not parse, which another check reports."""
     try:
         return ip_address(text)
     except ValueError:

@@ -36,10 +36,10 @@ def confine(
     urls: Iterable[str] = (),
     notifier: int | None = None,
 ) -> ConfineReport:
-    """Lock this thread, and all that it starts, in. Raises nothing.
+    """Confines this thread and every thread that it starts. Raises nothing.
 
-    `key`: one more file that is read; `archive`: one more folder that is written, made where it is not.
-    `urls`: where the configuration sends to; `notifier`: the descriptor of systemd's socket.
+    `key`: one more file to read; `archive`: one more folder to write, made where it is missing. `urls`: the
+    addresses of the configured sinks; `notifier`: the descriptor of systemd's socket.
     """
     report = ConfineReport()
     if sys.platform != "linux":
@@ -56,7 +56,7 @@ def confine(
         lambda: fence_files(state, config, environment, report, key, archive, urls),
         lambda: fence_calls(
             seccomp, runs_programs(environment), report, notifier
-        ),  # last: the others need calls
+        ),  # last: the other parts need system calls
     )
     for part in parts:
         try:

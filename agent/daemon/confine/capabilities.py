@@ -1,6 +1,6 @@
-"""Every capability goes, for good; nothing that is executed gains a privilege.
+"""Drops every capability for good; no program that is executed can gain a privilege.
 
-Packet sockets are open by then, and need none: a NIC that comes back is bound to anew by the same socket.
+The packet sockets are open by then and need none: the same socket is bound again when a NIC comes back.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def drop_capabilities(
     now = held()
     keep = 0
     if now["CapPrm"] & DAC & now["CapEff"]:
-        # Root gets at state or configuration of another user by this alone: try without, then decide.
+        # Root may need it to reach state or configuration of another user: try without, then decide.
         _capset(now["CapEff"] & ~DAC, now["CapPrm"], now["CapInh"])
         refused = _refused(state, config, key)
         _capset(now["CapEff"], now["CapPrm"], now["CapInh"])
@@ -91,14 +91,14 @@ def drop_capabilities(
             number += 1
     if now["CapAmb"]:
         _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-    # Where a unit gave us this and no more there is nothing to do, and its filter may refuse the call.
+    # Where the unit gave no more than this there is nothing to drop, and its filter may refuse the call.
     if (now["CapPrm"], now["CapEff"]) != (keep, keep):
         _capset(keep, keep, 0)
     report.done.append(f"capabilities {keep:#x}" if keep else "no capability")
 
 
 def _refused(state: Path, *read: Path | None) -> Path | None:
-    """What of our own files this thread may not use as it is now."""
+    """Our own files that this thread cannot use now."""
     for path in (state, *state.glob("*")):
         if not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0), effective_ids=True):
             return path
@@ -106,7 +106,7 @@ def _refused(state: Path, *read: Path | None) -> Path | None:
 
 
 def no_core_dump(report: ConfineReport) -> None:
-    """Keys and messages in memory are for nobody: no core file, no ptrace by the same user."""
+    """Protects keys and messages in memory: no core file, no ptrace by the same user."""
     _prctl(_PR_SET_DUMPABLE, 0)
     report.done.append("no core dump")
 

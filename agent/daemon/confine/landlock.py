@@ -1,4 +1,6 @@
-"""Landlock: what is written (the state), what is read (`readable`), where TCP connects to (`ports`)."""
+"""Landlock: the files to write (the state), the files to read (`readable`), the TCP ports to connect to
+(`ports`).
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ SYSTEM = (
     "/proc/cpuinfo", "/sys/class/net", "/sys/devices", "/sys/fs/cgroup", "/dev/null", "/dev/urandom",
     "/etc/localtime", "/usr/share/zoneinfo",
 )  # fmt: skip
-# Files that AWS's SDK and TLS are pointed to.
+# Files that the AWS SDK and TLS use.
 RENEWED = (
     "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
@@ -103,13 +105,14 @@ def _allow(rules: Ruleset, path: Path, rights: int) -> None:
         folder = stat.S_ISDIR(path.stat().st_mode)
         rules.allow(str(path), rights if folder else rights & OF_FILES)
     except OSError:
-        pass  # it is not there, or not for us: nothing to allow
+        pass  # it is missing or not readable: nothing to allow
 
 
 def runs_programs(environment: Mapping[str, str]) -> str | None:
-    """Why programs have to run, and None where they do not.
+    """The reason why programs must run; None where none must.
 
-    AWS's SDK may have one for credentials; it reads who knows what, so files cannot be fenced either.
+    The AWS SDK may run one for credentials. That program reads unknown files, so files cannot be confined
+    either.
     """
     for path in _aws_files(environment):
         try:
@@ -127,16 +130,16 @@ def _aws_files(environment: Mapping[str, str]) -> Iterator[Path]:
 
 
 def readable(config: Path | None, environment: Mapping[str, str], key: Path | None = None) -> Iterator[Path]:
-    """What the process may read.
+    """The files that the process may read.
 
-    A rule is on the file itself, not on its name, so what gets replaced (configuration, tokens) is allowed by
-    its directory.
+    A rule is on the file itself, not on its name. A file that gets replaced (configuration, tokens) is
+    allowed by its directory.
     """
     root = Path("/")
     package = Path(__file__).resolve().parents[2]
     installed: list[str | Path] = [package, sys.prefix, sys.base_prefix, sys.exec_prefix]
     installed += [*sysconfig.get_paths().values(), *site.getsitepackages()]
-    # Where a launcher put the packages. The working directory of `python -m` is no installation.
+    # The folder of packages, if a launcher set one. The working directory of `python -m` is no installation.
     installed += [entry for entry in sys.path if entry and entry != os.getcwd()]
     for entry in map(Path, (*installed, *LIBRARIES, *TRUST, *RESOLVER, *SYSTEM, *TOKENS)):
         if entry.is_absolute() and entry != root:
@@ -162,15 +165,15 @@ def readable(config: Path | None, environment: Mapping[str, str], key: Path | No
 
 
 def _swapped_aside(path: Path) -> bool:
-    """Whether a new version of `path` is no new file in its own directory: it is a link, or mounted there."""
+    """Whether a new version of `path` needs no new file in its directory: it is a link, or mounted."""
     return path.is_symlink() or os.path.ismount(path)
 
 
 def ports(urls: Iterable[str], environment: Mapping[str, str]) -> set[int]:
-    """TCP ports that the daemon connects to: DNS, AWS and what metadata services have,
-    and where it is pointed.
+    """TCP ports that the daemon connects to: DNS, AWS and its metadata services, and the configured
+    addresses.
 
-    Raises nothing: an address that does not parse is none.
+    Raises nothing: a malformed address gives no port.
     """
     pointed = [
         value

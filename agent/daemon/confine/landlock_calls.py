@@ -1,6 +1,6 @@
-"""The three system calls of Landlock (linux/landlock.h), numbered alike on every processor.
+"""The three system calls of Landlock (linux/landlock.h), with the same numbers on every processor.
 
-The package of that name has no release but a preliminary one, and this is all that is needed of it.
+The package of that name has only a preliminary release, and these calls are all that is needed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def abi() -> int:
 
 
 class Ruleset:
-    """All rights that the kernel knows are refused but where `allow` gives them, once `apply` was called."""
+    """Refuses all rights that the kernel knows, except those given by `allow`, once `apply` is called."""
 
     def __init__(self) -> None:
         """Raises OSError, as `abi` does."""
@@ -59,7 +59,7 @@ class Ruleset:
         self._fd = _call(CREATE_RULESET, attributes, size, ctypes.c_uint32(0))
 
     def allow(self, path: str, rights: int) -> None:
-        """Give `rights` to what is at `path` and below it. Raises OSError: it is not there."""
+        """Gives `rights` to `path` and everything below it. Raises OSError where it is missing."""
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
             rule = struct.pack("=Qi", rights & self.rights, place)
@@ -73,7 +73,7 @@ class Ruleset:
         _call(ADD_RULE, ctypes.c_int(self._fd), ctypes.c_int(NET_PORT), rule, ctypes.c_uint32(0))
 
     def apply(self) -> None:
-        """Fence this thread in for good, and what it starts. Raises OSError."""
+        """Confines this thread and every thread it starts, for good. Raises OSError."""
         zero = ctypes.c_ulong(0)
         if _libc.prctl(PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), zero, zero, zero):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

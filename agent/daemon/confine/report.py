@@ -1,4 +1,4 @@
-"""What confinement did, and what it left out."""
+"""The result of confinement: the parts done and the parts left out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class ConfineReport:
-    """What was done, in words, and what was not and why."""
+    """The parts done, in words, and the parts left out with the reason."""
 
     done: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)

@@ -1,9 +1,8 @@
-"""System calls of the daemon: seccomp lets through those that it uses (package `pyseccomp`), and no others.
+"""System calls of the daemon: seccomp allows those that it uses (package `pyseccomp`), and no others.
 
-What is not named here fails with EPERM, as on a kernel without it; nothing is killed. The filter sees
-numbers and
-not what they point to, so a descriptor is judged by its number: packet sockets and systemd's are `SEALED` or
-higher, where nothing may be written, and no call is left that copies a descriptor to another number.
+Every other call fails with EPERM, as on a kernel without it; nothing is killed. The filter sees numbers and
+not the memory behind pointers, so it judges a descriptor by its number: packet sockets and systemd's socket
+are `SEALED` or higher, where no write is allowed, and no allowed call copies a descriptor to another number.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ FREE = (
     "poll", "ppoll", "ppoll_time64", "select", "_newselect", "pselect6", "pselect6_time64", "epoll_create",
     "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd", "eventfd2", "pipe",
     "pipe2",
-    # sockets that are there: a NIC that came back is bound to anew, and its filter replaced
+    # existing sockets: that of a returned NIC is bound again, and its filter replaced
     "bind", "listen", "accept", "accept4", "shutdown", "getsockname", "getpeername", "setsockopt",
     "getsockopt",
     "recvfrom", "recvmsg", "recvmmsg",
@@ -79,7 +78,7 @@ _FCNTLS = (
     36, 37, 38,  # F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW
 )  # fmt: skip
 
-# With a program for credentials, whose calls nobody told us: these are refused, and all others allowed.
+# With a program for credentials, whose calls are unknown: these are refused, and all others allowed.
 NEVER = (
     # other processes
     "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "kcmp", "pidfd_getfd",
@@ -88,7 +87,7 @@ NEVER = (
     "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "bpf",
     "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register",
     "modify_ldt", "iopl", "ioperm", "personality", "lookup_dcookie",
-    # another view of the files, or a way past their names
+    # another view of the files, or a way round their names
     "mount", "umount", "umount2", "mount_setattr", "move_mount", "open_tree", "fsopen", "fsconfig",
     "fsmount", "fspick", "pivot_root", "chroot", "unshare", "setns", "open_by_handle_at", "quotactl",
     "quotactl_fd", "swapon", "swapoff", "acct",
@@ -101,9 +100,9 @@ NEVER = (
 
 
 def binding() -> ModuleType | None:
-    """libseccomp's own binding (Debian: python3-seccomp), or the one on PyPI with the same words.
+    """libseccomp's own binding (Debian: python3-seccomp), or the one on PyPI with the same interface.
 
-    To be called while programs may run: the second finds its library by ldconfig.
+    Call it while programs may run: the second finds its library by ldconfig.
     """
     for name in ("seccomp", "pyseccomp"):
         try:
@@ -119,9 +118,9 @@ def fence_calls(
     report: ConfineReport,
     notifier: int | None = None,
 ) -> None:
-    """Allow the daemon's calls and refuse all others with EPERM.
+    """Allows the daemon's calls and refuses all others with EPERM.
 
-    `seccomp` is `binding()`; `runs_programs` says why programs have to be run all the same; `notifier` is the
+    `seccomp` is `binding()`; `runs_programs` says why programs must run all the same; `notifier` is the
     descriptor of systemd's socket. Raises OSError.
     """
     if seccomp is None:
@@ -147,14 +146,14 @@ def fence_calls(
 
 
 def _by_argument(seccomp: ModuleType, notifier: int | None) -> Iterable[tuple[Any, ...]]:
-    """(name, conditions): the calls that are allowed with some arguments alone."""
+    """(name, conditions): the calls that are allowed with certain arguments only."""
 
     def equal(name: str, at: int, values: Iterable[int]) -> Iterable[tuple[Any, ...]]:
         return ((name, seccomp.Arg(at, seccomp.EQ, value)) for value in values)
 
     for name in SENDING:
         yield name, seccomp.Arg(0, seccomp.LT, SEALED)
-    if notifier is not None:  # to whom it is connected, and to nobody else
+    if notifier is not None:  # only to its connected peer
         yield "sendto", seccomp.Arg(0, seccomp.EQ, notifier), seccomp.Arg(4, seccomp.EQ, 0)
     for family in (socket.AF_INET, socket.AF_INET6):
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
@@ -179,7 +178,7 @@ def _refuse_named(seccomp: ModuleType) -> None:
     for name in _known(seccomp, NEVER):
         rules.add_rule(refuse, name)
     rules.add_rule(refuse, "tgkill", seccomp.Arg(0, seccomp.NE, os.getpid()))
-    # Sockets of other programs; systemd's is open already. libc asks nscd by one, and does without.
+    # Sockets of other programs; systemd's is open already. libc asks nscd by one, and works without it.
     rules.add_rule(refuse, "socket", seccomp.Arg(0, seccomp.EQ, socket.AF_UNIX))
     rules.load()
 
@@ -192,5 +191,5 @@ def _filter(seccomp: ModuleType, otherwise: Any) -> Any:
 
 
 def _known(seccomp: ModuleType, names: Iterable[str]) -> list[str]:
-    """Those of this machine that libseccomp knows; the others are younger than it."""
+    """The names that libseccomp knows on this machine; the others are younger than it."""
     return [name for name in names if seccomp.resolve_syscall(seccomp.system_arch(), name) >= 0]

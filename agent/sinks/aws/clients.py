@@ -1,8 +1,9 @@
 """The boto3 clients, made once and in the main thread (making a client is not thread-safe; using one is).
 
-Credentials, region and endpoints come from where every AWS tool takes them: environment, files, instance
-role, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_CLOUDWATCH` / `_CLOUDWATCH_LOGS` / `_S3`; `AWS_CA_BUNDLE` and
-`HTTPS_PROXY`. A `AwsRoute` says what of it the operator wants otherwise.
+Credentials, region and endpoints come from the usual places of AWS tools: environment, files, instance role,
+`AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_CLOUDWATCH`
+`_CLOUDWATCH_LOGS`
+`_S3`; `AWS_CA_BUNDLE` and `HTTPS_PROXY`. An `AwsRoute` holds the operator's own settings for them.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CONNECT_TIMEOUT_S = 3
-READ_TIMEOUT_S = 10  # between two pieces of an answer, and of all that is sent
-ANSWER_S = 30.0  # for an answer, head and body, however its octets drip
+READ_TIMEOUT_S = 10  # between two pieces of an answer, and between two pieces sent
+ANSWER_S = 30.0  # for a whole answer, head and body, even if its octets drip
 
 
 @dataclass(frozen=True, slots=True)
 class AwsRoute:
-    """How AWS is reached: a role to take on first, a proxy, kinds of endpoints. Empty: the environment's."""
+    """The way to AWS: a role to assume, a proxy, kinds of endpoints. Empty: the environment's."""
 
     role_arn: str = ""
     external_id: str = ""
@@ -78,9 +79,9 @@ def s3_client(
 
 
 def _session(region: str | None, route: AwsRoute) -> Session:
-    """A session as the environment says; with a role, one whose credentials are that role's, renewed in time.
+    """A session by the environment; with a role, one whose credentials are that role's, renewed in time.
 
-    The role is taken on at the first request, and its fault is that request's.
+    The role is assumed at the first request, and its error is that request's.
     """
     import boto3
 
@@ -107,7 +108,10 @@ def _session(region: str | None, route: AwsRoute) -> Session:
 
 
 class _AnswerReader(io.RawIOBase):
-    """A connection's octets until a deadline. Raises TimeoutError, as the socket's own time-out does."""
+    """Reads a connection's octets until a deadline.
+
+    Raises TimeoutError, as the socket's own time-out does.
+    """
 
     def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
         self._raw = raw
@@ -142,10 +146,10 @@ def _config(route: AwsRoute = DIRECT) -> Config:
     from botocore.awsrequest import AWSHTTPConnection, AWSHTTPSConnection
     from botocore.config import Config
 
-    # Of every request of this process: those for credentials (IMDS, STS) have no other deadline either.
+    # For every request of this process: those for credentials (IMDS, STS) have no other deadline either.
     for connection in (AWSHTTPConnection, AWSHTTPSConnection):
         connection.response_class = TimedResponse  # type: ignore[assignment]
-    # False would overrule the environment: only the wish is said.
+    # False would overrule the environment, so only True is set.
     wishes: dict[str, Any] = {}
     if route.fips:
         wishes["use_fips_endpoint"] = True
@@ -153,7 +157,7 @@ def _config(route: AwsRoute = DIRECT) -> Config:
         wishes["use_dualstack_endpoint"] = True
     if route.proxy:
         wishes["proxies"] = dict.fromkeys(("http", "https"), route.proxy)
-    # One attempt: the store is the only retry. botocore's own would store a request twice unseen.
+    # One attempt: the store is the only retry. A retry of botocore's own could store a request twice unseen.
     return Config(
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,

@@ -1,7 +1,7 @@
-"""Minutes as CloudWatch metrics: what becomes a datum, and how many fit a request.
+"""Minutes as CloudWatch metrics: which values become datums, and how many fit a request.
 
 The limits are PutMetricData's: 1,000 datums and 1 MB a request, 150 values a datum, no NaN, no namespace of
-AWS's own. A value that is unknown makes no datum; a count of zero does, for alarms need it.
+AWS's own. An unknown value makes no datum; a count of zero does, because alarms need it.
 """
 
 from __future__ import annotations
@@ -110,11 +110,11 @@ class CloudWatchSink:
         """CloudWatch takes a request whole or not at all."""
 
     def verdict(self, error: BaseException) -> Verdict:
-        """AWS's code decides."""
+        """The rule for AWS's code."""
         return verdict(error)
 
     def prepare(self, target: str) -> None:
-        """Metrics come into being by their first datum."""
+        """Does nothing: the first datum of a metric creates it."""
 
 
 class AgentSink(CloudWatchSink):
@@ -190,7 +190,7 @@ def _extra_gauges(members: Sequence[ConnectorMinute]) -> Iterator[dict[str, Any]
 
 
 def _members(minute: ConnectorMinute, names: Sequence[str]) -> list[tuple[str, ConnectorMinute]]:
-    """A connector's minute, or its part of each carrier (never of none) where a set has that dimension."""
+    """A connector's minute, or its part of each carrier (never "none") where a set has that dimension."""
     if CARRIER not in names:
         return [("", minute)]
     return [

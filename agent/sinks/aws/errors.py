@@ -1,8 +1,8 @@
-"""The verdict on each AWS error. A code that has a name here is decided by it, never by the HTTP status:
-throttling comes as 400 as well as 429, and a 400 may be a clock or a credential.
+"""The verdict on each AWS error. A known code decides, never the HTTP status: throttling comes as 400 as well
+as 429, and a 400 may be a clock or a credential.
 
-A code without a name here was refused where AWS answered 4xx, and may have been taken everywhere else (5xx,
-a lost answer): nothing is thrown away, and no duplicate goes uncounted.
+A request with an unknown code was refused where AWS answered 4xx, and may have been taken everywhere else
+(5xx, a lost answer): nothing is thrown away, and no duplicate goes uncounted.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def code_in(headers: Mapping[str, str], body: bytes) -> str:
 
 
 def verdict(error: BaseException) -> Verdict:
-    """AWS's code where AWS answered, else the exception's name; and the rule that follows from it."""
+    """AWS's code where AWS answered, else the exception's name; and the rule for it."""
     response = getattr(error, "response", None)
     answered = response if isinstance(response, dict) else {}
     code = str(answered.get("Error", {}).get("Code") or "")

@@ -41,7 +41,7 @@ _STREAM = re.compile(r"[^:*]{1,512}")
 class LogsSink:
     """One kind of record, `media`, `sip` or `calls`, into one group for each connector.
 
-    Two of these, each with its own progress, so that a flood of SIP never holds back the media records.
+    Each kind has a sink with its own progress, so that a flood of SIP never holds back the media records.
 
     Raises: SinkError (names or a retention that CloudWatch Logs would refuse).
     """
@@ -73,7 +73,7 @@ class LogsSink:
         self._group = dict(group or {})
         self._left_out = () if timeline else TIMELINE_FIELDS
         self.counts = {"events_truncated": 0}
-        self._without_retention: set[str] = set()  # groups made here whose retention is still to be set
+        self._without_retention: set[str] = set()  # groups made here that still need their retention
         if retention_days is not None and retention_days not in RETENTION_DAYS:
             raise SinkError(
                 f"CloudWatch Logs has no retention of {retention_days} days: take one of {RETENTION_DAYS}"
@@ -134,11 +134,11 @@ class LogsSink:
         return PartlyTaken(gone, new, why, "tooNewLogEvent")
 
     def verdict(self, error: BaseException) -> Verdict:
-        """AWS's code decides."""
+        """The rule for AWS's code."""
         return verdict(error)
 
     def prepare(self, target: str) -> None:
-        """Make the stream, and with `create` the group with its retention, where they are missing.
+        """Makes the stream, and with `create` the group with its retention, where they are missing.
 
         Raises: botocore's ClientError and BotoCoreError.
         """
@@ -160,7 +160,7 @@ class LogsSink:
             record = {name: record[name] for name in _SIP_LOGGED if name in record}
         for name in self._left_out:
             record.pop(name, None)
-        if "end_ns" in record:  # a call: its record is of the moment when it was over
+        if "end_ns" in record:  # a call's record has the time of the call's end
             at_ns = next(
                 (t for t in map(record.get, ("end_ns", "answer_ns", "invite_ns", "last_rtp_ns")) if t), 0
             )
@@ -171,7 +171,9 @@ class LogsSink:
         return {"timestamp": int(record["event_timestamp"]), "message": message.decode()}
 
     def _truncated(self, record: dict[str, Any]) -> bytes:
-        """The record with its longest text cut until it fits: a SIP message's head says more than nothing."""
+        """The record with its longest text cut until it fits: the head of a SIP message is better than
+        nothing.
+        """
         self.counts["events_truncated"] += 1
         record = dict(record)
         while True:
@@ -182,7 +184,7 @@ class LogsSink:
             longest = max(texts, key=lambda name: texts[name], default="")
             if not texts.get(longest):
                 return to_json({"event_timestamp": record["event_timestamp"], "truncated": True})
-            # A character makes one to six bytes of JSON: a cut never takes more than is needed, and repeats.
+            # A character makes one to six bytes of JSON, so one cut may be too short: it repeats.
             excess = len(message) - MAX_EVENT_BYTES
             record[longest] = record[longest][: max(0, texts[longest] - max(1, excess // 6))]
 

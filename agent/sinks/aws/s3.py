@@ -21,7 +21,7 @@ _RULES = {
     "AuthorizationHeaderMalformed": ErrorRule.SETTINGS,
     "KMS.DisabledException": ErrorRule.SETTINGS,
     "KMS.NotFoundException": ErrorRule.SETTINGS,
-    "RequestTimeout": ErrorRule.UNKNOWN,  # 400, and nobody knows how much of it arrived
+    "RequestTimeout": ErrorRule.UNKNOWN,  # 400: part of it may have arrived
 }
 
 

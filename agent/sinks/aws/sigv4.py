@@ -1,4 +1,4 @@
-"""Signs requests that no boto3 client makes: OTLP to CloudWatch's own endpoint."""
+"""Signs requests that no boto3 client sends: OTLP to CloudWatch's own endpoint."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ def region_of(url: str) -> str:
 
 
 def signer(service: str, region: str) -> Callable[[str, bytes, dict[str, str]], None]:
-    """Adds to the headers of a POST the signature of `service` (SigV4), with credentials as boto3 finds them.
+    """A function that adds the signature of `service` (SigV4) to the headers of a POST, with boto3's
+    credentials.
 
-    Call it in the main thread. Raises SinkError where there are no credentials; what it returns raises
+    Call it in the main thread. Raises SinkError where there are no credentials; the function raises
     botocore's errors where they cannot be renewed.
     """
     import boto3
