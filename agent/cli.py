@@ -299,6 +299,19 @@ def _fleet(sub: argparse.ArgumentParser) -> None:
     person.add_argument("token", metavar="TOKEN", help="n-... , or the user where people are not masked")
 
 
+def _cost(sub: argparse.ArgumentParser) -> None:
+    _config(sub)
+    sub.add_argument("--hosts", metavar="N", type=int, help="how many hosts; default: cost.hosts")
+    sub.add_argument("--connectors", metavar="N", type=int, help="as though there were so many")
+    sub.add_argument("--carriers", metavar="N", type=int, help="as though there were so many")
+    sub.add_argument(
+        "--calls", metavar="N", type=float, help="calls up on each host, mean; default: cost.expected_calls"
+    )
+    sub.add_argument(
+        "--cps", metavar="N", type=float, help="call attempts a second on each; default: cost.expected_cps"
+    )
+
+
 def _aws(sub: argparse.ArgumentParser) -> None:
     texts = (
         "dashboard", "alarms", "policy", "cloudformation", "terraform", "queries", "grafana", "prometheus",
@@ -373,7 +386,7 @@ _COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]]
     "selftest": ("agent.commands.selftest:selftest_command", "Does this installation count right?", _nothing),
     "healthcheck": ("agent.commands.healthcheck:healthcheck_command", "Is the daemon here alive?", _config),
     "init": ("agent.commands.init:init_command", "Look at this host, write a first configuration.", _init),
-    "cost": ("agent.provision.cost:cost_command", "What AWS will ask a month for a configuration.", _config),
+    "cost": ("agent.provision.cost:cost_command", "What a configuration will cost a month, by part.", _cost),
     "aws": ("agent.provision.aws:aws_command", "Dashboards, alarms, policy, queries as code.", _aws),
     "fleet": ("agent.commands.fleet:fleet_command", "What all hosts' records say, in ClickHouse.", _fleet),
     "config": ("agent.commands.config:config_command", "Every setting, with its help and default.", _nothing),

@@ -42,7 +42,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "selftest": ("sbcwatch selftest",),
     "healthcheck": ("sbcwatch healthcheck --config /etc/sbcwatch/sbcwatch.toml",),
     "init": ("sbcwatch init -o sbcwatch.toml", "sbcwatch init --seconds 0 --no-imds"),
-    "cost": ("sbcwatch cost --config sbcwatch.toml",),
+    "cost": (
+        "sbcwatch cost --config sbcwatch.toml",
+        "sbcwatch cost --hosts 200 --connectors 50 --calls 300 --cps 2",
+    ),
     "aws": ("sbcwatch aws policy --config sbcwatch.toml", "sbcwatch aws alarms --hosts 12"),
     "config": ("sbcwatch config > sbcwatch.toml",),
     "completion": (

@@ -282,7 +282,7 @@ class Logs(_Section):
         bool, Meta(description="New groups refuse to be deleted until somebody lifts that.")
     ] = False
     timeline: Annotated[
-        bool, Meta(description="Media records carry their slots of 10 s; a record costs a third more.")
+        bool, Meta(description="Media records carry their slots of 10 s; a record costs a sixth more.")
     ] = False
     sip_rate: Annotated[
         int, Meta(ge=0, description="SIP messages logged a second, and as many failures; 0: all of them.")
@@ -449,7 +449,7 @@ class Alarms(_Section):
 
 
 class Cost(_Section):
-    """What AWS will ask for it: `sbcwatch cost`. Prices of us-east-1, no free tier."""
+    """What it will cost: `sbcwatch cost`. Prices of us-east-1, no free tier."""
 
     expected_calls: Annotated[
         float, Meta(ge=0, description="Calls up at once on this host, mean over a month.")
@@ -465,8 +465,21 @@ class Cost(_Section):
         1200.0
     )
     media_bytes: Annotated[Positive, Meta(description="Mean size of one media record in the log, bytes.")] = (
-        1700.0
+        3400.0
     )
+    calls_bytes: Annotated[Positive, Meta(description="Mean size of one call record in the log, bytes.")] = (
+        900.0
+    )
+    queries: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Queries a month over a day of media records, by Logs Insights and by Athena each.",
+        ),
+    ] = 30
+    composite_alarms: Annotated[
+        int, Meta(ge=0, description="Composite alarms of your own over those that are printed.")
+    ] = 0
     hosts: Annotated[int, Meta(ge=1, description="Hosts that run this configuration.")] = 1
     other_metrics: Annotated[
         int,
@@ -480,16 +493,37 @@ class Cost(_Section):
         float,
         Meta(ge=0, description="Refuse a configuration whose estimate is above this, USD; 0: no bound."),
     ] = 0.0
-    prices_of: Annotated[str, Meta(description="Since when the prices below are AWS's.")] = "2025-09-01"
+    prices_of: Annotated[str, Meta(description="Where and since when the prices below are AWS's.")] = (
+        "us-east-1 of 2025-09-01"
+    )
     metric_tiers: Annotated[
         tuple[tuple[int, float], ...],
         Meta(description="Metrics up to this many cost so much each and month, USD; 0: all further ones."),
     ] = ((10_000, 0.30), (250_000, 0.10), (1_000_000, 0.05), (0, 0.02))
     request_price: Annotated[float, Meta(ge=0, description="1,000 PutMetricData requests, USD.")] = 0.01
     log_price: Annotated[float, Meta(ge=0, description="One GB into CloudWatch Logs, USD.")] = 0.50
+    infrequent_log_price: Annotated[
+        float, Meta(ge=0, description="One GB into groups of the class INFREQUENT_ACCESS, USD.")
+    ] = 0.25
     log_storage_price: Annotated[
         float, Meta(ge=0, description="One GB kept in CloudWatch Logs for a month (compressed), USD.")
     ] = 0.03
+    log_query_price: Annotated[float, Meta(ge=0, description="One GB read by Logs Insights, USD.")] = 0.005
+    alarm_price: Annotated[
+        float, Meta(ge=0, description="One metric that an alarm or its query looks at, a month, USD.")
+    ] = 0.10
+    composite_alarm_price: Annotated[float, Meta(ge=0, description="One composite alarm, a month, USD.")] = (
+        0.50
+    )
+    dashboard_price: Annotated[float, Meta(ge=0, description="One dashboard, a month, USD.")] = 3.0
+    put_price: Annotated[float, Meta(ge=0, description="1,000 objects written to S3, USD.")] = 0.005
+    object_storage_price: Annotated[float, Meta(ge=0, description="One GB kept in S3 for a month, USD.")] = (
+        0.023
+    )
+    athena_price: Annotated[float, Meta(ge=0, description="1,000 GB read by Athena, USD.")] = 5.0
+    disk_price: Annotated[
+        float, Meta(ge=0, description="One GB of ClickHouse's disk for a month (EBS gp3), USD.")
+    ] = 0.08
 
 
 class Privacy(_Section):

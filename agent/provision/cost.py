@@ -1,108 +1,201 @@
-"""`sbcwatch cost`: what AWS asks a month for what a configuration publishes, before it is published.
+"""`sbcwatch cost`: what a configuration costs a month, before it is published.
 
-Series: 44 a connector and 44 a region, shared by all hosts that report them, and up to 8 a host for the
-agent itself. Requests: each host's minutes. Log volume: one media record a call and minute, and every SIP
-message. Prices are settings with a date; taxes, free tiers, alarms and queries are not in it. A series is
-billed by the hours in which it was sent: figures of calls cost less than this where nobody calls for hours.
+Series: 45 a connector and 45 a region, shared by all hosts that report them, and up to 8 a host for the
+agent itself. Requests: each host's minutes. Alarms and dashboard: those that `sbcwatch aws` prints. Logs,
+archive, ClickHouse: the records of `agent.provision.volume`. Prices are settings with a date; taxes, free
+tiers and ClickHouse's servers are not in it. A series is billed by the hours in which it was sent: figures of
+calls cost less than this where nobody calls for hours.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
 
 from agent.config.load import load
-from agent.config.settings import Config, Cost
+from agent.config.settings import CarrierSettings, Config, ConnectorSettings, Cost
 from agent.errors import ConfigError
-from agent.provision.scope import connectors, regions
-from agent.summary.catalog import AGENT_METRICS, CARRIER_METRICS, EXTRA_GAUGES, METRICS
+from agent.provision.archive import bucket_and_prefix
+from agent.provision.put_alarms import alarmed_metrics
+from agent.provision.scope import connectors, home, regions
+from agent.provision.volume import ARCHIVED_BYTES, CLICKHOUSE_BYTES, DAYS, MINUTES, logged_bytes, records
+from agent.summary.catalog import AGENT_METRICS, CARRIER_METRICS, EXTRA_GAUGES, METRICS, TABLE_DAYS
 
-MINUTES = 730 * 60  # a month as AWS bills it: 730 hours
-SECONDS = MINUTES * 60
+WIDTH = 80
 _GB = 1e9
-_EVENT_OVERHEAD = 26  # bytes that CloudWatch Logs adds to each event
 _DATUMS = 1_000  # in one request at most
-_TIMELINE_BYTES = 600  # of a media record with four directions, where the log has them
 _STORED = 0.15  # of what was ingested: CloudWatch Logs bills storage compressed
+_ATHENA_LEAST_GB = 0.01  # a query is billed for 10 MB at least
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Estimate:
     """A month in USD and what it is made of."""
 
-    series: int
-    shared: int  # of those: the same ones on every host that has these connectors
-    requests: float
-    media_gb: float
-    sip_gb: float
-    metrics_usd: float
-    requests_usd: float
-    ingestion_usd: float
-    storage_usd: float
     hosts: int
     prices_of: str
     hypothetical: bool
+    series: int = 0
+    shared: int = 0  # of those: the same ones on every host that has these connectors
+    lines: list[tuple[str, float]] = field(default_factory=list)
 
     @property
     def usd(self) -> float:
-        return self.metrics_usd + self.requests_usd + self.ingestion_usd + self.storage_usd
+        return math.fsum(usd for _, usd in self.lines)
+
+    def part(self, begin: str) -> float:
+        """USD of the lines that begin so."""
+        return math.fsum(usd for text, usd in self.lines if text.startswith(begin))
 
     def __str__(self) -> str:
-        rows = (
-            (f"custom metrics: {self.series:,} series, {self.shared:,} shared by hosts", self.metrics_usd),
-            (f"requests: {self.requests:,.0f} PutMetricData", self.requests_usd),
-            (f"logs in: {self.media_gb:,.2f} GB media, {self.sip_gb:,.2f} GB SIP", self.ingestion_usd),
-            ("logs kept", self.storage_usd),
-        )
-        hosts = "1 host" if self.hosts == 1 else f"{self.hosts} hosts"
+        hosts = "1 host" if self.hosts == 1 else f"{self.hosts:,} hosts"
         begin = "If CloudWatch and Logs were enabled, a" if self.hypothetical else "A"
-        lines = [f"{begin} month of {hosts}, at prices of {self.prices_of} (USD, without free tier and tax):"]
-        lines += [f"  {text:<52}{usd:>12,.2f}" for text, usd in rows]
-        return "\n".join([*lines, f"  {'together':<52}{self.usd:>12,.2f}"])
+        head = f"{begin} month of {hosts} in USD, at prices of {self.prices_of}, without free tier and tax:"
+        lines = textwrap.wrap(head, WIDTH, break_on_hyphens=False)
+        amounts = [f"{usd:,.2f}" for _, usd in (*self.lines, ("", self.usd))]
+        room = max(map(len, amounts))
+        for (text, _), amount in zip((*self.lines, ("together", 0.0)), amounts, strict=True):
+            *above, last = textwrap.wrap(
+                text, WIDTH - room - 2, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+            )
+            lines += [*above, f"{last:<{WIDTH - room}}{amount:>{room}}"]
+        return "\n".join(lines)
 
 
 def cost_command(options: argparse.Namespace) -> int:
-    config = load(options.config)
-    print(estimate(config, as_if_enabled=not (config.cloudwatch.enabled or config.logs.enabled)))
+    """Raises ConfigError where a bound is passed, or an option is no number to reckon with."""
+    config = asked(load(options.config), options)
+    print(estimate(config, as_if_enabled=not _costs(config)))
     check_bound(config)
     return 0
 
 
+def asked(config: Config, options: argparse.Namespace) -> Config:
+    """The configuration with the numbers that the command line gives instead. Raises ConfigError."""
+    for name in ("hosts", "connectors", "carriers", "calls", "cps"):
+        number = getattr(options, name)
+        if number is not None and not (0 if name in ("carriers", "calls", "cps") else 1) <= number <= 1e6:
+            raise ConfigError(f"--{name} {number:g} will not do: write a number of at most 1,000,000")
+    given = {"hosts": options.hosts, "expected_calls": options.calls, "expected_cps": options.cps}
+    given = {name: number for name, number in given.items() if number is not None}
+    config = msgspec.structs.replace(config, cost=msgspec.structs.replace(config.cost, **given))
+    if options.connectors is not None:
+        own = config.connectors[: options.connectors]
+        region = home(config) or "us-east-1"
+        more = range(len(own) + 1, options.connectors + 1)
+        config.connectors = own + [ConnectorSettings(id=f"connector-{n}", region=region) for n in more]
+    if options.carriers is not None:
+        known = config.carriers[: options.carriers]
+        config.carriers = known + [
+            CarrierSettings(id=f"carrier-{n}") for n in range(len(known) + 1, options.carriers + 1)
+        ]
+    return config
+
+
+def _costs(config: Config) -> bool:
+    """Whether anything that is paid for is switched on."""
+    in_bucket = bucket_and_prefix(config) is not None
+    return config.cloudwatch.enabled or config.logs.enabled or in_bucket or bool(config.clickhouse.url)
+
+
 def estimate(config: Config, *, as_if_enabled: bool = False) -> Estimate:
-    """What `config` will cost; `as_if_enabled` as though every sink were on."""
+    """What `config` will cost; `as_if_enabled` as though CloudWatch and Logs were on."""
     cost = config.cost
-    series = requests = 0.0
-    datums = 0
+    made = Estimate(cost.hosts, cost.prices_of, as_if_enabled and not _costs(config))
     if config.cloudwatch.enabled or as_if_enabled:
-        datums = series_of(config)
-        agent = len(AGENT_METRICS) if config.cloudwatch.agent_metrics else 0
-        series = datums + agent * cost.hosts
-        # Every host sends its connectors' minutes, and its own figures in another namespace.
-        requests = (math.ceil(datums / _DATUMS) + (agent > 0)) * MINUTES * cost.hosts
-    media_gb = sip_gb = 0.0
+        made.shared, made.series = series_of(config), all_series(config)
+        made.lines += _metrics(config, made)
     if config.logs.enabled or as_if_enabled:
-        media, sip = logged_shares(config)
-        records = cost.expected_calls * MINUTES * cost.hosts * media
-        record_bytes = cost.media_bytes + _TIMELINE_BYTES * config.logs.timeline
-        media_gb = records * (record_bytes + _EVENT_OVERHEAD) / _GB
-        messages = cost.expected_cps * SECONDS * cost.messages_per_call * cost.hosts * sip
-        sip_gb = messages * (cost.sip_bytes + _EVENT_OVERHEAD) / _GB
-    kept_months = config.logs.retention_days / 30.4
-    return Estimate(
-        series=int(series),
-        shared=datums,
-        requests=requests,
-        media_gb=media_gb,
-        sip_gb=sip_gb,
-        metrics_usd=tiered(series, cost),
-        requests_usd=requests / 1_000 * cost.request_price,
-        ingestion_usd=(media_gb + sip_gb) * cost.log_price,
-        storage_usd=(media_gb + sip_gb) * _STORED * kept_months * cost.log_storage_price,
-        hosts=cost.hosts,
-        prices_of=cost.prices_of,
-        hypothetical=as_if_enabled and not (config.cloudwatch.enabled or config.logs.enabled),
+        made.lines += _logs(config)
+    if bucket_and_prefix(config) is not None:
+        made.lines += _archive(config)
+    if config.clickhouse.url:
+        made.lines.append(_clickhouse(config))
+    return made
+
+
+def _metrics(config: Config, made: Estimate) -> Iterator[tuple[str, float]]:
+    cost = config.cost
+    # Every host sends its connectors' minutes, and its own figures in another namespace.
+    a_minute = math.ceil(made.shared / _DATUMS) + config.cloudwatch.agent_metrics
+    requests = float(a_minute * MINUTES * cost.hosts)
+    yield (
+        f"custom metrics: {made.series:,} series, {made.shared:,} shared by hosts",
+        tiered(made.series, cost),
     )
+    yield f"requests: {requests:,.0f} PutMetricData", requests / 1_000 * cost.request_price
+    alarms, metrics, found = alarmed_metrics(config, cost.hosts)
+    text = f"alarms: {alarms:,} on {metrics:,} metrics"
+    if found:
+        text += f", by Metrics Insights on {found:,} more"
+    yield text, (metrics + found) * cost.alarm_price
+    if cost.composite_alarms:
+        yield (
+            f"composite alarms: {cost.composite_alarms:,}",
+            cost.composite_alarms * cost.composite_alarm_price,
+        )
+    yield "dashboard", cost.dashboard_price
+
+
+def _logs(config: Config) -> Iterator[tuple[str, float]]:
+    cost, logs = config.cost, config.logs
+    number, sizes = records(config), logged_bytes(config)
+    kinds = {"media": "media records", "sip": "SIP messages"} | (
+        {"calls": "call records"} if logs.calls else {}
+    )
+    price = cost.log_price if logs.group_class == "STANDARD" else cost.infrequent_log_price
+    total = 0.0
+    for kind, words in kinds.items():
+        size = number[kind] * sizes[kind] / _GB
+        total += size
+        yield f"logs in: {size:,.2f} GB of {words}", size * price
+    kept = total * _STORED * logs.retention_days / DAYS
+    yield f"logs kept: {kept:,.2f} GB for {logs.retention_days} days", kept * cost.log_storage_price
+    scanned = cost.queries * number["media"] * sizes["media"] / _GB / DAYS
+    yield (
+        f"queries by Logs Insights: {cost.queries:,} of a day of media records, {scanned:,.2f} GB",
+        scanned * cost.log_query_price,
+    )
+
+
+def _archive(config: Config) -> Iterator[tuple[str, float]]:
+    cost, archive = config.cost, config.archive
+    number = records(config)
+    # An object a minute and kind; of call records none where no call ended.
+    puts = sum(min(number[kind], float(MINUTES * cost.hosts)) for kind in archive.kinds)
+    yield f"archive: {puts:,.0f} PUTs to S3", puts / 1_000 * cost.put_price
+    size = sum(number[kind] * ARCHIVED_BYTES[kind] for kind in archive.kinds) / _GB
+    kept = size * archive.keep_days / DAYS
+    yield f"archive kept: {kept:,.2f} GB for {archive.keep_days} days", kept * cost.object_storage_price
+    if "media" in archive.kinds:
+        day = max(_ATHENA_LEAST_GB, number["media"] * ARCHIVED_BYTES["media"] / _GB / DAYS)
+        scanned = cost.queries * day
+        yield (
+            f"queries by Athena: {cost.queries:,} of a day of media records, {scanned:,.2f} GB",
+            scanned / 1_000 * cost.athena_price,
+        )
+
+
+def _clickhouse(config: Config) -> tuple[str, float]:
+    number = records(config)
+    kept = sum(
+        number[kind] * CLICKHOUSE_BYTES[kind] * TABLE_DAYS[kind] / DAYS for kind in config.clickhouse.kinds
+    )
+    return (
+        f"ClickHouse: {kept / _GB:,.2f} GB on a disk of one replica, servers apart",
+        kept / _GB * config.cost.disk_price,
+    )
+
+
+def all_series(config: Config) -> int:
+    """Series that all hosts publish together: the connectors', and each agent's own."""
+    agent = len(AGENT_METRICS) if config.cloudwatch.agent_metrics else 0
+    return series_of(config) + agent * config.cost.hosts
 
 
 def series_of(config: Config) -> int:
@@ -116,17 +209,6 @@ def series_of(config: Config) -> int:
         "Carrier": len(config.carriers) * len(CARRIER_METRICS),
     }
     return sum(series[dimension] for dimension in config.cloudwatch.dimensions)
-
-
-def logged_shares(config: Config) -> tuple[float, float]:
-    """Shares of the traffic whose media records and SIP messages are logged: connectors count alike."""
-    if not config.connectors:
-        return 1.0, 1.0
-    number = len(config.connectors)
-    return (
-        sum(connector.log_media for connector in config.connectors) / number,
-        sum(connector.log_sip for connector in config.connectors) / number,
-    )
 
 
 def tiered(series: float, cost: Cost) -> float:
@@ -145,13 +227,13 @@ def tiered(series: float, cost: Cost) -> float:
 def check_bound(config: Config) -> None:
     """Raises ConfigError where series or estimate are above their bounds, with the arithmetic."""
     cost = config.cost
-    expected = estimate(config)
-    if cost.max_metrics and expected.series > cost.max_metrics:
+    series = all_series(config) if config.cloudwatch.enabled else 0
+    if cost.max_metrics and series > cost.max_metrics:
         raise ConfigError(
-            f"this publishes {expected.series:,} series, and cost.max_metrics is {cost.max_metrics:,}: "
-            f"publish less, or raise the bound\n{expected}"
+            f"this publishes {series:,} series, and cost.max_metrics is {cost.max_metrics:,}: "
+            f"publish less, or raise the bound\n{estimate(config)}"
         )
-    if cost.max_monthly_cost and expected.usd > cost.max_monthly_cost:
+    if cost.max_monthly_cost and (expected := estimate(config)).usd > cost.max_monthly_cost:
         raise ConfigError(
             f"this will cost about {expected.usd:,.2f} USD a month, and cost.max_monthly_cost is "
             f"{cost.max_monthly_cost:,.2f}: publish less, or raise the bound\n{expected}"

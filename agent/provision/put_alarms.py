@@ -40,6 +40,23 @@ def alarm_parameters(config: Config, hosts: int = 1, *, brief: bool = False) -> 
     ]
 
 
+def alarmed_metrics(config: Config, hosts: int = 1) -> tuple[int, int, int]:
+    """(alarms, metrics that they name, metrics that their Metrics Insights queries find): the latter two are
+    what AWS bills.
+    """
+    number = named = found = 0
+    of_dimension = {"Host": hosts, "VoiceConnectorId": len(scopes(config))}
+    for _, _, queries in _alarms(config, hosts):
+        number += 1
+        named += sum("MetricStat" in query for query in queries)
+        for query in queries:
+            if query.get("Expression", "").startswith("SELECT"):
+                found += next(
+                    count for name, count in of_dimension.items() if name + ")" in query["Expression"]
+                )
+    return number, named, found
+
+
 def is_merged(config: Config) -> bool:
     """Whether there are too many connectors for every alarm each."""
     named = "VoiceConnectorId" in config.cloudwatch.dimensions

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.summary.catalog import DIRECTIONS, MEDIA_FIELDS
+from agent.summary.catalog import DIRECTIONS, MEDIA_FIELDS, TABLE_DAYS
 from agent.summary.side_totals_cy import CUSTOMER, REMOTE
 
-KEPT_DAYS = {"media": 90, "calls": 90, "sip": 14}
 ROLL_UP_DAYS = 730
 RETRY_MINUTES = 14 * 1_440  # the longest time that an outbox keeps undelivered rows
 _LOW = "LowCardinality(String)"
@@ -103,7 +102,7 @@ def schema(database: str, hosts: int = 1, *, replicated: bool = True) -> Iterato
             f"ENGINE = {_engine('ReplacingMergeTree', replicated)}\nPARTITION BY toDate(at)\n"
             f"ORDER BY (voice_connector_id, hour, ifNull(transaction_id, toUUID("
             f"'00000000-0000-0000-0000-000000000000')), {_KEY[kind]})\n"
-            f"TTL at + INTERVAL {KEPT_DAYS[kind]} DAY\n{_window(window, replicated)}"
+            f"TTL at + INTERVAL {TABLE_DAYS[kind]} DAY\n{_window(window, replicated)}"
         )
     for name, column in (("carrier_minute", "carrier"), ("connector_minute", "voice_connector_id")):
         yield from _roll_up(database, name, column, window, replicated)

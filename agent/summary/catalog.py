@@ -213,6 +213,8 @@ assert len(AGENT_METRICS) <= 8
 RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
+# How long the tables of an analytics database keep records, days.
+TABLE_DAYS = {"media": 90, "calls": 90, "sip": 14}
 _NOT_IN_GROUP = re.compile(r"[^.\-_/#A-Za-z0-9]")
 
 

@@ -19,14 +19,16 @@ import pytest
 
 from agent.commands import fleet
 from agent.errors import SinkError
+from agent.provision.volume import CLICKHOUSE_BYTES
 from agent.sinks.clickhouse import ClickHouse, ClickHouseError, ClickHouseSink
 from agent.sinks.clickhouse_schema import COLUMNS, schema
 from agent.sinks.delivery import Delivery
 from agent.sinks.verdict import ErrorRule
 from agent.store import Store
-from agent.store.codec import pack, unpack
+from agent.store.codec import pack, to_json, unpack
 from agent.store.outbox import OutboxRow
 from agent.summary.records import MINUTE_NS, Summary
+from tests.kit.records import of_other_calls
 from tests.kit.replayed import scenario
 
 session = pytest.importorskip("chdb.session")
@@ -266,6 +268,22 @@ def test_floors_of_speed_and_size(engine: Engine, server: ClickHouse) -> None:
     assert engine.number("SELECT count() FROM sbcwatch.media") == 10_000
     assert used / 10_000 <= 120
     assert 10_000 / spent >= 20_000
+
+
+@pytest.mark.parametrize("kind", CLICKHOUSE_BYTES)
+def test_record_on_the_disk_is_as_long_as_the_cost_says(
+    engine: Engine, server: ClickHouse, kind: str
+) -> None:
+    rows = list(of_other_calls(kind, 6_000, random.Random(3), T0))
+    engine.run(
+        {}, f"INSERT INTO sbcwatch.{kind} FORMAT JSONEachRow ".encode() + b"\n".join(map(to_json, rows))
+    )
+    engine.run({}, f"OPTIMIZE TABLE sbcwatch.{kind} FINAL".encode())
+    used = engine.number(
+        "SELECT sum(data_compressed_bytes) FROM system.parts "
+        f"WHERE active AND database = 'sbcwatch' AND table = '{kind}'"
+    )
+    assert pytest.approx(used / len(rows), rel=0.1) == CLICKHOUSE_BYTES[kind]
 
 
 @pytest.mark.parametrize(

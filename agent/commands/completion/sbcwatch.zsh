@@ -16,7 +16,7 @@ _shtab_sbcwatch_commands() {
     check-config:'Check a configuration, say what it means.'
     completion:'Completion of commands and options, for a shell.'
     config:'Every setting, with its help and default.'
-    cost:'What AWS will ask a month for a configuration.'
+    cost:'What a configuration will cost a month, by part.'
     evidence:'Packets kept of calls: list, export, ask for.'
     fleet:'What all hosts'"'"' records say, in ClickHouse.'
     healthcheck:'Is the daemon here alive?'
@@ -140,6 +140,11 @@ _shtab_sbcwatch_config_defaults_added=0
 _shtab_sbcwatch_cost_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[TOML settings\; without it the defaults]:FILE:_files"
+  "--hosts[how many hosts\; default\: cost.hosts]:N:"
+  "--connectors[as though there were so many]:N:"
+  "--carriers[as though there were so many]:N:"
+  "--calls[calls up on each host, mean\; default\: cost.expected_calls]:N:"
+  "--cps[call attempts a second on each\; default\: cost.expected_cps]:N:"
 )
 
 # guard to ensure default positional specs are added only once per session
