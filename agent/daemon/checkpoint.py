@@ -50,7 +50,7 @@ from agent.summary.open_minute import OpenMinute
 from agent.summary.records import MINUTE_NS
 from agent.summary.split_host import SplitHost
 
-FORMAT = 5
+FORMAT = 6
 _LEVEL = 1  # of compression: a checkpoint is written every few seconds
 # Classes whose objects a checkpoint may hold. Their order is part of the format.
 _KINDS: tuple[type, ...] = (

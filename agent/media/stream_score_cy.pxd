@@ -4,6 +4,9 @@ from agent.model.far_end_cy cimport AwayMinute
 from agent.model.stream_minute_cy cimport StreamMinute
 from agent.model.call_cy cimport Stream
 
+cdef frozenset REPAIR_STREAMS, REPAIR, NAMES_NO_CODEC
+cpdef bint is_repair(Stream stream, StreamMinute its) except -1
+
 @cython.final
 cdef class Measure:
     cdef object rules

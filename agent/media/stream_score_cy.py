@@ -56,12 +56,17 @@ class QualityRules(Struct, frozen=True):
     codecs: dict[str, CodecFigures] = {}
 
 
-def is_repair(stream: Stream, its: StreamMinute) -> bool:
+def is_repair(stream: Stream, its: StreamMinute) -> cython.bint:
     """Whether a stream carries nothing but repairs of another: RTX (RFC 4588), FEC of its own SSRC."""
+    name: str
     if not its.by_type:  # jitter is measured of speech alone
         name = its.codec.lower()
-        return name in REPAIR_STREAMS or (name in REPAIR and not its.jitter_count)
-    return all(stream.codec_name(payload_type).lower() in REPAIR for payload_type, _ in its.by_type)
+        return name in REPAIR and (name in REPAIR_STREAMS or not its.jitter_count)
+    for payload_type, _ in its.by_type:
+        name = stream.codec_name(payload_type).lower()
+        if name not in REPAIR:
+            return False
+    return True
 
 
 def primary(stream: Stream) -> str:

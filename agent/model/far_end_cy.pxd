@@ -8,4 +8,6 @@ cdef class AwayMinute:
     cdef public double jitter_ticks
     cdef public list slots
 
+    cpdef object note_slot(self, int number, long long lost, long long ticks)
+    cpdef list reported(self, long long clock_rate)
     cpdef object jitter_us(self, long long clock_rate)

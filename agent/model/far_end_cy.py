@@ -10,12 +10,14 @@ from msgspec import Struct
 
 SLOTS = 6  # of a minute
 MAX_JITTER_US = 10_000_000.0  # the limit of round trips: a longer claim is no measurement
+MAX_JITTER_S = 10
 
 
 class AwayMinute:
     """The report blocks of one stream in one minute. `lost` None: no span is known.
 
-    `slots`: loss by 10 s and the largest jitter in ticks, each -1 where no block says it; None: as `lost`.
+    `slots`: loss of each 10 s, then the largest jitter of each in ticks, -1 where no block says it; None: as
+    `lost`.
     """
 
     def __init__(
@@ -24,7 +26,7 @@ class AwayMinute:
         expected: int = 0,
         jitter_ticks: float = 0.0,
         blocks: int = 0,
-        slots: list[tuple[int, int]] | None = None,
+        slots: list[int] | None = None,
     ) -> None:
         self.lost = lost
         self.expected = expected
@@ -32,24 +34,40 @@ class AwayMinute:
         self.blocks = blocks
         self.slots = slots
 
-    def note_slot(self, number: int, lost: int, ticks: int) -> None:
+    def note_slot(self, number: cython.int, lost: cython.longlong, ticks: cython.longlong) -> None:
         """Adds to a slot; -1 adds nothing."""
+        before: cython.longlong
         if self.slots is None:
-            self.slots = [(-1, -1)] * SLOTS
-        before_lost, before_ticks = self.slots[number]
+            self.slots = [-1] * (2 * SLOTS)
+        slots: list[int] = self.slots
         if lost >= 0:
-            lost += max(before_lost, 0)
-        self.slots[number] = max(lost, before_lost), max(ticks, before_ticks)
+            before = slots[number]
+            slots[number] = lost + max(before, 0)
+        before = slots[SLOTS + number]
+        if ticks > before:
+            slots[SLOTS + number] = ticks
 
-    def reported(self, clock_rate: int) -> list[tuple[int, int]] | None:
-        """Loss and jitter (microseconds) by slot."""
+    def reported(self, clock_rate: cython.longlong) -> list[int] | None:
+        """`slots` with the jitter in microseconds, rounded half to even."""
         if self.slots is None:
             return None
-        most = MAX_JITTER_US * clock_rate / 1e6
-        return [
-            (lost, round(ticks * 1e6 / clock_rate) if clock_rate > 0 and 0 <= ticks <= most else -1)
-            for lost, ticks in self.slots
-        ]
+        slots: list[int] = self.slots
+        told = slots[:]
+        number: cython.int
+        ticks: cython.longlong
+        whole: cython.longlong
+        rest: cython.longlong
+        for number in range(SLOTS, 2 * SLOTS):
+            ticks = slots[number]
+            if ticks < 0:
+                continue
+            if clock_rate <= 0 or ticks > MAX_JITTER_S * clock_rate:
+                told[number] = -1
+                continue
+            whole = ticks * 1_000_000 // clock_rate
+            rest = 2 * (ticks * 1_000_000 % clock_rate)
+            told[number] = whole + (rest > clock_rate or (rest == clock_rate and whole & 1))
+        return told
 
     def jitter_us(self, clock_rate: cython.longlong) -> float | None:
         """The mean of the blocks' jitter, microseconds."""

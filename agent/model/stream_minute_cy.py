@@ -93,8 +93,8 @@ class StreamMinute:
         self.runs: tuple[int, ...] = ()  # of lost packets: 1, 2 ... 10 or more in a row; empty: none
         self.delays: tuple[int, ...] = ()  # packets late by 50, 70 ... 300 ms or more; empty: none
         self.slots = b""  # of 10 s, as the loop's row has them; empty: nothing was counted
-        # The far end's reports by slot: loss, jitter in us, each -1 where unknown.
-        self.reported: list[tuple[int, int]] | None = None
+        # The far end's reports: loss of each slot, then jitter of each in us, -1 where unknown.
+        self.reported: list[int] | None = None
 
     def comes_twice(self) -> bool:
         """Whether nine in ten of its packets came twice, as from a mirror that copies both ways of a port."""

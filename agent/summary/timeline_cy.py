@@ -82,10 +82,10 @@ def merged(streams: list[StreamMinute], number: cython.int) -> Slot | None:
             if octets and its.audio:
                 jitter_us = (word(octets, at + 6) - 1) * JITTER_UNIT_US
         elif its.reported is not None:
-            told: tuple[int, int] = its.reported[number]
-            if told[0] >= 0:
-                lost = max(lost, 0) + told[0]
-            jitter_us = told[1]
+            told: list[int] = its.reported
+            if told[number] >= 0:
+                lost = max(lost, 0) + told[number]
+            jitter_us = told[SLOTS + number]
         jitter_max_us = max(jitter_max_us, jitter_us)
     return [
         packets,
