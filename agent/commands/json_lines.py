@@ -11,6 +11,7 @@ from agent.capture.source import Source
 from agent.pipeline import Pipeline
 from agent.summary.catalog import SIP_FIELDS
 from agent.summary.records import ConnectorMinute, Samples, Summary
+from agent.summary.timeline_cy import plain
 
 Row = dict[str, Any]
 
@@ -53,7 +54,7 @@ class JsonLines:
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write = write
-        self._encode = msgspec.json.Encoder().encode
+        self._encode = msgspec.json.Encoder(enc_hook=plain).encode
 
     def line(self, row: Row, head: bytes = b"{") -> None:
         """Print `row`, with `head` in place of its opening brace: a record is given its type uncopied."""

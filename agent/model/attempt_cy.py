@@ -63,6 +63,8 @@ FIELDS = (
 """An `Attempt`'s fields, in the order in which a checkpoint has them."""
 
 
+@cython.no_gc
+@cython.cclass
 class Attempt:
     """One attempt. `deadline` says when to call `due`: (from, after) in ns, None for never."""
 

@@ -26,6 +26,8 @@ LEDGER_FIELDS = ("lost", "arrived", "left", "vc_lost", "first_ns", "histograms",
 """A `LegMediaTotals`'s fields, in the order in which a checkpoint has them."""
 
 
+@cython.no_gc
+@cython.cclass
 class LegMediaTotals:
     """Media totals of one leg over the whole call.
 
@@ -93,6 +95,8 @@ def way_of(passage: Passage, from_caller: bool) -> Way:
     return _WAY[passage, from_caller]
 
 
+@cython.no_gc
+@cython.cclass
 class Dialog:
     """One callee tag of a leg. Times are capture time in ns."""
 

@@ -13,6 +13,8 @@ MAX_JITTER_US = 10_000_000.0  # the limit of round trips: a longer claim is no m
 MAX_JITTER_S = 10
 
 
+@cython.no_gc
+@cython.cclass
 class AwayMinute:
     """The report blocks of one stream in one minute. `lost` None: no span is known.
 

@@ -31,6 +31,8 @@ FIELDS = (
 REPORTS_FIELDS = ("stamp_ns", "leg", "packets_towards", "bytes_towards", "packets_away", "bytes_away")
 
 
+@cython.no_gc
+@cython.cclass
 class StreamMinute:
     """One stream in one minute.
 
@@ -145,6 +147,8 @@ def add_reports(totals: SoFar, leg: Leg, counts: list[int]) -> None:
     add_to(totals, leg, False, 0, 0, 0, packets_away, bytes_away)
 
 
+@cython.no_gc
+@cython.cclass
 class ReportsMinute:
     """RTCP of one leg in one minute, towards the vc and away from it: UDP packets, their payload bytes."""
 

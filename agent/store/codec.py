@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from agent.summary.records import ConnectorMinute
+from agent.summary.timeline_cy import plain
 
 _LEVEL = 6  # level 9 is 1 % smaller and twice as slow on SIP
-_encoder = msgspec.json.Encoder()
+_encoder = msgspec.json.Encoder(enc_hook=plain)
 _connectors = msgspec.json.Decoder(list[ConnectorMinute])
 _records = msgspec.json.Decoder(list[dict[str, Any]])
 
@@ -39,7 +40,7 @@ def to_json(records: Any) -> bytes:
     except UnicodeEncodeError:
         # SIP messages come from the wire and may hold anything, lone surrogates of a lenient decoder
         # included.
-        return _encoder.encode(_printable(msgspec.to_builtins(records)))
+        return _encoder.encode(_printable(msgspec.to_builtins(records, enc_hook=plain)))
 
 
 def printable_text(text: str) -> str:

@@ -5,6 +5,7 @@ from agent.model.call_cy cimport LegMediaTotals
 from agent.model.stream_minute_cy cimport ReportsMinute, StreamMinute
 
 @cython.final
+@cython.no_gc
 cdef class CallMinute:
     cdef public Call call
     cdef public object vc_lost

@@ -15,6 +15,8 @@ FIELDS = ("call", "streams", "reports", "rtts", "far_ends", "vc_lost", "flagged"
 """A `CallMinute`'s fields, in the order in which a checkpoint has them."""
 
 
+@cython.no_gc
+@cython.cclass
 class CallMinute:
     """Everything heard of one call in one minute. `vc_lost` is None where the vc cannot be observed."""
 

@@ -2,6 +2,7 @@ cimport cython
 from agent.model.stream_minute_cy cimport StreamMinute
 
 @cython.final
+@cython.no_gc
 cdef class DirectionFigures:
     cdef public long long packets, bytes, rtcp_packets, rtcp_bytes
     cdef public long long streams, known, known_lost, known_packets

@@ -15,6 +15,8 @@ from agent.summary.records import Samples
 from agent.summary.samples_cy import binned, sampled
 
 
+@cython.no_gc
+@cython.cclass
 class DirectionFigures:
     """Streams that share a direction: counts add, jitter is weighted by packets.
 

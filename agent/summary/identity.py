@@ -38,7 +38,7 @@ class Identity(Struct, frozen=True):
 
     def transaction_id(self, call: Call, connector: Connector) -> str:
         """The id of a call in its connector's records, a UUID. Found once a connector, until a leg joins."""
-        known = self._of(call)[1]
+        known: dict[str, str] = (call.who or self._of(call))[1]
         found = known.get(connector.id)
         if found is None:
             lead = call.lead
@@ -56,12 +56,12 @@ class Identity(Struct, frozen=True):
 
     def of_call(self, call: Call) -> Who:
         """Everybody whom a call's records name. The lead's Call-ID is the first. Found once for its legs."""
-        return self._of(call)[0]
+        who: Who = (call.who or self._of(call))[0]
+        return who
 
     def _of(self, call: Call) -> tuple[Who, dict[str, str]]:
-        """Whom the records of `call` name, and its ids by connector."""
-        if call.who is None:
-            call.who = self._found(call), {}
+        """Whom the records of `call` name, and its ids by connector: found anew."""
+        call.who = self._found(call), {}
         return call.who
 
     def user(self, user: str) -> str:

@@ -37,7 +37,7 @@ from agent.model.sides import Connector, Sides
 from agent.model.stream_minute_cy import SoFar, StreamMinute
 from agent.model.unseen import Cause, Sight
 from agent.summary.call_minute_cy import CallMinute, share_out
-from agent.summary.call_row import call_row, media_of
+from agent.summary.call_row_cy import call_row, media_of
 from agent.summary.connector_minute import MinuteTotals, connector_minute, figures, no_totals, traffic
 from agent.summary.identity import Identity
 from agent.summary.media_elsewhere import FLAG, calls_elsewhere

@@ -2,6 +2,7 @@ cimport cython
 from agent.summary.direction_totals_cy cimport DirectionFigures, MediaTotals
 from agent.summary.media_flags_cy cimport flag_side
 from agent.summary.call_minute_cy cimport CallMinute
+from agent.summary.call_row_cy cimport joined
 from agent.summary.side_totals_cy cimport SideFigures
 from agent.model.call_cy cimport Call
 from agent.model.call_cy cimport Leg
@@ -12,6 +13,7 @@ cdef dict _BLANK, _TOTALS
 cpdef list views(CallMinute heard, bint vc_seen=*)
 
 @cython.final
+@cython.no_gc
 cdef class CallView:
     cdef readonly Leg owner
     cdef readonly CallMinute heard

@@ -45,6 +45,7 @@ from agent.model.sides import Connector
 from agent.model.stream_minute_cy import ReportsMinute, StreamMinute
 from agent.model.units import MINUTE_NS
 from agent.summary.call_minute_cy import CallMinute, Calls
+from agent.summary.call_row_cy import joined
 from agent.summary.catalog import MEDIA_FIELDS
 from agent.summary.direction_totals_cy import DirectionFigures, MediaTotals
 from agent.summary.identity import Identity, record_id
@@ -125,6 +126,8 @@ def views(heard: CallMinute, vc_seen: cython.bint = True) -> list[CallView]:
     return [CallView(heard, owner, customers, remotes) for owner, customers, remotes in heard.call.views()]
 
 
+@cython.no_gc
+@cython.cclass
 class CallView:
     """One call in one minute in the eyes of the connector that owns leg `owner`."""
 
@@ -221,12 +224,12 @@ class CallView:
         row["part"] = 0
         row["start_ts"] = lead.invite_ns // 1_000_000 if lead.whole else None
         row["carrier"] = (call.carrier() or None) if remote.legs else None
-        codecs: dict[str, str] = {}
+        codecs: list[str] = []
         figures: DirectionFigures
         for figures in (customer.to_vc, customer.away, remote.to_vc, remote.away):
-            if figures.codec:
-                codecs.setdefault(figures.codec.upper(), figures.codec)
-        row["codec"] = "/".join(codecs.values()) if codecs else None
+            if figures.codec and figures.codec not in codecs:
+                codecs.append(figures.codec)
+        row["codec"] = joined(codecs)
         row["peer_media"] = {
             its.names.short: identity.socket(*peer)
             for its in (customer, remote)

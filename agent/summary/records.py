@@ -65,8 +65,9 @@ class ConnectorMinute(msgspec.Struct):
 class Summary(msgspec.Struct):
     """One minute part. `complete`: it reaches the minute's end, so it carries the gauges.
 
-    `media`, `sip` and `calls` are JSON-ready rows with the field names that `replay --json` prints. `gap`,
-    where set, says why this minute (or a part of it) was not watched: then there are no datums.
+    `media`, `sip` and `calls` are rows with the field names that `replay --json` prints, ready for JSON by
+    way of `timeline_cy.plain`. `gap`, where set, says why this minute (or a part of it) was not watched: then
+    there are no datums.
     """
 
     start_ns: int  # minute start, UTC

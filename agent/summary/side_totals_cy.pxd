@@ -22,6 +22,7 @@ cdef class SideNames:
 cdef DirectionFigures _NOTHING
 
 @cython.final
+@cython.no_gc
 cdef class SideFigures:
     cdef readonly SideNames names
     cdef readonly list legs

@@ -84,6 +84,8 @@ NO_RUNS, NO_DELAYS = [0] * len(LOSS_RUNS), [0] * len(LATE_HISTOGRAM_MS)  # never
 _NOTHING = DirectionFigures()  # of a direction where nothing happened
 
 
+@cython.no_gc
+@cython.cclass
 class SideFigures:
     """Both directions of a side, and what they average to by packets, over those that are known."""
 

@@ -7,6 +7,17 @@ cdef enum:
     MOST = 65535
     JITTER_UNIT_US = 10
 
-cpdef object timeline(list[StreamMinute] streams, int watched)
-cdef object merged(list[StreamMinute] streams, int number)
+@cython.final
+@cython.no_gc
+cdef class Timeline:
+    cdef bytes octets
+    cdef list reported
+    cdef bint measured, audio
+    cdef int watched
+    cdef Timeline other
+
+    cpdef list slots(self)
+    cdef object slot(self, int number)
+
+cpdef Timeline timeline(list[StreamMinute] streams, int watched)
 cdef long long word(bytes octets, long long at) except -1

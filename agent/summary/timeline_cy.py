@@ -16,6 +16,9 @@ Streams that share the direction merge: packets, lost and late add up, of jitter
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import cython
 
 from agent.model.events import RoundTrip
@@ -52,48 +55,103 @@ def watched_slots(start_ns: int, from_ns: int, until_ns: int, missed: list[Span]
     return watched
 
 
-def timeline(streams: list[StreamMinute], watched: cython.int) -> list[Slot | None]:
-    """The slots of a direction; `watched`: a bit for each that was."""
-    return [merged(streams, number) if watched >> number & 1 else None for number in range(SLOTS)]
+@cython.no_gc
+@cython.cclass
+class Timeline:
+    """The slots of a direction, as a sequence. They are worked out when they are asked for: a minute's close
+    has tens of thousands, and they are read where they are written down (`plain`).
+
+    One stream's, and in `other` those of the streams that share its direction. timeline_cy.pxd has the types.
+    """
+
+    def __init__(self, its: StreamMinute, watched: cython.int, other: Timeline | None) -> None:
+        self.octets: bytes = its.slots
+        self.reported: list[int] | None = its.reported
+        self.measured = its.lost_source == "rtp"
+        self.audio = its.audio
+        self.watched = watched
+        self.other = other
+
+    def slots(self) -> list[Slot | None]:
+        """Each is made anew."""
+        return [self.slot(number) if self.watched >> number & 1 else None for number in range(SLOTS)]
+
+    def slot(self, number: cython.int) -> Slot | None:
+        its: Timeline | None = self
+        octets: bytes
+        at: cython.longlong
+        jitter_us: cython.longlong
+        packets: cython.longlong = 0
+        lost: cython.longlong = -1
+        late: cython.longlong = -1
+        jitter_max_us: cython.longlong = -1
+        gap: cython.longlong = 0
+        while its is not None:
+            octets = its.octets
+            at = len(octets) - (SLOTS - number) * SLOT_BYTES
+            jitter_us = -1
+            if octets:
+                if at < 0 or word(octets, at) == MOST:
+                    return None
+                packets += word(octets, at)
+                gap = max(gap, word(octets, at + 8))
+            if its.measured:
+                lost = max(lost, 0) + (word(octets, at + 2) if octets else 0)
+                late = max(late, 0) + (word(octets, at + 4) if octets else 0)
+                if octets and its.audio:
+                    jitter_us = (word(octets, at + 6) - 1) * JITTER_UNIT_US
+            elif its.reported is not None:
+                told: list[int] = its.reported
+                if told[number] >= 0:
+                    lost = max(lost, 0) + told[number]
+                jitter_us = told[SLOTS + number]
+            jitter_max_us = max(jitter_max_us, jitter_us)
+            its = its.other
+        return [
+            packets,
+            lost if lost >= 0 else None,
+            late if late >= 0 else None,
+            jitter_max_us if jitter_max_us >= 0 else None,
+            gap - 1 if gap > 0 else None,
+        ]
+
+    def __len__(self) -> int:
+        return int(SLOTS)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self.slots()[at]
+
+    def __iter__(self) -> Iterator[Slot | None]:
+        return iter(self.slots())
+
+    def __eq__(self, other: object) -> bool:
+        return self.slots() == (other.slots() if isinstance(other, Timeline) else other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(self.slots())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is the list."""
+        return list, (self.slots(),)
 
 
-def merged(streams: list[StreamMinute], number: cython.int) -> Slot | None:
+def timeline(streams: list[StreamMinute], watched: cython.int) -> Timeline:
+    """The slots of a direction in which `streams` ran, at least one; `watched`: a bit for each that was."""
     its: StreamMinute
-    octets: bytes
-    at: cython.longlong
-    jitter_us: cython.longlong
-    packets: cython.longlong = 0
-    lost: cython.longlong = -1
-    late: cython.longlong = -1
-    jitter_max_us: cython.longlong = -1
-    gap: cython.longlong = 0
+    found: Timeline | None = None
     for its in streams:
-        octets = its.slots
-        at = len(octets) - (SLOTS - number) * SLOT_BYTES
-        jitter_us = -1
-        if octets:
-            if at < 0 or word(octets, at) == MOST:
-                return None
-            packets += word(octets, at)
-            gap = max(gap, word(octets, at + 8))
-        if its.lost_source == "rtp":
-            lost = max(lost, 0) + (word(octets, at + 2) if octets else 0)
-            late = max(late, 0) + (word(octets, at + 4) if octets else 0)
-            if octets and its.audio:
-                jitter_us = (word(octets, at + 6) - 1) * JITTER_UNIT_US
-        elif its.reported is not None:
-            told: list[int] = its.reported
-            if told[number] >= 0:
-                lost = max(lost, 0) + told[number]
-            jitter_us = told[SLOTS + number]
-        jitter_max_us = max(jitter_max_us, jitter_us)
-    return [
-        packets,
-        lost if lost >= 0 else None,
-        late if late >= 0 else None,
-        jitter_max_us if jitter_max_us >= 0 else None,
-        gap - 1 if gap > 0 else None,
-    ]
+        found = Timeline(its, watched, found)
+    assert found is not None
+    return found
+
+
+def plain(value: object) -> object:
+    """For msgspec's `enc_hook`: what it writes in place of a `Timeline`. Raises NotImplementedError."""
+    if isinstance(value, Timeline):
+        return value.slots()
+    raise NotImplementedError(type(value))
 
 
 def trips_by_slot(trips: list[RoundTrip]) -> list[float | None]:

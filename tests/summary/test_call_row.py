@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.model.call_cy import LegMediaTotals
-from agent.summary.call_row import worst_direction
+from agent.summary.call_row_cy import worst_direction
 from tests.kit.scene import CUST, REM, VC2CUST, VC2REM, Scene
 
 

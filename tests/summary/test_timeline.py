@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from agent.model.events import RoundTrip
 from agent.model.stream_minute_cy import StreamMinute
 from agent.model.units import MINUTE_NS, SLOT_NS
+from agent.store.codec import to_json
 from agent.summary.catalog import LATE_HISTOGRAM_MS, LOSS_RUNS, TIMELINE
 from agent.summary.timeline_cy import ALL_WATCHED, timeline, trips_by_slot, watched_slots
 from tests.kit.scene import CUST, REM, VC2CUST, VC2REM, Scene, block, odd, receiver_report
@@ -145,6 +147,15 @@ def test_more_packets_than_a_slot_can_count_are_null() -> None:
 
 def test_a_stream_of_which_nothing_is_reported_has_packets_and_gaps_only() -> None:
     assert timeline([stream(*[(5, 3, 2, 9, 21)] * 6, source=None)], 1)[0] == [5, None, None, None, 20]
+
+
+def test_timeline_is_written_and_copied_as_the_list_of_its_slots() -> None:
+    slots = timeline([stream(*[(5, 0, 0, 1, 21)] * 5)], ALL_WATCHED)
+    plainly = [None, *[[5, 0, 0, 0, 20]] * 5]
+    assert to_json({"timeline": slots}) == to_json({"timeline": plainly})
+    assert to_json(["\ud800", slots]) == to_json(["\ud800", plainly])
+    assert type(deepcopy(slots)) is list
+    assert (deepcopy(slots), list(slots), len(slots)) == (plainly, plainly, 6)
 
 
 def test_call_row_sums_the_histograms_of_its_minutes() -> None:

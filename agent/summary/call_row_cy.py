@@ -1,3 +1,4 @@
+# cython: language_level=3
 """The `call` record of JSON output and the store."""
 
 from __future__ import annotations
@@ -5,18 +6,25 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from agent.model.call_cy import Call, LegMediaTotals
+import cython
+
+from agent.model.attempt_cy import Attempt
+from agent.model.call_cy import Call, Dialog, Leg, LegMediaTotals
 from agent.model.sides import Connector
 from agent.summary.catalog import DIRECTIONS, LATE_HISTOGRAM_MS, LOSS_RUNS
 from agent.summary.identity import Identity
 from agent.summary.records import expected
+
+Row = dict[str, Any]
+_WAYS = tuple(DIRECTIONS)
+_PEERS = {"customer": "customer_peer", "remote": "remote_peer"}  # by the side of a leg
 
 
 def media_of(call: Call, observer: str) -> dict[str, Any]:
     """What a call's record says of all its media: `codec` as in a media record, `worst_direction`, and by
     direction runs of lost packets, and late ones; None where not measured here.
     """
-    totals = call.views()[0][0].ledger
+    totals: LegMediaTotals = owner_totals(call)
     counted = totals.histograms or {}
     runs: dict[str, list[int] | None] = {}
     late: dict[str, list[int] | None] = {}
@@ -34,12 +42,31 @@ def media_of(call: Call, observer: str) -> dict[str, Any]:
 
 def codec_of(call: Call) -> str | None:
     """What its audio streams are coded with so far: one, or several joined by "/"."""
-    heard = call.views()[0][0].ledger.heard or {}
-    names: dict[str, str] = {}
-    for way in DIRECTIONS:
-        for name in heard[way][0] if way in heard else ():
-            names.setdefault(name.upper(), name)
-    return "/".join(names.values()) or None
+    heard: dict[str, Any] | None = owner_totals(call).heard
+    names: list[str] = []
+    if heard is not None:
+        for way in _WAYS:
+            if way in heard:
+                for name in heard[way][0]:
+                    if name not in names:
+                        names.append(name)
+    return joined(names)
+
+
+def joined(names: list[str]) -> str | None:
+    """Codecs in one text, in the order given, each once in whatever case; None where there are none."""
+    if len(names) < 2:
+        return names[0] if names else None
+    spelled: dict[str, str] = {}
+    for name in names:
+        spelled.setdefault(name.upper(), name)
+    return "/".join(spelled.values())
+
+
+def owner_totals(call: Call) -> LegMediaTotals:
+    """What the first connector's records of a call add up to."""
+    owner: Leg = call.views()[0][0]
+    return owner.ledger
 
 
 def worst_direction(totals: LegMediaTotals) -> str | None:
@@ -60,36 +87,39 @@ def worst_direction(totals: LegMediaTotals) -> str | None:
     return ways[0] if len(ways) == 1 else None
 
 
-def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, Any]:
+def call_row(call: Call, fallback: Connector, identity: Identity) -> Row:
     """A call's record. Nanoseconds, None where it did not happen.
 
     `setup_ms`: from the INVITE to the answer; `ring_ms`: to the first 101-199 or 2xx. `customer_peer`,
     `remote_peer`: addresses. `ended_by`: customer, remote or vc, where a BYE ended it.
     """
-    lead, counted = call.lead, call.counted
-    attempt = counted.attempt
-    begun_ns = attempt.started_ns if attempt and lead.whole else None
-    direction = call.accounts[0].direction if call.accounts else None
-    connector = counted.connector or lead.connector or fallback
+    lead: Leg = call.find_lead()
+    counted: Leg = call.counted
+    attempt: Attempt | None = counted.attempt
+    whole: cython.bint = lead.whole
+    begun_ns = attempt.started_ns if attempt is not None and whole else None
+    connector: Connector = counted.connector or lead.connector or fallback
     call_ids, from_user, _, to_user, _, _ = identity.of_call(call)
-    row = {
+    row: Row = {
         "call_id": call_ids[0],
         "call_ids": call_ids,
         "voice_connector_id": connector.id,
-        "direction": direction,
+        "direction": call.accounts[0].direction if call.accounts else None,
         "from_sip_user": from_user,
         "to_sip_user": to_user,
-        "invite_ns": lead.invite_ns if lead.whole else None,
-        "answer_ns": call.answer_ns if lead.whole else None,
+        "invite_ns": lead.invite_ns if whole else None,
+        "answer_ns": call.answer_ns if whole else None,
         "end_ns": call.end_ns,
-        "status": attempt.status if attempt else None,
+        "status": attempt.status if attempt is not None else None,
         "outcome": call.outcome,
         "end_reason": call.end_reason,
-        "flags": sorted(call.flags),
+        "flags": sorted(call.flags) if call.flags else [],
         "diverted_from": identity.user(lead.diverted[0]) if lead.diverted else None,
-        **_ends(call),
-        "setup_ms": _between_ms(begun_ns, call.answer_ns),
-        "ring_ms": _between_ms(begun_ns, call.ring_ns),
+        "customer_peer": None,
+        "remote_peer": None,
+        "ended_by": None,
+        "setup_ms": between_ms(begun_ns, call.answer_ns),
+        "ring_ms": between_ms(begun_ns, call.ring_ns),
         "host": identity.host,
         "transaction_id": identity.transaction_id(call, connector),
         "key_id": identity.key_id,
@@ -100,26 +130,33 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> dict[str, A
         "loss_runs": None,
         "late_histogram": None,
     }
+    put_ends(row, call)
     if not connector.log_media:
         row["unlogged"] = True  # the call index then leaves out who it was
     return row
 
 
-def _between_ms(since_ns: int | None, until_ns: int | None) -> float | None:
+def between_ms(since_ns: Any, until_ns: Any) -> Any:
+    """Milliseconds, None where one of both never was."""
     return None if since_ns is None or until_ns is None else max(0, until_ns - since_ns) / 1e6
 
 
-def _ends(call: Call) -> dict[str, Any]:
+def put_ends(row: Row, call: Call) -> None:
     """The first peer of each side, and who ended the call: the side whose BYE reached the vc, else the vc."""
-    found: dict[str, Any] = {"customer_peer": None, "remote_peer": None, "ended_by": None}
+    leg: Leg
+    dialog: Dialog
     for leg in call.legs:
-        if leg.side in ("customer", "remote") and found[f"{leg.side}_peer"] is None:
-            found[f"{leg.side}_peer"] = leg.peer
-        if call.end_reason != "bye" or leg.side is None:
+        if leg.side is None:
+            continue
+        name = _PEERS.get(leg.side)
+        if name is not None and row[name] is None:
+            row[name] = leg.peer
+        if call.end_reason != "bye":
             continue
         for dialog in leg.dialogs.values():
             if dialog.ended and dialog.bye_tag:
-                from_caller = dialog.bye_tag == leg.from_tag
-                from_peer = from_caller == (leg.way == "incoming")
-                found["ended_by"] = leg.side if from_peer else found["ended_by"] or "vc"
-    return found
+                from_caller: cython.bint = dialog.bye_tag == leg.from_tag
+                if from_caller == (leg.way == "incoming"):
+                    row["ended_by"] = leg.side
+                elif row["ended_by"] is None:
+                    row["ended_by"] = "vc"
