@@ -82,7 +82,7 @@ class Signalling(CallTable):
         leg = self._leg_of(message, route, src, now_ns)
         if leg is not None:
             call = leg.call
-            call.saved = None
+            self._touch(call)
             trusted: cython.bint = self._trust(leg, route, src) in TAKES[Effect.DIALOG]
             believed: cython.bint = trusted or route.passage == "internal"
             if not believed:
@@ -546,7 +546,8 @@ class Signalling(CallTable):
         self._timers.drop(other)
         other.account = None
         self._joiner.move(other, call)
-        call.saved = None
+        self._touch(call)
+        self._touch(moved)
         self._counting.begin(other, now_ns)
 
     def _session(self, leg: Leg, message: Message, now_ns: cython.longlong) -> None:

@@ -12,13 +12,18 @@ cdef class CallTable:
     cdef list _out
     cdef dict _weights
     cdef long long _weight
+    cdef public dict changed
     cdef readonly dict _legs
+    cdef dict _claimed
     cdef readonly Timers _timers
     cdef readonly ConnectorResolver _connectors
     cdef readonly Joiner _joiner
     cdef Counting _counting
 
     cdef object _register(self, Leg leg)
+    cdef object _make_room(self)
+    cdef object _touch(self, Call call)
+    cdef bint _has_lapsed(self, Call call, long long now_ns) except -1
     cdef object _sort(self, Call call)
     cdef object _weigh(self, Call call)
     cdef object _check_over(self, Call call, long long now_ns)

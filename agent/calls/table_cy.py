@@ -26,6 +26,7 @@ from agent.model.sides import Sides
 
 # What a leg's descriptions take, by its sockets and the condensed text (which stands for what is parsed).
 SOCKET_BYTES, TEXT_TIMES, MESSAGE_BYTES = 700, 8, 4096
+LAPSE_NS = 300 * SECOND_NS  # of a claimed call: claims are told anew each minute
 RETRANSMITTED_NS = 32 * SECOND_NS  # 64 * T1: how long a message of a finished call may come again
 
 
@@ -42,6 +43,9 @@ class CallTable:
         self._sides = sides
         self._media = media
         self._out = out
+        # Calls of which there may be news to tell other hosts; None: nobody asks.
+        self.changed: dict[Call, None] | None = None
+        self._claimed: dict[str, Call] = {}  # calls whose SIP another host sees, by their name
         self._legs: dict[str, list[Leg]] = {}  # by Call-ID
         # Oldest first. Calls that are not up make room for others first.
         self._up: OrderedDict[Call, None] = OrderedDict()
@@ -66,7 +70,7 @@ class CallTable:
         while due is not None:
             what, due_ns = due
             call = _call_of(what)
-            call.saved = None
+            self._touch(call)
             if isinstance(what, Leg):
                 self._waited(what, due_ns)
             elif isinstance(what, CountedAttempt):
@@ -110,6 +114,9 @@ class CallTable:
         self._legs.setdefault(leg.call_id, []).append(leg)
         self._connectors.add(leg)
         self._sort(leg.call)
+        self._make_room()
+
+    def _make_room(self) -> None:
         while len(self) + self._weight // CALL_BYTES > self._rules.max_calls:
             # Calls come from the wire: 100,000 invented Call-IDs a second push each other out, O(1) each.
             self.counters["calls_evicted"] += 1
@@ -190,6 +197,9 @@ class CallTable:
         leg: Leg
         self._up.pop(call, None)
         self._down.pop(call, None)
+        self._touch(call)
+        if call.claim is not None:
+            self._claimed.pop(call.claim.name, None)
         if call.answer_ns is not None or call.decided:
             self._report(call, call.last_sip_ns())
         # A call pushed out before it was decided is counted as evicted and has no record: a flood would
@@ -220,24 +230,30 @@ class CallTable:
         """The gauges: calls up when a minute ends. Ends by silence and timer are found here."""
         call: Call
         up: list[CountedAttempt] = []
+        claimed: list[Call] = []
         unknown = 0
         call_timeout_ns: cython.longlong = self._rules.call_timeout_ns
         hold_timeout_ns: cython.longlong = self._rules.hold_timeout_ns
         for call in (*self._up, *self._down):
+            if call.claim is not None and self._has_lapsed(call, end_ns):
+                self._forget(call)
+                continue
             if call.answer_ns is None or call.end_reason == "bye":
                 continue
             was_up, was_ended = call.is_up(), call.end_ns
             self._heard(call)
             call.check_silence(end_ns, call_timeout_ns, hold_timeout_ns, self._missed)
             if call.end_ns != was_ended:
-                call.saved = None
+                self._touch(call)
             if call.is_up() != was_up:
                 self._sort(call)
             if call.is_up():
+                if call.claim is not None:
+                    claimed.append(call)
                 unknown += _add_up(call, up)
             elif call.end_ns is not None and end_ns - call.end_ns > hold_timeout_ns:
                 self._forget(call)  # long enough that nothing re-opens it
-        self._out.append(CallsUp(minute_ns, up, unknown))
+        self._out.append(CallsUp(minute_ns, up, unknown, claimed))
         for connector, tally in self._exchanges.expired(end_ns):
             self._out.append(Tallied(minute_ns, None, connector, tally))
 
@@ -270,6 +286,75 @@ class CallTable:
             call.check_silence(now_ns, self._rules.call_timeout_ns, self._rules.hold_timeout_ns, self._missed)
             self._report(call, now_ns)
 
+    # -- what other hosts are told, and tell
+
+    def _touch(self, call: Call) -> None:
+        """Something happened to a call: its saved form is old."""
+        call.saved = None
+        if self.changed is not None:
+            self.changed[call] = None
+
+    def take_changed(self) -> list[Call]:
+        """Calls to which something happened since the last time, from which on they are kept."""
+        changed = list(self.changed or ()) if self.changed is not None else self.calls()
+        self.changed = {}
+        return changed
+
+    def media_until_ns(self, leg: Leg) -> int | None:
+        """When the media of `leg` is, or was, given up; None while that is not known, 0: long ago."""
+        until_ns = self.call_until_ns(leg.call)
+        if leg.is_up() and until_ns != 0:
+            return None
+        due = self._timers.of(leg) if leg.has_been_up() else None
+        if due is not None:
+            return due[0] if until_ns is None else min(due[0], until_ns)
+        return 0 if until_ns is None and leg.has_been_up() and not leg.sdp else until_ns
+
+    def call_until_ns(self, call: Call) -> int | None:
+        """The same of a whole call, but for legs that are up."""
+        if call not in self._up and call not in self._down:
+            return 0
+        due = self._timers.of(call)
+        is_over: cython.bint = call.end_reason == "bye" or (call.answer_ns is None and call.decided)
+        if call.released:
+            return 0 if due is None else due[0] - RETRANSMITTED_NS
+        if due is None or not is_over:
+            return None
+        return due[0] if due[1] == self._rules.media_linger_ns else due[0] - due[1]
+
+    def claimed(self, name: str) -> Call | None:
+        """The call that claims call so."""
+        return self._claimed.get(name)
+
+    def enter(self, call: Call) -> None:
+        """A claimed call is new, or came up, or ended: keep it in its place."""
+        self._claimed[call.claim.name] = call
+        call.saved = None
+        self._weigh(call)
+        self._sort(call)
+        self._make_room()
+
+    def expect_end(self, what: Due, until_ns: int | None) -> None:
+        """The media of a claimed call or leg is given up then; None: nobody knows when."""
+        if until_ns is None:
+            self._timers.drop(what)
+        else:
+            self._timers.set(what, until_ns, 0)
+
+    def give_up_leg(self, leg: Leg) -> None:
+        """A claimed leg is none of its call's."""
+        self._timers.drop(leg)
+        self._release_leg(leg)
+        leg.call.legs.remove(leg)
+        if not leg.call.legs:
+            self._forget(leg.call)
+
+    def _has_lapsed(self, call: Call, now_ns: cython.longlong) -> cython.bint:
+        """Whether nobody has spoken of a claimed call for long, and nobody on it."""
+        self._heard(call)
+        last_ns: cython.longlong = max(call.last_rtp_ns, call.claim.heard_ns)
+        return now_ns - last_ns >= max(LAPSE_NS, self._rules.call_timeout_ns)
+
     # -- checkpoints
 
     def calls(self) -> list[Call]:
@@ -292,6 +377,9 @@ class CallTable:
         due: list[tuple[int, int, Due]] = []
         for call, (deadlines, keys, undecided) in handover.calls:
             for leg, its, open_ in zip(call.legs, keys, undecided, strict=True):
+                if call.claim is not None:
+                    self._claimed[call.claim.name] = call
+                    continue
                 self._legs.setdefault(leg.call_id, []).append(leg)
                 self._joiner.restore(leg, its)
                 if open_:
@@ -332,4 +420,4 @@ def _add_up(call: Call, up: list[CountedAttempt]) -> cython.bint:
             answered = True
             if account.direction is not None and call.is_kept_by(account.legs):
                 up.append(account)
-    return not (answered or call.legs[0].recording)
+    return not (answered or call.legs[0].recording or call.claim is not None)

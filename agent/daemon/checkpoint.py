@@ -36,6 +36,7 @@ from agent.model.call_cy import (
     Leg,
     LegMediaTotals,
 )
+from agent.model.claim import ClaimedCall
 from agent.model.endpoint_view import EndpointView
 from agent.model.far_end_cy import AwayMinute, Baseline, Counted, FarEndLoss
 from agent.model.handover import Handover, Live
@@ -73,6 +74,7 @@ _KINDS: tuple[type, ...] = (
     events.Measured,
     events.Tallied,
     SplitHost,
+    ClaimedCall,
 )
 _KIND = {kind: number for number, kind in enumerate(_KINDS)}
 _PLAIN: dict[tuple[str, str], Any] = {
@@ -125,6 +127,7 @@ class _Image(NamedTuple):
     missed: list[tuple[int, int]]
     intervals: bytes
     begun_ns: int
+    claims_read: dict[str, str]
 
 
 def _blank(number: int) -> Any:
@@ -262,6 +265,7 @@ def _image_of(handover: Handover) -> bytes:
         handover.missed,
         _dumps(handover.intervals, name_of),
         handover.begun_ns,
+        handover.claims_read,
     )
     return pickle.dumps(tuple(image), protocol=5)
 
@@ -359,6 +363,7 @@ def _read(image: _Image, sides: Sides, shift_ns: int) -> Handover:
         state,
         [(*pair, call) for pair, call in pairs],
         begun_ns=image.begun_ns + shift_ns,
+        claims_read=image.claims_read,
         shift_ns=shift_ns,
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from agent.calls.claimed import ClaimedCalls
 from agent.calls.signalling_cy import CallRules, Signalling
 from agent.engine.intake_cy import SIP_PORTS, Intake, IntakeRules
 from agent.engine.minute_clock import Event as ClockEvent
@@ -25,6 +26,7 @@ from agent.media.rtp.loop_cy import STOP_END, STOP_SLOW, STOP_STREAM, Loop
 from agent.media.rtp.workers import Lock, RtpWorkers
 from agent.media.streams_cy import Observer, QualityRules
 from agent.model.call_cy import CountedAttempt
+from agent.model.claim import RemoteClaim
 from agent.model.events import Event, MinuteClosed, MinutesSkipped, Unseen
 from agent.model.handover import Handover, Live
 from agent.model.missed import Missed
@@ -86,6 +88,7 @@ class Engine:
         self.signalling = Signalling(rules.calls, sides, self.media, self._out, self.missed)
         self.rejects: Counter[Reason] = self.media.rejects
         self.counters: Counter[str] = self.signalling.counters
+        self.claims = ClaimedCalls(self.signalling, sides, self.media, self.counters)
         self.intake = Intake(
             sides,
             self.signalling,
@@ -222,6 +225,16 @@ class Engine:
         self.missed.add(start_ns, end_ns)
         self.media.missed_ns = max(self.media.missed_ns, end_ns)
 
+    # -- what other hosts tell
+
+    def claim(self, heard: RemoteClaim) -> None:
+        """Another host sees the SIP of media that may pass here. The facts come with the next batch."""
+        self.claims.take(heard)
+
+    def miss_claims(self, start_ns: int, end_ns: int) -> None:
+        """Claims of that time never arrived: which calls media here belongs to is not wholly known."""
+        self._out.append(Unseen(start_ns, end_ns, Sight.MEDIA, Cause.CLAIMS_MISSED, None))
+
     def so_far(self) -> tuple[SoFar, list[CountedAttempt], int]:
         """What the open minutes hold of media by leg; attempts that are calls up now, and calls of none."""
         return self.media.so_far(), *self.signalling.up_now()
@@ -234,7 +247,10 @@ class Engine:
         handover.missed = list(self.missed.spans)
         handover.begun_ns = self._begun_ns
         handover.loop = self.loop.save()
-        handover.live = Live(loop=self.loop, loop_settings=_loop_settings(self.rules))
+        handover.claims_read = dict(self.claims.last)
+        handover.live = Live(
+            loop=self.loop, loop_settings=_loop_settings(self.rules), claims=self.claims.newest
+        )
         self.signalling.give(handover)
         self.media.give(handover)
         self.intake.give(handover)
@@ -262,6 +278,9 @@ class Engine:
         self.signalling.take_over(handover)
         self.media.take(handover, self.loop)
         self.intake.take_over(handover)
+        self.claims.last = dict(handover.claims_read)
+        if live is not None:
+            self.claims.newest = live.claims
         self.refusals.intervals(0, 0)  # told by the engine before
 
     def discard(self, until_ns: int) -> None:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from agent.errors import ConfigError
-from agent.fleet.board import MAX_WAITING, Claim, Elected, RemoteClaim, claim_key, leg_key
+from agent.fleet.board import MAX_WAITING, Elected, claim_key, leg_key
+from agent.model.claim import Claim, RemoteClaim
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -125,8 +126,8 @@ class ValkeyBoard:
                     self._check(relay)
                 wait_ms = max(1, block_ms // len(self.last_ids))
                 for id_, fields in self._entries(relay, self.last_ids[relay], min(room, AT_ONCE), wait_ms):
-                    self._take(fields)
                     self.last_ids[relay] = id_.decode()
+                    self._take(relay, fields)
 
     def _check(self, relay: str) -> None:
         """Whether all that came after the last id is still there."""
@@ -141,13 +142,13 @@ class ValkeyBoard:
         streams = answer.values() if isinstance(answer, dict) else [rows for _, rows in answer or ()]
         return [row for rows in streams for row in (rows[0] if rows and isinstance(rows[0], list) else rows)]
 
-    def _take(self, fields: Mapping[bytes, bytes]) -> None:
+    def _take(self, relay: str, fields: Mapping[bytes, bytes]) -> None:
         try:
             claim = _claims.decode(fields[_FIELD])
         except (KeyError, msgspec.MsgspecError):
             self.missed += 1
             return
-        self._heard.append(RemoteClaim(claim, self._clock()))
+        self._heard.append(RemoteClaim(claim, self._clock(), relay, self.last_ids[relay]))
 
     def close(self) -> None:
         """Give up the connection."""

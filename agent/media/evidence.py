@@ -107,6 +107,6 @@ class SourceEvidence:
 
 def is_accepted(leg: Leg) -> bool:
     """Whether the vc has taken a caller up: until then his SDP is no evidence for his own packets."""
-    if leg.way != "incoming" or leg.attempt is None:
+    if leg.way != "incoming" or (leg.attempt is None and leg.call.claim is None):
         return True
     return leg.was_up or "away" in leg.described

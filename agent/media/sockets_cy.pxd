@@ -33,6 +33,7 @@ cdef class MediaSockets:
     cpdef object find(self, tuple src, tuple dst)
     cpdef list release(self, Leg leg)
 
+cdef bint _is_taken(SocketOwner owner, Leg leg) except -1
 cdef tuple _group_of(MediaDescription media, Session session)
 cdef object _claim(dict claims, Leg leg, tuple socket, tuple rtp, MediaDescription media)
 cdef bint _is_held(list[MediaDescription] medias) except -1

@@ -84,6 +84,8 @@ class MediaSockets:
         for socket, claim in self._claims(leg, media, session).items():
             if ours and self._is_far_end_of(socket, leg):
                 continue  # a proxy that left the SDP alone: the socket is an endpoint's, not the vc's
+            if leg.call.claim is not None and _is_taken(table.get(socket), leg):
+                continue
             if socket not in held and len(held) >= MAX_SOCKETS:
                 self._withdraw(next(iter(held)), leg)  # a re-INVITE that moves ports leaves the old ones
             table[socket] = claim
@@ -259,6 +261,13 @@ class MediaSockets:
 
     def __len__(self) -> int:
         return len(self._ours) + len(self._far)
+
+
+def _is_taken(owner: SocketOwner | None, leg: Leg) -> cython.bint:
+    """Whether a socket is not for the claimed `leg`: an SDP seen here named it, or a call that began later."""
+    if owner is None or owner.leg is leg:
+        return False
+    return owner.leg.call.claim is None or owner.leg.invite_ns > leg.invite_ns
 
 
 def _group_of(media: MediaDescription, session: Session) -> tuple[str, ...]:

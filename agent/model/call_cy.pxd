@@ -65,6 +65,7 @@ cdef class Call:
     cdef public bint reported, released, completed
     cdef public bytes saved
     cdef public tuple who
+    cdef public object claim
 
     cpdef object adopt(self, Leg leg)
     cpdef object share_connector(self, Leg leg)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import cython
 
 from agent.model.attempt_cy import Attempt, Outcome
+from agent.model.claim import ClaimedCall
 from agent.model.far_end_cy import FarEndLoss
 from agent.model.missed import Missed
 from agent.model.sides import Connector, Side, Socket
@@ -278,13 +279,15 @@ class Stream:
 
 UNSIGNALLED = "unsignalled"
 """The flag of a call that is known by its media alone."""
+MEDIA_ELSEWHERE = "media_elsewhere"
+"""The flag of an answered call whose media does not pass this host."""
 EndReason = Literal["bye", "timer", "silence"]
 # The fields in the order in which a checkpoint has them. The encoding cache and the parties of the records
 # are made again.
 ACCOUNT_FIELDS = ("leg", "direction", "legs", "outcome", "answered", "decided_by")
 CALL_FIELDS = (
     "legs", "accounts", "answer_ns", "end_ns", "end_reason", "last_rtp_ns", "flags", "rtt_us", "reported",
-    "released", "completed", "ring_ns",
+    "released", "completed", "ring_ns", "claim",
 )  # fmt: skip
 
 
@@ -320,6 +323,7 @@ class Call:
         self.reported = False  # its `call` record is out
         self.released = False  # its media sockets are given up
         self.completed = False  # its end is counted (RFC 6076)
+        self.claim: ClaimedCall | None = None  # another host sees its SIP, and counts it
         self.saved: bytes | None = None  # its encoded form in a checkpoint, until it changes
         self.who: tuple[Any, ...] | None = None  # all parties that its records name, until another leg joins
 
@@ -510,7 +514,9 @@ class Call:
         ):
             self.end_ns, self.end_reason = timer_ns, "timer"
             return
-        silence_ns: cython.longlong = hold_timeout_ns if self.is_held() else call_timeout_ns
+        # Nobody here hears a call whose media is elsewhere: its silence tells as little as that of a held one.
+        quiet: cython.bint = self.is_held() or MEDIA_ELSEWHERE in self.flags
+        silence_ns: cython.longlong = hold_timeout_ns if quiet else call_timeout_ns
         if now_ns - heard_ns >= silence_ns:
             silence_ns += missed.within_ns(heard_ns, now_ns)
         if now_ns - heard_ns >= silence_ns:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec import Struct
 
 from agent.model.attempt_cy import Outcome
@@ -112,11 +114,21 @@ class FarEndFlag(Struct):
 
 
 class CallsUp(Struct):
-    """Calls that are answered and not over at the end of the minute that `stamp_ns` starts."""
+    """Calls answered and not over at the end of the minute that `stamp_ns` starts.
+
+    `claimed`: those that another host counts.
+    """
 
     stamp_ns: int
     accounts: list[CountedAttempt]
     unknown: int
+    claimed: list[Call] = []
+
+    def calls(self) -> Iterator[Call]:
+        """All of them but the unknown."""
+        for account in self.accounts:
+            yield account.leg.call
+        yield from self.claimed
 
 
 class CallOver(Struct):

@@ -25,6 +25,7 @@ class Live(Struct):
     transport: Any = None  # half-assembled fragments and TCP streams
     copies: Any = None  # packets of the last 20 ms
     budget: Any = None  # the rate limit of each SIP source
+    claims: Any = None  # the newest claim of each leg
 
 
 class Handover(Struct):
@@ -39,5 +40,6 @@ class Handover(Struct):
     intervals: Any = None
     unsignalled: list[tuple[Any, ...]] = []  # sockets, kind of media and call of streams without signalling
     begun_ns: int = 0  # when watching began
+    claims_read: dict[str, str] = {}  # the newest entry of the board that was taken, by relay address
     live: Live | None = None
     shift_ns: int = 0  # the clock was set by this much

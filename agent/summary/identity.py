@@ -14,14 +14,11 @@ from msgspec import Struct
 
 from agent.calls.users import without_separators
 from agent.model.call_cy import UNSIGNALLED, Call
+from agent.model.claim import Who
 from agent.model.sides import Connector
 
 if TYPE_CHECKING:
     from agent.summary.masking import Masking
-
-
-# A call's Call-IDs, from user and country, to user and country, endpoint id.
-Who = tuple[list[str], str | None, str | None, str | None, str | None, str]
 
 
 class Identity(Struct, frozen=True):
@@ -40,6 +37,8 @@ class Identity(Struct, frozen=True):
         """The id of a call in its connector's records, a UUID. Found once a connector, until a leg joins."""
         known: dict[str, str] = (call.who or self._of(call))[1]
         found = known.get(connector.id)
+        if found is None and call.claim is not None:  # of a connector that is not configured here
+            found = known[connector.id] = next(iter(call.claim.ids.values()))
         if found is None:
             lead = call.lead
             from_tag, cseq = lead.initial
@@ -61,7 +60,8 @@ class Identity(Struct, frozen=True):
 
     def _of(self, call: Call) -> tuple[Who, dict[str, str]]:
         """Whom the records of `call` name, and its ids by connector: found anew."""
-        call.who = self._found(call), {}
+        claim = call.claim
+        call.who = (self._found(call), {}) if claim is None else (claim.who, dict(claim.ids))
         return call.who
 
     def user(self, user: str) -> str:

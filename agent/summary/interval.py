@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.calls.rfc6076 import MAX_SAMPLES
 from agent.gc_pause import held_off
-from agent.model.call_cy import CountedAttempt, Leg
+from agent.model.call_cy import MEDIA_ELSEWHERE, CountedAttempt, Leg
 from agent.model.events import (
     Attempted,
     CallOver,
@@ -40,7 +40,7 @@ from agent.summary.call_minute_cy import CallMinute, share_out
 from agent.summary.call_row_cy import call_row, media_of
 from agent.summary.connector_minute import MinuteTotals, connector_minute, figures, no_totals, traffic
 from agent.summary.identity import Identity
-from agent.summary.media_elsewhere import FLAG, calls_elsewhere
+from agent.summary.media_elsewhere import calls_elsewhere
 from agent.summary.media_record_cy import records
 from agent.summary.open_minute import OpenMinute, connector_of, count, owner_of
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary
@@ -293,9 +293,9 @@ class Intervals:
         # A part that does not reach the minute's end was watched as far as media was heard.
         end_ns = start_ns + MINUTE_NS
         until_ns = end_ns if event.complete else minute.heard_ns()
-        for account in minute.up.accounts if minute.up else ():
-            if account.leg.call.last_rtp_ns:  # it had media and may have gone silent: its record says so
-                minute.of_call(account.leg.call)
+        for call in minute.up.calls() if minute.up else ():
+            if call.last_rtp_ns:  # it had media and may have gone silent: its record says so
+                minute.of_call(call)
         rows = records(
             minute.calls,
             totals.media,
@@ -380,7 +380,7 @@ class Intervals:
             return False
         calls = [account.leg.call for account in minute.up.accounts] if minute.up else []
         calls += minute.ended
-        known = {call for call in calls if call.flags and FLAG in call.flags}
+        known = {call for call in calls if call.flags and MEDIA_ELSEWHERE in call.flags}
         elsewhere = calls_elsewhere(calls, self._sides, end_ns, any_rtp=any_rtp)
         for call in elsewhere:
             for connector in {leg.connector or self._sides.fallback for leg in call.legs}:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.model.call_cy import Call, Leg
+from agent.model.call_cy import MEDIA_ELSEWHERE, Call, Leg
 from agent.model.sides import Sides
 
-FLAG = "media_elsewhere"
 LEAST_NS = 2_000_000_000  # of an answered call: media may come so late
 
 
@@ -29,8 +28,8 @@ def calls_elsewhere(calls: Iterable[Call], sides: Sides, now_ns: int, *, any_rtp
         )
         if is_elsewhere:
             found.append(call)
-        if is_elsewhere != (FLAG in call.flags):
-            (call.flags.add if is_elsewhere else call.flags.discard)(FLAG)
+        if is_elsewhere != (MEDIA_ELSEWHERE in call.flags):
+            (call.flags.add if is_elsewhere else call.flags.discard)(MEDIA_ELSEWHERE)
             call.saved = None
     return found
 

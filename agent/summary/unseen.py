@@ -27,7 +27,7 @@ MAX_MINUTES = 1_440  # marked by one interval; a longer one marks its first day
 NOT_READ = frozenset(
     {
         Cause.SNAP_LENGTH, Cause.TLS, Cause.FRAMING, Cause.FRAGMENTS, Cause.ORPHAN_MEDIA,
-        Cause.OVERSIZED, Cause.MEDIA_ELSEWHERE, Cause.SIGNALLING_ELSEWHERE,
+        Cause.OVERSIZED, Cause.MEDIA_ELSEWHERE, Cause.SIGNALLING_ELSEWHERE, Cause.CLAIMS_MISSED,
     }
 )  # fmt: skip
 _ELSEWHERE = frozenset({Cause.MEDIA_ELSEWHERE, Cause.SIGNALLING_ELSEWHERE})  # their counts are no packets
@@ -55,9 +55,7 @@ ADVICE: dict[Cause, tuple[str, str]] = {
         "answered calls, no media of theirs seen on this host",
         "capture where their media passes (the relay's host), or name its addresses under [vc] addresses",
     ),
-    Cause.SIGNALLING_ELSEWHERE: (
-        "minutes had media of calls whose SIP does not pass this host",
-        "capture where their SIP passes (the proxy's host), or name its addresses under [vc] addresses",
+        Cause.OVERSIZED, Cause.MEDIA_ELSEWHERE, Cause.SIGNALLING_ELSEWHERE, Cause.CLAIMS_MISSED,
     ),
     Cause.CAPTURE_DROPS: ("frames were missed by the capture", "raise [capture] ring_mb, or give it CPU"),
     Cause.INTERFACE_DOWN: ("times an interface was down", "look at its link"),

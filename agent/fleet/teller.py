@@ -1,0 +1,156 @@
+"""Claims of a host that sees SIP: for each leg of a call whose media another host relays.
+
+A claim is told when its leg or call changes, again each minute while the call lives, and a last time when its
+media is given up. The relay is whom the vc's SDP names: an address of the vc that is not of this host.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+
+import msgspec
+from msgspec import Struct
+
+from agent.calls.table_cy import CallTable
+from agent.fleet.board import Board
+from agent.model.call_cy import MEDIA_ELSEWHERE, Call, Leg
+from agent.model.claim import CallFacts, Claim
+from agent.model.sides import Sides
+from agent.summary.identity import Identity
+
+RENEW_NS = 60 * 10**9
+MAX_RELAYS = 8  # of one call
+_encoder = msgspec.json.Encoder()
+
+
+class ToldLeg(Struct):
+    """A leg of which relays know, and a hash of what they were told."""
+
+    call: Call
+    digest: bytes
+    relays: tuple[str, ...]
+    at_ns: int
+
+
+class ClaimTeller:
+    """Tells the board of calls as they change. Its memory is the calls alive."""
+
+    def __init__(self, board: Board, sides: Sides, identity: Identity, own: Iterable[str] = ()) -> None:
+        """`own`: media addresses of this host, whose calls need no board."""
+        self._board = board
+        self._sides = sides
+        self._identity = identity
+        self._own = frozenset(own)
+        self._told: OrderedDict[Leg, ToldLeg] = OrderedDict()  # told longest ago first
+        self._seq = 0
+        self.claims = 0
+
+    def tell(self, table: CallTable, now_ns: int) -> None:
+        """Tell what is new since the last time. `now_ns`: UTC."""
+        for call in table.take_changed():
+            if call.claim is None:
+                self._tell_call(call, table, now_ns)
+        while self._told:
+            leg, told = next(iter(self._told.items()))
+            if now_ns - told.at_ns < RENEW_NS:
+                break
+            told.digest = b""
+            self._told.move_to_end(leg)
+            self._tell_leg(leg, told.call, table, told.relays, now_ns)
+
+    def _tell_call(self, call: Call, table: CallTable, now_ns: int) -> None:
+        relays = self._relays(call)
+        for leg in call.legs:
+            told = self._told.get(leg)
+            if told is not None and leg.call is not call:
+                continue  # another call has it now
+            whom = tuple(dict.fromkeys((*(told.relays if told else ()), *relays)))[:MAX_RELAYS]
+            if whom:
+                self._tell_leg(leg, call, table, whom, now_ns)
+
+    def _tell_leg(
+        self, leg: Leg, call: Call, table: CallTable, relays: tuple[str, ...], now_ns: int
+    ) -> None:
+        until_ns = table.media_until_ns(leg)
+        call_until_ns = table.call_until_ns(call)
+        claim = self._claim(leg, call, call_until_ns, until_ns)
+        digest = blake2b(_encoder.encode((claim, relays)), digest_size=16).digest()
+        told = self._told.get(leg)
+        if told is not None and told.digest == digest:
+            return
+        self._seq = max(self._seq + 1, now_ns)
+        fresh = msgspec.structs.replace(claim, seq=self._seq, sip_ns=leg.last_ns)
+        for relay in relays:
+            self._board.tell(relay, fresh)
+            self.claims += 1
+        if call_until_ns == 0:  # the table has forgotten it
+            self._told.pop(leg, None)
+        else:
+            self._told[leg] = ToldLeg(call, digest, relays, now_ns)
+            self._told.move_to_end(leg)
+
+    def _relays(self, call: Call) -> list[str]:
+        """Addresses of the vc on other hosts, where the SDPs that it sent on a call ask for media."""
+        found = dict.fromkeys(
+            self._sides.public.get(address, address)
+            for leg in call.legs
+            for _, address, port, *_ in leg.described.get("away", ())
+            if port
+        )
+        return [address for address in found if self._sides.is_vc(address) and address not in self._own]
+
+    def _claim(self, leg: Leg, call: Call, call_until_ns: int | None, until_ns: int | None) -> Claim:
+        """What is known of a leg but for `seq` and `sip_ns`, which alone are no news."""
+        identity = self._identity
+        connector = leg.connector or self._sides.fallback
+        facts = CallFacts(
+            identity.of_call(call),
+            call.answer_ns,
+            call.end_ns if call.end_reason == "bye" else None,
+            call_until_ns,
+            tuple(sorted(call.flags - {MEDIA_ELSEWHERE})),
+        )
+        first = call.legs[0]
+        return Claim(
+            identity.transaction_id(call, connector),
+            self._name(first, "call"),
+            self._name(leg, "leg"),
+            identity.host,
+            0,
+            leg.invite_ns,
+            until_ns,
+            number=call.legs.index(leg),
+            way=leg.way,
+            role=leg.role,
+            side=leg.side,
+            peer=leg.peer,
+            connector=leg.connector.id if leg.connector else "",
+            carrier=leg.carrier,
+            ours=_said(leg, "away"),
+            far=_said(leg, "towards"),
+            described_ns=leg.described_ns,
+            session_ns=leg.session_ns,
+            is_up=leg.up,
+            was_up=leg.was_up,
+            is_whole=leg.whole,
+            is_recording=leg.recording,
+            facts=facts,
+        )
+
+    def _name(self, leg: Leg, what: str) -> str:
+        """The name of a leg, or of the call that it is the first of: the same on each host that sees it."""
+        from_tag, cseq = leg.initial
+        parts = what, leg.call_id, from_tag, str(cseq), leg.way, leg.peer
+        text = "\0".join(parts).encode("utf-8", "surrogateescape")
+        return blake2b(text, key=self._identity.key[:64], digest_size=12).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._told)
+
+
+def _said(leg: Leg, passage: str) -> str:
+    """The last SDP that passed so, condensed; "" for none."""
+    said = leg.sdp.get(passage)  # type: ignore[call-overload]
+    return said[1].decode() if said else ""

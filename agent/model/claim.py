@@ -1,0 +1,87 @@
+"""What one host tells another: a leg whose SIP it sees, and the call that the leg belongs to.
+
+The host that relays the leg's media makes of it the leg and the call that an SDP of its own would have given.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from agent.model.sides import Side
+
+VERSION = 1
+Way = Literal["incoming", "outgoing", "internal"]
+# A call's Call-IDs, from user and country, to user and country, endpoint id: as records may show them.
+Who = tuple[list[str], str | None, str | None, str | None, str | None, str]
+NOBODY: Who = ([], None, None, None, None, "")
+
+
+class CallFacts(Struct, frozen=True, omit_defaults=True):
+    """What the legs of a call have in common. UTC ns; `until_ns`: when its media is given up, once known."""
+
+    who: Who = NOBODY
+    answer_ns: int | None = None
+    bye_ns: int | None = None  # when a BYE ended it
+    until_ns: int | None = None
+    flags: tuple[str, ...] = ()
+
+
+class Claim(Struct, frozen=True, omit_defaults=True):
+    """A leg as the host that sees its SIP knows it. Each claim stands for all before it.
+
+    `call`, `leg`: names that every host with the fleet's key finds. `seq`: greater in each claim of `host`, also
+    after a restart. `until_ns`: when the leg's media is given up, None while it is not known. UTC ns.
+    """
+
+    transaction_id: str
+    call: str
+    leg: str
+    host: str
+    seq: int
+    valid_from_ns: int
+    until_ns: int | None = None
+    number: int = 0  # its place among the legs of the call
+    way: Way = "incoming"
+    role: Way = "incoming"
+    side: Side | None = None
+    peer: str = ""
+    connector: str = ""
+    carrier: str = ""
+    ours: str = ""  # the last SDP that the vc sent, condensed (`agent.wire.sdp.condensed`)
+    far: str = ""  # ... and that the far end sent
+    described_ns: int = 0
+    sip_ns: int = 0  # its newest message
+    session_ns: int | None = None  # when the session timer runs out (RFC 4028)
+    is_up: bool = False
+    was_up: bool = False
+    is_whole: bool = True  # its initial INVITE was seen
+    is_recording: bool = False
+    facts: CallFacts = CallFacts()
+    version: int = VERSION
+
+
+class RemoteClaim(Struct, frozen=True):
+    """A claim of another host, when it arrived here (UTC ns), and from where: the address and the entry's id."""
+
+    claim: Claim
+    arrival_ns: int
+    relay: str = ""
+    entry: str = ""
+
+    @property
+    def from_ns(self) -> int:
+        """From when it holds: a host whose clock is ahead tells nothing of the future."""
+        return min(self.claim.valid_from_ns, self.arrival_ns)
+
+
+class ClaimedCall(Struct):
+    """Of a call whose SIP another host sees: who it is, by the newest claim, and when that arrived."""
+
+    name: str
+    host: str
+    seq: int
+    heard_ns: int
+    who: Who
+    ids: dict[str, str]  # transaction id by connector
