@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "summary": {"calls", "media", "model", "quality", "wire"},
     "store": {"summary", "model"},
     "capture": {"wire", "model"},
-    "fleet": {"summary", "calls", "model"},
+    "fleet": {"summary", "calls", "model", "wire"},
     "story": {"summary", "model", "wire"},
     "sinks": {"store", "summary", "model"},
     "evidence": {"store", "summary", "model", "wire"},

@@ -91,10 +91,11 @@ class ClaimedCalls:
         if before is not None and before[1] != claim.host:
             call.flags.add(SEEN_TWICE)
         self._know_call(call, heard)
-        self._know_leg(leg, claim)
+        self._know_leg(leg, heard)
         if not is_over:
             self._describe(leg, claim)
         self._table.enter(call)
+        self._report(call, leg, claim)
         self._await_end(call, leg, claim)
 
     def _leave(self, name: str, call_name: str) -> None:
@@ -106,7 +107,7 @@ class ClaimedCalls:
     def _new_call(self, heard: RemoteClaim) -> Call:
         claim = heard.claim
         call = Call()
-        call.claim = ClaimedCall(claim.call, claim.host, -1, heard.arrival_ns, claim.facts.who, {})
+        call.claim = ClaimedCall(claim.call, claim.host, -1, heard.arrival_ns, claim.facts.who, {}, {})
         call.reported = call.completed = True  # its record is the other host's
         self._counters["calls_claimed"] += 1
         return call
@@ -150,7 +151,9 @@ class ClaimedCalls:
         elif call.end_reason == "bye":  # it was refused
             call.end_ns = call.end_reason = None
 
-    def _know_leg(self, leg: Leg, claim: Claim) -> None:
+    def _know_leg(self, leg: Leg, heard: RemoteClaim) -> None:
+        claim = heard.claim
+        leg.invite_ns = heard.from_ns  # a retry's, by now
         leg.role, leg.carrier, leg.recording = claim.role, claim.carrier, claim.is_recording
         leg.last_ns = max(leg.last_ns, claim.sip_ns)
         leg.session_ns = claim.session_ns
@@ -176,6 +179,22 @@ class ClaimedCalls:
             leg.sdp[passage] = _SDP_AGAIN, condensed
             self._media.describe(leg, session, passage)
         leg.described_ns = claim.described_ns
+
+    def _report(self, call: Call, leg: Leg, claim: Claim) -> None:
+        """What the far end says of its own reception, each once."""
+        assert call.claim is not None
+        known = call.claim.reported_ns
+        newest_ns = before_ns = known.get(claim.leg, 0)
+        for stamp_ns, report in claim.quality:
+            if stamp_ns > before_ns:
+                self._media.quality_report(leg, report, stamp_ns)
+            newest_ns = max(newest_ns, stamp_ns)
+        for stamp_ns, stat in claim.statistics:
+            if stamp_ns > before_ns:
+                self._media.statistics(leg, stat, stamp_ns)
+            newest_ns = max(newest_ns, stamp_ns)
+        if newest_ns:
+            known[claim.leg] = newest_ns
 
     def _await_end(self, call: Call, leg: Leg, claim: Claim) -> None:
         known = call.claim

@@ -25,22 +25,26 @@ def take(
     peer: str,
     media: LegMedia,
     now_ns: int,
-) -> None:
-    """A message towards the vc; `leg` is its own, `legs` are all by Call-ID, `peer` is who sent it."""
+) -> tuple[Leg, vq.QualityReport | vq.RtpStat] | None:
+    """A message towards the vc; `leg` is its own, `legs` are all by Call-ID, `peer` is who sent it.
+
+    What it says of which leg, None where nothing.
+    """
     if message.method == "BYE":
         if leg is None or leg.peer != peer:
-            return
+            return None
         for name in vq.HEADERS:
             value = message.header(name)
             stat = vq.rtp_stat(value) if value else None
             if stat is not None:
                 media.statistics(leg, stat, now_ns)
-                return
+                return leg, stat
     elif message.content_type == vq.CONTENT_TYPE:
         report = vq.parse(message.body)
         if report is None:
-            return
+            return None
         for one in legs.get(report.call_id, ()):  # a proxy's two legs share their Call-ID
             if one.peer == peer:
                 media.quality_report(one, report, now_ns)
-                return
+                return one, report
+    return None

@@ -107,7 +107,9 @@ class Signalling(CallTable):
             self.counters["messages_elsewhere"] += 1
             return
         if route.passage == "towards" and message.method in quality_reports.TELLING:
-            quality_reports.take(message, leg, self._legs, route.peer, self._media, now_ns)
+            told = quality_reports.take(message, leg, self._legs, route.peer, self._media, now_ns)
+            if told is not None and self.changed is not None:
+                self._pass_on(told[0], now_ns, told[1])
         connector = None
         if leg is None:
             connector = self._connectors.connector(

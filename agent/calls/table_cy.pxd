@@ -13,6 +13,7 @@ cdef class CallTable:
     cdef dict _weights
     cdef long long _weight
     cdef public dict changed
+    cdef readonly dict reports
     cdef readonly dict _legs
     cdef dict _claimed
     cdef readonly Timers _timers
@@ -23,7 +24,8 @@ cdef class CallTable:
     cdef object _register(self, Leg leg)
     cdef object _make_room(self)
     cdef object _touch(self, Call call)
-    cdef bint _has_lapsed(self, Call call, long long now_ns) except -1
+    cdef object _pass_on(self, Leg leg, long long now_ns, object report)
+    cdef bint _has_lapsed(self, Call call, long long claimed_ns, long long now_ns) except -1
     cdef object _sort(self, Call call)
     cdef object _weigh(self, Call call)
     cdef object _check_over(self, Call call, long long now_ns)

@@ -23,9 +23,13 @@ from agent.model.events import CallOver, CallsUp, Event, Tallied
 from agent.model.handover import Handover
 from agent.model.missed import Missed
 from agent.model.sides import Sides
+from agent.wire.sip.quality_report import QualityReport, RtpStat
+
+Report = QualityReport | RtpStat
 
 # What a leg's descriptions take, by its sockets and the condensed text (which stands for what is parsed).
 SOCKET_BYTES, TEXT_TIMES, MESSAGE_BYTES = 700, 8, 4096
+MAX_REPORTS = 4  # of a leg's far end, the newest
 LAPSE_NS = 300 * SECOND_NS  # of a claimed call: claims are told anew each minute
 RETRANSMITTED_NS = 32 * SECOND_NS  # 64 * T1: how long a message of a finished call may come again
 
@@ -45,6 +49,7 @@ class CallTable:
         self._out = out
         # Calls of which there may be news to tell other hosts; None: nobody asks.
         self.changed: dict[Call, None] | None = None
+        self.reports: dict[Leg, tuple[tuple[int, Report], ...]] = {}  # of far ends, for other hosts
         self._claimed: dict[str, Call] = {}  # calls whose SIP another host sees, by their name
         self._legs: dict[str, list[Leg]] = {}  # by Call-ID
         # Oldest first. Calls that are not up make room for others first.
@@ -210,6 +215,7 @@ class CallTable:
             self._timers.drop(account)
         self._joiner.forget(call)
         for leg in call.legs:
+            self.reports.pop(leg, None)
             self._timers.drop(leg)
             self._connectors.drop(leg, self._counting.unjoined)
             self._media.release(leg)
@@ -235,7 +241,7 @@ class CallTable:
         call_timeout_ns: cython.longlong = self._rules.call_timeout_ns
         hold_timeout_ns: cython.longlong = self._rules.hold_timeout_ns
         for call in (*self._up, *self._down):
-            if call.claim is not None and self._has_lapsed(call, end_ns):
+            if call.claim is not None and self._has_lapsed(call, call.claim.heard_ns, end_ns):
                 self._forget(call)
                 continue
             if call.answer_ns is None or call.end_reason == "bye":
@@ -294,6 +300,11 @@ class CallTable:
         if self.changed is not None:
             self.changed[call] = None
 
+    def _pass_on(self, leg: Leg, now_ns: cython.longlong, report: Report) -> None:
+        """What the far end of a leg says of its own reception is for the host that relays its media."""
+        self._touch(leg.call)
+        self.reports[leg] = (*self.reports.get(leg, ()), (now_ns, report))[-MAX_REPORTS:]
+
     def take_changed(self) -> list[Call]:
         """Calls to which something happened since the last time, from which on they are kept."""
         changed = list(self.changed or ()) if self.changed is not None else self.calls()
@@ -328,7 +339,9 @@ class CallTable:
 
     def enter(self, call: Call) -> None:
         """A claimed call is new, or came up, or ended: keep it in its place."""
-        self._claimed[call.claim.name] = call
+        claim = call.claim
+        assert claim is not None
+        self._claimed[claim.name] = call
         call.saved = None
         self._weigh(call)
         self._sort(call)
@@ -349,10 +362,10 @@ class CallTable:
         if not leg.call.legs:
             self._forget(leg.call)
 
-    def _has_lapsed(self, call: Call, now_ns: cython.longlong) -> cython.bint:
+    def _has_lapsed(self, call: Call, claimed_ns: cython.longlong, now_ns: cython.longlong) -> cython.bint:
         """Whether nobody has spoken of a claimed call for long, and nobody on it."""
         self._heard(call)
-        last_ns: cython.longlong = max(call.last_rtp_ns, call.claim.heard_ns)
+        last_ns: cython.longlong = max(call.last_rtp_ns, claimed_ns)
         return now_ns - last_ns >= max(LAPSE_NS, self._rules.call_timeout_ns)
 
     # -- checkpoints

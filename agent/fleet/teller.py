@@ -7,18 +7,19 @@ media is given up. The relay is whom the vc's SDP names: an address of the vc th
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from hashlib import blake2b
 
 import msgspec
 from msgspec import Struct
 
-from agent.calls.table_cy import CallTable
+from agent.calls.table_cy import CallTable, Report
 from agent.fleet.board import Board
 from agent.model.call_cy import MEDIA_ELSEWHERE, Call, Leg
 from agent.model.claim import CallFacts, Claim
 from agent.model.sides import Sides
 from agent.summary.identity import Identity
+from agent.wire.sip.quality_report import QualityReport, RtpStat
 
 RENEW_NS = 60 * 10**9
 MAX_RELAYS = 8  # of one call
@@ -70,12 +71,10 @@ class ClaimTeller:
             if whom:
                 self._tell_leg(leg, call, table, whom, now_ns)
 
-    def _tell_leg(
-        self, leg: Leg, call: Call, table: CallTable, relays: tuple[str, ...], now_ns: int
-    ) -> None:
+    def _tell_leg(self, leg: Leg, call: Call, table: CallTable, relays: tuple[str, ...], now_ns: int) -> None:
         until_ns = table.media_until_ns(leg)
         call_until_ns = table.call_until_ns(call)
-        claim = self._claim(leg, call, call_until_ns, until_ns)
+        claim = self._claim(leg, call, call_until_ns, until_ns, table.reports.get(leg, ()))
         digest = blake2b(_encoder.encode((claim, relays)), digest_size=16).digest()
         told = self._told.get(leg)
         if told is not None and told.digest == digest:
@@ -101,7 +100,14 @@ class ClaimTeller:
         )
         return [address for address in found if self._sides.is_vc(address) and address not in self._own]
 
-    def _claim(self, leg: Leg, call: Call, call_until_ns: int | None, until_ns: int | None) -> Claim:
+    def _claim(
+        self,
+        leg: Leg,
+        call: Call,
+        call_until_ns: int | None,
+        until_ns: int | None,
+        reports: tuple[tuple[int, Report], ...],
+    ) -> Claim:
         """What is known of a leg but for `seq` and `sip_ns`, which alone are no news."""
         identity = self._identity
         connector = leg.connector or self._sides.fallback
@@ -136,6 +142,8 @@ class ClaimTeller:
             was_up=leg.was_up,
             is_whole=leg.whole,
             is_recording=leg.recording,
+            quality=tuple((at, _anonymous(its)) for at, its in reports if isinstance(its, QualityReport)),
+            statistics=tuple((at, its) for at, its in reports if isinstance(its, RtpStat)),
             facts=facts,
         )
 
@@ -148,6 +156,11 @@ class ClaimTeller:
 
     def __len__(self) -> int:
         return len(self._told)
+
+
+def _anonymous(report: QualityReport) -> QualityReport:
+    """A report without the names of its call."""
+    return msgspec.structs.replace(report, call_id="", dialog=None)
 
 
 def _said(leg: Leg, passage: str) -> str:

@@ -264,7 +264,7 @@ class MediaSockets:
 
 
 def _is_taken(owner: SocketOwner | None, leg: Leg) -> cython.bint:
-    """Whether a socket is not for the claimed `leg`: an SDP seen here named it, or a call that began later."""
+    """Whether a socket is not for a claimed leg: an SDP seen here named it, or a call that began later."""
     if owner is None or owner.leg is leg:
         return False
     return owner.leg.call.claim is None or owner.leg.invite_ns > leg.invite_ns

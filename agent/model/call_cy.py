@@ -514,7 +514,7 @@ class Call:
         ):
             self.end_ns, self.end_reason = timer_ns, "timer"
             return
-        # Nobody here hears a call whose media is elsewhere: its silence tells as little as that of a held one.
+        # Nobody here hears media that is elsewhere: its silence tells as little as that of a held call.
         quiet: cython.bint = self.is_held() or MEDIA_ELSEWHERE in self.flags
         silence_ns: cython.longlong = hold_timeout_ns if quiet else call_timeout_ns
         if now_ns - heard_ns >= silence_ns:

@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from agent.model.sides import Side
+from agent.wire.sip.quality_report import QualityReport, RtpStat
 
 VERSION = 1
 Way = Literal["incoming", "outgoing", "internal"]
@@ -31,8 +32,8 @@ class CallFacts(Struct, frozen=True, omit_defaults=True):
 class Claim(Struct, frozen=True, omit_defaults=True):
     """A leg as the host that sees its SIP knows it. Each claim stands for all before it.
 
-    `call`, `leg`: names that every host with the fleet's key finds. `seq`: greater in each claim of `host`, also
-    after a restart. `until_ns`: when the leg's media is given up, None while it is not known. UTC ns.
+    `call`, `leg`: names that every host with the fleet's key finds. `seq`: greater in each claim of `host`,
+    also after a restart. `until_ns`: when the leg's media is given up, None while it is not known. UTC ns.
     """
 
     transaction_id: str
@@ -58,12 +59,14 @@ class Claim(Struct, frozen=True, omit_defaults=True):
     was_up: bool = False
     is_whole: bool = True  # its initial INVITE was seen
     is_recording: bool = False
+    quality: tuple[tuple[int, QualityReport], ...] = ()  # reports of its far end (RFC 6035), and when
+    statistics: tuple[tuple[int, RtpStat], ...] = ()  # ... and headers of its BYE
     facts: CallFacts = CallFacts()
     version: int = VERSION
 
 
 class RemoteClaim(Struct, frozen=True):
-    """A claim of another host, when it arrived here (UTC ns), and from where: the address and the entry's id."""
+    """A claim of another host, when it arrived (UTC ns), and the entry that had it: relay's address, id."""
 
     claim: Claim
     arrival_ns: int
@@ -85,3 +88,4 @@ class ClaimedCall(Struct):
     heard_ns: int
     who: Who
     ids: dict[str, str]  # transaction id by connector
+    reported_ns: dict[str, int]  # the newest report of a far end that was taken, by leg

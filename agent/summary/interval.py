@@ -72,7 +72,7 @@ class Intervals:
         """`redaction`: what of logged messages stays. `on_stream` sees every stream minute, orphans too.
         `sip_rate`: messages logged a second, 0: all."""
         self._sides = sides
-        self._identity = identity
+        self.identity = identity
         self._observer = observer
         self._on_stream = on_stream
         self._minutes: defaultdict[int, OpenMinute] = defaultdict(OpenMinute)
@@ -161,7 +161,7 @@ class Intervals:
     def _attempted(self, event: Attempted) -> None:
         self._call_count(event, "CallAttempts")
         # Found now and kept: at the close 5,000 calls would ask for their names all at once.
-        self._identity.of_call(event.account.leg.call)
+        self.identity.of_call(event.account.leg.call)
         self._begun(event)
 
     def _concluded(self, event: Concluded) -> None:
@@ -255,7 +255,7 @@ class Intervals:
     def _over(self, event: CallOver) -> None:
         minute = self._minute(event.stamp_ns)
         if len(minute.over) < MAX_CALL_ROWS:
-            minute.over.append(call_row(event.call, self._sides.fallback, self._identity))
+            minute.over.append(call_row(event.call, self._sides.fallback, self.identity))
             minute.ended.append(event.call)
         else:
             self.call_rows_dropped += 1
@@ -300,7 +300,7 @@ class Intervals:
             minute.calls,
             totals.media,
             fallback,
-            self._identity,
+            self.identity,
             end_ns,
             until_ns,
             vc_seen=self._observer == "vc",
@@ -358,7 +358,7 @@ class Intervals:
     def _live(self, minute: OpenMinute) -> list[dict[str, Any]]:
         """Records of the calls that began or were answered in a minute and are not over."""
         return [
-            call_row(call, self._sides.fallback, self._identity) for call in minute.begun if not call.reported
+            call_row(call, self._sides.fallback, self.identity) for call in minute.begun if not call.reported
         ]
 
     def _add_carriers(self, minute: OpenMinute, totals: MinuteTotals) -> None:

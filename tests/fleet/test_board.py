@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import socket
 import subprocess
@@ -12,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from agent.calls.claimed import NewestClaims
 from agent.errors import ConfigError
-from agent.fleet.board import Claim, ClaimTable, Elected, LocalBoard, RemoteClaim, claim_key, leg_key
+from agent.fleet.board import Elected, LocalBoard, claim_key, leg_key
 from agent.fleet.valkey import WAIT_NS, ValkeyBoard
+from agent.model.claim import Claim, RemoteClaim
 
 redis = pytest.importorskip("redis")
 T0 = 1_795_996_440 * 10**9
@@ -22,9 +23,9 @@ RELAY = "192.0.2.1"
 PASSWORD = "secret-of-the-test"
 
 
-def claim(seq: int, port: int = 30_000, **more: Any) -> Claim:
-    given = {"valid_from_ns": T0, "side": "customer", "connector": "vc-1", "rtpmap": {0: "PCMU/8000"}, **more}
-    return Claim("t-1", "leg-1", (RELAY, port), "proxy-1", seq, **given)
+def claim(seq: int, leg: str = "leg-1", **more: Any) -> Claim:
+    given = {"valid_from_ns": T0, "side": "customer", "connector": "vc-1", "ours": "v=0\n", **more}
+    return Claim("t-1", "call-1", leg, "proxy-1", seq, **given)
 
 
 class Server:
@@ -106,7 +107,7 @@ def heard(at: ValkeyBoard, steps: int = 3) -> list[Claim]:
 
 def test_claim_reaches_the_host_of_its_relay_and_no_other(server: Server) -> None:
     proxy, relay, other = board(server), board(server, RELAY, "2001:db8::1"), board(server, "192.0.2.9")
-    first, second = claim(1), claim(2, port=30_002)
+    first, second = claim(1), claim(2, leg="leg-2")
     proxy.tell(RELAY, first)
     proxy.tell("2001:db8::1", second)
     proxy.step(1)
@@ -214,44 +215,24 @@ def test_server_takes_50_000_claims_a_cpu_second(server: Server) -> None:
     assert 20_000 / spent >= 50_000
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_claims_doubled_and_shuffled_end_as_they_would_in_order(seed: int) -> None:
-    draw = random.Random(seed)
-    told = []
-    for seq in range(60):
-        until = T0 + draw.randrange(100) if draw.random() < 0.4 else None
-        told.append(
-            claim(seq, 30_000 + draw.randrange(6), until_ns=until, valid_from_ns=T0 + draw.randrange(90))
-        )
-    ordered, mixed = ClaimTable(), ClaimTable()
-    for each in told:
-        ordered.take(RemoteClaim(each, T0 + 200))
-    shuffled = told * 2
-    draw.shuffle(shuffled)
-    for each in shuffled:
-        mixed.take(RemoteClaim(each, T0 + 200))
-    for at_ns in range(T0, T0 + 110, 10):
-        assert mixed.held(at_ns) == ordered.held(at_ns)
-
-
 def test_claim_of_a_clock_that_is_ahead_holds_from_its_arrival() -> None:
     assert RemoteClaim(claim(1, valid_from_ns=T0 + 5), T0).from_ns == T0
     assert RemoteClaim(claim(1, valid_from_ns=T0 - 5), T0).from_ns == T0 - 5
 
 
-def test_release_that_came_first_is_not_undone_by_its_claim() -> None:
-    table = ClaimTable()
-    assert table.take(RemoteClaim(claim(2, until_ns=T0 + 1), T0))
-    assert not table.take(RemoteClaim(claim(1), T0))
-    assert table.held(T0 + 2) == {}
+def test_claim_before_the_newest_is_no_news_however_often_it_comes() -> None:
+    newest = NewestClaims()
+    assert newest.take(claim(2, until_ns=T0 + 1))
+    assert not newest.take(claim(2))
+    assert not newest.take(claim(1))
+    assert newest.take(claim(3))
 
 
-def test_table_is_bounded_and_the_oldest_goes_first() -> None:
-    table = ClaimTable(cap=2)
-    for seq in range(3):
-        table.take(RemoteClaim(claim(seq, 30_000 + seq), T0))
-    assert set(table.held(T0)) == {(RELAY, 30_001), (RELAY, 30_002)}
-    assert table.evicted == 1
+def test_newest_claims_are_bounded_and_the_oldest_goes_first() -> None:
+    newest = NewestClaims(cap=2)
+    for number in range(3):
+        newest.take(claim(1, leg=f"leg-{number}"))
+    assert (len(newest), newest.evicted, newest.of("leg-0")) == (2, 1, None)
 
 
 def test_one_host_alone_hears_itself_by_the_same_verbs() -> None:

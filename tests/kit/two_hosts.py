@@ -1,0 +1,104 @@
+"""A capture split into its SIP and its media, each through a host of its own, with a board between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.config.settings import Config
+from agent.fleet.board import Board, LocalBoard
+from agent.fleet.teller import ClaimTeller
+from agent.model.claim import RemoteClaim
+from agent.pipeline import Pipeline, build, pass_on
+from agent.wire.frame import Frame, batch_of
+from tests.kit.replayed import Keeper
+
+KEY = b"a key that all hosts of the test share"
+# What a media record of two hosts says otherwise: who wrote it, and its id, in which that is.
+OF_THE_HOST = ("host", "record_id")
+
+
+def is_sip(frame: Frame) -> bool:
+    """Whether a frame carries SIP (in one piece) or TCP."""
+    return b"SIP/2.0" in frame.data
+
+
+@dataclass
+class Hosts:
+    """`proxy` sees SIP, `relay` media. `deliver`: what becomes of claims on their way."""
+
+    vc: list[str]
+    customers: list[str]
+    board: Board = field(default_factory=LocalBoard)
+    config: Config = field(default_factory=Config)
+    deliver: Callable[[list[RemoteClaim]], Iterable[RemoteClaim]] = list
+    proxy_config: Config | None = None
+
+    def __post_init__(self) -> None:
+        self.proxy = self.built("proxy", self.proxy_config or self.config)
+        self.relay = self.built("relay", self.config)
+        self.kept = {"proxy": Keeper(), "relay": Keeper()}
+        self.teller = ClaimTeller(self.board, self.proxy.sides, self.proxy.intervals.identity)
+
+    def built(self, name: str, config: Config) -> Pipeline:
+        return build(config, vc=self.vc, customers=self.customers, key=KEY, host=name)
+
+    def play(self, frames: list[Frame]) -> None:
+        """Every frame in order, media in runs between SIP."""
+        run: list[Frame] = []
+        for frame in frames:
+            if not is_sip(frame):
+                run.append(frame)
+                continue
+            self.media(run)
+            run = []
+            self.signal(frame)
+        self.media(run)
+
+    def media(self, run: list[Frame]) -> None:
+        if run:
+            for frame in run:  # one by one: what a minute says of a round trip depends on who is asked when
+                self.passed("relay", self.relay.engine.feed(batch_of([frame])))
+            self.time(run[-1].stamp_ns)
+
+    def signal(self, frame: Frame) -> None:
+        self.passed("proxy", self.proxy.engine.feed(batch_of([frame])))
+        self.time(frame.stamp_ns)
+
+    def time(self, now_ns: int) -> None:
+        self.passed("proxy", self.proxy.engine.advance(now_ns))
+        self.exchange(now_ns)
+        self.passed("relay", self.relay.engine.advance(now_ns))
+
+    def exchange(self, now_ns: int) -> None:
+        self.teller.tell(self.proxy.engine.signalling, now_ns)
+        for heard in self.deliver(self.board.hear()):
+            self.relay.engine.claim(heard)
+
+    def finish(self) -> None:
+        for name, pipeline in (("proxy", self.proxy), ("relay", self.relay)):
+            self.passed(name, pipeline.engine.finish())
+
+    def passed(self, name: str, events: list[Any]) -> None:
+        pipeline = self.proxy if name == "proxy" else self.relay
+        pass_on(events, pipeline.intervals, self.kept[name])
+
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """Media records of a host, without what is the host's own."""
+        return comparable(row for summary in self.kept[name].summaries for row in summary.media)
+
+
+def comparable(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Media records in one order, without what two hosts say otherwise."""
+    kept = [{name: value for name, value in row.items() if name not in OF_THE_HOST} for row in rows]
+    return sorted(kept, key=lambda row: (row["event_timestamp"], row["transaction_id"], row["part"]))
+
+
+def alone(frames: list[Frame], vc: list[str], customers: list[str], config: Config | None = None) -> Keeper:
+    """One host that sees all of it."""
+    pipeline, kept = build(config or Config(), vc=vc, customers=customers, key=KEY, host="both"), Keeper()
+    for frame in frames:
+        pass_on(pipeline.engine.feed(batch_of([frame])), pipeline.intervals, kept)
+    pass_on(pipeline.engine.finish(), pipeline.intervals, kept)
+    return kept
