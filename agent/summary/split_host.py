@@ -53,7 +53,7 @@ class SplitHost(Struct):
         self.has_media |= any_rtp
         self.unheard |= elsewhere
         unsignalled = [call for call in minute.calls if call.flags and UNSIGNALLED in call.flags]
-        self.unsignalled |= bool(unsignalled)
+        self.unsignalled |= bool(unsignalled) or any(call.claim is not None for call in minute.calls)
         if not self.has_media and (self.unheard or any(map(_is_silent, minute.begun))):
             yield _of(start_ns, Sight.MEDIA, Cause.MEDIA_ELSEWHERE, None)
         if self.lacks_signalling():

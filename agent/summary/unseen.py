@@ -55,7 +55,13 @@ ADVICE: dict[Cause, tuple[str, str]] = {
         "answered calls, no media of theirs seen on this host",
         "capture where their media passes (the relay's host), or name its addresses under [vc] addresses",
     ),
-        Cause.OVERSIZED, Cause.MEDIA_ELSEWHERE, Cause.SIGNALLING_ELSEWHERE, Cause.CLAIMS_MISSED,
+    Cause.SIGNALLING_ELSEWHERE: (
+        "minutes had media of calls whose SIP does not pass this host",
+        "capture where their SIP passes (the proxy's host), or name its addresses under [vc] addresses",
+    ),
+    Cause.CLAIMS_MISSED: (
+        "times claims of other hosts were missed",
+        "look at the board (`[fleet] board`) and at the way to it",
     ),
     Cause.CAPTURE_DROPS: ("frames were missed by the capture", "raise [capture] ring_mb, or give it CPU"),
     Cause.INTERFACE_DOWN: ("times an interface was down", "look at its link"),
