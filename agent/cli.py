@@ -23,6 +23,7 @@ from agent.errors import CaptureError, ConfigError, SbcwatchError
 # 5,000 of them). A call's objects live for minutes, so rare collections find as much. At most 300,000
 # objects, some 30 MB, wait to be found.
 COLLECT_AFTER = (10_000, 10, 3)
+SHELLS = ("bash", "zsh", "fish")  # that complete our commands and options
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -329,7 +330,7 @@ def _help(sub: argparse.ArgumentParser) -> None:
 
 
 def _completion(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("shell", choices=("bash", "zsh"), help="the shell")
+    sub.add_argument("shell", choices=SHELLS, help="the shell")
 
 
 def _nothing(sub: argparse.ArgumentParser) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,7 +105,7 @@ def test_every_command_has_examples_that_parse_and_are_in_its_help(
 
 def test_manual_and_completion_are_the_parsers() -> None:
     assert manual.PAGE.read_text() == manual.manual(), "run: make manual"
-    for shell in manual.SHELLS:
+    for shell in cli.SHELLS:
         assert completion.script(shell).read_text() == manual.completion(shell), "run: make manual"
 
 
@@ -113,6 +115,39 @@ def test_completion_of_bash_completes(capsys: pytest.CaptureFixture[str]) -> Non
     script = capsys.readouterr().out + asked
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["replay", "report"]
+
+
+# A terminal of its own, in which somebody types what is given and presses Tab.
+ZSH = """zmodload zsh/zpty
+zpty z zsh -f -i
+zpty -w z "fpath=($PWD \\$fpath); autoload -Uz compinit; compinit -u -D; PS1=rea''dy"
+zpty -r z shown '*ready*'
+zpty -w -n z "$1"$'\\t\\t'
+zpty -r z shown "*$2*"
+print -r -- $shown
+"""
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_completion_of_zsh_completes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["completion", "zsh"]) == 0
+    (tmp_path / "_sbcwatch").write_text(capsys.readouterr().out)
+    command = ["zsh", "-f", "-c", ZSH, "zsh", "sbcwatch rep", "verdict first"]
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert re.findall(r"(re\w+) +-- ", done.stdout) == ["replay", "report"]
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_completion_of_fish_completes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["completion", "fish"]) == 0
+    script = capsys.readouterr().out + '\ncomplete -C "sbcwatch rep"; complete -C "sbcwatch replay --cus"'
+    done = subprocess.run(
+        ["fish", "-N", "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["replay", "report", "--customer"]
 
 
 def test_config_prints_the_shipped_file(capsys: pytest.CaptureFixture[str]) -> None:

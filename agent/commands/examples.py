@@ -51,6 +51,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "completion": (
         "sbcwatch completion bash > /etc/bash_completion.d/sbcwatch",
         "sbcwatch completion zsh > /usr/local/share/zsh/site-functions/_sbcwatch",
+        "sbcwatch completion fish > /etc/fish/completions/sbcwatch.fish",
     ),
     "help": ("sbcwatch help replay",),
 }

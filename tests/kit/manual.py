@@ -8,12 +8,11 @@ from pathlib import Path
 
 import shtab
 
-from agent.cli import parser
+from agent.cli import SHELLS, parser
 from agent.commands.completion import script
 from agent.commands.examples import EXAMPLES
 
 PAGE = Path(__file__).parents[2] / "docs" / "sbcwatch.1"
-SHELLS = ("bash", "zsh")
 EXIT_STATUS = (
     ("0", "Done. Also where the reader of the output went away (| head)."),
     ("1", "The answer is no: figures differ, the daemon is not alive, a warning with --strict."),

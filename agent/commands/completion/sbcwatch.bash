@@ -88,7 +88,7 @@ _shtab_sbcwatch_call___sort_choices=(start mos loss)
 _shtab_sbcwatch_evidence_pos_0_choices=(list export arm disarm)
 _shtab_sbcwatch_aws_pos_0_choices=(dashboard alarms policy cloudformation terraform queries grafana prometheus)
 _shtab_sbcwatch_fleet_pos_0_choices=(schema call carriers forget)
-_shtab_sbcwatch_completion_pos_0_choices=(bash zsh)
+_shtab_sbcwatch_completion_pos_0_choices=(bash zsh fish)
 _shtab_sbcwatch_help_pos_0_choices=(run replay streams verify report web top calls minutes call evidence check-config selftest healthcheck init cost aws fleet config completion help)
 _shtab_sbcwatch_pos_0_choices=(run replay streams verify report web top calls minutes call evidence check-config selftest healthcheck init cost aws fleet config completion help)
 

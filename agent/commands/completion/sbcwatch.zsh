@@ -124,7 +124,7 @@ _shtab_sbcwatch_check_config_defaults_added=0
 
 _shtab_sbcwatch_completion_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  ":the shell:(bash zsh)"
+  ":the shell:(bash zsh fish)"
 )
 
 # guard to ensure default positional specs are added only once per session
