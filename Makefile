@@ -15,6 +15,9 @@ MINISTACK := $(abspath $(VENV))/ministack/bin/ministack
 LOCKED_PYTHON := 3.11
 LOCK := $(if $(filter $(LOCKED_PYTHON),$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')),yes)
 
+# Each start of Python would translate every source anew: tests start it some hundred times.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: wheel deb rpm sbom lock package-test demo test image-test check lint programs bench fuzz chaos config manual clean
 
 # A bundled capture of a real SBC through the whole pipeline into a local store.
@@ -27,16 +30,14 @@ demo: $(ANY)
 	@echo "The call whole: \`$(BIN)/sbcwatch call 0110 --store .demo\`; all calls: \`$(BIN)/sbcwatch calls --store .demo\`."
 	@echo "Next: \`$(BIN)/sbcwatch replay YOUR.pcap\` reads a capture of yours; docs/install.md sets up a host."
 
-# Tests beside each other: as many as JOBS says; those of the lab and slow ones, which look at the clock, by turns.
+# Tests beside each other: as many as JOBS says. tests/conftest.py has which of them go one after the other.
 JOBS ?= 2
-BESIDE := -n $(JOBS) --dist loadgroup
-QUICK := not lab and not slow and not image
+BESIDE := -n $(JOBS)
 
 # All tests but those of the image. As root on Debian the programs that they need are installed when missing:
 # the lab runs live, and systemd boots the units.
 test: $(TESTED) $(MINISTACK) programs
-	MINISTACK=$(MINISTACK) $(BIN)/python -m pytest $(BESIDE) -m "$(QUICK)"
-	MINISTACK=$(MINISTACK) $(BIN)/python -m pytest -m "not ($(QUICK)) and not image"
+	MINISTACK=$(MINISTACK) $(BIN)/python -m pytest $(BESIDE)
 
 # The image built from a local base and run, a call of the lab through it too: four minutes, on a busy machine ten.
 image-test: $(TESTED) programs
@@ -44,7 +45,7 @@ image-test: $(TESTED) programs
 
 # What a change must pass before it is committed.
 check: lint
-	$(BIN)/python -m pytest $(BESIDE) -m "$(QUICK)"
+	$(BIN)/python -m pytest $(BESIDE) -m "not lab and not slow and not image"
 
 lint: $(TESTED)
 	$(BIN)/ruff check .
@@ -92,11 +93,13 @@ bench: $(TESTED)
 	$(BIN)/python -m benchmarks
 
 # FUZZ bounds a run: `make fuzz FUZZ=-max_total_time=20`. The parsers one by one under libFuzzer, then whole captures
-# through the compiled path; at length that is a million captures and more.
+# through the compiled path; at length that is a million captures and more. `make -j2 fuzz` runs two beside each other.
 FUZZ ?= -runs=10000000
-fuzz: $(TESTED)
-	for target in rtcp sip sdp; do SBCWATCH_NO_COMPILED=1 $(BIN)/python -m tests.fuzz.$$target $(FUZZ) || exit 1; done
-	$(BIN)/python -m tests.fuzz.path $(FUZZ)
+FUZZED := fuzz-rtcp fuzz-sip fuzz-sdp fuzz-path
+.PHONY: fuzz $(FUZZED)
+fuzz: $(FUZZED)
+$(FUZZED): fuzz-%: $(TESTED)
+	$(if $(filter path,$*),,SBCWATCH_NO_COMPILED=1) $(BIN)/python -m tests.fuzz.$* $(FUZZ)
 
 # Whole captures through modules compiled with AddressSanitizer and UndefinedBehaviorSanitizer, in a copy of the tree.
 ASAN := build/asan

@@ -19,6 +19,7 @@ import json
 import sys
 import time
 import tracemalloc
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from benchmarks.hostile import Shape, shapes
@@ -42,6 +43,11 @@ class Verdict(NamedTuple):
     growth: float
 
     @property
+    def may_grow(self) -> bool:
+        """Whether its cost is such that growth would be a fault."""
+        return self.costs[-1].us > self.shape.us / 4
+
+    @property
     def faults(self) -> list[str]:
         """How it is beyond its bounds; nothing: it is within."""
         last = self.costs[-1]
@@ -50,20 +56,17 @@ class Verdict(NamedTuple):
             found.append(f"{last.us:.3f} us a byte, at most {self.shape.us:g}")
         if last.held > self.shape.held:
             found.append(f"{last.held:.1f} bytes held a byte, at most {self.shape.held:g}")
-        if self.growth > GROWTH and last.us > self.shape.us / 4:
+        if self.growth > GROWTH and self.may_grow:
             found.append(f"a byte costs {self.growth:.1f} times that of a tenth of the size")
         return found
 
 
-def measured(shape: Shape, *, whole: bool = True) -> Verdict:
-    """`whole`: at all sizes; else at the largest and a tenth of it."""
+def measured(shape: Shape, sizes: Sequence[int] = (), rounds: int = ROUNDS) -> Verdict:
+    """At `sizes`, in rising order, or at all that the shape has; the least time of so many rounds counts."""
     costs, seconds = [], []
-    sizes = [size for size in SIZES if size < shape.most] + [shape.most]
-    if not whole:
-        sizes = [shape.most // 10, shape.most]
-    for size in sizes:
+    for size in sizes or [*(size for size in SIZES if size < shape.most), shape.most]:
         inputs, wire = shape.make(size)
-        spent = min(_timed(shape, inputs) for _ in range(ROUNDS))
+        spent = min(_timed(shape, inputs) for _ in range(rounds))
         costs.append(Cost(size, wire, spent / wire * 1e6, _held(shape, inputs) / wire))
         seconds.append(spent)
     growth = 0.0
@@ -72,6 +75,14 @@ def measured(shape: Shape, *, whole: bool = True) -> Verdict:
         if seconds[at] > LEAST_S and costs[at].size >= 1_000:
             growth = max(growth, seconds[at] / before * costs[at - 1].wire / costs[at].wire)
     return Verdict(shape, costs, growth)
+
+
+def faults(shape: Shape) -> list[str]:
+    """How the shape is beyond its bounds. The largest size alone is enough where it leaves no doubt."""
+    first = measured(shape, [shape.most], rounds=1)
+    if not first.faults and not first.may_grow:
+        return []
+    return measured(shape, [shape.most // 10, shape.most]).faults
 
 
 def _timed(shape: Shape, inputs: Any) -> float:

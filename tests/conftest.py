@@ -1,22 +1,85 @@
 """Hypothesis tries the same examples in each run: a failure is a change's. `EXPLORE=1` tries others.
 
-Beside each other (`-n`, pytest-xdist): a file's tests stay together, for they share fixtures, and all that
-need the host itself (namespaces, fixed ports, a daemon's clock) are one group.
+Beside each other (`-n`, pytest-xdist) the tests of a group run in one process, one after the other. A file is
+a group, for its tests share fixtures, with these exceptions:
+
+    HOST      all that need the host itself: namespaces, fixed ports, a daemon's clock. They mostly wait
+    TSHARK    files that ask the same of tshark, which answers once in a process
+    ALONE     long tests that share nothing: each is a group of its own
+
+Groups begin in the order of `_place`, the longest first, so that no processor waits long for the last one.
 """
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile("fixed", derandomize=True, database=None)
 if not os.environ.get("EXPLORE"):
     settings.load_profile("fixed")
 
-HOST = ("tests/lab/", "tests/deploy/", "tests/capture/live/", "tests/chaos/", "tests/test_live", "tests/web/")
+HOST = (
+    "tests/capture/live/",
+    "tests/deploy/test_container",
+    "tests/deploy/test_grafana_live",
+    "tests/deploy/test_machine",
+    "tests/evidence/test_live",
+    "tests/lab/floods",
+    "tests/test_live",
+    "tests/test_three_in_the_morning",
+    "tests/web/",
+)
+TSHARK = ("tests/test_accuracy", "tests/test_differential", "tests/test_endpoints")
+ALONE = (
+    "tests/chaos/",
+    "tests/provision/test_scale.py::test_templates_pass_cfn_lint",
+    "tests/sinks/test_delivery.py::test_24_hours_without_cloudwatch",
+    "tests/test_worst_cases.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_place)
     for item in items:
-        file = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group("host" if file.startswith(HOST) else file))
+        if item.get_closest_marker("lab") and group(item.nodeid) != "host":
+            raise pytest.UsageError(
+                f"{item.nodeid} needs the lab: name its file in HOST of tests/conftest.py"
+            )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """xdist's own groups are by a mark, which it writes to where pytest 9.2 does not read it any more."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    config.option.loadscopereorder = False  # the order is ours
+    return ByGroup(config, log)
+
+
+def group(nodeid: str) -> str:
+    """The name of the group in which a test runs."""
+    if nodeid.startswith(HOST):
+        return "host"
+    if nodeid.startswith(TSHARK):
+        return "tshark"
+    return nodeid if nodeid.startswith(ALONE) else nodeid.partition("::")[0]
+
+
+def _place(item: pytest.Item) -> int:
+    """The host's group is the longest; then tests of more than ten seconds, then the rest as it was found."""
+    name = group(item.nodeid)
+    if name == "host":
+        return 0
+    return 1 if name == "tshark" or item.get_closest_marker("slow") else 2

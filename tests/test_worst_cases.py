@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 
 from agent.capture.live import ring_cy
-from benchmarks.hostile import Shape, shapes
-from benchmarks.worst import measured
+from benchmarks.hostile import shapes
+from benchmarks.worst import faults
 
 pytestmark = pytest.mark.skipif(not ring_cy.COMPILED, reason="uncompiled, all is slow and says so")
 SHAPES = {shape.name: shape for shape in shapes()}
@@ -27,15 +27,10 @@ ONCE_SUPERLINEAR = (
 def test_cost_of_a_byte_stays_within_its_bound_at_every_size(name: str) -> None:
     shape = SHAPES[name]
     shape = shape._replace(most=min(shape.most, 20_000 if shape.stage is None else 3_000))
-    assert not _faults(shape)
+    assert not faults(shape) or not faults(shape)  # a busy machine is no fault
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_shape_stays_within_its_bounds(name: str) -> None:
-    assert not _faults(SHAPES[name])
-
-
-def _faults(shape: Shape) -> list[str]:
-    """Those that a second look finds again: a busy machine is no fault."""
-    return measured(shape, whole=False).faults and measured(shape, whole=False).faults
+    assert not faults(SHAPES[name]) or not faults(SHAPES[name])

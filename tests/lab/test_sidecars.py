@@ -8,7 +8,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -66,15 +66,55 @@ def test_every_capture_has_a_sidecar() -> None:
     assert captures == named
 
 
+class UdpPacket(NamedTuple):
+    way: str  # a direction
+    status: str  # of a SIP response, else ""
+    version: int  # of RTP, if it is that
+    second: int  # octet of the payload
+    length: int  # of the payload
+
+
+@pytest.fixture(scope="module")
+def udp_packets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[UdpPacket]]:
+    """By file, from one tshark: its start takes longer than its reading. One behind the other, unsorted, the
+    files are interfaces of one capture.
+    """
+    names = [name for path in SIDECARS for name in load(path)["files"]]
+    whole = tmp_path_factory.mktemp("captures") / "whole.pcapng"
+    captures = [str(PCAPS / name) for name in names]
+    subprocess.run(["mergecap", "-a", "-I", "none", "-w", str(whole), *captures], check=True)
+    fields = (
+        "frame.interface_id",
+        "ip.src",
+        "ip.dst",
+        "ipv6.src",
+        "ipv6.dst",
+        "sip.Status-Code",
+        "udp.length",
+    )
+    command = ["tshark", "-n", "-r", str(whole), "-Y", "udp && !icmp && !icmpv6", "-T", "fields"]
+    command += [part for field in (*fields, "udp.length", "udp.payload") for part in ("-e", field)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    packets: dict[str, list[UdpPacket]] = {name: [] for name in names}
+    for line in printed.splitlines():
+        number, source4, target4, source6, target6, status, length, payload, *_ = line.split("\t")
+        way = _way(source4 or source6, target4 or target6)
+        octets = bytes.fromhex(payload[:4])
+        if way and len(octets) == 2:
+            packet = UdpPacket(way, status, octets[0] >> 6, octets[1], int(length) - 8)
+            packets[names[int(number)]].append(packet)
+    return packets
+
+
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")
 @sidecars
-def test_truth_is_what_tshark_reads(path: Path) -> None:
+def test_truth_is_what_tshark_reads(path: Path, udp_packets: dict[str, list[UdpPacket]]) -> None:
     sidecar = load(path)
     truth = sidecar["truth"]
     responses: collections.Counter[str] = collections.Counter()
     media: collections.Counter[tuple[str, str, str]] = collections.Counter()
     for name in sidecar["files"]:
-        for way, status, first, second, length in _udp_packets(PCAPS / name):
+        for way, status, first, second, length in udp_packets[name]:
             if status:
                 responses[f"{status[0]}xx"] += 1
             elif first == 2:
@@ -87,22 +127,6 @@ def test_truth_is_what_tshark_reads(path: Path) -> None:
             told = truth[kind][way]
             read = {count: media[kind, way, count] for count in ("packets", "bytes")}
             assert read == {"packets": told["packets"], "bytes": told["bytes"]}, (kind, way)
-
-
-def _udp_packets(path: Path) -> list[tuple[str, str, int, int, int]]:
-    """(direction, SIP status or "", RTP version, second octet, payload length) of each UDP packet."""
-    fields = ("ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "sip.Status-Code", "udp.length", "udp.payload")
-    command = ["tshark", "-n", "-r", str(path), "-Y", "udp && !icmp && !icmpv6", "-T", "fields"]
-    command += [part for field in fields for part in ("-e", field)]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    packets = []
-    for line in printed.splitlines():
-        source4, target4, source6, target6, status, length, payload, *_ = line.split("\t")
-        way = _way(source4 or source6, target4 or target6)
-        octets = bytes.fromhex(payload[:4])
-        if way and len(octets) == 2:
-            packets.append((way, status, octets[0] >> 6, octets[1], int(length) - 8))
-    return packets
 
 
 def _way(source: str, target: str) -> str:
