@@ -2,7 +2,7 @@
 
 The package brings the Python that runs this, so that the host's own may be older or newer, and nothing that
 is called like our modules meets them: /opt/sbcwatch/python is whole and looks nowhere else (`-I`). It needs
-the C library of the system that it was built on or a newer one, and the libraries that this Python links to.
+the libraries that this Python links to, and a C library that has the symbols which they were built against.
 """
 
 from __future__ import annotations
@@ -81,13 +81,14 @@ def stage(root: Path, wheel: Path) -> None:
     """Lay out below `root` all that an installation has."""
     runtime = root / PREFIX / "python"
     library = Path(sysconfig.get_path("stdlib"))
-    shutil.copytree(library, runtime / "lib" / PYTHON, ignore=LEFT_OUT, symlinks=True)
-    (runtime / "bin").mkdir()
+    shutil.copytree(library, runtime / sys.platlibdir / PYTHON, ignore=LEFT_OUT, symlinks=True)
+    for folder in ("bin", "lib"):  # Red Hat's modules lie in lib64
+        (runtime / folder).mkdir(exist_ok=True)
     shutil.copy(Path(sys.executable).resolve(), runtime / "bin" / PYTHON)
     for shared in Path(sysconfig.get_config_var("LIBDIR") or "/nonexistent").glob(f"lib{PYTHON}.so*"):
         if sysconfig.get_config_var("Py_ENABLE_SHARED"):
             shutil.copy(shared, runtime / "lib" / shared.name, follow_symlinks=False)
-    packages = runtime / "lib" / PYTHON / "site-packages"
+    packages = runtime / sys.platlibdir / PYTHON / "site-packages"
     install(packages, "--require-hashes", "-r", str(TREE / "requirements/runtime.txt"))
     install(packages, "--no-deps", str(wheel))
     shutil.rmtree(packages / "bin")  # scripts that name the builder's interpreter; ours is the launcher
@@ -168,8 +169,21 @@ def depends(root: Path) -> list[str]:
             if owner.stdout:
                 names.add(owner.stdout.partition(":")[0])
                 break
-    libc = output("dpkg-query", "-W", "-f", "${Version}", "libc6").partition("-")[0]
+    libc = ".".join(map(str, glibc_floor(root)))
     return [f"libc6 (>= {libc})" if name == "libc6" else name for name in sorted(names | {"libc6"})]
+
+
+def glibc_floor(root: Path) -> tuple[int, int]:
+    """The oldest C library that has every symbol which the programs and modules below `root` ask it for."""
+    floor = (2, 0)
+    for path in root.rglob("*"):
+        if path.is_symlink() or not path.is_file():
+            continue
+        data = path.read_bytes()
+        if data.startswith(b"\x7fELF"):
+            asked = re.findall(rb"\0GLIBC_(\d+)\.(\d+)", data)
+            floor = max([floor, *((int(major), int(minor)) for major, minor in asked)])
+    return floor
 
 
 def checksums(root: Path) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Take out of an installation what the daemon never reads: `python3 trim.py PREFIX`. Prints what it freed.
 
-botocore carries the models of 400 services: cloudwatch and logs are used, sts and the sso pair by credential
-providers. pip and setuptools install nothing any more.
+botocore carries the models of 400 services: cloudwatch, logs and s3 are used, sts and the sso pair by
+credential providers. pip and setuptools install nothing any more.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-SERVICES = {"cloudwatch", "logs", "sts", "sso", "sso-oidc", "signin"}
+SERVICES = {"cloudwatch", "logs", "s3", "sts", "sso", "sso-oidc", "signin"}
 UNUSED = (
     "pip",
     "setuptools",
@@ -47,9 +47,10 @@ def size(folder: Path) -> int:
 
 
 def main() -> None:
-    for site in Path(sys.argv[1]).glob("lib/python3*/site-packages"):
+    for site in Path(sys.argv[1]).glob("lib*/python3*/site-packages"):
         freed = trim(site)
         print(f"{site}: {freed / 1e6:.1f} MB freed, {size(site) / 1e6:.1f} MB left")
 
 
-main()
+if __name__ == "__main__":
+    main()

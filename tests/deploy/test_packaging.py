@@ -1,6 +1,7 @@
 """The sdist has all that a build needs, and builds; the wheels are described for both processors."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from agent.sinks.aws import clients
+from deploy.trim import SERVICES
 
 ROOT = Path(__file__).parents[2]
 BACKEND = (
@@ -87,6 +91,13 @@ def test_cython_is_asked_for_only_where_modules_are_compiled(
 ) -> None:
     wanted = backend("get_requires_for_build_wheel", folder=source, environment=environment)
     assert ("Cython" in wanted) == asked
+
+
+def test_services_that_are_called_stay_in_the_image_and_the_packages() -> None:
+    text = Path(clients.__file__).read_text()
+    called = set(re.findall(r'\.client\(\s*"([\w-]+)"', text))
+    assert called >= {"cloudwatch", "logs", "s3"}
+    assert called <= SERVICES
 
 
 @pytest.mark.slow
