@@ -2,56 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.machine import ROOT, base, needs
+from deploy.package import PREFIX, glibc_floor
+from tests.deploy import packages
+from tests.deploy.packages import CONFIG, MINE, there
 
 pytestmark = pytest.mark.image
 INSTALL_S = 60.0  # what the packages's own part of an install may take, on a busy machine too
-CONFIG = "etc/sbcwatch/sbcwatch.toml"
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`SBCWATCH_TEST_DEB` names one that is there already."""
-    needs("dpkg-deb", "ldd")
-    if ready := os.environ.get("SBCWATCH_TEST_DEB"):
-        return Path(ready)
-    venv = tmp_path_factory.mktemp("venv")
-    done = subprocess.run(
-        ["make", "deb", f"PYTHON={sys.base_prefix}/bin/python3", f"VENV={venv}"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return Path(done.stdout.strip().splitlines()[-1])
+    return packages.package("deb", tmp_path_factory.mktemp("venv"))
 
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A clean root without any Python that could run us: what runs is the package's own."""
-    root = tmp_path_factory.mktemp("clean") / "root"
-    subprocess.run(["cp", "-a", str(base()), str(root)], check=True)
-    for program in root.glob("usr/bin/python3*"):
-        program.unlink()
-    (root / "usr/bin/python3").write_text("#!/bin/sh\necho 'this is no Python for us' >&2\nexit 99\n")
-    (root / "usr/bin/python3").chmod(0o755)
-    yield root
-    shutil.rmtree(root)
-
-
-def there(root: Path, *command: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(["chroot", str(root), *command], capture_output=True, text=True, timeout=120)
-    assert not ok or done.returncode == 0, done.stdout + done.stderr
-    return done
+    with packages.root_without_python(tmp_path_factory.mktemp("clean")) as root:
+        yield root
 
 
 def again(package: Path, into: Path, version: str) -> Path:
@@ -101,29 +77,31 @@ def test_package_lives_through_install_upgrade_downgrade_and_removal(
     assert (clean / "usr/share/man/man1/sbcwatch.1.gz").exists()
     there(clean, "dpkg", "-V", "sbcwatch")
 
-    mine = '[vc]\naddresses = ["192.0.2.1"]\n[customers]\nnetworks = ["198.51.100.0/24"]\n'
-    (clean / CONFIG).write_text(mine)
+    (clean / CONFIG).write_text(MINE)
     dpkg(clean, again(package, tmp_path, "9.9.9"))
     assert "9.9.9" in there(clean, "dpkg-query", "-W", "sbcwatch").stdout
-    assert (clean / CONFIG).read_text() == mine, "an upgrade keeps the configuration"
+    assert (clean / CONFIG).read_text() == MINE, "an upgrade keeps the configuration"
     dpkg(clean, package)  # and back
-    assert (clean / CONFIG).read_text() == mine
+    assert (clean / CONFIG).read_text() == MINE
     there(clean, "sbcwatch", "check-config", f"/{CONFIG}")
 
     there(clean, "dpkg", "-r", "sbcwatch")
     assert not (clean / "opt/sbcwatch").exists()
     assert not (clean / "usr/bin/sbcwatch").is_symlink()
-    assert (clean / CONFIG).read_text() == mine, "removed, not purged"
+    assert (clean / CONFIG).read_text() == MINE, "removed, not purged"
     there(clean, "dpkg", "-P", "sbcwatch")
     assert not (clean / CONFIG).exists()
     assert there(clean, "dpkg-query", "-W", "sbcwatch", ok=False).returncode
 
 
-def test_package_names_what_it_needs(package: Path) -> None:
+def test_package_names_what_it_needs(package: Path, tmp_path: Path) -> None:
     fields = subprocess.run(
         ["dpkg-deb", "-f", str(package)], capture_output=True, text=True, check=True
     ).stdout
-    assert "libc6 (>= " in fields
+    subprocess.run(["dpkg-deb", "-x", str(package), str(tmp_path)], check=True)
+    floor = glibc_floor(tmp_path / PREFIX)
+    print(f"needs glibc {floor[0]}.{floor[1]}")
+    assert f"libc6 (>= {floor[0]}.{floor[1]})" in fields
     assert "python" not in fields.partition("Depends:")[2].partition("\n")[0], "it brings its own"
     listed = subprocess.run(
         ["dpkg-deb", "-c", str(package)], capture_output=True, text=True, check=True
