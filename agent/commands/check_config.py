@@ -15,6 +15,7 @@ from agent.assembly.rules import believed, tables
 from agent.config.load import Problem
 from agent.config.settings import Config, media_ports
 from agent.daemon import host
+from agent.daemon.board_link import media_addresses
 from agent.daemon.reload import digest
 from agent.errors import ConfigError
 from agent.pipeline import build
@@ -117,6 +118,9 @@ def _fleet(config: Config) -> Iterator[str]:
     if config.fleet.key_file:
         key_id = key_id_of(host.shared_key(Path(config.fleet.key_file)))
         yield f"records: ids by the key in {config.fleet.key_file}, key_id {key_id}"
+    if config.fleet.board:
+        own = ", ".join(media_addresses(config, host.addresses())) or "none"
+        yield f"board: {config.fleet.board}; claims for media at {own} are heard here"
 
 
 def _logged(media: bool, sip: bool) -> tuple[tuple[str, bool], ...]:

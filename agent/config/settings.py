@@ -105,6 +105,22 @@ class Fleet(_Section):
             " characters or more. Empty: a key of this host alone, made at the first start."
         ),
     ] = ""
+    board: Annotated[
+        str,
+        Meta(
+            description="rediss://HOST:6379, a Valkey or Redis 7: hosts that see SIP tell relays there whose"
+            " media it is; empty: none."
+        ),
+    ] = ""
+    board_user: Annotated[str, Meta(description="User there (ACL).")] = ""
+    board_password_file: Annotated[str, Meta(description="File with its password; empty: none.")] = ""
+    board_ca_file: Annotated[str, Meta(description="CA of its certificate; empty: the system's.")] = (
+        ""
+    )
+    media_addresses: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses of this host that SDP names for media; empty: all of its own."),
+    ] = ()
 
 
 class Capture(_Section):

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 from agent import __version__
 from agent.capture.clock import Clock
 from agent.daemon import host
+from agent.daemon.board_link import BoardLink
 from agent.daemon.capture_threads import CaptureThreads
 from agent.daemon.endpoint import Endpoint
 from agent.daemon.overload import Load
@@ -37,6 +38,7 @@ class Daemon(Protocol):
     clock: Clock
     load: Load
     deliveries: list[Delivery]
+    board: BoardLink | None
     talkers: list[Talker]
     close_seconds: float
     checkpoint_seconds: float
@@ -278,6 +280,19 @@ SERIES: tuple[Series, ...] = (
     ),
     Series(
         "ring_fill_ratio", "gauge", "Share of the ring that waits to be read", lambda d: d.source.ring_fill
+    ),
+    Series(
+        "claims",
+        "counter",
+        "Claims told to other hosts and heard of them, missed ones, and faults of the board",
+        lambda d: labelled("what", d.board.counters()) if d.board else None,
+    ),
+    Series("board_up", "gauge", "1: the board answers", lambda d: d.board.board.is_up if d.board else None),
+    Series(
+        "clock_skew_seconds",
+        "gauge",
+        "From a claim's telling to its arrival, of the host whose clock differs most, in the last minute",
+        lambda d: d.board.skew_ns / 1e9 if d.board else None,
     ),
     Series("sink", "gauge", "State and totals of each sink", _sinks),
     Series("sink_errors", "counter", "Failed requests by code", _sink_errors),

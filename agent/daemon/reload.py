@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from agent.config.settings import Config, EvidenceSettings
+from agent.config.settings import Config, EvidenceSettings, Fleet
 
 # The part that takes a section's settings in a running daemon, except those that wait.
 TAKEN: Mapping[str, str] = {
@@ -41,8 +41,7 @@ TAKEN: Mapping[str, str] = {
     "web": "nobody",  # a process of its own
 }
 WAITS = (
-    "fleet.host",
-    "fleet.key_file",
+    *(f"fleet.{name}" for name in Fleet.__struct_fields__),
     "capture.method",
     "capture.interfaces",
     "capture.sip_ports",

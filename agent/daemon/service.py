@@ -3,6 +3,7 @@
     capture threads ring -> loop: RTP is finished there
     main thread     the rest -> engine -> intervals
     writer thread   closed minutes, SIP rows and checkpoints -> the store
+    board thread    claims to and from other hosts
     a sink thread   each AWS sink reads on from its own cursor
     http thread     /metrics, /healthz, /readyz
 
@@ -34,6 +35,7 @@ from agent.capture.source import Source
 from agent.config.settings import Config, PrometheusSettings
 from agent.daemon import checkpoint, host
 from agent.daemon.agent_metrics import Figures, Former, counted, former, self_metrics
+from agent.daemon.board_link import board_link
 from agent.daemon.capture_threads import CaptureThreads
 from agent.daemon.disk_thread import DiskThread
 from agent.daemon.endpoint import Endpoint, Server
@@ -45,6 +47,7 @@ from agent.daemon.systemd import Notifier
 from agent.daemon.words import HOUR_NS, Account, beginning, hour, lasted
 from agent.daemon.writer import Writer
 from agent.errors import SbcwatchError
+from agent.fleet.valkey import TIMEOUT_S
 from agent.model.events import Event
 from agent.pipeline import Pipeline, build, pass_on
 from agent.sinks.delivery import Delivery
@@ -134,6 +137,9 @@ class Service:
         self.endpoint = Endpoint(
             self._server, lambda text: self._journal.warning("http", text), time.monotonic
         )
+        self.board = board_link(
+            config, host.addresses(), self.clock.now_ns, lambda text: self._journal.warning("board", text)
+        )
         self.load = Load()
         self.checkpoint_seconds = 0.0
         self.close_seconds = 0.0
@@ -165,6 +171,9 @@ class Service:
         sys.setswitchinterval(SWITCH_S)
         self._catch_signals()
         self._take_up()
+        if self.board is not None:
+            self.board.board.read_on(self.pipeline.engine.claims.last)
+            self.board.follow(self.pipeline)
         self.endpoint.bind(self.config.prometheus)
         if self._confine:
             self._lock_in()  # for this thread and those that it starts: before there are others
@@ -172,6 +181,8 @@ class Service:
         if self.recorder is not None:
             self._disk.start()
         self.writer.start()
+        if self.board is not None:
+            self.board.start(self.health)
         self._start_sinks()
         self._announce()
         try:
@@ -247,6 +258,8 @@ class Service:
             engine, intervals = self.pipeline.engine, self.pipeline.intervals
             begun = time.thread_time()
             self._pass_on(engine.feed(batch) + engine.advance(now_ns))
+            if self.board is not None:
+                self.board.step(self.pipeline)
             if self.recorder is not None:
                 self.recorder.step(now_ns, intervals.sip_log)
             if self.writer.has_minutes:
@@ -331,6 +344,8 @@ class Service:
             self.source.stop()
         self.source.close()
         self._stop.set()
+        if self.board is not None:
+            self.board.stop(TIMEOUT_S)
         self._sinks_over.set()
         if self.recorder is not None:
             self.recorder.finish(self.clock.now_ns(), self.pipeline.intervals.sip_log)
@@ -416,6 +431,8 @@ class Service:
             checkpoint.move(self.pipeline, pipeline, shift_ns)
             pipeline.shed(self.load.level)
             self.pipeline = pipeline
+            if self.board is not None:
+                self.board.follow(pipeline)
             for key, value in former(self, counts).items():
                 self.former[key] = self.former.get(key, 0.0) + value
             self.source.serve(pipeline.engine.workers)

@@ -60,6 +60,12 @@ class ValkeyBoard:
         self._heard: deque[RemoteClaim] = deque()
         self._client = _connected(url, user, password_file, ca_file)
 
+    def read_on(self, last: Mapping[str, str]) -> None:
+        """Read on from these ids, as `last_ids` gave them. Only before the first step."""
+        for relay in self.last_ids:
+            self.last_ids[relay] = last.get(relay, BEGINNING)
+        self._unchecked = {relay for relay, at in self.last_ids.items() if at != BEGINNING}
+
     # -- the verbs, for the engine's thread
 
     def tell(self, relay: str, claim: Claim) -> None:
@@ -167,13 +173,13 @@ def _connected(url: str, user: str, password_file: str, ca_file: str) -> Redis:
     options: dict[str, Any] = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
     if user:
         options["username"] = user
-    if password_file:
-        try:
-            options["password"] = Path(password_file).read_text().strip()
-        except OSError as error:
-            raise ConfigError(f"{password_file}: {error.strerror}") from None
-    if ca_file:
-        options["ssl_ca_certs"] = ca_file
+    # Read once, while every file may be read.
+    for name, file in (("password", password_file), ("ssl_ca_data", ca_file)):
+        if file:
+            try:
+                options[name] = Path(file).read_text().strip()
+            except OSError as error:
+                raise ConfigError(f"{file}: {error.strerror}") from None
     try:
         return Redis.from_url(url, **options)
     except ValueError as error:

@@ -57,6 +57,15 @@ BROKEN = [
     ),
     Broken('[customers]\nnetworks = ["10.1.0.0/33"]', "customers.networks", "is no network: write it as 192.0.2.0/24"),
     Broken('[customers]\nnetworks = ["0.0.0.0/0"]', "customers.networks", "holds every address", "warning"),
+    # Fleet
+    Broken('[fleet]\nboard = "valkey.example"', "fleet.board", "is no board: write it as rediss://"),
+    Broken('[fleet]\nmedia_addresses = ["relay-1"]', "fleet.media_addresses", "is no IP address"),
+    Broken(
+        '[fleet]\nboard = "redis://192.0.2.9"',
+        "fleet.board",
+        "needs [vc] addresses: those of every proxy and relay of the fleet",
+        "warning",
+    ),
     # Connectors
     Broken(
         TWO + connector('customer_networks = ["10.1.0.0/16"]', "trunk-2"),

@@ -27,6 +27,7 @@ REFUSED: Checks = (
     rest.prometheus,
     rest.store,
     rest.cost,
+    rest.fleet,
     aws.cloudwatch,
     aws.logs,
 )
@@ -38,6 +39,7 @@ DOUBTFUL: Checks = (
     traffic.codec_doubts,
     rest.privacy_doubts,
     rest.store_doubts,
+    rest.fleet_doubts,
     aws.aws_doubts,
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -58,6 +59,24 @@ def store_doubts(config: Config) -> Iterator[Finding]:
     folder = config.store.directory.strip()
     if folder and not folder.startswith("/"):
         yield "store", "directory", f'"{folder}" depends on where the daemon is started: begin with /'
+
+
+def fleet(config: Config) -> Iterator[Finding]:
+    board = config.fleet.board
+    if board and not re.fullmatch(r"rediss?://[^/?#\s]+(/\d*)?", board):
+        yield "fleet", "board", f'"{board}" is no board: write it as rediss://valkey.example:6379'
+    for named in config.fleet.media_addresses:
+        if address(named) is None:
+            yield "fleet", "media_addresses", f'"{named}" is no IP address: write it as 192.0.2.1'
+
+
+def fleet_doubts(config: Config) -> Iterator[Finding]:
+    if not config.fleet.board:
+        return
+    if not config.fleet.key_file:
+        yield "fleet", "board", "without key_file the hosts' transaction ids and tokens differ: set it"
+    if not config.vc.addresses:
+        yield "fleet", "board", "needs [vc] addresses: those of every proxy and relay of the fleet"
 
 
 def cost(config: Config) -> Iterator[Finding]:

@@ -41,6 +41,7 @@ TRUST = (
     "/usr/share/ca-certificates",
     "/usr/local/share/ca-certificates",
 )  # fmt: skip
+PORTS = {"redis": 6379, "rediss": 6379}  # of what has one beside DNS, HTTP and HTTPS
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
 SYSTEM = (
     "/proc/self", "/proc/net", "/proc/stat", "/proc/meminfo", "/proc/uptime", "/proc/loadavg",
@@ -188,7 +189,8 @@ def ports(urls: Iterable[str], environment: Mapping[str, str]) -> set[int]:
     found = {53, 80, 443}
     for url in (*urls, *pointed):
         try:
-            port = urlsplit(url if "://" in url else f"//{url}").port
+            place = urlsplit(url if "://" in url else f"//{url}")
+            port = place.port or PORTS.get(place.scheme)
         except ValueError:
             continue
         if port is not None:

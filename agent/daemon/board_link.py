@@ -1,0 +1,170 @@
+"""The daemon's end of the board: a thread that talks to the server, and what the main thread tells and takes.
+
+The main thread only fills and empties queues, once a batch. Without the server each host knows what it sees
+itself; where claims are known to be missing, so are the figures that rest on them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+
+from agent.config.settings import Config
+from agent.daemon.health import SINK_S, Health
+from agent.fleet.teller import RENEW_NS, ClaimTeller
+from agent.fleet.valkey import WAIT_NS, ValkeyBoard
+from agent.pipeline import Pipeline
+
+AGAIN_S = 1.0  # after a server that does not answer
+IDLE_S = 0.05  # between two looks at what is to be told
+SKEW_NS = 2 * 10**9  # clocks of two hosts that differ by more are worth a line
+MAX_HOSTS = 4_096  # whose clocks are compared
+
+
+class BoardLink:
+    """One board, one host. `say` takes a line for the operator."""
+
+    def __init__(
+        self, board: ValkeyBoard, own: Iterable[str], clock: Callable[[], int], say: Callable[[str], object]
+    ) -> None:
+        self.board = board
+        self.heard = 0
+        self.told = 0
+        self.skew_ns = 0  # the greatest of the last minute, as far as it can be told from delay
+        self._own = tuple(own)
+        self._clock = clock
+        self._say = say
+        self._teller: ClaimTeller | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._was_up: bool | None = None
+        self._gaps = 0
+        self._good_ns = clock()  # when the board was last there
+        self._missed_ns = 0  # up to when claims are known to be missing
+        self._ahead: dict[str, int] = {}  # host to the least of (arrival - told) in this minute
+        self._skew_until_ns = 0
+
+    # -- its own thread
+
+    def start(self, health: Health) -> None:
+        """Begin to talk to the server."""
+        self._thread = threading.Thread(target=self._run, args=(health,), name="board", daemon=True)
+        self._thread.start()
+
+    def _run(self, health: Health) -> None:
+        with health.thread("board", SINK_S) as sign:
+            while not self._stop.is_set():
+                sign()
+                self.board.step(int(IDLE_S * 1000))
+                self._stop.wait(IDLE_S if self.board.is_up else AGAIN_S)
+
+    def stop(self, timeout_s: float) -> None:
+        """Send what waits, where the server answers, and end the thread."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        if self.board.is_up and (self._thread is None or not self._thread.is_alive()):
+            self.board.step(1)
+        self.board.close()
+
+    # -- the main thread
+
+    def follow(self, pipeline: Pipeline) -> None:
+        """From here on tell of the calls of `pipeline`: all of them once, then what changes."""
+        identity = pipeline.intervals.identity
+        self._teller = ClaimTeller(self.board, pipeline.sides, identity, self._own)
+        pipeline.engine.signalling.changed = None
+
+    def step(self, pipeline: Pipeline) -> None:
+        """Tell what is new, take what was heard."""
+        now_ns = self._clock()
+        assert self._teller is not None
+        before = self._teller.claims
+        self._teller.tell(pipeline.engine.signalling, now_ns)
+        self.told += self._teller.claims - before
+        for heard in self.board.hear():
+            self.heard += 1
+            self._compare(heard.claim.host, heard.arrival_ns - heard.claim.seq)
+            pipeline.engine.claim(heard)
+        self._judge(pipeline, now_ns)
+
+    def _judge(self, pipeline: Pipeline, now_ns: int) -> None:
+        """Claims may be missing: thrown away unread, or the board was away for longer than they wait."""
+        is_up = self.board.is_up
+        since_ns = max(self._good_ns, self._missed_ns)
+        if self.board.gaps > self._gaps:
+            self._gaps = self.board.gaps
+            self._say("claims of other hosts were thrown away before they were read here")
+            self._miss(pipeline, since_ns, now_ns + RENEW_NS)  # claims are told anew each minute
+        elif not is_up and self._own and now_ns - since_ns > WAIT_NS:
+            self._miss(pipeline, since_ns, now_ns)
+        if is_up:
+            self._good_ns = now_ns
+        if is_up != self._was_up and (is_up or now_ns - self._good_ns > SKEW_NS):
+            self._was_up = is_up
+            self._say("the board answers" if is_up else "the board does not answer: local joins only")
+        if now_ns >= self._skew_until_ns:
+            self._tell_skew()
+            self._skew_until_ns = now_ns + RENEW_NS
+
+    def _miss(self, pipeline: Pipeline, start_ns: int, end_ns: int) -> None:
+        pipeline.engine.miss_claims(start_ns, end_ns)
+        self._missed_ns = end_ns
+
+    def _compare(self, host: str, delay_ns: int) -> None:
+        if host in self._ahead or len(self._ahead) < MAX_HOSTS:
+            self._ahead[host] = min(delay_ns, self._ahead.get(host, delay_ns))
+
+    def _tell_skew(self) -> None:
+        """Once a minute: whose clock differs. A slow claim looks alike, so the quickest one counts."""
+        worst = max(self._ahead, key=lambda host: abs(self._ahead[host]), default=None)
+        self.skew_ns = self._ahead[worst] if worst is not None else 0
+        if worst is not None and abs(self.skew_ns) > SKEW_NS:
+            seconds = self.skew_ns / 1e9
+            self._say(f"claims of {worst} arrive {seconds:.1f} s after they were told: a clock is wrong")
+        self._ahead.clear()
+
+    def counters(self) -> dict[str, float]:
+        """Totals since the start."""
+        return {
+            "told": self.told,
+            "heard": self.heard,
+            "missed": self.board.missed,
+            "gaps": self.board.gaps,
+            "board_errors": self.board.errors,
+        }
+
+
+def board_link(
+    config: Config, addresses: Iterable[str], clock: Callable[[], int], say: Callable[[str], object]
+) -> BoardLink | None:
+    """The link to the board that `config` names, None for none. `addresses`: this host's.
+
+    Raises ConfigError.
+    """
+    fleet = config.fleet
+    if not fleet.board:
+        return None
+    own = media_addresses(config, addresses)
+    board = ValkeyBoard(
+        fleet.board,
+        own,
+        clock,
+        user=fleet.board_user,
+        password_file=fleet.board_password_file,
+        ca_file=fleet.board_ca_file,
+    )
+    return BoardLink(board, own, clock, say)
+
+
+def media_addresses(config: Config, addresses: Iterable[str]) -> list[str]:
+    """Where media of this host may arrive, as SDP names it: the setting, else all that others can reach."""
+    if config.fleet.media_addresses:
+        return list(config.fleet.media_addresses)
+    own = [
+        address
+        for address in addresses
+        if not ip_address(address).is_loopback and not ip_address(address).is_link_local
+    ]
+    return own + [public for public, private in config.vc.public_addresses.items() if private in own]
