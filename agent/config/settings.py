@@ -114,9 +114,7 @@ class Fleet(_Section):
     ] = ""
     board_user: Annotated[str, Meta(description="User there (ACL).")] = ""
     board_password_file: Annotated[str, Meta(description="File with its password; empty: none.")] = ""
-    board_ca_file: Annotated[str, Meta(description="CA of its certificate; empty: the system's.")] = (
-        ""
-    )
+    board_ca_file: Annotated[str, Meta(description="CA of its certificate; empty: the system's.")] = ""
     media_addresses: Annotated[
         tuple[str, ...],
         Meta(description="Addresses of this host that SDP names for media; empty: all of its own."),
