@@ -62,11 +62,13 @@ def evidence_lines(options: argparse.Namespace, records: CallRecords) -> list[st
 
 
 def find(reader: StoreReader, options: argparse.Namespace) -> StoredCall | None:
-    """By Call-ID, else by number; a line on stderr where there are several."""
+    """By Call-ID, else by number, else by transaction id; a line on stderr where there are several."""
     query = msgspec.structs.replace(query_of(options), call_id=options.id)
     page = reader.search(query)
     if not page.calls:
         page = reader.search(msgspec.structs.replace(query, call_id="", number=options.id))
+    if not page.calls:  # media without SIP has neither
+        page = reader.search(msgspec.structs.replace(query, call_id="", transaction_id=options.id))
     if not page.calls:
         return None
     if len(page.calls) > 1:
@@ -122,6 +124,8 @@ def _head(records: CallRecords, index: IndexedCall | None) -> list[str]:
     for name, label in (("voice_connector_id", "connector"), ("carrier", "carrier"), ("host", "host")):
         if call.get(name):
             lines.append(f"{label} {call[name]}")
+    if not call["call_ids"]:
+        lines.append(f"transaction {call.get('transaction_id')}")
     return lines + [f"Call-ID {call_id}" for call_id in call["call_ids"]]
 
 

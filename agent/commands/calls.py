@@ -138,7 +138,7 @@ def call_list(calls: Iterable[IndexedCall]) -> Sheet:
             UNKNOWN if call.mos_worst is None else f"{call.mos_worst:.2f}",
             " ".join(call.flags) or UNKNOWN,
             call.connector,
-            call.call_id,
+            call.call_id or call.transaction_id or UNKNOWN,
         )
     return sheet
 

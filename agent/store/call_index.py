@@ -19,7 +19,7 @@ import msgspec
 
 from agent.store.codec import printable_text, to_json, unpack
 from agent.summary.catalog import DIRECTIONS
-from agent.summary.records import MINUTE_NS, expected
+from agent.summary.records import MINUTE_NS, call_without_sip, expected, is_unsignalled
 
 Row = dict[str, Any]
 INDEXED = ("media", "calls", "sip")  # kinds of rows that name calls
@@ -112,6 +112,8 @@ def record_minute(
             _take_call(minute.row_of(call, _start_of(call) or minute_ns), call)
     for records in _by_call(media):
         row = minute.row_of(records[0], minute_ns)
+        if is_unsignalled(records[0]):
+            _take_call(row, call_without_sip(records[0]))
         ours = [record for record in records if record["voice_connector_id"] == row["connector"]]
         _take_media(row, (ours or records)[0])
     minute.write()
@@ -123,27 +125,28 @@ class _Minute:
     def __init__(self, connection: sqlite3.Connection, minute_ns: int) -> None:
         self._connection = connection
         self._seen_ns = minute_ns + MINUTE_NS
-        self._rows: dict[str, Row] = {}  # by each Call-ID
+        self._rows: dict[str, Row] = {}  # by the key of each Call-ID; of media without SIP, by its id's
         self._before: dict[int, Row | None] = {}  # by id: as it was read
         self._last: dict[int, int] = {}  # the greatest id taken, by the first of its millisecond
 
     def row_of(self, record: Row, at_ns: int) -> Row:
         """The row of a record's call; a new one where there is none."""
         call_ids = record["call_ids"][:MAX_CALL_IDS]
-        for call_id in call_ids:
-            row = self._rows.get(call_id)
+        keys = [call_id_key(call_id) for call_id in call_ids] or [f"x{record['transaction_id']}"]
+        for key in keys:
+            row = self._rows.get(key)
             if row is not None and _fits(row, at_ns):
                 break
         else:
-            before = _find(self._connection, call_ids, at_ns)
+            before = _find(self._connection, keys, at_ns)
             row = dict(before) if before else self._blank(at_ns, record)
             row["call_ids"], row["flags"] = row["call_ids"].copy(), row["flags"].copy()
             self._before[row["id"]] = before
         row["seen_ns"] = max(row["seen_ns"], self._seen_ns)
         _add(row["call_ids"], call_ids, MAX_CALL_IDS)
         _add(row["flags"], record.get("flags") or (), MAX_FLAGS)
-        for call_id in call_ids:
-            self._rows[call_id] = row
+        for key in keys:
+            self._rows[key] = row
         return row
 
     def _blank(self, start_ns: int, source: Row) -> Row:
@@ -258,26 +261,32 @@ def _by_call(media: Iterable[Row]) -> Iterator[list[Row]]:
     """The media records of each call: one, or one for each of its connectors."""
     grouped: dict[str, list[Row]] = {}
     for record in media:
-        if record.get("call_ids"):
-            grouped.setdefault(record["call_ids"][0], []).append(record)
+        name = record["call_ids"][0] if record.get("call_ids") else _own_id(record)
+        if name:
+            grouped.setdefault(name, []).append(record)
     yield from grouped.values()
 
 
 def call_keys(records: Iterable[Row]) -> set[int]:
-    """`call_key` of each Call-ID that records have."""
+    """`call_key` of each Call-ID that records have; of media without SIP, of its transaction id."""
     return {
-        call_key(call_id)
+        call_key(name)
         for record in records
-        for call_id in record.get("call_ids") or [record.get("call_id")]
-        if call_id
+        for name in record.get("call_ids") or [record.get("call_id") or _own_id(record)]
+        if name
     }
 
 
-def _find(connection: sqlite3.Connection, call_ids: list[str], at_ns: int) -> Row | None:
-    """The newest call with one of these Call-IDs that was still up, or just over, at that time."""
+def _own_id(record: Row) -> str | None:
+    """The transaction id of media without SIP, which has no Call-ID."""
+    return record.get("transaction_id") if is_unsignalled(record) else None
+
+
+def _find(connection: sqlite3.Connection, keys: list[str], at_ns: int) -> Row | None:
+    """The newest call under one of these keys that was still up, or just over, at that time."""
     newest = "SELECT call FROM call_keys WHERE key=? ORDER BY call DESC LIMIT 4"
-    for call_id in call_ids:
-        for (number,) in connection.execute(newest, (call_id_key(call_id),)).fetchall():
+    for key in keys:
+        for (number,) in connection.execute(newest, (key,)).fetchall():
             row = by_id(connection, number)
             if row is not None and _fits(row, at_ns):
                 return row

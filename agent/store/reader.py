@@ -20,7 +20,14 @@ from agent.store.database import Corrupt, Database
 from agent.store.gaps import Gap, read_gaps
 from agent.store.overview import By, OverviewSeries, read_overview
 from agent.summary.catalog import DIRECTIONS
-from agent.summary.records import MINUTE_NS, CallRecords, ConnectorMinute, UnseenSpan
+from agent.summary.records import (
+    MINUTE_NS,
+    UNSIGNALLED,
+    CallRecords,
+    ConnectorMinute,
+    UnseenSpan,
+    is_unsignalled,
+)
 from agent.summary.unseen import missed_spans
 
 COMPARED = 9  # last digits that a number has in every network (agent/calls/users)
@@ -199,10 +206,11 @@ def _records_of(connection: sqlite3.Connection, call: IndexedCall) -> dict[str, 
     """The records of a call by kind and time. Time tells two calls with one Call-ID apart."""
     first_ns, last_ns = call.start_ns - NEAR_NS, (call.end_ns or call.seen_ns) + 2 * MINUTE_NS
     noted = "SELECT row_id FROM row_calls WHERE call_key=?"
-    keys = [call_key(call_id) for call_id in call.call_ids]
+    names = call.call_ids or [call.transaction_id or ""]
+    keys = [call_key(name) for name in names]
     ids = {row_id for key in keys for (row_id,) in connection.execute(noted, (key,))}
     found: dict[str, list[dict[str, Any]]] = {"media": [], "calls": [], "sip": []}
-    ours = set(call.call_ids)
+    ours = set(names)
     stored = "SELECT kind, minute_ns, part, body FROM rows WHERE id=?"
     for row_id in sorted(ids):
         row = connection.execute(stored, (row_id,)).fetchone()
@@ -210,13 +218,18 @@ def _records_of(connection: sqlite3.Connection, call: IndexedCall) -> dict[str, 
             continue
         kind, _, part, body = row
         for record in unpack(body):
-            if ours.intersection(record.get("call_ids") or (record.get("call_id"),)):
+            if ours.intersection(record.get("call_ids") or (_name_of(record),)):
                 found[kind].append(record | {"part": part} if kind == "media" else record)
     own = [record for record in found["media"] if record["voice_connector_id"] == call.connector]
     found["media"] = own or found["media"]
     for kind in ("media", "sip"):
         found[kind].sort(key=lambda its: int(its["event_timestamp"]))
     return found
+
+
+def _name_of(record: dict[str, Any]) -> str | None:
+    """What names the call of a record without Call-IDs."""
+    return record.get("transaction_id") if is_unsignalled(record) else record.get("call_id")
 
 
 def _as_record(call: IndexedCall) -> dict[str, Any]:
@@ -230,5 +243,5 @@ def _as_record(call: IndexedCall) -> dict[str, Any]:
         "voice_connector_id": call.connector,
         "from_sip_user": call.from_user,
         "to_sip_user": call.to_user,
-        "invite_ns": call.start_ns,
+        "invite_ns": None if call.outcome == UNSIGNALLED else call.start_ns,
     }

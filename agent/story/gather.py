@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from agent.summary.records import MINUTE_NS, CallRecords, Summary, UnseenSpan
+from agent.summary.records import (
+    MINUTE_NS,
+    CallRecords,
+    Summary,
+    UnseenSpan,
+    call_without_sip,
+    is_unsignalled,
+)
 from agent.summary.unseen import missed_spans
 
 
 def gather(summaries: Iterable[Summary], messages: Iterable[dict[str, Any]] = ()) -> list[CallRecords]:
-    """Every call that has a `call` record, in order of its start. `messages`: beside the summaries' own."""
+    """Every call that has a `call` record, and media without SIP, in order of the start.
+
+    `messages`: beside the summaries' own.
+    """
     calls: list[CallRecords] = []
     by_id: dict[str, list[CallRecords]] = {}
     media: list[dict[str, Any]] = []
@@ -31,6 +41,13 @@ def gather(summaries: Iterable[Summary], messages: Iterable[dict[str, Any]] = ()
             for call_id in call.get("call_ids") or ():
                 by_id.setdefault(call_id, []).append(records)
     for record in media:
+        if is_unsignalled(record):
+            name = record["transaction_id"]
+            if name not in by_id:
+                by_id[name] = [CallRecords(call_without_sip(record), [], [], [])]
+                calls += by_id[name]
+            by_id[name][0].media.append(record)
+            continue
         _give(by_id, record.get("call_ids") or (), record, int(record["event_timestamp"]) * 1_000_000)
     for message in sorted(sip, key=lambda row: row.get("stamp_ns") or row["event_timestamp"] * 1_000_000):
         _give(by_id, (message["call_id"],), message, int(message["event_timestamp"]) * 1_000_000)

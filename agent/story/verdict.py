@@ -15,7 +15,7 @@ from agent.story.diagnoses import Finding, findings
 from agent.story.ladder import ladder
 from agent.story.path import SLOT_NS, CallPath, DirectionPath, Network, PathSpan, path_of
 from agent.story.words import FAR, NAMES, NOTABLE, clock, percent
-from agent.summary.records import CallRecords, expected
+from agent.summary.records import UNSIGNALLED, CallRecords, expected
 
 BAD_MOS = 3.6  # G.107: below it many users are dissatisfied
 KNOWN_SHARE = 0.9  # of a direction's packets; below, the rest is said to be unknown
@@ -182,6 +182,12 @@ def _unknown(records: CallRecords, path: CallPath, found: dict[str, Finding]) ->
         elif its.expected < its.packets * KNOWN_SHARE:
             share = percent(1 - its.expected / its.packets)
             yield Statement("unknown", f"of {share} of the packets {NAMES[way]} nobody knows", None, way)
+    if UNSIGNALLED in flags and not records.call.get("call_ids"):
+        seen = next((FAR[its.network] for its in path.directions.values() if its.packets), "one end")
+        words = (
+            f"no SIP explains this media of {seen}: who called whom, and what its other leg had, is unknown"
+        )
+        yield Statement("unknown", words)
     if "capture_drops" in found:
         words = found["capture_drops"].words
         yield Statement("unknown", f"{words}: what is missing then counts as unknown and accuses nobody")

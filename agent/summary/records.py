@@ -91,6 +91,34 @@ class Summary(msgspec.Struct):
                 row["record_id"] = record_id_in_part(first, part)
 
 
+UNSIGNALLED = "unsignalled"
+
+
+def is_unsignalled(record: dict[str, Any]) -> bool:
+    """Whether a media record is of media that no SIP explains: it has no Call-ID, its sockets name it."""
+    return not record.get("call_ids") and UNSIGNALLED in (record.get("flags") or ())
+
+
+def call_without_sip(record: dict[str, Any]) -> dict[str, Any]:
+    """The `call` record of media that no SIP explains, as far as a media record of it tells."""
+    same = ("voice_connector_id", "transaction_id", "carrier", "codec", "host", "flags")
+    sockets = record.get("peer_media") or {}
+    return {name: record.get(name) for name in same} | {
+        "call_id": "",
+        "call_ids": [],
+        "outcome": UNSIGNALLED,
+        "customer_peer": _address(sockets.get("cust")),
+        "remote_peer": _address(sockets.get("rem")),
+    }
+
+
+def _address(socket: str | None) -> str | None:
+    """Of `192.0.2.1:4000` or `[2001:db8::1]:4000`; a token stands as it is."""
+    if socket is None or ":" not in socket:
+        return socket
+    return socket.rpartition(":")[0].strip("[]")
+
+
 def expected(way: str, packets: int, lost: int) -> int:
     """Of how many packets `lost` are. Towards the vc a lost packet is not among those counted; away from it
     all of them left.

@@ -36,7 +36,7 @@ from agent.summary.redaction import Redaction
 from agent.web.access import COOKIE, Access
 from agent.web.call_picture import CallPicture, call_picture
 from agent.web.guard import Guard, own_path
-from agent.web.overview_view import HOURS, overview
+from agent.web.overview_view import HOURS, Overview, overview
 from agent.web.rendering import environment, static_text
 from agent.web.report import report_page
 from agent.web.searching import others, understand
@@ -73,6 +73,7 @@ class Site:
         self._guard = Lock()
         self._opened = StoreReader(path)
         self._inode = _identity(path)
+        self._overviews: dict[int, tuple[int, Overview]] = {}  # by hours: until when, and what it shows
         self._access = access
         self._redaction = redaction
         self._evidence = evidence
@@ -114,6 +115,7 @@ class Site:
         with self._guard:
             if (now := _identity(self._path)) != self._inode:
                 self._opened, self._inode = StoreReader(self._path), now
+                self._overviews.clear()
             return self._opened
 
     def _in_thread(self, page: Callable[[Request], Response]) -> Callable[[Request], Any]:
@@ -143,7 +145,7 @@ class Site:
         asked = request.query_params.get("hours", "")
         hours = int(asked) if asked in map(str, HOURS) else HOURS[1]
         until_ns = self._reader.newest_ns() or 0
-        shown = overview(self._reader, until_ns, hours)
+        shown = self._shown(until_ns, hours)
         since_ns = shown.axis.start_ns
         worst = self._reader.search(CallQuery(since_ns=since_ns, sort="mos", limit=WORST)).calls
         gaps = [gap for gap in self._reader.gaps(since_ns, until_ns) if not gap.sink][-WORST:]
@@ -164,6 +166,14 @@ class Site:
             age_ns=time.time_ns() - until_ns,
             old_ns=OLD_NS,
         )
+
+    def _shown(self, until_ns: int, hours: int) -> Overview:
+        """The overview until a minute's end: drawn once, however many look at it before the next minute."""
+        reader = self._reader
+        known = self._overviews.get(hours)
+        if known is None or known[0] != until_ns:
+            known = self._overviews[hours] = until_ns, overview(reader, until_ns, hours)
+        return known[1]
 
     def _calls(self, request: Request) -> Response:
         text = request.query_params.get("q", "")[:512]
@@ -275,9 +285,11 @@ class Site:
         return Response(data, media_type="application/octet-stream", headers=headers)
 
     def _by_call_id(self, request: Request) -> Response:
-        """The newest call of a Call-ID, for links from records elsewhere."""
+        """The newest call of a Call-ID, else of a transaction id, for links from records elsewhere."""
         call_id = request.path_params["call_id"]
         page: CallPage = self._reader.search(CallQuery(call_id=call_id, limit=1))
+        if not page.calls:
+            page = self._reader.search(CallQuery(transaction_id=call_id, limit=1))
         if not page.calls:
             text = f"No call with the Call-ID {printable(call_id)} is in the store (any more)."
             return self._message(404, "No such call", text)

@@ -149,11 +149,12 @@ def _box(axis: TimeAxis, start_ns: int, end_ns: int, words: str) -> Box:
 def _drawn(curve: Curve, axis: TimeAxis, low: float, top: float) -> DrawnCurve:
     path: list[str] = []
     area: list[str] = []
-    points, at = 0, None
+    points, at, until_ns = 0, None, -1
     for step in curve.levels:
         if step.value is None:
             continue
-        left, right = axis.x(step.start_ns), axis.x(step.end_ns)
+        left = at if at is not None and step.start_ns == until_ns else axis.x(step.start_ns)
+        right, until_ns = axis.x(step.end_ns), step.end_ns
         share = (min(max(step.value, low), top) - low) / ((top - low) or 1.0)
         height = round(HEIGHT - share * HEIGHT, 1)
         joined = at is not None and left - at < 0.5
