@@ -204,3 +204,22 @@ def test_address_with_a_null_character_names_no_socket() -> None:
     for host in ("10.0.0.1\0", "\0", "::1\0"):
         named.add(host, 5000)
         assert (host, 5000) not in named
+
+
+@pytest.mark.parametrize(
+    "host", ["01.2.3.4", "1.2.3", "1.2.3.4.5", "256.1.1.1", "1..2.3", "1.2.3.4 ", "\u0661.2.3.4"]
+)
+def test_what_is_nearly_an_ipv4_address_names_no_socket(host: str) -> None:
+    named = NamedSockets(16)
+    named.add(host, 5000)
+    assert (host, 5000) not in named
+    assert named.count == 0
+
+
+def test_a_v4_mapped_address_is_the_ipv4_one() -> None:
+    named = NamedSockets(16)
+    named.add("::ffff:1.2.3.4", 5000, 3)
+    named.add("1.2.3.4", 5000)
+    assert named.count == 1
+    named.discard("::ffff:1.2.3.4", 5000)
+    assert ("1.2.3.4", 5000) not in named

@@ -17,3 +17,10 @@ cdef class NamedSockets:
     cdef unsigned long long peer_of(self, unsigned long long high, unsigned long long low, unsigned long long port) noexcept nogil
     cdef bint admits(self, unsigned long long high, unsigned long long low, unsigned long long port, unsigned long long peer) except -1 nogil
     cdef bint declares(self, unsigned long long high, unsigned long long low, unsigned long long port, long long payload_type) except -1 nogil
+    cpdef object add(self, str host, unsigned long long port, unsigned long long types=*)
+    cpdef object discard(self, str host, unsigned long long port)
+    cdef object _grow(self)
+    cdef int _write(self, int at, unsigned long long high, unsigned long long low, unsigned long long word, unsigned long long rest) except -1
+
+cdef (bint, unsigned long long, unsigned long long) _key(str host) except *
+cdef long long _dotted(str host) except -2

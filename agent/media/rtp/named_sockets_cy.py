@@ -36,13 +36,12 @@ class NamedSockets:
         self.count = 0
         self.odd0, self.odd1, self.odd2 = (int.from_bytes(os.urandom(8), "little") | 1 for _ in range(3))
 
-    def add(self, host: str, port: int, types: int = 0) -> None:
+    def add(self, host: str, port: cython.ulonglong, types: cython.ulonglong = 0) -> None:
         """An SDP names this socket; `types` has a bit for each payload type of 64 to 95 that it declares."""
-        key = _key(host)
-        if key is None:
+        known, high, low = _key(host)
+        if not known:
             return
-        high, low = key
-        at = self.find(high, low, port)
+        at: cython.int = self.find(high, low, port)
         if self.entries[at + 2] == 0:
             if (self.count + 1) * 2 > self.mask + 1:
                 if self.mask + 1 == self.widest:
@@ -50,54 +49,62 @@ class NamedSockets:
                 self._grow()
                 at = self.find(high, low, port)
             self.count += 1
-        self.entries[at], self.entries[at + 1] = high, low
-        self.entries[at + 2] = UNPROBED * (MASK32 + 1) + port + 1
-        self.entries[at + 3] = types
+        self._write(at, high, low, UNPROBED * (MASK32 + 1) + port + 1, types)
 
-    def discard(self, host: str, port: int) -> None:
+    def discard(self, host: str, port: cython.ulonglong) -> None:
         """No SDP names this socket any more."""
-        key = _key(host)
-        if key is None:
+        known, high, low = _key(host)
+        if not known:
             return
-        high, low = key
-        hole = self.find(high, low, port)
-        if self.entries[hole + 2] == 0:
+        at: cython.int = self.find(high, low, port)
+        word: cython.ulonglong
+        rest: cython.ulonglong
+        if self.entries[at + 2] == 0:
             return
-        rows = self._rows(hole)
-        self.count -= len(rows)
-        for row in rows[1:]:  # behind the hole in one cluster: each is put anew
-            self._put(row)
+        self._write(at, 0, 0, 0, 0)
+        self.count -= 1
+        while True:  # behind the hole in one cluster: each is put anew
+            at = (at + FIELDS) & (self.mask * FIELDS + FIELDS - 1)
+            high, low, word, rest = (
+                self.entries[at], self.entries[at + 1], self.entries[at + 2], self.entries[at + 3]
+            )  # fmt: skip
+            if word == 0:
+                return
+            self._write(at, 0, 0, 0, 0)
+            self._write(self.find(high, low, (word & MASK32) - 1), high, low, word, rest)
 
     def clear(self) -> None:
+        at: cython.ulonglong
         for at in range((self.mask + 1) * FIELDS):
             self.entries[at] = 0
         self.count = 0
 
-    def _rows(self, at: int) -> list[list[int]]:
-        """The entries from `at` to the next free slot, taken out."""
-        rows = []
-        while self.entries[at + 2]:
-            rows.append([int(self.entries[at + field]) for field in range(FIELDS)])
-            for field in range(FIELDS):
-                self.entries[at + field] = 0
-            at = (at + FIELDS) & (self.mask * FIELDS + FIELDS - 1)
-        return rows
-
-    def _put(self, row: list[int]) -> None:
-        at = self.find(row[0], row[1], (row[2] & 0xFFFFFFFF) - 1)
-        for field in range(FIELDS):
-            self.entries[at + field] = row[field]
-        self.count += 1
-
     def _grow(self) -> None:
-        rows = []
-        for at in range(0, (self.mask + 1) * FIELDS, FIELDS):
-            if self.entries[at + 2]:
-                rows.append([int(self.entries[at + field]) for field in range(FIELDS)])
+        """Twice as many slots; every entry finds its own anew."""
+        size: cython.ulonglong = (self.mask + 1) * FIELDS
+        rows: cython.const[cython.ulonglong][::1] = memoryview(bytes(self.entries[:size])).cast("Q")
+        at: cython.ulonglong
+        count: cython.longlong = self.count
         self.clear()
         self.mask = self.mask * 2 + 1
-        for row in rows:
-            self._put(row)
+        self.count = count
+        for at in range(0, size, FIELDS):
+            if rows[at + 2]:
+                self._write(
+                    self.find(rows[at], rows[at + 1], (rows[at + 2] & MASK32) - 1),
+                    rows[at], rows[at + 1], rows[at + 2], rows[at + 3],
+                )  # fmt: skip
+
+    def _write(
+        self,
+        at: cython.int,
+        high: cython.ulonglong,
+        low: cython.ulonglong,
+        word: cython.ulonglong,
+        rest: cython.ulonglong,
+    ) -> None:
+        self.entries[at], self.entries[at + 1] = high, low
+        self.entries[at + 2], self.entries[at + 3] = word, rest
 
     # -- what the loop asks
 
@@ -164,13 +171,38 @@ class NamedSockets:
         return self.entries[at + 2] != 0 and (self.entries[at + 3] >> (payload_type - 64)) & 1 != 0
 
     def __contains__(self, socket: tuple[str, int]) -> bool:
-        key = _key(socket[0])
-        return key is not None and bool(self.entries[self.find(key[0], key[1], socket[1]) + 2])
+        known, high, low = _key(socket[0])
+        return known and self.entries[self.find(high, low, socket[1]) + 2] != 0
 
 
-def _key(host: str) -> tuple[int, int] | None:
-    """An address as the decoder has it; None: a host name, which SDP may have too (RFC 8866 5.7)."""
+def _key(host: str) -> tuple[bool, int, int]:
+    """Whether it is an address, and its halves as the decoder has them; SDP may name hosts (RFC 8866 5.7)."""
+    dotted: cython.longlong = _dotted(host)
+    if dotted >= 0:  # nearly always
+        return True, 0, 0xFFFF << 32 | dotted
     try:
-        return halves(host)
+        high, low = halves(host)
     except (OSError, ValueError):  # ValueError: a null character
-        return None
+        return False, 0, 0
+    return True, high, low
+
+
+def _dotted(host: str) -> cython.longlong:
+    """The 32 bits of an IPv4 address as it is usually written; -1 where a closer look must decide."""
+    letter: cython.Py_UCS4
+    number: cython.longlong = 0
+    octet: cython.int = -1  # no digit yet
+    dots: cython.int = 0
+    for letter in host:
+        if "0" <= letter <= "9":
+            if octet == 0:
+                return -1  # a leading zero
+            octet = (0 if octet < 0 else 10 * octet) + (ord(letter) - 48)
+            if octet > 255:
+                return -1
+        elif letter == "." and octet >= 0 and dots < 3:
+            number, octet = number << 8 | octet, -1
+            dots += 1
+        else:
+            return -1
+    return number << 8 | octet if dots == 3 and octet >= 0 else -1
