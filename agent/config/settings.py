@@ -296,7 +296,7 @@ class Logs(_Section):
         bool, Meta(description="New groups refuse to be deleted until somebody lifts that.")
     ] = False
     timeline: Annotated[
-        bool, Meta(description="Media records carry their slots of 10 s; a record costs a sixth more.")
+        bool, Meta(description="Media records carry their slots of 10 s; a record costs a fifth more.")
     ] = False
     sip_rate: Annotated[
         int, Meta(ge=0, description="SIP messages logged a second, and as many failures; 0: all of them.")
@@ -482,7 +482,7 @@ class Cost(_Section):
         3400.0
     )
     calls_bytes: Annotated[Positive, Meta(description="Mean size of one call record in the log, bytes.")] = (
-        900.0
+        1000.0
     )
     queries: Annotated[
         int,

@@ -71,6 +71,11 @@ COLUMNS: dict[str, dict[str, str]] = {
         "carrier": "string",
         "codec": "string",
         "worst_direction": "string",
+        "schema_version": "int",
+        "aws_region": "string",
+        "from_country": "string",
+        "to_country": "string",
+        "duration_seconds": "double",
     },
     "sip": {
         "voice_connector_id": "string",

@@ -13,7 +13,7 @@ MINUTES = 730 * 60  # a month as AWS bills it: 730 hours
 SECONDS = MINUTES * 60
 DAYS = 730 / 24
 EVENT_OVERHEAD = 26  # bytes that CloudWatch Logs adds to each event
-TIMELINE_BYTES = 510  # of a media record of a whole minute with four directions, where the log has them
+TIMELINE_BYTES = 680  # of a media record of a whole minute with four directions, where the log has them
 # Of one record in an object of the archive that holds 20, gzipped.
 ARCHIVED_BYTES = {"media": 420, "calls": 137, "sip": 211, "metrics": 275}
 # Of one record on ClickHouse's disk, one replica, merged.

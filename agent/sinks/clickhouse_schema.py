@@ -61,6 +61,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "ended_by": _MAYBE, "setup_ms": "Nullable(Float32)", "ring_ms": "Nullable(Float32)", **_IDS,
         "carrier": _MAYBE, "codec": _MAYBE, "worst_direction": _MAYBE, "last_rtp_ns": "Nullable(Int64)",
         "loss_runs": "Nullable(String)", "late_histogram": "Nullable(String)",
+        "schema_version": "Nullable(UInt16)", "aws_region": _MAYBE, "from_country": _MAYBE,
+        "to_country": _MAYBE, "duration_seconds": "Nullable(Float64)",
     },
     "sip": {
         "voice_connector_id": _LOW, "aws_region": _LOW, "event_timestamp": "Int64", "call_id": "String",

@@ -11,11 +11,16 @@ import cython
 from agent.model.attempt_cy import Attempt
 from agent.model.call_cy import Call, Dialog, Leg, LegMediaTotals
 from agent.model.sides import Connector
-from agent.summary.catalog import DIRECTIONS, LATE_HISTOGRAM_MS, LOSS_RUNS
+from agent.summary.catalog import CALL_SCHEMA, DIRECTIONS, LATE_HISTOGRAM_MS, LOSS_RUNS
 from agent.summary.identity import Identity
 from agent.summary.records import expected
 
 Row = dict[str, Any]
+# Of whom and where a call was.
+_OF_PEOPLE = (
+    "from_sip_user", "from_country", "to_sip_user", "to_country", "diverted_from", "customer_peer",
+    "remote_peer",
+)  # fmt: skip
 _WAYS = tuple(DIRECTIONS)
 _PEERS = {"customer": "customer_peer", "remote": "remote_peer"}  # by the side of a leg
 
@@ -91,7 +96,8 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> Row:
     """A call's record. Nanoseconds, None where it did not happen.
 
     `setup_ms`: from the INVITE to the answer; `ring_ms`: to the first 101-199 or 2xx. `customer_peer`,
-    `remote_peer`: addresses. `ended_by`: customer, remote or vc, where a BYE ended it.
+    `remote_peer`: addresses. `ended_by`: customer, remote or vc, where a BYE ended it. `duration_seconds`:
+    `duration_s`. A connector that logs no media names nobody.
     """
     lead: Leg = call.find_lead()
     counted: Leg = call.counted
@@ -99,17 +105,22 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> Row:
     whole: cython.bint = lead.whole
     begun_ns = attempt.started_ns if attempt is not None and whole else None
     connector: Connector = counted.connector or lead.connector or fallback
-    call_ids, from_user, _, to_user, _, _ = identity.of_call(call)
+    call_ids, from_user, from_country, to_user, to_country, _ = identity.of_call(call)
     row: Row = {
+        "schema_version": CALL_SCHEMA,
         "call_id": call_ids[0],
         "call_ids": call_ids,
         "voice_connector_id": connector.id,
+        "aws_region": connector.region,
         "direction": call.accounts[0].direction if call.accounts else None,
         "from_sip_user": from_user,
+        "from_country": from_country,
         "to_sip_user": to_user,
+        "to_country": to_country,
         "invite_ns": lead.invite_ns if whole else None,
         "answer_ns": call.answer_ns if whole else None,
         "end_ns": call.end_ns,
+        "duration_seconds": duration_s(call) if whole else None,
         "status": attempt.status if attempt is not None else None,
         "outcome": call.outcome,
         "end_reason": call.end_reason,
@@ -132,8 +143,18 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> Row:
     }
     put_ends(row, call)
     if not connector.log_media:
-        row["unlogged"] = True  # the call index then leaves out who it was
+        row |= dict.fromkeys(_OF_PEOPLE)
+        row["unlogged"] = True
     return row
+
+
+def duration_s(call: Call) -> Any:
+    """From the answer to the BYE, 0 where nobody answered; None where nobody saw the end or the answer."""
+    if call.answer_ns is None:
+        return 0.0 if call.outcome in ("failed", "cancelled", "redirected") else None
+    if call.end_reason != "bye" or call.end_ns is None:
+        return None
+    return round(max(0, call.end_ns - call.answer_ns) / 1e9, 3)
 
 
 def between_ms(since_ns: Any, until_ns: Any) -> Any:

@@ -149,8 +149,8 @@ def test_infrequent_class_halves_what_goes_in_and_call_records_are_priced_where_
     assert rare.part("logs in") == pytest.approx(usual.part("logs in") / 2)
     assert "call records" not in str(usual)
     more = estimate(config(logs + "calls = true\n"))
-    # 2 a second of 900 + 26 bytes
-    assert more.part("logs in") - usual.part("logs in") == pytest.approx(2 * 60 * MINUTES * 926 / 1e9 * 0.50)
+    # 2 a second of 1,000 + 26 bytes
+    assert more.part("logs in") - usual.part("logs in") == pytest.approx(2 * 60 * MINUTES * 1026 / 1e9 * 0.50)
 
 
 def test_archive_costs_its_puts_its_months_and_the_scans_of_athena() -> None:

@@ -91,4 +91,4 @@ def test_number_of_records_is_the_traffic_of_all_hosts() -> None:
         "sip": 3 * 2 * 60 * MINUTES * 14,
         "metrics": 3 * MINUTES,
     }
-    assert logged_bytes(config)["calls"] == 926
+    assert logged_bytes(config)["calls"] == 1026

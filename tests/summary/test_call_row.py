@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from agent.config.load import read
+from agent.config.settings import Config
 from agent.model.call_cy import LegMediaTotals
 from agent.summary.call_row_cy import worst_direction
+from agent.summary.catalog import AMAZON_CDR, CALL_SCHEMA
+from tests.kit.replayed import PCAPS, scenario, sidecar, through
 from tests.kit.scene import CUST, REM, VC2CUST, VC2REM, Scene
 
 
@@ -53,3 +60,71 @@ def test_worst_direction_is_by_score_then_by_share_of_loss(
         for way, (mos, known) in heard.items()
     }
     assert worst_direction(totals) == worst
+
+
+def calls(name: str, **settings: Any) -> list[dict[str, Any]]:
+    side = sidecar(name)
+    config, problems = read(
+        f"""[[connectors]]
+id = "trunk"
+region = "eu-central-1"
+customer_networks = {side["customer_networks"]}
+default = true
+"""
+        + "\n".join(f"{key} = {value}" for key, value in settings.items()),
+        {},
+    )
+    assert config is not None, problems
+    paths = [str(PCAPS / file) for file in side["files"]]
+    return through(paths, vc=side["vc"], customers=side["customer_networks"], config=config).calls
+
+
+def test_every_field_of_amazons_record_is_one_of_ours_or_said_to_be_unknown() -> None:
+    (row,) = calls("answered-outbound")
+    assert {name for name in AMAZON_CDR.values() if name} <= set(row)
+    assert row["schema_version"] == CALL_SCHEMA
+    page = (Path(__file__).parents[2] / "docs" / "fleet.md").read_text()
+    for theirs, ours in AMAZON_CDR.items():
+        (line,) = [line for line in page.splitlines() if line.startswith("|") and f"`{theirs}`" in line]
+        assert f"| `{ours}` |" in line if ours else "| none |" in line, theirs
+
+
+def test_call_record_says_duration_region_and_countries_as_the_media_record_does() -> None:
+    (row,) = calls("answered-outbound")
+    assert row["duration_seconds"] == pytest.approx((row["end_ns"] - row["answer_ns"]) / 1e9, abs=1e-3)
+    assert row["aws_region"] == "eu-central-1"
+    heard = scenario("answered-outbound").media[0]
+    for name in ("from_sip_user", "from_country", "to_sip_user", "to_country", "transaction_id"):
+        assert row[name] == heard[name] or name == "transaction_id"  # another connector: another id
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"), [("busy-inbound", 0.0), ("cancelled-outbound", 0.0), ("gone-inbound", None)]
+)
+def test_duration_is_nothing_without_an_answer_and_unknown_without_a_bye(
+    name: str, seconds: float | None
+) -> None:
+    assert [row["duration_seconds"] for row in calls(name)] == [seconds]
+
+
+def test_connector_that_logs_no_media_has_call_records_that_name_nobody() -> None:
+    (row,) = calls("answered-inbound", log_media="false")
+    people = [row[name] for name in ("from_sip_user", "to_sip_user", "from_country", "to_country")]
+    assert [*people, row["customer_peer"], row["remote_peer"]] == [None] * 6
+    assert row["unlogged"] is True
+    assert row["call_id"]
+    assert row["status"] == 200
+
+
+def test_call_records_of_masked_people_have_tokens() -> None:
+    side = sidecar("answered-inbound")
+    config = Config()
+    config.privacy.mask_numbers = True
+    (row,) = through(
+        [str(PCAPS / file) for file in side["files"]],
+        vc=side["vc"],
+        customers=side["customer_networks"],
+        config=config,
+    ).calls
+    assert row["from_sip_user"].startswith("n-")
+    assert row["to_sip_user"].startswith("n-")
