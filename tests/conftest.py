@@ -33,6 +33,7 @@ HOST = (
     "tests/deploy/test_machine",
     "tests/evidence/test_live",
     "tests/lab/floods",
+    "tests/lab/test_two_namespaces",
     "tests/test_live",
     "tests/test_three_in_the_morning",
     "tests/web/",

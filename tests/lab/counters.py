@@ -57,12 +57,13 @@ class Count:
 
 def set_up(network: Network) -> None:
     """The tables and hooks, without rules."""
-    _nft(
-        network["sbc"],
-        "add table inet lab",
-        "add chain inet lab in { type filter hook input priority 0; }",
-        "add chain inet lab out { type filter hook output priority 0; }",
-    )
+    for namespace in _vc(network):
+        _nft(
+            namespace,
+            "add table inet lab",
+            "add chain inet lab in { type filter hook input priority 0; }",
+            "add chain inet lab out { type filter hook output priority 0; }",
+        )
     for side in SIDES:
         _nft(
             network[side],
@@ -92,12 +93,23 @@ def count(network: Network, parties: Parties) -> None:
             lines.append(
                 f"add rule inet lab {chain} {match} udp {vc_port} 5060 {_SIP_2_0} {first} counter name {name}"
             )
-    _nft(network["sbc"], *lines)
+    for namespace in _vc(network):
+        _nft(namespace, *lines)
+
+
+def _vc(network: Network) -> list[str]:
+    """The namespaces of the SBC's programs."""
+    return [network[name] for name in ("sbc", "relay") if name in network.namespaces]
 
 
 def counted(network: Network, parties: Parties) -> dict[str, Count]:
     """The scenario's counters by name, without the slot: `cust2vc_rtp`, `vc2rem_4xx`."""
-    return _read(network["sbc"], f"s{parties.slot}_")
+    found: dict[str, Count] = {}
+    for namespace in _vc(network):
+        for name, its in _read(namespace, f"s{parties.slot}_").items():
+            before = found.get(name, Count(0, 0))
+            found[name] = Count(before.packets + its.packets, before.octets + its.octets)
+    return found
 
 
 def payload_octets(measured: Count, version: int) -> int:

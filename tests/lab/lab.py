@@ -26,6 +26,7 @@ from .network import (
     Delay,
     Network,
     inside,
+    relay_address,
     sweep,
     vc_address,
 )
@@ -71,11 +72,14 @@ class Lab:
         LabError: something did not start; `why_not` tells beforehand whether it can.
     """
 
-    def __init__(self, delay: Delay | None = None, keep: Path | None = None) -> None:
+    def __init__(self, delay: Delay | None = None, keep: Path | None = None, *, relay: bool = False) -> None:
+        """`relay`: rtpengine has a namespace of its own."""
         self.delay = delay
-        self.network = Network(delayed=delay is not None)
+        self.network = Network(delayed=delay is not None, relay=relay)
         self.interfaces = [INTERFACES[side] for side in SIDES]
         self.vc_addresses = [vc_address(side, version) for side in SIDES for version in (4, 6)]
+        if relay:
+            self.vc_addresses += [relay_address(side) for side in SIDES]
         self.customer_networks = [NET4["customer"] + "0/24", NET6["customer"] + "/64"]
         self.folder = keep or Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-"))
         self._keep = keep is not None
@@ -124,7 +128,11 @@ class Lab:
 
     def start_in_sbc(self, command: Sequence[str], log: Path) -> Process:
         """A program of the caller's in the sbc namespace; ends with the lab or with the calling thread."""
-        return Process(self.sbc_namespace, command, log)
+        return self.start_in("sbc", command, log)
+
+    def start_in(self, name: str, command: Sequence[str], log: Path) -> Process:
+        """The same in another namespace: `relay`, `customer`, `remote`."""
+        return Process(self.network[name], command, log)
 
     def run(self, scenario: Scenario | str) -> Truth:
         """Play one scenario to its end and tell the truth about it.

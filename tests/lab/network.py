@@ -2,6 +2,9 @@
 
     customer ---- [delay] ---- sbc ---- remote
 
+With a relay apart, rtpengine has a namespace of its own, linked to all three: each side reaches its address
+by a link beside the one to the sbc (IPv4 only).
+
 No interface is ever made in the namespace we run in, so two labs, or a lab and the machine's own network,
 cannot meet: all labs use the same addresses.
 """
@@ -30,6 +33,7 @@ PREFIX = "sbclab"
 INTERFACES: dict[Side, str] = {"customer": "cust0", "remote": "rem0"}
 NET4: dict[Side, str] = {"customer": "10.10.0.", "remote": "10.20.0."}
 NET6: dict[Side, str] = {"customer": "fd00:10::", "remote": "fd00:20::"}
+NG_SBC, NG_RELAY = "10.30.0.1", "10.30.0.2"  # between sbc and relay
 FIRST_HOST, LAST_HOST = 10, 99  # two decimal digits: the end of a called number
 
 _FIRST_UID = 5000
@@ -40,6 +44,11 @@ _numbers = itertools.count()
 def vc_address(side: Side, version: int = 4) -> str:
     """The sbc's address towards `side`."""
     return (NET4 if version == 4 else NET6)[side] + "1"
+
+
+def relay_address(side: Side) -> str:
+    """The address of a relay that is apart from the sbc."""
+    return NET4[side] + "2"
 
 
 def host_address(side: Side, host: int, version: int = 4) -> str:
@@ -61,10 +70,12 @@ class Delay:
 class Network:
     """The namespaces of one lab. Made by `up`, removed by `down`, together with all that runs in them."""
 
-    def __init__(self, delayed: bool = False) -> None:
+    def __init__(self, delayed: bool = False, relay: bool = False) -> None:
         stem = f"{PREFIX}-{os.getpid()}-{next(_numbers)}"
         self.namespaces: dict[str, str] = {side: f"{stem}-{side}" for side in ("customer", "sbc", "remote")}
         self._pinned: set[tuple[Side, int]] = set()
+        if relay:
+            self.namespaces["relay"] = f"{stem}-relay"
         if delayed:
             self.namespaces["delay"] = f"{stem}-delay"
 
@@ -84,6 +95,18 @@ class Network:
         for side in SIDES:
             self._address("sbc", INTERFACES[side], [1], side)
             self._address(side, "net0", list(range(FIRST_HOST, LAST_HOST + 1)), side)
+        if "relay" in self.namespaces:
+            self._relay()
+
+    def _relay(self) -> None:
+        """The relay's links: it is host 2 of both sides, and talks to the sbc past them."""
+        for side in SIDES:
+            self._link(side, "net1", "relay", INTERFACES[side])
+            self._address("relay", INTERFACES[side], [2], side)
+            run("ip", "-n", self[side], "route", "add", relay_address(side) + "/32", "dev", "net1")
+        self._link("sbc", "ng0", "relay", "ng0")
+        for name, address in (("sbc", NG_SBC), ("relay", NG_RELAY)):
+            run("ip", "-n", self[name], "address", "add", f"{address}/24", "dev", "ng0")
 
     def down(self) -> None:
         for name in self.namespaces.values():
@@ -103,6 +126,9 @@ class Network:
                 ip = ("ip", f"-{version}", "-n", self[side])
                 run(*ip, "rule", "add", "uidrange", f"{uid}-{uid}", "lookup", str(uid))
                 run(*ip, "route", "add", net, "dev", "net0", "src", source, "table", str(uid))
+                if "relay" in self.namespaces and version == 4:
+                    there = relay_address(side) + "/32"
+                    run(*ip, "route", "add", there, "dev", "net1", "src", source, "table", str(uid))
         return uid
 
     def _link(self, a: str, a_if: str, b: str, b_if: str) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .network import NET4, NET6, SIDES, Network, vc_address
+from .network import NET4, NET6, NG_RELAY, SIDES, Network, relay_address, vc_address
 from .processes import LabError, Process, run, wait_until
 
 HERE = Path(__file__).parent
@@ -41,8 +41,8 @@ def parse_log(text: str) -> list[Logged]:
     return found
 
 
-def kamailio_config() -> str:
-    """kamailio.cfg with the lab's addresses in it."""
+def kamailio_config(ng: str = NG) -> str:
+    """kamailio.cfg with the lab's addresses in it; `ng`: where rtpengine is asked."""
     modules = next((path for path in _MODULES if Path(path).is_dir()), _MODULES[0])
     listen = []
     for side in SIDES:
@@ -53,6 +53,7 @@ def kamailio_config() -> str:
         "MODULES": modules,
         "MASK_KEY": "a lab has no secrets",
         "MASK_IP": MASK_IP,
+        "NG": ng,
         "CUST4": vc_address("customer"),
         "REM4": vc_address("remote"),
         "CUST6": vc_address("customer", 6),
@@ -79,14 +80,19 @@ class Sbc:
 
     def up(self) -> None:
         namespace = self._network["sbc"]
+        is_apart = "relay" in self._network.namespaces
+        ng = f"{NG_RELAY}:2223" if is_apart else NG
         interfaces = []
         for short, side in (("cust", SIDES[0]), ("rem", SIDES[1])):
+            if is_apart:
+                interfaces.append(f"--interface={short}/{relay_address(side)}")
+                continue
             interfaces += [
                 f"--interface={short}/{vc_address(side)}",
                 f"--interface={short}/{vc_address(side, 6)}",
             ]
         rtpengine = Process(
-            namespace,
+            self._network["relay"] if is_apart else namespace,
             [
                 "rtpengine",
                 "--config-file=none",
@@ -95,7 +101,7 @@ class Sbc:
                 "--log-level=6",
                 "--table=-1",  # forwarding in user space
                 *interfaces,
-                f"--listen-ng={NG}",
+                f"--listen-ng={ng}",
                 f"--port-min={MEDIA_PORTS[0]}",
                 f"--port-max={MEDIA_PORTS[1]}",
                 "--num-threads=2",
@@ -106,7 +112,7 @@ class Sbc:
         # rtpengine first: kamailio pings it once at start and believes it dead for a minute otherwise.
         wait_until(lambda: "Startup complete" in rtpengine.text() or rtpengine.ended(), "rtpengine", 5)
         config = self._folder / "kamailio.cfg"
-        config.write_text(kamailio_config(), encoding="utf-8")
+        config.write_text(kamailio_config(ng), encoding="utf-8")
         kamailio = Process(
             namespace,
             ["kamailio", "-DD", "-E", "-f", str(config), "-Y", str(self._folder), "-m", "32", "-M", "4"],
