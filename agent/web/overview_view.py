@@ -17,7 +17,7 @@ from agent.web.rendering import ARROWS
 HOURS = (1, 4, 24)
 MAX_GROUPS = 12  # connectors and carriers with plots; the others have links
 LEAST_MINUTES = 12  # of an axis
-POINTS = 120  # about so many on an axis
+POINTS = 100  # on an axis, at most
 _GRAINS = (1, 2, 5, 10, 15, 30, 60)  # minutes of a point
 
 
