@@ -292,6 +292,7 @@ def _fleet(sub: argparse.ArgumentParser) -> None:
     tables = asked.add_parser("schema", help="the tables, to give to clickhouse-client")
     tables.add_argument("--hosts", metavar="N", type=int, help="how many hosts send; default: cost.hosts")
     tables.add_argument("--single", action="store_true", help="for one server without Keeper")
+    asked.add_parser("grafana", help="a Grafana dashboard over them")
     one = asked.add_parser("call", help="a call's records of all hosts, as JSON lines")
     one.add_argument("id", metavar="ID", help="transaction_id, or the Call-ID of any leg")
     rows = asked.add_parser("carriers", help="the carriers, the worst first")

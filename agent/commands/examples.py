@@ -24,7 +24,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "sbcwatch report --number 0110 --since 15:42 -o report.html",
         "sbcwatch report --call a84b4c76e66710 --format pdf -o report.pdf",
     ),
-    "fleet": ("sbcwatch fleet schema", "sbcwatch fleet carriers --since 1h"),
+    "fleet": (
+        "sbcwatch fleet schema",
+        "sbcwatch fleet grafana > fleet.json",
+        "sbcwatch fleet carriers --since 1h",
+    ),
     "top": ("sbcwatch top", "sbcwatch top --once --store .demo", "sbcwatch top capture.pcap --vc 10.10.0.1"),
     "check-config": (
         "sbcwatch check-config /etc/sbcwatch/sbcwatch.toml",

@@ -10,6 +10,7 @@ import time
 from agent.assembly.sinks import clickhouse_server
 from agent.config.load import load
 from agent.errors import ConfigError, SinkError
+from agent.provision.grafana_clickhouse import grafana_text
 from agent.sinks.clickhouse import ClickHouse, ClickHouseError
 from agent.sinks.clickhouse_schema import schema
 
@@ -50,6 +51,9 @@ def fleet_command(options: argparse.Namespace) -> int:
     if options.what == "schema":
         hosts = options.hosts or config.cost.hosts
         print(";\n\n".join(schema(config.clickhouse.database, hosts, replicated=not options.single)) + ";")
+        return 0
+    if options.what == "grafana":
+        print(grafana_text(config.clickhouse.database))
         return 0
     if not config.clickhouse.url:
         raise ConfigError("no ClickHouse: set [clickhouse] url")

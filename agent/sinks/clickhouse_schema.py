@@ -106,8 +106,59 @@ def schema(database: str, hosts: int = 1, *, replicated: bool = True) -> Iterato
             f"'00000000-0000-0000-0000-000000000000')), {_KEY[kind]})\n"
             f"TTL at + INTERVAL {TABLE_DAYS[kind]} DAY\n{_window(window, replicated)}"
         )
+        # A table that an older version made is widened.
+        more = ",\n".join(
+            f"    ADD COLUMN IF NOT EXISTS {name} {kind_of} CODEC(ZSTD(1))"
+            for name, kind_of in columns.items()
+        )
+        yield f"ALTER TABLE {database}.{kind}\n{more}"
     for name, column in (("carrier_minute", "carrier"), ("connector_minute", "voice_connector_id")):
         yield from _roll_up(database, name, column, window, replicated)
+    yield call_minute(database)
+
+
+def call_minute(database: str) -> str:
+    """A view of one row a call and minute, though several hosts saw it.
+
+    Each direction is of one host: of those that know its loss the one with most packets, else of all. Parts
+    of a host's minute are added up first; a sum is NULL where one of them is. `seen_twice`: two hosts counted
+    the same direction.
+    """
+    inner, outer, twice = [], [], []
+    for way in DIRECTIONS:
+        packets, lost, jitter = f"m.{way}_rtp_packets", f"m.{way}_packets_lost", f"m.{way}_jitter"
+        inner += [
+            f"sum({packets}) AS {way}_packets",
+            f"if(count({lost}) = count(), sum({lost}), NULL) AS {way}_lost",
+            f"sum({jitter} * {packets}) / nullIf(sumIf({packets}, {jitter} IS NOT NULL), 0) "
+            f"AS {way}_jitter_mean",
+        ]
+        chosen = f"tuple({way}_packets, {way}_lost, {way}_jitter_mean)"
+        known = f"tuple({way}_packets > 0 AND {way}_lost IS NOT NULL, ifNull({way}_packets, 0))"
+        best = f"argMax({chosen}, {known})"
+        outer += [
+            f"tupleElement({best}, {n}) AS {way}_{name}"
+            for n, name in enumerate(("rtp_packets", "packets_lost", "jitter"), 1)
+        ]
+        twice.append(f"countIf({way}_packets > 0) > 1")
+    for side, ways in (("cust", ("cust2vc", "vc2cust")), ("rem", ("rem2vc", "vc2rem"))):
+        mos, packets = f"m.mos_btwn_vc_and_{side}", " + ".join(f"m.{way}_rtp_packets" for way in ways)
+        inner.append(
+            f"sum({mos} * ({packets})) / nullIf(sumIf({packets}, {mos} IS NOT NULL), 0) AS mos_{side}_mean"
+        )
+        heard = " + ".join(f"ifNull({way}_packets, 0)" for way in ways)
+        best = f"argMax(tuple(mos_{side}_mean), tuple(mos_{side}_mean IS NOT NULL, {heard}))"
+        outer.append(f"tupleElement({best}, 1) AS mos_{side}")
+    key = "transaction_id, voice_connector_id, event_timestamp"
+    return (
+        f"CREATE OR REPLACE VIEW {database}.call_minute AS\nSELECT {key},\n"
+        "    any(call) AS call_id, any(carried_by) AS carrier, groupUniqArray(host) AS hosts,\n    "
+        + ",\n    ".join(outer)
+        + f",\n    {' OR '.join(twice)} AS seen_twice\nFROM (\n    SELECT {key}, host,\n"
+        "        any(m.call_id) AS call, any(m.carrier) AS carried_by,\n        "
+        + ",\n        ".join(inner)
+        + f"\n    FROM {database}.media AS m FINAL GROUP BY {key}, host\n)\nGROUP BY {key}"
+    )
 
 
 def _roll_up(database: str, name: str, column: str, window: int, replicated: bool) -> Iterator[str]:

@@ -6,6 +6,7 @@ import argparse
 import gzip
 import json
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import pytest
 
 from agent.commands import fleet
 from agent.errors import SinkError
+from agent.provision.grafana_clickhouse import dashboard
 from agent.provision.volume import CLICKHOUSE_BYTES
 from agent.sinks.clickhouse import ClickHouse, ClickHouseError, ClickHouseSink
 from agent.sinks.clickhouse_schema import COLUMNS, schema
@@ -27,6 +29,7 @@ from agent.sinks.verdict import ErrorRule
 from agent.store import Store
 from agent.store.codec import pack, to_json, unpack
 from agent.store.outbox import OutboxRow
+from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import MINUTE_NS, Summary
 from tests.kit.records import of_other_calls
 from tests.kit.replayed import scenario
@@ -247,6 +250,85 @@ def test_window_of_a_replicated_fleet_holds_all_hosts_and_their_longest_retry() 
     text = "\n".join(schema("x", 200))
     assert text.count("replicated_deduplication_window = 4032000") == 5
     assert "ReplicatedReplacingMergeTree" in text
+
+
+def test_direction_of_a_call_is_taken_from_the_host_that_knows_it(engine: Engine, server: ClickHouse) -> None:
+    """Three hosts: one relays the customer's leg, one the carrier's, one sees the carrier's too."""
+    base = next(of_other_calls("media", 1, random.Random(5), T0))
+    quiet = {f"{way}_rtp_packets": 0 for way in DIRECTIONS} | {f"{way}_packets_lost": 0 for way in DIRECTIONS}
+    quiet |= {"mos_btwn_vc_and_cust": None, "mos_btwn_vc_and_rem": None, "vc2rem_jitter": None}
+    rows = [
+        {"cust2vc_rtp_packets": 1_500, "cust2vc_packets_lost": 4, "mos_btwn_vc_and_cust": 4.0},
+        {"cust2vc_rtp_packets": 1_400, "cust2vc_packets_lost": 3, "mos_btwn_vc_and_cust": 4.0, "part": 1},
+        {
+            "vc2rem_rtp_packets": 2_900,
+            "vc2rem_packets_lost": 7,
+            "mos_btwn_vc_and_rem": 3.0,
+            "vc2rem_jitter": 900.0,
+        },
+        {"vc2rem_rtp_packets": 3_000, "vc2rem_packets_lost": None},
+    ]
+    hosts = ("sbc-1", "sbc-1", "sbc-2", "sbc-3")
+    for n, (row, host) in enumerate(zip(rows, hosts, strict=True)):
+        row = base | quiet | row | {"host": host, "record_id": f"00000000-0000-0000-0000-{n:012}"}
+        engine.run({}, b"INSERT INTO sbcwatch.media FORMAT JSONEachRow " + to_json(row))
+    got = json.loads(engine.run({}, b"SELECT * FROM sbcwatch.call_minute FORMAT JSONEachRow"))
+    assert (int(got["cust2vc_rtp_packets"]), int(got["cust2vc_packets_lost"])) == (2_900, 7)  # parts add up
+    assert (int(got["vc2rem_rtp_packets"]), int(got["vc2rem_packets_lost"])) == (2_900, 7)  # the known one
+    assert got["vc2rem_jitter"] == 900.0
+    assert (got["mos_cust"], got["mos_rem"]) == (4.0, 3.0)
+    assert got["seen_twice"]
+    assert sorted(got["hosts"]) == ["sbc-1", "sbc-2", "sbc-3"]
+    engine.run({}, b"DELETE FROM sbcwatch.media WHERE host = 'sbc-3'")
+    got = json.loads(engine.run({}, b"SELECT * FROM sbcwatch.call_minute FORMAT JSONEachRow"))
+    assert not got["seen_twice"]
+
+
+def test_direction_that_no_host_knows_stays_null(engine: Engine, server: ClickHouse) -> None:
+    row = next(of_other_calls("media", 1, random.Random(5), T0)) | {"vc2cust_packets_lost": None}
+    engine.run({}, b"INSERT INTO sbcwatch.media FORMAT JSONEachRow " + to_json(row))
+    assert engine.number("SELECT count() FROM sbcwatch.call_minute WHERE vc2cust_packets_lost IS NULL") == 1
+
+
+def test_schema_widens_tables_of_an_older_version(engine: Engine, server: ClickHouse) -> None:
+    engine.run({}, b"ALTER TABLE sbcwatch.calls DROP COLUMN duration_seconds, DROP COLUMN aws_region")
+    row = to_json(scenario("loss-vc2cust").calls[0])
+    for statement in schema("sbcwatch", 2, replicated=False):
+        engine.run({}, statement.encode())
+    engine.run({}, b"INSERT INTO sbcwatch.calls FORMAT JSONEachRow " + row)
+    assert engine.number("SELECT count() FROM sbcwatch.calls WHERE duration_seconds > 0") == 1
+
+
+def test_every_query_of_the_dashboard_answers_with_what_its_panel_says(
+    engine: Engine, server: ClickHouse, tmp_path: Path
+) -> None:
+    parts = summaries(3)
+    delivered(server, tmp_path / "s.sqlite", parts)
+    answers = {}
+    for panel in dashboard("sbcwatch")["panels"]:
+        query = panel["targets"][0]["rawSql"].replace("$__interval_ms", "15000")
+        query = re.sub(r"\$__timeFilter\((\w+)\)", r"\1 >= toDateTime(0)", query)
+        assert "$" not in query
+        lines = engine.run({}, f"{query} FORMAT JSONEachRow".encode()).splitlines()
+        answers[panel["title"]] = [json.loads(line) for line in lines]
+        timed = panel["type"] == "timeseries"
+        assert (panel["targets"][0]["format"] == 0) is timed
+        assert all(("time" in row) is timed for row in answers[panel["title"]])
+        assert len(lines) <= 50
+    media = [row for part in parts for row in part.media]
+    worst = answers["Packets lost, share, by carrier: the ten worst"]
+    for carrier in ("one", "two"):
+        own = [row for row in media if row["carrier"] == carrier]
+        lost = sum(row["rem2vc_packets_lost"] + row["vc2rem_packets_lost"] for row in own)
+        sent = sum(
+            row["rem2vc_rtp_packets"] + row["rem2vc_packets_lost"] + row["vc2rem_rtp_packets"] for row in own
+        )
+        assert next(row["value"] for row in worst if row["carrier"] == carrier) == pytest.approx(lost / sent)
+    packets = answers["RTP packets a minute"]
+    assert len(packets) == 3
+    first = [row for row in media if row["event_timestamp"] == media[0]["event_timestamp"]]
+    assert float(packets[0]["cust2vc"]) == sum(row["cust2vc_rtp_packets"] for row in first)
+    assert answers["Calls over, a minute, by outcome"]
 
 
 def test_floors_of_speed_and_size(engine: Engine, server: ClickHouse) -> None:
