@@ -67,7 +67,7 @@ class Figures:
 def rows_of(host: int, minutes: int, calls: int) -> list[OutboxRow]:
     """What one host's store holds of its minutes."""
     draw = random.Random(host)
-    rows = []
+    rows: list[OutboxRow] = []
     for minute in range(minutes):
         start_ns = START_NS + minute * MINUTE_NS
         numbers = {"media": calls, "calls": -(-calls // 3), "sip": 8 * -(-calls // 3)}
@@ -185,7 +185,7 @@ def _clickhouse(fleet: Iterator[list[OutboxRow]], chosen: argparse.Namespace) ->
         print("ClickHouse: chdb is not installed")
         return True
     with tempfile.TemporaryDirectory() as folder:
-        session = Session(folder)
+        session: Any = Session(folder)  # type: ignore[no-untyped-call]
         server = InProcess(session)
         made = inserted(fleet, server, chosen.hosts, chosen.lost)
         stored = sum(made.stored.values())

@@ -255,9 +255,11 @@ def test_window_of_a_replicated_fleet_holds_all_hosts_and_their_longest_retry() 
 def test_direction_of_a_call_is_taken_from_the_host_that_knows_it(engine: Engine, server: ClickHouse) -> None:
     """Three hosts: one relays the customer's leg, one the carrier's, one sees the carrier's too."""
     base = next(of_other_calls("media", 1, random.Random(5), T0))
-    quiet = {f"{way}_rtp_packets": 0 for way in DIRECTIONS} | {f"{way}_packets_lost": 0 for way in DIRECTIONS}
+    quiet: dict[str, Any] = {f"{way}_rtp_packets": 0 for way in DIRECTIONS} | {
+        f"{way}_packets_lost": 0 for way in DIRECTIONS
+    }
     quiet |= {"mos_btwn_vc_and_cust": None, "mos_btwn_vc_and_rem": None, "vc2rem_jitter": None}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"cust2vc_rtp_packets": 1_500, "cust2vc_packets_lost": 4, "mos_btwn_vc_and_cust": 4.0},
         {"cust2vc_rtp_packets": 1_400, "cust2vc_packets_lost": 3, "mos_btwn_vc_and_cust": 4.0, "part": 1},
         {

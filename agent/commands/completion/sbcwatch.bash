@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/sbcwatch
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_sbcwatch_fleet_subparsers=(schema call carriers forget)
+_shtab_sbcwatch_fleet_subparsers=(schema grafana call carriers forget)
 _shtab_sbcwatch_subparsers=(run replay streams verify report web top calls minutes call evidence check-config selftest healthcheck init cost aws fleet config completion help)
 
 _shtab_sbcwatch_run_option_strings=(-h --help --config --interface)
@@ -26,6 +26,7 @@ _shtab_sbcwatch_init_option_strings=(-h --help -o --output --seconds --no-imds)
 _shtab_sbcwatch_cost_option_strings=(-h --help --config --hosts --connectors --carriers --calls --cps)
 _shtab_sbcwatch_aws_option_strings=(-h --help --config --hosts -o --output)
 _shtab_sbcwatch_fleet_schema_option_strings=(-h --help --hosts --single)
+_shtab_sbcwatch_fleet_grafana_option_strings=(-h --help)
 _shtab_sbcwatch_fleet_call_option_strings=(-h --help)
 _shtab_sbcwatch_fleet_carriers_option_strings=(-h --help --since)
 _shtab_sbcwatch_fleet_forget_option_strings=(-h --help)
@@ -87,7 +88,7 @@ _shtab_sbcwatch_call___outcome_choices=(answered failed cancelled redirected pen
 _shtab_sbcwatch_call___sort_choices=(start mos loss)
 _shtab_sbcwatch_evidence_pos_0_choices=(list export arm disarm)
 _shtab_sbcwatch_aws_pos_0_choices=(dashboard alarms policy cloudformation terraform queries grafana prometheus)
-_shtab_sbcwatch_fleet_pos_0_choices=(schema call carriers forget)
+_shtab_sbcwatch_fleet_pos_0_choices=(schema grafana call carriers forget)
 _shtab_sbcwatch_completion_pos_0_choices=(bash zsh fish)
 _shtab_sbcwatch_help_pos_0_choices=(run replay streams verify report web top calls minutes call evidence check-config selftest healthcheck init cost aws fleet config completion help)
 _shtab_sbcwatch_pos_0_choices=(run replay streams verify report web top calls minutes call evidence check-config selftest healthcheck init cost aws fleet config completion help)
@@ -150,6 +151,8 @@ _shtab_sbcwatch_aws___help_nargs=0
 _shtab_sbcwatch_fleet_schema__h_nargs=0
 _shtab_sbcwatch_fleet_schema___help_nargs=0
 _shtab_sbcwatch_fleet_schema___single_nargs=0
+_shtab_sbcwatch_fleet_grafana__h_nargs=0
+_shtab_sbcwatch_fleet_grafana___help_nargs=0
 _shtab_sbcwatch_fleet_call__h_nargs=0
 _shtab_sbcwatch_fleet_call___help_nargs=0
 _shtab_sbcwatch_fleet_carriers__h_nargs=0

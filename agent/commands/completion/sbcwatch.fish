@@ -50,8 +50,8 @@ function _shtab_sbcwatch_using
   test "$_shtab_sbcwatch_cmdpath" = "$argv"
 end
 
-set -g _shtab_sbcwatch_commands run replay streams verify report web top calls minutes call evidence check-config selftest healthcheck init cost aws fleet 'fleet schema' 'fleet call' 'fleet carriers' 'fleet forget' config completion help
-set -g _shtab_sbcwatch_opts_with_value --address --call --call-id --carrier --config --connector --customer --flag --format --hosts --interface --keylog --limit --listen --loss-over --minutes --number --outcome --output --peer --seconds --since --sort --status --store --until --vc --worse-than -o
+set -g _shtab_sbcwatch_commands run replay streams verify report web top calls minutes call evidence check-config selftest healthcheck init cost aws fleet 'fleet schema' 'fleet grafana' 'fleet call' 'fleet carriers' 'fleet forget' config completion help
+set -g _shtab_sbcwatch_opts_with_value --address --call --call-id --calls --carrier --carriers --config --connector --connectors --cps --customer --flag --format --hosts --interface --keylog --limit --listen --loss-over --minutes --number --outcome --output --peer --seconds --since --sort --status --store --until --vc --worse-than -o
 
 complete -c sbcwatch -e
 complete -c sbcwatch -f
@@ -208,9 +208,14 @@ complete -c sbcwatch -n '_shtab_sbcwatch_using init' -s h -l help -d 'show this 
 complete -c sbcwatch -n '_shtab_sbcwatch_using init' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'write a new FILE instead of stdout'
 complete -c sbcwatch -n '_shtab_sbcwatch_using init' -l seconds -x -d 'listen to traffic so long; 0: not at all'
 complete -c sbcwatch -n '_shtab_sbcwatch_using init' -l no-imds -d 'do not ask EC2 what this host is'
-complete -c sbcwatch -n '_shtab_sbcwatch_using; and test $_shtab_sbcwatch_npos -eq 0' -a cost -d 'What AWS will ask a month for a configuration.'
+complete -c sbcwatch -n '_shtab_sbcwatch_using; and test $_shtab_sbcwatch_npos -eq 0' -a cost -d 'What a configuration will cost a month, by part.'
 complete -c sbcwatch -n '_shtab_sbcwatch_using cost' -s h -l help -d 'show this help message and exit'
 complete -c sbcwatch -n '_shtab_sbcwatch_using cost' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'TOML settings; without it the defaults'
+complete -c sbcwatch -n '_shtab_sbcwatch_using cost' -l hosts -x -d 'how many hosts; default: cost.hosts'
+complete -c sbcwatch -n '_shtab_sbcwatch_using cost' -l connectors -x -d 'as though there were so many'
+complete -c sbcwatch -n '_shtab_sbcwatch_using cost' -l carriers -x -d 'as though there were so many'
+complete -c sbcwatch -n '_shtab_sbcwatch_using cost' -l calls -x -d 'calls up on each host, mean; default: cost.expected_calls'
+complete -c sbcwatch -n '_shtab_sbcwatch_using cost' -l cps -x -d 'call attempts a second on each; default: cost.expected_cps'
 complete -c sbcwatch -n '_shtab_sbcwatch_using; and test $_shtab_sbcwatch_npos -eq 0' -a aws -d 'Dashboards, alarms, policy, queries as code.'
 complete -c sbcwatch -n '_shtab_sbcwatch_using aws' -s h -l help -d 'show this help message and exit'
 complete -c sbcwatch -n '_shtab_sbcwatch_using aws' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'TOML settings; without it the defaults'
@@ -224,6 +229,8 @@ complete -c sbcwatch -n '_shtab_sbcwatch_using fleet; and test $_shtab_sbcwatch_
 complete -c sbcwatch -n '_shtab_sbcwatch_using fleet schema' -s h -l help -d 'show this help message and exit'
 complete -c sbcwatch -n '_shtab_sbcwatch_using fleet schema' -l hosts -x -d 'how many hosts send; default: cost.hosts'
 complete -c sbcwatch -n '_shtab_sbcwatch_using fleet schema' -l single -d 'for one server without Keeper'
+complete -c sbcwatch -n '_shtab_sbcwatch_using fleet; and test $_shtab_sbcwatch_npos -eq 0' -a grafana -d 'a Grafana dashboard over them'
+complete -c sbcwatch -n '_shtab_sbcwatch_using fleet grafana' -s h -l help -d 'show this help message and exit'
 complete -c sbcwatch -n '_shtab_sbcwatch_using fleet; and test $_shtab_sbcwatch_npos -eq 0' -a call -d 'a call'"'"'s records of all hosts, as JSON lines'
 complete -c sbcwatch -n '_shtab_sbcwatch_using fleet call' -s h -l help -d 'show this help message and exit'
 complete -c sbcwatch -n '_shtab_sbcwatch_using fleet; and test $_shtab_sbcwatch_npos -eq 0' -a carriers -d 'the carriers, the worst first'

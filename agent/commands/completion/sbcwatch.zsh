@@ -40,6 +40,7 @@ _shtab_sbcwatch_fleet_commands() {
     call:'a call'"'"'s records of all hosts, as JSON lines'
     carriers:'the carriers, the worst first'
     forget:'delete a person from the tables'
+    grafana:'a Grafana dashboard over them'
     schema:'the tables, to give to clickhouse-client'
   )
   _describe 'sbcwatch fleet commands' _commands
@@ -198,6 +199,13 @@ _shtab_sbcwatch_fleet_forget_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_sbcwatch_fleet_forget_defaults_added=0
+
+_shtab_sbcwatch_fleet_grafana_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_sbcwatch_fleet_grafana_defaults_added=0
 
 _shtab_sbcwatch_fleet_schema_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -433,6 +441,7 @@ _shtab_sbcwatch_fleet() {
         call) _arguments -C -s $_shtab_sbcwatch_fleet_call_options ;;
         carriers) _arguments -C -s $_shtab_sbcwatch_fleet_carriers_options ;;
         forget) _arguments -C -s $_shtab_sbcwatch_fleet_forget_options ;;
+        grafana) _arguments -C -s $_shtab_sbcwatch_fleet_grafana_options ;;
         schema) _arguments -C -s $_shtab_sbcwatch_fleet_schema_options ;;
       esac
   esac
