@@ -37,6 +37,7 @@ from tests.cases.checks import (
 from tests.cases.media_calls import FAR, MEDIA, NEAR, REMOTE, VC, A, B, Scene, both_ways, reported
 from tests.cases.packets import SECOND, Stamped
 from tests.cases.variant import Variant, check, named
+from tests.kit.packets import ethernet, udp
 
 SIDES = ("--vc", VC, "--customer", "192.0.2.0/24")
 NO_JITTER = Near(0.0, 1.0)  # us
@@ -539,7 +540,7 @@ def _stalled(seconds: float, config: Path, tmp_path: Path) -> float:
 
 def stray(at: int) -> list[Stamped]:
     frames = both_ways(10).frames
-    return [*frames, (at * SECOND, packets.ethernet(packets.udp((REMOTE, 9), (VC, 9), b"x")))]
+    return [*frames, (at * SECOND, ethernet(udp((REMOTE, 9), (VC, 9), b"x")))]
 
 
 STARTS = (0, 30 * SECOND, 59_500_000_000, 60 * SECOND, (2**32 - 1 - 60) * SECOND)

@@ -29,8 +29,9 @@ from tests.cases.field_calls import (
     sender_report,
 )
 from tests.cases.media_calls import Scene
-from tests.cases.packets import Socket, Stamped
+from tests.cases.packets import Stamped
 from tests.cases.variant import Variant, check, named
+from tests.kit.packets import Socket
 
 WAYS = ("CustomerToVc", "VcToCustomer", "RemoteToVc", "VcToRemote")
 SECOND_CARRIER = "198.51.100.20"

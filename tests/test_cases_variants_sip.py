@@ -49,6 +49,7 @@ from tests.cases.sip_calls import (
     whole,
 )
 from tests.cases.variant import Variant, check, named
+from tests.kit.packets import ethernet, packed, udp
 
 SIDES = (
     *("--vc", VC_C, "--vc", VC_R, "--vc", sip_calls.VC_C6, "--vc", sip_calls.VC_R6),
@@ -529,12 +530,12 @@ def over_hep(*, ipv6: bool = False, stream: bool = False) -> list[Stamped]:
     wrapped.append(Message(0.2, agent[0], collector[0], report))
     if stream:
         return list(Connections(9060, lambda text, client: [text[:90], text[90:]]).frames(wrapped))
-    return [(m.ns, packets.ethernet(packets.udp(agent, collector, m.text))) for m in wrapped]
+    return [(m.ns, ethernet(udp(agent, collector, m.text))) for m in wrapped]
 
 
 PORTS = struct.pack(">HH", 40_001, 5060)
-ADDRESSES4 = packets.packed(CUSTOMER) + packets.packed(VC_C) + PORTS
-ADDRESSES6 = packets.packed(sip_calls.CUSTOMER6) + packets.packed(sip_calls.VC_C6) + PORTS
+ADDRESSES4 = packed(CUSTOMER) + packed(VC_C) + PORTS
+ADDRESSES6 = packed(sip_calls.CUSTOMER6) + packed(sip_calls.VC_C6) + PORTS
 DEEP = "DESIGN 5: a frame is decoded at every depth, to 4"
 TOGETHER = "DESIGN 5: what was put together is decoded again"
 PROXY = "PROXY protocol before the first message"

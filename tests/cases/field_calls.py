@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tests.cases.media_calls import Scene
-from tests.cases.packets import Socket
+from tests.kit.packets import Socket
 
 CUSTOMER, VC_C, VC_R, REMOTE = "192.0.2.10", "10.0.0.1", "10.1.0.1", "198.51.100.10"
 SIDES = ("--vc", VC_C, "--vc", VC_R, "--customer", "192.0.2.0/24")

@@ -6,7 +6,8 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from tests.cases.packets import SECOND, Socket, Stamped, ethernet, udp
+from tests.cases.packets import SECOND, Stamped
+from tests.kit.packets import Socket, ethernet, udp
 
 START = 1_790_000_040 * SECOND  # a minute's start
 REMOTE, VC = "198.51.100.20", "10.0.0.5"

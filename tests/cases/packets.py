@@ -2,66 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-Socket = tuple[str, int]
+from tests.kit.packets import GRE, IPV4, ethernet, fragments, ip, ip_type, udp
+
 Stamped = tuple[int, bytes]  # (ns, frame)
 Tunnel = Callable[[bytes], bytes]  # IP packet in, IP packet out
 SECOND = 1_000_000_000
-TCP, UDP, GRE, SCTP = 6, 17, 47, 132
-IPV4, IPV6, BRIDGED = 0x0800, 0x86DD, 0x6558  # EtherTypes
+BRIDGED = 0x6558  # the EtherType of a frame in a tunnel
 TUNNEL = ("203.0.113.1", "203.0.113.2")  # the ends of every tunnel
-
-
-def packed(address: str) -> bytes:
-    return ipaddress.ip_address(address).packed
-
-
-def is_ipv6(address: str) -> bool:
-    return ":" in address
-
-
-def ip(src: str, dst: str, protocol: int, payload: bytes, ident: int = 0, fragment: int = 0) -> bytes:
-    """A packet; `fragment` is the flags and offset field of IPv4, in IPv6 a Fragment header's."""
-    ends = packed(src) + packed(dst)
-    if is_ipv6(src):
-        if fragment:
-            offset, more = (fragment & 0x1FFF) << 3, fragment >> 13 & 1
-            payload = struct.pack(">BBHI", protocol, 0, offset | more, ident) + payload
-            protocol = 44
-        return struct.pack(">IHBB", 6 << 28, len(payload), protocol, 64) + ends + payload
-    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), ident, fragment, 64, protocol, 0)
-    return head + ends + payload
-
-
-def fragments(src: str, dst: str, protocol: int, payload: bytes, ident: int, size: int) -> list[bytes]:
-    """The same packet in fragments of `size` bytes (a multiple of 8)."""
-    parts = [payload[at : at + size] for at in range(0, len(payload), size)]
-    last = len(parts) - 1
-    return [
-        ip(src, dst, protocol, part, ident, (0 if place == last else 0x2000) | place * size // 8)
-        for place, part in enumerate(parts)
-    ]
-
-
-def udp(src: Socket, dst: Socket, payload: bytes, ident: int = 0) -> bytes:
-    """An IP packet with a datagram."""
-    datagram = struct.pack(">HHHH", src[1], dst[1], 8 + len(payload), 0) + payload
-    return ip(src[0], dst[0], UDP, datagram, ident)
-
-
-def tcp(src: Socket, dst: Socket, number: int, payload: bytes, flags: int = 0x18) -> bytes:
-    """A segment, without its IP header."""
-    return struct.pack(">HHIIBBHHH", src[1], dst[1], number, 1, 0x50, flags, 65535, 0, 0) + payload
-
-
-def ethernet(packet: bytes, ether_type: int = 0) -> bytes:
-    """A frame; the EtherType of an IP packet is known by its version."""
-    kind = ether_type or (IPV6 if packet[0] >> 4 == 6 else IPV4)
-    return b"\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01" + struct.pack(">H", kind) + packet
 
 
 # -- tunnels: each takes an IP packet and gives the outer one
@@ -74,10 +25,6 @@ def between(payload: bytes, port: int, ident: int = 1) -> bytes:
 
 def gre(packet: bytes, kind: int, flags: int = 0, fields: bytes = b"") -> bytes:
     return ip(*TUNNEL, GRE, struct.pack(">HH", flags, kind) + fields + packet)
-
-
-def ip_type(packet: bytes) -> int:
-    return IPV6 if packet[0] >> 4 == 6 else IPV4
 
 
 def ppp_type(packet: bytes) -> bytes:

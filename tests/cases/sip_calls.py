@@ -7,20 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
-from tests.cases.packets import (
-    SCTP,
-    SECOND,
-    TCP,
-    Socket,
-    Stamped,
-    ethernet,
-    fragments,
-    ip,
-    is_ipv6,
-    packed,
-    tcp,
-    udp,
-)
+from tests.cases.packets import SECOND, Stamped
+from tests.kit.packets import SCTP, TCP, Socket, ethernet, fragments, ip, is_ipv6, packed, tcp, udp
 
 START = 1_700_000_000 * SECOND
 CUSTOMER, VC_C, VC_R, REMOTE = "192.0.2.10", "10.0.0.1", "10.1.0.1", "198.51.100.10"

@@ -1,5 +1,4 @@
 import os
-import struct
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -14,6 +13,7 @@ from agent.config.load import load
 from agent.config.settings import Config
 from agent.errors import CaptureError, ConfigError
 from agent.wire.frame import LINK_IPV4, Batch, Frame, batch_of, origin
+from tests.kit import packets
 
 FIB_TRIE = """Local:
   +-- 0.0.0.0/0 3 0 5
@@ -70,10 +70,7 @@ class Heard:
 
 
 def udp(src: str, sport: int, dst: str, dport: int, payload: bytes) -> Frame:
-    head = struct.pack("!HHHH", sport, dport, 8 + len(payload), 0)
-    addresses = bytes(map(int, src.split("."))) + bytes(map(int, dst.split(".")))
-    ip = struct.pack("!BBHHHBBH", 0x45, 0, 28 + len(payload), 0, 0, 64, 17, 0) + addresses
-    data = ip + head + payload
+    data = packets.udp((src, sport), (dst, dport), payload)
     return Frame(data, 0, origin(LINK_IPV4, 0), len(data))
 
 

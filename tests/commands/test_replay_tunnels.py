@@ -15,8 +15,9 @@ from agent.config.load import read
 from agent.config.settings import Config
 from agent.pipeline import build, run
 from agent.wire.ip.encapsulations import TUNNELS
+from tests.kit.packets import datagram, ethernet
 from tests.kit.replayed import PCAPS, Keeper
-from tests.kit.tunnelled import PEER, STRANGER, ether, ip, udp
+from tests.kit.tunnelled import PEER, STRANGER, ip
 
 VC = ["10.10.0.1", "10.20.0.1"]
 CUSTOMERS = ["10.10.0.0/24"]
@@ -28,7 +29,7 @@ def mirrored(path: Path, port: int = 4789, source: str = PEER) -> Path:
     content = [struct.pack("<IHHIIII", 0xA1B23C4D, 2, 4, 0, 0, 262144, 1)]
     for batch, _ in open_capture(str(PCAPS / NAME)):
         for frame in batch.frames():
-            data = ether(ip(17, udp(1, port, b"\x88\0\0\0\0\0\7\0" + frame.data), source))
+            data = ethernet(ip(17, datagram(1, port, b"\x88\0\0\0\0\0\7\0" + frame.data), source))
             seconds, rest = divmod(frame.stamp_ns, 1_000_000_000)
             content.append(struct.pack("<IIII", seconds, rest, len(data), len(data)) + data)
     path.write_bytes(b"".join(content))

@@ -17,9 +17,11 @@ from agent.model.sides import Sides
 from agent.model.unseen import Cause, Sight
 from agent.transport.rate_limit import RateLimit
 from agent.wire.frame import LINK_ETHERNET, origin
+from tests.kit import packets
 from tests.kit.framing import message
+from tests.kit.packets import datagram, ethernet, tcp
 from tests.kit.tunnelled import PEER as ROUTER
-from tests.kit.tunnelled import TUNNELLED, VOICE, ether, ip
+from tests.kit.tunnelled import TUNNELLED, VOICE, ip
 
 MS, SECOND = 1_000_000, 1_000_000_000
 VC, PEER, STRANGER = "10.0.0.1", "192.0.2.10", "203.0.113.9"
@@ -71,20 +73,16 @@ class Tap:
         cut: int = 0,
     ) -> None:
         self.identification += 1 if not flags else 0
-        head = struct.pack(
-            ">BBHHHBBH", 0x45, 0, 20 + len(payload), self.identification, flags, 64, protocol, 0
-        )
-        data = bytes(12) + b"\x08\x00" + head + inet_pton(AF_INET, src) + inet_pton(AF_INET, dst) + payload
+        data = ethernet(packets.ip(src, dst, protocol, payload, self.identification, flags))
         self.intake.hold(data)
         self.intake.frame(0, len(data) - cut, at_ns, origin(LINK_ETHERNET, 0))
         self.intake.hold(b"")
 
     def udp(self, src: str, dst: str, payload: bytes, at_ns: int = 0, port: int = 5060, cut: int = 0) -> None:
-        self.ip(src, dst, 17, struct.pack(">HHHH", 5060, port, 8 + len(payload), 0) + payload, at_ns, cut=cut)
+        self.ip(src, dst, 17, datagram(5060, port, payload), at_ns, cut=cut)
 
     def tcp(self, src: str, dst: str, payload: bytes, sequence: int, port: int = 5060, cut: int = 0) -> None:
-        head = struct.pack(">HHIIBBHHH", 5060, port, sequence, 0, 0x50, 0x18, 0, 0, 0)
-        self.ip(src, dst, 6, head + payload, cut=cut)
+        self.ip(src, dst, 6, tcp((src, 5060), (dst, port), sequence, payload), cut=cut)
 
     @property
     def messages(self) -> list[MessageSeen]:
@@ -261,7 +259,7 @@ def pieces(packet: bytes, size: int) -> list[bytes]:
         part = body[at : at + size]
         more = 0x2000 if at + size < len(body) else 0
         head = packet[:2] + struct.pack(">H", 20 + len(part)) + packet[4:6]
-        frames.append(ether(head + struct.pack(">H", at >> 3 | more) + packet[8:20] + part))
+        frames.append(ethernet(head + struct.pack(">H", at >> 3 | more) + packet[8:20] + part))
     return frames
 
 
@@ -288,5 +286,5 @@ def test_fragments_in_fragments_end() -> None:
         half = len(packet[20:]) // 16 * 8
         packet = ip(4, pieces(packet, half)[0][14:])
     it = Tap().intake
-    give_frames(it, [ether(packet)])
+    give_frames(it, [ethernet(packet)])
     assert it.tables()["fragments"] <= 1

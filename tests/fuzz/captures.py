@@ -9,8 +9,10 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Callable
+from socket import inet_ntoa
 
 from tests.kit.capture_files import Packet, enhanced, interface, pcap, section, statistics
+from tests.kit.packets import ethernet, ip
 from tests.kit.scene import (
     CUST,
     PHONE,
@@ -139,10 +141,8 @@ def bend_octets(data: bytes, draw: random.Random) -> bytes:
 
 
 def ipv4(protocol: int, addresses: bytes, payload: bytes, identification: int = 0, flags: int = 0) -> bytes:
-    head = struct.pack(
-        ">BBHHHBBH", 0x45, 0, (20 + len(payload)) & 0xFFFF, identification, flags, 64, protocol, 0
-    )
-    return bytes(12) + b"\x08\x00" + head + addresses + payload
+    src, dst = inet_ntoa(addresses[:4]), inet_ntoa(addresses[4:])
+    return ethernet(ip(src, dst, protocol, payload, identification, flags))
 
 
 def as_tcp(frame: bytes, draw: random.Random) -> list[bytes]:

@@ -26,6 +26,7 @@ from agent.daemon import checkpoint
 from agent.errors import CaptureError
 from agent.pipeline import build, pass_on
 from agent.summary.records import Samples, Summary
+from agent.summary.timeline_cy import plain
 from tests.fuzz.captures import capture
 from tests.kit.scene import VC_C, VC_R
 
@@ -47,7 +48,7 @@ class Kept:
         for connector in summary.connectors:
             for name, value in connector.values.items():
                 check_value(name, value)
-        msgspec.json.encode([summary.media, summary.calls, summary.extras])
+        msgspec.json.encode([summary.media, summary.calls, summary.extras], enc_hook=plain)
 
 
 def check_value(name: str, value: object) -> None:

@@ -11,7 +11,6 @@ Times are seconds after the start of a minute. Nothing answers by itself: a scri
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections import Counter
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from agent.config.settings import Config
 from agent.pipeline import Pipeline, build
 from agent.summary.records import ConnectorMinute, Samples, Summary
 from agent.wire.frame import Frame, batch_of, origin
+from tests.kit.packets import Socket, ethernet, udp
 
 VC = "10.0.0.1"
 VC_MEDIA = "10.0.0.2"  # an address of the vc too: its media server
@@ -395,8 +395,6 @@ def _body(sdp: str) -> str:
     return f"Content-Type: application/sdp\r\nContent-Length: {len(sdp)}\r\n\r\n{sdp}"
 
 
-def frame(src: tuple[str, int], dst: tuple[str, int], payload: bytes) -> bytes:
+def frame(src: Socket, dst: Socket, payload: bytes) -> bytes:
     """An Ethernet frame around a UDP datagram."""
-    udp = struct.pack(">HHHH", src[1], dst[1], 8 + len(payload), 0) + payload
-    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0)
-    return bytes(12) + b"\x08\x00" + head + socket.inet_aton(src[0]) + socket.inet_aton(dst[0]) + udp
+    return ethernet(udp(src, dst, payload))

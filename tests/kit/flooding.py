@@ -23,6 +23,7 @@ from agent.pipeline import build, pass_on
 from agent.summary.records import Summary
 from agent.wire.frame import LINK_ETHERNET, Frame, batch_of, origin
 from benchmarks import generate
+from tests.kit.packets import ethernet, ip
 
 CALLS, SECONDS = 50, 6.0
 STEP_NS = 10_000  # 100,000 a second
@@ -85,9 +86,7 @@ def fragments(number: int, draw: random.Random) -> bytes:
 
 
 def _ip(protocol: int, source: str, flags: int, number: int, payload: bytes) -> bytes:
-    addresses = bytes(map(int, f"{source}.{generate.VC}".split(".")))
-    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), number & 0xFFFF, flags, 64, protocol, 0)
-    return b"\2\0\0\0\0\1\2\0\0\0\0\2\x08\x00" + head + addresses + payload
+    return ethernet(ip(source, generate.VC, protocol, payload, number & 0xFFFF, flags))
 
 
 def big_sip(number: int, draw: random.Random) -> bytes:

@@ -28,7 +28,7 @@ from agent.media.rtp.workers import RtpWorkers
 from agent.wire.frame import HOST, LINK_ETHERNET, LINK_RAW, OUTGOING, CaptureDrop, Frame
 from agent.wire.ip.decoder_cy import Decoder, read
 from agent.wire.ip.encapsulations import TUNNELS, Tunnel
-from tests.kit import tunnelled
+from tests.kit import packets, tunnelled
 
 capture = partial(AfPacket, block_timeout_ms=20)
 shared_capture = partial(fanned_out, block_timeout_ms=20)
@@ -49,11 +49,7 @@ def veth(*names: str) -> None:
 
 
 def ethernet(payload: bytes, port: int = 40000, source_port: int = 40000) -> bytes:
-    udp = source_port.to_bytes(2, "big") + port.to_bytes(2, "big") + (8 + len(payload)).to_bytes(2, "big")
-    udp += bytes(2) + payload
-    ip = b"\x45\0" + (20 + len(udp)).to_bytes(2, "big") + bytes(4) + b"\x40\x11" + bytes(2)
-    ip += bytes([10, 0, 0, 1, 10, 0, 0, 2])
-    return b"\xff" * 6 + b"\x02\0\0\0\0\1" + b"\x08\0" + ip + udp
+    return packets.ethernet(packets.udp(("10.0.0.1", source_port), ("10.0.0.2", port), payload))
 
 
 class Sender:

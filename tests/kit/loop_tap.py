@@ -9,6 +9,7 @@ from agent import uncompiled
 from agent.media.rtp import loop_cy
 from agent.model.stream_minute_cy import COUNTERS
 from agent.wire.frame import Frame, batch_of, origin
+from tests.kit import packets as by_hand
 
 T0 = 1_700_000_040_000_000_000  # the start of a UTC minute
 MS = 1_000_000
@@ -42,11 +43,8 @@ def ethernet(
     vlan: int | None = None,
     identification: int = 0,
 ) -> bytes:
-    udp = struct.pack(">HHHH", src_port, dst_port, 8 + len(payload), 0) + payload
-    addresses = bytes(int(part) for part in f"{src}.{dst}".split("."))
-    ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), identification, 0, 64, 17, 0) + addresses
     tag = b"" if vlan is None else struct.pack(">HH", 0x8100, vlan)
-    return bytes(12) + tag + b"\x08\x00" + ip + udp
+    return by_hand.ethernet(by_hand.udp((src, src_port), (dst, dst_port), payload, identification), tags=tag)
 
 
 def counts_of(minute: Any) -> dict[str, float]:

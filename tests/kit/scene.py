@@ -16,6 +16,8 @@ from agent.model.stream_minute_cy import StreamMinute
 from agent.pipeline import build, pass_on
 from agent.summary.records import Samples, Summary
 from agent.wire.frame import LINK_ETHERNET, CaptureDrop, Frame, batch_of, origin
+from tests.kit import packets
+from tests.kit.packets import Socket
 
 T0 = 1_800_000_000
 SECOND = 1_000_000_000
@@ -23,7 +25,6 @@ CUSTOMER, REMOTE = "192.0.2.10", "198.51.100.20"
 VC_C, VC_R = "10.0.0.1", "10.0.0.2"
 # RTP sockets: of the customer, of the vc towards it, of the vc towards the remote end, of the remote end.
 CUST, VC2CUST, VC2REM, REM = (CUSTOMER, 4000), (VC_C, 5000), (VC_R, 6000), (REMOTE, 7000)
-Socket = tuple[str, int]
 A, B, PHONE = (
     0xAAAA,
     0xBBBB,
@@ -42,10 +43,7 @@ def odd(socket: Socket) -> Socket:
 
 def udp(src: Socket, dst: Socket, payload: bytes) -> bytes:
     """An Ethernet frame."""
-    datagram = struct.pack(">HHHH", src[1], dst[1], 8 + len(payload), 0) + payload
-    addresses = bytes(int(part) for address in (src[0], dst[0]) for part in address.split("."))
-    ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(datagram), 0, 0, 64, 17, 0) + addresses
-    return bytes(12) + b"\x08\x00" + ip + datagram
+    return packets.ethernet(packets.udp(src, dst, payload))
 
 
 def block(

@@ -12,6 +12,8 @@ from typing import get_args
 
 import pytest
 
+from tests.kit.packets import ethernet, udp
+
 from . import packing
 from .delaybox import Line
 
@@ -20,11 +22,7 @@ ETHERNET_HEADER = bytes(12) + b"\x08\x00"
 
 def frame(payload: bytes, source_port: int = 30000, target_port: int = 12000) -> bytes:
     """An IPv4 UDP packet on Ethernet, checksums left out."""
-    addresses = bytes([10, 10, 0, 1, 10, 10, 0, 10])
-    ip = struct.pack("!BBHHHBBH", 0x45, 0, 28 + len(payload), 0, 0, 64, 17, 0) + addresses
-    return (
-        ETHERNET_HEADER + ip + struct.pack("!HHHH", source_port, target_port, 8 + len(payload), 0) + payload
-    )
+    return ethernet(udp(("10.10.0.1", source_port), ("10.10.0.10", target_port), payload))
 
 
 def rtp(payload_type: int = 8, octets: int = 160) -> bytes:

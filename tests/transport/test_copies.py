@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agent.transport.copies_cy import MAX_ALIKE, MAX_COPIES, Copies
 from agent.wire.frame import LINK_ETHERNET, origin
 from agent.wire.ip.decoder_cy import Packet, packet
+from tests.kit.packets import ethernet, udp
 
 MS = 1_000_000
 
@@ -24,17 +25,13 @@ def seen(
     port: int = 5060,
     vlan: int = 0,
 ) -> Packet:
-    udp = struct.pack(">HHHH", port, 5060, 8 + len(payload), 0) + payload
-    ip = struct.pack(">BBHHHBBHII", 0x45, 0, 20 + len(udp), identification, 0, 64, 17, 0, 1, 2)
     tag = struct.pack(">HH", 0x8100, vlan) if vlan else b""
-    data = bytes(12) + tag + b"\x08\x00" + ip + udp
+    data = ethernet(udp(("192.0.2.1", port), ("192.0.2.2", 5060), payload, identification), tags=tag)
     return packet(data, 0, len(data), at_ns, origin(LINK_ETHERNET, interface))
 
 
 def seen6(at_ns: int, interface: int = 0) -> Packet:
-    payload = b"SIP/2.0 180 Ringing"
-    udp = struct.pack(">HHHH", 5060, 5060, 8 + len(payload), 0) + payload
-    data = bytes(12) + b"\x86\xdd" + struct.pack(">IHBB", 6 << 28, len(udp), 17, 64) + bytes(32) + udp
+    data = ethernet(udp(("2001:db8::1", 5060), ("2001:db8::2", 5060), b"SIP/2.0 180 Ringing"))
     return packet(data, 0, len(data), at_ns, origin(LINK_ETHERNET, interface))
 
 

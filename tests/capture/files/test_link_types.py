@@ -16,7 +16,8 @@ from agent.capture.files.pcapfile import open_capture
 from agent.errors import WireError
 from agent.wire import frame
 from agent.wire.ip.decoder_cy import KIND_UDP, packet
-from tests.kit.tunnelled import SIP, VOICE, VOICE6, ether
+from tests.kit.packets import ethernet
+from tests.kit.tunnelled import SIP, VOICE, VOICE6
 
 ERF = struct.pack("<Q", 7)
 
@@ -45,11 +46,11 @@ FRAMES = {
     "ppp over ethernet": (51, b"\x11\0\0\7\0\0\0\x21" + VOICE),
     "cisco hdlc": (104, b"\x8f\0\x86\xdd" + VOICE6),
     "ppp with direction": (204, b"\1\xff\3\0\x21" + VOICE),
-    "ppi of ethernet": (192, struct.pack("<BBHI", 0, 0, 8, 1) + ether(VOICE)),
+    "ppi of ethernet": (192, struct.pack("<BBHI", 0, 0, 8, 1) + ethernet(VOICE)),
     "ppi with fields, of ppp": (192, struct.pack("<BBHI", 0, 0, 16, 9) + bytes(8) + b"\0\x21" + VOICE),
     "nflog, little endian": (239, nflog("<")),
     "nflog, big endian": (239, nflog(">")),
-    "erf ethernet": (197, erf(2, b"\0\0" + ether(VOICE))),
+    "erf ethernet": (197, erf(2, b"\0\0" + ethernet(VOICE))),
     "erf ip": (197, erf(22, VOICE)),
     "erf hdlc, extensions": (197, erf(1, b"\x0f\0\x08\0" + VOICE, b"\x80" + bytes(7) + bytes(8))),
 }

@@ -15,7 +15,8 @@ from agent.capture.live.kernel_filter import Instruction
 from agent.errors import ConfigError
 from agent.wire.ip.encapsulations import TUNNELS as TUNNELS_BY_KIND
 from agent.wire.ip.encapsulations import Tunnel
-from tests.kit import tunnelled
+from tests.kit import packets, tunnelled
+from tests.kit.packets import datagram, ip
 
 WHOLE = bpf.WHOLE
 RTP = bpf.RTP_BYTES
@@ -75,27 +76,21 @@ def run(
 
 
 def ipv4(protocol: int, body: bytes, options: bytes = b"", fragment: int = 0) -> bytes:
-    header = bytes([0x45 + len(options) // 4, 0]) + (20 + len(options) + len(body)).to_bytes(2, "big")
-    header += bytes(2) + fragment.to_bytes(2, "big") + bytes([64, protocol]) + bytes(2)
-    return header + bytes([10, 0, 0, 1, 10, 0, 0, 2]) + options + body
+    return ip("10.0.0.1", "10.0.0.2", protocol, body, fragment=fragment, options=options)
 
 
 def ipv6(protocol: int, body: bytes) -> bytes:
-    return bytes([0x60, 0, 0, 0]) + len(body).to_bytes(2, "big") + bytes([protocol, 64]) + bytes(32) + body
-
-
-def udp(source: int, destination: int, payload: bytes) -> bytes:
-    return b"".join(n.to_bytes(2, "big") for n in (source, destination, 8 + len(payload), 0)) + payload
+    return ip("2001:db8::1", "2001:db8::2", protocol, body)
 
 
 def tcp(source: int, destination: int) -> bytes:
-    return source.to_bytes(2, "big") + destination.to_bytes(2, "big") + bytes(8) + b"\x50\x10" + bytes(6)
+    return packets.tcp(("", source), ("", destination), 0, b"", 0x10)
 
 
 def ethernet(packet: bytes, tags: int = 0) -> bytes:
-    kind = b"\x08\x00" if packet[0] >> 4 == 4 else b"\x86\xdd"
-    outer = [b"", b"\x81\x00\x00\x07", b"\x88\xa8\x00\x09\x81\x00\x00\x07"][tags]
-    return bytes(12) + outer + kind + packet
+    return packets.ethernet(
+        packet, tags=[b"", b"\x81\x00\x00\x07", b"\x88\xa8\x00\x09\x81\x00\x00\x07"][tags]
+    )
 
 
 RTP_PACKET = b"\x80\x08" + bytes(170)
@@ -104,20 +99,20 @@ TUNNELS = [Tunnel("vxlan"), Tunnel("gre")]
 PROGRAM = bpf.voice(sip_ports=SIP_PORTS, media_ports=MEDIA, tunnels=TUNNELS)
 
 CASES = [
-    (udp(5060, 33000, b"SIP/2.0 200 OK"), WHOLE),
-    (udp(33000, 5080, b"INVITE"), WHOLE),
-    (udp(12000, 5060, RTP_PACKET), WHOLE),  # a phone's SIP from a port among our media's
-    (udp(12000, 40000, RTP_PACKET), RTP),
-    (udp(40000, 20000, RTP_PACKET), RTP),
-    (udp(40000, 9999, RTP_PACKET), 0),
-    (udp(20001, 40000, RTP_PACKET), 0),
-    (udp(12001, 40001, RTCP_PACKET), WHOLE),
-    (udp(12000, 40000, b"\x80\xdf" + bytes(20)), WHOLE),
-    (udp(12000, 40000, b"\x80\xe0" + bytes(20)), RTP),  # payload type 96 with the marker
-    (udp(12000, 40000, b"\x00\x01" + bytes(20)), WHOLE),  # STUN
-    (udp(5555, 4789, b"vxlan"), WHOLE),
-    (udp(4789, 5555, b"vxlan"), 0),
-    (udp(53, 53, b"dns"), 0),
+    (datagram(5060, 33000, b"SIP/2.0 200 OK"), WHOLE),
+    (datagram(33000, 5080, b"INVITE"), WHOLE),
+    (datagram(12000, 5060, RTP_PACKET), WHOLE),  # a phone's SIP from a port among our media's
+    (datagram(12000, 40000, RTP_PACKET), RTP),
+    (datagram(40000, 20000, RTP_PACKET), RTP),
+    (datagram(40000, 9999, RTP_PACKET), 0),
+    (datagram(20001, 40000, RTP_PACKET), 0),
+    (datagram(12001, 40001, RTCP_PACKET), WHOLE),
+    (datagram(12000, 40000, b"\x80\xdf" + bytes(20)), WHOLE),
+    (datagram(12000, 40000, b"\x80\xe0" + bytes(20)), RTP),  # payload type 96 with the marker
+    (datagram(12000, 40000, b"\x00\x01" + bytes(20)), WHOLE),  # STUN
+    (datagram(5555, 4789, b"vxlan"), WHOLE),
+    (datagram(4789, 5555, b"vxlan"), 0),
+    (datagram(53, 53, b"dns"), 0),
 ]
 
 
@@ -146,7 +141,7 @@ def test_tcp_counts_on_sip_ports_only() -> None:
 def test_fragments_extensions_and_tunnels_are_kept_whole() -> None:
     assert run(PROGRAM, ethernet(ipv4(17, b"x" * 64, fragment=0x2000))) == WHOLE
     assert run(PROGRAM, ethernet(ipv4(17, b"x" * 64, fragment=185))) == WHOLE
-    assert run(PROGRAM, ethernet(ipv4(17, udp(53, 53, b"x"), fragment=0x4000))) == 0  # don't fragment
+    assert run(PROGRAM, ethernet(ipv4(17, datagram(53, 53, b"x"), fragment=0x4000))) == 0  # don't fragment
     assert run(PROGRAM, ethernet(ipv6(44, b"x" * 64))) == WHOLE
     assert run(PROGRAM, ethernet(ipv4(47, b"\0\0\x08\0"))) == WHOLE
     assert run(PROGRAM, ethernet(ipv4(1, b"icmp echo"))) == 0
@@ -155,14 +150,14 @@ def test_fragments_extensions_and_tunnels_are_kept_whole() -> None:
 
 def test_without_a_media_range_any_udp_is_media() -> None:
     program = bpf.voice(sip_ports=[5060], media_ports=None)
-    assert run(program, ethernet(ipv4(17, udp(33000, 44000, RTP_PACKET)))) == RTP
-    assert run(program, ethernet(ipv4(17, udp(33000, 5060, b"OPTIONS")))) == WHOLE
+    assert run(program, ethernet(ipv4(17, datagram(33000, 44000, RTP_PACKET)))) == RTP
+    assert run(program, ethernet(ipv4(17, datagram(33000, 5060, b"OPTIONS")))) == WHOLE
 
 
 def test_snap_length_cuts_everything() -> None:
     program = bpf.voice(sip_ports=[5060], media_ports=None, snap_length=100)
-    assert run(program, ethernet(ipv4(17, udp(1, 5060, b"OPTIONS")))) == 100
-    assert run(bpf.cut(PROGRAM, 50), ethernet(ipv4(17, udp(1, 5060, b"OPTIONS")))) == 50
+    assert run(program, ethernet(ipv4(17, datagram(1, 5060, b"OPTIONS")))) == 100
+    assert run(bpf.cut(PROGRAM, 50), ethernet(ipv4(17, datagram(1, 5060, b"OPTIONS")))) == 50
     assert run(bpf.everything(77), b"any") == 77
 
 
@@ -205,7 +200,7 @@ def test_the_filter_accepts_what_libpcap_accepts(
     libpcap: list[Instruction], source: int, destination: int, protocol: int, six: bool, fragment: int
 ) -> None:
     program = bpf.voice(sip_ports=SIP_PORTS, media_ports=MEDIA)
-    body = udp(source, destination, RTP_PACKET) if protocol == 17 else tcp(source, destination)
+    body = datagram(source, destination, RTP_PACKET) if protocol == 17 else tcp(source, destination)
     frame = ethernet(ipv6(protocol, body) if six else ipv4(protocol, body, fragment=fragment))
     assert bool(run(program, frame)) == bool(run(libpcap, frame))
 
@@ -215,8 +210,8 @@ def test_a_user_expression_goes_through_libpcap() -> None:
         program = bpf.compile_expression("udp port 7777", snap_length=500)
     except ConfigError as error:
         pytest.skip(f"libpcap is not here: {error}")
-    assert run(program, ethernet(ipv4(17, udp(1, 7777, b"x")))) == 500
-    assert run(program, ethernet(ipv4(17, udp(1, 7776, b"x")))) == 0
+    assert run(program, ethernet(ipv4(17, datagram(1, 7777, b"x")))) == 500
+    assert run(program, ethernet(ipv4(17, datagram(1, 7776, b"x")))) == 0
     with pytest.raises(ConfigError, match="'no such words' does not compile"):
         bpf.compile_expression("no such words")
 

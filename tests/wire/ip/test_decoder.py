@@ -16,6 +16,7 @@ from agent import uncompiled
 from agent.errors import Reason, WireError
 from agent.wire import frame
 from agent.wire.ip import decoder_cy, encapsulations
+from tests.kit.packets import datagram, ethernet, ip
 
 SOURCE = uncompiled.sources("agent.wire.ip.decoder_cy")[0]
 PAYLOAD = b"OPTIONS sip:a SIP/2.0\r\n"
@@ -33,33 +34,17 @@ def udp(payload: bytes = PAYLOAD, length: int | None = None) -> bytes:
 
 
 def ipv4(
-    body: bytes, protocol: int = 17, *, options: bytes = b"", fragment: int = 0, total: int = -1
+    body: bytes, protocol: int = 17, *, options: bytes = b"", fragment: int = 0, total: int | None = None
 ) -> bytes:
-    size = 20 + len(options)
-    header = struct.pack(
-        ">BBHHHBBH4s4s",
-        0x40 | size // 4,
-        0,
-        size + len(body) if total < 0 else total,
-        77,
-        fragment,
-        64,
-        protocol,
-        0,
-        bytes([192, 0, 2, 1]),
-        bytes([198, 51, 100, 9]),
-    )
-    return header + options + body
+    return ip("192.0.2.1", "198.51.100.9", protocol, body, 77, fragment, options=options, total=total)
 
 
 def ipv6(body: bytes, following: int = 17) -> bytes:
-    src = bytes.fromhex("20010db8000000000000000000000001")
-    dst = bytes.fromhex("20010db8000000000000000000000002")
-    return struct.pack(">IHBB", 6 << 28, len(body), following, 64) + src + dst + body
+    return ip("2001:db8::1", "2001:db8::2", following, body)
 
 
 def ether(body: bytes, ether_type: int = 0x0800) -> bytes:
-    return bytes(12) + struct.pack(">H", ether_type) + body
+    return ethernet(body, ether_type)
 
 
 def read(wire: Any, data: bytes, link_type: int = 1, captured: int | None = None) -> Any:
@@ -69,7 +54,7 @@ def read(wire: Any, data: bytes, link_type: int = 1, captured: int | None = None
 
 def on_port(port: int, body: bytes, source: int = 9) -> bytes:
     """A packet of a tunnel over UDP."""
-    return ether(ipv4(struct.pack(">HHHH", source, port, 8 + len(body), 0) + body))
+    return ether(ipv4(datagram(source, port, body)))
 
 
 V4 = ipv4(udp())

@@ -16,7 +16,8 @@ from agent.wire import frame
 from agent.wire.ip import decoder_cy, encapsulations
 from agent.wire.ip.encapsulations import ROWS, TUNNELS, Tunnel
 from tests.kit import tunnelled
-from tests.kit.tunnelled import PEER, PEER6, SIP, STRANGER, STRANGER6, VOICE, ether, frames, ip, udp
+from tests.kit.packets import datagram, ethernet
+from tests.kit.tunnelled import PEER, PEER6, SIP, STRANGER, STRANGER6, VOICE, frames, ip
 
 SOURCE = uncompiled.sources("agent.wire.ip.decoder_cy")[0]
 MODULES = (decoder_cy, SOURCE)
@@ -86,41 +87,42 @@ class TestRow:
 @pytest.mark.parametrize("module", MODULES)
 class TestWhere:
     def test_configured_port_is_that_tunnels_and_the_usual_one_is_not(self, module: Any) -> None:
-        body = b"\x88\0\0\0\0\0\7\0" + ether(VOICE)
+        body = b"\x88\0\0\0\0\0\7\0" + ethernet(VOICE)
         for port in (4789, 8472):
-            data = ether(ip(17, udp(1, port, body)))
+            data = ethernet(ip(17, datagram(1, port, body)))
             assert opened(read(data, (Tunnel("vxlan", port=8472),), module)) == (port == 8472)
 
     def test_each_port_has_its_own_peers(self, module: Any) -> None:
         both = (Tunnel("vxlan", (PEER,)), Tunnel("vxlan", (STRANGER,), port=8472))
-        body = b"\x08\0\0\0\0\0\7\0" + ether(VOICE)
+        body = b"\x08\0\0\0\0\0\7\0" + ethernet(VOICE)
         for port, source, right in ((4789, PEER, True), (8472, PEER, False), (8472, STRANGER, True)):
-            assert opened(read(ether(ip(17, udp(1, port, body), source)), both, module)) == right
+            assert opened(read(ethernet(ip(17, datagram(1, port, body), source)), both, module)) == right
 
     def test_tunnel_in_a_believed_tunnel_must_be_named_too(self, module: Any) -> None:
         inner = frames("vxlan", "10.0.0.9")[0]
-        data = ether(ip(17, udp(1, 6081, b"\0\0\x65\x58\0\0\1\0" + inner), PEER))
+        data = ethernet(ip(17, datagram(1, 6081, b"\0\0\x65\x58\0\0\1\0" + inner), PEER))
         assert opened(read(data, None, module))
         assert not opened(read(data, (Tunnel("geneve", (PEER,)),), module))
         assert opened(read(data, (Tunnel("geneve", (PEER,)), Tunnel("vxlan", ("10.0.0.9",))), module))
 
     def test_same_frame_by_two_mirrors_has_two_paths(self, module: Any) -> None:
+        flags = b"\x08\0\0\0\0\0"
         paths = {
             read(
-                ether(ip(17, udp(1, 4789, b"\x08\0\0\0\0\0" + bytes([vni, 0]) + ether(VOICE)))), None, module
+                ethernet(ip(17, datagram(1, 4789, flags + bytes([vni, 0]) + ethernet(VOICE)))), None, module
             ).path
             for vni in (1, 2)
         }
-        assert len(paths | {read(ether(VOICE), None, module).path}) == 3
+        assert len(paths | {read(ethernet(VOICE), None, module).path}) == 3
 
     def test_four_tunnels_are_opened_and_no_fifth(self, module: Any) -> None:
         data = VOICE
         for depth in range(1, 5):
-            data = ip(17, udp(1, 4789, tunnelled.FLAGGED + ether(data)))
-            packet = read(ether(data), None, module)
+            data = ip(17, datagram(1, 4789, tunnelled.FLAGGED + ethernet(data)))
+            packet = read(ethernet(data), None, module)
             assert opened(packet)
             assert packet.depth == depth
-        deeper = read(ether(ip(17, udp(1, 4789, tunnelled.FLAGGED + ether(data)))), None, module)
+        deeper = read(ethernet(ip(17, datagram(1, 4789, tunnelled.FLAGGED + ethernet(data)))), None, module)
         assert (deeper.dst_port, deeper.depth) == (4789, 4)
 
     def test_counts_name_the_outermost_kind(self, module: Any) -> None:
@@ -151,7 +153,7 @@ class TestRejoined:
     @pytest.mark.parametrize("kind", TUNNELS)
     def test_fragments_of_the_outer_packet_are_read_as_it_would_be(self, kind: str, module: Any) -> None:
         outer = ip(*tunnelled.TUNNELLED[kind], PEER)
-        first, *rest = [read(ether(part), None, module) for part in fragments(outer, 24)]
+        first, *rest = [read(ethernet(part), None, module) for part in fragments(outer, 24)]
         assert first.more_fragments
         whole = first.payload + b"".join(part.payload for part in rest)
         packet = module.rejoined(module.Decoder(), first, whole)
@@ -161,7 +163,7 @@ class TestRejoined:
         assert opened(module.rejoined(module.Decoder((Tunnel(kind, (PEER,)),)), first, whole))
 
     def test_fragments_within_a_tunnel_keep_it_and_their_depth(self, module: Any) -> None:
-        tunnels = [ether(ip(4, part, PEER)) for part in fragments(VOICE, 16)]
+        tunnels = [ethernet(ip(4, part, PEER)) for part in fragments(VOICE, 16)]
         parts = [read(data, None, module) for data in tunnels]
         packet = module.rejoined(module.Decoder(), parts[0], b"".join(part.payload for part in parts))
         assert opened(packet)
@@ -169,7 +171,7 @@ class TestRejoined:
 
     def test_tcp_in_fragments_is_tcp(self, module: Any) -> None:
         segment = struct.pack(">HHIIBBHHH", 5060, 40000, 9, 0, 0x50, 0x18, 0, 0, 0) + SIP
-        parts = [read(ether(part), None, module) for part in fragments(ip(6, segment), 24)]
+        parts = [read(ethernet(part), None, module) for part in fragments(ip(6, segment), 24)]
         packet = module.rejoined(module.Decoder(), parts[0], b"".join(part.payload for part in parts))
         assert (packet.kind, packet.src_port, packet.seq, packet.payload) == (
             decoder_cy.KIND_TCP,
@@ -179,9 +181,9 @@ class TestRejoined:
         )
 
     def test_extension_headers_behind_an_ipv6_fragment_header_are_read(self, module: Any) -> None:
-        options = b"\x11\0" + bytes(6) + udp(5060, 5060, SIP)
+        options = b"\x11\0" + bytes(6) + datagram(5060, 5060, SIP)
         head = b"\x3c\0\0\1\0\0\0\7"
-        first = read(ether(ip(44, head + options[:16], PEER6)), None, module)
+        first = read(ethernet(ip(44, head + options[:16], PEER6)), None, module)
         assert first.protocol == 60
         assert opened(module.rejoined(module.Decoder(), first, options))
 
@@ -232,7 +234,7 @@ def test_any_bytes_put_together_are_the_same_to_both(protocol: int, whole: bytes
         fragment = fragment[:6] + b"\x20\0" + fragment[8:]
         for _ in range(depth):
             fragment = ip(4, fragment)
-        first = read(ether(fragment), None, module)
+        first = read(ethernet(fragment), None, module)
         try:
             packet = module.rejoined(module.Decoder(), first, whole)
             results.append([getattr(packet, name) for name in vars(SOURCE.Packet())])
