@@ -179,12 +179,14 @@ class Engine:
         if self.clock.now_ns is not None:
             self.intake.expire(self.clock.now_ns)
         self.signalling.settle(end_ns)
+        self.media.streams.before_close()
         self.media.harvest(minute_ns, self.loop.close(minute_ns, end_ns))
         self._out.append(self._closed(minute_ns, complete))
         self.media.open_minutes = [end_ns, end_ns + MINUTE_NS]
         self.media.streams.expire(end_ns - STREAM_IDLE_NS)
 
     def close_part(self, minute_ns: int) -> None:
+        self.media.streams.before_close()
         self.media.harvest(minute_ns, self.loop.harvest_all(minute_ns))
         self._out.append(self._closed(minute_ns, complete=False))
 

@@ -5,6 +5,10 @@ Behind NAT, and before the vc has answered, a source has neither; then it counts
 the socket. Once a named or answered source has begun there, packets of anybody else are an intruder's: they
 are of no call. Of several sources without evidence the one with the most packets counts, and those that ran
 beside it do not.
+
+While the named source pauses, another may stand in for it: music on hold from a media server that no SDP
+names, the third party of a transfer before the re-INVITE. It must run for a second at least, and the named
+source must be silent meanwhile: then nobody else can be the far end.
 """
 
 from __future__ import annotations
@@ -19,15 +23,51 @@ from agent.model.trust import Trust
 
 ALONE, UNKNOWN = Trust.ALONE.value, Trust.UNKNOWN.value
 Times = Callable[[Stream], tuple[int, int]]  # a stream's newest packet (ns), and how many it has had
+Paused = Callable[[Stream, int, int], bool]  # whether nothing of a stream came between two times (ns)
+STAND_IN_NS = 1_000_000_000  # a stand-in runs for so long
+HANDOVER_NS = 200_000_000  # it may begin so much before the last packet of the named source, and end as late
+SLOT_NS = 10_000_000_000  # pauses are known by slots (media/rtp/timeline_cy)
 
 
 class SourceEvidence:
     """Weighs sources: when a stream begins, at a minute's close and for RTCP, never packet by packet."""
 
-    def __init__(self, sockets: MediaSockets, found: StreamIndex, times: Times) -> None:
+    def __init__(self, sockets: MediaSockets, found: StreamIndex, times: Times, paused: Paused) -> None:
         self._sockets = sockets
         self._found = found
         self._times = times
+        self._paused = paused
+        self._open_ns = 0  # the oldest minute whose pauses are still known
+        self._standing: set[Stream] | None = None  # at a minute's close, which forgets them
+
+    def begin_close(self, strangers: Iterable[Stream]) -> None:
+        """Find who stands in among `strangers`, while the pauses of the closing minute are still known."""
+        self._standing = {stream for stream in strangers if self.stands_in(stream)}
+
+    def end_close(self, open_ns: int) -> None:
+        self._standing = None
+        self._open_ns = open_ns
+
+    def stands_in(self, stream: Stream) -> bool:
+        """Whether every known or answered source of its socket pauses while `stream` runs."""
+        if self._standing is not None:
+            return stream in self._standing
+        first_ns, last_ns = stream.first_ns, self._times(stream)[0]
+        if last_ns - first_ns < STAND_IN_NS:
+            return False
+        others = [
+            other
+            for other in self._found.few_at(stream.dst)
+            if other.dst == stream.dst and other.trust < ALONE and other is not stream
+        ]
+        begin_ns = max(first_ns, self._open_ns)
+        while others and begin_ns < last_ns:
+            end_ns = min(last_ns, (begin_ns // SLOT_NS + 1) * SLOT_NS)
+            span = begin_ns + HANDOVER_NS, end_ns - HANDOVER_NS
+            if span[0] < span[1] and not all(self._paused(other, *span) for other in others):
+                return False
+            begin_ns = end_ns
+        return bool(self._found.few_at(stream.dst))
 
     def weigh(self, leg: Leg, src: Socket, ours: Socket) -> Trust:
         """The class of what comes from `src` to a socket of `leg` on the host that captures."""
@@ -46,8 +86,10 @@ class SourceEvidence:
         if leg.sources is None:
             leg.sources = {}
         since_ns = leg.sources.get(stream.dst)
-        if trust is Trust.UNKNOWN and since_ns is not None and self._times(stream)[0] < since_ns:
-            trust = Trust.ALONE  # it was over before anybody better came
+        # It was over before anybody better came, or runs while all of them are silent.
+        is_alone = since_ns is not None and (self._times(stream)[0] < since_ns or self.stands_in(stream))
+        if trust is Trust.UNKNOWN and is_alone:
+            trust = Trust.ALONE
         stream.trust = trust
         if trust < ALONE:
             before_ns = leg.sources.get(stream.dst, stream.first_ns)
@@ -62,7 +104,7 @@ class SourceEvidence:
         for stream in waiting:
             assert stream.leg is not None
             since_ns = (stream.leg.sources or {}).get(stream.dst)
-            if since_ns is None:
+            if since_ns is None or self.stands_in(stream):
                 alone.setdefault(stream.dst, []).append(stream)
             elif self._times(stream)[0] >= since_ns:
                 found.append(stream)

@@ -16,7 +16,7 @@ cdef class Streams:
     cdef dict _codecs
     cdef set _told, _news
     cdef readonly object evidence
-    cdef dict _strays
+    cdef dict _strays, _strangers
     cdef long long _map_sweeps
     cdef readonly long long evicted
     cdef long long _share

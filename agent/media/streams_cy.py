@@ -24,6 +24,7 @@ from agent.media.unsignalled import Unsignalled
 from agent.model.call_cy import UNSIGNALLED, Leg, Stream
 from agent.model.sides import Socket
 from agent.model.stream_minute_cy import SoFar, StreamMinute, add_to
+from agent.model.units import MINUTE_NS
 from agent.wire.rtp.payload_types import (
     KIND_AUDIO,
     KIND_COMFORT,
@@ -103,7 +104,8 @@ class Streams:
         self._sockets = offers
         self._measure = Measure(quality)
         self._found = StreamIndex()
-        self.evidence = SourceEvidence(offers, self._found, self._times)
+        self.evidence = SourceEvidence(offers, self._found, self._times, self._paused)
+        self._strangers: dict[Stream, None] = {}  # that began beside a source with evidence
         self._news: set[Socket] = set()  # sockets about whose sources more is known since the last harvest
         self._codecs: dict[Said, tuple[dict[int, str], int]] = {}
         self._told: set[Stream] = set()  # the far end spoke of them in a minute that is still open
@@ -189,6 +191,7 @@ class Streams:
             self.unsignalled.leave(stream)
         self._detach(stream)
         self._strays.pop(stream_id, None)
+        self._strangers.pop(stream, None)
         self._told.discard(stream)
         return stream
 
@@ -314,6 +317,9 @@ class Streams:
         """When its newest packet came, and how many have come."""
         return self._loop.last_ns(stream.id), self._loop.newest(stream.id)[3]
 
+    def _paused(self, stream: Stream, from_ns: int, until_ns: int) -> bool:
+        return self._loop.paused(stream.id, from_ns, until_ns)
+
     def _admit(self, stream: Stream, claim: SocketOwner, to_vc: Known) -> None:
         """Attach a stream to the leg whose socket it uses, unless it is an intruder's."""
         arrives: cython.bint = to_vc is not None and to_vc == (self._observer == "vc")
@@ -340,6 +346,7 @@ class Streams:
     def _expel(self, stream: Stream) -> None:
         """What it counts from the open minute on is nobody's."""
         self._detach(stream)
+        self._strangers[stream] = None
         stream.trust = UNKNOWN
         stream.named = stream.attached = False
 
@@ -350,6 +357,10 @@ class Streams:
         if doubtful:
             for stream in self.evidence.intruders(doubtful):
                 self._expel(stream)
+
+    def before_close(self) -> None:
+        """A minute is about to close: what the loop knows of its pauses goes with it."""
+        self.evidence.begin_close(self._strangers)
 
     def _judge(self, counted: list[StreamMinute]) -> None:
         """At a minute's close: who has turned out to be an intruder, and who to be none."""
@@ -362,10 +373,14 @@ class Streams:
             if known is None:
                 continue
             stream = known
+            if (
+                stream.trust == UNKNOWN
+                and stream.leg is None
+                and (stream.dst in self._news or self.evidence.stands_in(stream))
+            ):
+                self._readmit(stream)
             if stream.trust == ALONE:
                 doubtful.append(stream)
-            elif stream.trust == UNKNOWN and stream.leg is None and stream.dst in self._news:
-                self._readmit(stream)
         self.weed(doubtful)
         self._news.clear()
 
@@ -383,6 +398,10 @@ class Streams:
 
     def released(self, leg: Leg, minutes: list[int]) -> list[StreamMinute]:
         """The leg's media is over: later packets are orphans."""
+        for socket in leg.sources or ():
+            for stream in self._found.few_at(socket) if self._strangers else ():
+                if stream in self._strangers and stream.leg is None:
+                    self._readmit(stream)
         if leg.streams:
             self.weed(leg.streams)
             # The last 64 numbers wait for latecomers until 2 s of silence; then they are this leg's still.
@@ -394,6 +413,7 @@ class Streams:
     def harvest(self, minute_ns: int, counted: list[StreamMinute]) -> list[StreamMinute]:
         """What every stream did in a minute, of which the loop `counted` this."""
         self._judge(counted)
+        self.evidence.end_close(minute_ns + MINUTE_NS)
         done = self._measure.harvest(counted, self._found.by_id, self._told, orphans=not self.shedding)
         for stream in tuple(self._told):
             # Its last report may come a minute after its last packet.

@@ -138,6 +138,14 @@ class Timelines(Table):
     def note_part(self, slot: SlotRow, part_ns: cython.longlong) -> None:
         slot.gap = max(slot.gap, (part_ns + GAP_UNIT_NS // 2) // GAP_UNIT_NS + KEPT_ZERO)
 
+    def paused(self, stream: int, from_ns: cython.longlong, until_ns: cython.longlong) -> bool:
+        """Whether nothing of a stream came between two times in one slot of a minute that is still open."""
+        row: StreamRow = self.known(stream)
+        if row.last_ns <= from_ns or row.first_ns >= until_ns:
+            return True
+        slot: SlotRow = self.slot(row, from_ns // self.slot_ns)
+        return slot is not cython.NULL and slot.gap >= (until_ns - from_ns) // GAP_UNIT_NS
+
     # --- corrections
 
     def forget_slots(self, row: StreamRow) -> None:

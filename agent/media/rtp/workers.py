@@ -111,6 +111,10 @@ class RtpWorkers:
         loop, row = self._at(stream)
         return loop.last_ns(row)
 
+    def paused(self, stream: int, from_ns: int, until_ns: int) -> bool:
+        loop, row = self._at(stream)
+        return loop.paused(row, from_ns, until_ns)
+
     def payload_type(self, stream: int) -> int:
         loop, row = self._at(stream)
         return loop.payload_type(row)
