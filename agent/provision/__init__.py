@@ -8,6 +8,7 @@
     terraform        the same as HCL
     grafana          a dashboard over `/metrics`
     prometheus       the alarms as alert rules over `/metrics`
+    grafana_clickhouse  a dashboard over the tables that `sbcwatch fleet schema` prints
     aws              `sbcwatch aws NAME`, which prints them
 
 Every metric is named by `metric`, which refuses a name that the catalog does not have.

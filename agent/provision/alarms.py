@@ -223,7 +223,7 @@ def agent_rules(hosts: int) -> tuple[AlarmRule, ...]:
             "last three hours; the alarm hosts-missing goes on for those that are gone for longer.",
             (("beats", metric("Frames"), "SampleCount"),),
             "beats", "", "",
-            "<", 3, 2, 2, "breaching", "breaching, for silence is what this alarm is about.", 300, "silent",
+            "<", 3, 2, 2, "breaching", "breaching, for silence is what this alarm is about.", 300,
         ),
         AlarmRule(
             "hosts-missing",
@@ -232,7 +232,7 @@ def agent_rules(hosts: int) -> tuple[AlarmRule, ...]:
             (("beats", metric("Frames"), "SampleCount"),),
             "beats", "", "",
             "<", hosts, 5, 5, "breaching", "breaching, for silence is what this alarm is about.",
-            60, "silent",
+            60,
         ),
         DROPS,
         STUCK,

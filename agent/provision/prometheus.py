@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from agent.config.settings import Config
+from agent.provision import metric
 from agent.provision.alarms import DROPS, STUCK, AlarmRule, rules
-from agent.summary.catalog import BY_NAME
+from agent.summary.catalog import BY_NAME, CARRIER_METRICS, carrier_family
 
 BY_CONNECTOR = "voice_connector_id, region"
+BY_CARRIER = "carrier"
 _NOT_ALIKE = frozenset({"silent", "active-collapse"})
 _QUANTILE = re.compile(r"p(\d+)")
 
@@ -59,6 +61,8 @@ def alerts(config: Config, hosts: int = 1) -> Iterator[Alert]:
     for rule in by_key.values():
         if rule.key not in _NOT_ALIKE:
             yield _alert(rule, judged(rule), "1m", url)
+    for rule in carrier_rules(by_key) if config.carriers else ():
+        yield _alert(rule, judged(rule, BY_CARRIER), "1m", url)
     up = f"sum by ({BY_CONNECTOR}) (sbcwatch_calls_active)"
     yield _alert(
         by_key["active-collapse"],
@@ -75,6 +79,33 @@ def alerts(config: Config, hosts: int = 1) -> Iterator[Alert]:
     yield _alert(INTERFACE, "sbcwatch_agent_interface_up == 0", "1m", url)
 
 
+def carrier_rules(by_key: Mapping[str, AlarmRule]) -> Iterator[AlarmRule]:
+    """The alarms of which each carrier has its own: the remote end's, and how calls to it and from it end.
+
+    An attempt is nobody's before it ends: a share of failures is of the calls that were answered or failed.
+    """
+    known = {metric.name for metric in CARRIER_METRICS}
+    for rule in by_key.values():
+        if {name for _, name, _ in rule.inputs} <= known and rule.key not in _NOT_ALIKE:
+            yield replace(
+                rule, key=f"carrier-{rule.key}", what=f"Of one carrier: {rule.what}", section=rule.key
+            )
+    for way in ("Inbound", "Outbound"):
+        rule = by_key[f"failures-{way.lower()}"]
+        yield replace(
+            rule,
+            key=f"carrier-{rule.key}",
+            what=f"More than {rule.threshold:.0%} of a carrier's {way.lower()} calls fail.",
+            inputs=(
+                ("failed", metric(f"{way}CallFailures"), "Sum"),
+                ("answered", metric(f"{way}CallsAnswered"), "Sum"),
+            ),
+            value="failed / (failed + answered)",
+            enough="failed + answered >= 20",
+            section=rule.key,
+        )
+
+
 INTERFACE = AlarmRule(
     "interface-down",
     "An interface that is watched is down, gone or without carrier.",
@@ -87,11 +118,12 @@ def _alert(rule: AlarmRule, expression: str, since: str, url: str) -> Alert:
     return Alert(rule.key, expression, since, rule.what, rule.why, rule.runbook(url))
 
 
-def judged(rule: AlarmRule) -> str:
-    """The rule as PromQL: its value where there is enough to judge, compared."""
+def judged(rule: AlarmRule, by: str = BY_CONNECTOR) -> str:
+    """The rule as PromQL: its value where there is enough to judge, compared. `by`: labels that it is for."""
     window_s = rule.period_s * rule.periods
     inputs = {
-        name: _series(metric, statistic, rule.period_s, window_s) for name, metric, statistic in rule.inputs
+        name: _series(metric, statistic, rule.period_s, window_s, by)
+        for name, metric, statistic in rule.inputs
     }
 
     def filled(text: str) -> str:
@@ -104,12 +136,15 @@ def judged(rule: AlarmRule) -> str:
     return f"{filled(rule.value)} {rule.comparison} {threshold:g}{enough}"
 
 
-def _series(name: str, statistic: str, period_s: int, window_s: int) -> str:
+def _series(name: str, statistic: str, period_s: int, window_s: int, by: str) -> str:
     metric = BY_NAME[name]
     labels = ",".join(f'{label}="{value}"' for label, value in metric.labels)
+    family = metric.prometheus
+    if by == BY_CARRIER:
+        family, labels = carrier_family(metric), f'{labels},carrier!=""'
 
-    def per_second(suffix: str, by: str = BY_CONNECTOR) -> str:
-        return f"sum by ({by}) (rate({metric.prometheus}{suffix}{{{labels}}}[{window_s}s]))"
+    def per_second(suffix: str, by: str = by) -> str:
+        return f"sum by ({by}) (rate({family}{suffix}{{{labels}}}[{window_s}s]))"
 
     if statistic == "Sum":
         return f"({period_s} * {per_second('_total')})"
@@ -119,5 +154,5 @@ def _series(name: str, statistic: str, period_s: int, window_s: int) -> str:
         return f"({per_second('_sum')} / {per_second('_count')})"
     found = _QUANTILE.fullmatch(statistic)
     assert found is not None, statistic
-    buckets = per_second("_bucket", f"le, {BY_CONNECTOR}")
+    buckets = per_second("_bucket", f"le, {by}")
     return f"histogram_quantile({int(found[1]) / 100:g}, {buckets})"

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from agent.summary.catalog import CARRIER_METRICS, Metric
+from agent.summary.catalog import CARRIER_METRICS, Metric, carrier_family
 from agent.summary.records import ConnectorMinute, Samples, Summary
 
 if TYPE_CHECKING:
@@ -100,8 +100,3 @@ class CarrierTotals:
 
 
 _BY_NAME = {metric.name: metric for metric in CARRIER_METRICS}
-
-
-def carrier_family(metric: Metric) -> str:
-    """The Prometheus name of a metric's figures by carrier, without `_total`."""
-    return metric.prometheus.replace("sbcwatch_", "sbcwatch_carrier_", 1)

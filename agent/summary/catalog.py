@@ -142,6 +142,12 @@ CARRIER_METRICS = tuple(
 )
 assert len(METRICS) == len(BY_NAME) == 43
 
+
+def carrier_family(metric: Metric) -> str:
+    """The Prometheus name of a metric's figures by carrier, without `_total`."""
+    return metric.prometheus.replace("sbcwatch_", "sbcwatch_carrier_", 1)
+
+
 _DIRECTION_FIELDS = ("rtp_packets", "rtp_bytes", "rtcp_packets", "rtcp_bytes", "packets_lost", "jitter")
 
 

@@ -13,12 +13,12 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from agent.cli import main
-from agent.config.settings import Config
+from agent.config.settings import CarrierSettings, Config
 from agent.daemon.agent_metrics import SERIES
 from agent.provision.alarms import rules
 from agent.provision.prometheus import alerts, rules_text
 from agent.sinks.prometheus import Collector, Totals
-from agent.summary.catalog import METRICS
+from agent.summary.catalog import CARRIER_METRICS, METRICS
 from agent.summary.records import ConnectorMinute, Samples, Summary
 
 needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool")
@@ -30,6 +30,41 @@ def test_every_alarm_is_an_alert_too() -> None:
     assert len(keys) == len(set(keys))
     assert {rule.key for rule in rules(Config(), 3)} <= set(keys)
     assert {"capture-drops", "stuck-delivery", "interface-down"} <= set(keys)
+
+
+CARRIERS = Config(carriers=[CarrierSettings(id="one")])
+
+
+def test_each_alarm_on_the_remote_end_is_an_alert_by_carrier_where_there_are_carriers() -> None:
+    keys = {alert.key for alert in alerts(CARRIERS)} - {alert.key for alert in alerts(Config())}
+    assert keys == {
+        "carrier-mos-remote", "carrier-mos-worst-remote", "carrier-rtt-remote", "carrier-jitter-rem2vc",
+        "carrier-jitter-vc2rem", "carrier-loss-rem2vc", "carrier-loss-vc2rem", "carrier-failures-inbound",
+        "carrier-failures-outbound",
+    }  # fmt: skip
+    for alert in alerts(CARRIERS):
+        if alert.key.startswith("carrier-"):
+            by = set(re.findall(r"sum by \(([^)]*)\)", alert.expression))
+            assert by <= {"carrier", "le, carrier"}
+            assert alert.expression.count('carrier!=""') == alert.expression.count("rate(")
+
+
+def test_alerts_by_carrier_name_only_series_that_metrics_shows() -> None:
+    values: dict[str, Any] = {
+        metric.name: Samples([2.0], [1.0]) if metric.kind == "samples" else 1 for metric in CARRIER_METRICS
+    }
+    totals = Totals()
+    totals.add(
+        Summary(0, 0, True, [ConnectorMinute("c", "local", {}, {}, carriers={"one": values})], [], [], [])
+    )
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Collector(totals))
+    text = generate_latest(registry).decode()
+    for alert in alerts(CARRIERS):
+        for name, labels in re.findall(r"(sbcwatch_carrier_\w+)\{([^}]*)\}", alert.expression):
+            pairs = [pair for pair in labels.split(",") if "!=" not in pair]
+            lines = [line for line in text.splitlines() if line.startswith(name + "{")]
+            assert any(all(pair in line for pair in pairs) for line in lines), (alert.key, name, labels)
 
 
 def test_command_prints_a_rule_file(capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,6 +168,34 @@ CASES: list[tuple[str, list[dict[str, str]], bool]] = [
         ],
         True,
     ),
+    (
+        "SbcwatchCarrierLossRem2vc",
+        [
+            {
+                "series": f'sbcwatch_carrier_{name}_total{{carrier="{carrier}",direction="rem2vc"}}',
+                "values": rate,
+            }
+            for carrier, lost in (("one", 10), ("two", 600))  # together 1.5 %, the second alone 3 %
+            for name, rate in (("packets_lost", f"0+{lost}x20"), ("rtp_packets", "0+19400x20"))
+        ],
+        True,
+    ),
+    (
+        "SbcwatchCarrierLossRem2vc",  # of no carrier: nobody's alert
+        [
+            {"series": f'sbcwatch_carrier_{name}_total{{carrier="",direction="rem2vc"}}', "values": rate}
+            for name, rate in (("packets_lost", "0+900x20"), ("rtp_packets", "0+19400x20"))
+        ],
+        False,
+    ),
+    (
+        "SbcwatchCarrierFailuresOutbound",
+        [
+            {"series": f'sbcwatch_{name}_total{{carrier="one",direction="outbound"}}', "values": rate}
+            for name, rate in (("carrier_call_failures", "0+3x20"), ("carrier_calls_answered", "0+2x20"))
+        ],
+        True,
+    ),
     ("SbcwatchSilent", [{"series": 'up{job="sbcwatch",instance="a"}', "values": "1+0x20"}], True),
     (
         "SbcwatchSilent",
@@ -163,7 +226,7 @@ def test_alert_fires_where_it_should(
     tmp_path: Path, name: str, series: list[dict[str, str]], fires: bool
 ) -> None:
     """`promtool test rules` asks whether the expression had a value long enough."""
-    group = json.loads(rules_text(Config(), 2))
+    group = json.loads(rules_text(CARRIERS, 2))
     (only,) = [rule for rule in group["groups"][0]["rules"] if rule["alert"] == name]
     only["annotations"] = {}
     (tmp_path / "rules.json").write_text(json.dumps({"groups": [{"name": "one", "rules": [only]}]}))
