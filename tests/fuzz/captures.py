@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 from socket import inet_ntoa
 
+from tests.fuzz.carriers import over_another, segments
 from tests.kit.capture_files import Packet, enhanced, interface, pcap, section, statistics
 from tests.kit.packets import ethernet, ip
 from tests.kit.scene import (
@@ -146,19 +147,13 @@ def ipv4(protocol: int, addresses: bytes, payload: bytes, identification: int = 
 
 
 def as_tcp(frame: bytes, draw: random.Random) -> list[bytes]:
-    """The datagram as segments of a connection, some of them again or out of order."""
-    addresses, ports, payload = frame[26:34], frame[34:38], frame[42:]
-    seq, out = draw.choice(EDGES), []
-    while payload:
-        size = draw.choice((1, 7, 100, 1400))
-        head = struct.pack(
-            ">IIBBHHH", seq & 0xFFFFFFFF, 0, 0x50, draw.choice((0x10, 0x18, 0x02, 0x11)), 999, 0, 0
-        )
-        out.append(ipv4(6, addresses, ports + head + payload[:size]))
-        seq, payload = seq + size, payload[size:]
-    if len(out) > 1 and draw.random() < 0.3:
-        draw.shuffle(out)
-    return out[:40]
+    """The datagram as segments of a connection."""
+    return [ipv4(6, frame[26:34], piece) for piece in segments(frame[42:], frame[34:38], draw)]
+
+
+def elsewhere(frame: bytes, draw: random.Random) -> list[bytes]:
+    """The datagram over WebSocket, SCTP or HEP."""
+    return over_another(frame, draw, ipv4, bend_octets)
 
 
 def as_fragments(frame: bytes, draw: random.Random) -> list[bytes]:
@@ -213,7 +208,8 @@ def bent_frame(frame: bytes, draw: random.Random) -> list[bytes]:
 
 
 BENDERS: tuple[Callable[[bytes, random.Random], list[bytes]], ...] = (
-    bent_payload, bent_payload, bent_payload, bent_frame, as_tcp, as_fragments, in_tunnel,
+    bent_payload, bent_payload, bent_payload, bent_frame, as_tcp, as_fragments,
+    in_tunnel, elsewhere,
 )  # fmt: skip
 
 
