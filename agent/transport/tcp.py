@@ -147,7 +147,7 @@ class TcpStreams:
         stream.has_data = True
         other = (name[2], name[3], name[0], name[1])
         reverse = self._strangers.get(other)
-        if reverse is None or not reverse.has_data:
+        if reverse is None or not reverse.has_data or reverse is stream:  # from a socket to itself: a forgery
             return
         for each, of in ((name, stream), (other, reverse)):
             self._answered[each] = self._strangers.pop(each)

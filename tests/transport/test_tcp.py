@@ -217,6 +217,15 @@ def test_tcp_any_segments_keep_the_books(segments: list[tuple[int, int, int, byt
     assert (len(streams), streams.held_bytes) == (0, 0)
 
 
+def test_tcp_segments_from_a_socket_to_itself_are_a_strangers_stream() -> None:
+    """A forged frame: source and destination are one."""
+    streams = TcpStreams()
+    found = [streams.add("a", 5060, "a", 5060, 1, 0x18, message(1), now_ns) for now_ns in range(3)]
+    assert found == [[Found(message(1))], [], []]
+    streams.expire(1 << 62)
+    assert (len(streams), streams.held_bytes) == (0, 0)
+
+
 def test_tcp_cost_of_a_segment_is_that_of_its_bytes() -> None:
     """Tiny segments behind a long header block: nothing is searched again."""
 
