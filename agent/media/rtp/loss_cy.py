@@ -276,7 +276,7 @@ class Losses(Timelines):
             cell: cython.uint = row.window[at & (WINDOW - 1)]
             if cell & CELL_COUNT == 0 or cell & CELL_DISCARDED:
                 came: cython.uint = self.arrival(row, row.last_ns - (row.top - at) * packet_ns)
-                row.window[at & (WINDOW - 1)] = cell & ~(ARRIVAL_MASK << ARRIVAL_AT) | came << ARRIVAL_AT
+                row.window[at & (WINDOW - 1)] = cell & ((1 << ARRIVAL_AT) - 1) | came << ARRIVAL_AT
 
     def leap(self, row: StreamRow, minute: MinuteRow, top: cython.longlong) -> None:
         """Move on to `top` without judging the numbers before it: others stood in for them."""

@@ -218,10 +218,14 @@ def _pack(out: bytearray, numbers: cython.longlong[::1]) -> None:
         return
     body = bytearray(width * count)
     octets: cython.uchar[::1] = body
+    # Unsigned: from the least to the most may be more than a signed number holds.
+    base: cython.ulonglong = least
+    above: cython.ulonglong
     for at in range(count):
-        number = numbers[at] - least
+        above = numbers[at]
+        above -= base
         for place in range(width):
-            octets[at * width + place] = (number >> 8 * place) & 255
+            octets[at * width + place] = (above >> 8 * place) & 255
     out += body
 
 
