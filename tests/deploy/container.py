@@ -152,7 +152,10 @@ class Container:
 def runtime_config(
     image: Mapping[str, Any], root: Path, network: str, arguments: list[str], environment: Mapping[str, str]
 ) -> dict[str, Any]:
-    """An OCI runtime configuration: uid 0, every capability dropped but NET_RAW, read-only root."""
+    """An OCI runtime configuration as Docker makes it for a user of the image's own: NET_RAW is in the
+    bounding set and nowhere else; the root is read-only.
+    """
+    uid, gid = map(int, image["User"].split(":"))
     only = ["CAP_NET_RAW"]
     env = dict(one.split("=", 1) for one in image["Env"]) | dict(environment)
     env["PATH"] = env["PATH"].replace("$PATH", "/usr/bin:/bin")
@@ -162,16 +165,21 @@ def runtime_config(
             "args": [*image["Entrypoint"], *arguments],
             "env": [f"{name}={value}" for name, value in env.items()],
             "cwd": "/",
-            "user": {"uid": 0, "gid": 0},
-            "noNewPrivileges": True,
-            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), only),
+            "user": {"uid": uid, "gid": gid},
+            "noNewPrivileges": False,
+            "capabilities": {"bounding": only},
         },
         "root": {"path": str(root), "readonly": True},
         "hostname": "sidecar",
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc"},
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
-            {"destination": "/var/lib/sbcwatch", "type": "tmpfs", "source": "tmpfs", "options": ["size=64m"]},
+            {
+                "destination": "/var/lib/sbcwatch",
+                "type": "tmpfs",
+                "source": "tmpfs",
+                "options": ["size=64m", f"uid={uid}", "mode=700"],
+            },
             {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"]},
         ],
         "linux": {

@@ -91,7 +91,7 @@ def test_image_is_at_most_150_mb(images: Images) -> None:
 @pytest.mark.image
 def test_image_checks_its_health_in_exec_form(images: Images) -> None:
     assert images.config(IMAGE)["Healthcheck"]["Test"] == ["CMD", "sbcwatch", "healthcheck"]
-    assert images.config(IMAGE).get("User", "") in ("", "0", "root")
+    assert images.config(IMAGE)["User"] == "65532:65532"
 
 
 @pytest.mark.image
@@ -99,7 +99,10 @@ def test_container_is_healthy_with_net_raw_alone_on_a_read_only_root(container: 
     assert container.execute("sbcwatch", "healthcheck").returncode == 0
     status = container.execute("cat", "/proc/1/status").stdout
     assert re.search(r"CapEff:\s+0+\n", status)
+    assert re.search(r"CapPrm:\s+0+\n", status)
     assert re.search(r"CapBnd:\s+0*2000\n", status)
+    assert re.search(r"Uid:\s+65532\s+65532\s", status)
+    assert re.search(r"NoNewPrivs:\s+1\n", status)
     assert container.execute("touch", "/etc/x").returncode != 0
 
 
@@ -112,10 +115,18 @@ def test_container_confines_itself(container: Container) -> None:
 
 @pytest.mark.image
 def test_container_counts_right_and_compiled(container: Container) -> None:
-    run = container.execute("sbcwatch", "selftest")
+    run = container.execute("/opt/sbcwatch/bin/launch", "selftest")
     assert run.returncode == 0
     assert "RTP loop: compiled" in run.stdout
     assert "AF_PACKET allowed" in run.stdout
+
+
+@pytest.mark.image
+def test_capability_is_the_launchers_and_for_commands_that_capture_alone(container: Container) -> None:
+    assert "AF_PACKET allowed" not in container.execute("sbcwatch", "selftest").stdout
+    assert container.execute("sbcwatch", "web", "--help").returncode == 0
+    code = "import starlette, uvicorn"
+    assert container.execute("/opt/sbcwatch/bin/python3", "-c", code).returncode == 0
 
 
 @pytest.mark.image

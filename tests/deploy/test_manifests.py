@@ -65,7 +65,9 @@ def test_pod_gives_net_raw_alone_and_keeps_state(name: str, pod: dict[str, Any])
     security = ours["securityContext"]
     assert security["capabilities"] == {"drop": ["ALL"], "add": ["NET_RAW"]}
     assert security["readOnlyRootFilesystem"]
-    assert not security["allowPrivilegeEscalation"]
+    assert security["runAsNonRoot"]
+    assert security["runAsUser"] == 65532
+    assert security["allowPrivilegeEscalation"], "no_new_privs takes the launcher's capability away"
     mounts = {mount["name"]: mount["mountPath"] for mount in ours["volumeMounts"]}
     assert mounts["state"] == "/var/lib/sbcwatch"
     assert set(mounts) <= {volume["name"] for volume in pod["volumes"]}
@@ -141,6 +143,8 @@ def test_task_definitions_settings_exist_and_capabilities_are_narrow() -> None:
         ours = container(task["containerDefinitions"])
         setting_names(one["name"] for one in ours["environment"] if one["name"].startswith("SBCWATCH_"))
         assert ours["readonlyRootFilesystem"]
+        assert "user" not in ours
+        assert "no-new-privileges" not in ours.get("dockerSecurityOptions", ())
         capabilities = ours["linuxParameters"]["capabilities"]
         if task["networkMode"] == "host":
             assert capabilities == {"drop": ["ALL"], "add": ["NET_RAW"]}
@@ -166,6 +170,7 @@ def test_compose_shares_one_network_and_gives_net_raw_alone() -> None:
     assert services["sbcwatch"]["network_mode"] == services["rtpengine"]["network_mode"] == "service:kamailio"
     assert services["sbcwatch"]["cap_drop"] == ["ALL"]
     assert services["sbcwatch"]["cap_add"] == ["NET_RAW"]
+    assert "security_opt" not in services["sbcwatch"]
     for service in services.values():
         assert (COMPOSE.parent / service["build"].get("dockerfile", "../../Dockerfile")).exists()
         for volume in service.get("volumes", ()):
