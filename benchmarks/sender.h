@@ -15,7 +15,10 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { BATCH = 64, MOST = 1024, HEAD = 42 }; /* frames a turn, bytes of one; Ethernet, IPv4 and UDP headers */
+#ifndef FRAME_MOST
+#define FRAME_MOST 1024
+#endif
+enum { BATCH = 64, MOST = FRAME_MOST, HEAD = 42 }; /* frames a turn, bytes of one; Ethernet, IPv4, UDP headers */
 
 static uint8_t frames[BATCH][MOST];
 static struct iovec parts[BATCH];
