@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.commands.sheet import PIPE_COLUMNS, OurConsole, Sheet
-from agent.summary.catalog import DIRECTIONS, SIDES
+from agent.summary.catalog import SIDES
 from agent.summary.printable import printable
 from agent.summary.records import Samples, Summary, Value
 
@@ -126,37 +126,6 @@ def call_table(summaries: Iterable[Summary]) -> Sheet:
                 text(row["status"]),
                 seconds,
                 row["call_id"],
-            )
-    return table
-
-
-def media_table(summaries: Iterable[Summary]) -> Sheet:
-    """One row per call and minute, side by side."""
-    table = Sheet(
-        "Calls by minute",
-        ["minute (UTC)", "call id"],
-        [
-            *(f"{words} pkt/lost/jitter ms" for words in ("cust→vc", "vc→cust", "rem→vc", "vc→rem")),
-            "RTT ms c/r",
-            "MOS c/r",
-            "flags",
-        ],
-        words=["flags"],
-    )
-    for summary in summaries:
-        for row in summary.media:
-            add(
-                table,
-                clock(summary.start_ns, "%H:%M"),
-                row["call_id"],
-                *(
-                    f"{row[f'{d}_rtp_packets']}/{text(row[f'{d}_packets_lost'])}/"
-                    f"{_scaled(row[f'{d}_jitter'], 1e-3)}"
-                    for d in DIRECTIONS
-                ),
-                "/".join(_scaled(row[f"rtt_btwn_vc_and_{side}"], 1e-3) for side in ("cust", "rem")),
-                "/".join(_scaled(row[f"mos_btwn_vc_and_{side}"], 1.0) for side in ("cust", "rem")),
-                " ".join(row["flags"]),
             )
     return table
 

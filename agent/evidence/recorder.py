@@ -141,7 +141,7 @@ class Recorder:
         self._recordings: list[Recording] = []
         self._by_socket: dict[Socket, list[Recording]] = {}
         self.kept = 0  # recordings begun
-        self.refused = self.opted_out = self.traces_dropped = 0
+        self.refused = self.traces_dropped = 0
 
     # -- events
 
@@ -290,7 +290,6 @@ class Recorder:
         assert leg is not None, "messages of no leg have no trace"
         connector = leg.connector
         if connector is not None and not connector.log_media:
-            self.opted_out += 1
             return
         if len(self._recordings) >= self._bounds.at_once:
             self.refused += 1

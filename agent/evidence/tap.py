@@ -94,10 +94,6 @@ class Tap:
             picked, self._picked = self._picked, []
         return picked
 
-    @property
-    def ring_bytes(self) -> int:
-        return self._ring_bytes
-
 
 def _bytes_of(batch: Batch) -> int:
     return len(batch.data) + len(batch) * ROW_BYTES

@@ -159,11 +159,6 @@ class StoreReader:
         with self._database.read() as connection:
             return read_overview(connection, since_ns, until_ns, by, minutes)
 
-    def connector_minutes(self, since_ns: int, until_ns: int) -> list[tuple[int, int, ConnectorMinute]]:
-        """(minute, part, figures) of every connector, by time."""
-        with self._database.read() as connection:
-            return _connector_minutes(connection, since_ns, until_ns)
-
     def gaps(self, since_ns: int, until_ns: int) -> list[Gap]:
         """The gap records between two times."""
         with self._database.read() as connection:

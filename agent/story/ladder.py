@@ -56,10 +56,6 @@ class LadderStep(msgspec.Struct):
         head, _, body = self.text.partition("\r\n\r\n")
         return body if "application/sdp" in head.lower() else ""
 
-    @property
-    def has_sdp(self) -> bool:
-        return bool(self.sdp)
-
 
 def ladder(records: CallRecords) -> list[LadderStep]:
     """Steps in order of time."""

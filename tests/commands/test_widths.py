@@ -108,7 +108,6 @@ TABLES: dict[str, Callable[[], Sheet]] = {
     "replay: minutes": lambda: tables.minute_table([summary()]),
     "replay: sides": lambda: tables.side_table([summary()]),
     "replay: calls": lambda: tables.call_table([summary()]),
-    "replay: calls by minute": lambda: tables.media_table([summary()]),
     "replay: by address": lambda: tables.address_table([stream()]),
     "streams": lambda: tables.stream_table([stream()]),
     "top: connectors": lambda: connector_list(connectors()),

@@ -104,10 +104,6 @@ class Compound(msgspec.Struct):
     unknown: int = 0  # packets of types nobody here reads
     rejects: list[Reason] = []
 
-    @property
-    def feedback_count(self) -> int:
-        return len(self.feedback)
-
 
 def middle32(ntp: int) -> int:
     """The "middle 32 bits out of 64 in the NTP timestamp" (6.4.1)."""

@@ -83,7 +83,7 @@ def test_bye_first_in_the_compound_as_baresip_sends_it_is_read():
 
 def test_reduced_size_feedback_alone_is_read():
     compound = rtcp.parse(seed("feedback-reduced"))
-    assert compound.feedback_count == 2
+    assert len(compound.feedback) == 2
     assert compound.feedback[0] == rtcp.Feedback(rtcp.RTPFB, 1, 0x11111111, 0x22222222)
     assert compound.feedback[1].kind == rtcp.PSFB
 
