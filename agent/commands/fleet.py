@@ -41,7 +41,7 @@ _FORGET = (
     "OR diverted_from = {{who:String}} SETTINGS mutations_sync = 2",
     "ALTER TABLE {db}.media DELETE WHERE from_sip_user = {{who:String}} OR to_sip_user = {{who:String}} "
     "OR has(mapValues(peer_media), {{who:String}}) SETTINGS mutations_sync = 2",
-    "ALTER TABLE {db}.sip DELETE WHERE position(sip_message, {{who:String}}) > 0 SETTINGS mutations_sync = 2",
+    "ALTER TABLE {db}.sip DELETE WHERE match(sip_message, {{uri:String}}) SETTINGS mutations_sync = 2",
 )
 
 
@@ -83,9 +83,18 @@ def _carriers(server: ClickHouse, options: argparse.Namespace) -> int:
 def _forget(server: ClickHouse, options: argparse.Namespace) -> int:
     """A person is a token where numbers are masked, else the user as in records."""
     for query in _FORGET:
-        server.ask(query.format(db=server.database), {"who": options.token})
+        server.ask(query.format(db=server.database), {"who": options.token, "uri": in_message(options.token)})
     print(f"{options.token} is deleted from {server.database}; the archive forgets by its lifecycle")
     return 0
+
+
+def in_message(who: str) -> str:
+    """A pattern (RE2) of SIP messages that name `who`: a token anywhere, a user in a URI only.
+
+    A user like "100" is also a status, a length and a sequence number.
+    """
+    text = re.escape(who)
+    return text if re.fullmatch(r"n-[0-9a-f]+", who) else rf"(?i)(sips?|tel|im|pres):{text}([@;>?:,\s]|$)"
 
 
 _ASKED = {"call": _call, "carriers": _carriers, "forget": _forget}

@@ -72,7 +72,9 @@ COLUMNS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 _AT = {
     "media": "intDiv(event_timestamp, 1000)",
-    "calls": "intDiv(coalesce(end_ns, answer_ns, invite_ns, 0), 1000000000)",
+    # A record without any time is of now: of 1970 its TTL would delete it at once.
+    "calls": "intDiv(coalesce(end_ns, answer_ns, invite_ns, last_rtp_ns, toInt64(now()) * 1000000000), "
+    "1000000000)",
     "sip": "intDiv(event_timestamp, 1000)",
 }
 _KEY = {

@@ -240,6 +240,45 @@ def test_fleet_commands_find_a_call_rank_carriers_and_forget_a_person(
     assert engine.number("SELECT count() FROM sbcwatch.sip FINAL") == 19
 
 
+def test_forgetting_a_short_number_deletes_no_message_of_others(
+    engine: Engine, server: ClickHouse, tmp_path: Path
+) -> None:
+    base = next(of_other_calls("sip", 1, random.Random(5), T0))
+    texts = (
+        "INVITE sip:100@h SIP/2.0", "SIP/2.0 200 OK\r\nFrom: <tel:100>;tag=1",
+        "SIP/2.0 180\r\nTo: <SIP:100@h:5060>",
+        "SIP/2.0 100 Trying\r\nCSeq: 100 INVITE\r\nContent-Length: 100", "INVITE sip:1001@h SIP/2.0",
+        "INVITE sip:+49100@h SIP/2.0",
+    )  # fmt: skip
+    for n, text in enumerate(texts):
+        row = base | {"sip_message": text, "stamp_ns": T0 + n}
+        engine.run({}, b"INSERT INTO sbcwatch.sip FORMAT JSONEachRow " + to_json(row))
+    config = tmp_path / "c.toml"
+    config.write_text(f'[clickhouse]\nurl = "{engine.url}"\n')
+    assert fleet.fleet_command(argparse.Namespace(config=str(config), what="forget", token="100")) == 0
+    assert engine.number("SELECT count() FROM sbcwatch.sip") == 3
+    assert engine.number("SELECT count() FROM sbcwatch.sip WHERE match(sip_message, 'sip:100@')") == 0
+
+
+def test_call_record_without_any_time_is_kept_from_now_on(engine: Engine, server: ClickHouse) -> None:
+    row = scenario("loss-vc2cust").calls[0] | dict.fromkeys(
+        ("end_ns", "answer_ns", "invite_ns", "last_rtp_ns")
+    )
+    engine.run({}, b"INSERT INTO sbcwatch.calls FORMAT JSONEachRow " + to_json(row))
+    engine.run({}, b"OPTIMIZE TABLE sbcwatch.calls FINAL")
+    assert engine.number("SELECT count() FROM sbcwatch.calls WHERE at > now() - 600") == 1
+
+
+def test_calls_over_are_counted_once_though_two_hosts_saw_them(engine: Engine, server: ClickHouse) -> None:
+    row = scenario("loss-vc2cust").calls[0]
+    for host in ("sbc-1", "sbc-2"):
+        engine.run({}, b"INSERT INTO sbcwatch.calls FORMAT JSONEachRow " + to_json(row | {"host": host}))
+    (panel,) = [one for one in dashboard("sbcwatch")["panels"] if one["title"].startswith("Calls over")]
+    query = panel["targets"][0]["rawSql"].replace("$__interval_ms", "15000").replace("$__timeFilter(at)", "1")
+    (answer,) = engine.run({}, f"{query} FORMAT JSONEachRow".encode()).splitlines()
+    assert float(json.loads(answer)["value"]) == 1
+
+
 def test_every_field_of_a_record_has_a_column() -> None:
     heard = scenario("loss-vc2cust")
     for kind, rows in (("media", heard.media), ("calls", heard.calls)):
