@@ -98,6 +98,7 @@ cdef class Loop(Losses):
     cdef inline int frame(self, long long offset, long long captured, long long stamp_ns, long long origin, long long until_ns) except -1 nogil
     cdef inline int rtp(self, long long stamp_ns) except -1 nogil
     cdef int is_named_rtp(self) except -1 nogil
+    cdef int is_rtcp_chain(self) except -1 nogil
     cdef int is_stream(self, StreamRow row, long long seq) except -1 nogil
     cdef int has(self, StreamRow row, long long seq) noexcept nogil
     cdef int probe(self, StreamRow row, long long seq, long long second) except -1 nogil

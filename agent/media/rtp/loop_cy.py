@@ -413,28 +413,45 @@ class Loop(Losses):
 
     def is_named_rtp(self) -> cython.int:
         """RFC 5761 4 keeps payload types 64 to 95 for RTCP. One that an SDP names all the same is RTP, where
-        its marker bit makes it look like RTCP and the length of an RTCP packet (RFC 3550 6.4.1) does not fit.
+        its marker bit makes it look like RTCP and it is no chain of RTCP packets.
         """
         if self.named.count == 0 or self.decoder.payload_captured < 12:
             return 0
         at: cython.longlong = self.decoder.payload_offset
         second: cython.longlong = self.decoder.be16(at) & 255
-        seq: cython.longlong = self.decoder.be16(at + 2)
-        if 4 * (seq + 1) <= self.decoder.payload_length:
-            return 0
-        if not (
-            self.named.declares(self.decoder.dst_hi, self.decoder.dst_lo, self.decoder.dst_port, second & 127)
-            or self.named.declares(
-                self.decoder.src_hi, self.decoder.src_lo, self.decoder.src_port, second & 127
+        if (
+            not (
+                self.named.declares(
+                    self.decoder.dst_hi, self.decoder.dst_lo, self.decoder.dst_port, second & 127
+                )
+                or self.named.declares(
+                    self.decoder.src_hi, self.decoder.src_lo, self.decoder.src_port, second & 127
+                )
             )
+            or self.is_rtcp_chain()
         ):
             return 0
         self.decoder.rtp_header = 12 + ((self.decoder.be16(at) >> 8 & 15) << 2)
         self.decoder.rtp_second = second
-        self.decoder.rtp_seq = seq
+        self.decoder.rtp_seq = self.decoder.be16(at + 2)
         self.decoder.rtp_ts = self.decoder.be32(at + 4)
         self.decoder.rtp_ssrc = self.decoder.be32(at + 8)
         return 1
+
+    def is_rtcp_chain(self) -> cython.int:
+        """Whether packet after packet of a compound one (RFC 3550 6.1) ends where the next begins, and the last
+        with the datagram. What the capture cut off is believed.
+        """
+        at: cython.longlong = self.decoder.payload_offset
+        end: cython.longlong = at + self.decoder.payload_length
+        cut: cython.longlong = at + self.decoder.payload_captured
+        head: cython.longlong
+        while at + 4 <= min(end, cut):
+            head = self.decoder.be16(at)
+            if head >> 14 != 2 or not 192 <= (head & 255) <= 223:
+                return 0
+            at += 4 * (self.decoder.be16(at + 2) + 1)
+        return at == end or (at < end and at + 4 > cut and cut < end)
 
     def rtp(self, stamp_ns: cython.longlong) -> cython.int:
         """Count the RTP packet that the decoder stands on; 1: its stream is new, nothing counted yet."""

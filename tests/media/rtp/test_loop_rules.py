@@ -97,6 +97,24 @@ class TestRtcpLikeTypes:
         tap.send(0, b"\x80\xc8\x00\x06" + bytes(24))
         assert (tap.slow, tap.loop.live) == (1, 0)
 
+    @pytest.mark.parametrize("payload_type", [72, 73, 74, 75, 76])
+    @pytest.mark.parametrize("start", [0, 1, 6, 20, 41])
+    def test_low_number_that_would_fit_as_a_length_is_rtp(
+        self, tap: Tap, payload_type: int, start: int
+    ) -> None:
+        """A source that begins at 0: its first packet has the marker."""
+        tap.loop.named.add(*NEAR, 1 << (payload_type - 64))
+        for n in range(10):
+            tap.send(n * 20, rtp(start + n, payload_type=payload_type, marker=n == 0))
+        assert (tap.slow, tap.finished()["packets"]) == (0, 10)
+
+    def test_compound_packet_stays_rtcp_there(self, tap: Tap) -> None:
+        tap.loop.named.add(*NEAR, 1 << (200 & 127) - 64)
+        sdes = b"\x81\xca\x00\x02" + bytes(8)
+        tap.send(0, b"\x80\xc8\x00\x06" + bytes(24) + sdes)
+        tap.send(20, b"\x80\xc8\x00\x06" + bytes(24) + sdes + b"\x81\xcb\x00\x01" + bytes(4))
+        assert (tap.slow, tap.loop.live) == (2, 0)
+
     def test_type_that_no_sdp_names_is_rtcp(self, named: Tap) -> None:
         named.send(0, rtp(1000, payload_type=72, marker=True))
         assert named.slow == 1
