@@ -20,7 +20,7 @@ from agent.story.path import CallPath, DirectionPath, PathSpan, path_of
 from agent.story.verdict import verdict
 from agent.story.words import clock
 from agent.summary.printable import printable
-from agent.summary.records import CallRecords
+from agent.summary.records import CallRecords, expected
 
 COLUMNS = 80
 NAMES = {
@@ -160,14 +160,13 @@ def _spans(path: CallPath) -> list[str]:
         for span in its.spans:
             if span.lost:
                 lines.append(
-                    f"{clock(span.start_ns)} to {clock(span.end_ns)}  {NAMES[way]}: {_of_span(span)}"
+                    f"{clock(span.start_ns)} to {clock(span.end_ns)}  {NAMES[way]}: {_of_span(way, span)}"
                 )
     return ["", *lines] if lines else []
 
 
-def _of_span(span: PathSpan) -> str:
-    expected = span.packets + (span.lost or 0)
-    return f"{span.lost} lost of about {expected}"
+def _of_span(way: str, span: PathSpan) -> str:
+    return f"{span.lost} lost of about {expected(way, span.packets, span.lost or 0)}"
 
 
 def _ladder(steps: list[LadderStep]) -> list[str]:

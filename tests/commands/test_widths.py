@@ -168,3 +168,15 @@ def test_figures_of_a_call_stand_apart_however_long(packets: int) -> None:
     assert words.count(str(packets)) == 4
     assert words.count(str(packets - 4)) >= 2
     assert all(len(line) <= 80 for line in lines if CALL_ID not in line)
+
+
+@pytest.mark.parametrize("way", DIRECTIONS)
+def test_base_of_a_loss_has_the_lost_packets_only_where_they_were_not_counted(way: str) -> None:
+    """Towards the vc a lost packet was never counted; away from it all of them left."""
+    row = media() | {f"{each}_packets_lost": 0 for each in DIRECTIONS}
+    row |= {f"{way}_rtp_packets": 1000, f"{way}_packets_lost": 10}
+    lines = call_lines(CallRecords(summary().calls[0], [row], []))
+    base = 1010 if way.endswith("2vc") else 1000
+    assert [line.rpartition(": ")[2] for line in lines if " lost of about " in line] == [
+        f"10 lost of about {base}"
+    ]

@@ -439,8 +439,8 @@ class Loop(Losses):
         return 1
 
     def is_rtcp_chain(self) -> cython.int:
-        """Whether packet after packet of a compound one (RFC 3550 6.1) ends where the next begins, and the last
-        with the datagram. What the capture cut off is believed.
+        """Whether each packet of a compound one (RFC 3550 6.1) ends where the next begins, and the last with
+        the datagram. What the capture cut off is believed.
         """
         at: cython.longlong = self.decoder.payload_offset
         end: cython.longlong = at + self.decoder.payload_length
