@@ -279,6 +279,23 @@ def test_calls_over_are_counted_once_though_two_hosts_saw_them(engine: Engine, s
     assert float(json.loads(answer)["value"]) == 1
 
 
+def test_archive_loaded_again_beside_its_views_changes_no_figure(
+    engine: Engine, server: ClickHouse, tmp_path: Path
+) -> None:
+    parts = summaries(2)
+    delivered(server, tmp_path / "s.sqlite", parts)
+    views = ("carrier_minute_view", "connector_minute_view")
+    for view in views:
+        engine.run({}, f"DETACH TABLE sbcwatch.{view}".encode())
+    lines = b"\n".join(to_json(row) for part in parts for row in part.media)
+    engine.run({}, b"INSERT INTO sbcwatch.media FORMAT JSONEachRow " + lines)
+    for view in views:
+        engine.run({}, f"ATTACH TABLE sbcwatch.{view}".encode())
+    assert engine.number("SELECT count() FROM sbcwatch.media FINAL") == 20
+    assert engine.number("SELECT sum(records) FROM sbcwatch.carrier_minute") == 20
+    assert engine.number("SELECT count() FROM sbcwatch.call_minute WHERE seen_twice") == 0
+
+
 def test_every_field_of_a_record_has_a_column() -> None:
     heard = scenario("loss-vc2cust")
     for kind, rows in (("media", heard.media), ("calls", heard.calls)):
