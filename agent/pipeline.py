@@ -97,7 +97,14 @@ def build(
         masking = Masking(id_key)
     intervals = Intervals(
         sides,
-        identity=Identity(id_key, config.privacy.country or None, masking, host, key_id_of(id_key)),
+        identity=Identity(
+            id_key,
+            config.privacy.country or None,
+            masking,
+            host,
+            key_id_of(id_key),
+            config.web.public_url.rstrip("/"),
+        ),
         observer=config.vc.observer,
         redaction=Redaction(config.privacy.sip_log, config.privacy.redact_headers),
         on_stream=on_stream,

@@ -11,7 +11,7 @@ from agent.assembly.rules import believed, taken
 from agent.config.checks import doubtful
 from agent.config.checks.words import Finding, nearest
 from agent.config.load import Problem, load, read, text_of
-from agent.config.settings import Config, media_ports
+from agent.config.settings import Config
 from agent.errors import ConfigError
 from agent.provision.cost import check_bound
 from agent.web.access import access
@@ -71,7 +71,7 @@ def beyond_the_file(config: Config) -> Iterator[Finding]:
         yield "capture", "tunnels", str(error).removeprefix("capture.tunnels: ")
         return
     try:
-        sources.program(config.capture, media_ports(config))
+        sources.program(config)
     except ConfigError as error:
         yield "capture", key, str(error).removeprefix(f"capture.{key}: ")
 

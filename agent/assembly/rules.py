@@ -112,7 +112,7 @@ def taken(config: Config, *, live: bool = False) -> int:
 
 
 def evidence_bytes(config: Config) -> int:
-    """Bytes of memory for the packets before a trigger, and as much again at most for SIP."""
+    """Bytes of memory for headers from before a trigger; SIP of calls under way has 16 MB at most beside."""
     evidence = config.evidence
     most = (config.limits.max_memory_mb << 20) // EVIDENCE_SHARE
     return min(evidence.before_mb << 20, most) if evidence.enabled and evidence.before_seconds else 0

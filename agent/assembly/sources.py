@@ -6,7 +6,7 @@ import socket
 
 from agent.assembly.rules import believed
 from agent.capture.source import Source
-from agent.config.settings import Capture, Config, media_ports
+from agent.config.settings import Config, media_ports
 from agent.errors import CaptureError, ConfigError
 
 
@@ -34,7 +34,7 @@ def rings(config: Config, threads: int | None = None) -> list[Source]:
         fanned_out(
             threads or capture.threads,
             interfaces,
-            filter=program(capture, media_ports(config)),
+            filter=program(config),
             snap_length=capture.snap_length,
             ring_mb=capture.ring_mb,
             block_timeout_ms=capture.block_timeout_ms,
@@ -43,21 +43,28 @@ def rings(config: Config, threads: int | None = None) -> list[Source]:
     )
 
 
-def program(capture: Capture, ports: tuple[int, int] | None) -> list[tuple[int, int, int, int]]:
+def program(config: Config) -> list[tuple[int, int, int, int]]:
     """The kernel's filter: the user's own expression, or SIP ports and media ports."""
     from agent.capture.live import kernel_filter
 
+    capture = config.capture
     if capture.filter:
         return kernel_filter.compile_expression(capture.filter, capture.snap_length)
     try:
         return kernel_filter.voice(
             sip_ports=capture.sip_ports,
-            media_ports=ports,
+            media_ports=media_ports(config),
             tunnels=believed(capture),
             snap_length=capture.snap_length,
+            rtp_bytes=kernel_filter.WHOLE if keeps_payload(config) else kernel_filter.RTP_BYTES,
         )
     except ValueError as error:
         raise ConfigError(f"capture.sip_ports: {error}: name fewer ports, or fewer tunnels") from None
+
+
+def keeps_payload(config: Config) -> bool:
+    """Whether evidence may hold payload: then RTP frames are taken whole."""
+    return config.evidence.enabled and config.evidence.payload
 
 
 def expression(config: Config) -> str:

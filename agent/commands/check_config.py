@@ -13,7 +13,7 @@ from agent.assembly import sources
 from agent.assembly.check import looked_at
 from agent.assembly.rules import believed, tables
 from agent.config.load import Problem
-from agent.config.settings import Config, media_ports
+from agent.config.settings import Config
 from agent.daemon import host
 from agent.daemon.board_link import media_addresses
 from agent.daemon.reload import digest
@@ -22,6 +22,7 @@ from agent.pipeline import build
 from agent.provision.cost import estimate
 from agent.summary.identity import key_id_of
 
+WHOLE_RTP = 1_600  # bytes of the longest frame of a network whose MTU is 1,500
 SIP_LOGS = {
     "redacted": "messages without credentials, keys, passwords and texts",
     "whole": "messages as they are, with credentials and keys",
@@ -140,7 +141,7 @@ def _capture(config: Config) -> Iterator[str]:
     for tunnel in tunnels:
         forged = "" if tunnel.peers else ": anybody who can send here can make up calls, name its peers"
         yield f"tunnels: believed is {tunnel}{forged}"
-    program = sources.program(capture, media_ports(config))
+    program = sources.program(config)
     yield f"filter: {sources.expression(config)} ({len(program)} instructions in the kernel)"
     calls, streams = tables(config, live=True)
     yield f"memory: {config.limits.max_memory_mb} MB, for {calls:,} calls and {streams:,} streams at once"
@@ -150,8 +151,21 @@ def _privacy(config: Config) -> Iterator[str]:
     yield f"SIP log: {config.privacy.sip_log}, that is {SIP_LOGS[config.privacy.sip_log]}"
     if config.privacy.redact_headers and config.privacy.sip_log != "whole":
         yield f"SIP log: without the values of {', '.join(config.privacy.redact_headers)} too"
+    yield from _evidence(config)
     if config.privacy.mask_numbers:
         yield "people: tokens instead of users, numbers, names and places"
+
+
+def _evidence(config: Config) -> Iterator[str]:
+    evidence = config.evidence
+    if not evidence.enabled:
+        return
+    bounds = f"{evidence.max_mb} MB and {evidence.keep_days:g} days at most"
+    yield f"evidence: packets of calls that go bad or are asked for, {bounds}; of RTP the headers"
+    if sources.keeps_payload(config):
+        cut = config.capture.snap_length
+        whole = "whole" if cut >= WHOLE_RTP else f"up to {cut} bytes (capture.snap_length)"
+        yield f"evidence: of calls that are asked for the payload too, which is speech: RTP is taken {whole}"
 
 
 def _sinks(config: Config) -> Iterator[str]:

@@ -15,6 +15,7 @@ from agent.daemon.capture_threads import CaptureThreads
 from agent.daemon.endpoint import Endpoint
 from agent.daemon.overload import Load
 from agent.daemon.writer import Writer
+from agent.evidence.recorder import Recorder
 from agent.pipeline import Pipeline
 from agent.sinks.delivery import Delivery
 from agent.store import Store
@@ -39,6 +40,7 @@ class Daemon(Protocol):
     load: Load
     deliveries: list[Delivery]
     board: BoardLink | None
+    recorder: Recorder | None
     talkers: list[Talker]
     close_seconds: float
     checkpoint_seconds: float
@@ -143,6 +145,10 @@ def _sink_errors(daemon: Daemon) -> list[Sample] | None:
         for delivery in daemon.deliveries
         for code, count in delivery.errors().items()
     ]
+
+
+def _evidence(daemon: Daemon) -> list[Sample] | None:
+    return None if daemon.recorder is None else labelled("what", daemon.recorder.counters())
 
 
 def _build(daemon: Daemon) -> list[Sample]:
@@ -278,6 +284,7 @@ SERIES: tuple[Series, ...] = (
         "State and totals of the local store",
         lambda d: labelled("what", d.store.counters()),
     ),
+    Series("evidence", "gauge", "State and totals of evidence, where it is kept", _evidence),
     Series(
         "ring_fill_ratio", "gauge", "Share of the ring that waits to be read", lambda d: d.source.ring_fill
     ),

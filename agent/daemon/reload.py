@@ -38,7 +38,7 @@ TAKEN: Mapping[str, str] = {
     "confine": "nobody",
     "cost": "nobody",  # the daemon only checks its bounds
     "alarms": "nobody",  # commands print them
-    "web": "nobody",  # a process of its own
+    "web": "pipeline",  # for links in records; the pages are a process of their own
 }
 WAITS = (
     *(f"fleet.{name}" for name in Fleet.__struct_fields__),

@@ -61,6 +61,11 @@ class EvidenceFiles:
         self._sizes = {note.name: self._size(note.name) for note in read_notes(directory)}
         self._open: set[str] = set()
 
+    def kept(self) -> tuple[int, int]:
+        """Files, and their bytes. For any thread."""
+        sizes = tuple(self._sizes.values())
+        return len(sizes), sum(sizes)
+
     def begin(self, note: EvidenceNote, head: bytes) -> None:
         """Begins a file. Where there are too many, the oldest closed one is deleted."""
         self._expire(note.kept_at)

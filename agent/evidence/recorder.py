@@ -180,6 +180,19 @@ class Recorder:
             self._write(recording, now_ns + HOLD_NS, log)
             self._end(recording, now_ns)
 
+    def counters(self) -> dict[str, int]:
+        """What is kept, and since the start what was begun, removed, and not kept by cause."""
+        files, size = self.files.kept()
+        return {
+            "files": files,
+            "bytes": size,
+            "recording": len(self._recordings),
+            "begun": self.kept,
+            "removed": self.files.removed,
+            "opted_out": self.opted_out,
+            **self.missing(),
+        }
+
     def missing(self) -> dict[str, int]:
         """Evidence that was not kept since the start, by cause."""
         return {

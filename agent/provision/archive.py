@@ -76,6 +76,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "from_country": "string",
         "to_country": "string",
         "duration_seconds": "double",
+        "page": "string",
     },
     "sip": {
         "voice_connector_id": "string",

@@ -47,7 +47,10 @@ TEXTS: dict[str, tuple[Callable[[Config, int], str], str]] = {
     "cloudformation": (template_text, "all of it as a CloudFormation template"),
     "terraform": (terraform_text, "all of it as Terraform configuration"),
     "queries": (lambda config, hosts: queries_text(config), "Logs Insights queries over both logs"),
-    "grafana": (lambda config, hosts: grafana_text(), "a Grafana dashboard over /metrics"),
+    "grafana": (
+        lambda config, hosts: grafana_text(config.web.public_url),
+        "a Grafana dashboard over /metrics",
+    ),
     "prometheus": (rules_text, "the alarms as Prometheus alert rules"),
 }
 

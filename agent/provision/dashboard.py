@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from agent.config.settings import Config
 from agent.provision import metric
@@ -63,7 +64,7 @@ def _body(config: Config, region: str, shown: Sequence[Scope]) -> dict[str, Any]
             widgets.append(_graph(title, lines, extra, region, (place * width, y, width)))
         y += HEIGHT * bool(row)
     for scope in shown:
-        widgets.append(_text(f"## {scope.dimension} {scope.value}", y))
+        widgets.append(_text(f"## {scope.dimension} {scope.value}{_pages(config, scope)}", y))
         y += 1
         for graphs in _graphs(scope):
             width = WIDTH // len(graphs)
@@ -258,6 +259,15 @@ def _graph(
         **extra,
     }
     return {"type": "metric", "x": x, "y": y, "width": width, "height": HEIGHT, "properties": properties}
+
+
+def _pages(config: Config, scope: Scope) -> str:
+    """A link to the worst calls of a connector or carrier, where its pages have an address."""
+    if not config.web.public_url:
+        return ""
+    kind = "carrier" if "arrier" in scope.dimension else "connector"
+    query = urlencode({"q": f"{kind}:{scope.value}", "sort": "mos"})
+    return f" [worst calls]({config.web.public_url.rstrip('/')}/calls?{query})"
 
 
 def _text(markdown: str, y: int) -> dict[str, Any]:

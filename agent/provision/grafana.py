@@ -183,7 +183,8 @@ def _panels() -> list[tuple[str, str, list[tuple[str, str]]]]:
     ]  # fmt: skip
 
 
-def dashboard() -> dict[str, Any]:
+def dashboard(public_url: str = "") -> dict[str, Any]:
+    """`public_url`: of the pages, for a link to the worst calls."""
     panels = []
     for number, (title, unit, targets) in enumerate(_panels()):
         panels.append(
@@ -221,7 +222,15 @@ def dashboard() -> dict[str, Any]:
             ]
         },
         "panels": panels,
+        "links": [_worst_calls(public_url)] if public_url else [],
     }
+
+
+def _worst_calls(public_url: str) -> dict[str, Any]:
+    url = f"{public_url.rstrip('/')}/calls?sort=mos"
+    same = {"asDropdown": False, "includeVars": False, "keepTime": False, "targetBlank": True}
+    return {"title": "Worst calls", "type": "link", "url": url, "icon": "external link", "tags": [],
+            "tooltip": "The pages of sbcwatch", **same}  # fmt: skip
 
 
 def _variable(name: str, query: str) -> dict[str, Any]:
@@ -238,5 +247,5 @@ def _variable(name: str, query: str) -> dict[str, Any]:
     }
 
 
-def grafana_text() -> str:
-    return json.dumps(dashboard(), indent=2)
+def grafana_text(public_url: str = "") -> str:
+    return json.dumps(dashboard(public_url), indent=2)

@@ -66,7 +66,9 @@ def _share(direction: str, alias: str) -> str:
     return f"100 * sum({_LOST[direction]}) / sum({_sent(direction)}) as {alias}"
 
 
-def queries() -> list[Query]:
+def queries(*, linked: bool = False) -> list[Query]:
+    """`linked`: records say where their call's page opens."""
+    page = ", latest(page) as call_page" if linked else ""
     call = media("call_id")
     shares = ", ".join(_share(direction, f"{direction}_lost_pct") for direction in DIRECTIONS)
     lost = " + ".join(f"coalesce({name}, 0)" for name in _LOST.values())
@@ -78,7 +80,7 @@ def queries() -> list[Query]:
             f"filter ispresent({_MOS[0]}) or ispresent({_MOS[1]})\n"
             f"| fields least({_known(_MOS[0])}, {_known(_MOS[1])}) as worse_side\n"
             f"| stats min(worse_side) as worst_mos, min({_MOS[0]}) as mos_customer, "
-            f"min({_MOS[1]}) as mos_remote, count(*) as minutes by {call}, {', '.join(_WHO)}\n"
+            f"min({_MOS[1]}) as mos_remote, count(*) as minutes{page} by {call}, {', '.join(_WHO)}\n"
             "| filter worst_mos < 3.6\n| sort worst_mos asc\n| limit 100",
         ),
         Query(
@@ -106,7 +108,8 @@ def queries() -> list[Query]:
             "media",
             f"filter ({_PACKETS['cust2vc']} > 0 and {_PACKETS['vc2cust']} = 0) "
             f"or ({_PACKETS['vc2cust']} > 0 and {_PACKETS['cust2vc']} = 0)\n"
-            f"| stats count(*) as minutes by {call}, {', '.join(_WHO)}\n| sort minutes desc\n| limit 100",
+            f"| stats count(*) as minutes{page} by {call}, {', '.join(_WHO)}\n| sort minutes desc\n"
+            "| limit 100",
         ),
         Query(
             "messages of one call",
@@ -145,7 +148,7 @@ def definitions(config: Config) -> list[tuple[Query, list[str], str]]:
     """
     made = []
     names = groups(config)
-    for query in queries():
+    for query in queries(linked=bool(config.web.public_url)):
         if not names[query.log]:
             continue
         named = names[query.log] if len(names[query.log]) <= QUERY_GROUPS else []

@@ -30,6 +30,7 @@ def _media() -> dict[str, str]:
         "codec": _MAYBE,
         "peer_media": f"Map({_LOW}, String)", "call_ids": "Array(String)", "flags": f"Array({_LOW})",
         "vc_lost": "Nullable(UInt32)", "jitter_buffer": _MAYBE, "mos_directions": f"Map({_LOW}, Float32)",
+        "page": "Nullable(String)",
     }  # fmt: skip
     for its in (CUSTOMER.to_vc, CUSTOMER.away, REMOTE.to_vc, REMOTE.away, CUSTOMER, REMOTE):
         columns |= {name: _figure(name) for name in its.extras()}
@@ -61,6 +62,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "ended_by": _MAYBE, "setup_ms": "Nullable(Float32)", "ring_ms": "Nullable(Float32)", **_IDS,
         "carrier": _MAYBE, "codec": _MAYBE, "worst_direction": _MAYBE, "last_rtp_ns": "Nullable(Int64)",
         "loss_runs": "Nullable(String)", "late_histogram": "Nullable(String)",
+        "page": "Nullable(String)",
         "schema_version": "Nullable(UInt16)", "aws_region": _MAYBE, "from_country": _MAYBE,
         "to_country": _MAYBE, "duration_seconds": "Nullable(Float64)",
     },

@@ -140,7 +140,9 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> Row:
         "worst_direction": None,  # these at the close of the minute, when the media is summed
         "loss_runs": None,
         "late_histogram": None,
+        "page": None,
     }
+    row["page"] = identity.page(call_ids, row["transaction_id"])
     put_ends(row, call)
     if not connector.log_media:
         row |= dict.fromkeys(_OF_PEOPLE)

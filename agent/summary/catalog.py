@@ -219,7 +219,7 @@ assert len(AGENT_METRICS) <= 8
 RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
-CALL_SCHEMA = 1  # of the call record: it grows with each field that is added, and none ever goes
+CALL_SCHEMA = 2  # of the call record: it grows with each field that is added, and none ever goes
 # Amazon's call detail record, and the field of ours that says the same; None: nobody tells an SBC.
 AMAZON_CDR: dict[str, str | None] = {
     "AwsAccountId": None,

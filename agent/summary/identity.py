@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -32,6 +33,13 @@ class Identity(Struct, frozen=True):
     masking: Masking | None = None  # people by tokens
     host: str = ""
     key_id: str | None = None  # which key it is (`key_id_of`)
+    public_url: str = ""  # of the pages, for links
+
+    def page(self, call_ids: list[str], transaction_id: str) -> str | None:
+        """Where a call's page opens; of media without SIP by its transaction id. None without pages."""
+        if not self.public_url:
+            return None
+        return f"{self.public_url}/call-id/{quote(call_ids[0] if call_ids else transaction_id, safe='')}"
 
     def transaction_id(self, call: Call, connector: Connector) -> str:
         """The id of a call in its connector's records, a UUID. Found once a connector, until a leg joins."""

@@ -10,6 +10,7 @@ Extras, None where unknown (`<dir>`: cust2vc, vc2cust, rem2vc, vc2rem; `<side>`:
     codec                              what its audio streams are coded with: one, or several joined by "/"
     peer_media                         the far end's media socket by <side>
     call_ids, flags                    every leg's Call-ID; what is remarkable (summary/media_flags_cy.py)
+    page                               where the call's page opens ([web] public_url)
     vc_lost                            gaps that are new where streams leave the vc: its own loss
     <field>_source                     rtp: measured here; rtcp, xr: the far end's report; assumed: MOS with
                                        the configured delay, for no round trip was known
@@ -55,7 +56,7 @@ from agent.summary.timeline_cy import ALL_WATCHED
 
 _OWN = (
     "host", "transaction_id", "key_id", "record_id", "part", "start_ts", "carrier", "codec", "peer_media",
-    "call_ids", "flags", "vc_lost", "jitter_buffer", "mos_directions",
+    "call_ids", "flags", "vc_lost", "jitter_buffer", "mos_directions", "page",
 )  # fmt: skip
 _DIRECTIONS = (CUSTOMER.to_vc, CUSTOMER.away, REMOTE.to_vc, REMOTE.away)
 _TOTALS = {its.direction: its.total for its in _DIRECTIONS}
@@ -206,6 +207,7 @@ class CallView:
         row["call_id"], row["call_ids"] = call_ids[0] if call_ids else None, call_ids
         row["flags"] = sorted(flags) if flags else []
         self.name(row, connector, identity, is_second)
+        row["page"] = identity.page(call_ids, row["transaction_id"])
         row["vc_lost"] = self.heard.vc_lost
         for direction, total in lost.items():
             row[_TOTALS[direction]] = total

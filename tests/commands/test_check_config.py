@@ -10,6 +10,7 @@ import pytest
 
 from agent.commands import check_config
 from agent.config.load import read
+from agent.config.settings import Config, EvidenceSettings
 from agent.errors import ConfigError
 
 SETTINGS = """
@@ -169,3 +170,16 @@ def test_carriers_host_and_shared_key_are_told(tmp_path: Path) -> None:
     assert "records: host sbc-1" in lines
     (line,) = [line for line in lines if "key_id" in line]
     assert "kkkk" not in line
+
+
+def test_payload_that_may_be_kept_is_said_and_how_much_of_a_frame_it_is() -> None:
+    config = Config(evidence=EvidenceSettings(enabled=True, payload=True))
+    lines = check_config.explain(config).splitlines()
+    assert any("the payload too, which is speech: RTP is taken whole" in line for line in lines)
+    config.capture.snap_length = 128
+    assert any(
+        "taken up to 128 bytes (capture.snap_length)" in line
+        for line in check_config.explain(config).splitlines()
+    )
+    config.evidence.payload = False
+    assert not any("payload" in line for line in check_config.explain(config).splitlines())

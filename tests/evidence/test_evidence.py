@@ -90,6 +90,16 @@ def test_each_gap_on_the_way_in_carries_a_comment_at_the_packet_behind_it(tmp_pa
     assert all("lost before this packet: sequence number" in comment for comment in comments)
 
 
+@tshark
+@pytest.mark.parametrize("name", ["loss-vc2cust", "loss-cust2vc", "loss-rem2vc"])
+def test_tshark_reads_it_without_a_warning(tmp_path: Path, name: str) -> None:
+    _, path = only(replay(tmp_path, name, "loss_above = 0.1"))
+    done = subprocess.run(["tshark", "-r", str(path), "-w", "/dev/null"], capture_output=True, text=True)
+    said = [line for line in done.stderr.splitlines() if "root" not in line]
+    assert (done.returncode, said) == (0, [])
+    assert fields(path, "_ws.malformed || _ws.expert.severity == error", "frame.number") == []
+
+
 def octets_kept(path: Path) -> list[tuple[int, int]]:
     """(captured, on the wire) of each packet block."""
     data, at, found = path.read_bytes(), 0, []

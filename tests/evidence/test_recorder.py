@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import pytest
 
+from agent.evidence.files import EvidenceFiles, FileBounds
 from agent.evidence.media_blocks import LossComments, at_hand, without_text
 from agent.evidence.picker_cy import MediaPacket
+from agent.evidence.recorder import MAX_SOCKETS, Recorder
 from agent.evidence.tap import Tap
+from agent.model.events import MessageSeen
 from agent.wire.frame import Frame, batch_of, origin
 from tests.kit.conversation import frame
 
@@ -74,3 +78,46 @@ def test_the_past_is_bounded_by_time_and_comes_once() -> None:
         tap.take(batch_of([Frame(data, stamp, origin(1, 0), len(data))]))
     assert [packet.stamp_ns for packet in tap.want({A: False}, {A: False})] == [25, 30, 35]
     assert tap.picked() == []
+
+
+HEAD = b"INVITE sip:a@b SIP/2.0\r\nCall-ID: x\r\n\r\nv=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\n"
+
+
+def named(tmp_path: Path, body: bytes, *, to_vc: bool | None = False) -> list[tuple[str, int]]:
+    """The sockets that a message makes a recording pick."""
+    kept = Recorder(EvidenceFiles(tmp_path, FileBounds()), Tap(), wall_s=lambda: 0.0)
+    return kept._sockets(MessageSeen(1, None, None, "x", 0, HEAD + body, to_vc=to_vc))
+
+
+def test_sdp_of_the_vc_names_media_and_rtcp_sockets(tmp_path: Path) -> None:
+    found = named(tmp_path, b"c=IN IP4 192.0.2.1\r\nm=audio 30000 RTP/AVP 0\r\n")
+    assert set(found) == {("192.0.2.1", 30_000), ("192.0.2.1", 30_001)}
+
+
+def test_sdp_of_a_far_end_names_nobodys_sockets(tmp_path: Path) -> None:
+    assert named(tmp_path, b"c=IN IP4 192.0.2.1\r\nm=audio 30000 RTP/AVP 0\r\n", to_vc=True) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"m=audio",
+        b"m=audio 99999999999999999999 RTP/AVP 0\r\n",
+        b"m=audio -1 RTP/AVP 0\r\nc=IN IP4 192.0.2.1\r\n",
+        b"c=IN IP4 ../../etc/passwd\r\nm=audio 30000 RTP/AVP 0\r\n",
+        b"c=IN IP4 " + b"1" * 70_000 + b"\r\nm=audio 30000 RTP/AVP 0\r\n",
+        b"c=IN IP4 192.0.2.1\r\nm=audio 0 RTP/AVP 0\r\n",
+        b"c=IN IP4 192.0.2.1\r\nm=audio 30000/65535 RTP/AVP 0\r\n",
+        b"c=IN IP6 ::1%eth0\r\nm=audio 30000 RTP/AVP 0\r\n",
+        b"c=IN IP4 192.0.2.1\r\n" + b"m=audio 30000 RTP/AVP 0\r\n" * 5_000,
+        b"\xff\xfe\x00" * 1_000,
+    ],
+    ids=lambda body: body[:24].decode("latin-1"),
+)
+def test_hostile_sdp_names_few_sockets_and_never_stops_the_recorder(tmp_path: Path, body: bytes) -> None:
+    kept = Recorder(EvidenceFiles(tmp_path, FileBounds()), Tap(), wall_s=lambda: 0.0)
+    seen = MessageSeen(1, None, None, "x", 0, HEAD + body, to_vc=False)
+    found = kept._sockets(seen)
+    assert all(0 < port < 65_536 for _, port in found)
+    kept.tap.want(dict.fromkeys(found[:MAX_SOCKETS], False))  # what the picker gets it takes
