@@ -126,9 +126,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             result.log[name] = daemon.text()
             result.records[name] = comparable(archived(folder / name, "media"))
             result.calls[name] = archived(folder / name, "calls")
-        for dump in dumps:
-            os.kill(dump.pid, signal.SIGINT)
-            dump.wait(5)
+        for process in dumps:
+            os.kill(process.pid, signal.SIGINT)
+            process.wait(5)
         result.alone = comparable(replayed(sorted(folder.glob("*.pcap")), lab, key))
         yield result
 

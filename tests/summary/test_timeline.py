@@ -154,8 +154,9 @@ def test_timeline_is_written_and_copied_as_the_list_of_its_slots() -> None:
     plainly = [None, *[[5, 0, 0, 0, 20]] * 5]
     assert to_json({"timeline": slots}) == to_json({"timeline": plainly})
     assert to_json(["\ud800", slots]) == to_json(["\ud800", plainly])
-    assert type(deepcopy(slots)) is list
-    assert (deepcopy(slots), list(slots), len(slots)) == (plainly, plainly, 6)
+    copied: object = deepcopy(slots)
+    assert type(copied) is list
+    assert (copied, list(slots), len(slots)) == (plainly, plainly, 6)
 
 
 def test_call_row_sums_the_histograms_of_its_minutes() -> None:

@@ -82,7 +82,7 @@ class NamedSockets:
     def _grow(self) -> None:
         """Twice as many slots; every entry finds its own anew."""
         size: cython.ulonglong = (self.mask + 1) * FIELDS
-        rows: cython.const[cython.ulonglong][::1] = memoryview(bytes(self.entries[:size])).cast("Q")
+        rows: cython.ulonglong[::1] = memoryview(bytearray(self.entries[:size])).cast("Q")
         at: cython.ulonglong
         count: cython.longlong = self.count
         self.clear()
