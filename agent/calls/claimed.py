@@ -20,7 +20,7 @@ MAX_NEWEST = 100_000  # legs whose newest claim is remembered; what came longest
 MAX_CLAIMED_LEGS = 64  # of one call
 MAX_IDS = 8  # connectors of one call
 SEEN_TWICE = "seen_twice"
-_SDP_AGAIN = b""  # in place of a hash of what was on the wire
+_SDP_AGAIN = -1  # in place of a hash of what was on the wire
 
 
 class NewestClaims:
@@ -169,14 +169,14 @@ class ClaimedCalls:
         said: list[tuple[Passage, str]] = [("towards", claim.far), ("away", claim.ours)]
         for passage, text in said if claim.way == "incoming" else reversed(said):
             condensed = text.encode()
-            if not text or leg.sdp.get(passage, (b"", b""))[1] == condensed:
+            if not text or leg.said(passage) == condensed:
                 continue
             try:
                 session = sdp.parse(condensed)
             except WireError:
                 self._counters["claims_malformed"] += 1
                 continue
-            leg.sdp[passage] = _SDP_AGAIN, condensed
+            leg.sdp[passage] = _SDP_AGAIN, len(condensed), condensed
             self._media.describe(leg, session, passage)
         leg.described_ns = claim.described_ns
 

@@ -3,6 +3,7 @@ from agent.model.call_cy cimport Call, CountedAttempt
 from agent.calls.table_cy cimport CallTable
 from agent.model.call_cy cimport Dialog, Leg
 from agent.model.attempt_cy cimport Attempt
+from agent.wire.sdp.session_cy cimport condensed_size, parse
 from agent.wire.sip.message_cy cimport Message
 
 @cython.final
@@ -19,7 +20,7 @@ cdef class Signalling(CallTable):
     cdef object _early, _unproven
 
     cpdef object take(self, Message message, str src, str dst, long long now_ns)
-    cdef object _trust(self, Leg leg, Route route, str src)
+    cdef int _trust(self, Leg leg, Route route, str src) except -1
     cdef object _take_up(self, Leg leg, Message message, Route route, long long now_ns)
     cdef bint _is_asked(self, Leg leg, Message message, str src, bint believed, long long now_ns) except -1
     cdef bint _may_repeat(self, Leg leg, Route route, str src) except -1
@@ -46,6 +47,8 @@ cdef class Signalling(CallTable):
     cdef object _describe(self, Leg leg, Message message, object passage)
     cdef object _exchange(self, Message message, object connector, long long now_ns)
 
+cdef int _VC, _ANSWERED, _CONNECTOR, _UNKNOWN
+cdef tuple _MAY_CHANGE_DIALOG, _MAY_REPEAT
 cdef object _turn_to(Leg leg, str address)
 cdef bint _is_counted(Call call) except -1
 cdef tuple _named(Message message, str header)

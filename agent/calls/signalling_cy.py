@@ -8,7 +8,6 @@ which legs make a call, in `joining`; whose a leg is, in `belonging`.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from hashlib import blake2b
 from typing import cast
 
 import cython
@@ -25,8 +24,8 @@ from agent.model.call_cy import MAX_OTHERS, Call, CountedAttempt, Dialog, Leg, P
 from agent.model.events import Event, Measured, MessageSeen, Tallied
 from agent.model.missed import Missed
 from agent.model.sides import Connector, Sides
-from agent.model.trust import TAKES, Effect, Trust
-from agent.wire import sdp
+from agent.model.trust import Effect, Trust, takes
+from agent.wire.sdp.session_cy import condensed_size, parse
 from agent.wire.sip.message_cy import Message
 from agent.wire.sip.values_cy import address_of, parse_uri
 
@@ -83,7 +82,7 @@ class Signalling(CallTable):
         if leg is not None:
             call = leg.call
             self._touch(call)
-            trusted: cython.bint = self._trust(leg, route, src) in TAKES[Effect.DIALOG]
+            trusted: cython.bint = _MAY_CHANGE_DIALOG[self._trust(leg, route, src)]
             believed: cython.bint = trusted or route.passage == "internal"
             if not believed:
                 self.counters["messages_of_third_addresses"] += 1
@@ -125,15 +124,15 @@ class Signalling(CallTable):
             )
         )
 
-    def _trust(self, leg: Leg, route: Route, src: str) -> Trust:
+    def _trust(self, leg: Leg, route: Route, src: str) -> cython.int:
         """By what evidence a message of `leg` is believed."""
         if route.passage == "away":
-            return Trust.VC
+            return _VC
         if leg.knows(src):
-            return Trust.ANSWERED
+            return _ANSWERED
         if leg.connector is not None and self._sides.serves(leg.connector, src):
-            return Trust.CONNECTOR
-        return Trust.UNKNOWN
+            return _CONNECTOR
+        return _UNKNOWN
 
     def _take_up(self, leg: Leg, message: Message, route: Route, now_ns: cython.longlong) -> None:
         """The vc speaks: to whom it turns, what it asks, and which third address it believes."""
@@ -245,7 +244,7 @@ class Signalling(CallTable):
 
     def _may_repeat(self, leg: Leg, route: Route, src: str) -> cython.bint:
         """Whether an INVITE to or from another address is a retry or a fork of what is there."""
-        if route.passage != "towards" or self._trust(leg, route, src) in TAKES[Effect.REPEAT]:
+        if route.passage != "towards" or _MAY_REPEAT[self._trust(leg, route, src)]:
             return True
         return (
             leg.attempt is None or leg.attempt.state == "waiting"
@@ -589,16 +588,16 @@ class Signalling(CallTable):
         body = message.sdp
         if body is None:
             return
-        digest = blake2b(body, digest_size=8).digest()
+        written = hash(body)
         before = leg.sdp.get(passage)
-        if before is not None and before[0] == digest:
+        if before is not None and before[0] == written:
             return
         try:
-            session = sdp.parse(body)
+            session = parse(body)
         except WireError as error:
             self._media.rejects[error.reason] += 1
             return
-        leg.sdp[passage] = digest, sdp.condensed(session)
+        leg.sdp[passage] = written, condensed_size(session), session
         self._media.describe(leg, session, passage)
         self._weigh(leg.call)
 
@@ -615,6 +614,10 @@ class Signalling(CallTable):
                 self._out.append(Measured(now_ns, None, connector, *measured))
 
 
+# Every message asks: numbers, for an enum's members are looked up and hashed by Python code.
+_VC, _ANSWERED, _CONNECTOR, _UNKNOWN = Trust.VC, Trust.ANSWERED, Trust.CONNECTOR, Trust.UNKNOWN
+_MAY_CHANGE_DIALOG = tuple(takes(Effect.DIALOG, trust) for trust in Trust)
+_MAY_REPEAT = tuple(takes(Effect.REPEAT, trust) for trust in Trust)
 _NO_BODY = b"\r\n\r\n"  # most messages end with their headers: no need to look for a description
 _OFFERING = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})  # RFC 3261 13.2.1, RFC 3262 5, RFC 3311
 _DIALOG_METHODS = frozenset({"INVITE", "INFO"})
@@ -636,9 +639,10 @@ def _is_counted(call: Call) -> cython.bint:
 
 def _named(message: Message, header: str) -> tuple[str, ...]:
     """The users that a header names, which may come several times."""
-    if message.header(header) is None:
+    values = message.values(header)
+    if not values:
         return ()
-    users = [parse_uri(address_of(value)[0]).user for value in message.values(header)[:MAX_NAMED]]
+    users = [parse_uri(address_of(value)[0]).user for value in values[:MAX_NAMED]]
     return tuple([user for user in users if user])
 
 

@@ -130,12 +130,13 @@ class CallTable:
     def _weigh(self, call: Call) -> None:
         """Account what the SDPs of a call take: one that takes more than a call may counts as several."""
         leg: Leg
-        size = 0
+        length: cython.Py_ssize_t
+        size: cython.Py_ssize_t = 0
         for leg in call.legs:
-            for _, condensed in leg.sdp.values():
-                size += TEXT_TIMES * len(condensed)
+            for _, length, _ in leg.sdp.values():
+                size += TEXT_TIMES * length
             size += SOCKET_BYTES * self._media.offers.count(leg)
-        more = max(0, size - MESSAGE_BYTES)
+        more: cython.Py_ssize_t = max(0, size - MESSAGE_BYTES)
         self._weight += more - self._weights.pop(call, 0)
         if more:
             self._weights[call] = more
@@ -375,7 +376,13 @@ class CallTable:
         return [*self._up, *self._down]
 
     def state(self, call: Call) -> tuple[list[tuple[int, int] | None], list[list[Key]], list[bool]]:
-        """What is known of a call beside itself: deadlines, the keys of its legs, which are still open."""
+        """What is known of a call beside itself: deadlines, the keys of its legs, which are still open.
+
+        Its descriptions are condensed.
+        """
+        for leg in call.legs:
+            for passage in tuple(leg.sdp):
+                leg.said(passage)
         deadlines = [self._timers.of(what) for what in _waiting(call)]
         keys = [self._joiner.keys(leg) for leg in call.legs]
         return deadlines, keys, [leg in self._connectors for leg in call.legs]

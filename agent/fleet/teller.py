@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from agent.calls.table_cy import CallTable, Report
 from agent.fleet.board import Board
-from agent.model.call_cy import MEDIA_ELSEWHERE, Call, Leg
+from agent.model.call_cy import MEDIA_ELSEWHERE, Call, Leg, Passage
 from agent.model.claim import CallFacts, Claim
 from agent.model.sides import Sides
 from agent.summary.identity import Identity
@@ -163,7 +163,6 @@ def _anonymous(report: QualityReport) -> QualityReport:
     return msgspec.structs.replace(report, call_id="", dialog=None)
 
 
-def _said(leg: Leg, passage: str) -> str:
+def _said(leg: Leg, passage: Passage) -> str:
     """The last SDP that passed so, condensed; "" for none."""
-    said = leg.sdp.get(passage)  # type: ignore[call-overload]
-    return said[1].decode() if said else ""
+    return leg.said(passage).decode()

@@ -22,7 +22,7 @@ from agent.model.stream_minute_cy import SoFar, StreamMinute
 from agent.model.units import MINUTE_NS
 from agent.model.unseen import Cause, Sight
 from agent.wire import sdp
-from agent.wire.rtp.payload_types import redefines_static
+from agent.wire.rtp.payload_types import FIRST_DYNAMIC, redefines_static
 from agent.wire.sdp.session_cy import MediaDescription, Session
 from agent.wire.sip import quality_report as vq
 
@@ -71,7 +71,7 @@ class LegMedia:
             said = (media.kind, media.address, media.port, media.direction, media.payload_types, media.is_rtp)
             sections.append(said)
             for number, (name, rate, _) in media.rtpmap.items():
-                if redefines_static(number, name, rate):
+                if number < FIRST_DYNAMIC and redefines_static(number, name, rate):
                     redefined = True
         if redefined:
             self._out.append(FarEndFlag(now_ns, leg, STATIC_REDEFINED))
@@ -155,9 +155,9 @@ class LegMedia:
 
     def _describe_again(self, leg: Leg) -> None:
         """The SDP that passed on `leg` before claims its sockets again."""
-        for passage, (_, condensed) in leg.sdp.items():
+        for passage, (_, _, read) in leg.sdp.items():
             try:
-                session = sdp.parse(condensed)
+                session = sdp.parse(read) if isinstance(read, bytes) else read
             except WireError:
                 continue
             self.offers.describe(leg, session, passage)

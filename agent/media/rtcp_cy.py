@@ -383,6 +383,8 @@ class LegRtcp:
 
     def claim_early(self, sockets: list[Socket], open_minutes: list[int]) -> None:
         """An SDP named `sockets`: count what came there before, in the minutes that are open."""
+        if not self._early_at:
+            return
         for socket in sockets:
             for pair in tuple(self._early_at.get(socket, ())):
                 found = self._owner(pair[0], pair[1])

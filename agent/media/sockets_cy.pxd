@@ -31,6 +31,7 @@ cdef class MediaSockets:
     cdef bint _may_be(self, str named, str address) except -1
     cpdef object withdraw(self, Leg leg, MediaDescription media)
     cpdef object find(self, tuple src, tuple dst)
+    cpdef Py_ssize_t count(self, Leg leg) except -1
     cpdef list release(self, Leg leg)
 
 cdef bint _is_taken(SocketOwner owner, Leg leg) except -1

@@ -20,6 +20,7 @@ from agent.model.far_end_cy import FarEndLoss
 from agent.model.missed import Missed
 from agent.model.sides import Connector, Side, Socket
 from agent.wire.rtp.payload_types import STATIC_TYPES
+from agent.wire.sdp.session_cy import Session, condensed
 
 Gaps = dict[int, int]  # sequence numbers never seen, by SSRC
 MAX_RELAYS = 256  # streams remembered a leg, because a sender may change SSRCs without end
@@ -150,8 +151,8 @@ class Leg:
         self.dialogs: dict[str, Dialog] = {}
         # minute: RTCP packets and bytes towards the vc, packets and bytes away from it
         self.reports: dict[int, list[int]] = {}
-        # The last SDP each way: a hash of its text, and its parsed form (`sdp.condensed`)
-        self.sdp: dict[Passage, tuple[bytes, bytes]] = {}
+        # The last SDP each way: its hash, its length condensed, and its parsed form or that text (`said`)
+        self.sdp: dict[Passage, tuple[int, int, Session | bytes]] = {}
         self.joined = False
         self.last_ns = invite_ns
         self.session_ns: int | None = None  # when the session timer runs out (RFC 4028)
@@ -229,6 +230,17 @@ class Leg:
                     return Dialog()
             found = self.dialogs[tag] = Dialog()
         return found
+
+    def said(self, passage: Passage) -> bytes:
+        """The last SDP that passed so, condensed; b"" for none. From here on it is kept in this form."""
+        row = self.sdp.get(passage)
+        if row is None:
+            return b""
+        written, size, read = row
+        if isinstance(read, Session):
+            read = condensed(read)
+            self.sdp[passage] = written, size, read
+        return read
 
     def callee_tag(self, from_tag: str, to_tag: str) -> str:
         return to_tag if from_tag == self.from_tag else from_tag

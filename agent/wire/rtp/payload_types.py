@@ -49,6 +49,8 @@ STATIC_TYPES: Final[dict[int, StaticType]] = {
     34: StaticType("H263", 90000, 1, KIND_VIDEO),
 }
 
+FIRST_DYNAMIC: Final = 96  # RFC 3551 3: from here on a payload type means what an SDP says
+
 LEGAL_CLOCKS: Final = {
     "PCMU": 8000, "PCMA": 8000, "GSM": 8000, "G722": 8000, "G729": 8000,  # RFC 3551 4.5
     "AMR": 8000, "AMR-WB": 16000,  # RFC 4867 8.1, 8.2

@@ -11,6 +11,7 @@ from agent.wire.sdp.session_cy import (
     MediaDescription,
     Session,
     condensed,
+    condensed_size,
     parse,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "MediaDescription",
     "Session",
     "condensed",
+    "condensed_size",
     "parse",
 ]

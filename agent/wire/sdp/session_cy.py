@@ -185,6 +185,25 @@ def condensed(session: Session) -> bytes:
     return ("\n".join(lines) + "\n").encode("utf-8", "replace")
 
 
+def condensed_size(session: Session) -> cython.Py_ssize_t:
+    """The length of `condensed`, about, without making it."""
+    media: MediaDescription
+    mids: tuple[str, ...]
+    encoding: tuple[str, int, int]
+    size: cython.Py_ssize_t = 30
+    for mids in session.bundles:
+        size += 16 + sum([len(mid) + 1 for mid in mids])
+    for media in session.media:
+        size += 52 + len(media.protocol) + 4 * len(media.payload_types)
+        size += len(media.address) + len(media.rtcp_address) + len(media.mid)
+        for encoding in media.rtpmap.values():
+            size += 20 + len(encoding[0])
+        for address, _, _, kind in media.candidates:
+            size += 40 + len(address) + len(kind)
+        size += 17 * len(media.ssrcs)
+    return size
+
+
 def _connection_line(address: str) -> str:
     return f"c=IN IP{6 if ':' in address else 4} {address}"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.wire.sdp import Session, condensed, parse
+from agent.wire.sdp import Session, condensed, condensed_size, parse
 from agent.wire.sip import Message
 from agent.wire.sip.scan_cy import IDENTIFIER_MAX
 
@@ -58,6 +58,14 @@ def test_condensed_description_reads_the_same(text: bytes) -> None:
 def test_description_of_60_kb_keeps_a_few_kb(line: bytes) -> None:
     session = parse(PLAIN + line * (60_000 // len(line)))
     assert len(condensed(session)) < 9_000
+
+
+@pytest.mark.parametrize(
+    "text", [PLAIN, BROWSER, OTHERS, PLAIN + b"a=rtpmap:5 " + b"n" * 60 + b"/8000\r\n" * 9]
+)
+def test_size_is_known_before_it_is_condensed(text: bytes) -> None:
+    session = parse(text)
+    assert condensed_size(session) == pytest.approx(len(condensed(session)), rel=0.3)
 
 
 def message(call_id: str, tag: str, user: str) -> Message:
