@@ -1,8 +1,8 @@
 """A Grafana dashboard over ClickHouse: the tables and roll-ups that `sbcwatch fleet schema` prints.
 
-The data source is Grafana's own plug-in, `grafana-clickhouse-datasource`. A bucket of time is a minute at
-least, and figures a minute are divided by its length. Lines are bounded: the ten worst of a kind, never one a
-host or a call.
+The data source is Grafana's own plug-in, `grafana-clickhouse-datasource`. A bucket of time is of whole
+minutes, and figures a minute are divided by its length. Lines are bounded: the ten worst of a kind, never one
+a host or a call.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from typing import Any, NamedTuple
 from agent.summary.catalog import DIRECTIONS
 
 _SOURCE = {"type": "grafana-clickhouse-datasource", "uid": "${source}"}
-_BUCKET_S = "greatest(60, intDiv($__interval_ms, 1000))"
+_BUCKET_S = "60 * greatest(1, intDiv($__interval_ms + 59999, 60000))"
 _IN_RANGE = "$__timeFilter({0})"
+_HOURS = (
+    "hour >= toStartOfHour($__fromTime) AND hour <= $__toTime"  # by which `call_minute` reads less than all
+)
 _MOST = 10
 # Each host that saw a call has a record of it.
 _CALLS = "uniqExact(transaction_id)"
@@ -78,9 +81,9 @@ def _panels(database: str) -> Iterator[_Panel]:
         )
         yield _Panel(f"Packets lost, share, by {who}", "percentunit", _lines(*lost))
         yield _Panel(f"MOS, mean, by {who}: the ten worst", "none", _lines(*mos))
-    packets = ", ".join(f"sum({way}_rtp_packets) / ({_BUCKET_S} / 60) AS {way}" for way in DIRECTIONS)
+    packets = ", ".join(f"sum({way}_rtp_packets) / (({_BUCKET_S}) / 60) AS {way}" for way in DIRECTIONS)
     yield _Panel(
-        "RTP packets a minute",
+        "RTP packets a minute, as hosts counted them",
         "short",
         f"SELECT {_bucket('minute')} AS time, {packets} FROM {database}.connector_minute "
         f"WHERE {_IN_RANGE.format('minute')} GROUP BY time ORDER BY time",
@@ -89,7 +92,7 @@ def _panels(database: str) -> Iterator[_Panel]:
     yield _Panel(
         "Calls over, a minute, by outcome",
         "short",
-        f"SELECT {_bucket('at')} AS time, outcome, {_CALLS} / ({_BUCKET_S} / 60) AS value {of_calls} "
+        f"SELECT {_bucket('at')} AS time, outcome, {_CALLS} / (({_BUCKET_S}) / 60) AS value {of_calls} "
         "GROUP BY time, outcome ORDER BY time",
     )
     yield _Panel(
@@ -101,9 +104,10 @@ def _panels(database: str) -> Iterator[_Panel]:
     yield _Panel(
         "Worst minutes of calls",
         "none",
-        "SELECT toDateTime(intDiv(event_timestamp, 1000) - 60, 'UTC') AS minute, transaction_id, carrier, "
+        "SELECT at - 60 AS minute, transaction_id, carrier, "
         "voice_connector_id, least(coalesce(mos_cust, 5), coalesce(mos_rem, 5)) AS mos, hosts, seen_twice "
-        f"FROM {database}.call_minute WHERE {_IN_RANGE.format('minute')} AND mos < 3.6 ORDER BY mos LIMIT 50",
+        f"FROM {database}.call_minute WHERE {_HOURS} AND {_IN_RANGE.format('at')} AND mos < 3.6 "
+        "ORDER BY mos LIMIT 50",
         "table",
     )
     yield _Panel(

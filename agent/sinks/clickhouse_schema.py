@@ -126,7 +126,8 @@ def call_minute(database: str) -> str:
 
     Each direction is of one host: of those that know its loss the one with most packets, else of all. Parts
     of a host's minute are added up first; a sum is NULL where one of them is. `seen_twice`: two hosts counted
-    the same direction.
+    the same direction. A question names the hours that it is about: only by columns of the order does `FINAL`
+    read less than all.
     """
     inner, outer, twice = [], [], []
     for way in DIRECTIONS:
@@ -153,7 +154,7 @@ def call_minute(database: str) -> str:
         heard = " + ".join(f"ifNull({way}_packets, 0)" for way in ways)
         best = f"argMax(tuple(mos_{side}_mean), tuple(mos_{side}_mean IS NOT NULL, {heard}))"
         outer.append(f"tupleElement({best}, 1) AS mos_{side}")
-    key = "transaction_id, voice_connector_id, event_timestamp"
+    key = "transaction_id, voice_connector_id, event_timestamp, hour, at"
     return (
         f"CREATE OR REPLACE VIEW {database}.call_minute AS\nSELECT {key},\n"
         "    any(call) AS call_id, any(carried_by) AS carrier, groupUniqArray(host) AS hosts,\n    "

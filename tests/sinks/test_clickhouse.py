@@ -342,6 +342,39 @@ def test_direction_of_a_call_is_taken_from_the_host_that_knows_it(engine: Engine
     assert not got["seen_twice"]
 
 
+def test_call_minute_of_a_time_reads_its_hours_alone(engine: Engine, server: ClickHouse) -> None:
+    for day in range(5):
+        row = next(of_other_calls("media", 1, random.Random(day), T0 - day * 86_400 * 10**9))
+        engine.run({}, b"INSERT INTO sbcwatch.media FORMAT JSONEachRow " + to_json(row))
+    since = f"hour >= toStartOfHour(toDateTime({T0 // 10**9 - 600}, 'UTC'))"
+    assert engine.number(f"SELECT count() FROM sbcwatch.call_minute WHERE {since}") == 1
+    told = engine.run({}, f"EXPLAIN indexes = 1 SELECT * FROM sbcwatch.call_minute WHERE {since}".encode())
+    assert "Granules: 1/5" in told.decode()
+
+
+@pytest.mark.parametrize(("interval_ms", "buckets"), [(15_000, 6), (90_000, 3), (180_000, 2)])
+def test_rate_is_the_same_whatever_the_width_of_a_bucket(
+    engine: Engine, server: ClickHouse, interval_ms: int, buckets: int
+) -> None:
+    """Six minutes of the same traffic: buckets of 90 s would have one minute and two by turns."""
+    start_ns = 1_795_996_800 * 10**9  # midnight
+    for n in range(6):
+        row = next(of_other_calls("media", 1, random.Random(1), start_ns + n * MINUTE_NS))
+        row["record_id"] = f"00000000-0000-0000-0000-{n:012}"
+        engine.run(
+            {},
+            b"INSERT INTO sbcwatch.media FORMAT JSONEachRow " + to_json(row | {"cust2vc_rtp_packets": 3_000}),
+        )
+    (panel,) = [one for one in dashboard("sbcwatch")["panels"] if one["title"].startswith("RTP packets")]
+    query = (
+        panel["targets"][0]["rawSql"]
+        .replace("$__interval_ms", str(interval_ms))
+        .replace("$__timeFilter(minute)", "1")
+    )
+    lines = engine.run({}, f"{query} FORMAT JSONEachRow".encode()).splitlines()
+    assert [float(json.loads(line)["cust2vc"]) for line in lines] == [3_000.0] * buckets
+
+
 def test_direction_that_no_host_knows_stays_null(engine: Engine, server: ClickHouse) -> None:
     row = next(of_other_calls("media", 1, random.Random(5), T0)) | {"vc2cust_packets_lost": None}
     engine.run({}, b"INSERT INTO sbcwatch.media FORMAT JSONEachRow " + to_json(row))
@@ -366,6 +399,7 @@ def test_every_query_of_the_dashboard_answers_with_what_its_panel_says(
     for panel in dashboard("sbcwatch")["panels"]:
         query = panel["targets"][0]["rawSql"].replace("$__interval_ms", "15000")
         query = re.sub(r"\$__timeFilter\((\w+)\)", r"\1 >= toDateTime(0)", query)
+        query = query.replace("$__fromTime", "toDateTime(0)").replace("$__toTime", "toDateTime(4000000000)")
         assert "$" not in query
         lines = engine.run({}, f"{query} FORMAT JSONEachRow".encode()).splitlines()
         answers[panel["title"]] = [json.loads(line) for line in lines]
@@ -382,7 +416,7 @@ def test_every_query_of_the_dashboard_answers_with_what_its_panel_says(
             row["rem2vc_rtp_packets"] + row["rem2vc_packets_lost"] + row["vc2rem_rtp_packets"] for row in own
         )
         assert next(row["value"] for row in worst if row["carrier"] == carrier) == pytest.approx(lost / sent)
-    packets = answers["RTP packets a minute"]
+    packets = answers["RTP packets a minute, as hosts counted them"]
     assert len(packets) == 3
     first = [row for row in media if row["event_timestamp"] == media[0]["event_timestamp"]]
     assert float(packets[0]["cust2vc"]) == sum(row["cust2vc_rtp_packets"] for row in first)
