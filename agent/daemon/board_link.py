@@ -43,7 +43,7 @@ class BoardLink:
         self._good_ns = clock()  # when the board was last there
         self._missed_ns = 0  # up to when claims are known to be missing
         self._ahead: dict[str, int] = {}  # host to the least of (arrival - told) in this minute
-        self._skew_until_ns = 0
+        self._skew_until_ns = clock() + RENEW_NS
 
     # -- its own thread
 

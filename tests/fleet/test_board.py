@@ -15,7 +15,10 @@ from agent.calls.claimed import NewestClaims
 from agent.errors import ConfigError
 from agent.fleet.board import Elected, LocalBoard, claim_key, leg_key
 from agent.fleet.valkey import WAIT_NS, ValkeyBoard
-from agent.model.claim import Claim, RemoteClaim
+from agent.model.claim import CallFacts, Claim, RemoteClaim
+from tests.kit.halves import frames_of
+from tests.kit.replayed import sidecar
+from tests.kit.two_hosts import Hosts, alone, comparable
 
 redis = pytest.importorskip("redis")
 T0 = 1_795_996_440 * 10**9
@@ -205,8 +208,11 @@ def test_entry_that_is_no_claim_counts_and_stops_nothing(server: Server) -> None
 def test_server_takes_50_000_claims_a_cpu_second(server: Server) -> None:
     admin, proxy = server.admin(), board(server)
     before = admin.info("cpu")
+    said = "v=0\n" + "a=rtpmap:96 opus/48000/2\n" * 12  # as long as a phone's, condensed
+    who = (["6f3e0c7a@192.0.2.1", "8a11"], "+4930123456", "DE", "+442079460000", "GB", "0" * 32)
+    facts = CallFacts(who, T0, None, None)
     for seq in range(20_000):
-        proxy.tell(RELAY, claim(seq))
+        proxy.tell(RELAY, claim(seq, ours=said, far=said, facts=facts))
     proxy.step(1)
     after = admin.info("cpu")
     spent = sum(after[name] - before[name] for name in ("used_cpu_user", "used_cpu_sys"))
@@ -254,3 +260,33 @@ def test_password_that_cannot_be_read_or_url_that_is_none_is_refused(tmp_path: P
         ValkeyBoard("redis://h", (), Clock(), password_file=str(tmp_path / "none"))
     with pytest.raises(ConfigError, match="no board"):
         ValkeyBoard("http://h", (), Clock())
+
+
+def test_two_hosts_with_a_server_between_them_write_the_records_of_one(server: Server) -> None:
+    """Claims as the daemon's thread takes them over the wire; the server is restarted in the middle."""
+    name = "short-outbound"
+    side, frames = sidecar(name), frames_of(name)
+    proxy, relay = board(server), board(server, *side["vc"])
+
+    class Between:
+        def tell(self, address: str, claim: Claim) -> None:
+            proxy.tell(address, claim)
+
+        def hear(self) -> list[RemoteClaim]:
+            proxy.step(1)
+            relay.step(1)
+            return relay.hear()
+
+        def elect(self, key: str, leg: Elected) -> Elected | None:
+            return proxy.elect(key, leg)
+
+    hosts = Hosts(side["vc"], side["customer_networks"], board=Between())
+    hosts.play(frames[: len(frames) // 2])
+    server.stop()
+    hosts.play(frames[len(frames) // 2 : -200])
+    server.start()
+    hosts.play(frames[-200:])
+    hosts.finish()
+    kept = alone(frames, side["vc"], side["customer_networks"])
+    assert hosts.records("relay") == comparable(row for summary in kept.summaries for row in summary.media)
+    assert (proxy.missed, relay.missed) == (0, 0)

@@ -1,0 +1,150 @@
+"""The daemon's end of the board, with a board and a clock of the test's own."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, cast
+
+from agent.config.settings import Config, Fleet, Vc
+from agent.daemon.board_link import BoardLink, board_link, media_addresses
+from agent.fleet.valkey import WAIT_NS, ValkeyBoard
+from agent.model.claim import Claim, RemoteClaim
+from agent.model.events import Unseen
+from agent.model.unseen import Cause
+from agent.pipeline import Pipeline, build
+from tests.kit.halves import frames_of
+from tests.kit.replayed import sidecar
+from tests.kit.two_hosts import KEY, Hosts
+
+SECOND_NS = 10**9
+T0 = 1_795_996_440 * SECOND_NS
+RELAY = "192.0.2.1"
+
+
+class FakeBoard:
+    """What a link needs of a board, filled by the test."""
+
+    def __init__(self) -> None:
+        self.missed = self.gaps = self.errors = 0
+        self.is_up = True
+        self.waiting: list[RemoteClaim] = []
+        self.told: list[tuple[str, Claim]] = []
+
+    def tell(self, relay: str, claim: Claim) -> None:
+        self.told.append((relay, claim))
+
+    def hear(self) -> list[RemoteClaim]:
+        heard, self.waiting = self.waiting, []
+        return heard
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.now_ns = T0
+        self.board = FakeBoard()
+        self.lines: list[str] = []
+        self.pipeline = pipeline()
+        board = cast(ValkeyBoard, self.board)
+        self.link = BoardLink(board, [RELAY], lambda: self.now_ns, self.lines.append)
+        self.link.follow(self.pipeline)
+
+    def step(self, seconds: float = 0.0) -> list[Unseen]:
+        """Time passes; what the engine was told to be missing."""
+        self.now_ns += round(seconds * SECOND_NS)
+        self.link.step(self.pipeline)
+        events = self.pipeline.engine.advance(self.now_ns)
+        return [each for each in events if isinstance(each, Unseen) and each.cause is Cause.CLAIMS_MISSED]
+
+    def hear(self, host: str, delay_s: float, leg: str = "leg") -> None:
+        told_ns = self.now_ns - round(delay_s * SECOND_NS)
+        claim = Claim("t", "call", leg, host, told_ns, told_ns)
+        self.board.waiting.append(RemoteClaim(claim, self.now_ns, RELAY, "1-0"))
+
+
+def pipeline(**more: Any) -> Pipeline:
+    return build(Config(**more), vc=[RELAY], customers=["10.0.0.0/8"], key=KEY, host="h")
+
+
+def test_claims_thrown_away_unread_leave_the_time_since_the_last_look_unknown() -> None:
+    bench = Bench()
+    assert bench.step(1) == []
+    bench.board.gaps = 1
+    (missed,) = bench.step(30)
+    assert missed.stamp_ns == T0 + SECOND_NS
+    assert missed.until_ns >= bench.now_ns + 60 * SECOND_NS  # claims come anew each minute
+    assert bench.step(1) == []
+    assert any("thrown away" in line for line in bench.lines)
+
+
+def test_board_away_for_less_than_claims_wait_leaves_nothing_unknown() -> None:
+    bench = Bench()
+    bench.step(1)
+    bench.board.is_up = False
+    assert bench.step(WAIT_NS / SECOND_NS - 1) == []
+    bench.board.is_up = True
+    assert bench.step(1) == []
+
+
+def test_board_away_for_longer_leaves_all_of_it_unknown_and_says_so_once() -> None:
+    bench = Bench()
+    bench.step(1)
+    bench.board.is_up = False
+    missed = [each for _ in range(20) for each in bench.step(10)]
+    spans = [(each.stamp_ns, each.until_ns) for each in missed]
+    assert spans[0][0] == T0 + SECOND_NS
+    assert all(end == start for (_, end), (start, _) in itertools.pairwise(spans))
+    assert bench.now_ns - spans[-1][1] <= WAIT_NS
+    assert bench.lines == ["the board answers", "the board does not answer: local joins only"]
+
+
+def test_clock_that_is_ahead_is_a_gauge_and_a_line_and_a_slow_claim_is_neither() -> None:
+    bench = Bench()
+    bench.hear("late", 30.0, "a")
+    bench.hear("late", 0.2, "b")
+    bench.hear("ahead", -7.5, "c")
+    bench.step(1)
+    bench.step(61)
+    assert bench.link.skew_ns == -7.5 * SECOND_NS
+    assert [line for line in bench.lines if "clock" in line] == [
+        "claims of ahead arrive -7.5 s after they were told: a clock is wrong"
+    ]
+    bench.step(61)
+    assert bench.link.skew_ns == 0
+
+
+def test_taken_claims_are_remembered_by_the_id_of_their_entry() -> None:
+    bench = Bench()
+    bench.hear("proxy", 0.0)
+    bench.step()
+    assert bench.pipeline.engine.claims.last == {RELAY: "1-0"}
+    assert bench.link.counters()["heard"] == 1
+
+
+def test_link_that_follows_another_pipeline_tells_of_all_its_calls() -> None:
+    name = "hold-outbound"
+    side, frames = sidecar(name), frames_of(name)
+    hosts = Hosts(side["vc"], side["customer_networks"])
+    hosts.play(frames[: len(frames) // 2])
+    board = FakeBoard()
+    link = BoardLink(cast(ValkeyBoard, board), [], lambda: T0, str)
+    link.follow(hosts.proxy)
+    link.step(hosts.proxy)
+    first = {claim.leg for _, claim in board.told}
+    board.told.clear()
+    link.step(hosts.proxy)
+    assert board.told == []
+    link.follow(hosts.proxy)
+    link.step(hosts.proxy)
+    assert {claim.leg for _, claim in board.told} == first != set()
+
+
+def test_media_addresses_are_those_that_others_can_reach_and_their_public_names() -> None:
+    config = Config(vc=Vc(public_addresses={"198.51.100.7": "192.0.2.1", "198.51.100.8": "192.0.2.99"}))
+    own = ["127.0.0.1", "192.0.2.1", "::1", "fe80::1", "2001:db8::1"]
+    assert media_addresses(config, own) == ["192.0.2.1", "2001:db8::1", "198.51.100.7"]
+    named = Config(fleet=Fleet(media_addresses=("192.0.2.50",)))
+    assert media_addresses(named, own) == ["192.0.2.50"]
+
+
+def test_without_a_board_there_is_no_link() -> None:
+    assert board_link(Config(), [RELAY], lambda: T0, str) is None
