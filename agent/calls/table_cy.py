@@ -334,6 +334,10 @@ class CallTable:
             return None
         return due[0] if due[1] == self._rules.media_linger_ns else due[0] - due[1]
 
+    def keys(self, leg: Leg) -> list[Key]:
+        """What `leg` may be joined by to legs of its call that other hosts see."""
+        return self._joiner.keys(leg)
+
     def claimed(self, name: str) -> Call | None:
         """The call that claims call so."""
         return self._claimed.get(name)

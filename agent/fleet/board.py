@@ -38,6 +38,12 @@ class Board(Protocol):
     def elect(self, key: str, leg: Elected) -> Elected | None:
         """Who was first for a correlation key, `leg` where nobody was; None where nobody can say."""
 
+    def ask(self, key: str, leg: Elected) -> None:
+        """The same for who cannot wait: `answers` has it later, or never."""
+
+    def answers(self) -> list[tuple[str, Elected]]:
+        """Who was first for the keys asked for, since the last call."""
+
 
 class LocalBoard:
     """The board of one host alone: a call of a function."""
@@ -45,6 +51,7 @@ class LocalBoard:
     def __init__(self) -> None:
         self._told: deque[RemoteClaim] = deque(maxlen=MAX_WAITING)
         self._elected: OrderedDict[str, Elected] = OrderedDict()
+        self._answers: deque[tuple[str, Elected]] = deque(maxlen=MAX_WAITING)
 
     def tell(self, relay: str, claim: Claim) -> None:
         self._told.append(RemoteClaim(claim, claim.seq, relay))
@@ -58,6 +65,14 @@ class LocalBoard:
         found = self._elected.setdefault(key, leg)
         while len(self._elected) > MAX_ELECTED:
             self._elected.popitem(last=False)
+        return found
+
+    def ask(self, key: str, leg: Elected) -> None:
+        self._answers.append((key, self.elect(key, leg)))
+
+    def answers(self) -> list[tuple[str, Elected]]:
+        found = list(self._answers)
+        self._answers.clear()
         return found
 
 

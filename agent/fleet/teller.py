@@ -13,8 +13,9 @@ from hashlib import blake2b
 import msgspec
 from msgspec import Struct
 
+from agent.calls.claimed import SEEN_TWICE
 from agent.calls.table_cy import CallTable, Report
-from agent.fleet.board import Board
+from agent.fleet.board import Board, Elected
 from agent.model.call_cy import MEDIA_ELSEWHERE, Call, Leg, Passage
 from agent.model.claim import CallFacts, Claim
 from agent.model.sides import Sides
@@ -23,6 +24,7 @@ from agent.wire.sip.quality_report import QualityReport, RtpStat
 
 RENEW_NS = 60 * 10**9
 MAX_RELAYS = 8  # of one call
+MAX_KEYS = 8  # of one leg
 _encoder = msgspec.json.Encoder()
 
 
@@ -45,11 +47,15 @@ class ClaimTeller:
         self._identity = identity
         self._own = frozenset(own)
         self._told: OrderedDict[Leg, ToldLeg] = OrderedDict()  # told longest ago first
+        self._asked: dict[Leg, list[str]] = {}  # the keys that were asked for
+        self._open: dict[str, Call] = {}  # keys whose election is under way
         self._seq = 0
         self.claims = 0
 
     def tell(self, table: CallTable, now_ns: int) -> None:
         """Tell what is new since the last time. `now_ns`: UTC."""
+        for key, winner in self._board.answers():
+            self._know_first(key, winner)
         for call in table.take_changed():
             if call.claim is None:
                 self._tell_call(call, table, now_ns)
@@ -63,6 +69,10 @@ class ClaimTeller:
 
     def _tell_call(self, call: Call, table: CallTable, now_ns: int) -> None:
         relays = self._relays(call)
+        if table.call_until_ns(call) == 0:
+            self._forget(call)
+        elif relays or call.answer_ns is not None:
+            self._ask(call, table, now_ns)
         for leg in call.legs:
             told = self._told.get(leg)
             if told is not None and leg.call is not call:
@@ -89,6 +99,40 @@ class ClaimTeller:
         else:
             self._told[leg] = ToldLeg(call, digest, relays, now_ns)
             self._told.move_to_end(leg)
+
+    def _ask(self, call: Call, table: CallTable, now_ns: int) -> None:
+        """Who saw the call first, by each key that joins its legs: a hash of it, so that no name leaves."""
+        identity = self._identity
+        for leg in call.legs:
+            if leg in self._asked or not leg.whole or leg.connector is None:
+                continue
+            asked = self._asked[leg] = []
+            for key in table.keys(leg)[:MAX_KEYS]:
+                text = "\0".join((leg.connector.id, *key))
+                asked.append(text)
+                self._open[text] = call
+                own = Elected(identity.transaction_id(call, leg.connector), identity.host, now_ns)
+                self._board.ask(text, own)
+
+    def _forget(self, call: Call) -> None:
+        """The table has forgotten the call: nobody waits for its elections."""
+        for leg in call.legs:
+            for key in self._asked.pop(leg, ()):
+                self._open.pop(key, None)
+
+    def _know_first(self, key: str, winner: Elected) -> None:
+        """Another host that saw the call first has named it; the first key that says so decides."""
+        call = self._open.pop(key, None)
+        if call is None or winner.host == self._identity.host:
+            return
+        connector = key.partition("\0")[0]
+        own = (call.who or ((), {}))[1].get(connector)
+        if winner.transaction_id == own:
+            call.flags.add(SEEN_TWICE)  # by the very same leg
+        elif call.elected is None or connector not in call.elected:
+            call.elected = {**(call.elected or {}), connector: winner.transaction_id}
+            call.who = None
+        call.saved = None
 
     def _relays(self, call: Call) -> list[str]:
         """Addresses of the vc on other hosts, where the SDPs that it sent on a call ask for media."""

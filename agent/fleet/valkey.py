@@ -58,6 +58,8 @@ class ValkeyBoard:
         self._unchecked = {relay for relay, at in self.last_ids.items() if at != BEGINNING}
         self._out: deque[tuple[int, str, Claim]] = deque()
         self._heard: deque[RemoteClaim] = deque()
+        self._asked: deque[tuple[str, Elected]] = deque(maxlen=MAX_WAITING)
+        self._answers: deque[tuple[str, Elected]] = deque(maxlen=MAX_WAITING)
         self._client = _connected(url, user, password_file, ca_file)
 
     def read_on(self, last: Mapping[str, str]) -> None:
@@ -91,6 +93,14 @@ class ValkeyBoard:
             self.errors += 1
             return None
 
+    def ask(self, key: str, leg: Elected) -> None:
+        """The same at the next step: `answers` has it then. Nobody waits for a server that is away."""
+        self._asked.append((key, leg))
+
+    def answers(self) -> list[tuple[str, Elected]]:
+        """Who was first, of what the steps so far have asked."""
+        return [self._answers.popleft() for _ in range(len(self._answers))]
+
     # -- its own thread
 
     def step(self, block_ms: int = 500) -> None:
@@ -99,6 +109,7 @@ class ValkeyBoard:
 
         try:
             self._send()
+            self._ask()
             self._read(block_ms)
             self.is_up = True
         except (RedisError, OSError):
@@ -122,6 +133,19 @@ class ValkeyBoard:
             pipe.execute()
             for _ in rows:
                 self._out.popleft()
+
+    def _ask(self) -> None:
+        while self._asked:
+            rows = [self._asked[at] for at in range(min(AT_ONCE, len(self._asked)))]
+            pipe = self._client.pipeline(transaction=False)
+            for key, leg in rows:
+                pipe.set(leg_key(key), msgspec.json.encode(leg), nx=True, ex=ELECTED_S, get=True)
+            for (key, leg), found in zip(rows, pipe.execute(), strict=True):
+                self._asked.popleft()
+                try:
+                    self._answers.append((key, leg if found is None else _elected.decode(found)))
+                except msgspec.MsgspecError:
+                    self.errors += 1
 
     def _read(self, block_ms: int) -> None:
         """One address a request: in a cluster each stands on another server."""
@@ -168,8 +192,10 @@ def _number(id_: str) -> tuple[int, int]:
 
 
 def _connected(url: str, user: str, password_file: str, ca_file: str) -> Redis:
-    from redis import Redis
-
+    try:
+        from redis import Redis
+    except ImportError:
+        raise ConfigError("fleet.board needs the package redis: pip install 'sbcwatch[fleet]'") from None
     options: dict[str, Any] = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
     if user:
         options["username"] = user

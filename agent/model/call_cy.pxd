@@ -65,7 +65,7 @@ cdef class Call:
     cdef public bint reported, released, completed
     cdef public bytes saved
     cdef public tuple who
-    cdef public object claim
+    cdef public object claim, elected
 
     cpdef object adopt(self, Leg leg)
     cpdef object share_connector(self, Leg leg)

@@ -299,7 +299,7 @@ EndReason = Literal["bye", "timer", "silence"]
 ACCOUNT_FIELDS = ("leg", "direction", "legs", "outcome", "answered", "decided_by")
 CALL_FIELDS = (
     "legs", "accounts", "answer_ns", "end_ns", "end_reason", "last_rtp_ns", "flags", "rtt_us", "reported",
-    "released", "completed", "ring_ns", "claim",
+    "released", "completed", "ring_ns", "claim", "elected",
 )  # fmt: skip
 
 
@@ -335,6 +335,8 @@ class Call:
         self.reported = False  # its `call` record is out
         self.released = False  # its media sockets are given up
         self.completed = False  # its end is counted (RFC 6076)
+        # Connector to the transaction id that the host has given it which saw the call first; None: we did.
+        self.elected: dict[str, str] | None = None
         self.claim: ClaimedCall | None = None  # another host sees its SIP, and counts it
         self.saved: bytes | None = None  # its encoded form in a checkpoint, until it changes
         self.who: tuple[Any, ...] | None = None  # all parties that its records name, until another leg joins

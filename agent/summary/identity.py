@@ -45,6 +45,8 @@ class Identity(Struct, frozen=True):
         """The id of a call in its connector's records, a UUID. Found once a connector, until a leg joins."""
         known: dict[str, str] = (call.who or self._of(call))[1]
         found = known.get(connector.id)
+        if found is None and call.elected is not None:
+            found = call.elected.get(connector.id)
         if found is None and call.claim is not None:  # of a connector that is not configured here
             found = known[connector.id] = next(iter(call.claim.ids.values()))
         if found is None:

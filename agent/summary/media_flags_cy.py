@@ -18,6 +18,7 @@ rtcp_implausible    A side's far end claims what cannot be true of its delays, o
 far_end_deaf        A side's far end reports twice or more that nothing new reached it, while packets leave.
 static_type_redefined  An SDP gives a static payload type (RFC 3551) another meaning, which is ignored.
 late_answer         The call was answered after its failure had been counted (given by counting).
+seen_twice          Another host sees the same leg (given by the board's election and by claims).
 """
 
 from __future__ import annotations

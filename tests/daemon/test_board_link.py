@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from agent.config.settings import Config, Fleet, Vc
 from agent.daemon.board_link import BoardLink, board_link, media_addresses
+from agent.fleet.board import Elected
 from agent.fleet.valkey import WAIT_NS, ValkeyBoard
 from agent.model.claim import Claim, RemoteClaim
 from agent.model.events import Unseen
@@ -32,6 +33,12 @@ class FakeBoard:
 
     def tell(self, relay: str, claim: Claim) -> None:
         self.told.append((relay, claim))
+
+    def ask(self, key: str, leg: Elected) -> None:
+        pass
+
+    def answers(self) -> list[tuple[str, Elected]]:
+        return []
 
     def hear(self) -> list[RemoteClaim]:
         heard, self.waiting = self.waiting, []

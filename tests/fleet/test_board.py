@@ -155,6 +155,20 @@ def test_first_to_ask_is_elected_for_all(server: Server) -> None:
     assert 0 < server.admin().ttl(leg_key("call-id")) <= 3_600
 
 
+def test_elections_asked_for_are_answered_by_a_later_step(server: Server) -> None:
+    first, second = board(server), board(server)
+    one, two = Elected("t-1", "one", T0), Elected("t-2", "two", T0 + 1)
+    first.ask("call-id", one)
+    assert first.answers() == []
+    first.step(1)
+    assert first.answers() == [("call-id", one)]
+    for key in ("call-id", "another"):
+        second.ask(key, two)
+    second.step(1)
+    assert second.answers() == [("call-id", one), ("another", two)]
+    assert second.answers() == []
+
+
 def test_server_restarted_empty_is_a_gap_and_waiting_claims_arrive(server: Server) -> None:
     clock = Clock()
     proxy, relay = board(server, clock=clock), board(server, RELAY)
@@ -279,6 +293,12 @@ def test_two_hosts_with_a_server_between_them_write_the_records_of_one(server: S
 
         def elect(self, key: str, leg: Elected) -> Elected | None:
             return proxy.elect(key, leg)
+
+        def ask(self, key: str, leg: Elected) -> None:
+            proxy.ask(key, leg)
+
+        def answers(self) -> list[tuple[str, Elected]]:
+            return proxy.answers()
 
     hosts = Hosts(side["vc"], side["customer_networks"], board=Between())
     hosts.play(frames[: len(frames) // 2])
