@@ -88,12 +88,13 @@ def stage(root: Path, wheel: Path) -> None:
     for shared in Path(sysconfig.get_config_var("LIBDIR") or "/nonexistent").glob(f"lib{PYTHON}.so*"):
         if sysconfig.get_config_var("Py_ENABLE_SHARED"):
             shutil.copy(shared, runtime / "lib" / shared.name, follow_symlinks=False)
-    packages = runtime / sys.platlibdir / PYTHON / "site-packages"
+    packages = Path(asked(runtime, "-c", "import site; print(site.getsitepackages()[-1])"))
     install(packages, "--require-hashes", "-r", str(TREE / "requirements/runtime.txt"))
     install(packages, "--no-deps", str(wheel))
     shutil.rmtree(packages / "bin")  # scripts that name the builder's interpreter; ours is the launcher
     shared_files = packages / "share"  # a wheel's data files
     subprocess.run([sys.executable, TREE / "deploy/trim.py", runtime], check=True, stdout=subprocess.DEVNULL)
+    asked(runtime, "-m", "agent", "--version")  # a package that does not run is not made
     put(root / PREFIX / "bin/sbcwatch", LAUNCHER, 0o755)
     (root / "usr/bin").mkdir(parents=True)
     (root / "usr/bin/sbcwatch").symlink_to(f"/{PREFIX}/bin/sbcwatch")
@@ -114,6 +115,14 @@ def stage(root: Path, wheel: Path) -> None:
          "-s", str(root), "-p", "/", str(runtime)],
         check=True,
     )  # fmt: skip
+
+
+def asked(runtime: Path, *arguments: str) -> str:
+    """What the packed Python says. It knows best where it looks for packages: Debian's has another folder."""
+    return subprocess.run(
+        [runtime / "bin" / PYTHON, "-I", "-B", *arguments],
+        env={"LD_LIBRARY_PATH": str(runtime / "lib")}, capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
 
 
 def install(packages: Path, *what: str) -> None:
@@ -227,6 +236,7 @@ rmdir %{{buildroot}}/lib
 %postun
 [ ! -d /run/systemd/system ] || systemctl daemon-reload || true
 """
+    shutil.rmtree(top, ignore_errors=True)  # an older version lies there
     put(top / "sbcwatch.spec", spec)
     subprocess.run(
         ["rpmbuild", "-bb", "--quiet", "--define", f"_topdir {top}", str(top / "sbcwatch.spec")], check=True

@@ -47,7 +47,7 @@ def size(folder: Path) -> int:
 
 
 def main() -> None:
-    for site in Path(sys.argv[1]).glob("lib*/python3*/site-packages"):
+    for site in Path(sys.argv[1]).glob("lib*/python3*/*-packages"):
         freed = trim(site)
         print(f"{site}: {freed / 1e6:.1f} MB freed, {size(site) / 1e6:.1f} MB left")
 
