@@ -13,7 +13,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static const char PROGRAM[] = "/opt/sbcwatch/bin/sbcwatch";
+#ifndef PROGRAM
+#define PROGRAM "/opt/sbcwatch/bin/sbcwatch"
+#endif
 static const char *CAPTURES[] = {"run", "selftest", "init"};
 enum { NET_RAW = 1 << CAP_NET_RAW };
 
@@ -39,7 +41,7 @@ int main(int count, char **words) {
     if (geteuid()) /* root has its capabilities by being root */
         keep(count > 1 && captures(words[1]) ? NET_RAW : 0);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    words[0] = (char *)PROGRAM;
+    words[0] = PROGRAM;
     execv(PROGRAM, words);
     fprintf(stderr, "%s: %s\n", PROGRAM, strerror(errno));
     return 127;

@@ -38,7 +38,7 @@ class Images:
             "--root", str(folder / "store"), "--runroot", str(folder / "run"), "--storage-driver", "overlay",
         ]  # fmt: skip
 
-    def run(self, *arguments: str, timeout: float = 60) -> str:
+    def run(self, *arguments: str, timeout: float = 300) -> str:
         run = subprocess.run(
             ["buildah", *self._where, *arguments],
             capture_output=True,
