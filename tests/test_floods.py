@@ -208,6 +208,20 @@ def test_one_sources_flood_takes_nothing_from_another() -> None:
     assert budget.takes(QUIET, True, OPTIONS, 100)
 
 
+def test_strangers_together_are_sampled_like_one_source_and_known_peers_are_not() -> None:
+    budget = RateLimit(100)
+    budget.takes(QUIET, False, b"INVITE sip:a SIP/2.0\r\nCall-ID: out\r\nCSeq: 1 INVITE\r\n", 0)
+    taken = 0
+    for second in range(1, 4):
+        for number in range(5_000):
+            peer = f"203.0.{number >> 8}.{number & 255}"
+            data = b"INVITE sip:a SIP/2.0\r\nCall-ID: %d-%d\r\n" % (second, number)
+            taken += budget.takes(peer, True, data, second * SECOND_NS)
+        assert all(all(call(number, second, budget, QUIET)) for number in range(40))
+    assert 3 * 100 < taken < 4 * 4 * 100 + 12 * 100  # the first second is cut where it passes the budget
+    assert budget.shed == 15_000 - taken
+
+
 def test_answers_to_a_flood_are_counted_apart_from_it() -> None:
     budget = RateLimit(3)
     assert all(budget.takes(LOUD, to_vc, OPTIONS, 0) for to_vc in (True, False) for _ in range(3))

@@ -6,6 +6,9 @@ minute later, because each change cuts the calls under way in two. While the hos
 sources above their limit are cut down to a quarter of it. Dropped messages leave their batch in compiled code
 (`rate_limit_cy`), because a flood comes faster than Python can look at a message.
 
+Strangers, to whom the vc sent no request and of whom it took no call up, have one limit together as well: a
+flood of many forged sources is sampled like one source.
+
 Counted by whole seconds of capture time, for the far address in both directions: the vc's answers to a flood
 belong to the flood. Sources come from the wire, so the table is bounded: the source that was silent longest
 goes.
@@ -25,7 +28,7 @@ MAX_SOURCES = 16_384
 # seconds of average messages that give a source's byte limit; a longer message counts as several
 MESSAGE_BYTES = 2048
 MESSAGE_LINES = 64  # ... and so does one of more lines
-SOURCES_AT_ONCE = 4  # sources that may be at their limits together
+SOURCES_AT_ONCE = 4  # sources that may be at their limits together; strangers have so much in all
 PACKET_COST = 256  # bytes whose reassembly takes as long as one packet's fixed work
 STEP_COST = 128  # ... as one more line, frame or message in a packet
 TAKEN_UP = (b"SIP/2.0 2", b"SIP/2.0 18")  # responses of the vc that take a call up
@@ -64,6 +67,7 @@ class SampledSource(Struct):
     shed: int = 0
     scanner: str | None = None
     heard: bool = False  # its User-Agent was looked at
+    is_known: bool = False  # the vc calls it, or took a call of it up
 
 
 class Talker(Struct, frozen=True):
@@ -126,6 +130,7 @@ class RateLimit:
         self._aged = 0  # the second in which the oldest answered calls were last forgotten
         self._sieve = SampledSources()
         self._sources: OrderedDict[str, SampledSource] = OrderedDict()
+        self._strangers = SampledSource()  # all of them together
 
     def __len__(self) -> int:
         return len(self._sources)
@@ -153,24 +158,45 @@ class RateLimit:
             source.messages += 1
             if not source.heard:
                 source.heard, source.scanner = True, _scanner(data)
-        way = source.ways[to_vc]
+        if not to_vc:
+            self._note_answer(source, data, second)
         weight = _weight(data)
+        bits = source.bits
+        is_kept = self._admits(source, to_vc, data, weight, self.rate)
+        if source.bits != bits:
+            self._sieve.share(peer, source.bits)
+        if is_kept and not source.is_known:
+            rate = self.rate * SOURCES_AT_ONCE
+            if second > self._strangers.second:
+                self._resample(self._strangers, second, rate)
+            is_kept = self._admits(self._strangers, to_vc, data, weight, rate)
+        if not is_kept:
+            source.shed += to_vc
+            self.shed += 1
+        return is_kept
+
+    def _admits(self, source: SampledSource, to_vc: bool, data: bytes, weight: int, rate: int) -> bool:
+        """Whether a message is within the limit of `source`, or of a call that is kept. It is counted."""
+        way = source.ways[to_vc]
         way.offered += weight
-        if not to_vc and data.startswith(TAKEN_UP) and b" INVITE\r\n" in data:
-            self._answer(data, second)
-        if source.bits and way.answered < self.rate and self._sieve.answers(data):
+        if source.bits and way.answered < rate and self._sieve.answers(data):
             way.answered += weight  # a flood in this address's name does not touch calls that are up
             return True
         if way.taken >= way.room and source.bits < MAX_BITS:
             source.bits += 1
-            way.room += self.rate // 4
-            self._sieve.share(peer, source.bits)
+            way.room += rate // 4
         if way.taken < way.room and (not source.bits or keeps(data, source.bits)):
             way.taken += weight
             return True
-        source.shed += to_vc
-        self.shed += 1
         return False
+
+    def _note_answer(self, source: SampledSource, data: bytes, second: int) -> None:
+        """Notes from what the vc sends whether it knows a source, and that it took a call up."""
+        if not data.startswith(b"SIP/2.0"):
+            source.is_known = True
+        elif data.startswith(TAKEN_UP) and b" INVITE\r\n" in data:
+            source.is_known = True
+            self._answer(data, second)
 
     def _answer(self, data: bytes, second: int) -> None:
         """Notes that the vc took a call up."""
@@ -198,21 +224,25 @@ class RateLimit:
         self.shed += to_it + from_it
 
     def _turn(self, peer: str, source: SampledSource, second: int) -> None:
-        """Begins a new second of a source. The second before decides which of its calls are kept."""
+        """Begins a new second of a source."""
+        self._resample(source, second, self.rate)
+        self._sieve.share(peer, source.bits)
+        self._sources.move_to_end(peer)
+
+    def _resample(self, source: SampledSource, second: int, rate: int) -> None:
+        """The second before decides which calls of `source` are kept in this one."""
         offered = max(way.offered for way in source.ways) if source.second == second - 1 else 0
-        bits, rate = 0, self.rate
+        bits, most = 0, rate
         if self.strained and offered > rate:
-            rate >>= STRAINED_BITS
-        while offered >> bits > rate and bits < MAX_BITS:
+            most >>= STRAINED_BITS
+        while offered >> bits > most and bits < MAX_BITS:
             bits += 1
         if bits >= source.held or second - source.busy >= CALM_S:
             source.held, source.busy = bits, second
         source.second, source.bits = second, source.held
         for way in source.ways:
             way.offered = way.taken = way.answered = 0
-            way.room = rate
-        self._sieve.share(peer, source.bits)
-        self._sources.move_to_end(peer)
+            way.room = most
 
     def settle(self) -> None:
         """Counts what compiled code removed since each sampled source's newest second began."""
