@@ -35,7 +35,7 @@ HOST = (
     "tests/deploy/test_grafana_live",
     "tests/deploy/test_machine",
     "tests/evidence/test_live",
-    "tests/lab/floods",
+    "tests/lab/test_floods",
     "tests/lab/test_two_namespaces",
     "tests/test_live",
     "tests/test_three_in_the_morning",
