@@ -103,8 +103,9 @@ class Identity(Struct, frozen=True):
 def as_uuid(key: bytes, *parts: str) -> str:
     """The first 128 bits of a keyed hash of `parts`, written as a UUID."""
     text = "\0".join(parts).encode("utf-8", "surrogateescape")
-    digest = blake2b(text, key=key[:64]).hexdigest()
-    return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
+    digest = (blake2b(text, key=key[:64]) if key else blake2b(text)).digest()
+    number = digest[:16].hex()
+    return f"{number[:8]}-{number[8:12]}-{number[12:16]}-{number[16:20]}-{number[20:]}"
 
 
 def record_id(transaction_id: str, end_ms: int, host: str, is_second: bool) -> str:
@@ -112,8 +113,8 @@ def record_id(transaction_id: str, end_ms: int, host: str, is_second: bool) -> s
 
     `is_second`: a call between two customers of one connector has two a minute; this is the other.
     """
-    parts = (transaction_id, str(end_ms), "0", host)
-    return as_uuid(b"", *parts, *(["second"] if is_second else []))
+    parts = f"{transaction_id}\x00{end_ms}\x000\x00{host}"
+    return as_uuid(b"", parts, "second") if is_second else as_uuid(b"", parts)
 
 
 def record_id_in_part(first: str, part: int) -> str:

@@ -46,6 +46,7 @@ cdef class SideFigures:
 cdef bint is_relayed(list all_legs, list legs) except -1
 cdef object count_lost(LegMediaTotals totals, DirectionNames its, DirectionFigures figures)
 cdef object count_heard(LegMediaTotals totals, DirectionNames its, DirectionFigures figures)
+cdef tuple alone(dict heard, str codec)
 cdef object put_direction(dict row, DirectionNames its, DirectionFigures figures, int watched)
 cdef object put_count(dict row, str name, long long count)
 cdef object density(long long lost, long long packets)

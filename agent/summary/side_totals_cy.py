@@ -18,6 +18,7 @@ from agent.summary.timeline_cy import mean_us, timeline, trips_by_slot
 Row = dict[str, Any]
 Legs = list[Leg]
 MAX_CODECS = 8  # of one direction in a call's record: each new SDP may name another
+Heard = tuple[tuple[str, ...], int, float, int]  # codecs, packets scored, their MOS summed, known packets
 Lost = dict[str, int | None]  # by direction, since the call began
 
 
@@ -278,16 +279,35 @@ def count_heard(totals: LegMediaTotals, its: DirectionNames, figures: DirectionF
     """Add what the call's own record says of a direction: codecs, scores, packets whose loss is known."""
     if totals.heard is None:
         totals.heard = {}
-    codecs, scored, mos_sum, known = totals.heard.get(its.direction) or ((), 0, 0.0, 0)
+    heard: dict[str, Heard] = totals.heard
     codec = figures.codec
+    before: Heard | None = heard.get(its.direction)
+    if before is None:
+        heard[its.direction] = (
+            alone(heard, codec) if codec else (),
+            figures.scored,
+            figures.mos_sum,
+            figures.known_packets,
+        )
+        return
+    codecs, scored, mos_sum, known = before
     if codec and codec not in codecs and len(codecs) < MAX_CODECS:
         codecs = (*codecs, codec)
-    totals.heard[its.direction] = (
+    heard[its.direction] = (
         codecs,
         scored + figures.scored,
         mos_sum + figures.mos_sum,
         known + figures.known_packets,
     )
+
+
+def alone(heard: dict[str, Heard], codec: str) -> tuple[str, ...]:
+    """A codec by itself: a call's directions nearly always have the same one, and share it."""
+    told: Heard
+    for told in heard.values():
+        if len(told[0]) == 1 and told[0][0] == codec:
+            return told[0]
+    return (codec,)
 
 
 def put_direction(row: Row, its: DirectionNames, figures: DirectionFigures, watched: cython.int) -> None:
