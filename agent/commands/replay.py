@@ -102,7 +102,7 @@ def verdict_lines(kept: CollectedMinutes) -> list[str]:
         call = records.call
         begun = clock(call["invite_ns"]) if call["invite_ns"] else "before the capture"
         users = " to ".join(call[name] or "-" for name in ("from_sip_user", "to_sip_user"))
-        lines += ["", printable(f"{users}, {begun}, {call['call_id']}")]
+        lines += ["", printable(f"{users}, {begun}, {call['call_id'] or call['transaction_id']}")]
         lines += textwrap.wrap(printable(said.text), min(VERDICT_COLUMNS, get_terminal_size().columns))
     if bad > MAX_VERDICTS:
         lines += ["", f"... and {bad - MAX_VERDICTS} more calls that something was wrong with"]

@@ -99,17 +99,27 @@ def is_unsignalled(record: dict[str, Any]) -> bool:
     return not record.get("call_ids") and UNSIGNALLED in (record.get("flags") or ())
 
 
+_OF_SIP = (
+    "direction", "from_sip_user", "to_sip_user", "invite_ns", "answer_ns", "end_ns", "status", "end_reason",
+    "ended_by", "setup_ms", "ring_ms",
+)  # fmt: skip
+
+
 def call_without_sip(record: dict[str, Any]) -> dict[str, Any]:
     """The `call` record of media that no SIP explains, as far as a media record of it tells."""
     same = ("voice_connector_id", "transaction_id", "carrier", "codec", "host", "flags")
     sockets = record.get("peer_media") or {}
-    return {name: record.get(name) for name in same} | {
-        "call_id": "",
-        "call_ids": [],
-        "outcome": UNSIGNALLED,
-        "customer_peer": _address(sockets.get("cust")),
-        "remote_peer": _address(sockets.get("rem")),
-    }
+    return (
+        dict.fromkeys(_OF_SIP)
+        | {name: record.get(name) for name in same}
+        | {
+            "call_id": "",
+            "call_ids": [],
+            "outcome": UNSIGNALLED,
+            "customer_peer": _address(sockets.get("cust")),
+            "remote_peer": _address(sockets.get("rem")),
+        }
+    )
 
 
 def _address(socket: str | None) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
+from agent.commands.replay import CollectedMinutes, verdict_lines
 from agent.store import CallQuery, Store, StoreReader
 from agent.store.call_index import rebuild
 from agent.story.gather import gather
@@ -110,3 +111,15 @@ def test_report_of_a_capture_without_sip_tells_of_it() -> None:
     (records,) = gather(played().summaries)
     assert len(records.media) == 2
     assert "no sip explains" in verdict(records).text.lower()
+
+
+def test_replay_of_a_capture_without_sip_says_whose_loss_it_is() -> None:
+    heard = played()
+    for summary in heard.summaries:
+        for record in summary.media:
+            record["cust2vc_packets_lost"] = 500
+    kept = CollectedMinutes()
+    kept.summaries = heard.summaries
+    lines = verdict_lines(kept)
+    assert lines[1].startswith("- to -, before the capture, ")
+    assert "lost between the customer and the vc" in " ".join(lines)
