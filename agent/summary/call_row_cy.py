@@ -107,20 +107,15 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> Row:
     connector: Connector = counted.connector or lead.connector or fallback
     call_ids, from_user, from_country, to_user, to_country, _ = identity.of_call(call)
     row: Row = {
-        "schema_version": CALL_SCHEMA,
         "call_id": call_ids[0],
         "call_ids": call_ids,
         "voice_connector_id": connector.id,
-        "aws_region": connector.region,
         "direction": call.accounts[0].direction if call.accounts else None,
         "from_sip_user": from_user,
-        "from_country": from_country,
         "to_sip_user": to_user,
-        "to_country": to_country,
         "invite_ns": lead.invite_ns if whole else None,
         "answer_ns": call.answer_ns if whole else None,
         "end_ns": call.end_ns,
-        "duration_seconds": duration_s(call) if whole else None,
         "status": attempt.status if attempt is not None else None,
         "outcome": call.outcome,
         "end_reason": call.end_reason,
@@ -141,6 +136,11 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> Row:
         "loss_runs": None,
         "late_histogram": None,
         "page": None,
+        "schema_version": CALL_SCHEMA,
+        "aws_region": connector.region,
+        "from_country": from_country,
+        "to_country": to_country,
+        "duration_seconds": duration_s(call) if whole else None,
     }
     row["page"] = identity.page(call_ids, row["transaction_id"])
     put_ends(row, call)
