@@ -453,7 +453,10 @@ class Signalling(CallTable):
         self._check_over(leg.call, now_ns)
 
     def _bye_answered(self, leg: Leg, message: Message, now_ns: cython.longlong) -> None:
-        """A final to a BYE. A refused one ends nothing; 408 says only that nobody answered (15.1.1)."""
+        """A final to a BYE. A refused one ends nothing; 408 says only that nobody answered (15.1.1).
+
+        481 says that the dialog is gone. Anybody may send a BYE that earns one, so silence must confirm it.
+        """
         dialog: Dialog = leg.dialog(leg.callee_tag(message.from_tag, message.to_tag))
         call: Call = leg.call
         status: cython.longlong = message.status
@@ -471,6 +474,9 @@ class Signalling(CallTable):
                 return
             if leg.attempt is None or leg.attempt.is_closed():
                 self._timers.drop(leg)  # its media stays
+                if status == 481 and dialog.confirmed:
+                    dialog.bye_tag = message.from_tag
+                    self._timers.set(leg, now_ns, self._rules.media_linger_ns)
             if call.end_reason == "bye":
                 call.end_ns = call.end_reason = None
                 self._timers.drop(call)

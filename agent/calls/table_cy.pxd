@@ -1,5 +1,5 @@
 from agent.calls.connector_cy cimport ConnectorResolver
-from agent.model.call_cy cimport CountedAttempt, Call
+from agent.model.call_cy cimport CountedAttempt, Call, Dialog
 from agent.calls.counting_cy cimport Counting
 from agent.calls.timers_cy cimport Timers
 from agent.model.call_cy cimport Leg
@@ -30,6 +30,7 @@ cdef class CallTable:
     cdef object _weigh(self, Call call)
     cdef object _check_over(self, Call call, long long now_ns)
     cdef object _leave_undecided(self, Call call, long long now_ns)
+    cdef object _confirm_gone(self, Leg leg, long long now_ns)
     cdef object _over(self, Call call, long long now_ns)
     cdef object _release_leg(self, Leg leg)
     cdef object _release(self, Call call, long long now_ns)

@@ -18,7 +18,7 @@ from agent.calls.rfc6076 import Exchanges
 from agent.calls.timers_cy import Timers
 from agent.media.leg_media_cy import LegMedia
 from agent.model.attempt_cy import SECOND_NS
-from agent.model.call_cy import Call, CountedAttempt, Leg
+from agent.model.call_cy import Call, CountedAttempt, Dialog, Leg
 from agent.model.events import CallOver, CallsUp, Event, Tallied
 from agent.model.handover import Handover
 from agent.model.missed import Missed
@@ -94,6 +94,8 @@ class CallTable:
         if attempt is None or attempt.deadline is None:
             if leg.has_been_up() and not leg.is_up():
                 self._release_leg(leg)
+            elif leg.is_up():
+                self._confirm_gone(leg, now_ns)
             return
         since_ns, after_ns = attempt.deadline
         watched = not self._missed.touches(since_ns, since_ns + after_ns)
@@ -106,6 +108,23 @@ class CallTable:
         self._counting.watch(leg)
         if attempt.is_closed():
             self._leave_undecided(leg.call, now_ns)
+
+    def _confirm_gone(self, leg: Leg, now_ns: cython.longlong) -> None:
+        """End a leg whose BYE got 481 `media_linger` ago (RFC 3261 15.1.1), if its media is silent."""
+        call: Call = leg.call
+        dialog: Dialog
+        linger_ns: cython.longlong = self._rules.media_linger_ns
+        heard: cython.bint = self._media.leg_heard_ns(leg) > now_ns - linger_ns // 2
+        alive: cython.bint = heard or self._missed.touches(now_ns - linger_ns, now_ns)
+        for dialog in leg.dialogs.values():
+            if alive:
+                dialog.bye_tag = ""
+            elif dialog.bye_tag:
+                dialog.ended = True
+        if not leg.is_up():
+            call.flags.add("bye_refused")
+            self._release_leg(leg)
+            self._check_over(call, now_ns - linger_ns)
 
     def _leave_undecided(self, call: Call, now_ns: cython.longlong) -> None:
         """Nobody watched the time in which the outcome would have come: it stays unknown."""

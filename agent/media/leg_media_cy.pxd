@@ -23,3 +23,4 @@ cdef class LegMedia:
     cdef object _cut(self, list streams)
     cpdef object release(self, Leg leg)
     cpdef long long heard_ns(self, Call call)
+    cpdef long long leg_heard_ns(self, Leg leg)

@@ -178,15 +178,20 @@ class LegMedia:
     def heard_ns(self, call: Call) -> cython.longlong:
         """When RTP of `call` was last seen, 0 if never."""
         leg: Leg
+        newest_ns: cython.longlong = 0
+        for leg in call.legs:
+            newest_ns = max(newest_ns, self.leg_heard_ns(leg))
+        return newest_ns
+
+    def leg_heard_ns(self, leg: Leg) -> cython.longlong:
+        """When RTP of `leg` was last seen, 0 if never."""
         stream: Stream
         last_ns: cython.longlong
         newest_ns: cython.longlong = 0
-        loop = self._loop
-        for leg in call.legs:
-            self.streams.weed(leg.streams)  # no stranger keeps a call alive
-            for stream in leg.streams:
-                last_ns = loop.last_ns(stream.id)
-                newest_ns = max(newest_ns, last_ns)
+        self.streams.weed(leg.streams)  # no stranger keeps a call alive
+        for stream in leg.streams:
+            last_ns = self._loop.last_ns(stream.id)
+            newest_ns = max(newest_ns, last_ns)
         return newest_ns
 
     # -- RTCP and what else the far end tells

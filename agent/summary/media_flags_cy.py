@@ -19,6 +19,7 @@ far_end_deaf        A side's far end reports twice or more that nothing new reac
 static_type_redefined  An SDP gives a static payload type (RFC 3551) another meaning, which is ignored.
 late_answer         The call was answered after its failure had been counted (given by counting).
 seen_twice          Another host sees the same leg (given by the board's election and by claims).
+bye_refused         A BYE was answered 481, and its leg's media was silent then (given by the call table).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.config.settings import CallSettings, Config, ConnectorSettings, Limits, Vc
-from tests.kit.conversation import ALICE, BOB, BOB2, CAROL, VC, VC_MEDIA, Conversation, sdp
+from tests.kit.conversation import ALICE, BEGIN_NS, BOB, BOB2, CAROL, VC, VC_MEDIA, Conversation, sdp
 
 # -- retransmissions, copies
 
@@ -833,3 +833,47 @@ def test_final_stamped_before_its_invite_is_its_answer(status: int) -> None:
     assert heard.counts() == (1, int(status == 200), int(status != 200))
     assert heard.unknown()[0] == 0
     assert heard.call["status"] == status
+
+
+@pytest.mark.parametrize("by", ["caller", "callee"])
+def test_bye_of_a_party_that_gets_481_ends_the_call_once_its_media_is_silent(by: str) -> None:
+    """RFC 3261 15.1.1: the one that sent it considers the session over."""
+    talk = Conversation()
+    leg = talk.leg(ALICE, VC)
+    leg.invite(0, sdp=sdp(ALICE, 4000))
+    leg.ok(1, sdp=sdp(VC, 5000))
+    leg.ack(1.1)
+    talk.rtp(2, (ALICE, 4000), (VC, 5000), seconds=8)
+    leg.bye(10, by=by, answered=False)
+    leg.reply(10.1, 481, "BYE", by=by)
+    heard = talk.play(until=70)
+    assert heard.active()[0] == 0
+    assert heard.call["end_reason"] == "bye"
+    assert heard.call["end_ns"] == BEGIN_NS + 10_100_000_000
+    assert "bye_refused" in heard.call["flags"]
+
+
+def test_bye_that_gets_481_while_media_runs_on_ends_nothing() -> None:
+    talk = Conversation()
+    leg = talk.leg(ALICE, VC)
+    leg.invite(0, sdp=sdp(ALICE, 4000))
+    leg.ok(1, sdp=sdp(VC, 5000))
+    leg.ack(1.1)
+    packets = talk.rtp(2, (ALICE, 4000), (VC, 5000), seconds=68)
+    leg.bye(10, answered=False)
+    leg.reply(10.1, 481, "BYE")
+    heard = talk.play(until=75)
+    assert heard.active()[0] == 1
+    assert heard.total("CustomerToVcRtpPackets") == packets
+
+
+def test_strangers_bye_that_gets_481_ends_nothing_though_the_call_is_silent() -> None:
+    talk = Conversation()
+    leg = talk.leg(ALICE, VC)
+    leg.invite(0)
+    leg.ok(1)
+    leg.ack(1.1)
+    forged = talk.leg(BOB, VC)
+    forged.bye(10, answered=False)
+    forged.reply(10.1, 481, "BYE")
+    assert talk.play(until=70).active()[0] == 1
