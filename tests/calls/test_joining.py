@@ -192,6 +192,10 @@ def outside_line(number: str) -> str:
     return "9" + number[1:]
 
 
+def with_separators(number: str) -> str:
+    return f"{number[:2]}-{number[2:5]}-{number[5:8]}-{number[8:]}"
+
+
 Users = Callable[[int, random.Random], tuple[str, str]]
 SHAPES: dict[str, Users] = {
     "random": lambda n, rng: (f"+1{rng.randrange(10**9, 10**10)}", f"+1{rng.randrange(10**9, 10**10)}"),
@@ -201,7 +205,7 @@ SHAPES: dict[str, Users] = {
 }
 
 
-@pytest.mark.parametrize("rewrite", [str, national, with_access_code, outside_line])
+@pytest.mark.parametrize("rewrite", [str, national, with_access_code, outside_line, with_separators])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_two_thousand_b2bua_calls_at_200_a_second_are_joined_without_error(
     shape: str, rewrite: Callable[[str], str]
