@@ -195,7 +195,9 @@ class CallView:
         lost: dict[str, int | None] = self.owner.ledger.lost
         customer.count(self.owner.ledger)
         remote.count(self.owner.ledger)
-        if not customer.some() and not remote.some() and "dead_air" not in flags:
+        # Of a call that was never heard here nobody knows whether it is silent: its media may be elsewhere.
+        is_dead: cython.bint = "dead_air" in flags and call.last_rtp_ns > 0
+        if not customer.some() and not remote.some() and not is_dead:
             return None
         row: Row = _BLANK.copy()
         row["voice_connector_id"], row["aws_region"] = connector.id, connector.region

@@ -184,3 +184,13 @@ def test_metrics_of_two_hosts_add_up_to_those_of_one() -> None:
         return found
 
     assert totals(hosts.kept["proxy"]) + totals(hosts.kept["relay"]) == totals(whole)
+
+
+def test_far_ends_that_report_by_sip_leave_no_record_of_dead_air_on_the_proxy() -> None:
+    name = "answered-outbound"
+    hosts = Hosts(sidecar(name)["vc"], sidecar(name)["customer_networks"])
+    hosts.play(frames_of(name))
+    hosts.time(frames_of(name)[-1].stamp_ns + 120 * 10**9)  # the minute closes whole
+    hosts.finish()
+    assert hosts.records("proxy") == []
+    assert hosts.records("relay") != []
