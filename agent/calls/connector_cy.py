@@ -1,11 +1,11 @@
 # cython: language_level=3
-"""Whose connector a leg belongs to.
+"""The connector that owns a leg.
 
-First that fits: `X-VoiceConnector-ID` naming a configured connector, from the vc or from that connector's own
-networks; a Request-URI or To host that is one of its domains; a From or Contact host that is, from the vc or
-from its own networks, if it has any (a tenant's trunk of a hosted PBX is named in Contact alone); the
-customer peer's address; the other legs of the call. A leg still undecided when the minute of its INVITE
-closes goes to the connector marked `default`, else to `unassigned`, for good.
+The first of these that fits: `X-VoiceConnector-ID` naming a configured connector, from the vc or from that
+connector's own networks; a Request-URI or To host that is one of its domains; a From or Contact host that is,
+from the vc or from its own networks, if it has any (a tenant's trunk of a hosted PBX is named in Contact
+alone); the customer peer's address; the other legs of the call. A leg still undecided when the minute of its
+INVITE closes goes to the connector marked `default`, else to `unassigned`, for good.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CONNECTOR_HEADER = "X-VoiceConnector-ID"
 
 
 class ConnectorResolver:
-    """Legs of open minutes, and the connectors that they turn out to belong to."""
+    """Legs of open minutes, and their connectors."""
 
     def __init__(self, sides: Sides, counters: Counter[str]) -> None:
         self._sides = sides
@@ -33,7 +33,7 @@ class ConnectorResolver:
         self._open: dict[Leg, None] = {}  # legs whose INVITE's minute is not closed
 
     def connector(self, message: Message, peer: str, side: Side | None, from_vc: bool) -> Connector | None:
-        """The connector that a message names, or else the customer peer's address."""
+        """The connector that a message names, else the one of the customer peer's address."""
         named = message.header(CONNECTOR_HEADER)
         if named is not None:
             connector = self._sides.by_id(named)
@@ -51,7 +51,7 @@ class ConnectorResolver:
         return self._sides.by_peer(peer) if side == "customer" else None
 
     def _by_host(self, message: Message, peer: str, from_vc: bool) -> Connector | None:
-        """The connector whose domain a message names: as the called one, or by whom its sender says he is.
+        """The connector whose domain a message names: as the called host, or as its sender's own.
 
         A response has the From of the request that it answers.
         """
@@ -71,24 +71,27 @@ class ConnectorResolver:
         return None
 
     def _trust(self, connector: Connector, peer: str, from_vc: bool) -> Trust:
-        """By what evidence somebody speaks for `connector`."""
+        """The trust class of a sender that names `connector`."""
         if from_vc or not self._sides.has_vc or self._sides.is_vc(peer):
             return Trust.VC
         return Trust.CONNECTOR if self._sides.serves(connector, peer) else Trust.UNKNOWN
 
     def _speaks_for(self, connector: Connector, peer: str, from_vc: bool) -> bool:
-        """Whether what a message says of its own sender is believed. A connector without networks of its own
-        has customers anywhere: their word is all there is, unless the address is another connector's."""
+        """Whether a message is believed about its own sender.
+
+        A connector without networks of its own has customers anywhere: their word is the only evidence,
+        unless the address is another connector's.
+        """
         if takes(Effect.CONNECTOR_HOST, self._trust(connector, peer, from_vc)):
             return True
         return not connector.customer_networks and self._sides.by_peer(peer) is None
 
     def add(self, leg: Leg) -> None:
-        """A new leg, joined to its call."""
+        """Takes a new leg, joined to its call."""
         self._open[leg] = None
 
     def update(self, leg: Leg, message: Message, from_vc: bool) -> None:
-        """Another message of an undecided leg."""
+        """Takes another message of an undecided leg."""
         leg.connector = self.connector(message, leg.peer, leg.side, from_vc)
         if leg.connector is not None:
             leg.call.share_connector(leg)
@@ -102,7 +105,7 @@ class ConnectorResolver:
             settled(leg)
 
     def settle(self, end_ns: cython.longlong, settled: Callable[[Leg], None]) -> None:
-        """The minutes up to `end_ns` close: what is undecided is decided, and each leg is shown once."""
+        """Closes the minutes up to `end_ns`: decides the undecided legs, and reports each leg once."""
         leg: Leg
         closed: list[Leg] = []
         for leg in self._open:

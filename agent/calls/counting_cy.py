@@ -1,13 +1,14 @@
 # cython: language_level=3
-"""Counting calls: attempts, their one outcome, throttles; on the leg that `count_at` names and nowhere else.
+"""Counts calls: attempts, their one outcome, throttles; only on the leg that `count_at` names.
 
 Where both legs are customers', each leg counts in its own connector: Outbound for the caller's, Inbound for
 the callee's. With `count_at = "either"` (the observer is a customer's host, which sees one leg of each call)
 every leg counts.
 
 An account may have several legs: a vc that hunts asks one carrier after the other, each perhaps in a dialog
-of its own. It fails only when the last of them has, and none began within the join window; it is answered by
-the first 2xx of any. A leg that counts nowhere keeps an account without direction, for its call's record.
+of its own. It fails only when the last of them has failed and none began within the join window. It is
+answered by the first 2xx of any. A leg that counts nowhere keeps an account without direction, for its call's
+record.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class CallRules(Struct, frozen=True):
 
 
 class Counting:
-    """Accounts of calls. Feeds `out`; tells `decided` when a call has all the outcomes it can have."""
+    """Accounts of calls. It adds events to `out`, and calls `decided` when a call has all its outcomes."""
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class Counting:
     # -- peers
 
     def had_call(self, leg: Leg) -> None:
-        """A dialog of `leg` is confirmed: its peer is a stranger no more."""
+        """A dialog of `leg` is confirmed: its peer is not a stranger any more."""
         if leg.peer in self._peers:
             self._peers.move_to_end(leg.peer)
             return
@@ -88,7 +89,7 @@ class Counting:
             self._peers.popitem(last=False)
 
     def _is_unanswered_stranger(self, leg: Leg) -> cython.bint:
-        """Whether the vc never answered an INVITE of somebody who never had a call and is in no connector."""
+        """Whether a peer in no connector never had a call, and the vc never answered its INVITE."""
         if leg.attempt is None or leg.attempt.responded or leg.way != "incoming" or leg.side != "remote":
             return False
         return leg.place[1] is None and leg.peer not in self._peers
@@ -96,7 +97,7 @@ class Counting:
     # -- attempts
 
     def begin(self, leg: Leg, now_ns: cython.longlong) -> None:
-        """A leg with an attempt has joined its call: open the accounts that it gives it."""
+        """A leg with an attempt has joined its call: opens its accounts."""
         call: Call = leg.call
         incoming: Leg | None = call.find_incoming()
         counts = self._rules.count_at in (leg.way, "either")
@@ -142,7 +143,7 @@ class Counting:
         self.watch(leg)
 
     def watch(self, leg: Leg) -> None:
-        """Time may decide the attempt: take over its deadline."""
+        """Takes over the attempt's deadline, where time may decide it."""
         attempt: Attempt | None = leg.attempt
         if attempt is None or leg.account is None:
             return
@@ -152,7 +153,7 @@ class Counting:
             self._timers.set(leg, attempt.deadline[0], attempt.deadline[1])
 
     def again(self, leg: Leg) -> None:
-        """A retry or a further branch: the attempt is open again."""
+        """A retry or a further branch came: the attempt is open again."""
         if leg.account is not None and leg.account.outcome is None:
             self._timers.drop(leg.account)
         self.watch(leg)
@@ -160,7 +161,7 @@ class Counting:
     # -- outcomes
 
     def close(self, leg: Leg, outcome: Outcome, now_ns: cython.longlong) -> None:
-        """The attempt of a leg has its outcome: that of its account, unless others may still answer."""
+        """The attempt of a leg has its outcome, which is its account's unless others may still answer."""
         account: CountedAttempt | None = leg.account
         self._timers.drop(leg)
         if account is not None and account.outcome is None:
@@ -259,7 +260,7 @@ class Counting:
     # -- RFC 6076
 
     def rung(self, leg: Leg, now_ns: cython.longlong) -> None:
-        """The first response that tells the caller something: Session Request Delay (4.3.1)."""
+        """The first response that shows the caller the state of the call: Session Request Delay (4.3.1)."""
         leg.rung = True
         if leg.account is not None and leg.call.ring_ns is None:
             leg.call.ring_ns = now_ns
@@ -297,7 +298,7 @@ class Counting:
             self._out.append(Measured(now_ns, account.leg, None, name, (now_ns - since_ns) / 1e6))
 
     def unjoined(self, leg: Leg) -> None:
-        """The minute of a leg closes: one that counts nowhere and found no other is told."""
+        """The minute of a leg closes: reports one that counts nowhere and joined no other."""
         counts = leg.account is not None and leg.account.direction is not None
         if leg.direction is not None and leg.attempt is not None and not leg.joined and not counts:
             self._counters["legs_unjoined"] += 1
@@ -322,6 +323,6 @@ def _all_closed(account: CountedAttempt) -> cython.bint:
 
 
 def _is_hunting(call: Call) -> cython.bint:
-    """Whether the vc may try another leg: nobody has told the caller the end of it."""
+    """Whether the vc may try another leg: no final response went to the caller."""
     incoming: Leg | None = call.find_incoming()
     return incoming is None or incoming.attempt is None or not incoming.attempt.is_closed()

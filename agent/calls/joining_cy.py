@@ -1,13 +1,14 @@
 # cython: language_level=3
-"""Joining legs into calls: one incoming leg and any number of outgoing ones.
+"""Joins legs into calls: one incoming leg and any number of outgoing ones.
 
-First that fits: same Call-ID; same From tag and CSeq of the initial INVITE (topology-hiding proxies keep
-both); a correlation header with an equal value, or with another leg's Call-ID; a second Via with the incoming
-leg's branch; Call-ID with a configured suffix stripped; same called and calling user within the join window.
+The first of these that fits: the same Call-ID; the same From tag and CSeq of the initial INVITE
+(topology-hiding proxies keep both); a correlation header with an equal value, or with another leg's Call-ID;
+a second Via with the incoming leg's branch; Call-ID with a configured suffix stripped; the same called and
+calling user within the join window.
 
 Evidence that fits several calls fits none; where that leaves a leg apart it is counted. Of several calls
-between the same users it is the one without an outgoing leg, and of several such the newest, if it is so much
-newer than the next that the leg can hardly be that one's.
+between the same users it is the one without an outgoing leg. Of several such calls it is the newest, if it is
+much newer than the next one.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ MAX_SAME_USERS = 64  # calls between the same two users inside the join window
 MAX_LEGS = 64  # of one call: hunting tries a handful, a flood with one From tag would try thousands
 MAX_USERS = 6  # of one leg and role: names of one INVITE are the sender's to invent
 MAX_VIAS = 16
-MAX_APART = 1_024  # outgoing legs that nothing joins, for whoever asks whether there was one
+MAX_APART = 1_024  # outgoing legs without a call, for `has_apart`
 CLEARLY_NS = 50_000_000  # a B2BUA sends its INVITE some ms after the one that it got
 CLEARLY_TIMES = 3  # and the next candidate's INVITE must be so many times as old
 
 
 class Joiner:
-    """Finds the call to which a new leg belongs. Every index is capped by the number of legs alive."""
+    """Finds the call of a new leg. Every index is capped by the number of living legs."""
 
     def __init__(self, join_window_ns: int, headers: Sequence[str], suffixes: Iterable[str]) -> None:
         self.headers = tuple(headers)
@@ -51,7 +52,7 @@ class Joiner:
         self._doubt = False  # evidence met for the leg in hand fitted several calls
 
     def join(self, leg: Leg, message: Message | None) -> Call:
-        """The call of `leg`, which takes it in; a new one where nothing fits.
+        """The call of `leg`; a new one where none fits. The leg is added to it.
 
         `message`: its initial INVITE; None where that was not seen.
         """
@@ -88,7 +89,7 @@ class Joiner:
 
     def _by_evidence(self, leg: Leg, message: Message | None, values: list[str]) -> Call | None:
         call: Call | None = self._by_key(("call-id", leg.call_id), leg)
-        if call is None and leg.from_tag and leg.whole:  # RFC 2543: an absent tag is nobody's mark
+        if call is None and leg.from_tag and leg.whole:  # RFC 2543: an absent tag identifies no call
             call = self._by_key(("from-tag", leg.from_tag, str(leg.cseq)), leg)
         if call is None:
             call = self._named(leg, values)
@@ -105,7 +106,7 @@ class Joiner:
         return call
 
     def _named(self, leg: Leg, values: list[str]) -> Call | None:
-        """The call with an equal correlation value, or whose Call-ID is one, or which names this Call-ID."""
+        """The call with an equal correlation value, or whose value or Call-ID names the other's."""
         call: Call | None = self._by_key(("header", leg.call_id), leg)
         for value in values:
             if call is None:
@@ -139,7 +140,7 @@ class Joiner:
                 del calls[0]
 
     def named_in(self, leg: Leg, message: Message) -> Call | None:
-        """The call that a response on a leg that joined nothing names."""
+        """The call that a response on an unjoined leg names."""
         values = self.correlations(message)
         self._doubt = False
         if not values:
@@ -155,7 +156,7 @@ class Joiner:
         return call
 
     def again(self, leg: Leg) -> None:
-        """The leg's INVITE came anew with another CSeq or From tag: it is found by these too."""
+        """The leg's INVITE came again with another CSeq or From tag: both become its keys too."""
         keys: list[Key] | None = self._keys_of.get(leg)
         key = ("from-tag", leg.from_tag, str(leg.cseq))
         if keys is not None and leg.from_tag and key not in keys and len(keys) < MAX_SAME:
@@ -163,7 +164,7 @@ class Joiner:
             self._index(key, leg.call)
 
     def move(self, leg: Leg, call: Call) -> None:
-        """A leg that was a call of its own is one of `call`'s after all."""
+        """Moves a leg that was a call of its own to `call`."""
         keys = self._keys_of.get(leg, [])
         self.forget(leg.call)
         self._mark_joined(leg, call)
@@ -171,11 +172,11 @@ class Joiner:
         self.restore(leg, keys)
 
     def keys(self, leg: Leg) -> list[Key]:
-        """What `leg` was found by, for a checkpoint."""
+        """The keys of `leg`, for a checkpoint."""
         return self._keys_of.get(leg, [])
 
     def restore(self, leg: Leg, keys: list[Key]) -> None:
-        """A leg that joined its call before a restart."""
+        """Takes over a leg that joined its call before a restart."""
         for key in keys:
             self._index(key, leg.call)
         self._keys_of[leg] = keys
@@ -203,7 +204,7 @@ class Joiner:
         return call_id
 
     def correlations(self, message: Message) -> list[str]:
-        """What the correlation headers of a message say."""
+        """The values of the correlation headers of a message."""
         values: list[str] = []
         name: str
         for name in self.headers:
@@ -225,7 +226,7 @@ class Joiner:
     # -- users
 
     def _same_users(self, leg: Leg) -> Call | None:
-        """The call between the same two users that a leg of its own belongs to."""
+        """The call between the same two users to which a leg may belong."""
         if leg.way == "incoming" or not leg.whole:
             return None
         call: Call
@@ -294,7 +295,7 @@ class Joiner:
             self._recent.popitem(last=False)
 
     def has_apart(self, since_ns: cython.longlong, until_ns: cython.longlong) -> cython.bint:
-        """Whether an outgoing leg began in that time and joined nothing."""
+        """Whether an outgoing leg began in that time and joined no call."""
         leg: Leg
         for leg in reversed(self._apart):
             if leg.invite_ns < since_ns:
@@ -304,7 +305,7 @@ class Joiner:
         return False
 
     def forget(self, call: Call) -> None:
-        """Drop a call that is over from every index."""
+        """Drops an ended call from every index."""
         leg: Leg
         for leg in call.legs:
             self._apart.pop(leg, None)
@@ -330,7 +331,7 @@ class Joiner:
 
 
 def _fits(call: Call, leg: Leg) -> cython.bint:
-    """Whether a call can take this leg at all."""
+    """Whether a call can take this leg."""
     if len(call.legs) >= MAX_LEGS:
         return False
     if call.end_ns is not None and call.end_reason != "silence":
@@ -350,7 +351,7 @@ def _fits(call: Call, leg: Leg) -> cython.bint:
 
 
 def _is_tried(call: Call) -> cython.bint:
-    """Whether a leg of its own already carries the call on, or is about to."""
+    """Whether another leg already carries the call on, or will soon."""
     leg: Leg
     lead: Leg = call.find_lead()
     for leg in call.legs:
@@ -400,14 +401,14 @@ def _called(leg: Leg) -> list[str]:
 
 
 def _pairs(leg: Leg) -> set[tuple[str, str]]:
-    """Under which keys a leg's users may be found."""
+    """The keys of a leg's users."""
     callers = {user_of(caller).key for caller in _callers(leg)[:MAX_USERS]}
     called = {user_of(callee).key for callee in _called(leg)[:MAX_USERS]}
     return {(caller, callee) for caller in callers for callee in called}
 
 
 def _agreement(one: Leg, other: Leg) -> cython.int:
-    """How well the users of two legs agree: 0 for not at all."""
+    """How well the users of two legs agree; 0: not at all."""
     calling = _best(_callers(one), _callers(other))
     return min(calling, _best(_called(one), _called(other))) if calling else 0
 

@@ -1,6 +1,6 @@
-"""Messages in which the far end speaks of its own reception: to which leg they belong.
+"""Finds the leg of a message in which the far end reports its own reception.
 
-Only the peer of a leg speaks for its far end: the same message from anybody else is left alone.
+Only the peer of a leg is believed about its far end: the same message from another address is ignored.
 
 RTP statistics in a BYE or its 200 (`X-RTP-Stat`, `P-RTP-Stat`); quality reports in PUBLISH and NOTIFY (RFC
 6035).
@@ -26,10 +26,7 @@ def take(
     media: LegMedia,
     now_ns: int,
 ) -> tuple[Leg, vq.QualityReport | vq.RtpStat] | None:
-    """A message towards the vc; `leg` is its own, `legs` are all by Call-ID, `peer` is who sent it.
-
-    What it says of which leg, None where nothing.
-    """
+    """Takes a message towards the vc. `leg`: its own; `legs`: all by Call-ID; `peer`: its sender."""
     if message.method == "BYE":
         if leg is None or leg.peer != peer:
             return None

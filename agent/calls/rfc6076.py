@@ -50,7 +50,7 @@ Method = Literal["OPTIONS", "REGISTER"]
 
 
 def tallies(outcome: Outcome, status: int | None) -> list[str]:
-    """What an attempt's outcome adds to. `status` None: nothing but silence (Timer B)."""
+    """The counts of an attempt's outcome. `status` None: only silence (Timer B)."""
     names = ["sessions_decided", f"sessions_{outcome}"]
     if outcome == "answered" or (outcome == "failed" and status in EFFECTIVE):
         names.append("sessions_effective")
@@ -60,7 +60,7 @@ def tallies(outcome: Outcome, status: int | None) -> list[str]:
 
 
 def extras(counts: Mapping[str, int], delays: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """The figures of a minute from what was tallied and measured in it."""
+    """The figures of a minute from its counts and measurements."""
     figures: dict[str, Any] = {name: distribution(delays[name]) for name in DELAYS if delays.get(name)}
     decided = counts.get("sessions_decided", 0)
     followed = decided - counts.get("sessions_redirected", 0)
@@ -99,7 +99,7 @@ class Exchanges:
     def request(
         self, method: Method, key: tuple[str, int, str], connector: Connector, now_ns: int
     ) -> str | None:
-        """What a request tallies: nothing where it is a retransmission."""
+        """The counts of a request: none where it is a retransmission."""
         if key in self._pending:
             return None
         self._pending[key] = (method, now_ns, connector)
@@ -110,7 +110,7 @@ class Exchanges:
     def response(
         self, status: int, key: tuple[str, int, str], now_ns: int
     ) -> tuple[Connector, str, tuple[str, float] | None] | None:
-        """(whose, what a final response tallies, (name, milliseconds) that it measures)."""
+        """(owner, counts of a final response, (name, milliseconds) that it measures)."""
         known = self._pending.pop(key, None) if status >= 200 else None
         if known is None:
             return None
@@ -123,7 +123,7 @@ class Exchanges:
         return connector, "register_challenged" if status in UNCOUNTED else "register_failed", None
 
     def expired(self, now_ns: int) -> Iterator[tuple[Connector, str]]:
-        """What went unanswered for 32 s (Timer F): (whose, what it tallies)."""
+        """Requests without an answer for 32 s (Timer F): (owner, counts)."""
         while self._pending:
             key = next(iter(self._pending))
             method, first_ns, connector = self._pending[key]

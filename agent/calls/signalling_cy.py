@@ -1,8 +1,8 @@
 # cython: language_level=3
-"""SIP: messages to legs, legs to calls, and what each message does to them.
+"""SIP: messages to legs, legs to calls, and the effect of each message.
 
-A tap sees half-conversations: an unexpected message is a fact, not an error. What counts is in `counting`;
-which legs make a call, in `joining`; whose a leg is, in `belonging`.
+A tap sees half-conversations: an unexpected message is an event, not an error. `counting` counts, `joining`
+makes calls from legs, and `connector` finds the owner of a leg.
 """
 
 from __future__ import annotations
@@ -42,10 +42,12 @@ MAX_ASKED = 4  # of the vc's newest requests on a leg that may carry SDP
 MAX_NAMED = 4  # users that one header of one INVITE names
 
 
+@cython.no_gc
+@cython.cclass
 class Route:
-    """What two addresses make of a message between them. `seen`: it counts as a message of the vc.
+    """The route between two addresses. `seen`: a message on it counts as the vc's.
 
-    `by_caller` and `by_callee` are the ways of the legs on which the message travels, by who sent it.
+    `by_caller` and `by_callee` are the ways of the legs on which a message of each travels.
     """
 
     def __init__(self, passage: Passage, peer: str, place: Place, seen: bool) -> None:
@@ -58,7 +60,7 @@ class Route:
 
 
 class Signalling(CallTable):
-    """Messages on the calls alive: `take` each, in capture order."""
+    """Takes the messages of all living calls, in capture order."""
 
     def __init__(
         self, rules: CallRules, sides: Sides, media: LegMedia, out: list[Event], missed: Missed | None = None
@@ -125,7 +127,7 @@ class Signalling(CallTable):
         )
 
     def _trust(self, leg: Leg, route: Route, src: str) -> cython.int:
-        """By what evidence a message of `leg` is believed."""
+        """The trust class of a message of `leg`."""
         if route.passage == "away":
             return _VC
         if leg.knows(src):
@@ -135,7 +137,7 @@ class Signalling(CallTable):
         return _UNKNOWN
 
     def _take_up(self, leg: Leg, message: Message, route: Route, now_ns: cython.longlong) -> None:
-        """The vc speaks: to whom it turns, what it asks, and which third address it believes."""
+        """Takes a message of the vc: its targets, its requests, and the third addresses that it accepts."""
         if message.is_request:
             if route.peer != leg.peer:
                 _turn_to(leg, route.peer)
@@ -154,9 +156,10 @@ class Signalling(CallTable):
     def _is_asked(
         self, leg: Leg, message: Message, src: str, believed: cython.bint, now_ns: cython.longlong
     ) -> cython.bint:
-        """Whether a response to the vc may decide: to a request of the vc's, and from whom it was sent to.
+        """Whether a response to the vc may decide: it answers a request of the vc, and comes from its target.
 
-        Nobody can tell where requests were not seen: in a dialog met midway, or where frames were missed.
+        That is unknown where requests were not seen: in a dialog found in progress, or where frames were
+        missed.
         """
         attempt: Attempt | None = leg.attempt
         dialog: Dialog | None = None
@@ -197,7 +200,7 @@ class Signalling(CallTable):
         return route
 
     def _leg_of(self, message: Message, route: Route, src: str, now_ns: cython.longlong) -> Leg | None:
-        """The leg on which a message travels; made where it begins one."""
+        """The leg of a message; a new one where the message begins one."""
         leg: Leg
         initial: cython.bint = message.is_request and message.method == "INVITE" and not message.to_tag
         legs: list[Leg] | None = self._legs.get(message.call_id)
@@ -253,7 +256,7 @@ class Signalling(CallTable):
     # -- legs
 
     def _begin(self, message: Message, route: Route, src: str, now_ns: cython.longlong) -> Leg:
-        """An initial INVITE."""
+        """Takes an initial INVITE."""
         early: Message | None = self._early_answer(message, now_ns) if self._early else None
         leg = self._retried(message, route)
         if leg is not None:
@@ -284,7 +287,7 @@ class Signalling(CallTable):
         return leg
 
     def _early_answer(self, message: Message, now_ns: cython.longlong) -> Message | None:
-        """The final of this INVITE, where another capture point's clock stamped it earlier."""
+        """The final response to this INVITE that another capture point's clock stamped earlier."""
         leg: Leg
         found = self._early.pop(message.call_id, None)
         if found is None:
@@ -313,7 +316,7 @@ class Signalling(CallTable):
         return None
 
     def _record(self, leg: Leg, now_ns: cython.longlong) -> Leg:
-        """A recording session (RFC 7866): no leg of a call, and its media no side's."""
+        """Notes a recording session (RFC 7866): no leg of a call, and its media belongs to no side."""
         leg.recording, leg.side = True, None
         Call().adopt(leg)
         self._register(leg)
@@ -322,7 +325,7 @@ class Signalling(CallTable):
         return leg
 
     def _resume(self, message: Message, route: Route, now_ns: cython.longlong) -> Leg:
-        """A dialog whose beginning was not seen: it is up, is no attempt and has no direction."""
+        """A dialog whose beginning was not seen: it is up, has no attempt and no direction."""
         # Which tag is the caller's cannot be told; one choice must hold for both ways of the dialog.
         caller = min(message.from_tag, message.to_tag)
         from_caller = (message.from_tag == caller) == message.is_request
@@ -368,7 +371,10 @@ class Signalling(CallTable):
         return None
 
     def _note_ends(self, leg: Leg, route: Route, src: str) -> None:
-        """Keep who calls whom. The SBC is where a call's first INVITE went to, and its next one came from."""
+        """Notes caller and callee addresses.
+
+        The SBC is where a call's first INVITE went, and its next one came from.
+        """
         ends = (src, route.peer) if route.peer != src else (src, self._sides.vc[0])
         if ends in self.ends or len(self.ends) < MAX_SUSPECTS:
             self.ends[ends] += 1
@@ -378,10 +384,13 @@ class Signalling(CallTable):
                 if address in self.suspects or len(self.suspects) < MAX_SUSPECTS:
                     self.suspects[address] += 1
 
-    # -- what a message does to its leg
+    # -- the effects of a message on its leg
 
     def _request(self, leg: Leg, message: Message, known: cython.bint, now_ns: cython.longlong) -> None:
-        """`known`: it comes from the vc or from whom the vc deals with on this leg."""
+        """Takes a request.
+
+        `known`: it comes from the vc or from an address that the vc deals with on this leg.
+        """
         attempt: Attempt | None = leg.attempt
         method = message.method
         if method == "INVITE":
@@ -444,7 +453,7 @@ class Signalling(CallTable):
         self._end_dialog(leg, dialog, now_ns)
 
     def _end_dialog(self, leg: Leg, dialog: Dialog, now_ns: cython.longlong) -> None:
-        """The dialog is over, and after `media_linger` the media of its leg alone."""
+        """Ends the dialog, and after `media_linger` the media of its leg."""
         if dialog.ended:
             return
         dialog.ended = True
@@ -483,7 +492,7 @@ class Signalling(CallTable):
                 self._sort(call)
 
     def _proves_answer(self, leg: Leg, message: Message, now_ns: cython.longlong) -> None:
-        """Only an answered dialog has this request: where the attempt is open its 2xx was not captured."""
+        """This request exists in an answered dialog only: the 2xx of an open attempt was not captured."""
         dialog: Dialog = leg.dialog(leg.callee_tag(message.from_tag, message.to_tag))
         if leg.attempt is not None and not dialog.confirmed and leg.attempt.answer_unseen():
             dialog.confirmed, dialog.answer_ns = True, now_ns
@@ -563,7 +572,7 @@ class Signalling(CallTable):
         leg.session_ns = None if seconds is None else now_ns + max(seconds, MIN_SESSION_S) * SECOND_NS
 
     def _attempted(self, leg: Leg, attempt: Attempt, message: Message, now_ns: cython.longlong) -> None:
-        """A response to an INVITE of the caller's; those to a re-INVITE have a CSeq of their own."""
+        """Takes a response to an INVITE of the caller; responses to a re-INVITE have another CSeq."""
         if message.cseq != attempt.cseq:
             return
         status: cython.longlong = message.status
@@ -630,7 +639,7 @@ _DIALOG_METHODS = frozenset({"INVITE", "INFO"})
 
 
 def _turn_to(leg: Leg, address: str) -> None:
-    """The vc sends a request of the leg to another address than its peer's."""
+    """Notes that the vc sends a request of the leg to another address than its peer's."""
     if address not in leg.others:
         leg.others = (*leg.others, address)[-MAX_OTHERS:]
 
@@ -653,7 +662,7 @@ def _named(message: Message, header: str) -> tuple[str, ...]:
 
 
 def _far_hosts(message: Message, way: Way) -> tuple[str, ...]:
-    """SIP hosts that may name whose far end a leg is: whom the vc asks, or who asks the vc."""
+    """SIP hosts that may name the carrier of a leg: the one that the vc asks, or that asks the vc."""
     if way == "outgoing":
         return (message.uri_host if message.is_request else "", message.to_host)
     contact = message.contact if message.is_request else None

@@ -1,8 +1,8 @@
 # cython: language_level=3
-"""Calls alive: which are up, when they are over, what of them is saved.
+"""Living calls: which are up, when they end, and which are saved.
 
-The tables are filled from the wire, so they are capped: a call that is not up makes room first, the oldest
-before all, in O(1).
+The wire fills these tables, so they are capped: calls that are not up are evicted first, the oldest before
+all, in O(1).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from agent.wire.sip.quality_report import QualityReport, RtpStat
 
 Report = QualityReport | RtpStat
 
-# What a leg's descriptions take, by its sockets and the condensed text (which stands for what is parsed).
+# Memory of a leg's descriptions, by its sockets and the condensed text (which stands for the parsed form).
 SOCKET_BYTES, TEXT_TIMES, MESSAGE_BYTES = 700, 8, 4096
 MAX_REPORTS = 4  # of a leg's far end, the newest
 LAPSE_NS = 300 * SECOND_NS  # of a claimed call: claims are told anew each minute
@@ -35,12 +35,12 @@ RETRANSMITTED_NS = 32 * SECOND_NS  # 64 * T1: how long a message of a finished c
 
 
 class CallTable:
-    """Every leg and call alive. Feeds `out`; time comes through `advance` and at each minute's end."""
+    """Every living leg and call. It adds events to `out`; `advance` and each minute's end give it time."""
 
     def __init__(
         self, rules: CallRules, sides: Sides, media: LegMedia, out: list[Event], missed: Missed | None = None
     ) -> None:
-        """`missed`: what the capture did not watch; no silence there decides anything."""
+        """`missed`: the unwatched spans; silence in them decides nothing."""
         self._missed = missed or Missed()
         self.counters: Counter[str] = Counter()
         self._rules = rules
@@ -127,7 +127,7 @@ class CallTable:
             self._check_over(call, now_ns - linger_ns)
 
     def _leave_undecided(self, call: Call, now_ns: cython.longlong) -> None:
-        """Nobody watched the time in which the outcome would have come: it stays unknown."""
+        """The time of the outcome was not watched: the outcome stays unknown."""
         self.counters["outcomes_unseen"] += 1
         if call.answer_ns is None:
             self._over(call, now_ns)
@@ -147,7 +147,7 @@ class CallTable:
             self._forget(next(iter(self._down or self._up)))
 
     def _weigh(self, call: Call) -> None:
-        """Account what the SDPs of a call take: one that takes more than a call may counts as several."""
+        """Weighs a call by its SDPs: above the size of one call it counts as several."""
         leg: Leg
         length: cython.Py_ssize_t
         size: cython.Py_ssize_t = 0
@@ -170,7 +170,7 @@ class CallTable:
     # -- ends
 
     def _decided(self, call: Call, now_ns: cython.longlong) -> None:
-        """Every outcome is known; a call that never came up is over."""
+        """Every outcome is known. A call that never came up is over."""
         if call.answer_ns is None:
             self._over(call, now_ns)
 
@@ -180,13 +180,16 @@ class CallTable:
             self._over(call, now_ns)
 
     def _over(self, call: Call, now_ns: cython.longlong) -> None:
-        """Nothing more is expected but late media and retransmissions."""
+        """Expects nothing more than late media and retransmissions."""
         self._heard(call)
         self._timers.set(call, now_ns, self._rules.media_linger_ns)
 
     def _release(self, call: Call, now_ns: cython.longlong) -> None:
-        """Give up the media of a call that is over. A leg that is up all the same, bridged to another
-        call's by an attended transfer, keeps its own until its BYE, or until `call_timeout` of silence."""
+        """Gives up the media of a call that is over.
+
+        A leg that is still up, bridged to another call's by an attended transfer, keeps its own until its
+        BYE, or until `call_timeout` of silence.
+        """
         leg: Leg
         self._heard(call)  # what still came after the BYE
         self._report(call, now_ns)
@@ -253,7 +256,7 @@ class CallTable:
         call.last_rtp_ns = max(call.last_rtp_ns, heard_ns)
 
     def minute_end(self, minute_ns: cython.longlong, end_ns: cython.longlong) -> None:
-        """The gauges: calls up when a minute ends. Ends by silence and timer are found here."""
+        """The gauges: calls up at the end of a minute. Ends by silence and timer are found here."""
         call: Call
         up: list[CountedAttempt] = []
         claimed: list[Call] = []
@@ -284,7 +287,7 @@ class CallTable:
             self._out.append(Tallied(minute_ns, None, connector, tally))
 
     def up_now(self) -> tuple[list[CountedAttempt], int]:
-        """The attempts that are calls up at this moment, and how many calls are up that none began."""
+        """The attempts whose calls are up now, and the number of calls up without an attempt."""
         call: Call
         up: list[CountedAttempt] = []
         unknown = 0
@@ -298,7 +301,7 @@ class CallTable:
         self._connectors.settle(end_ns, self._counting.unjoined)
 
     def finish(self, now_ns: cython.longlong) -> None:
-        """The capture is over: what waits for a retry is decided; the rest stays pending."""
+        """The capture is over: attempts that wait for a retry are decided; the rest stays pending."""
         call: Call
         for call in (*self._up, *self._down):
             for account in tuple(call.accounts):
@@ -395,14 +398,11 @@ class CallTable:
     # -- checkpoints
 
     def calls(self) -> list[Call]:
-        """Every call alive, oldest first, those that are up before the others."""
+        """Every living call, oldest first, those that are up before the others."""
         return [*self._up, *self._down]
 
     def state(self, call: Call) -> tuple[list[tuple[int, int] | None], list[list[Key]], list[bool]]:
-        """What is known of a call beside itself: deadlines, the keys of its legs, which are still open.
-
-        Its descriptions are condensed.
-        """
+        """A call's state outside its object: deadlines, the keys of its legs, open attempts."""
         for leg in call.legs:
             for passage in tuple(leg.sdp):
                 leg.said(passage)
@@ -411,11 +411,11 @@ class CallTable:
         return deadlines, keys, [leg in self._connectors for leg in call.legs]
 
     def give(self, handover: Handover) -> None:
-        """Every call, with what is known of it beside itself; where it is encoded already, None."""
+        """Every call with its state outside the object; None where it is encoded already."""
         handover.calls = [(call, self.state(call) if call.saved is None else None) for call in self.calls()]
 
     def take_over(self, handover: Handover) -> None:
-        """Take up calls as `give` left them. Only before any message."""
+        """Takes over calls from `give`. Only before any message."""
         leg: Leg
         due: list[tuple[int, int, Due]] = []
         for call, (deadlines, keys, undecided) in handover.calls:
@@ -450,7 +450,7 @@ def _call_of(what: Due) -> Call:
 
 
 def _waiting(call: Call) -> list[Due]:
-    """What of a call may have a deadline."""
+    """The objects of a call that may have a deadline."""
     return [call, *call.accounts, *call.legs]
 
 

@@ -1,10 +1,10 @@
 # cython: language_level=3
-"""What falls due when.
+"""Deadlines.
 
-SIP's waits are few and of constant length (Timer B, Timer C, the retry window ...), and time only goes on:
-so each length has a queue of its own, oldest first, and setting, moving and dropping a deadline is O(1). A
-deadline ends with what it is for: when a flood of invented Call-IDs pushes calls out of the table, nothing
-of them stays here, which a heap of callbacks would keep until each is due.
+SIP's waits are few and of constant length (Timer B, Timer C, the retry window ...), and time only goes on. So
+each length has a queue of its own, oldest first, and setting, moving and dropping a deadline is O(1). A
+deadline ends with its object: when a flood of invented Call-IDs pushes calls out of the table, none of theirs
+stays here. A heap of callbacks would keep each until it is due.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NEVER_NS = 1 << 62
 
 
 class Timers:
-    """One deadline for each `what`. Times are capture time in ns."""
+    """One deadline for each object `what`. Times are capture time in ns."""
 
     def __init__(self) -> None:
         self.due_ns = NEVER_NS  # nothing is due before; may be early where a deadline was dropped
@@ -26,7 +26,7 @@ class Timers:
         self._where: dict[Any, OrderedDict[Any, int]] = {}
 
     def set(self, what: Any, now_ns: cython.longlong, after_ns: cython.longlong) -> None:
-        """`what` is due `after_ns` from now, and at no other time any more."""
+        """Sets the deadline of `what` to `after_ns` from now, in place of any other."""
         queue = self._queues.get(after_ns)
         if queue is None:
             queue = self._queues[after_ns] = OrderedDict()
@@ -40,7 +40,7 @@ class Timers:
             self.due_ns = due_ns
 
     def drop(self, what: Any) -> None:
-        """`what` waits for nothing any more; nothing happens where it did not."""
+        """Drops the deadline of `what`, if it has one."""
         queue = self._where.pop(what, None)
         if queue is not None:
             del queue[what]
@@ -53,7 +53,7 @@ class Timers:
         return queue[what], next(after for after, its in self._queues.items() if its is queue)
 
     def pop(self, now_ns: cython.longlong) -> tuple[Any, int] | None:
-        """The next that is due by `now_ns`, with its time; None when there is none left."""
+        """The next object that is due by `now_ns`, with its time; None when there is none left."""
         first: OrderedDict[Any, int] | None = None
         first_ns = NEVER_NS
         for queue in self._queues.values():

@@ -1,8 +1,8 @@
-"""Messages from third addresses, until the vc shows that it believes them (`agent/model/trust.py`).
+"""Messages from third addresses, held until the vc confirms them (`agent/model/trust.py`).
 
 A dialog's peer may move to another address (a phone changes its network, a farm answers from another host).
 So a message from an address that the vc has not dealt with on the leg waits: a request for the vc's 2xx, a
-final response to an INVITE for the vc's ACK (RFC 3261 13.2.2.4, 17.1.1.3). The rest changes nothing.
+final response to an INVITE for the vc's ACK (RFC 3261 13.2.2.4, 17.1.1.3). Other messages change nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Key = tuple[str, str, int, str, str]
 
 
 class Unproven:
-    """Held messages with the address that each came from."""
+    """Held messages, each with its source address."""
 
     def __init__(self) -> None:
         self._held: OrderedDict[Key, tuple[Message, str]] = OrderedDict()
@@ -34,7 +34,7 @@ class Unproven:
             self._held.popitem(last=False)
 
     def taken_up(self, message: Message) -> tuple[Message, str] | None:
-        """What this message of the vc takes up: a 2xx the request that it answers, an ACK a response."""
+        """The held messages that this message of the vc confirms: a 2xx its request, an ACK a response."""
         if message.is_request and message.method != "ACK":
             return None
         if not message.is_request and not 200 <= message.status < 300:

@@ -463,7 +463,7 @@ class Alarms(_Section):
 
 
 class Cost(_Section):
-    """What it will cost: `sbcwatch cost`. Prices of us-east-1, no free tier."""
+    """The prices of AWS: `sbcwatch cost`. Prices of us-east-1, no free tier."""
 
     expected_calls: Annotated[
         float, Meta(ge=0, description="Calls up at once on this host, mean over a month.")
@@ -541,7 +541,7 @@ class Cost(_Section):
 
 
 class Privacy(_Section):
-    """What records say about people."""
+    """People in records and messages."""
 
     mask_numbers: Annotated[
         bool,
@@ -564,7 +564,7 @@ class Privacy(_Section):
 
 
 class Confine(_Section):
-    """What the daemon gives up once it runs: capabilities but NET_RAW, files but its own."""
+    """The rights that the daemon gives up once it runs: capabilities but NET_RAW, files but its own."""
 
     enabled: Annotated[
         bool,

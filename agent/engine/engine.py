@@ -1,8 +1,8 @@
-"""The engine: frames and time in, facts out. No socket, system clock, thread or logger.
+"""The engine: frames and time in, events out. No socket, system clock, thread or logger.
 
-RTP is finished inside the loop; what is not plain RTP (SIP, RTCP, fragments, TCP) comes out of it frame by
-frame, in capture order, and is handled here. Minutes are UTC-aligned: a minute's gauges are taken at its
-end, and it closes when the clock passes its end by `lateness`.
+RTP is finished inside the loop. All other frames (SIP, RTCP, fragments, TCP) leave it one by one, in capture
+order, and are handled here. Minutes are UTC-aligned: a minute's gauges are taken at its end, and it closes
+when the clock passes its end by `lateness`.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ class Rules(Struct, frozen=True):
 
 
 class Engine:
-    """`feed` takes a batch, `advance` a time; both return the facts so far, in order."""
+    """`feed` takes a batch, `advance` a time; both return the events so far, in order."""
 
     def __init__(self, sides: Sides, rules: Rules | None = None, locks: Sequence[Lock] = ()) -> None:
-        """`locks`: one a thread that takes RTP out of the frames before they come here; none: `feed` does."""
+        """`locks`: one for each thread that processes RTP before this engine; none: `feed` does."""
         self.rules = rules = rules or Rules()
         self.sides = sides
         self.loop: Loop | RtpWorkers = RtpWorkers(self._new_loop, locks) if locks else self._new_loop()
@@ -105,12 +105,12 @@ class Engine:
 
     @property
     def budget(self) -> RateLimit:
-        """What one source of SIP may have parsed."""
+        """The SIP limit of one source."""
         return self.intake.budget
 
     @property
     def workers(self) -> RtpWorkers:
-        """Where capture threads process RTP; only with `locks`."""
+        """The RTP workers of the capture threads; only with `locks`."""
         assert isinstance(self.loop, RtpWorkers)
         return self.loop
 
@@ -120,23 +120,23 @@ class Engine:
     # -- time
 
     def advance(self, now_ns: int) -> list[Event]:
-        """Let time pass up to `now_ns`: timers, gauges, closed minutes."""
+        """Lets time pass up to `now_ns`: timers, gauges, closed minutes."""
         self._meet(now_ns)
         self.clock.pass_to(now_ns)
         return self._taken()
 
     def begin(self, now_ns: int) -> None:
-        """Live: watching starts now, traffic or not. A file starts with its first frame."""
+        """Live: watching starts now, even without traffic. A file starts with its first frame."""
         if not self.clock.is_running:
             self._begun_ns = now_ns
         self.clock.begin(now_ns)
 
     def overdue_ns(self, now_ns: int) -> int:
-        """How long the close of the oldest open minute is overdue; at most 0 when it is not."""
+        """The delay of the oldest open minute's close; at most 0 when it is in time."""
         return now_ns - self.clock.closes_ns if self.clock.is_running else 0
 
     def suspend(self) -> list[Event]:
-        """Close what the open minutes hold as parts of them. All that is known of calls stays."""
+        """Closes the counts of the open minutes as parts of them. All state of calls stays."""
         self._meet(FOREVER_NS)
         if self.clock.is_running and self.clock.now_ns is not None:
             self.clock.pass_to(self.clock.now_ns)
@@ -156,7 +156,7 @@ class Engine:
         self.clock.happen(ClockEvent.FINISH)
         return self._taken()
 
-    # -- what the minute clock asks for (`MinuteWork`)
+    # -- the work of the minute clock (`MinuteWork`)
 
     @property
     def due_ns(self) -> int:
@@ -205,20 +205,20 @@ class Engine:
         self._miss(watched_ns, now_ns, Cause.NOT_WATCHED)
         self.signalling.advance(now_ns)
 
-    # -- what was not watched
+    # -- unwatched time
 
     def _miss(self, start_ns: int, end_ns: int, cause: Cause, count: int | None = None) -> None:
-        """Nobody saw the frames between these times."""
+        """Reports that frames between these times were not seen."""
         self.loop.lose(start_ns, end_ns)
         self._missed(start_ns, end_ns, cause, count)
 
     def _missed(self, start_ns: int, end_ns: int, cause: Cause, count: int | None = None) -> None:
-        """The same, of which the loop knows."""
+        """As `_miss`, where the loop knows already."""
         self._know_missed(start_ns, end_ns)
         self._out.append(Unseen(start_ns, end_ns, Sight.ALL, cause, count))
 
     def _miss_messages(self) -> None:
-        """A message of a peer was left out: what it did not say since is no silence."""
+        """Reports that a message of a peer was dropped: its silence proves nothing since."""
         now_ns = self.clock.now_ns
         if now_ns is not None and self.refusals.silenced(self.intake.counters):
             self.missed.add(now_ns, now_ns)
@@ -238,13 +238,13 @@ class Engine:
         self._out.append(Unseen(start_ns, end_ns, Sight.MEDIA, Cause.CLAIMS_MISSED, None))
 
     def so_far(self) -> tuple[SoFar, list[CountedAttempt], int]:
-        """What the open minutes hold of media by leg; attempts that are calls up now, and calls of none."""
+        """The open minutes' media by leg; attempts whose calls are up; active calls without an attempt."""
         return self.media.so_far(), *self.signalling.up_now()
 
     # -- from one engine to the next
 
     def give(self, handover: Handover) -> None:
-        """Write down all that the next engine needs."""
+        """Writes down everything that the next engine needs."""
         handover.now_ns, handover.minute_ns = self.clock.now_ns, self.clock.minute_ns
         handover.missed = list(self.missed.spans)
         handover.begun_ns = self._begun_ns
@@ -258,7 +258,7 @@ class Engine:
         self.intake.give(handover)
 
     def take(self, handover: Handover) -> None:
-        """Go on where another engine was. Only before any frame.
+        """Goes on where another engine was. Only before any frame.
 
         Raises ValueError where the loop's snapshot is not this loop's.
         """
@@ -286,7 +286,7 @@ class Engine:
         self.refusals.intervals(0, 0)  # told by the engine before
 
     def discard(self, until_ns: int) -> None:
-        """Drop restored counts of minutes that were committed before."""
+        """Drops restored counts of minutes that were committed before."""
         minute_ns = self.clock.minute_ns
         if minute_ns is None or minute_ns >= until_ns:
             return
@@ -298,9 +298,9 @@ class Engine:
         self.clock.reopen(until_ns)
 
     def resume(self, now_ns: int) -> list[Event]:
-        """Frames may have passed since what was restored: gaps of that time are the capture's own.
+        """Frames may have passed since the restored state: gaps of that time are the capture's own.
 
-        A minute that ended meanwhile is closed without its gauges: nobody was alive at its end.
+        A minute that ended meanwhile is closed without its gauges: no process ran at its end.
         """
         clock = self.clock
         if clock.is_running and clock.now_ns is not None and now_ns > clock.now_ns:
@@ -313,7 +313,7 @@ class Engine:
         return self._taken()
 
     def shed(self, level: int) -> None:
-        """The host cannot follow (`agent.daemon.overload`): do without what is missed least."""
+        """The host cannot follow (`agent.daemon.overload`): skips the least needed work."""
         self.media.streams.shedding = level >= 2
         self.budget.strained = level >= 3
 
@@ -356,7 +356,7 @@ class Engine:
     # -- frames
 
     def feed(self, batch: Batch) -> list[Event]:
-        """Take frames in capture order; of a batch that a capture thread had before, what is no RTP."""
+        """Takes frames in capture order; of a batch that a capture thread processed, all but RTP."""
         if batch.strays:
             self.rejects[Reason.FAR_STAMP] += batch.strays
         if isinstance(self.loop, RtpWorkers):
@@ -419,7 +419,7 @@ class Engine:
         return self._taken()
 
     def _meet(self, until_ns: int) -> None:
-        """Streams that capture threads accepted by then."""
+        """Takes the streams that capture threads accepted by then."""
         if isinstance(self.loop, RtpWorkers):
             for stream_id, clean in self.loop.begun(until_ns):
                 self.media.streams.fresh(stream_id, clean)
@@ -448,7 +448,10 @@ def _intake_rules(rules: Rules) -> IntakeRules:
 
 
 def _cause(drop: CaptureDrop) -> Cause:
-    """A ring counts what it drops; only while an interface was away nobody knows how many."""
+    """The cause of a drop.
+
+    A ring counts its drops; only while an interface was down their number is unknown.
+    """
     return Cause.INTERFACE_DOWN if drop.count is None else Cause.CAPTURE_DROPS
 
 

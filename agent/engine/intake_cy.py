@@ -1,8 +1,8 @@
 # cython: language_level=3
-"""Takes what is not plain RTP, frame by frame in capture order: puts it together, drops copies, reads it.
+"""Takes every frame that is not plain RTP, in capture order: reassembles it, drops copies, reads it.
 
-Fragments become datagrams, TCP and SCTP become messages (`transport`); RTCP goes to `media`, SIP within its
-source's limit to `signalling`. What could not be read goes out as `Unseen`.
+Fragments become datagrams, TCP and SCTP become messages (`transport`). RTCP goes to `media`, SIP within its
+source's limit to `signalling`. Unreadable frames are reported as `Unseen`.
 """
 
 from __future__ import annotations
@@ -44,12 +44,11 @@ STEPS_FREE = 8  # of a segment's framing: a few messages
 
 
 class IntakeRules(Struct, frozen=True):
-    """`single_span`: copies come through one interface too, so that RTCP met twice is one packet.
+    """`single_span`: copies come through one interface too, so RTCP seen twice is one packet.
 
-    `tunnels`: those that are opened, and no others; None: every one. `sip_ports`: where TLS is taken for SIP.
-    `hep_ports`: where HEP is believed, None: everywhere (files).
-    `bytes_each`, `bytes_all`: bytes a second that may be put together of one far address and of all; 0: no
-    bound.
+    `tunnels`: the tunnels to open, and no others; None: every one. `sip_ports`: where TLS is taken for SIP.
+    `hep_ports`: where HEP is believed, None: everywhere (files). `bytes_each`, `bytes_all`: bytes a second
+    that may be reassembled of one far address and of all; 0: no bound.
     """
 
     single_span: bool = False
@@ -61,7 +60,7 @@ class IntakeRules(Struct, frozen=True):
 
 
 class Intake:
-    """`frame` takes one frame. Feeds `media` and `signalling`; `rejects` counts what did not parse."""
+    """`frame` takes one frame. It feeds `media` and `signalling`; `rejects` counts unparsable frames."""
 
     def __init__(
         self,
@@ -73,7 +72,7 @@ class Intake:
         out: list[Event],
         rules: IntakeRules,
     ) -> None:
-        """`out`: where facts go that are not of a call."""
+        """`out`: events that belong to no call."""
         self.duplicates = 0
         self.counters: Counter[str] = Counter()
         self.budget = budget
@@ -94,7 +93,7 @@ class Intake:
         self._peers: dict[str, None] = {}  # far addresses that the vc sent SIP or TCP data to
 
     def give(self, handover: Handover) -> None:
-        """What is half assembled, and what was met within the last 20 ms."""
+        """Half-assembled data, and the packets of the last 20 ms."""
         live = handover.live
         if live is not None:
             live.transport = self._fragments, self._tcp, self._sctp, self._peers
@@ -102,7 +101,7 @@ class Intake:
             live.budget = self.budget
 
     def take_over(self, handover: Handover) -> None:
-        """Where the clock was set, what was stamped by it stays behind."""
+        """Takes them over. Where the clock was set, stamped data is left out."""
         live = handover.live
         if live is None:
             return
@@ -124,17 +123,20 @@ class Intake:
         }
 
     def expire(self, now_ns: cython.longlong) -> None:
-        """Give up fragments that waited too long. Before a minute closes, so that it is marked."""
+        """Gives up fragments that waited too long.
+
+        Called before a minute closes, so that the minute is marked.
+        """
         self._fragments.expire(now_ns)
         self._report_fragments()
 
     def finish(self) -> None:
-        """The capture is over: nothing that is half assembled will be whole."""
+        """The capture is over: half-assembled data stays incomplete."""
         self._fragments.give_up_all()
         self._report_fragments()
 
     def hold(self, data: bytes | bytearray | memoryview) -> None:
-        """The frames that come are in `data`; `b""` lets go of it."""
+        """Keeps `data` open for the frames to come; `b""` releases it."""
         self._decoder.attach(data)
 
     def frame(
@@ -144,7 +146,7 @@ class Intake:
         stamp_ns: cython.longlong,
         origin: cython.longlong,
     ) -> None:
-        """The frame of `captured` bytes at `offset` in what is held."""
+        """Takes the frame of `captured` bytes at `offset` in the held data."""
         self._captured = captured
         try:
             packet = read(self._decoder, offset, captured, stamp_ns, origin)
@@ -228,7 +230,7 @@ class Intake:
             self._found(packet, found)
 
     def _found(self, packet: Packet, found: Found) -> None:
-        """A message out of a stream, or word of one that could not be had."""
+        """Takes a message from a stream, or the report of an unreadable one."""
         if found.cause is None:
             if found.data.startswith(MAGIC):
                 self._hep(packet, found.data)
@@ -269,7 +271,7 @@ class Intake:
             self._sip(packet, payload)
 
     def _hep(self, packet: Packet, data: bytes) -> None:
-        """The SIP that a capture agent saw elsewhere, as if it had been seen here."""
+        """Takes the SIP of a capture agent as if it had been captured here."""
         ports = self._rules.hep_ports
         if ports is not None and packet.dst_port not in ports:
             self.counters["hep_refused"] += 1
@@ -317,7 +319,7 @@ class Intake:
         self._signalling.take(message, packet.src, packet.dst, packet.stamp_ns)
 
     def _cut(self, packet: Packet, data: bytes) -> None:
-        """A message whose headers were cut: the class of a response counts all the same."""
+        """Takes a message whose headers were cut: the class of a response counts all the same."""
         if self._is_elsewhere(packet):
             return
         status = _status_of(data)
@@ -328,10 +330,10 @@ class Intake:
                 MessageSeen(packet.stamp_ns, None, connector, "", status, data, packet.src, packet.dst)
             )
 
-    # -- what was not seen
+    # -- unread frames
 
     def _answer(self, peer: str) -> None:
-        """The vc sends to `peer`: what cannot be read of it is no stranger's."""
+        """The vc sends to `peer`: unreadable data of this peer is not a stranger's."""
         peers = self._peers
         if peer in peers:
             return
@@ -345,7 +347,7 @@ class Intake:
         return sides.has_vc and sides.is_vc(packet.src) == sides.is_vc(packet.dst)
 
     def _unseen(self, packet: Packet, sight: Sight, cause: Cause) -> None:
-        """Say that frames were not understood. A stranger never answered makes nothing unknown."""
+        """Reports frames that were not understood. A stranger without an answer makes nothing unknown."""
         self.counters[f"unseen_{cause}"] += 1
         if self._is_elsewhere(packet):
             return
@@ -369,7 +371,7 @@ class Intake:
             self._out.append(Unseen(packet.stamp_ns, packet.stamp_ns, sight, cause, detail=detail))
 
     def _within_limits(self, packet: Packet) -> cython.bint:
-        """Whether the bytes of this packet may be put together."""
+        """Whether the bytes of this packet may be reassembled."""
         if not self._rules.bytes_all or not packet.payload:
             return True
         peer = self._peer_of(packet)
@@ -384,7 +386,7 @@ class Intake:
         return packet.dst if self._sides.is_vc(packet.src) else packet.src
 
     def _report_fragments(self) -> None:
-        """Datagrams whose fragments never came all: told where they were SIP, or may have been."""
+        """Reports datagrams with missing fragments that were SIP, or may have been."""
         packet: Packet
         for lost in self._fragments.lost():
             src, dst, protocol = lost.key

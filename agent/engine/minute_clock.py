@@ -1,8 +1,8 @@
-"""Which minute is open, and what time does to it: `TABLE` is the code.
+"""The open minute, and the effect of time on it: `TABLE` is the code.
 
-A minute is open until the clock passes its end; then its gauges are taken, and late frames have `lateness`
-more. A minute that nobody watched to its end has no gauges. Time is an argument, and None is no time: 0 is
-the first nanosecond of 1970, as good a time as any.
+A minute is open until the clock passes its end. Then its gauges are taken, and late frames have `lateness`
+more. A minute that was not watched to its end has no gauges. Time is an argument, and None is no time: 0 is
+the first nanosecond of 1970, a valid time.
 
 `python -m agent.engine.minute_clock` prints the table as it stands in docs/architecture.md.
 """
@@ -18,7 +18,7 @@ from agent.model.units import MINUTE_NS
 
 
 class State(enum.StrEnum):
-    BEFORE = "before"  # no frame yet, and nobody said that watching began
+    BEFORE = "before"  # no frame yet, and watching has not begun
     OPEN = "open"
     ENDED = "ended"  # the gauges are taken; late frames still count
     OVER = "over"  # the capture is at its end
@@ -36,11 +36,11 @@ class Event(enum.StrEnum):
 
 
 class MinuteWork(Protocol):
-    """The engine's part: each method is told the start of the minute."""
+    """The engine's part. Each method gets the start of the minute."""
 
     @property
     def due_ns(self) -> int:
-        """When `advance_timers` has something to do."""
+        """The time at which `advance_timers` has work."""
         ...
 
     def advance_timers(self, now_ns: int) -> None:
@@ -83,7 +83,7 @@ def close_part(clock: MinuteClock, at_ns: int) -> None:
 
 
 def nothing(clock: MinuteClock, at_ns: int) -> None:
-    """The state changes, or not even that."""
+    """No action: at most the state changes."""
 
 
 Action = Callable[["MinuteClock", int], None]
@@ -104,10 +104,10 @@ TABLE: dict[tuple[State, Event], tuple[Action, State]] = {
 
 
 class MinuteClock:
-    """The clock of one engine. `minute_ns` starts the oldest minute that is not closed; None: none began."""
+    """The clock of one engine. `minute_ns` starts the oldest open minute; None: no minute has begun."""
 
     def __init__(self, work: MinuteWork, lateness_ns: int, idle_ns: int) -> None:
-        """`idle_ns`: after so long without a frame, or a word of the clock, there is a gap."""
+        """`idle_ns`: after so long without a frame or a clock reading there is a gap."""
         self.work = work
         self.state = State.BEFORE
         self.minute_ns: int | None = None
@@ -136,7 +136,7 @@ class MinuteClock:
         return self.end_ns + self._lateness_ns
 
     def move_to(self, at_ns: int) -> None:
-        """The minute of `at_ns` is the open one."""
+        """Opens the minute of `at_ns`."""
         self.minute_ns = at_ns // MINUTE_NS * MINUTE_NS
         self.work.open_minute(self.minute_ns)
 
@@ -147,7 +147,7 @@ class MinuteClock:
         if self.minute_ns is not None:
             self.boundary_ns = self.closes_ns if self.state is State.ENDED else self.end_ns
 
-    # -- what the engine is told
+    # -- events
 
     def see(self, stamp_ns: int) -> None:
         """Time has reached `stamp_ns`: nothing is due before it."""
@@ -155,13 +155,13 @@ class MinuteClock:
             self.now_ns = stamp_ns
 
     def begin(self, now_ns: int) -> None:
-        """Watching starts, where it has not."""
+        """Watching starts, unless it has."""
         if self.state is State.BEFORE:
             self.happen(Event.BEGIN, now_ns)
             self.see(now_ns)
 
     def take(self, minute_ns: int | None, now_ns: int | None) -> None:
-        """Go on where another clock was. Only before anything else."""
+        """Goes on where another clock was. Only before anything else."""
         self.now_ns = now_ns
         if minute_ns is not None and now_ns is not None:
             self.happen(Event.BEGIN, minute_ns)
@@ -170,13 +170,13 @@ class MinuteClock:
                 self.happen(Event.RESUME)
 
     def reopen(self, minute_ns: int) -> None:
-        """What was taken over of minutes before `minute_ns` is committed: the open minute is that one."""
+        """Earlier minutes of the restored state are committed: opens the minute `minute_ns`."""
         self.state = State.BEFORE
         now_ns, self.now_ns = self.now_ns, None
         self.take(minute_ns, now_ns)
 
     def is_gap(self, now_ns: int) -> bool:
-        """Whether so long passed until `now_ns` that nobody can say that capture ran."""
+        """Whether so long passed until `now_ns` that capture may not have run."""
         if self.now_ns is not None and now_ns - self.now_ns <= self._idle_ns:
             return False  # as for nearly every message
         return now_ns - self._watched_ns > self._idle_ns
@@ -206,7 +206,7 @@ class MinuteClock:
         self.happen(Event.SKIP, now_ns)
 
     def cut_to(self, now_ns: int) -> None:
-        """Close every minute that began by `now_ns`; those whose end was not watched have no gauges."""
+        """Closes every minute that began by `now_ns`; minutes whose end was not watched have no gauges."""
         while self.start_ns <= now_ns:
             self.happen(Event.CUT)
 

@@ -1,8 +1,9 @@
-"""What the engine itself left out, as intervals with a cause: a table of counters, read at a minute's close.
+"""Work that the engine itself refused, as intervals with a cause: a table of counters, read at a minute's
+close.
 
-Frames that the capture missed come as `CaptureDrop`, those that could not be read from the intake. These are
-the bounds: a table that was full, a source above its limit. How many messages of a call that was pushed out
-would have come nobody knows; what was counted of it stays.
+Frames that the capture missed come as `CaptureDrop`, unreadable ones from the intake. These are the bounds: a
+table that was full, a source above its limit. The lost messages of an evicted call are unknown; its counts so
+far stay.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ ROWS: dict[str, tuple[Sight, Cause, bool, str]] = {
     "calls_evicted": (Sight.SIP_CALLS, Cause.EVICTED, False, "calls that were not up"),
     "legs_refused": (Sight.SIP_CALLS, Cause.REFUSED, True, "legs of one Call-ID"),
 }
-SILENCES = ("unseen_oversized", "unseen_shed")  # a message of a peer was left out: his silence proves nothing
+SILENCES = ("unseen_oversized", "unseen_shed")  # a message of a peer was dropped: its silence proves nothing
 
 
 class Refusals:
@@ -30,7 +31,7 @@ class Refusals:
         self._silences = 0
 
     def intervals(self, start_ns: int, end_ns: int) -> list[Unseen]:
-        """What was left out since the last call, of the minute from `start_ns` to `end_ns`."""
+        """The refusals since the last call, of the minute from `start_ns` to `end_ns`."""
         counters = self._counters()
         found = []
         for name, (sight, cause, is_message, words) in ROWS.items():
@@ -43,7 +44,7 @@ class Refusals:
         return found
 
     def silenced(self, counters: Mapping[str, int]) -> bool:
-        """Whether a message of somebody whom the vc answers was left out since the last call."""
+        """Whether a message of a peer that the vc answers was dropped since the last call."""
         count = sum(counters.get(name, 0) for name in SILENCES)
         before, self._silences = self._silences, count
         return count > before

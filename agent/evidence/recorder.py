@@ -189,7 +189,6 @@ class Recorder:
             "recording": len(self._recordings),
             "begun": self.kept,
             "removed": self.files.removed,
-            "opted_out": self.opted_out,
             **self.missing(),
         }
 

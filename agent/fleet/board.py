@@ -19,7 +19,7 @@ MAX_ELECTED = 100_000
 
 
 class Elected(Struct, frozen=True, array_like=True):
-    """Whose transaction id a call has: the first host that said so."""
+    """The host whose transaction id a call has: the first one that said so."""
 
     transaction_id: str
     host: str
@@ -27,7 +27,7 @@ class Elected(Struct, frozen=True, array_like=True):
 
 
 class Board(Protocol):
-    """What hosts have in common. No verb raises: without the board each host knows what it sees itself."""
+    """The facts that hosts share. No verb raises: without the board each host knows what it sees itself."""
 
     def tell(self, relay: str, claim: Claim) -> None:
         """Give `claim` to the host of the media address `relay`."""
@@ -36,7 +36,7 @@ class Board(Protocol):
         """Claims for this host's media addresses since the last call."""
 
     def elect(self, key: str, leg: Elected) -> Elected | None:
-        """Who was first for a correlation key, `leg` where nobody was; None where nobody can say."""
+        """The first host for a correlation key, `leg` where there was none; None where unknown."""
 
     def ask(self, key: str, leg: Elected) -> None:
         """The same for who cannot wait: `answers` has it later, or never."""

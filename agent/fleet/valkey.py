@@ -78,7 +78,7 @@ class ValkeyBoard:
         self._out.append((self._clock(), relay, claim))
 
     def hear(self) -> list[RemoteClaim]:
-        """What the steps so far have read."""
+        """The claims that the steps so far have read."""
         return [self._heard.popleft() for _ in range(len(self._heard))]
 
     def elect(self, key: str, leg: Elected) -> Elected | None:

@@ -1,14 +1,10 @@
-"""By what evidence a stream or an RTCP packet that arrives is its call's (`agent/model/trust.py`).
+"""The evidence that a stream or RTCP packet that arrives belongs to its call (`agent/model/trust.py`).
 
 A far end is known by its SDP, or by the vc's answer: the vc sends media from that socket to that address.
-Behind NAT, and before the vc has answered, a source has neither; then it counts while nobody better runs on
-the socket. Once a named or answered source has begun there, packets of anybody else are an intruder's: they
-are of no call. Of several sources without evidence the one with the most packets counts, and those that ran
-beside it do not.
-
-While the named source pauses, another may stand in for it: music on hold from a media server that no SDP
-names, the third party of a transfer before the re-INVITE. It must run for a second at least, and the named
-source must be silent meanwhile: then nobody else can be the far end.
+Behind NAT, and before the vc has answered, a source has neither. It then counts while no better source runs
+on the socket. Once a named or answered source has begun there, packets of any other source are an intruder's
+and belong to no call. Of several sources without evidence the one with the most packets counts, and those
+that ran beside it do not.
 """
 
 from __future__ import annotations
@@ -70,7 +66,7 @@ class SourceEvidence:
         return bool(self._found.few_at(stream.dst))
 
     def weigh(self, leg: Leg, src: Socket, ours: Socket) -> Trust:
-        """The class of what comes from `src` to a socket of `leg` on the host that captures."""
+        """The class of a source `src` that sends to a socket of `leg` on this host."""
         if is_accepted(leg) and self._sockets.names_host(leg, src[0]):
             return Trust.NAMED
         for stream in self._found.sent_by(ours):
@@ -81,7 +77,7 @@ class SourceEvidence:
         return Trust.ALONE
 
     def meet(self, stream: Stream, leg: Leg) -> bool:
-        """Give a stream that arrives on `leg` its class; whether it is an intruder's."""
+        """Gives a stream that arrives on `leg` its class. Returns whether it is an intruder's."""
         trust = self.weigh(leg, stream.src, stream.dst)
         if leg.sources is None:
             leg.sources = {}
@@ -97,7 +93,7 @@ class SourceEvidence:
         return trust is Trust.UNKNOWN
 
     def intruders(self, doubtful: Iterable[Stream]) -> list[Stream]:
-        """Of streams attached without evidence, those that must go now; others may have got some."""
+        """Of streams attached without evidence, those that must be detached now."""
         waiting = [stream for stream in doubtful if stream.leg is not None and not self._settle(stream)]
         found: list[Stream] = []
         alone: dict[Socket, list[Stream]] = {}
@@ -148,7 +144,7 @@ class SourceEvidence:
 
 
 def is_accepted(leg: Leg) -> bool:
-    """Whether the vc has taken a caller up: until then his SDP is no evidence for his own packets."""
+    """Whether the vc has taken a caller up. Before that his SDP is no evidence for his own packets."""
     if leg.way != "incoming" or (leg.attempt is None and leg.call.claim is None):
         return True
     return leg.was_up or "away" in leg.described

@@ -1,11 +1,11 @@
-"""Loss away from the vc: the far end's blocks against our own count of what left (RFC 3550 6.4).
+"""Loss away from the vc: the far end's report blocks against our own count of packets that left (RFC 3550
+6.4).
 
-Loss away from the vc, between two consecutive blocks about the same stream: the increase of the cumulative
-loss minus the increase, over the same sequence span, of (expected - received) of that stream as it left the
-vc. This holds where the SBC relays RTP and RTCP end to end (the block covers the whole path) and where it
-makes its own.
+Between two consecutive blocks about the same stream it is the increase of the cumulative loss minus the
+increase, over the same sequence span, of (expected - received) of that stream as it left the vc. This holds
+where the SBC relays RTP and RTCP end to end (the block covers the whole path) and where it makes its own.
 
-What a block may not be compared with:
+These blocks are not compared:
 
     repeated    the same highest number, or an older one: ignored
     reporter    another receiver counts for itself: its first block is a baseline
@@ -15,8 +15,8 @@ What a block may not be compared with:
     saturated   the 24 bits are full (RFC 3550 A.3: the count is clamped, it does not wrap): null
     interval    the count is of the last interval alone (media/plausible.py): it is the span's own loss
 
-A block may lie far back: video has 300 packets a second, and the loop answers for the newest 64 numbers.
-Before them a number is placed where our own loss stood still on both sides of it.
+A block may refer far back: video has 300 packets a second, and the loop keeps the newest 64 numbers. Before
+them a number is placed where our own loss stood still on both sides of it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ MAX_FALLS = 2  # a count that falls so often, beside a false fraction, counts no
 
 
 class Span(NamedTuple):
-    """Loss between two blocks: signed, for duplicates made after the vc lower it; of `expected` numbers."""
+    """Loss between two blocks, of `expected` numbers.
+
+    Signed, because duplicates made after the vc lower it.
+    """
 
     lost: int
     expected: int
@@ -44,9 +47,9 @@ class Span(NamedTuple):
 def place(
     away: FarEndLoss, expected: int, back: int, edge: tuple[int, int, int, int] | None
 ) -> tuple[int, int, int, int] | None:
-    """Our own count up to a number `back` behind our newest, older than the loop answers for; else None.
+    """Our own count up to a number `back` behind our newest, older than the loop keeps; else None.
 
-    `expected`: numbers up to our newest; `edge`: our count up to the oldest number that the loop answers for.
+    `expected`: numbers up to our newest; `edge`: our count up to the oldest number that the loop keeps.
     """
     if edge is None:
         return None
@@ -78,11 +81,11 @@ def take_block(
     missed_ns: int,
     is_ours: bool = True,
 ) -> Span | None:
-    """Take one block about the stream; the span that it ends, None where that is not known.
+    """Takes one block about the stream. Returns the span that it ends, None where that is unknown.
 
-    `counted`: the stream as it left, up to the block's highest number; None where that cannot be told.
-    `first`: the first packet of the stream was seen leaving. `missed_ns`: when the capture last missed
-    frames (0: never). `is_ours`: the highest number is one that left.
+    `counted`: the stream as it left, up to the block's highest number; None where unknown. `first`: the first
+    packet of the stream was seen leaving. `missed_ns`: when the capture last missed frames (0: never).
+    `is_ours`: the highest number is one that left.
     """
     base = away.base
     if base is not None and base.reporter == reporter:
@@ -121,9 +124,9 @@ def take_block(
 
 
 def charge(away: FarEndLoss, stamp_ns: int, lost: int, expected: int, since_ns: int | None = None) -> None:
-    """What a span comes to in the minute in which its block was captured; evenly over the slots since then.
+    """Charges a span to the minute in which its block was captured, evenly over the slots since then.
 
-    `since_ns`: when the span began; None: with the block. What was before the minute is in its first slot.
+    `since_ns`: when the span began; None: with the block. The part before the minute goes to its first slot.
     """
     figures = _minute(away, stamp_ns)
     figures.lost = (figures.lost or 0) + lost
@@ -188,7 +191,7 @@ def _span(away: FarEndLoss, base: Baseline, now: Baseline, fraction: int, stamp_
 
 
 def refuse(away: FarEndLoss, stamp_ns: int) -> None:
-    """The far end's count makes no sense: its loss is unknown, in this whole minute too."""
+    """The far end's count makes no sense: its loss is unknown, for this whole minute too."""
     away.refused = True
     figures = _minute(away, stamp_ns)
     figures.lost, figures.expected = None, 0

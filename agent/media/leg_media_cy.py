@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Media of the legs: sockets claimed, streams attached. RTCP is read next door (rtcp_cy)."""
+"""Media of the legs: claims sockets and attaches streams. `rtcp_cy` reads RTCP."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ STATIC_REDEFINED = "static_type_redefined"
 
 
 class LegMedia:
-    """What runs on the media sockets. Feeds `out` with facts; `open_minutes` are those not closed yet."""
+    """The streams and RTCP on the media sockets.
+
+    It adds events to `out`; `open_minutes` are not closed yet.
+    """
 
     def __init__(
         self,
@@ -43,7 +46,7 @@ class LegMedia:
         count_unsignalled: bool = True,
         max_strays: int = 0,
     ) -> None:
-        """`max_strays`: streams that belong to nobody are kept at once; 0: no bound."""
+        """`max_strays`: the greatest number of streams without a leg; 0: no bound."""
         self.offers = MediaSockets(sides, loop.named)
         self.unsignalled = Unsignalled(sides, count=count_unsignalled)
         self.streams = Streams(loop, self.offers, quality, observer, self.unsignalled, max_strays)
@@ -60,7 +63,7 @@ class LegMedia:
     # -- SDP
 
     def describe(self, leg: Leg, session: Session, passage: Passage) -> None:
-        """An SDP passed on `leg`."""
+        """Takes an SDP passed on `leg`."""
         now_ns = leg.last_ns
         sockets = self.offers.describe(leg, session, passage)
         self._replaced(leg, session, passage)
@@ -87,7 +90,7 @@ class LegMedia:
         self._rtcp.claim_early(sockets, self.open_minutes)
 
     def _replaced(self, leg: Leg, session: Session, passage: Passage) -> None:
-        """Once both ends have said that a socket carries T.38 (RFC 3362), nothing there is RTP any more.
+        """Withdraws a socket that both ends say carries T.38 (RFC 3362): no RTP comes there any more.
 
         An offer alone changes nothing: it may be refused.
         """
@@ -113,13 +116,13 @@ class LegMedia:
             self._cut(self.streams.cut(stream, self.open_minutes))
 
     def _take_over(self) -> None:
-        """RTCP that counted for streams without signalling is their new leg's, as far as minutes are open."""
+        """Gives the RTCP of streams without signalling to their new leg, for the open minutes."""
         for before, leg in self.streams.taken_over:
             self._rtcp.hand_on(before, leg)
         self.streams.taken_over.clear()
 
     def give(self, handover: Handover) -> None:
-        """What the far end said of each stream; live: reports under way, early RTCP, orphans."""
+        """The far end's view of each stream; live: reports under way, early RTCP, orphans."""
         streams = [stream for stream in self.streams if stream.measured_here is False]
         handover.away = [(stream.id, stream.first, stream.away) for stream in streams]
         self._rtcp.claim_unsignalled(self.open_minutes)  # what is early is not saved
@@ -130,7 +133,7 @@ class LegMedia:
             live.orphans = [stream for stream in self.streams if stream.measured_here is None]
 
     def take(self, handover: Handover, loop: Loop | RtpWorkers) -> None:
-        """Go on with the streams of `loop` and the calls of `handover`, which their table has already."""
+        """Goes on with the streams of `loop` and the calls of `handover`, which their table has already."""
         self._loop, self._refused = loop, int(loop.refused)
         self.offers.tell(loop.named)
         self.streams.go_on_with(loop)
@@ -154,7 +157,7 @@ class LegMedia:
             self.streams.know_orphans(live.orphans)
 
     def _describe_again(self, leg: Leg) -> None:
-        """The SDP that passed on `leg` before claims its sockets again."""
+        """Lets the last SDP of `leg` claim its sockets again."""
         for passage, (_, _, read) in leg.sdp.items():
             try:
                 session = sdp.parse(read) if isinstance(read, bytes) else read
@@ -164,19 +167,19 @@ class LegMedia:
             self._replaced(leg, session, passage)
 
     def release(self, leg: Leg) -> None:
-        """The leg is over and its last reports are in."""
+        """The leg is over and its last reports have come."""
         self._cut(self.streams.released(leg, self.open_minutes))
         self.offers.release(leg)
         self._rtcp.release(leg)
         self._other.pop(leg, None)
 
     def _cut(self, streams: list[StreamMinute]) -> None:
-        """What streams did before they left their leg."""
+        """Closes the counts of streams before they leave their leg."""
         if streams:
             self._out.append(MediaHeard(streams, []))
 
     def heard_ns(self, call: Call) -> cython.longlong:
-        """When RTP of `call` was last seen, 0 if never."""
+        """The time of the last RTP of `call`, 0 if none came."""
         leg: Leg
         newest_ns: cython.longlong = 0
         for leg in call.legs:
@@ -188,7 +191,7 @@ class LegMedia:
         stream: Stream
         last_ns: cython.longlong
         newest_ns: cython.longlong = 0
-        self.streams.weed(leg.streams)  # no stranger keeps a call alive
+        self.streams.weed(leg.streams)  # a stranger's stream does not keep a call alive
         for stream in leg.streams:
             last_ns = self._loop.last_ns(stream.id)
             newest_ns = max(newest_ns, last_ns)
@@ -209,15 +212,15 @@ class LegMedia:
         self._rtcp.statistics(leg, stat, now_ns)
 
     def so_far(self) -> SoFar:
-        """What streams and legs count in the open minutes, by leg: nothing is taken."""
+        """The counts of streams and legs in the open minutes, by leg. Nothing is taken."""
         totals: SoFar = {}
         self.streams.so_far(totals)
         self._rtcp.so_far(totals)
         return totals
 
     def harvest(self, minute_ns: int, streams: list[StreamMinute]) -> None:
-        """Give out what every stream and leg did in a minute; `streams`: what the loop counted of it."""
-        if len(self.streams.unexplained):  # the host could not follow: nobody knows how much they sent
+        """Gives out the minute of every stream and leg; `streams`: the loop's counts."""
+        if len(self.streams.unexplained):  # the host could not follow: their packets are unknown
             until_ns = minute_ns + MINUTE_NS
             self._out.append(Unseen(minute_ns, until_ns, Sight.MEDIA, Cause.SHED, None))
         self._report_full_table(minute_ns)
@@ -226,7 +229,7 @@ class LegMedia:
         self._out.append(MediaHeard(self.streams.harvest(minute_ns, streams), reports))
 
     def _report_full_table(self, minute_ns: int) -> None:
-        """Packets that found no row are missing; streams of nobody that made room count nowhere anyway."""
+        """Reports packets that found no row as missing. Evicted orphans count nowhere anyway."""
         until_ns = minute_ns + MINUTE_NS
         refused, evicted = int(self._loop.refused) - self._refused, int(self.streams.evicted) - self._evicted
         if refused > 0:

@@ -1,7 +1,7 @@
-"""Streams that the loop counts, and that is all: no time for them, or too many between the same sockets.
+"""Streams that only the loop counts, because there is no time for them, or too many use one pair of sockets.
 
-They make no object and no minute. Their sockets are kept, so that an SDP that comes later finds them and
-nothing of the open minute is lost. Their number is bounded by the loop's streams.
+They have no object and no minute. Their sockets are kept, so that a later SDP finds them and their open
+minute is not lost. Their number is bounded by the loop's streams.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Orphans:
             self._at.setdefault(socket, set()).add(stream_id)
 
     def take(self, sockets: Iterable[Socket], most: int | None = None) -> list[int]:
-        """Those that an SDP explains now, `most` of a socket; they are left alone no longer."""
+        """Takes out those that an SDP explains now, at most `most` of a socket."""
         if not self._sockets:
             return []
         found = sorted(
@@ -41,7 +41,7 @@ class Orphans:
         return found
 
     def forget(self, stream_id: int) -> None:
-        """The loop has given it up, or it was taken."""
+        """The loop has dropped the stream, or it was taken."""
         for socket in self._sockets.pop(stream_id, ()):
             users = self._at.get(socket)
             if users is not None:

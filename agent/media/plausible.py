@@ -1,17 +1,18 @@
-"""What a far end's RTCP claims is tested before it is a figure (RFC 3550 6.4.1).
+"""Tests the claims of a far end's RTCP before they become figures (RFC 3550 6.4.1).
 
-Round trip. A block names one of our sender reports (LSR) and how long the far end kept it (DLSR). It is false
+Round trip. A block names one of our sender reports (LSR) and how long the far end kept it (DLSR). The claim
+is false where it is
 
-    not newest    where DLSR is 0, which says "answered at once", and a newer sender report had left before
-    stuck         where several departures more than 20 ms apart carry its LSR (the sender's NTP stamp stands)
-    follows       where three answers say round trips that are the same share of the time since the sender
-                  report, and that time changed: DLSR is 0 or in another unit. Shares alike mean false; a true
-                  round trip is alike itself, so its share shrinks as the time grows
-    all of it     where three answers in a row leave more than a second, and nearly all of the time, to the
-                  path: the same fault of a far end that reports at a fixed distance from our reports
+    not newest    DLSR is 0, which says "answered at once", and a newer sender report had left before
+    stuck         several departures more than 20 ms apart have its LSR (the sender's NTP stamp stands)
+    follows       three answers give round trips that are the same share of the time since the sender
+                  report, and that time changed: DLSR is 0 or in another unit. A true round trip stays
+                  alike itself, so its share shrinks as the time grows
+    all of it     three answers in a row leave more than a second, and nearly all of the time, to the path:
+                  the same fault of a far end that reports at a fixed distance from our reports
 
-Loss. Cumulative loss is one running count. Some receivers send the loss of the last interval in its place,
-which the fraction of the same block shows: it fits the count itself, and not the count's increase.
+Loss. Cumulative loss is one running count. Some receivers send the loss of the last interval in its place.
+The fraction of the same block shows it: it fits the count itself, and not the count's increase.
 
 Hearing. A far end whose highest number stands still in two new reports, while packets leave, hears nothing.
 """
@@ -28,7 +29,7 @@ from agent.model.far_end_cy import Hearing
 
 MAX_RTT_NS = 10_000_000_000
 COARSE_NS = 2_000_000  # clocks are coarse: a round trip above -2 ms counts as 0
-SAMPLES = 3  # answers in a row that convict
+SAMPLES = 3  # so many answers in a row prove a false clock
 GROWN_NS = 200_000_000  # by so much the time since the sender report must differ among them
 SHARE_ALIKE = 0.1  # shares that differ by no more than a tenth of the greatest are the same
 ALL_NS, ALL_SHARE = 1_000_000_000, 0.9
@@ -38,7 +39,10 @@ FRACTION_MOST = 255
 
 
 class ClaimVerdict(enum.Enum):
-    """TRUE: a sample. NONE: no sample, no fault. FALSE: no sample. VOID: nor were the ones just before."""
+    """TRUE: a sample.
+
+    NONE: no sample, no fault. FALSE: no sample. VOID: the samples just before are false too.
+    """
 
     TRUE = enum.auto()
     NONE = enum.auto()
@@ -47,21 +51,23 @@ class ClaimVerdict(enum.Enum):
 
 
 class Answer(NamedTuple):
-    """`elapsed_ns` from the departure of the sender report to its block's arrival, `rtt_ns` less DLSR."""
+    """`elapsed_ns` from the departure of the sender report to the arrival of its block; `rtt_ns` is less
+    DLSR.
+    """
 
     elapsed_ns: int
     rtt_ns: int
 
 
 class AnswerClock(Struct):
-    """The newest answers of one reporter about one sender of ours; `is_false` once they were convicted."""
+    """The newest answers of one reporter about one sender of ours; `is_false` once they are proved false."""
 
     answers: deque[Answer] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     is_false: bool = False
 
 
 def judge_answer(clock: AnswerClock, elapsed_ns: int, dlsr_ns: int, *, newest: bool) -> ClaimVerdict:
-    """Judge one answer to a sender report. `newest`: no later one had left."""
+    """Judges one answer to a sender report. `newest`: no later one had left."""
     rtt_ns = elapsed_ns - dlsr_ns
     if not dlsr_ns and not newest:
         return ClaimVerdict.FALSE
@@ -91,7 +97,7 @@ def _follows(answers: deque[Answer]) -> bool:
 
 
 class Count(enum.Enum):
-    """What a block's cumulative loss counts, as far as its fraction shows."""
+    """The meaning of a block's cumulative loss, as its fraction shows."""
 
     TOTAL = enum.auto()  # as RFC 3550 6.4.1 says
     INTERVAL = enum.auto()  # the loss since the report before
@@ -100,7 +106,7 @@ class Count(enum.Enum):
 
 
 def counted_as(increase: int, cumulative: int, fraction: int, expected: int) -> Count:
-    """`fraction` of 256 was lost of `expected` numbers; `increase`: of the cumulative loss over them."""
+    """The meaning where `fraction` of 256 was lost of `expected` numbers and the count rose by `increase`."""
     off_total = abs(_fraction(increase, expected) - fraction)
     off_interval = abs(_fraction(cumulative, expected) - fraction)
     if off_interval == 0 and off_total >= 2 and fraction > 0:
@@ -118,7 +124,7 @@ def _fraction(lost: int, expected: int) -> int:
 def is_deaf(hearing: Hearing, stamp_ns: int, said: tuple[int, ...], left: int) -> bool:
     """Whether the far end hears nothing, after one more report of it.
 
-    `said`: the reporter and the highest numbers that it has; `left`: how many numbers of ours have left.
+    `said`: the reporter and its highest numbers; `left`: how many numbers of ours have left.
     """
     if said != hearing.said:
         hearing.said, hearing.still, hearing.still_ns, hearing.left = said, 0, stamp_ns, left

@@ -1,4 +1,4 @@
-"""Round trips: sender reports that left the vc, met by the blocks that answer them (RFC 3550 6.4.1)."""
+"""Round trips: sender reports that left the vc, paired with the blocks that answer them (RFC 3550 6.4.1)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 from agent.media.plausible import AnswerClock, ClaimVerdict, judge_answer
 
 MAX_REPORTS_KEPT = 16  # sender reports a pair; one comes every few seconds, so a minute of them
-MAX_REPORTERS = 16  # of a pair; who invents SSRCs pushes out the oldest
+MAX_REPORTERS = 16  # of a pair; a flood of invented SSRCs pushes out the oldest
 SAME_NS = 20_000_000  # one report that leaves twice in so short a time is one departure
 
 
@@ -25,7 +25,7 @@ NO_TRIP = MetDeparture(None, ClaimVerdict.NONE)
 
 
 class Departures(Struct):
-    """What left one end for one peer: by SSRC and stamp when, and the newest of each SSRC."""
+    """Sender reports that left one end for one peer: times by SSRC and stamp, and the newest of each SSRC."""
 
     left_ns: dict[int, int] = {}
     newest: dict[int, int] = {}
@@ -34,10 +34,10 @@ class Departures(Struct):
 
 
 class RoundTrips:
-    """Sender reports that left the vc, to be met by their LSR (RFC 3550 6.4.1).
+    """Sender reports that left the vc, to be found by their LSR (RFC 3550 6.4.1).
 
-    Also receiver reference times and their LRR (RFC 3611 4.5), in an object of their own. A pair is whatever
-    names our end and the peer. Bounded by pairs, and `forget`.
+    Also receiver reference times and their LRR (RFC 3611 4.5), in an object of their own. A pair is any name
+    of our end and the peer. Bounded by pairs, and by `forget`.
     """
 
     def __init__(self, max_pairs: int = 100_000) -> None:
@@ -92,18 +92,18 @@ class RoundTrips:
         return MetDeparture(max(0, elapsed_ns - dlsr_ns) / 1000.0, verdict)
 
     def knows(self, pair: Hashable) -> bool:
-        """Whether anything has left for that peer lately."""
+        """Whether a report has left for that peer lately."""
         return pair in self._pairs
 
     def shift(self, shift_ns: int) -> None:
-        """The clock was set."""
+        """Moves all times: the clock was set."""
         if shift_ns:
             for found in self._pairs.values():
                 for key in found.left_ns:
                     found.left_ns[key] += shift_ns
 
     def forget(self, before_ns: int) -> None:
-        """Drop the pairs from which nothing has left since."""
+        """Drops the pairs without a departure since then."""
         old = [
             pair for pair, found in self._pairs.items() if next(reversed(found.left_ns.values())) < before_ns
         ]

@@ -1,9 +1,9 @@
 # cython: language_level=3
 """RTCP of the legs: counted, read, and tested before it is believed (media/plausible.py).
 
-RTCP of the far end carries what only it knows: loss and jitter of what left the vc, and the round trip. It is
-found by packet type, on any port (RFC 5761), and belongs to the leg whose socket it uses. What may be SRTCP
-(RFC 3711) is counted and never read.
+RTCP of the far end has figures that only it knows: loss and jitter of packets that left the vc, and the round
+trip. It is found by packet type, on any port (RFC 5761), and belongs to the leg whose socket it uses.
+Possible SRTCP (RFC 3711) is counted and never read.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ INTRUDER_RTCP = "intruder_rtcp_packets"  # an extra count: RTCP of strangers on 
 
 
 class LegRtcp:
-    """RTCP on the media sockets, and what the far end tells by SIP. Feeds `out` with facts."""
+    """RTCP on the media sockets, and the far end's figures in SIP. It adds events to `out`."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class LegRtcp:
             live.early = self._early, self._early_at
 
     def take_over(self, handover: Handover, loop: Loop | RtpWorkers) -> None:
-        """Go on with the streams of `loop` and the calls of `handover`."""
+        """Goes on with the streams of `loop` and the calls of `handover`."""
         self._loop = loop
         for call in (*(call for call, _ in handover.calls), *(call for *_, call in handover.unsignalled)):
             for leg in call.legs:
@@ -92,17 +92,17 @@ class LegRtcp:
                 self._early, self._early_at = live.early
 
     def release(self, leg: Leg) -> None:
-        """The leg is over and its last reports are in."""
+        """The leg is over and its last reports have come."""
         self._unheard.pop(leg, None)
 
     def so_far(self, totals: SoFar) -> None:
-        """Add what every leg counts of RTCP in the open minutes: nothing is taken."""
+        """Adds every leg's RTCP counts of the open minutes. Nothing is taken."""
         for leg in self._reporting:
             for counts in leg.reports.values():
                 add_reports(totals, leg, counts)
 
     def harvest(self, minute_ns: int) -> list[ReportsMinute]:
-        """What every leg counted of RTCP up to that minute."""
+        """Takes every leg's RTCP counts up to that minute."""
         reports = taken_reports(self._reporting, minute_ns)
         for pair, minutes in tuple(self._early.items()):
             minutes.pop(minute_ns, None)
@@ -172,7 +172,10 @@ class LegRtcp:
         stamp_ns: int,
         missed_ns: int,
     ) -> bool:
-        """The reporter at `src` says how what left `dst` reached it; whether it is about a stream of ours."""
+        """Takes a block about the stream from `dst` as `src` received it.
+
+        True where it is about a stream of ours.
+        """
         if leg is not None and leg.side is not None and block.lsr:
             self._answer(
                 self._sender_reports, leg, src, dst, block.ssrc, block.lsr, block.dlsr, stamp_ns, reporter
@@ -218,7 +221,7 @@ class LegRtcp:
         return True
 
     def _stream_about(self, src: Socket, dst: Socket, ssrc: int) -> Stream | None:
-        """The stream that leaves the end at `dst` with `ssrc`, of which RTCP from `src` speaks."""
+        """The stream with `ssrc` from the end at `dst` that RTCP from `src` is about."""
         leaving = self._streams.leaving
         rtp = self._sockets.serving(dst)
         return (
@@ -230,9 +233,9 @@ class LegRtcp:
     def _listen(
         self, leg: Leg, report: rtcp.SenderReport | rtcp.ReceiverReport, about_ours: bool, stamp_ns: int
     ) -> None:
-        """Reports that speak of no stream of ours: an empty receiver report says that nothing came.
+        """Judges reports about no stream of ours: an empty receiver report says that nothing came.
 
-        An empty sender report says nothing, for some stacks never make blocks.
+        An empty sender report says nothing, because some stacks never make blocks.
         """
         if about_ours:
             self._unheard.pop(leg, None)
@@ -266,7 +269,10 @@ class LegRtcp:
         stamp_ns: int,
         reporter: int,
     ) -> None:
-        """A block from `src` answers what left for it; before its SDP came, that was noted by sockets."""
+        """Takes a block from `src` as an answer to a report that left for it.
+
+        Before its SDP, departures are kept by sockets.
+        """
         trip = departures.met(_pair(leg, dst, src), ssrc, lsr, dlsr, stamp_ns, reporter)
         if trip == NO_TRIP:
             trip = departures.met(_pair(None, dst, src), ssrc, lsr, dlsr, stamp_ns, reporter)
@@ -299,7 +305,7 @@ class LegRtcp:
         report: rtcp_xr.ExtendedReport,
         stamp_ns: int,
     ) -> None:
-        """RFC 3611: what left the vc is kept to be answered; what comes in answers, or tells the far view."""
+        """RFC 3611: keeps blocks that leave the vc for their answer; reads answers and the far end's view."""
         for block in report.blocks:
             if isinstance(block, rtcp_xr.ReceiverReference):
                 if measured_here is not True:
@@ -307,7 +313,7 @@ class LegRtcp:
             elif leg is None or not measured_here:
                 continue
             elif isinstance(block, rtcp_xr.Delay):
-                # Paired here, at the capture point, it is this side's round trip whoever asked.
+                # Paired here, at the capture point, it is this side's round trip, whichever end asked.
                 self._answer(
                     self._reference_times,
                     leg,
@@ -335,7 +341,10 @@ class LegRtcp:
         self._told(leg, endpoint_view.of_rtp_stat(stat), None, now_ns)
 
     def _told(self, leg: Leg, view: endpoint_view.EndpointView, ssrc: int | None, now_ns: int) -> None:
-        """An endpoint's own round trip is this side's where the SBC makes the stream itself (`ssrc`)."""
+        """Takes an endpoint's own round trip.
+
+        It is this side's where the SBC makes the stream itself (`ssrc`).
+        """
         first_ns = leg.ledger.first_ns.get(False, leg.invite_ns)
         if view.drop_beyond(MAX_RTT_NS / 1e6, (now_ns - first_ns) / 1e6):
             self._flag(leg, IMPLAUSIBLE, now_ns)
@@ -359,7 +368,7 @@ class LegRtcp:
         counts[at + 1] += length
 
     def _keep_early(self, src: Socket, dst: Socket, minute: int, length: int) -> None:
-        """RTCP may come before the SDP that explains it: it counts once its socket is claimed."""
+        """Keeps RTCP that came before its SDP: it counts once its socket is claimed."""
         pair = src, dst
         minutes = self._early.get(pair)
         if minutes is None:
@@ -382,7 +391,7 @@ class LegRtcp:
         return self._early.pop(pair)
 
     def claim_early(self, sockets: list[Socket], open_minutes: list[int]) -> None:
-        """An SDP named `sockets`: count what came there before, in the minutes that are open."""
+        """An SDP named `sockets`: counts the RTCP that came there before, in the open minutes."""
         if not self._early_at:
             return
         for socket in sockets:
@@ -398,13 +407,13 @@ class LegRtcp:
                         self._count(found[0].leg, found[1], minute, packets, length)
 
     def claim_unsignalled(self, open_minutes: list[int]) -> None:
-        """Count RTCP that came before the streams of its sockets ran both ways."""
+        """Counts RTCP that came before the streams of its sockets ran both ways."""
         for pair in tuple(self._early) if len(self._unsignalled) else ():
             if self._unsignalled.find(pair[0], pair[1]) is not None:
                 self.claim_early([pair[0]], open_minutes)
 
     def hand_on(self, before: Leg, leg: Leg) -> None:
-        """An SDP explains the streams of `before` now: the open minutes' counts are those of `leg`."""
+        """Gives the open minutes' counts of `before` to `leg`, whose SDP explains its streams now."""
         for minute, (packets, size, packets_away, size_away) in before.reports.items():
             self._count(leg, True, minute, packets, size)
             self._count(leg, False, minute, packets_away, size_away)
@@ -412,18 +421,20 @@ class LegRtcp:
         self._reporting.pop(before, None)
 
     def _believes(self, claim: SocketOwner, src: Socket, dst: Socket) -> bool:
-        """Whether RTCP that arrives is of the far end of its leg."""
+        """Whether RTCP that arrives comes from the far end of its leg."""
         trust = self._streams.evidence.rtcp(claim, src)
         return takes(Effect.RTCP, trust) or self._sender_reports.knows(_pair(claim.leg, dst, src))
 
     def _owner(self, src: Socket, dst: Socket) -> tuple[SocketOwner, bool | None] | None:
-        """Whose RTCP runs from `src` to `dst`, and whether it goes to the vc."""
+        """The owner of the RTCP from `src` to `dst`, and whether it goes to the vc."""
         return self._sockets.find(src, dst) or self._unsignalled.find(src, dst)
 
 
 def _pair(leg: Leg | None, local: Socket, peer: Socket) -> Hashable:
-    """What names our end and a peer: the leg, whichever of its ports is used; before it is known the socket,
-    RTP's even port or RTCP's odd one (RFC 3550 11)."""
+    """The name of our end and a peer: the leg, for any of its ports.
+
+    Before the leg is known it is the socket, RTP's even port or RTCP's odd one (RFC 3550 11).
+    """
     if leg is not None:
         return leg.call_id, leg.way, peer[0]
     return local[0], local[1] & ~1, peer[0]

@@ -1,10 +1,10 @@
 # cython: language_level=3
-"""Offer and answer (RFC 3264): which leg a media socket belongs to.
+"""Offer and answer (RFC 3264): the leg that owns a media socket.
 
-Media belongs to the leg whose SDP named the vc-side socket; the far end's own socket is the second choice,
-because behind NAT it is not where packets come from. A claim holds until another SDP of the vc names the
-socket, or until the leg is released. An m-line with port 0 (RFC 3264 6) or without RTP claims nothing, nor
-does an SDP between two parts of the vc: what the vc shows outside is what counts.
+Media belongs to the leg whose SDP named the vc-side socket. The far end's own socket is the second choice,
+because behind NAT packets come from elsewhere. A claim holds until another SDP of the vc names the socket, or
+until the leg is released. An m-line with port 0 (RFC 3264 6) or without RTP claims nothing, nor does an SDP
+between two parts of the vc: only the vc's outer sockets count.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class MediaSockets:
     """Sockets to claims. Bounded by the legs alive, each with at most `MAX_SOCKETS`."""
 
     def __init__(self, sides: Sides, named: NamedSockets | NamedOfAll | None = None) -> None:
-        """`named`: told of every socket that is claimed, and of those that no longer are."""
+        """`named`: gets every socket that is claimed or released."""
         self._sides = sides
         self.tell(named)
         self._public = sides.public
@@ -53,13 +53,13 @@ class MediaSockets:
         self.descriptions: dict[Leg, Description] = {}
 
     def tell(self, named: NamedSockets | NamedOfAll | None) -> None:
-        """From here on `named` hears of every socket. Only before any is claimed."""
+        """Sets the object that gets every claimed socket. Only before any is claimed."""
         self._named = named
         if named is not None:
             named.clear()
 
     def describe(self, leg: Leg, session: Session, passage: Passage) -> list[Socket]:
-        """An SDP passed on `leg`; the sockets that it claims now."""
+        """Takes an SDP passed on `leg`. Returns the sockets that it claims now."""
         ours = passage == "away"
         one: MediaDescription
         media: list[MediaDescription] = []
@@ -98,7 +98,7 @@ class MediaSockets:
     def _claims(
         self, leg: Leg, medias: list[MediaDescription], session: Session
     ) -> dict[Socket, SocketOwner]:
-        """Sockets to what they claim. RTP before RTCP: a port that one m-line names is not another's RTCP."""
+        """Sockets to their claims. RTP before RTCP: a port that one m-line names is not another's RTCP."""
         claims: dict[Socket, SocketOwner] = {}
         others: list[tuple[Socket, Socket, MediaDescription]] = []
         media: MediaDescription
@@ -133,7 +133,7 @@ class MediaSockets:
         self._forget(socket)
 
     def _forget(self, socket: Socket) -> None:
-        """Whether or not an SDP still names it: the loop is told where none does."""
+        """Drops a socket, and tells the loop where no SDP names it any more."""
         if self._named is not None and socket not in self._ours and socket not in self._far:
             self._named.discard(socket[0], socket[1])
 
@@ -178,7 +178,7 @@ class MediaSockets:
         return self._public.get(address, address)
 
     def serving(self, socket: Socket) -> Socket | None:
-        """The RTP socket whose RTCP uses `socket`, whoever named it; None where no SDP says."""
+        """The RTP socket whose RTCP uses `socket`, of any SDP; None where no SDP says."""
         claim = self._ours.get(socket) or self._far.get(socket)
         return claim.rtp if claim else None
 
@@ -193,7 +193,7 @@ class MediaSockets:
         return False
 
     def may_send(self, medias: list[MediaDescription], address: str) -> cython.bint:
-        """Whether media described so may come from `address`."""
+        """Whether media with this description may come from `address`."""
         media: MediaDescription
         for media in medias:
             if self._may_be(media.address, address):
@@ -204,22 +204,24 @@ class MediaSockets:
         return not medias
 
     def _may_be(self, named: str, address: str) -> cython.bint:
-        """Whether an SDP that names `named` may mean `address`: a host name (RFC 8866 5.7), 0.0.0.0, which
-        says hold, and no address at all tell nothing."""
+        """Whether an SDP that names `named` may mean `address`.
+
+        A host name (RFC 8866 5.7), 0.0.0.0 (hold) and a missing address exclude nothing.
+        """
         named = self._on_wire(named)
         if named == address or named in ("0.0.0.0", "::"):
             return True
         return ":" not in named and not named.replace(".", "").isdigit()
 
     def withdraw(self, leg: Leg, media: MediaDescription) -> None:
-        """The sockets of `media` carry something else than RTP now (T.38): they are no claim of `leg`'s."""
+        """Ends the claim of `leg` to the sockets of `media`: they carry no RTP any more (T.38)."""
         for socket in {socket for row in self._sockets(media) for socket in row}:
             self._withdraw(socket, leg)
 
     def find(self, src: Socket, dst: Socket) -> tuple[SocketOwner, bool | None] | None:
-        """The claim under which packets from src to dst fall, and whether they go towards the vc.
+        """The claim for packets from src to dst, and whether they go towards the vc.
 
-        None where no SDP named either end, or where the vc stands at both.
+        None where no SDP named either end, or where the vc is at both.
         """
         claim: SocketOwner | None
         at_dst: SocketOwner | None = self._ours.get(dst)
@@ -247,7 +249,7 @@ class MediaSockets:
         return 0 if held is None else len(held)
 
     def release(self, leg: Leg) -> list[Socket]:
-        """Give up what a leg claimed; the sockets that nobody claims any more."""
+        """Ends all claims of a leg. Returns the sockets without any claim left."""
         self.descriptions.pop(leg, None)
         freed = []
         for socket in self._by_leg.pop(leg, ()):

@@ -1,10 +1,10 @@
 # cython: language_level=3
-"""One stream as the rest of tracking knows it, and how it is found: by its id, or by its sockets and SSRC.
+"""Finds a stream by its id, or by its sockets and SSRC.
 
 There are as many as in the loop, so each byte counts. Compiled, a stream's numbers and flags lie in the
-object itself (stream_cy.pxd): 128 bytes instead of some 250. A socket has mostly two streams, one each way:
-the one stream of a socket stands for itself, a few are a tuple, which both sockets of a pair share, and only
-a crowd has tables of its own. Ids index a list, and equal sockets are one object.
+object itself (call_cy.pxd): 128 bytes instead of some 250. A socket has mostly two streams, one each way. The
+only stream of a socket stands for the socket; a few are a tuple, which both sockets of a pair share; many
+have tables of their own. Ids index a list, and equal sockets are one object.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class StreamIndex:
         return self.by_id[stream_id] if 0 <= stream_id < len(self.by_id) else None
 
     def leaving(self, source: Socket, ssrc: cython.uint) -> list[Stream]:
-        """Those that `source` sends with `ssrc`, oldest first."""
+        """The streams that `source` sends with `ssrc`, oldest first."""
         users = self._by_socket.get(source, ())
         if isinstance(users, ManyStreams):
             crowd: ManyStreams = users
@@ -83,7 +83,7 @@ class StreamIndex:
         return sent
 
     def at(self, socket: Socket) -> tuple[Stream, ...]:
-        """Those that come from `socket` or go to it."""
+        """The streams that come from `socket` or go to it."""
         users = self._by_socket.get(socket)
         if users is None:
             return ()
@@ -93,7 +93,7 @@ class StreamIndex:
         return _few(users)
 
     def count(self, socket: Socket) -> cython.Py_ssize_t:
-        """How many come from `socket` or go to it."""
+        """The number of streams that come from `socket` or go to it."""
         users = self._by_socket.get(socket)
         if users is None:
             return 0
@@ -103,7 +103,7 @@ class StreamIndex:
         return len(_few(users))
 
     def sent_by(self, socket: Socket) -> list[Stream]:
-        """Those that `socket` sends; of those that come to it, however many, none is looked at."""
+        """The streams that `socket` sends. The cost does not depend on the streams that come to it."""
         users = self._by_socket.get(socket, ())
         if isinstance(users, ManyStreams):
             crowd: ManyStreams = users
@@ -128,7 +128,7 @@ class StreamIndex:
         return [stream.id for stream in _few(users) if stream.src == src and stream.dst == dst]
 
     def add(self, stream: Stream) -> None:
-        """Take up a stream whose id is free."""
+        """Adds a stream whose id is free."""
         if stream.id >= len(self.by_id):
             self.by_id += [None] * (stream.id + 1 - len(self.by_id))
         self.by_id[stream.id] = stream
@@ -139,7 +139,7 @@ class StreamIndex:
             self._by_socket[stream.dst] = src
 
     def pop(self, stream_id: cython.longlong) -> Stream | None:
-        """Forget a stream."""
+        """Removes a stream."""
         stream = self.get(stream_id)
         if stream is None:
             return None
@@ -151,7 +151,10 @@ class StreamIndex:
         return stream
 
     def _join(self, socket: Socket, stream: Stream) -> tuple[Socket, Users]:
-        """Put `stream` to the users of `socket`: the object that stands for the socket, and all of them."""
+        """Adds `stream` to the users of `socket`.
+
+        Returns the object that stands for the socket, and all of them.
+        """
         one: Stream
         users = self._by_socket.get(socket)
         if users is None:

@@ -1,8 +1,8 @@
 # cython: language_level=3
-"""What one stream's minute adds up to: its figures, where they come from, and its score.
+"""The figures of one stream's minute, their sources, and its score.
 
 Towards the vc (that is: arriving where frames are captured) loss, jitter and burst ratio are measured here.
-Of what leaves only the far end knows, so they are its reports'.
+For packets that leave only the far end knows them, so they come from its reports.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def primary(stream: Stream) -> str:
 
 
 class Measure:
-    """Says of a stream's minute whose it is and what it comes to. 20,000 close at once: scores are kept."""
+    """Gives a stream's minute its owner and its figures. 20,000 close at once, so scores are cached."""
 
     def __init__(self, rules: QualityRules) -> None:
         self.rules = rules
@@ -98,9 +98,9 @@ class Measure:
         *,
         orphans: bool,
     ) -> list[StreamMinute]:
-        """Finish one minute of all streams, which `streams` has by their id; those not in it are left out.
+        """Finishes one minute of all streams, which `streams` has by their id; others are left out.
 
-        `told`: streams of which the far end told something. `orphans`: those of no leg count too.
+        `told`: streams that the far end reported on. `orphans`: streams without a leg count too.
         """
         done: list[StreamMinute] = []
         its: StreamMinute
@@ -123,7 +123,7 @@ class Measure:
         return done
 
     def minute(self, stream: Stream, its: StreamMinute, away: AwayMinute | None) -> StreamMinute:
-        """Finish what the loop counted of `stream`; `away`: what blocks said of it in that minute."""
+        """Finishes the loop's counts of `stream`; `away`: the far end's blocks of that minute."""
         rate: cython.longlong = its.clock_rate
         ticks: cython.longlong = its.step
         its.first_ns = stream.first_ns
@@ -176,8 +176,8 @@ class Measure:
     ) -> Score | None:
         """The score of a minute of several payload types: each one's own, weighted by its packets.
 
-        Digits and comfort noise have none. RED (RFC 2198) is its primary codec's, after repair: it carries
-        the packet before it, so that of each run of losses one is left out.
+        Digits and comfort noise have none. RED (RFC 2198) has its primary codec's, after repair: a packet
+        carries the one before it, so one loss of each run is repaired.
         """
         scores: list[tuple[Score, int]] = []
         speech = most = 0  # the type with most packets, and how many

@@ -1,9 +1,9 @@
 # cython: language_level=3
-"""Streams: what the loop counts, joined to the leg whose sockets they use.
+"""Streams: joins the loop's counts to the leg whose sockets they use.
 
 A *stream* is one SSRC in one direction between two sockets (RFC 3550 3). The loop owns sequence numbers,
-jitter and the minute's counters; here is who a stream belongs to and what its payload types mean. A stream
-that no SDP explains yet waits, and is attached when its SDP comes.
+jitter and the minute's counters; this module knows the owner of a stream and the meaning of its payload
+types. A stream that no SDP explains yet waits, and is attached when its SDP comes.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def payload_rows(medias: Iterable[MediaDescription]) -> tuple[Rows, dict[int, st
 
 
 class Streams:
-    """Every stream alive. Their number is the loop's cap."""
+    """Every living stream. Their number is bounded by the loop."""
 
     def __init__(
         self,
@@ -96,9 +96,11 @@ class Streams:
         unsignalled: Unsignalled | None = None,
         share: int = 0,
     ) -> None:
-        """`observer`: whose host captures. At the customer's, what goes towards the vc leaves here.
-        `unsignalled`: takes up what no SDP explains. `share`: so many streams that belong to nobody are kept
-        at once, and the oldest makes room for the next; 0: no bound."""
+        """`observer`: the side that captures. At the customer's, packets towards the vc leave here.
+
+        `unsignalled`: takes streams that no SDP explains. `share`: the greatest number of streams without an
+        owner; beyond it the oldest makes room; 0: no bound.
+        """
         self._observer = observer
         self._loop = loop
         self._sockets = offers
@@ -130,9 +132,10 @@ class Streams:
         return self._found.get(stream_id)
 
     def fresh(self, stream_id: cython.longlong, clean: Known = None) -> Stream | None:
-        """The loop accepted a stream: attach it, and tell the loop its clock rates. None: left alone.
+        """The loop accepted a stream: attaches it, and gives the loop its clock rates. None: left to the
+        loop.
 
-        `clean`: its second packet followed its first; None: the second is not counted yet, so it can be seen.
+        `clean`: its second packet followed its first; None: the second is not counted yet.
         """
         src_host, src_port, dst_host, dst_port, ssrc = self._loop.key(stream_id)
         src, dst = (src_host, src_port), (dst_host, dst_port)
@@ -159,7 +162,7 @@ class Streams:
         return stream
 
     def _is_left_alone(self, stream_id: cython.longlong, src: Socket, dst: Socket) -> cython.bint:
-        """Whether a stream that no SDP explains is the loop's alone: no time for it, or too many like it."""
+        """Whether only the loop counts a stream that no SDP explains: no time for it, or too many like it."""
         if self.shedding:
             self.unexplained.leave(stream_id, src, dst)
             return True
@@ -169,7 +172,10 @@ class Streams:
         return True
 
     def _stray(self, stream_id: cython.longlong) -> None:
-        """A stream belongs to nobody. Anybody can make them up, so their share of the table is bounded."""
+        """Notes a stream without an owner.
+
+        Anybody can invent them, so their share of the table is bounded.
+        """
         self._strays[stream_id] = None
         if self._share and len(self._strays) > self._share:
             oldest = next(iter(self._strays))
@@ -180,7 +186,7 @@ class Streams:
             self.evicted += 1
 
     def _forget(self, stream_id: cython.longlong) -> Stream | None:
-        """The loop has given a stream up, or is about to: what was known of it. The caller links its line."""
+        """Drops everything about a stream that the loop drops. The caller links its line."""
         self._strays.pop(stream_id, None)
         stream = self._found.pop(stream_id)
         if stream is None:
@@ -196,7 +202,7 @@ class Streams:
         return stream
 
     def _thin(self, leg: Leg) -> None:
-        """A leg has as many streams as it may: half of them are its no more, and the loop's alone."""
+        """Drops half of the streams of a leg that has too many: only the loop counts them from now on."""
         ages = {stream: (stream.named, self._loop.last_ns(stream.id)) for stream in leg.streams}
         left = sorted(ages, key=ages.__getitem__)[: LEG_STREAMS // 2]
         self.crowded(leg, left)
@@ -204,23 +210,23 @@ class Streams:
             self._leave_alone(stream)
 
     def _leave_alone(self, stream: Stream) -> None:
-        """From here on a stream is the loop's alone."""
+        """Leaves a stream to the loop alone."""
         self._forget(stream.id)
         self._link(stream)
         self.crowd.leave(stream.id, stream.src, stream.dst)
         self._stray(stream.id)
 
     def _link(self, stream: Stream) -> None:
-        """Tell the loop which streams run between the same two sockets: they may take turns."""
+        """Tells the loop which streams run between the same two sockets: they may replace each other."""
         line = self._found.line(stream.src, stream.dst)
         if line:
             self._loop.link(line)
 
     def _is_of_another(self, stream: Stream, claim: SocketOwner, to_vc: Known) -> cython.bint:
-        """What a call that is over goes on sending from its old socket stays that call's.
+        """Whether a stream on an old socket still belongs to its old call, which is over.
 
-        It has not fallen silent since, and the SDP of the socket's new owner does not name its source. One
-        that begins anew, or that is named, is the new call's (behind NAT no SDP names it).
+        It has not fallen silent since, and the SDP of the socket's new owner does not name its source. A
+        stream that begins anew, or that is named, is the new call's (behind NAT no SDP names it).
         """
         other: Stream
         far = stream.src if to_vc else stream.dst
@@ -240,11 +246,11 @@ class Streams:
         return False
 
     def go_on_with(self, loop: Loop | RtpWorkers) -> None:
-        """Only before any stream."""
+        """Takes over streams. Only before any stream."""
         self._loop = loop
 
     def know_orphans(self, orphans: Iterable[Stream]) -> None:
-        """Take over what was known of streams that no SDP explained in the engine before."""
+        """Takes over the orphans of the engine before."""
         for old in orphans:
             stream = self.get(old.id)
             if stream is not None and stream.measured_here is None:
@@ -253,7 +259,8 @@ class Streams:
     def leaving(self, rtp: Socket, ssrc: int, peer: Socket) -> Stream | None:
         """The stream that leaves socket `rtp` with `ssrc`.
 
-        Where several do: towards `peer`, from which its RTCP comes; else to its address; else the newest.
+        Where there are several: the one towards `peer`, from which its RTCP comes; else to its address; else
+        the newest.
         """
         streams = self._found.leaving(rtp, ssrc)
         if len(streams) < 2:
@@ -265,9 +272,10 @@ class Streams:
         )
 
     def relayed(self, leg: Leg, ssrc: int | None) -> bool:
-        """Whether the SBC passes on what leaves on `leg` (with `ssrc`, or at all) as it comes in elsewhere.
+        """Whether the SBC passes on a stream that leaves on `leg` (with `ssrc`, or any) as it comes in
+        elsewhere.
 
-        A relayed stream keeps its SSRC (RFC 3550 7.1); what the SBC makes itself has one of its own.
+        A relayed stream keeps its SSRC (RFC 3550 7.1); one that the SBC makes itself has its own.
         """
         for stream in leg.streams:
             if stream.measured_here is False and ssrc in (None, stream.ssrc):
@@ -279,11 +287,11 @@ class Streams:
         return False
 
     def told(self, stream: Stream) -> None:
-        """A block spoke of `stream`: it has something to say in this minute even if it sends nothing."""
+        """Notes that a block was about `stream`: it has a record of this minute even if it sends nothing."""
         self._told.add(stream)
 
     def claimed(self, sockets: list[Socket], minutes: Sequence[int]) -> list[StreamMinute]:
-        """An SDP named `sockets`: attach what runs there. What a stream did under another leg is closed."""
+        """An SDP named `sockets`: attaches their streams. Their counts under another leg are closed."""
         stream: Stream
         claim: SocketOwner
         done: list[StreamMinute] = []
@@ -311,17 +319,17 @@ class Streams:
                 self._admit(stream, claim, to_vc)
         return done
 
-    # -- whom to believe
+    # -- evidence
 
     def _times(self, stream: Stream) -> tuple[int, int]:
-        """When its newest packet came, and how many have come."""
+        """The time of its newest packet, and the number of its packets."""
         return self._loop.last_ns(stream.id), self._loop.newest(stream.id)[3]
 
     def _paused(self, stream: Stream, from_ns: int, until_ns: int) -> bool:
         return self._loop.paused(stream.id, from_ns, until_ns)
 
     def _admit(self, stream: Stream, claim: SocketOwner, to_vc: Known) -> None:
-        """Attach a stream to the leg whose socket it uses, unless it is an intruder's."""
+        """Attaches a stream to the leg whose socket it uses, unless it is an intruder's."""
         arrives: cython.bint = to_vc is not None and to_vc == (self._observer == "vc")
         if arrives and self.evidence.meet(stream, claim.leg):
             self._expel(stream)
@@ -338,20 +346,20 @@ class Streams:
                 self._readmit(other)
 
     def _readmit(self, stream: Stream) -> None:
-        """More may be known of an intruder."""
+        """Judges an intruder's stream again: there may be new evidence."""
         found = self._sockets.find(stream.src, stream.dst)
         if found is not None:
             self._admit(stream, found[0], found[1])
 
     def _expel(self, stream: Stream) -> None:
-        """What it counts from the open minute on is nobody's."""
+        """Takes a stream from its leg. Its counts from the open minute on belong to no call."""
         self._detach(stream)
         self._strangers[stream] = None
         stream.trust = UNKNOWN
         stream.named = stream.attached = False
 
     def weed(self, streams: Iterable[Stream]) -> None:
-        """Intruders among `streams` leave their legs."""
+        """Takes the intruders among `streams` from their legs."""
         stream: Stream
         doubtful = [stream for stream in streams if stream.trust == ALONE and stream.leg is not None]
         if doubtful:
@@ -363,7 +371,7 @@ class Streams:
         self.evidence.begin_close(self._strangers)
 
     def _judge(self, counted: list[StreamMinute]) -> None:
-        """At a minute's close: who has turned out to be an intruder, and who to be none."""
+        """At a minute's close: finds new intruders, and streams that were none."""
         its: StreamMinute
         stream: Stream
         doubtful: list[Stream] = []
@@ -385,7 +393,7 @@ class Streams:
         self._news.clear()
 
     def cut(self, stream: Stream, minutes: Sequence[int]) -> list[StreamMinute]:
-        """Close what `stream` counted so far in the open minutes, and detach it."""
+        """Closes the counts of `stream` in the open minutes, and detaches it."""
         told = stream.heard.minutes if stream.heard is not None else {}
         done = [
             self._measure.minute(stream, its, told.pop(its.stamp_ns, None))
@@ -411,7 +419,7 @@ class Streams:
         return [event for stream in tuple(leg.streams) for event in self.cut(stream, minutes)]
 
     def harvest(self, minute_ns: int, counted: list[StreamMinute]) -> list[StreamMinute]:
-        """What every stream did in a minute, of which the loop `counted` this."""
+        """The minute of every stream, from the loop's counts in `counted`."""
         self._judge(counted)
         self.evidence.end_close(minute_ns + MINUTE_NS)
         done = self._measure.harvest(counted, self._found.by_id, self._told, orphans=not self.shedding)
@@ -425,7 +433,7 @@ class Streams:
         return done
 
     def so_far(self, totals: SoFar) -> None:
-        """Add what every stream of a leg counts in the open minutes: nothing is taken."""
+        """Adds every stream's counts of the open minutes to its leg. Nothing is taken."""
         stream: Stream | None
         packets: cython.longlong
         size: cython.longlong
@@ -456,7 +464,7 @@ class Streams:
         return self._loop.last_ns(stream.id)
 
     def rebase(self, legs: Iterable[Leg], now_ns: int) -> None:
-        """Media was renegotiated at `now_ns`: what a silent stream goes on with is no loss.
+        """Media was renegotiated at `now_ns`: a silent stream may go on with any number without loss.
 
         A stream that flows is left alone: were its next packet to begin a new count, losses around the
         re-INVITE would be hidden. If its source does start again, RFC 3550 A.1 finds that.
@@ -467,7 +475,7 @@ class Streams:
                     self._loop.rebase(stream.id)
 
     def described(self, leg: Leg) -> None:
-        """An SDP passed on `leg`: which addresses its streams come from may now be explained."""
+        """An SDP passed on `leg`: the addresses of its streams may be explained now."""
         stream: Stream
         description: Description | None = self._sockets.descriptions.get(leg)
         for stream in leg.streams:
@@ -505,7 +513,8 @@ class Streams:
                 stream.first = (
                     stream.clean and not stream.attached and ssrc not in sent and stream.first_ns >= invite_ns
                 )
-                # What fell silent before the leg began, onto a socket that the leg names too, was another's.
+                # A stream that fell silent before the leg began, on a socket that the leg names too, was
+                # another leg's.
                 if measured_here is False and self._loop.last_ns(stream.id) >= invite_ns:
                     sent.add(ssrc)
             stream.attached = True
@@ -537,7 +546,7 @@ class Streams:
         return medias[0]
 
     def _codecs_of(self, kind: str, medias: list[MediaDescription]) -> tuple[dict[int, str], int]:
-        """Encoding names and the loop's map of what `medias` say; streams that say the same share them."""
+        """Encoding names and the loop's map for `medias`; streams with the same SDP share them."""
         said = (kind, tuple([tuple(media.rtpmap.items()) for media in medias if media.rtpmap]))
         if self._loop.map_sweeps != self._map_sweeps:  # the loop gave up maps that no stream has
             self._map_sweeps = self._loop.map_sweeps
@@ -558,4 +567,4 @@ class Streams:
 
 
 def _keep(leg: Leg, streams: list[Stream]) -> None:
-    """Nobody asks for what streams did under a leg that gives them up."""
+    """Drops the counts of streams that their leg gives up."""

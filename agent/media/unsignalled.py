@@ -1,11 +1,11 @@
 """Media without signalling: streams between a vc address and another that no SDP explains.
 
-TLS without keys, a media relay whose proxy is elsewhere, a capture begun in the middle of a call. Once RTP
-runs both ways between two sockets the vc has answered, so it is media: it counts by address, with the flag
-`unsignalled`. Packets that run one way only prove nothing: they stay orphans.
+Examples: TLS without keys, a media relay whose proxy is elsewhere, a capture that began in the middle of a
+call. Once RTP runs both ways between two sockets the vc has answered, so it is media: it counts by address,
+with the flag `unsignalled`. Packets in one direction only prove nothing: they stay orphans.
 
-A pair of sockets is one leg of a call of its own, so everything behind goes as for other calls. An SDP that
-comes later takes the streams over. There are at most as many pairs as streams in the loop.
+A pair of sockets is one leg of a call of its own, so all later steps are those of other calls. A later SDP
+takes the streams over. There are at most as many pairs as streams in the loop.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Row = tuple[Socket, Socket, str, Call]  # the vc's socket, the other, kind of me
 
 
 class SocketPair:
-    """The streams between a socket of the vc and another; `owner` from when they run both ways."""
+    """The streams between a socket of the vc and another; it has an `owner` once they run both ways."""
 
     def __init__(self) -> None:
         self.to_vc: set[Stream] = set()
@@ -51,13 +51,13 @@ class Unsignalled:
         ]
 
     def restore(self, ours: Socket, far: Socket, kind: str, call: Call) -> None:
-        """A pair that counted before a restart; its streams are met again, or `prune` forgets it."""
+        """Takes over a pair that counted before a restart; without its streams `prune` drops it."""
         if self._count:
             pair = self._at.setdefault(ours, {}).setdefault(far, SocketPair())
             pair.owner = _owner_of(call.lead, ours, kind)
 
     def prune(self) -> None:
-        """Forget pairs without a stream."""
+        """Drops pairs without a stream."""
         for ours, pairs in tuple(self._at.items()):
             for far, pair in tuple(pairs.items()):
                 if not pair.to_vc and not pair.away:
@@ -66,7 +66,10 @@ class Unsignalled:
                 del self._at[ours]
 
     def meet(self, stream: Stream, payload_type: int) -> list[tuple[Stream, SocketOwner, bool]]:
-        """A stream that no SDP explains: the streams that count from now on, with owner and direction."""
+        """Takes a stream that no SDP explains.
+
+        Returns the streams that count from now on, with owner and direction.
+        """
         ends = self._ends(stream.src, stream.dst)
         if ends is None:
             return []
@@ -89,7 +92,7 @@ class Unsignalled:
         ]
 
     def leave(self, stream: Stream) -> Leg | None:
-        """The stream is over, or an SDP explains it now: the leg that it had here."""
+        """The stream is over, or an SDP explains it now. Returns the leg that it had here."""
         ends = self._ends(stream.src, stream.dst)
         pairs = self._at.get(ends[0]) if ends else None
         if ends is None or pairs is None or (pair := pairs.get(ends[1])) is None:
@@ -103,7 +106,7 @@ class Unsignalled:
         return pair.owner.leg if pair.owner is not None else None
 
     def find(self, src: Socket, dst: Socket) -> Found | None:
-        """Whose RTCP runs from `src` to `dst`: on the sockets of RTP, or on the next port (RFC 3550 11)."""
+        """The owner of RTCP from `src` to `dst`: on the sockets of RTP, or on the next port (RFC 3550 11)."""
         ends = self._ends(src, dst)
         if ends is None:
             return None
@@ -144,5 +147,5 @@ class Unsignalled:
 
 
 def _owner_of(leg: Leg, ours: Socket, kind: str) -> SocketOwner:
-    """What an SDP would have given: an m-line without codecs of its own."""
+    """The owner that an SDP would have given: an m-line without codecs of its own."""
     return SocketOwner(leg, ours, MediaDescription(kind, 0, ("RTP/AVP", True, False, ()), Session()))

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""What was heard of each call in one minute, until the minute closes; and what of it the vc lost itself."""
+"""Everything of each call in one minute, until the minute closes; and the vc's own loss of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIELDS = ("call", "streams", "reports", "rtts", "far_ends", "vc_lost", "flagged"
 @cython.no_gc
 @cython.cclass
 class CallMinute:
-    """Everything heard of one call in one minute. `vc_lost` is None where the vc cannot be observed."""
+    """Everything of one call in one minute. `vc_lost` is None where the vc cannot be observed."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -30,7 +30,7 @@ class CallMinute:
         self.flagged: list[tuple[Leg, str]] = []  # flags of the far ends, each once
 
     def flag(self, event: FarEndFlag) -> None:
-        """Keep a far end's flag, and drop the round trips that it makes false."""
+        """Keeps a far end's flag, and drops the round trips that it makes false."""
         flagged = event.leg, event.flag
         if flagged not in self.flagged:
             self.flagged.append(flagged)
@@ -38,11 +38,11 @@ class CallMinute:
             self.rtts = [trip for trip in self.rtts if trip.leg is not event.leg or trip.source != "rtcp"]
 
     def lose(self) -> None:
-        """Find `vc_lost`: gaps that are new where a stream leaves. To be asked once: totals move on.
+        """Finds `vc_lost`: new gaps where a stream leaves. Call it once: totals move on.
 
-        A relayed stream keeps its SSRC and so is met again on the leg where it came in. What leaves under an
-        SSRC of its own may still be passed on packet by packet, so all that was missing on the other legs is
-        taken off. Totals are compared, not minutes: a gap may be judged on either side of a boundary.
+        A relayed stream keeps its SSRC and so is found again on the leg where it came in. A stream that
+        leaves under an SSRC of its own may still be passed on packet by packet, so the gaps of the other legs
+        are subtracted. Totals are compared, not minutes: a gap may be judged on either side of a boundary.
         """
         lost: cython.longlong = 0
         grown: cython.bint = False  # only where more is missing of what leaves can any of it be new
@@ -67,7 +67,7 @@ class CallMinute:
         self.vc_lost = lost
 
     def added(self, leg: Leg, ssrc: cython.longlong, gaps: cython.longlong) -> cython.longlong:
-        """How many of a leaving stream's gaps neither came in nor are published; they are from here on."""
+        """How many gaps of a leaving stream neither came in nor are published yet. They are from here on."""
         others = [other.ledger.arrived for other in self.call.legs if other is not leg]
         same = [arrived[ssrc] for arrived in others if ssrc in arrived]
         came = sum(same) if same else sum(sum(arrived.values()) for arrived in others)
@@ -84,7 +84,7 @@ Calls = dict[Call, CallMinute]
 
 
 def of_call(calls: Calls, call: Call) -> CallMinute:
-    """A call's minute among those of others, made when there is none."""
+    """A call's minute; a new one where there is none."""
     found: CallMinute | None = calls.get(call)
     if found is None:
         found = calls[call] = CallMinute(call)
@@ -94,9 +94,9 @@ def of_call(calls: Calls, call: Call) -> CallMinute:
 def share_out(
     calls_of: Callable[[int], Calls], streams: list[StreamMinute], reports: list[ReportsMinute]
 ) -> list[StreamMinute]:
-    """Give each call its own; the streams that belong to nobody.
+    """Gives each call its own events. Returns the streams without an owner.
 
-    `calls_of`: what was heard in the minute that a time (ns) is in.
+    `calls_of`: the calls of the minute that a time (ns) is in.
     """
     orphans: list[StreamMinute] = []
     calls: Calls = {}

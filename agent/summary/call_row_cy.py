@@ -26,8 +26,10 @@ _PEERS = {"customer": "customer_peer", "remote": "remote_peer"}  # by the side o
 
 
 def media_of(call: Call, observer: str) -> dict[str, Any]:
-    """What a call's record says of all its media: `codec` as in a media record, `worst_direction`, and by
-    direction runs of lost packets, and late ones; None where not measured here.
+    """The media fields of a call's record.
+
+    `codec` as in a media record, `worst_direction`, and by direction runs of lost packets, and late ones;
+    None where not measured here.
     """
     totals: LegMediaTotals = owner_totals(call)
     counted = totals.histograms or {}
@@ -46,7 +48,7 @@ def media_of(call: Call, observer: str) -> dict[str, Any]:
 
 
 def codec_of(call: Call) -> str | None:
-    """What its audio streams are coded with so far: one, or several joined by "/"."""
+    """The codecs of its audio streams so far: one, or several joined by "/"."""
     heard: dict[str, Any] | None = owner_totals(call).heard
     names: list[str] = []
     if heard is not None:
@@ -75,9 +77,9 @@ def owner_totals(call: Call) -> LegMediaTotals:
 
 
 def worst_direction(totals: LegMediaTotals) -> str | None:
-    """The direction with the least mean MOS, then with the greatest share of loss; None where all are alike.
+    """The direction with the least mean MOS, then with the greatest share of loss; None where all are equal.
 
-    Where no MOS is known loss decides alone. A direction of which neither is known is not compared.
+    Where no MOS is known loss decides alone. A direction with neither is not compared.
     """
     known: dict[str, tuple[float, float]] = {}  # the less, the worse
     for way, (_, scored, mos_sum, packets) in (totals.heard or {}).items():
@@ -96,8 +98,7 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> Row:
     """A call's record. Nanoseconds, None where it did not happen.
 
     `setup_ms`: from the INVITE to the answer; `ring_ms`: to the first 101-199 or 2xx. `customer_peer`,
-    `remote_peer`: addresses. `ended_by`: customer, remote or vc, where a BYE ended it. `duration_seconds`:
-    `duration_s`. A connector that logs no media names nobody.
+    `remote_peer`: addresses. `ended_by`: customer, remote or vc, where a BYE ended it.
     """
     lead: Leg = call.find_lead()
     counted: Leg = call.counted

@@ -1,5 +1,5 @@
-"""Every published number, once: README's table, the CloudWatch sink, Prometheus names, dashboards and
-alarms are drawn from here.
+"""Every published number, once: README's table, the CloudWatch sink, Prometheus names, dashboards and alarms
+come from these rows.
 
 A *count* adds up over connectors, hosts and minute parts. A *gauge* is one value at the minute's end.
 *samples* is a distribution: one sample per stream-minute (jitter) or per call, side and minute (RTT, MOS).
@@ -52,7 +52,7 @@ class Metric(Struct, frozen=True):
 
     @property
     def is_sided(self) -> bool:
-        """Whether it cannot be told without knowing who the customers are."""
+        """Whether it needs to know the customers."""
         return self.needs != CODES
 
 
@@ -250,5 +250,8 @@ _NOT_IN_GROUP = re.compile(r"[^.\-_/#A-Za-z0-9]")
 
 
 def log_group(prefix: str, connector: str) -> str:
-    """The log group of a connector. Its id is the operator's: what no group's name can hold becomes `_`."""
+    """The log group of a connector.
+
+    The operator chooses its id: characters that a group's name cannot hold become `_`.
+    """
     return (prefix + _NOT_IN_GROUP.sub("_", connector))[:512]

@@ -21,7 +21,7 @@ _OF_REMOTE = frozenset({"rem2vc", "vc2rem", "remote"})
 
 
 class MinuteTotals(Struct):
-    """What a closing minute has of each connector."""
+    """The totals of a closing minute, by connector."""
 
     counts: defaultdict[Connector, Counter[str]]
     media: defaultdict[Connector, MediaTotals]
@@ -34,13 +34,13 @@ class MinuteTotals(Struct):
     host: CountedTraffic = field(default_factory=CountedTraffic)
 
     def connectors(self, configured: tuple[Connector, ...]) -> list[Connector]:
-        """Those of the configuration, then others that something happened to."""
+        """The configured connectors, then others with events."""
         named = (connector for connector, _ in self.gauges)
         return list(dict.fromkeys((*configured, *self.counts, *self.figures, *self.media, *named)))
 
 
 def no_totals() -> MinuteTotals:
-    """Totals to add to, of a minute without gauges."""
+    """Empty totals of a minute without gauges."""
     return MinuteTotals(
         defaultdict(Counter),
         defaultdict(MediaTotals),
@@ -55,7 +55,7 @@ def no_totals() -> MinuteTotals:
 def connector_minute(
     connector: Connector, totals: MinuteTotals, minute: OpenMinute, sides: Sides, observer: str
 ) -> ConnectorMinute:
-    """One connector's 43 metrics: None where nobody could know, and `unknown_because` says why."""
+    """One connector's 43 metrics: None where unknown; `unknown_because` has the reason."""
     counts, media = totals.counts[connector], totals.media[connector]
     media_values, samples, coverage = media.values, media.samples, media.coverage
     view = View(minute.marks, connector, traffic(counts, media), totals.host)
@@ -101,7 +101,7 @@ def connector_minute(
 def _carrier_values(
     connector: Connector, carrier: str, whole: Mapping[str, Value], totals: MinuteTotals, view: View
 ) -> dict[str, Value]:
-    """What of a connector's metrics is a carrier's: None where the `whole` is, or where a 0 is doubtful."""
+    """A carrier's part of a connector's metrics: None where the `whole` is, or where a 0 is doubtful."""
     counts = totals.carrier_counts.get((connector, carrier), Counter())
     media = totals.carrier_media.get((connector, carrier)) or MediaTotals()
     known: dict[str, Value] = {**counts, **media.values, **media.samples}
@@ -113,7 +113,7 @@ def _carrier_values(
 
 
 def _media_value(metric: Metric, value: int | None, media: MediaTotals, view: View) -> int | None:
-    """Loss is that of the streams whose loss is known, and `coverage` says how many those are."""
+    """Loss is that of the streams whose loss is known; `coverage` says how many those are."""
     if metric.prometheus == "sbcwatch_packets_lost" and media.has_streams(metric.of):
         return value
     return view.value(metric, value)

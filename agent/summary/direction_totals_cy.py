@@ -20,8 +20,8 @@ from agent.summary.samples_cy import binned, sampled
 class DirectionFigures:
     """Streams that share a direction: counts add, jitter is weighted by packets.
 
-    `streams` counts those that ran or of which loss was told; `known` those whose loss is known.
-    `runs` and `delays` are None where all is 0. direction_totals_cy.pxd has the C types.
+    `streams` counts those that ran or whose loss was reported; `known` those whose loss is known. `runs` and
+    `delays` are None where all is 0. direction_totals_cy.pxd has the C types.
     """
 
     def __init__(self) -> None:
@@ -54,11 +54,11 @@ class DirectionFigures:
         self.delays: list[int] | None = None
 
     def lost(self) -> int | None:
-        """0 where no stream ran; None where streams ran and of none it is known."""
+        """0 where no stream ran; None where streams ran and the loss of none is known."""
         return self.known_lost if self.known or not self.streams else None
 
     def add(self, stream: StreamMinute) -> None:
-        """One more stream of the direction."""
+        """Adds one stream of the direction."""
         packets: cython.longlong = stream.packets
         self.heard.append(stream)
         self.measured = self.measured or stream.lost_source == "rtp"
@@ -109,7 +109,7 @@ class DirectionFigures:
             self.unnamed = self.unnamed or not stream.named
 
     def count_histograms(self, stream: StreamMinute) -> None:
-        """Runs of losses and late packets. Of what leaves the vc only the far end could tell."""
+        """Adds runs of losses and late packets. For packets that leave the vc only the far end knows them."""
         if stream.lost_source != "rtp":
             return
         if stream.runs:
@@ -118,12 +118,12 @@ class DirectionFigures:
             self.delays = added(self.delays, stream.delays)
 
     def add_reports(self, packets: cython.longlong, size: cython.longlong) -> None:
-        """RTCP that went the same way."""
+        """Adds RTCP of the same direction."""
         self.rtcp_packets += packets
         self.rtcp_bytes += size
 
     def join(self, other: DirectionFigures) -> None:
-        """What a connector's metrics have of another call."""
+        """Adds another call's figures for the connector's metrics."""
         self.packets += other.packets
         self.bytes += other.bytes
         self.rtcp_packets += other.rtcp_packets
@@ -172,12 +172,12 @@ class MediaTotals:
         self.sampled: dict[str, list[float]] = {}
 
     def add(self, direction: str, figures: DirectionFigures) -> None:
-        """One direction of one call."""
+        """Adds one direction of one call."""
         total: DirectionFigures = self.sums[direction]
         total.join(figures)
 
     def sample(self, metric: str, value: cython.double) -> None:
-        """One call's figure: a side's RTT, a direction's MOS."""
+        """Adds one call's figure: a side's RTT, a direction's MOS."""
         self.sampled.setdefault(metric, []).append(value)
 
     @property
@@ -209,7 +209,7 @@ class MediaTotals:
         return {direction: total.packets for direction, total in self.sums.items()}
 
     def has_streams(self, direction: str) -> bool:
-        """Whether streams ran that way: their loss is known, or unknown for a reason of its own."""
+        """Whether streams ran in that direction: their loss is known, or unknown for a reason of its own."""
         return bool(self.sums[direction].streams)
 
     @property

@@ -1,7 +1,7 @@
-"""How calls, people and numbers are named in records: transaction ids, users, endpoint ids, countries.
+"""The names of calls, people and numbers in records: transaction ids, users, endpoint ids, countries.
 
-A transaction id is a keyed hash of what a call's incoming leg begins with, so that every host that sees the
-leg and has the key finds the same one without asking anybody.
+A transaction id is a keyed hash of the beginning of a call's incoming leg. So every host that sees the leg
+and has the key finds the same id without asking another host.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class Identity(Struct, frozen=True):
-    """How calls and people are named in records: the key behind ids, where a bare number is from, the host.
+    """Names of calls and people in records: the key behind ids, the country of bare numbers, the host.
 
-    `key`: of one host, or of a fleet whose hosts shall find the same ids; at most 64 bytes of it count.
+    `key`: of one host, or of a fleet whose hosts must find the same ids; at most 64 bytes of it count.
     """
 
     key: bytes = b""
@@ -42,7 +42,10 @@ class Identity(Struct, frozen=True):
         return f"{self.public_url}/call-id/{quote(call_ids[0] if call_ids else transaction_id, safe='')}"
 
     def transaction_id(self, call: Call, connector: Connector) -> str:
-        """The id of a call in its connector's records, a UUID. Found once a connector, until a leg joins."""
+        """The id of a call in its connector's records, a UUID.
+
+        Computed once a connector, until a leg joins.
+        """
         known: dict[str, str] = (call.who or self._of(call))[1]
         found = known.get(connector.id)
         if found is None and call.elected is not None:
@@ -52,7 +55,8 @@ class Identity(Struct, frozen=True):
         if found is None:
             lead = call.lead
             from_tag, cseq = lead.initial
-            # Met midway nobody has seen the INVITE; without SIP there is none, and its sockets name it.
+            # In a dialog found in progress the INVITE was not seen; without SIP there is none, and its
+            # sockets name it.
             number = lead.invite_ns if UNSIGNALLED in call.flags else cseq if lead.whole else 0
             found = known[connector.id] = as_uuid(self.key, connector.id, lead.call_id, from_tag, str(number))
         return found
@@ -64,18 +68,21 @@ class Identity(Struct, frozen=True):
         return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
     def of_call(self, call: Call) -> Who:
-        """Everybody whom a call's records name. The lead's Call-ID is the first. Found once for its legs."""
+        """All parties that a call's records name.
+
+        The lead's Call-ID is the first. Computed once for its legs.
+        """
         who: Who = (call.who or self._of(call))[0]
         return who
 
     def _of(self, call: Call) -> tuple[Who, dict[str, str]]:
-        """Whom the records of `call` name, and its ids by connector: found anew."""
+        """The parties that the records of `call` name, and its ids by connector."""
         claim = call.claim
         call.who = (self._found(call), {}) if claim is None else (claim.who, dict(claim.ids))
         return call.who
 
     def user(self, user: str) -> str:
-        """A user as records show it."""
+        """A user in the form of records."""
         plain = without_separators(user)
         return plain if self.masking is None else self.masking.user(plain)
 
@@ -84,7 +91,7 @@ class Identity(Struct, frozen=True):
         if UNSIGNALLED in call.flags:
             return [], None, None, None, None, _endpoint(self.key, lead.peer)
         caller, callee = without_separators(lead.from_user), without_separators(lead.to_user)
-        if lead.diverted and lead.uri_user:  # retargeted: whom it goes to now, and not who was dialled
+        if lead.diverted and lead.uri_user:  # retargeted: its present target, not the dialled number
             callee = without_separators(lead.uri_user)
         call_ids = [lead.call_id]
         for leg in call.legs:
@@ -123,12 +130,12 @@ def record_id_in_part(first: str, part: int) -> str:
 
 
 def key_id_of(key: bytes) -> str | None:
-    """Says which key records were made with, and nothing about it. None without a key."""
+    """A number that tells keys apart and reveals nothing of them. None without a key."""
     return blake2b(b"", key=key[:64], digest_size=4, person=b"key id").hexdigest() if key else None
 
 
 def users_of(call: Call) -> list[str]:
-    """Both users of all its legs, and those beside them."""
+    """Both users of all its legs, and further named ones."""
     return [
         user
         for leg in (call.lead, *call.legs)
@@ -143,7 +150,7 @@ def _endpoint(key: bytes, who: str) -> str:
 
 @lru_cache(maxsize=16_384)
 def country_of(user: str, default: str | None) -> str | None:
-    """The ISO country of an E.164 user, None where it cannot be told; `default`: of bare numbers."""
+    """The ISO country of an E.164 user, None where unknown; `default`: of bare numbers."""
     number = user.split(";")[0]
     digits = number.removeprefix("+")
     if not digits.isdigit() or len(digits) < 7 or (digits == number and default is None):

@@ -57,7 +57,7 @@ MAX_CALL_ROWS = 100_000  # of one minute: a scan that is answered call by call m
 
 
 class Intervals:
-    """`record` every event; `closed` gives the minutes that are complete since it was last asked."""
+    """`record` takes every event; `closed` gives the minutes completed since the last call."""
 
     def __init__(
         self,
@@ -69,8 +69,11 @@ class Intervals:
         on_stream: Callable[[StreamMinute], None] | None = None,
         sip_rate: int = 0,
     ) -> None:
-        """`redaction`: what of logged messages stays. `on_stream` sees every stream minute, orphans too.
-        `sip_rate`: messages logged a second, 0: all."""
+        """`redaction`: what is removed from logged messages. `on_stream` gets every stream minute, orphans
+        too.
+
+        `sip_rate`: messages logged a second, 0: all.
+        """
         self._sides = sides
         self.identity = identity
         self._observer = observer
@@ -111,7 +114,7 @@ class Intervals:
         return summaries
 
     def nothing(self) -> list[ConnectorMinute]:
-        """What each connector has where nothing happens: 0 of all that can be known."""
+        """Each connector's figures of a minute without events: 0 for everything that can be known."""
         return [self._connector(connector, no_totals(), OpenMinute()) for connector in self._sides.connectors]
 
     def messages(self) -> list[dict[str, Any]]:
@@ -123,13 +126,13 @@ class Intervals:
         handover.intervals = self._oldest_ns, dict(self._minutes), self.sip_log.kept(), self._host
 
     def take(self, handover: Handover) -> None:
-        """Go on with what `give` wrote down. Only before any event."""
+        """Goes on with the state of `give`. Only before any event."""
         oldest_ns, minutes, self.sip_log.messages, self._host = handover.intervals
         self._minutes = defaultdict(OpenMinute, minutes)
         self._go_on(oldest_ns)
 
     def discard(self, until_ns: int) -> int:
-        """Drop restored counts of minutes that were committed before; how many minutes had any."""
+        """Drops restored counts of minutes that were committed before. Returns how many minutes had any."""
         closed = [minute for minute in self._minutes if minute < until_ns]
         for minute in closed:
             del self._minutes[minute]
@@ -137,7 +140,7 @@ class Intervals:
         return len(closed)
 
     def _go_on(self, oldest_ns: int) -> None:
-        """No fact counts before `oldest_ns` any more: what is older is of the minute that begins there."""
+        """No event counts before `oldest_ns` any more: older ones count in the minute that begins there."""
         self._oldest_ns = oldest_ns
         self._start_ns = self._end_ns = 0
 
@@ -172,7 +175,7 @@ class Intervals:
             self._call_count(event, "CallFailures", by_carrier=True)
 
     def _begun(self, event: Attempted | Concluded) -> None:
-        """Note a call that is to be found while it is up."""
+        """Notes a call whose record is needed while it is up."""
         begun = self._minute(event.stamp_ns).begun
         if len(begun) < MAX_CALL_ROWS:
             begun[event.account.leg.call] = None
@@ -212,13 +215,13 @@ class Intervals:
                 self._orphan(orphan)
 
     def _orphan(self, stream: StreamMinute) -> None:
-        """RTP that belongs to nobody: where the vc is at one end, that direction is not wholly known."""
+        """Counts RTP without an owner: where the vc is at one end, that direction is not wholly known."""
         from_vc, to_vc = self._sides.is_vc(stream.src[0]), self._sides.is_vc(stream.dst[0])
         if from_vc == to_vc:
             self._host.unsignalled |= not self._sides.has_vc
             return
         minute = self._minute(stream.stamp_ns)
-        if not stream.named:  # a stranger's, on a socket where somebody whom the vc answers sends
+        if not stream.named:  # a stranger's, on a socket with an answered source
             minute.intruder_packets += stream.packets
             return
         minute.orphan_packets += stream.packets
@@ -271,7 +274,7 @@ class Intervals:
                 minute.missed.append((event.stamp_ns, event.until_ns))
 
     def so_far(self, media: SoFar, up: list[CountedAttempt]) -> list[ConnectorMinute]:
-        """The open minutes as they stand: counts, and calls up now. Nothing is taken."""
+        """The open minutes: counts, and active calls. Nothing is taken."""
         return minutes_so_far(self._minutes.values(), media, up, self._sides, self._observer, self._host)
 
     # -- closing
@@ -362,7 +365,7 @@ class Intervals:
         ]
 
     def _add_carriers(self, minute: OpenMinute, totals: MinuteTotals) -> None:
-        """How each carrier's calls ended, and how many are up."""
+        """Counts the outcomes and the active calls of each carrier."""
         fallback = self._sides.fallback
         for (owner, name, carrier), number in minute.carried.items():
             totals.carrier_counts[connector_of(owner, fallback), carrier][name] += number
@@ -372,10 +375,7 @@ class Intervals:
                 totals.carrier_counts[key][account.direction.capitalize() + "CallsActive"] += 1
 
     def _note_elsewhere(self, minute: OpenMinute, end_ns: int, *, any_rtp: bool) -> bool:
-        """Answered calls whose media does not pass here leave the media of their connectors unknown.
-
-        Whether there are any.
-        """
+        """Marks connectors whose answered calls have their media elsewhere. Returns whether there are any."""
         if not self._sides.known:
             return False
         calls = [account.leg.call for account in minute.up.accounts] if minute.up else []
@@ -404,7 +404,7 @@ class Intervals:
 
 
 def _host_traffic(totals: MinuteTotals) -> CountedTraffic:
-    """What was seen of all connectors."""
+    """The traffic of all connectors together."""
     host = CountedTraffic()
     for connector in totals.connectors(()):
         own = traffic(totals.counts[connector], totals.media[connector])

@@ -1,19 +1,19 @@
-"""People by tokens: users, numbers and names in records and messages, where `privacy.mask_numbers` is set.
+"""Tokens for people: users, numbers and names in records and messages, where `privacy.mask_numbers` is set.
 
 A token is `n-` and 12 hex digits of a keyed hash: the same person has the same token on a host, and without
-the host's key nobody finds out whose it is by trying all numbers. `+44 20 7946 0110`, `442079460110` and
+the host's key nobody can find the person by trying all numbers. `+44 20 7946 0110`, `442079460110` and
 `tel:+44-20-7946-0110` are one number.
 
-What a message has of people, and what becomes of it (RFC 3261 19.1, 20.10; RFC 3966; RFC 8866 5.2, 5.6):
+The personal parts of a message, and their treatment (RFC 3261 19.1, 20.10; RFC 3966; RFC 8866 5.2, 5.6):
 
     sip:USER@, sips:USER@      the whole user part, parameters and password too
     tel:NUMBER                 number; phone-context, isub, ext, rn that follow
-    "NAME" <, NAME <tel:       the display name, whatever header it stands in
-    Geolocation: PLACE         all of it (RFC 6442): whoever follows it learns where somebody is
+    "NAME" <, NAME <tel:       the display name, in any header
+    Geolocation: PLACE         all of it (RFC 6442): it leads to somebody's place
     Identity: h.CLAIMS.        the claims of a PASSporT, which name both numbers (RFC 8225 5)
     username="USER"            of digest credentials, where these are not redacted
     o=USER, e=..., p=...       of SDP
-    digits of such a number    wherever else they stand, Call-ID and other bodies included, from 6 digits on
+    digits of such a number    in any other place, Call-ID and other bodies included, from 6 digits on
 
 Messages are hostile text of 64 KiB: each pass is linear.
 """

@@ -1,4 +1,4 @@
-"""SIP messages less their secrets: the one way from captured octets to text that anybody reads.
+"""Removes secrets from SIP messages: the one way from captured octets to text that a person reads.
 
 The structure of a message decides (RFC 3261 7.3, 7.4; RFC 2046 5.1; RFC 8866 5), not the look of its lines:
 
@@ -6,11 +6,11 @@ The structure of a message decides (RFC 3261 7.3, 7.4; RFC 2046 5.1; RFC 8866 5)
     Identity       the signature goes; header, claims and parameters stay (RFC 8224 4)
     URI            `user:password@` becomes `user:***@`, in a URI's own headers too (RFC 3261 19.1.1)
     parameter      values of `CREDENTIALS` (`;token=...`) become `***`
-    SDP            keys and passwords go: `k=` (RFC 8866 5.12) and what else `_SECRET_LINE` names
+    SDP            keys and passwords go: `k=` (RFC 8866 5.12) and the lines that `_SECRET_LINE` names
     other bodies   become `<removed TYPE, N bytes>`, but of `SIGNALLING`; multipart: part by part
 
 The sender's spelling changes nothing: compact names, folds (before the colon too), bare CR or LF, blanks and
-octets that are no letters in a name. Doubt removes. Each pass is linear in the message.
+octets that are no letters in a name. In doubt a value is removed. Each pass is linear in the message.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ _TYPES = re.compile(rb"\r\n(?:content-type|c) ?:")
 
 
 class Redaction:
-    """What of a message stays, by `mode`: "whole" changes nothing, "headers" removes each body.
+    """Removes parts of a message by `mode`: "whole" changes nothing, "headers" removes each body.
 
-    `headers`: names of further headers whose values go, in any case, long or compact.
+    `headers`: names of further headers whose values are removed, in any case, long or compact.
     """
 
     def __init__(self, mode: str = "redacted", headers: Iterable[str] = ()) -> None:
@@ -111,7 +111,7 @@ class Redaction:
         return (text[:begin] + self._message(text[begin:], 0)).encode("latin-1").decode("utf-8", "replace")
 
     def _is_plain(self, data: bytes) -> bool:
-        """Whether there is nothing to remove: a message with SDP or no body, written as most are."""
+        """Whether there is nothing to remove: a message with SDP or no body, in a usual form."""
         low = data.lower()
         for word in _SUSPECT:
             if word in low:
@@ -211,7 +211,7 @@ class Redaction:
         return f"<removed {kind or 'unknown'}, {len(body)} bytes>"
 
     def _multipart(self, body: str, content_type: str, depth: int) -> str:
-        """Each part by its own type; what stands before and after them has none. "" without a delimiter."""
+        """Each part by its own type; text before and after them has none. "" without a delimiter."""
         named = dict(parameters(content_type)).get("boundary")
         boundary = named or body.lstrip().split("\n", 1)[0].strip().removeprefix("--")
         delimiter = re.compile(
@@ -225,7 +225,7 @@ class Redaction:
         return "".join(kept) + self._part(body[at:], is_part, depth) if at else ""
 
     def _part(self, text: str, is_part: bool, depth: int) -> str:
-        """What stands between two delimiters: the line end before a delimiter is the delimiter's."""
+        """The text between two delimiters: the line end before a delimiter belongs to the delimiter."""
         content = text.removesuffix("\n").removesuffix("\r")
         if is_part:
             return self._message(content, depth + 1) + text[len(content) :]
@@ -234,7 +234,7 @@ class Redaction:
 
 @lru_cache(maxsize=1_024)
 def _named(name: str) -> tuple[str, bool]:
-    """A name, long and in lower case, without what is no letter of a token; whether it is a name at all."""
+    """A name, long and in lower case, without octets that no token has; and whether it is a name at all."""
     key = _NO_TOKEN.sub("", name).lower()
     return COMPACT.get(key, key), _NAME.fullmatch(name) is not None
 
@@ -245,7 +245,7 @@ def _kind(content_type: str) -> str:
 
 
 def _sdp(body: str) -> str:
-    """A session description; a line that is none of it goes."""
+    """A session description without lines that do not belong to it."""
     kept: list[str] = []
     for line, end in _LINE.findall(body):
         secret = _SECRET_LINE.match(line)
@@ -285,7 +285,7 @@ def _uris(run: str, depth: int) -> str:
 
 
 def _without_passwords(run: str) -> str:
-    """What stands between a user's colon and the last @ of its authority goes: a password may have an @."""
+    """Removes the text between a user's colon and the last @ of its authority: a password may have an @."""
     kept: list[str] = []
     done = at = 0
     last = run.rfind("@")

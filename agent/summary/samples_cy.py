@@ -25,7 +25,7 @@ def binned(pairs: Iterable[tuple[float, float]]) -> Samples | None:
 
 
 def sampled(samples: Floats) -> Samples | None:
-    """The same of samples one by one."""
+    """As `binned`, of single samples."""
     values: Floats = []
     counts: Floats = []
     count: cython.double = 0.0

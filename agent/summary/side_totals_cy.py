@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""One side of a call in one minute, and how it is put into the media record (media_cy)."""
+"""One side of a call in one minute, and its part of the media record (media_record_cy)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Lost = dict[str, int | None]  # by direction, since the call began
 
 
 class DirectionNames:
-    """What a record calls the figures of one direction."""
+    """The record's names for the figures of one direction."""
 
     def __init__(self, direction: str) -> None:
         self.direction = direction
@@ -52,7 +52,7 @@ class DirectionNames:
 
 
 class SideNames:
-    """What a record and the metrics call the figures of one side and its two directions."""
+    """Names of a side's figures, and those of its two directions, in the record and the metrics."""
 
     def __init__(self, side: str) -> None:
         suffix, short, _ = SIDES[side]
@@ -88,7 +88,7 @@ _NOTHING = DirectionFigures()  # of a direction where nothing happened
 @cython.no_gc
 @cython.cclass
 class SideFigures:
-    """Both directions of a side, and what they average to by packets, over those that are known."""
+    """Both directions of a side, and their averages by packets, over the known ones."""
 
     def __init__(self, names: SideNames, legs: Legs) -> None:
         self.names = names
@@ -116,7 +116,7 @@ class SideFigures:
         return self.away
 
     def finish(self, heard: CallMinute) -> None:
-        """All streams and reports are added: what they come to."""
+        """All streams and reports are added: computes the averages."""
         self.scored = self.to_vc.scored + self.away.scored
         if self.scored:
             self.judge(heard.call)
@@ -163,7 +163,7 @@ class SideFigures:
             self.end_to_end_us = mean_us(whole)
 
     def hear(self, far_ends: list[FarEnd]) -> None:
-        """What the far end says of its own reception."""
+        """Takes the far end's own view of its reception."""
         views = [told.view for told in far_ends if told.leg in self.legs]
         if views:
             newest = EndpointView()
@@ -184,7 +184,7 @@ class SideFigures:
         )
 
     def count(self, totals: LegMediaTotals) -> None:
-        """Add to what each direction lost since the call began; None where streams ran and none ever knew."""
+        """Adds the loss of each direction to the call's; None where streams ran and it was never known."""
         names = self.names
         if self.to_vc is not _NOTHING:
             count_lost(totals, names.to_vc, self.to_vc)
@@ -192,7 +192,7 @@ class SideFigures:
             count_lost(totals, names.away, self.away)
 
     def add_to(self, totals: MediaTotals) -> None:
-        """Give the connector's metrics what the side had."""
+        """Adds the side's figures to the connector's metrics."""
         its = self.names
         if self.to_vc is not _NOTHING:
             totals.add(its.to_vc.direction, self.to_vc)
@@ -206,7 +206,10 @@ class SideFigures:
             totals.sample(its.mos_metric, self.away.mos_sum / self.away.scored)
 
     def put(self, row: Row, watched: cython.int) -> None:
-        """Fill in what the side had; a blank record has the rest. `watched`: a bit for each slot that was."""
+        """Fills in the side's figures; a blank record has the rest.
+
+        `watched`: a bit for each watched slot.
+        """
         its = self.names
         if self.to_vc is not _NOTHING:
             put_direction(row, its.to_vc, self.to_vc, watched)
@@ -243,7 +246,7 @@ class SideFigures:
 
 
 def is_relayed(all_legs: Legs, legs: Legs) -> cython.bint:
-    """Whether what leaves on `legs` came in on another leg of the call under the same SSRC."""
+    """Whether a stream that leaves on `legs` came in on another leg of the call under the same SSRC."""
     leg: Leg
     other: Leg
     for other in all_legs:
@@ -276,7 +279,7 @@ def count_lost(totals: LegMediaTotals, its: DirectionNames, figures: DirectionFi
 
 
 def count_heard(totals: LegMediaTotals, its: DirectionNames, figures: DirectionFigures) -> None:
-    """Add what the call's own record says of a direction: codecs, scores, packets whose loss is known."""
+    """Adds a direction's part of the call's own record: codecs, scores, packets whose loss is known."""
     if totals.heard is None:
         totals.heard = {}
     heard: dict[str, Heard] = totals.heard
@@ -311,7 +314,7 @@ def alone(heard: dict[str, Heard], codec: str) -> tuple[str, ...]:
 
 
 def put_direction(row: Row, its: DirectionNames, figures: DirectionFigures, watched: cython.int) -> None:
-    """Fill in what a direction had; a blank record has the rest."""
+    """Fills in a direction's figures; a blank record has the rest."""
     if figures.measured:
         row[its.loss_runs] = figures.runs or NO_RUNS
         if figures.jitter_packets:

@@ -1,9 +1,8 @@
-"""The SIP log: which messages have a record, and how many a second. Those beyond are counted as ever.
+"""The SIP log: which messages have a record, and how many a second. All messages are counted.
 
-A flood fills the log first of all, and the log costs most. Failures (final responses from 400 on) are what
-people look for: they have as much room again, and the last of it is never taken by anything else.
-
-While the host cannot follow, messages are logged by their start line alone: who asked what, and the answer.
+A flood fills the log first of all, and the log costs most. People look for failures (final responses from 400
+on): they have as much room again, and no other message takes it. While the host cannot follow, messages are
+logged by their start line alone.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class SipLog:
     def __init__(
         self, rate: int = 0, identity: Identity | None = None, redaction: Redaction | None = None
     ) -> None:
-        """`redaction`: what of a logged message stays."""
+        """`redaction`: removes secrets from a logged message."""
         self.rate = rate
         self._identity = identity or Identity()
         self._redaction = redaction or Redaction()
@@ -65,7 +64,7 @@ class SipLog:
         return self._rows(fresh)
 
     def decided(self, now_ns: int) -> list[dict[str, Any]]:
-        """The same, those that wait included."""
+        """As `rows`, with the waiting ones."""
         self._asked_ns = now_ns
         seen, self.messages, self._waiting, self._waiting_bytes = self.kept(), [], [], 0
         return self._rows(sorted(seen, key=lambda message: message.stamp_ns))
@@ -107,7 +106,7 @@ class SipLog:
         }
 
     def shown(self, seen: MessageSeen) -> tuple[str, str]:
-        """A message and its Call-ID as anybody may read them: redacted, and masked where people are."""
+        """A message and its Call-ID in the form for readers: redacted, and masked where people are."""
         call_id = seen.call_id
         message = self._redaction.text(self.text(seen.data, seen.status))
         if self._identity.masking is not None:
@@ -116,11 +115,11 @@ class SipLog:
         return message, call_id
 
     def call_ids(self, call: Call) -> list[str]:
-        """The Call-IDs of a call as records show them."""
+        """The Call-IDs of a call in the form of records."""
         return self._identity.of_call(call)[0]
 
     def user(self, user: str) -> str | None:
-        """A user as records show it."""
+        """A user in the form of records."""
         return self._identity.user(user) if user else None
 
     def takes(self, status: int, stamp_ns: int, waiting: int, size: int = 0, peer: str = "") -> bool:
@@ -163,7 +162,7 @@ class SipLog:
         return self._logged <= self.rate
 
     def text(self, data: bytes, status: int) -> bytes:
-        """What is logged of a message: all of it, or its start line."""
+        """The logged text of a message: all of it, or its start line."""
         if self.level == 0 or (self.level == 1 and status >= 400):
             return data
         self.cut += 1

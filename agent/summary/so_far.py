@@ -1,7 +1,7 @@
-"""The minutes that are still open, as counters that move with the traffic show them.
+"""The open minutes, for counters that move with the traffic.
 
-A leg whose connector nobody knows yet is left out: at its minute's close it counts where it belongs, and a
-counter never goes back.
+A leg whose connector is not known yet is left out: it counts at its minute's close, and a counter never goes
+back.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def minutes_so_far(
     observer: str,
     host: SplitHost,
 ) -> list[ConnectorMinute]:
-    """A connector minute each, of counts and calls up now. `media` gets what streams left behind.
+    """A connector minute each, of counts and active calls. `media` gets the counts that streams left behind.
 
-    A 0 is None where something that it needs was met and not read, or passes elsewhere.
+    A 0 is None where traffic that it needs was seen and not read, or passes elsewhere.
     """
     totals: defaultdict[Connector, Counter[str]] = defaultdict(Counter)
     for minute in minutes:
@@ -69,7 +69,7 @@ def _is_doubtful(metric: Metric, elsewhere: frozenset[Sight], views: list[View])
 
 
 def _left_behind(minute: OpenMinute, media: SoFar) -> None:
-    """What streams did before they left their leg, and RTCP of legs that are gone."""
+    """The counts of streams before they left their leg, and RTCP of ended legs."""
     for heard in minute.calls.values():
         for stream in heard.streams:
             if stream.leg is not None and stream.to_vc is not None:
@@ -92,7 +92,7 @@ def _add_media(totals: defaultdict[Connector, Counter[str]], media: SoFar) -> No
 
 
 def _places(call: Call) -> Places:
-    """Where each leg of a call counts: in two connectors where both ends are customers'."""
+    """The places where each leg of a call counts: two connectors where both ends are customers'."""
     places: Places = {}
     for owner, customers, remotes in call.views():
         if owner.connector is not None:

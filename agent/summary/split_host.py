@@ -1,4 +1,4 @@
-"""A host that sees a part of its calls: a proxy whose relay is elsewhere, or a relay without its proxy.
+"""A host that sees one part of its calls: a proxy whose relay is elsewhere, or a relay without its proxy.
 
 A host that has never seen the other part cannot tell "none" from "elsewhere": its zeros are unknown, in idle
 minutes too. A host that sees both knows its zeros, but for the minutes of a call whose SIP passed unseen.
@@ -23,7 +23,7 @@ MIDWAY_NS = 2 * MINUTE_NS
 
 
 class SplitHost(Struct):
-    """What was seen since the start of watching."""
+    """The traffic seen since the start of watching."""
 
     begun_ns: int = 0  # the first minute
     has_signalling: bool = False  # the vc sent a SIP message
@@ -40,12 +40,12 @@ class SplitHost(Struct):
         return self.unheard and not self.has_media
 
     def elsewhere(self, *, unsignalled: bool) -> frozenset[Sight]:
-        """What passes elsewhere, while a minute is open."""
+        """The parts that pass elsewhere, while a minute is open."""
         sip = HIDES[Sight.SIP] if self.lacks_signalling(unsignalled=unsignalled) else frozenset()
         return sip | HIDES[Sight.MEDIA] if self.lacks_media() else sip
 
     def close(self, minute: OpenMinute, start_ns: int, *, any_rtp: bool, elsewhere: bool) -> Iterator[Unseen]:
-        """What the minute that starts at `start_ns` leaves unknown.
+        """The unknown parts of the minute that starts at `start_ns`.
 
         `any_rtp`: RTP of some call passed in it; `elsewhere`: that of an answered call did not.
         """

@@ -38,7 +38,7 @@ ALL_WATCHED = 0b111111
 
 
 def watched_slots(start_ns: int, from_ns: int, until_ns: int, missed: list[Span]) -> int:
-    """Which slots of the minute at `start_ns` were watched, a bit each.
+    """The watched slots of the minute at `start_ns`, a bit each.
 
     It was watched from `from_ns` to `until_ns`, but for the times in `missed`.
     """

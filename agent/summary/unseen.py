@@ -1,9 +1,9 @@
-"""The one account of what was not seen: intervals with causes, by minute, and the counts left unknown.
+"""The one account of unseen traffic: intervals with causes, by minute, and the counts left unknown.
 
-Two kinds of cause (docs/decisions/0064). Frames that were *met and not read* hold calls or media of somebody:
-a count of 0 is unknown beside any of them, and a count that they may make wrong by more than `NEGLIGIBLE` is
-unknown too. Frames that were *never met* (a full ring, time not watched) lower `coverage`; a count stays the
-lower bound that it is, and a 0 is unknown where more than `NEGLIGIBLE` of the host's frames went by.
+Two kinds of cause (docs/decisions/0064). Frames that were *met and not read* hold calls or media: a count of
+0 is unknown beside any of them, and a count that they may make wrong by more than `NEGLIGIBLE` is unknown
+too. Frames that were *never met* (a full ring, time not watched) lower `coverage`; a count stays a lower
+bound, and a 0 is unknown where more than `NEGLIGIBLE` of the host's frames were missed.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ _MISSED = frozenset(
 
 
 def missed_spans(start_ns: int, minute: ConnectorMinute) -> list[UnseenSpan]:
-    """What of a connector's minute the capture missed, for those who judge one call of it."""
+    """The missed spans of a connector's minute, for judging one call of it."""
     spans = []
     for because in minute.unknown_because:
         if because["cause"] in _MISSED:
@@ -97,7 +97,7 @@ Marks = dict[Key, Mark]
 
 
 class CountedTraffic(Struct):
-    """How much was seen in one minute, to judge by: SIP responses and RTP packets, by direction."""
+    """The traffic of one minute, to judge by: SIP responses and RTP packets, by direction."""
 
     responses: int = 0
     packets: dict[str, int] = {}
@@ -129,7 +129,7 @@ class UnseenTotals:
         }
 
     def lines(self) -> list[str]:
-        """What happened and what to do about it: one line a cause, for causes not reported so far."""
+        """One line a cause, with the event and the remedy, for causes not reported so far."""
         causes = [cause for cause in self.intervals if cause not in self._reported]
         self._reported.update(causes)
         return [self._line(cause) for cause in causes]
@@ -162,7 +162,7 @@ def spread(event: Unseen, oldest_ns: int) -> Iterator[tuple[int, int, int]]:
 
 
 def mark(marks: Marks, key: Key, count: int | None, length_ns: int) -> None:
-    """Note one interval in the minute that `marks` are of. `count` None: nobody knows."""
+    """Notes one interval in the minute of `marks`. `count` None: unknown."""
     found = marks.setdefault(key, [0, 0, 0])
     found[0] += count or 0
     found[1] += count is None
@@ -170,32 +170,32 @@ def mark(marks: Marks, key: Key, count: int | None, length_ns: int) -> None:
 
 
 class View:
-    """The marks of one minute in the eyes of one connector."""
+    """The marks of one minute that concern one connector."""
 
     def __init__(self, marks: Marks, connector: Connector, own: CountedTraffic, host: CountedTraffic) -> None:
-        """`own`: what was seen of the connector; `host`: of all."""
+        """`own`: the connector's traffic; `host`: all traffic."""
         self._marks = {key: its for key, its in marks.items() if key[2] in (None, connector)}
         self._own = own
         self._host = host
 
     def value(self, metric: Metric, value: int | None) -> int | None:
-        """A count as it may be published: None where what was not seen leaves it unknown."""
+        """A count for publishing: None where unseen traffic leaves it unknown."""
         if value is None or not self._marks:
             return value
         not_read, not_met = self.shares(metric.needs, metric.of)
         if not_read > NEGLIGIBLE or (value == 0 and not_read > 0):
             return None
-        # A gauge is of the minute's end, which somebody watched.
+        # A gauge is of the minute's end, which was watched.
         if value == 0 and not_met > NEGLIGIBLE and metric.kind != "gauge":
             return None
         return value
 
     def hides(self, metric: Metric) -> bool:
-        """Whether something was met that a count of `metric` needs, and was not read."""
+        """Whether traffic that a count of `metric` needs was seen and not read."""
         return bool(self._marks) and self.shares(metric.needs, metric.of)[0] > 0
 
     def shares(self, needs: Sight, of: str) -> tuple[float, float]:
-        """Of the traffic that a figure needs: the share met and not read, and the share never met."""
+        """Of the traffic that a figure needs: the share seen and not read, and the share never seen."""
         not_read = not_met = 0.0
         for (sight, cause, _, direction), (count, uncounted, length_ns) in self._marks.items():
             hidden = HIDES[Sight(sight)]

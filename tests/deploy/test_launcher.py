@@ -28,7 +28,7 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program, made = folder / "sbcwatch", folder / "launch"
     program.write_text(STATUS)
     program.chmod(0o755)
-    words = [
+    words: list[str | Path] = [
         "cc",
         "-O2",
         "-Wall",

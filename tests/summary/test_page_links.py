@@ -55,7 +55,7 @@ def test_marks_of_the_wire_stay_inside_a_link() -> None:
 
 def config(public_url: str) -> Config:
     made = Config(
-        connectors=(ConnectorSettings(id="trunk-1", region="eu-central-1"),),
+        connectors=[ConnectorSettings(id="trunk-1", region="eu-central-1")],
         web=WebSettings(public_url=public_url),
     )
     made.cloudwatch.enabled = made.logs.enabled = True

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
 # optimize: -O3
 # mypy: disable-error-code="no-any-return"
-"""The RTP loop: a whole batch of frames in, per-stream counters out; everything else is left to the caller.
+"""The RTP loop: a whole batch of frames in, per-stream counters out. All other frames are left to the caller.
 
-What every figure means is in docs/accuracy.md; the rules that a packet meets, in order:
+docs/accuracy.md has the meaning of every figure. The rules that a packet passes, in order:
 
     copy        the same number again within 20 ms through another path: removed before all counting
     probation   on a socket that an SDP names the first packet counts; elsewhere a stream exists once two of
@@ -12,7 +12,7 @@ What every figure means is in docs/accuracy.md; the rules that a packet meets, i
     loss        judged when a number leaves the window (loss_cy)
     jitter      RFC 3550 A.8 over the admitted packets; a new time base is a reference and no sample
     buffer      a packet later than the modelled jitter buffer allows is discarded
-    clock       every clock rate is held against the time that passes
+    clock       every clock rate is compared with the time that passes
 """
 # ruff: noqa: F403, F405 -- the layout of a row comes whole, as the compiler takes it from the .pxd
 
@@ -72,11 +72,11 @@ _MAP_ROW = struct.Struct("<BIB")  # payload type, clock rate, kind
 
 
 class Loop(Losses):
-    """Follows every RTP stream of the frames it walks.
+    """Counts every RTP stream of the frames it walks.
 
     After `walk`: `stopped` says why it returned, `fresh` which stream was just accepted (STREAM). Counters
-    over all frames: `ignored` (not for anyone), `duplicate_frames` (copies), `late_frames`, `refused`
-    streams, `evicted` candidates, `rejects()`. The caller sets `closed_ns`, the end of the newest
+    over all frames: `ignored` (of no protocol that counts), `duplicate_frames` (copies), `late_frames`,
+    `refused` streams, `evicted` candidates, `rejects()`. The caller sets `closed_ns`, the end of the newest
     closed minute.
     """
 
@@ -91,7 +91,7 @@ class Loop(Losses):
         minute_ns: int = 60_000_000_000,
         tunnels: Sequence[Tunnel] | None = None,
     ) -> None:
-        """`tunnels`: those that are opened, and no others; None: every one."""
+        """`tunnels`: the tunnels to open, and no others; None: every one."""
         super().__init__(max_streams, minute_ns)
         self.single_span = single_span
         self.adaptive = adaptive
@@ -122,10 +122,10 @@ class Loop(Losses):
     # --- payload types
 
     def payload_map(self, rows: dict[int, tuple[int, int]]) -> int:
-        """The id of a map payload type -> (clock rate in Hz, kind); types it leaves out are RFC 3551's.
+        """The id of a map payload type -> (clock rate in Hz, kind). Types that it leaves out are RFC 3551's.
 
-        There are 4096 at once. When all are taken, those that no stream has are given up (`map_sweeps`), so
-        ask anew then. Where each is in use the static one (0) is given: its dynamic types are inferred.
+        There are 4096 at once. When all are taken, those without a stream are dropped (`map_sweeps`), so ask
+        anew then. Where all are in use the static one (0) is given: its dynamic types are inferred.
         """
         merged = {number & 127: row for number, row in {**STATIC_ROWS, **rows}.items()}
         key = tuple(sorted(merged.items()))
@@ -162,7 +162,7 @@ class Loop(Losses):
         return 0
 
     def set_map(self, stream: int, map_id: int) -> None:
-        """From its next packet on the stream's payload types mean what `map_id` says."""
+        """Sets the payload map of the stream from its next packet on."""
         if not 0 <= map_id < MAX_MAPS or self.maps[map_id * TYPES] == 0:
             raise IndexError(f"no payload map {map_id}")
         row: StreamRow = self.known(stream)
@@ -175,7 +175,7 @@ class Loop(Losses):
         row.stray = REBASE
 
     def tunnels(self) -> dict[str, int]:
-        """Frames out of tunnels, by the kind of the outermost."""
+        """Frames from tunnels, by the kind of the outermost."""
         found: dict[str, int] = self.decoder.tunnels()
         return found
 
@@ -199,7 +199,7 @@ class Loop(Losses):
         return save(self) + tables + b"".join(_MAP_ROW.pack(*row) for row in maps)
 
     def restore(self, data: bytes) -> None:
-        """Go on where the loop of `save` was; only into a loop that has walked nothing.
+        """Goes on where the loop of `save` was; only for a loop that has walked nothing.
 
         Raises:
             ValueError: not a snapshot of this version and these settings.
@@ -225,7 +225,7 @@ class Loop(Losses):
     # --- the walk
 
     def hold(self, data: bytes | bytearray | memoryview) -> None:
-        """Every walk over `data` until the next `hold` finds it open; `b""` lets go of it."""
+        """Keeps `data` open for every walk over it until the next `hold`; `b""` releases it."""
         self.decoder.attach(data)
         self.held = data
 
@@ -260,12 +260,13 @@ class Loop(Losses):
         kept: int,
         until_ns: int,
     ) -> int:
-        """`walk` for a thread that does not wait for the caller: RTP is finished, nothing else stops it.
+        """`walk` for a thread that does not wait for the caller: RTP is finished, and no other frame stops
+        it.
 
-        The rows of frames that are the caller's are moved to the front of `index`, behind the `kept` ones
-        that lie there already; returns how many there are now. Streams that were accepted are `begun`, and
-        count from their second packet on by the static types until their payload map is set. `stopped` is
-        END, DUE as for `walk`, or STREAM: there are as many begun as fit, take them and go on.
+        The rows of the caller's frames are moved to the front of `index`, behind the `kept` ones that lie
+        there already. Returns how many there are now. Accepted streams are `begun`, and count from their
+        second packet on by the static types until their payload map is set. `stopped` is END, DUE as for
+        `walk`, or STREAM: the list of begun streams is full, take them and go on.
         """
         self.decoder.attach(data)
         try:
@@ -454,7 +455,7 @@ class Loop(Losses):
         return at == end or (at < end and at + 4 > cut and cut < end)
 
     def rtp(self, stamp_ns: cython.longlong) -> cython.int:
-        """Count the RTP packet that the decoder stands on; 1: its stream is new, nothing counted yet."""
+        """Counts the RTP packet at the decoder; 1: its stream is new, nothing is counted yet."""
         if self.decoder.payload_length < self.decoder.rtp_header:
             self.reasons[BAD_RTP] += 1
             return 0
@@ -508,7 +509,7 @@ class Loop(Losses):
         return (row.top - seq) & 0xFFFF < WINDOW and row.window[seq & (WINDOW - 1)] & CELL_COUNT > 0
 
     def probe(self, row: StreamRow, seq: cython.longlong, second: cython.longlong) -> cython.int:
-        """A candidate's packet counts as a stream's does; one far from the others begins the count anew."""
+        """Counts a candidate's packet as a stream's. A number far from the others begins the count anew."""
         if row.stray != FIRST and (seq - row.top) & 0xFFFF >= WINDOW and (row.top - seq) & 0xFFFF >= WINDOW:
             self.forget(half(row, 0))
             self.forget(half(row, 1))
@@ -527,7 +528,7 @@ class Loop(Losses):
         return 0
 
     def forget(self, minute: MinuteRow) -> None:
-        """Of what came before a candidate's first number only the packets are kept."""
+        """Keeps only the packet count of everything before a candidate's first number."""
         packets: cython.uint = minute.packets
         duplicates: cython.uint = minute.duplicates
         size: cython.longlong = minute.bytes
@@ -578,7 +579,7 @@ class Loop(Losses):
     def is_copy(
         self, row: StreamRow, stamp_ns: cython.longlong, seq: cython.longlong, delta: cython.longlong
     ) -> cython.int:
-        """Whether a packet that does not just follow is one of those before, seen once more."""
+        """Whether a packet that does not simply follow is an earlier one, seen once more."""
         cell: cython.uint
         if delta == 0 or delta > 0x10000 - MAX_MISORDER:
             cell = row.window[seq & (WINDOW - 1)]
@@ -677,17 +678,17 @@ class Loop(Losses):
         return self.arrival(row, stamp_ns) << ARRIVAL_AT | self.tag() << TAG_AT
 
     def again(self, row: StreamRow, stamp_ns: cython.longlong, cell: cython.uint) -> cython.uint:
-        """A cell after one more reception."""
+        """The cell after one more reception."""
         kept: cython.uint = cell & (CELL_COUNT | CELL_DISCARDED)
         if kept & CELL_COUNT < CELL_COUNT:
             kept += 1
         return self.tagged(row, stamp_ns) | kept
 
     def copied(self, row: StreamRow, stamp_ns: cython.longlong, cell: cython.uint) -> cython.int:
-        """Is this the reception in `cell` once more, seen at another point of its way through the host?
+        """Whether this is the reception in `cell`, seen once more on its way through the host.
 
-        The same IP identification is a copy whatever the path, another one is another packet. Without
-        identification another path makes a copy, and the same one with `single_span` only.
+        The same IP identification is a copy on any path; another one is another packet. Without
+        identification another path makes a copy, and the same path with `single_span` only.
         """
         if stamp_ns - row.last_ns > COPY_NS:
             return 0
@@ -703,7 +704,7 @@ class Loop(Losses):
         return apart <= COPY_UNITS or apart >= ARRIVAL_MASK + 1 - COPY_UNITS
 
     def tag(self) -> cython.int:
-        """What tells receptions of one number apart: IP identification, ten bits of it; else the path."""
+        """Tells receptions of one number apart: IP identification, ten bits of it; else the path."""
         identification: cython.longlong = self.decoder.identification
         if identification:
             return IDENTIFIED | (identification & (IDENTIFIED - 1))
@@ -747,7 +748,7 @@ class Loop(Losses):
         if stamp_ns - last_ns > SILENCE_NS and row.unjudged > 0:
             self.judge_to(row, self.minute_at(row, last_ns + SILENCE_NS), row.top)
         if self.losses > 0 and self.missed(last_ns, stamp_ns):
-            pass  # nobody knows whether it was one
+            pass  # it may be a pause of the stream or of the capture
         elif last_ns >= self.slot_from and minute.slot == self.slot_now:
             self.note_part(slot_of(row, self.slot_now), stamp_ns - last_ns)
         else:
@@ -840,10 +841,10 @@ class Loop(Losses):
         step: cython.longlong,
         off_us: cython.double,
     ) -> cython.int:
-        """A timestamp that disagrees with the time passed by more than 1 s.
+        """Handles a timestamp that disagrees with the time passed by more than 1 s.
 
-        A packet that comes late by so much is of a stall, after which the others catch up, or of a clock that
-        stood meanwhile. The next packet tells; until then it is too late for the jitter buffer.
+        A packet this late belongs to a stall, after which the others catch up, or to a clock that stood
+        meanwhile. The next packet decides; until then it is too late for the jitter buffer.
         """
         if step < 0 or off_us < 0.0:
             self.new_base(row, minute)
@@ -924,7 +925,7 @@ class Loop(Losses):
         ts: cython.longlong,
         payload_type: cython.longlong,
     ) -> cython.int:
-        """What a payload type means, where it is not the one before's; 0: no jitter of this packet."""
+        """The meaning of a payload type that differs from the last packet's; 0: no jitter of this packet."""
         codec: cython.longlong = self.maps[row.map * TYPES + payload_type]
         kind: cython.longlong = codec & 255
         rate: cython.longlong
@@ -985,7 +986,7 @@ class Loop(Losses):
         row.step = 0
 
     def count_rest(self, minute: MinuteRow, payload_type: cython.longlong) -> None:
-        """Give the packets that are in no slot to this type."""
+        """Gives the packets without a slot to this type."""
         rest: cython.longlong = minute.packets
         at: cython.longlong
         for at in range(TYPE_SLOTS):
@@ -1054,7 +1055,7 @@ class Loop(Losses):
         return 90000
 
     def check_clock(self, row: StreamRow, stamp_ns: cython.longlong, ts: cython.longlong) -> cython.int:
-        """Hold the clock rate against time: off by 1.5 times or more, the wire's is taken (1)."""
+        """Compares the clock rate with time: off by 1.5 times or more, the wire's is taken (1)."""
         rate: cython.longlong = self.measured_rate(row, stamp_ns, ts)
         declared: cython.longlong = row.codec >> 8
         if rate == 0 or (2 * rate < 3 * declared and 3 * rate > 2 * declared):
@@ -1077,7 +1078,7 @@ class Loop(Losses):
         return 1
 
     def forget_timing(self, minute: MinuteRow) -> None:
-        """Figures by a wrong clock are none: jitter starts anew, nothing was late, losses are single ones."""
+        """Drops figures by a wrong clock: jitter starts anew, nothing was late, losses are single ones."""
         at: cython.longlong
         for at in range(DELAYS):
             minute.delays[at] = 0

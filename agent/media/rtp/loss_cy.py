@@ -5,17 +5,17 @@
 
 A stream remembers its newest 64 numbers, a cell of 32 bits each:
 
-    bits 0-2    receptions, no further than 7
+    bits 0-2    receptions, up to 7
     bit 3       discarded: too late for the modelled jitter buffer
     bit 4       unknown: skipped while the capture itself missed frames
     bits 5-15   the newest reception's IP identification, ten bits of it, or else its path
     bits 16-31  its arrival since the stream's first packet, in units of 2**17 ns; of a number that was
                 skipped, when it would have come
 
-A number is judged once: when it leaves the window, or sooner at a restart, after 2 s without a packet and
-at the stream's end. Until then a late packet can still fill it, so reordering is never loss; duplicates
-raise a cell's receptions and never hide a loss. `top` is the highest number seen, and the newest `unjudged`
-numbers, at most 64, are still open.
+A number is judged once: when it leaves the window, or sooner at a restart, after 2 s without a packet and at
+the stream's end. Until then a late packet can still fill it, so reordering is never loss. Duplicates raise a
+cell's receptions and never hide a loss. `top` is the highest number seen, and the newest `unjudged` numbers,
+at most 64, are still open.
 """
 
 # ruff: noqa: F403, F405 -- the layout of a row comes whole, as the compiler takes it from the .pxd
@@ -56,7 +56,7 @@ class Losses(Timelines):
     # --- the time line of a source socket
 
     def link(self, streams: list[int]) -> None:
-        """These streams run between the same two sockets: a gap in one may be another's turn."""
+        """Notes that these streams run between the same two sockets: one may send in a gap of another."""
         for at, stream in enumerate(streams):
             row: StreamRow = self.known(stream)
             row.sibling = streams[(at + 1) % len(streams)] + 1 if len(streams) > 1 else 0
@@ -86,7 +86,7 @@ class Losses(Timelines):
             self.loss_end[at] += shift_ns
 
     def missed(self, start_ns: cython.longlong, end_ns: cython.longlong) -> cython.int:
-        """Did the capture miss frames at any time from `start_ns` to `end_ns`?"""
+        """Whether the capture missed frames at any time from `start_ns` to `end_ns`."""
         at: cython.longlong
         for at in range(self.losses):
             if self.loss_start[at] <= end_ns and self.loss_end[at] >= start_ns:
@@ -134,13 +134,13 @@ class Losses(Timelines):
         row.since = GMIN
 
     def end_run(self, row: StreamRow, minute: MinuteRow) -> None:
-        """The numbers lost in a row are followed by one that came, or of which nobody knows."""
+        """Ends a run of lost numbers: the next one came, or is unknown."""
         kind: cython.longlong = min(row.run, RUNS) - 1
         minute.runs[kind] = min(minute.runs[kind] + 1, MOST)
         row.run = 0
 
     def came_ns(self, row: StreamRow, cell: cython.uint) -> cython.longlong:
-        """When the number of that cell came, or would have come: at most 2**17 ns before this time."""
+        """When the number of that cell came, or would have come: at most 2**17 ns earlier."""
         newest: cython.longlong = (row.last_ns - row.first_ns) >> UNIT_SHIFT
         units: cython.longlong = newest - ((newest - (cell >> ARRIVAL_AT)) & ARRIVAL_MASK)
         return row.first_ns + ((units + 1) << UNIT_SHIFT) - 1
@@ -181,10 +181,11 @@ class Losses(Timelines):
         last_ns: cython.longlong,
         stamp_ns: cython.longlong,
     ) -> cython.int:
-        """Move the window so that `top`, a higher one, is its newest number; those between were skipped.
+        """Moves the window so that `top`, a higher one, is its newest number; the numbers between were
+        skipped.
 
-        `last_ns`, `stamp_ns`: the newest packet before this one, and this one.
-        A skip costs 64 steps at most, however long it is: the wire chooses its length.
+        `last_ns`, `stamp_ns`: the newest packet before this one, and this one. A skip of any length costs 64
+        steps at most: the wire chooses its length.
         """
         before: cython.longlong = row.top
         leaving: cython.longlong = top - WINDOW
@@ -219,10 +220,10 @@ class Losses(Timelines):
         return 0
 
     def was_replaced(self, row: StreamRow, last_ns: cython.longlong, stamp_ns: cython.longlong) -> cython.int:
-        """Did another SSRC of the same sockets and kind send in the stream's place since `last_ns`?
+        """Whether another SSRC of the same sockets and kind sent in the stream's place since `last_ns`.
 
-        Streams that take turns have sent no longer together than the time since the first of them began;
-        streams that run side by side have, and a gap in one of them is its own.
+        Streams that replace each other have sent no longer together than the time since the first of them
+        began. Streams that run side by side have, and a gap in one of them is its own.
         """
         other: StreamRow
         found: cython.int = 0
@@ -267,7 +268,7 @@ class Losses(Timelines):
         return row.received * self.packet_ns(row)
 
     def revive(self, number: int) -> None:
-        """A row filled from outside: when what is missing in its window would have come."""
+        """Sets the due times of the missing numbers in a row that was filled from outside."""
         super().revive(number)
         row: StreamRow = row_of(self, number)
         at: cython.longlong
@@ -279,7 +280,7 @@ class Losses(Timelines):
                 row.window[at & (WINDOW - 1)] = cell & ((1 << ARRIVAL_AT) - 1) | came << ARRIVAL_AT
 
     def leap(self, row: StreamRow, minute: MinuteRow, top: cython.longlong) -> None:
-        """Move on to `top` without judging the numbers before it: others stood in for them."""
+        """Moves on to `top` without judging the numbers before it: another stream stood in for them."""
         at: cython.longlong
         self.judge_to(row, minute, row.top)
         minute.ssrc_gap += top - row.top - 1
@@ -301,7 +302,7 @@ class Losses(Timelines):
     # --- ends: silence, the end of the capture, the end of a stream
 
     def flush(self, before_ns: int) -> None:
-        """Judge what is open of every stream that has been silent for 2 s at `before_ns`."""
+        """Judges the open numbers of every stream that has been silent for 2 s at `before_ns`."""
         number: cython.longlong
         row: StreamRow
         before: cython.longlong = before_ns
@@ -311,13 +312,13 @@ class Losses(Timelines):
                 self.judge_to(row, self.minute_at(row, row.last_ns + SILENCE_NS), row.top)
 
     def flush_stream(self, stream: int, before_ns: int) -> None:
-        """`flush` of one stream."""
+        """As `flush`, for one stream."""
         row: StreamRow = self.known(stream)
         if row.state == ACCEPTED and row.unjudged > 0 and row.last_ns + SILENCE_NS <= before_ns:
             self.judge_to(row, self.minute_at(row, row.last_ns + SILENCE_NS), row.top)
 
     def finish(self) -> None:
-        """The capture is over: judge everything, in the minute of each stream's newest packet."""
+        """The capture is over: judges everything, in the minute of each stream's newest packet."""
         number: cython.longlong
         row: StreamRow
         for number in range(self.used):
@@ -331,10 +332,10 @@ class Losses(Timelines):
         self.close_cluster(row, minute)
 
     def expire(self, before_ns: int) -> list[int]:
-        """Free the streams without a packet since `before_ns`: their ids, which may be used again.
+        """Frees the streams without a packet since `before_ns`. Returns their ids, which may be used again.
 
         A stream whose end adds counts, or that has counts not harvested yet, waits for a later call.
-        Candidates go without a word.
+        Candidates are freed without a report.
         """
         freed: list[int] = []
         number: cython.longlong
@@ -353,14 +354,14 @@ class Losses(Timelines):
         return freed
 
     def drop(self, stream: int) -> None:
-        """Give a stream up, and what it counted since the last harvest."""
+        """Gives a stream up, with its counts since the last harvest."""
         self.known(stream)
         self.remove(stream)
 
     # --- results
 
     def harvest(self, stream: int, minute_start_ns: int) -> StreamMinute:
-        """What the stream counted in that minute; its counters start at 0 again."""
+        """Takes the stream's counts of that minute; its counters start at 0 again."""
         row: StreamRow = self.known(stream)
         return self.take(stream, row, half(row, self.is_odd(minute_start_ns)), minute_start_ns)
 
@@ -368,7 +369,7 @@ class Losses(Timelines):
         return (minute_start_ns // self.minute_ns) & 1
 
     def holds(self, minute: MinuteRow) -> cython.int:
-        """Has anything been counted there? No other counter is without one of these."""
+        """Whether anything was counted there. Every other counter implies one of these."""
         return (
             minute.packets > 0
             or minute.judged > 0
@@ -441,9 +442,9 @@ class Losses(Timelines):
         return tuple(pairs)
 
     def harvest_all(self, minute_start_ns: int) -> list[StreamMinute]:
-        """Every stream that counted anything in that minute.
+        """Takes the counts of every stream that has any in that minute.
 
-        What a candidate counted moves on to the next minute: it counts once the stream is accepted.
+        A candidate's counts move on to the next minute: they count once the stream is accepted.
         """
         result: list[StreamMinute] = []
         start_ns: cython.longlong = minute_start_ns
@@ -465,7 +466,7 @@ class Losses(Timelines):
         return result
 
     def so_far(self) -> list[tuple[int, int, int, int]]:
-        """(row, packets, bytes, numbers lost) of accepted streams in both open minutes: nothing is taken."""
+        """(row, packets, bytes, numbers lost) of accepted streams in both open minutes. Nothing is taken."""
         result: list[tuple[int, int, int, int]] = []
         number: cython.longlong
         packets: cython.longlong
@@ -527,11 +528,11 @@ class Losses(Timelines):
         return harvest
 
     def counted(self, stream: int, sequence: int) -> tuple[int, int, int, int] | None:
-        """The stream as seen here up to the number nearest to its newest whose low 16 bits are `sequence`.
+        """Our view of the stream up to the number nearest to its newest whose low 16 bits are `sequence`.
 
         (epoch, expected, received, unknown): RFC 3550 A.3 (duplicates count as received), and how many
-        numbers so far the capture may itself have missed. A new epoch is a new count from its own base.
-        None: that number is ahead, from before the epoch, or more than 64 numbers back.
+        numbers so far the capture may itself have missed. A new epoch is a new count from its own base. None:
+        that number is ahead, from before the epoch, or more than 64 numbers back.
         """
         row: StreamRow = self.known(stream)
         number: cython.longlong
@@ -550,7 +551,7 @@ class Losses(Timelines):
         return row.epoch, top - back - row.base + 1, received, unknown
 
     def newest(self, stream: int) -> tuple[int, int, int, int, int]:
-        """The stream as seen here up to its newest number: that number's low 16 bits, then as `counted`."""
+        """The low 16 bits of the stream's newest number, then our view up to it as in `counted`."""
         row: StreamRow = self.known(stream)
         top: cython.longlong = row.top
         return top & 0xFFFF, row.epoch, top - row.base + 1, row.received, row.unknown

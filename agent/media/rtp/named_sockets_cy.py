@@ -1,13 +1,14 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
-"""The sockets that an SDP names, as the loop asks for them: a stream there needs no probation.
+"""The sockets that an SDP names, for the loop: a stream there needs no probation.
 
-RFC 3550 A.1 waits for two packets in sequence, because anything may look like RTP. An SDP that names a socket
-says what comes there, so the first packet counts. Only candidates ask, never an accepted stream.
+RFC 3550 A.1 waits for two packets in sequence, because any datagram may look like RTP. An SDP that names a
+socket says what comes there, so the first packet counts. Only candidates are looked up, never an accepted
+stream.
 
-Whoever knows a named socket could fill the stream table with made-up SSRCs. So a socket admits streams
-without probation from or to one peer only, the first that it meets, and 64 of them; others are probed as
-anywhere else. It is an open-addressing table, whose hash is
-keyed with secret odd numbers; a full one takes no further socket.
+An attacker who knows a named socket could fill the stream table with invented SSRCs. So a socket admits
+streams without probation from or to one peer only, the first one seen, and 64 of them; other peers are probed
+as on any socket. It is an open-addressing table, whose hash is keyed with secret odd numbers; a full one
+takes no further socket.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if not cython.compiled:  # named_sockets_cy.pxd has them, typed
 
 
 class NamedSockets:
-    """A set of sockets. `capacity`: how many fit."""
+    """A set of sockets. `capacity`: the greatest number."""
 
     def __init__(self, capacity: int) -> None:
         self.widest = max(1024, 1 << (2 * capacity - 1).bit_length())
@@ -37,7 +38,10 @@ class NamedSockets:
         self.odd0, self.odd1, self.odd2 = (int.from_bytes(os.urandom(8), "little") | 1 for _ in range(3))
 
     def add(self, host: str, port: cython.ulonglong, types: cython.ulonglong = 0) -> None:
-        """An SDP names this socket; `types` has a bit for each payload type of 64 to 95 that it declares."""
+        """Notes that an SDP names this socket.
+
+        `types` has a bit for each payload type of 64 to 95 that it declares.
+        """
         known, high, low = _key(host)
         if not known:
             return
@@ -115,7 +119,7 @@ class NamedSockets:
         return (x >> 32) & self.mask
 
     def find(self, high: cython.ulonglong, low: cython.ulonglong, port: cython.ulonglong) -> cython.int:
-        """Where the socket's entry lies, or the free slot where it would."""
+        """The place of the socket's entry, or of a free slot for it."""
         slot: cython.ulonglong = self.slot_of(high, low, port)
         word: cython.ulonglong
         while True:
@@ -164,7 +168,7 @@ class NamedSockets:
         port: cython.ulonglong,
         payload_type: cython.longlong,
     ) -> cython.bint:
-        """Whether an SDP that names this socket declares this payload type, which is one of 64 to 95."""
+        """Whether an SDP that names this socket declares this payload type, one of 64 to 95."""
         if self.count == 0:
             return False
         at: cython.longlong = self.find(high, low, port)

@@ -2,11 +2,11 @@
 # optimize: -O3
 """The accepted streams of a table as bytes, for checkpoints, and back.
 
-Column by column, a column being one field of every row: the least value, the width in bytes (0, 1, 2, 4 or
-8) of what the greatest exceeds it by, then that difference for every stream. Most columns differ little from
-stream to stream, so a row of 832 bytes takes some 110. Of the window only which numbers were not seen,
-discarded or unknown is kept; candidates are not: a stream that begins during a restart is accepted again by
-its next two packets.
+Column by column, a column being one field of every row: the least value, the width in bytes (0, 1, 2, 4 or 8)
+of the greatest difference from it, then that difference for every stream. Most columns differ little from
+stream to stream, so a row of 832 bytes takes some 110. Of the window only these marks are kept: not seen,
+discarded, unknown. Candidates are not kept: a stream that begins during a restart is accepted again by its
+next two packets.
 """
 # ruff: noqa: F403, F405 -- the layout of a row comes whole, as the compiler takes it from the .pxd
 
@@ -38,9 +38,9 @@ _LEFT_OUT = {
     "window",
     "sibling",
 }  # follow from others, or are a candidate's
-# What is kept as its distance from another field.
+# Fields kept as their distance from another one.
 _BEFORE = {"ref_ns": "last_ns", "received": "top"}
-# What another field being 0 makes meaningless is kept as 0.
+# Fields that mean nothing where another one is 0: they are kept as 0.
 _WHILE = {
     "anchor_at": "anchored", "anchor_ts": "anchored", "guess": "anchored", "late_from": "late_run",
     "steady_us": "late_run", "bad_seq": "stray", "bad_cell": "stray",
@@ -109,7 +109,7 @@ def save(table: Table) -> bytes:
 
 
 def restore(table: Table, data: bytes) -> int:
-    """Fill an empty table: how many bytes of `data` were read. Streams keep their ids.
+    """Fills an empty table. Returns how many bytes of `data` were read. Streams keep their ids.
 
     Raises:
         ValueError: not a snapshot of this version, of another minute length, or more than the table holds.

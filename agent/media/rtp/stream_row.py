@@ -1,11 +1,9 @@
-"""The layout of a stream's row: for code that runs uncompiled, and for snapshots. stream_table_cy.pxd has it
-in C.
+"""The layout of a stream's row, for uncompiled code and for snapshots. stream_table_cy.pxd has it in C.
 
-A row is thirteen cache lines of 64 bytes, of which a packet touches four: the first two, one for its
-minute's counters and one of its window. Accesses to its fields are not checked in C, so no index
-into `window` may come from elsewhere than a mask. Where one packet may add more than 1 (numbers skipped) a
-counter of 32 bits stops at its greatest value; where it adds 1, 32 bits are a minute of 71 million packets
-a second.
+A row is thirteen cache lines of 64 bytes, of which a packet touches four: the first two, one for its minute's
+counters and one of its window. Accesses to its fields are not checked in C, so every index into `window` must
+come from a mask. Where one packet may add more than 1 (numbers skipped) a counter of 32 bits stops at its
+greatest value; where it adds 1, 32 bits are a minute of 71 million packets a second.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from ctypes import (
 
 
 class SlotRow(Structure):
-    """What a stream does in 10 s (timeline_cy); a figure of 65535 is that or more."""
+    """A stream's 10 s (timeline_cy); a figure of 65535 is that or more."""
 
     _fields_ = (
         ("packets", c_uint16),
@@ -38,7 +36,7 @@ class SlotRow(Structure):
 
 
 class MinuteRow(Structure):
-    """What a stream counts in one minute; see `stream_minute_cy.COUNTERS`."""
+    """A stream's counts of one minute; see `stream_minute_cy.COUNTERS`."""
 
     _fields_ = (
         ("bytes", c_int64),
@@ -50,7 +48,7 @@ class MinuteRow(Structure):
         ("jitter_max_us", c_float),  # of the newest slot; below 0: none
         ("longest_ns", c_uint32),  # without a packet in the newest slot, no further than 2 s
         ("slot", c_uint32),  # the newest slot, in units of 10 s since 1970; 0: none yet
-        # What few packets touch.
+        # Fields that few packets touch.
         ("duplicates", c_uint32),
         ("slotted", c_uint32),  # packets that slots have
         ("lost", c_uint32),
@@ -73,7 +71,7 @@ class MinuteRow(Structure):
 
 
 class StreamRow(Structure):
-    """All that the loop knows of a stream. Times are ns, delays us."""
+    """The loop's state of a stream. Times are ns, delays us."""
 
     _fields_ = (
         ("src_hi", c_uint64),

@@ -2,15 +2,15 @@
 # optimize: -O3
 """RTP streams by key: an open-addressing hash table over rows of one lazily committed mapping.
 
-A stream is (source, source port, destination, destination port, SSRC), never the SSRC alone. All that is
-known of it is one row of 832 bytes (stream_row.py), so that a packet touches few cache lines; the row number
-is the stream's id. A row is found by one bounds check and then read field by field. The mapping has room for
+A stream is (source, source port, destination, destination port, SSRC), never the SSRC alone. Its whole state
+is one row of 832 bytes (stream_row.py), so that a packet touches few cache lines; the row number is the
+stream's id. A row is found by one bounds check and then read field by field. The mapping has room for
 `max_streams` rows from the start and the kernel commits pages when they are first written, so growing copies
 nothing and an idle table costs nothing.
 
-The wire can fill this table, so: a stream is a candidate until the loop accepts it; at `max_streams` the
-oldest candidate gives way (a flood of random SSRCs reaches no further), and where there is none the newcomer
-is refused and counted. The hash is keyed with secret odd numbers: nobody outside can choose keys that
+The wire can fill this table, so a stream is a candidate until the loop accepts it. At `max_streams` the
+oldest candidate is evicted (a flood of random SSRCs gets no further), and where there is none the new stream
+is refused and counted. The hash is keyed with secret odd numbers, so an attacker cannot choose keys that
 collide.
 """
 
@@ -89,7 +89,7 @@ class Table:
         d: cython.ulonglong,
         e: cython.ulonglong,
     ) -> cython.ulonglong:
-        """32 bits, multilinear: keys collide with the odds of chance for whoever lacks the odd numbers."""
+        """32 bits, multilinear: without the odd numbers keys collide with the odds of chance."""
         x: cython.ulonglong = (
             a * self.odd0 + b * self.odd1 + c * self.odd2 + d * self.odd3 + e * self.odd4
         ) & MASK64
@@ -149,7 +149,7 @@ class Table:
         return 0
 
     def revive(self, number: int) -> None:
-        """A row filled from outside: what of it follows from the rest."""
+        """Sets the fields that follow from the rest, in a row filled from outside."""
         row: StreamRow = row_of(self, number)
         row.state = ACCEPTED
         if row.codec >> 8:
@@ -308,7 +308,7 @@ class Table:
         return int(row.payload_type)
 
     def silent(self, stream: int, minute_start_ns: int) -> StreamMinute:
-        """What the stream did in a minute in which it sent nothing."""
+        """A stream's minute without a packet."""
         return self.described(stream, self.known(stream), minute_start_ns)
 
     def described(
@@ -329,7 +329,7 @@ class Table:
         return its
 
     def shift(self, shift_ns: int) -> None:
-        """Move every time in the table: the clock was set. Harvest the open minutes first."""
+        """Moves every time in the table: the clock was set. Harvest the open minutes first."""
         for number in range(self.used):
             row: StreamRow = row_of(self, number)
             if row.state != FREE:

@@ -46,7 +46,7 @@ class Timelines(Table):
         return slot_of(row, number)
 
     def enter(self, row: StreamRow, minute: MinuteRow, number: cython.longlong) -> None:
-        """Slot `number` is the newest of its minute from here on."""
+        """Makes slot `number` the newest of its minute."""
         at: cython.longlong
         newest: cython.longlong = max(row.even.slot, row.odd.slot)
         if minute.slot > 0:
@@ -61,7 +61,7 @@ class Timelines(Table):
         minute.jitter_max_us = -1.0
 
     def leave(self, row: StreamRow, minute: MinuteRow) -> None:
-        """Give the newest slot what the minute's counters gained in it."""
+        """Gives the newest slot the gain of the minute's counters since it began."""
         gained: cython.longlong = minute.packets - minute.slotted
         jitter_us: cython.double = minute.jitter_max_us
         units: cython.longlong = 0
@@ -149,7 +149,7 @@ class Timelines(Table):
     # --- corrections
 
     def forget_slots(self, row: StreamRow) -> None:
-        """What the ring says of delays was reckoned with a wrong clock."""
+        """Drops the ring's delays, which came from a wrong clock."""
         at: cython.longlong
         for at in range(RING):
             row.timeline[at].late = 0
@@ -181,7 +181,7 @@ class Timelines(Table):
     # --- results
 
     def taken_slots(self, row: StreamRow, minute: MinuteRow, minute_start_ns: cython.longlong) -> bytes:
-        """The minute's slots as they lie in the row, without the oldest where these are not kept.
+        """Takes the minute's slots as they lie in the row, without the oldest where these are not kept.
 
         They start at 0 again.
         """

@@ -1,10 +1,10 @@
-"""Several loops as one: a worker for each thread that takes frames off a ring.
+"""Several loops as one: a worker for each thread that reads frames from a ring.
 
-A thread holds its worker's lock while it processes a batch: RTP is finished in the worker's own loop, the
-rest goes to the engine. The engine takes the lock for what must not meet a packet half counted (a harvest, a
-rebase), and never for long; single words of a row are read without. The kernel gives both ways of a flow to
-one worker, so a stream is always of one loop: its id is its row there times the number of workers, plus the
-worker's number.
+A thread holds its worker's lock while it processes a batch: RTP is finished in the worker's own loop, all
+other frames go to the engine. The engine takes the lock for work that must not meet a half-counted packet (a
+harvest, a rebase), and never for long; single words of a row are read without it. The kernel gives both ways
+of a flow to one worker, so a stream always belongs to one loop: its id is its row there times the number of
+workers, plus the worker's number.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OPEN_MINUTES = 2  # a loop has counters for so many: what comes later waits for 
 
 
 class NamedOfAll:
-    """The sockets that SDPs name, told to each worker's loop."""
+    """Passes the sockets that SDPs name to each worker's loop."""
 
     def __init__(self, each: Callable[[], Iterator[tuple[int, Loop]]]) -> None:
         self._each = each
@@ -42,7 +42,7 @@ class NamedOfAll:
 
 
 class RtpWorkers:
-    """What the engine asks of a loop, of all workers. `made` gives a loop, `locks` has one a thread."""
+    """A loop's methods over all workers. `made` makes a loop, `locks` has one a thread."""
 
     def __init__(self, made: Callable[[], Loop], locks: Sequence[Lock]) -> None:
         self._made = made
@@ -59,7 +59,8 @@ class RtpWorkers:
     # -- the thread of a worker, its lock taken
 
     def process(self, worker: int, batch: Batch, position: int = 0) -> tuple[Batch, int]:
-        """Finish the RTP of `batch` from `position` on: a copy of what is left, and how far that went.
+        """Finishes the RTP of `batch` from `position` on. Returns a copy of the rest, and the position
+        reached.
 
         If not to the end, the frame there is of a minute for which an open one must close first.
         """
@@ -83,9 +84,10 @@ class RtpWorkers:
     # -- the engine: streams by their id
 
     def begun(self, until_ns: int) -> Iterator[tuple[int, bool]]:
-        """Streams that began by then and were not told before: (id, whether probation dropped nothing of it).
+        """Streams that began by then and were not returned before: (id, whether probation dropped none of
+        it).
 
-        A worker is ahead of the engine: a stream must not be met before the SDP that came before it.
+        A worker is ahead of the engine: the engine must read an SDP before a stream that came after it.
         """
         for begun in self._begun:
             while begun and begun[0][0] <= until_ns:
@@ -151,7 +153,7 @@ class RtpWorkers:
             loop.drop(row)
 
     def payload_map(self, rows: dict[int, tuple[int, int]]) -> int:
-        """Loops number their maps as these were made or restored: a number of ours stands for one of each."""
+        """The number of a map over all loops. Each loop numbers its maps itself."""
         numbers = tuple(loop.payload_map(rows) for loop in self._loops)
         if self.map_sweeps != self._swept:
             self._swept = self.map_sweeps
@@ -172,7 +174,10 @@ class RtpWorkers:
         return sum(int(loop.map_sweeps) for loop in self._loops)
 
     def link(self, streams: list[int]) -> None:
-        """A flow is of one worker; what a snapshot of more of them brought may be of several."""
+        """Links streams of one flow.
+
+        A flow has one worker; a snapshot of more workers may spread it over several.
+        """
         by_loop: dict[int, list[int]] = {}
         for stream in streams:
             row, worker = divmod(stream, len(self._loops))
@@ -266,7 +271,7 @@ class RtpWorkers:
 
     @property
     def newest_ns(self) -> int:
-        """Every worker has seen all that came before this."""
+        """The time up to which every worker has seen all frames."""
         return int(min(loop.newest_ns for loop in self._loops))
 
     @property
@@ -292,7 +297,7 @@ class RtpWorkers:
         return total
 
     def tunnels(self) -> Counter[str]:
-        """Frames out of tunnels, by the kind of the outermost."""
+        """Frames from tunnels, by the kind of the outermost."""
         total: Counter[str] = Counter()
         for loop in self._loops:
             total.update(loop.tunnels())
@@ -307,9 +312,9 @@ class RtpWorkers:
         return struct.pack("<B", len(parts)) + b"".join(struct.pack("<I", len(part)) + part for part in parts)
 
     def restore(self, data: bytes) -> None:
-        """Go on where the workers of `save` were, were there more or fewer; before any frame.
+        """Goes on where the workers of `save` were, even with more or fewer of them; before any frame.
 
-        What a worker held that no thread serves any more stays until it expires. Raises ValueError.
+        Streams of a worker without a thread stay until they expire. Raises ValueError.
         """
         try:
             (count,) = struct.unpack_from("<B", data)

@@ -725,6 +725,8 @@ class Decoder:
         return 1
 
 
+@cython.no_gc
+@cython.cclass
 class Packet:
     """One decoded frame on its own, for the slow path.
 

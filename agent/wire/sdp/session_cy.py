@@ -54,6 +54,8 @@ class Candidate(NamedTuple):
     typ: str
 
 
+@cython.no_gc
+@cython.cclass
 class MediaDescription:
     """One m= section with what it inherits from the session."""
 
@@ -91,6 +93,8 @@ class MediaDescription:
         return [(self.address, port) for port in ports]
 
 
+@cython.no_gc
+@cython.cclass
 class Session:
     """A session description. `connection` (an address) and `direction` are the session-level ones."""
 

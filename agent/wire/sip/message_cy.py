@@ -81,6 +81,8 @@ _FOLD = rb"\n[ \t]+"  # 7.3.1: the line break and the blanks after it are one SP
 _SPELLINGS_MAX = 1024
 
 
+@cython.no_gc
+@cython.cclass
 class Message:
     """One SIP message. Its identifying headers are read at once, all others when asked for.
 
