@@ -40,7 +40,12 @@ def _lacks_media(call: Call, now_ns: int) -> bool:
         return False
     if min(now_ns, call.end_ns or now_ns) - call.answer_ns < LEAST_NS:
         return False
-    return any(leg.was_up and _has_audio(leg) for leg in call.legs) and not any(leg.held for leg in call.legs)
+    return agreed_on_audio(call) and not any(leg.held for leg in call.legs)
+
+
+def agreed_on_audio(call: Call) -> bool:
+    """Whether both ends of an answered leg have described audio."""
+    return any(leg.was_up and _has_audio(leg) for leg in call.legs)
 
 
 def _has_audio(leg: Leg) -> bool:

@@ -16,6 +16,7 @@ from agent.model.sides import Connector
 from agent.model.units import MINUTE_NS
 from agent.model.unseen import Cause, Sight
 from agent.summary.catalog import HIDES
+from agent.summary.media_elsewhere import agreed_on_audio
 from agent.summary.open_minute import OpenMinute
 
 # Calls of these minutes, the first that were watched, began before anybody watched.
@@ -65,7 +66,7 @@ class SplitHost(Struct):
 
 
 def _is_silent(call: Call) -> bool:
-    return call.answer_ns is not None and not call.last_rtp_ns
+    return call.answer_ns is not None and not call.last_rtp_ns and agreed_on_audio(call)
 
 
 def _of(start_ns: int, sight: Sight, cause: Cause, connector: Connector | None) -> Unseen:
