@@ -65,6 +65,11 @@ class SourceEvidence:
             begin_ns = end_ns
         return bool(self._found.few_at(stream.dst))
 
+    def _ended_before(self, stream: Stream, since_ns: int) -> bool:
+        """Whether it ran for a while, and ended before a better source began. Single packets prove no media."""
+        last_ns = self._times(stream)[0]
+        return last_ns < since_ns and last_ns - stream.first_ns >= STAND_IN_NS
+
     def weigh(self, leg: Leg, src: Socket, ours: Socket) -> Trust:
         """The class of a source `src` that sends to a socket of `leg` on this host."""
         if is_accepted(leg) and self._sockets.names_host(leg, src[0]):
@@ -83,7 +88,7 @@ class SourceEvidence:
             leg.sources = {}
         since_ns = leg.sources.get(stream.dst)
         # It was over before anybody better came, or runs while all of them are silent.
-        is_alone = since_ns is not None and (self._times(stream)[0] < since_ns or self.stands_in(stream))
+        is_alone = since_ns is not None and (self._ended_before(stream, since_ns) or self.stands_in(stream))
         if trust is Trust.UNKNOWN and is_alone:
             trust = Trust.ALONE
         stream.trust = trust
@@ -102,7 +107,7 @@ class SourceEvidence:
             since_ns = (stream.leg.sources or {}).get(stream.dst)
             if since_ns is None or self.stands_in(stream):
                 alone.setdefault(stream.dst, []).append(stream)
-            elif self._times(stream)[0] >= since_ns:
+            elif not self._ended_before(stream, since_ns):
                 found.append(stream)
         for rivals in alone.values():
             if len(rivals) > 1:

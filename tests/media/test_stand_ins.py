@@ -125,3 +125,14 @@ def test_remote_end_that_the_vc_answers_stays_whom_it_answers() -> None:
     scene.bye(30)
     played = scene.play(until=180)
     assert played.metric("RemoteToVcRtpPackets")[0] == 1000
+
+
+@pytest.mark.parametrize("each", [1, 2])
+def test_strangers_packets_before_the_named_phones_first_are_an_intruders(each: int) -> None:
+    scene = Scene()
+    scene.call(1)
+    for number in range(40):
+        scene.rtp(2 + number * 0.02, THIRD, VC2CUST, 0x9000 + number, range(each))
+    scene.rtp(3, CUST, VC2CUST, TALK, range(400))
+    scene.bye(20)
+    assert packets(scene.play(until=180)) == (400, 40 * each)
