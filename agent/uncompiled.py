@@ -26,7 +26,7 @@ _ROOT = Path(__file__).parent
 
 
 def as_it_is(kind: type) -> type:
-    """What a decorator of a compiled class does to it here."""
+    """Stands in for a decorator of compiled classes, and changes nothing."""
     return kind
 
 

@@ -165,7 +165,7 @@ class ClaimedCalls:
             leg.call.share_connector(leg)
 
     def _describe(self, leg: Leg, claim: Claim) -> None:
-        """What its SDPs say now, the caller's first: the sockets are the leg's from here on."""
+        """Its present SDPs, the caller's first: the sockets are the leg's from here on."""
         said: list[tuple[Passage, str]] = [("towards", claim.far), ("away", claim.ours)]
         for passage, text in said if claim.way == "incoming" else reversed(said):
             condensed = text.encode()
@@ -181,7 +181,7 @@ class ClaimedCalls:
         leg.described_ns = claim.described_ns
 
     def _report(self, call: Call, leg: Leg, claim: Claim) -> None:
-        """What the far end says of its own reception, each once."""
+        """The far end's own view of its reception, each report once."""
         assert call.claim is not None
         known = call.claim.reported_ns
         newest_ns = before_ns = known.get(claim.leg, 0)

@@ -324,7 +324,7 @@ class CallTable:
             self.changed[call] = None
 
     def _pass_on(self, leg: Leg, now_ns: cython.longlong, report: Report) -> None:
-        """What the far end of a leg says of its own reception is for the host that relays its media."""
+        """The far end's view of its reception is for the host that relays its media."""
         self._touch(leg.call)
         self.reports[leg] = (*self.reports.get(leg, ()), (now_ns, report))[-MAX_REPORTS:]
 
@@ -357,7 +357,7 @@ class CallTable:
         return due[0] if due[1] == self._rules.media_linger_ns else due[0] - due[1]
 
     def keys(self, leg: Leg) -> list[Key]:
-        """What `leg` may be joined by to legs of its call that other hosts see."""
+        """The keys by which `leg` joins legs of its call that other hosts see."""
         return self._joiner.keys(leg)
 
     def claimed(self, name: str) -> Call | None:

@@ -181,7 +181,7 @@ class Recorder:
             self._end(recording, now_ns)
 
     def counters(self) -> dict[str, int]:
-        """What is kept, and since the start what was begun, removed, and not kept by cause."""
+        """Files and bytes kept; since the start recordings begun, files removed, refusals by cause."""
         files, size = self.files.kept()
         return {
             "files": files,

@@ -42,7 +42,7 @@ class Board(Protocol):
         """The same for who cannot wait: `answers` has it later, or never."""
 
     def answers(self) -> list[tuple[str, Elected]]:
-        """Who was first for the keys asked for, since the last call."""
+        """The first hosts for the keys asked for, since the last call."""
 
 
 class LocalBoard:

@@ -101,7 +101,7 @@ class ClaimTeller:
             self._told.move_to_end(leg)
 
     def _ask(self, call: Call, table: CallTable, now_ns: int) -> None:
-        """Who saw the call first, by each key that joins its legs: a hash of it, so that no name leaves."""
+        """Asks which host saw the call first, by a hash of each key that joins its legs."""
         identity = self._identity
         for leg in call.legs:
             if leg in self._asked or not leg.whole or leg.connector is None:
@@ -152,7 +152,7 @@ class ClaimTeller:
         until_ns: int | None,
         reports: tuple[tuple[int, Report], ...],
     ) -> Claim:
-        """What is known of a leg but for `seq` and `sip_ns`, which alone are no news."""
+        """The claim of a leg without `seq` and `sip_ns`, whose change alone is no news."""
         identity = self._identity
         connector = leg.connector or self._sides.fallback
         facts = CallFacts(

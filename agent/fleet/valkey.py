@@ -98,7 +98,7 @@ class ValkeyBoard:
         self._asked.append((key, leg))
 
     def answers(self) -> list[tuple[str, Elected]]:
-        """Who was first, of what the steps so far have asked."""
+        """The answers that the steps so far have read."""
         return [self._answers.popleft() for _ in range(len(self._answers))]
 
     # -- its own thread

@@ -66,7 +66,7 @@ class SourceEvidence:
         return bool(self._found.few_at(stream.dst))
 
     def _ended_before(self, stream: Stream, since_ns: int) -> bool:
-        """Whether it ran for a while, and ended before a better source began. Single packets prove no media."""
+        """Whether it ran for a second, and ended before a better source began. Less proves no media."""
         last_ns = self._times(stream)[0]
         return last_ns < since_ns and last_ns - stream.first_ns >= STAND_IN_NS
 

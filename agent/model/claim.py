@@ -1,4 +1,4 @@
-"""What one host tells another: a leg whose SIP it sees, and the call that the leg belongs to.
+"""A claim, which one host sends another: a leg whose SIP it sees, and the call of the leg.
 
 The host that relays the leg's media makes of it the leg and the call that an SDP of its own would have given.
 """
@@ -20,7 +20,7 @@ NOBODY: Who = ([], None, None, None, None, "")
 
 
 class CallFacts(Struct, frozen=True, omit_defaults=True):
-    """What the legs of a call have in common. UTC ns; `until_ns`: when its media is given up, once known."""
+    """The facts that the legs of a call share. UTC ns; `until_ns`: when its media is given up, once known."""
 
     who: Who = NOBODY
     answer_ns: int | None = None

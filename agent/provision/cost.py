@@ -104,7 +104,7 @@ def _costs(config: Config) -> bool:
 
 
 def estimate(config: Config, *, as_if_enabled: bool = False) -> Estimate:
-    """What `config` will cost; `as_if_enabled` as though CloudWatch and Logs were on."""
+    """The cost of `config`; `as_if_enabled`: as though CloudWatch and Logs were on."""
     cost = config.cost
     made = Estimate(cost.hosts, cost.prices_of, as_if_enabled and not _costs(config))
     if config.cloudwatch.enabled or as_if_enabled:

@@ -1,4 +1,4 @@
-"""What a failed request means for the batch in hand: the words in which a sink answers `Delivery`.
+"""The meaning of a failed request for its batch, in the words in which a sink answers `Delivery`.
 
 | rule        | the batch                                        | taken?  | waits for                |
 | ----------- | ------------------------------------------------ | ------- | ------------------------ |

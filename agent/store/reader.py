@@ -223,7 +223,7 @@ def _records_of(connection: sqlite3.Connection, call: IndexedCall) -> dict[str, 
 
 
 def _name_of(record: dict[str, Any]) -> str | None:
-    """What names the call of a record without Call-IDs."""
+    """The name of a record's call where it has no Call-IDs."""
     return record.get("transaction_id") if is_unsignalled(record) else record.get("call_id")
 
 

@@ -71,7 +71,7 @@ def joined(names: list[str]) -> str | None:
 
 
 def owner_totals(call: Call) -> LegMediaTotals:
-    """What the first connector's records of a call add up to."""
+    """The totals of a call's records for its first connector."""
     owner: Leg = call.views()[0][0]
     return owner.ledger
 

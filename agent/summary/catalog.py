@@ -71,7 +71,7 @@ SIDES = {
 
 # The traffic that a metric needs.
 CALLS, CODES, MEDIA = Sight.SIP_CALLS, Sight.SIP, Sight.MEDIA
-# What each sight, once lost, leaves unknown.
+# The traffic that each sight, once lost, leaves unknown.
 HIDES: dict[Sight, frozenset[Sight]] = {
     Sight.SIP_CALLS: frozenset({CALLS}),
     Sight.SIP: frozenset({CALLS, CODES}),
@@ -132,7 +132,7 @@ METRICS: tuple[Metric, ...] = (
 )
 # fmt: on
 BY_NAME = {metric.name: metric for metric in METRICS}
-# What is told by carrier too: how its calls end, and all that is about the remote end. An attempt is not: when
+# Metrics by carrier too: how its calls end, and all about the remote end. An attempt is not: when
 # a customer's call begins nobody knows yet which carrier will have it.
 CARRIER_METRICS = tuple(
     metric
@@ -215,7 +215,7 @@ AGENT_METRICS: tuple[AgentMetric, ...] = (
 )
 assert len(AGENT_METRICS) <= 8
 
-# What CloudWatch Logs accepts as retention, days.
+# The retentions that CloudWatch Logs accepts, days.
 RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip

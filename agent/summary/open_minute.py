@@ -54,5 +54,5 @@ def count(counts: Counts, owner: Owner, name: str) -> None:
 
 
 def connector_of(owner: Owner, fallback: Connector) -> Connector:
-    """Whose a count is at the close of its minute."""
+    """The owner of a count at the close of its minute."""
     return owner if isinstance(owner, Connector) else owner.connector or fallback

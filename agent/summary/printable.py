@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# What a terminal or browser obeys instead of showing it: C0, DEL and C1 (ECMA-48), line and paragraph
+# Characters that a terminal or browser obeys instead of showing: C0, DEL and C1 (ECMA-48), line and paragraph
 # separators, marks, embeddings and isolates of direction (UAX 9), characters without width, lone surrogates.
 _OBEYED = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"

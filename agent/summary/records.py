@@ -1,4 +1,4 @@
-"""What a minute becomes: the rows that the store keeps and the sinks deliver.
+"""The rows of a minute, which the store keeps and the sinks deliver.
 
 A `Summary` is one closed minute, or one part of it (restart, clock step, stop). Everything in it is plain
 data, so that it can be committed, read back and sent by another process.

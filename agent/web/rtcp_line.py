@@ -1,4 +1,4 @@
-"""What a call's RTCP says, on its time axis: by 10 s where slots were kept, by a minute otherwise.
+"""A call's RTCP on its time axis: by 10 s where slots were kept, by a minute otherwise.
 
 A report speaks of what left the vc: so many of our packets lost, so much jitter. A report that answers one of
 the vc's gives a round trip.
@@ -25,7 +25,7 @@ _LOST, _JITTER = TIMELINE.index("lost"), TIMELINE.index("jitter_max_us")
 
 
 class RtcpSpan(msgspec.Struct):
-    """What a side's reports of a span of time say; None: nothing."""
+    """A side's reports of a span of time in words; None: there are none."""
 
     side: str
     start_ns: int
@@ -88,7 +88,7 @@ def round_trips(records: CallRecords, axis: TimeAxis) -> list[Curve]:
 
 
 def trip_boxes(spans: list[RtcpSpan], axis: TimeAxis) -> list[tuple[int, int, str]]:
-    """What a reader sees on pointing at the round trips."""
+    """The words that a reader sees on pointing at the round trips."""
     words: dict[tuple[int, int], list[str]] = {}
     for span in spans:
         at = max(axis.start_ns, span.start_ns), min(axis.end_ns, span.end_ns)

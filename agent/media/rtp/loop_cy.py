@@ -441,7 +441,7 @@ class Loop(Losses):
 
     def is_rtcp_chain(self) -> cython.int:
         """Whether each packet of a compound one (RFC 3550 6.1) ends where the next begins, and the last with
-        the datagram. What the capture cut off is believed.
+        the datagram. The part that the capture cut off is believed.
         """
         at: cython.longlong = self.decoder.payload_offset
         end: cython.longlong = at + self.decoder.payload_length

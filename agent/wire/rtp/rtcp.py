@@ -56,7 +56,7 @@ class SenderReport(NamedTuple):
 
     @property
     def middle32(self) -> int:
-        """What a block about this sender returns as its `lsr`."""
+        """The `lsr` of a block about this sender."""
         return middle32(self.ntp_sec << 32 | self.ntp_frac)
 
 
@@ -93,7 +93,7 @@ class Feedback(NamedTuple):
 
 
 class Compound(msgspec.Struct):
-    """What one datagram said, each list in the order of the wire."""
+    """The packets of one datagram, each list in the order of the wire."""
 
     reports: list[SenderReport | ReceiverReport] = []
     sdes: list[SourceDescription] = []
@@ -247,8 +247,8 @@ def _blocks(data: bytes, at: int, end: int) -> list[ReportBlock]:
     ]
 
 
-# The rarer packets: each reads [at, end) into the compound and says whether it was sound. What is sound in
-# front of the first fault is kept.
+# The rarer packets: each reads [at, end) into the compound and says whether it was sound. The part before the
+# first fault is kept.
 
 
 def _sdes(compound: Compound, data: bytes, at: int, end: int) -> bool:

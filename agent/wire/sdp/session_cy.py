@@ -4,8 +4,8 @@
 Unknown, repeated or broken lines are dropped one by one. Only a text with neither `v=` nor `m=` is no SDP.
 Encoding names are as written: compare them without regard to case (RFC 8866 6.6).
 
-Lines are read where they lie, and become text only where it is kept. What the calls of a host have in common,
-lists of formats and encodings, is read once.
+Lines are read in place, and become text only where it is kept. Lists of formats and encodings, which the
+calls of a host share, are read once.
 """
 
 from __future__ import annotations
