@@ -90,14 +90,12 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     if reason:
         pytest.skip(f"the lab cannot run here: {reason}")
     folder = tmp_path_factory.mktemp("live")
-    os.environ.update(
-        AWS_ENDPOINT_URL=f"http://127.0.0.1:{PORT}",
-        AWS_ACCESS_KEY_ID="test",
-        AWS_SECRET_ACCESS_KEY="test",
-        AWS_DEFAULT_REGION="us-east-1",
-    )
     began = time.time()
-    with Lab() as lab:
+    with pytest.MonkeyPatch.context() as environment, Lab() as lab:
+        environment.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{PORT}")
+        environment.setenv("AWS_ACCESS_KEY_ID", "test")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
         emulator = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(PORT)]
         lab.start_in_sbc(emulator, folder / "moto.log")
         config = folder / "sbcwatch.toml"

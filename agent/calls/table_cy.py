@@ -403,9 +403,6 @@ class CallTable:
 
     def state(self, call: Call) -> tuple[list[tuple[int, int] | None], list[list[Key]], list[bool]]:
         """A call's state outside its object: deadlines, the keys of its legs, open attempts."""
-        for leg in call.legs:
-            for passage in tuple(leg.sdp):
-                leg.said(passage)
         deadlines = [self._timers.of(what) for what in _waiting(call)]
         keys = [self._joiner.keys(leg) for leg in call.legs]
         return deadlines, keys, [leg in self._connectors for leg in call.legs]

@@ -177,6 +177,8 @@ class _Pickler(pickle.Pickler):
         number = _KIND.get(kind)
         if number is None:
             return NotImplemented
+        if kind is Leg:
+            thing.condense()
         values = _values(thing)
         if kind in _WHOLE:
             return _made, (number, values)

@@ -242,6 +242,11 @@ class Leg:
             self.sdp[passage] = written, size, read
         return read
 
+    def condense(self) -> None:
+        """Keeps every SDP in its condensed form from here on, as a checkpoint has it."""
+        for passage in tuple(self.sdp):
+            self.said(passage)
+
     def callee_tag(self, from_tag: str, to_tag: str) -> str:
         return to_tag if from_tag == self.from_tag else from_tag
 

@@ -23,8 +23,9 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if os.geteuid() != 0 or not shutil.which("cc") or not shutil.which("setpriv"):
         pytest.skip("it needs root, cc and setpriv")
     folder = tmp_path_factory.mktemp("launcher")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)  # another user reaches it
+    for each in (folder, *folder.parents):
+        if not each.stat().st_mode & 0o001:
+            each.chmod(0o755)  # another user reaches it
     program, made = folder / "sbcwatch", folder / "launch"
     program.write_text(STATUS)
     program.chmod(0o755)

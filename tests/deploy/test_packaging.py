@@ -45,8 +45,8 @@ def unpacked(sdist: Path, into: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources without anything built."""
     source = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "setup.py", "README.md", "MANIFEST.in"):
         if (ROOT / name).exists():
@@ -58,8 +58,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sdist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built("sdist", source, tmp_path_factory.mktemp("sdist"))
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copied(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built("sdist", copied(tmp_path_factory), tmp_path_factory.mktemp("sdist"))
 
 
 def test_sdist_holds_every_source_and_declaration(sdist: Path) -> None:

@@ -93,7 +93,7 @@ def udp_packets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[UdpP
         "udp.length",
     )
     command = ["tshark", "-n", "-r", str(whole), "-Y", "udp && !icmp && !icmpv6", "-T", "fields"]
-    command += [part for field in (*fields, "udp.length", "udp.payload") for part in ("-e", field)]
+    command += [part for field in (*fields, "udp.payload") for part in ("-e", field)]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     packets: dict[str, list[UdpPacket]] = {name: [] for name in names}
     for line in printed.splitlines():
