@@ -1,7 +1,7 @@
 """docs/install.md by its own commands in a clean Debian root: a package, a wheel, the first configuration.
 
 The blocks of the page that carry a mark are run as they stand, and timed. The root knows apt's and pip's
-sources as this machine does. What starts the service is run where systemd has booted.
+sources as this machine does. Lines of systemctl and curl are left out: they need a booted system.
 """
 
 from __future__ import annotations
