@@ -7,6 +7,7 @@ import gzip
 import json
 import random
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from moto import mock_aws
 
-from agent.sinks.archive import ArchiveSink, Folder, Shelf
+from agent.sinks.archive import LEVEL, ArchiveSink, Folder, Shelf
 from agent.sinks.aws.s3 import Bucket
 from agent.sinks.delivery import Delivery
 from agent.sinks.verdict import ErrorRule, Verdict
@@ -217,20 +218,28 @@ def varied(record: dict[str, Any], draw: random.Random) -> dict[str, Any]:
     return made
 
 
-def test_thirty_thousand_records_a_cpu_second_are_archived(tmp_path: Path) -> None:
-    """All of it: rows to objects, through the batch in the store, into a folder."""
+def test_archiving_costs_little_more_than_compressing_alone(tmp_path: Path) -> None:
+    """Rows to objects, through the batch in the store, into a folder, in turns with zlib on the same octets.
+
+    `benchmarks.fleet` has the records a CPU-second.
+    """
     draw = random.Random(1)
     body = pack([varied(scenario("loss-vc2cust").media[0], draw) for _ in range(1_500)])
     sink = ArchiveSink(Folder(tmp_path), host="h")
     rows = [row("media", n, body) for n in range(2)]
-    spent = []
-    for _ in range(4):
+    text = zlib.decompress(body) * 2
+    spent, alone = [], []
+    for _ in range(5):
         began = time.process_time()
         for draft in sink.encode(rows):
             with contextlib.suppress(FileExistsError):
                 sink.send(draft.target, unpack(pack(draft.items, draft.level)))
         spent.append(time.process_time() - began)
-    assert 3_000 / min(spent) >= 30_000
+        began = time.process_time()
+        zlib.compress(text, LEVEL)
+        alone.append(time.process_time() - began)
+    print(f"{3_000 / min(spent):,.0f} records a CPU-second, {min(spent) / min(alone):.2f} of zlib alone")
+    assert min(spent) <= 3 * min(alone)
 
 
 def test_duckdb_reads_a_folder_in_one_line(tmp_path: Path) -> None:
