@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from ipaddress import ip_address, ip_network
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
@@ -269,3 +270,22 @@ def test_ansible_role_is_read_by_ansible(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def is_ignored(path: str, rules: list[str]) -> bool:
+    """By the last rule that names the path or a folder above it (.dockerignore)."""
+    parts = [path, *(each.as_posix() for each in PurePosixPath(path).parents)]
+    ignored = False
+    for rule in rules:
+        pattern = rule.removeprefix("!").removeprefix("**/")
+        if any(fnmatch(each, pattern) for each in parts):
+            ignored = not rule.startswith("!")
+    return ignored
+
+
+def test_every_file_that_the_image_copies_is_seen_by_its_build() -> None:
+    rules = (DEPLOY.parent / ".dockerignore").read_text().split()
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY.parent / "Dockerfile").read_text(), re.M)
+    files = [path for line in copied for path in line.replace("README.m[d]", "README.md").split()]
+    assert "deploy/launch.c" in files
+    assert [path for path in files if is_ignored(path, rules)] == []
