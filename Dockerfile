@@ -22,7 +22,7 @@ RUN python3 -m venv /opt/sbcwatch && \
     /opt/sbcwatch/bin/pip install --no-cache-dir --no-compile --require-hashes -r requirements/runtime.txt && \
     /opt/sbcwatch/bin/pip install --no-cache-dir --no-compile --no-deps /wheels/sbcwatch-*.whl
 COPY deploy/launch.c /src/deploy/launch.c
-RUN gcc -O2 -Wall -Werror -static -o /opt/sbcwatch/bin/launch /src/deploy/launch.c
+RUN gcc -O2 -Wall -Werror -s -o /opt/sbcwatch/bin/launch /src/deploy/launch.c
 # Only the services used, and what every client reads, stay of botocore's 400.
 COPY deploy/trim.py /src/deploy/trim.py
 RUN find /opt/sbcwatch/lib -name '*.so' -exec strip --strip-unneeded {} + && \
