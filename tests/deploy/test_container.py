@@ -142,7 +142,7 @@ def test_container_hears_its_neighbour_in_the_shared_network(container: Containe
 def test_container_has_the_services_used(container: Container, service: str) -> None:
     code = f"import boto3; boto3.client({service!r}, region_name='eu-west-1')"
     assert container.execute("/opt/sbcwatch/bin/python3", "-c", code).returncode == 0
-    code = "import boto3; boto3.client('s3', region_name='eu-west-1')"
+    code = "import boto3; boto3.client('ec2', region_name='eu-west-1')"
     assert container.execute("/opt/sbcwatch/bin/python3", "-c", code).returncode != 0
 
 
