@@ -16,13 +16,13 @@ from agent.media.stream_index_cy import StreamIndex
 from agent.model.call_cy import Leg, Stream
 from agent.model.sides import Socket
 from agent.model.trust import Trust
+from agent.model.units import SLOT_NS
 
 ALONE, UNKNOWN = Trust.ALONE.value, Trust.UNKNOWN.value
 Times = Callable[[Stream], tuple[int, int]]  # a stream's newest packet (ns), and how many it has had
 Paused = Callable[[Stream, int, int], bool]  # whether nothing of a stream came between two times (ns)
 STAND_IN_NS = 1_000_000_000  # a stand-in runs for so long
 HANDOVER_NS = 200_000_000  # it may begin so much before the last packet of the named source, and end as late
-SLOT_NS = 10_000_000_000  # pauses are known by slots (media/rtp/timeline_cy)
 
 
 class SourceEvidence:

@@ -183,6 +183,40 @@ def _panels() -> list[tuple[str, str, list[tuple[str, str]]]]:
     ]  # fmt: skip
 
 
+def place(number: int) -> dict[str, int]:
+    """The place of panel `number`: three in a row."""
+    return {"x": number % 3 * 8, "y": number // 3 * 8, "w": 8, "h": 8}
+
+
+def field_config(unit: str) -> dict[str, Any]:
+    """A panel's values in `unit`, from 0."""
+    return {"defaults": {"unit": unit, "min": 0}, "overrides": []}
+
+
+def framed(
+    title: str,
+    uid: str,
+    timezone: str,
+    source: str,
+    variables: list[dict[str, Any]],
+    panels: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """A dashboard of `panels`. `source`: the kind of data source, which the reader picks one of."""
+    picked = {"name": "source", "type": "datasource", "query": source, "label": "Data source"}
+    return {
+        "title": title,
+        "uid": uid,
+        "schemaVersion": 39,
+        "editable": True,
+        "refresh": "1m",
+        "tags": ["sip", "rtp", "voice"],
+        "time": {"from": "now-3h", "to": "now"},
+        "timezone": timezone,
+        "templating": {"list": [picked, *variables]},
+        "panels": panels,
+    }
+
+
 def dashboard(public_url: str = "") -> dict[str, Any]:
     """`public_url`: of the pages, for a link to the worst calls."""
     panels = []
@@ -193,8 +227,8 @@ def dashboard(public_url: str = "") -> dict[str, Any]:
                 "type": "timeseries",
                 "title": title,
                 "datasource": _SOURCE,
-                "gridPos": {"x": number % 3 * 8, "y": number // 3 * 8, "w": 8, "h": 8},
-                "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
+                "gridPos": place(number),
+                "fieldConfig": field_config(unit),
                 "options": {"legend": {"displayMode": "list", "placement": "bottom"}},
                 "targets": [
                     {"refId": chr(65 + n), "expr": expression, "legendFormat": legend, "datasource": _SOURCE}
@@ -202,28 +236,15 @@ def dashboard(public_url: str = "") -> dict[str, Any]:
                 ],
             }
         )
-    return {
-        "title": "sbcwatch",
-        "uid": "sbcwatch",
-        "schemaVersion": 39,
-        "editable": True,
-        "refresh": "1m",
-        "tags": ["sip", "rtp", "voice"],
-        "time": {"from": "now-3h", "to": "now"},
-        "timezone": "browser",
-        "templating": {
-            "list": [
-                {"name": "source", "type": "datasource", "query": "prometheus", "label": "Data source"},
-                _variable(
-                    "connector",
-                    f"label_values({BY_NAME['Sip2xxCodes'].prometheus}_total, voice_connector_id)",
-                ),
-                _variable("instance", "label_values(sbcwatch_agent_frames_total, instance)"),
-            ]
-        },
-        "panels": panels,
-        "links": [_worst_calls(public_url)] if public_url else [],
-    }
+    variables = [
+        _variable(
+            "connector",
+            f"label_values({BY_NAME['Sip2xxCodes'].prometheus}_total, voice_connector_id)",
+        ),
+        _variable("instance", "label_values(sbcwatch_agent_frames_total, instance)"),
+    ]
+    whole = framed("sbcwatch", "sbcwatch", "browser", _SOURCE["type"], variables, panels)
+    return {**whole, "links": [_worst_calls(public_url)] if public_url else []}
 
 
 def _worst_calls(public_url: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from agent.provision.grafana import field_config, framed, place
 from agent.summary.catalog import DIRECTIONS
 
 _SOURCE = {"type": "grafana-clickhouse-datasource", "uid": "${source}"}
@@ -129,8 +130,8 @@ def dashboard(database: str) -> dict[str, Any]:
             "type": panel.kind,
             "title": panel.title,
             "datasource": _SOURCE,
-            "gridPos": {"x": number % 3 * 8, "y": number // 3 * 8, "w": 8, "h": 8},
-            "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+            "gridPos": place(number),
+            "fieldConfig": field_config(panel.unit),
             "options": {"reduceOptions": {"values": True}} if panel.kind == "bargauge" else {},
             "targets": [
                 {
@@ -145,21 +146,7 @@ def dashboard(database: str) -> dict[str, Any]:
         }
         for number, panel in enumerate(_panels(database))
     ]
-    source = {
-        "name": "source", "type": "datasource", "query": _SOURCE["type"], "label": "Data source",
-    }  # fmt: skip
-    return {
-        "title": "sbcwatch fleet",
-        "uid": "sbcwatch-fleet",
-        "schemaVersion": 39,
-        "editable": True,
-        "refresh": "1m",
-        "tags": ["sip", "rtp", "voice"],
-        "time": {"from": "now-3h", "to": "now"},
-        "timezone": "utc",
-        "templating": {"list": [source]},
-        "panels": panels,
-    }
+    return framed("sbcwatch fleet", "sbcwatch-fleet", "utc", _SOURCE["type"], [], panels)
 
 
 def grafana_text(database: str) -> str:

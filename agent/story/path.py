@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from agent.model.units import SLOT_NS
 from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import MINUTE_NS, CallRecords, expected
 
-SLOT_NS = 10_000_000_000
 Network = Literal["customer", "remote", "vc"]
 NETWORK_OF: dict[str, Network] = {
     "cust2vc": "customer",

@@ -107,6 +107,7 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> Row:
     begun_ns = attempt.started_ns if attempt is not None and whole else None
     connector: Connector = counted.connector or lead.connector or fallback
     call_ids, from_user, from_country, to_user, to_country, _ = identity.of_call(call)
+    transaction_id: str = identity.transaction_id(call, connector)
     row: Row = {
         "call_id": call_ids[0],
         "call_ids": call_ids,
@@ -128,7 +129,7 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> Row:
         "setup_ms": between_ms(begun_ns, call.answer_ns),
         "ring_ms": between_ms(begun_ns, call.ring_ns),
         "host": identity.host,
-        "transaction_id": identity.transaction_id(call, connector),
+        "transaction_id": transaction_id,
         "key_id": identity.key_id,
         "last_rtp_ns": call.last_rtp_ns or None,
         "carrier": call.carrier() or None,
@@ -136,14 +137,13 @@ def call_row(call: Call, fallback: Connector, identity: Identity) -> Row:
         "worst_direction": None,  # these at the close of the minute, when the media is summed
         "loss_runs": None,
         "late_histogram": None,
-        "page": None,
+        "page": identity.page(call_ids, transaction_id),
         "schema_version": CALL_SCHEMA,
         "aws_region": connector.region,
         "from_country": from_country,
         "to_country": to_country,
         "duration_seconds": duration_s(call) if whole else None,
     }
-    row["page"] = identity.page(call_ids, row["transaction_id"])
     put_ends(row, call)
     if not connector.log_media:
         row |= dict.fromkeys(_OF_PEOPLE)

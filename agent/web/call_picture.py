@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
+from agent.model.units import SLOT_NS
 from agent.story.diagnoses import Finding, findings
 from agent.story.ladder import LadderStep, ladder
-from agent.story.path import SLOT_NS, CallPath, DirectionPath, path_of
+from agent.story.path import CallPath, DirectionPath, path_of
 from agent.story.verdict import CallVerdict, verdict
 from agent.story.words import NOTABLE, clock
 from agent.summary.records import CallRecords

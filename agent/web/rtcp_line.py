@@ -11,16 +11,15 @@ from typing import Any
 
 import msgspec
 
+from agent.model.units import SLOT_NS
 from agent.story.words import clock
-from agent.summary.catalog import TIMELINE
+from agent.summary.catalog import SIDES, TIMELINE
 from agent.summary.records import MINUTE_NS, CallRecords
 from agent.web.plots import Box, Curve, PlotStep, TimeAxis
 
 WAYS_OF = {"customer": ("cust2vc", "vc2cust"), "remote": ("rem2vc", "vc2rem")}
 """A side's directions: towards the vc, and away from it."""
-SLOT_NS = 10_000_000_000
 MAX_MARKS = 720  # of a side: an hour of slots and another; a longer call has its RTCP by the minute
-_SHORT = {"customer": "cust", "remote": "rem"}
 _LOST, _JITTER = TIMELINE.index("lost"), TIMELINE.index("jitter_max_us")
 
 
@@ -136,7 +135,7 @@ def _packets(record: dict[str, Any], side: str) -> int:
 
 
 def _rtt(side: str) -> str:
-    return f"rtt_btwn_vc_and_{_SHORT[side]}"
+    return f"rtt_btwn_vc_and_{SIDES[side][1]}"
 
 
 def _start_ns(record: dict[str, Any]) -> int:
