@@ -32,7 +32,7 @@ from agent.sinks.archive import ArchiveSink, Folder
 from agent.sinks.clickhouse import ClickHouse, ClickHouseSink
 from agent.sinks.clickhouse_schema import schema
 from agent.store.codec import pack
-from agent.store.outbox import OutboxRow
+from agent.store.outbox import Draft, OutboxRow
 from agent.summary.records import MINUTE_NS
 from tests.kit.records import of_other_calls
 
@@ -81,6 +81,18 @@ def rows_of(host: int, minutes: int, calls: int) -> list[OutboxRow]:
     return rows
 
 
+def send(
+    sink: ArchiveSink | ClickHouseSink, drafts: list[Draft], made: Figures, draw: random.Random, lost: float
+) -> None:
+    """Every draft once, and once more where its answer is lost."""
+    for draft in drafts:
+        made.batches += 1
+        for again in range(1 + (draw.random() < lost)):
+            made.sent_again += again
+            with suppress(FileExistsError):  # as 412 of S3: it is there
+                sink.send(draft.target, draft.items)
+
+
 def archived(fleet: Iterator[list[OutboxRow]], root: Path, lost: float) -> Figures:
     """Each host's rows as objects in a folder."""
     made, draw, shelf = Figures(), random.Random(1), Folder(root)
@@ -90,12 +102,7 @@ def archived(fleet: Iterator[list[OutboxRow]], root: Path, lost: float) -> Figur
         drafts = sink.encode(rows)
         made.cpu_s += time.thread_time() - began
         made.records += sum(row.records for row in rows)
-        for draft in drafts:
-            made.batches += 1
-            for again in range(1 + (draw.random() < lost)):
-                made.sent_again += again
-                with suppress(FileExistsError):  # as 412 of S3: it is there
-                    sink.send(draft.target, draft.items)
+        send(sink, drafts, made, draw, lost)
     for path in root.rglob("*.jsonl.gz"):
         made.stored[path.relative_to(root).parts[0]] += zlib.decompress(path.read_bytes(), 31).count(b"\n")
     return made
@@ -131,11 +138,7 @@ def inserted(fleet: Iterator[list[OutboxRow]], server: InProcess, hosts: int, lo
             b64decode(draft.items[0]["gz"])
         made.cpu_s += time.thread_time() - began
         made.records += sum(row.records for row in rows)
-        for draft in drafts:
-            made.batches += 1
-            for again in range(1 + (draw.random() < lost)):
-                made.sent_again += again
-                sink.send(draft.target, draft.items)
+        send(sink, drafts, made, draw, lost)
     for kind in ("media", "calls", "sip"):
         made.stored[f"kind={kind}"] = int(server.number(f"SELECT count() FROM sbcwatch.{kind}"))
     return made

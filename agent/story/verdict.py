@@ -11,9 +11,10 @@ from typing import Literal
 
 import msgspec
 
+from agent.model.units import SLOT_NS
 from agent.story.diagnoses import Finding, findings
 from agent.story.ladder import ladder
-from agent.story.path import SLOT_NS, CallPath, DirectionPath, Network, PathSpan, path_of
+from agent.story.path import CallPath, DirectionPath, Network, PathSpan, path_of
 from agent.story.words import FAR, NAMES, NOTABLE, clock, percent
 from agent.summary.records import UNSIGNALLED, CallRecords, expected
 

@@ -165,7 +165,7 @@ def test_figures_of_a_call_stand_apart_however_long(packets: int) -> None:
     call = summary().calls[0]
     lines = call_lines(CallRecords(call, [row | {"jitter_source": None}], []))
     words = " ".join(lines).split()
-    assert words.count(str(packets)) >= 4
+    assert words.count(str(packets)) == 6  # four directions, and the base of two losses
     assert words.count(str(packets - 4)) >= 2
     assert all(len(line) <= 80 for line in lines if CALL_ID not in line)
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.deploy import packages
 from tests.deploy.container import IMAGE, Images
 from tests.deploy.machine import base, needs
 
@@ -29,3 +31,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
         yield made
     finally:
         made.remove()
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A Debian root without Python, for a package of ours."""
+    with packages.root_without_python(tmp_path_factory.mktemp("clean")) as root:
+        yield root

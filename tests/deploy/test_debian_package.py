@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,12 +21,6 @@ INSTALL_S = 60.0  # what the packages's own part of an install may take, on a bu
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return packages.package("deb", tmp_path_factory.mktemp("venv"))
-
-
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with packages.root_without_python(tmp_path_factory.mktemp("clean")) as root:
-        yield root
 
 
 def again(package: Path, into: Path, version: str) -> Path:

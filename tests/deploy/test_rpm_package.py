@@ -8,7 +8,6 @@ asks for is not shown here.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,12 +23,6 @@ pytestmark = pytest.mark.image
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return packages.package("rpm", tmp_path_factory.mktemp("venv"))
-
-
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with packages.root_without_python(tmp_path_factory.mktemp("clean")) as root:
-        yield root
 
 
 def rpm(root: Path, *options: str | Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from agent.config.settings import Config, Privacy
 from agent.daemon import checkpoint
 from agent.fleet.teller import ClaimTeller
 from agent.model.claim import RemoteClaim
+from agent.pipeline import Pipeline
 from tests.kit.halves import frames_of
 from tests.kit.replayed import Keeper, sidecar
 from tests.kit.two_hosts import Hosts, alone, comparable
@@ -83,17 +85,32 @@ def test_claims_that_come_after_their_media_count_it_from_the_open_minute_on() -
     assert {row["transaction_id"] for row in rows} == {row["transaction_id"] for row in right}
 
 
-def test_relay_that_goes_on_in_another_pipeline_keeps_the_claimed_calls() -> None:
-    name = "hold-outbound"
+def interrupted(name: str, restart: Callable[[Hosts], None]) -> Hosts:
+    """Both hosts over a capture, with a restart in its middle."""
     side, frames = sidecar(name), frames_of(name)
     hosts = Hosts(side["vc"], side["customer_networks"])
     middle = len(frames) // 2
     hosts.play(frames[:middle])
-    image = checkpoint.packed(checkpoint.save(hosts.relay.engine, hosts.relay.intervals))
-    hosts.relay = hosts.built("relay", hosts.config)
-    checkpoint.restore(image, hosts.relay.engine, hosts.relay.intervals)
+    restart(hosts)
     hosts.play(frames[middle:])
     hosts.finish()
+    return hosts
+
+
+def restarted(hosts: Hosts, which: str, before: Pipeline) -> Pipeline:
+    """A pipeline that goes on from the checkpoint of `before`."""
+    image = checkpoint.packed(checkpoint.save(before.engine, before.intervals))
+    after = hosts.built(which, hosts.config)
+    checkpoint.restore(image, after.engine, after.intervals)
+    return after
+
+
+def test_relay_that_goes_on_in_another_pipeline_keeps_the_claimed_calls() -> None:
+    def restart(hosts: Hosts) -> None:
+        hosts.relay = restarted(hosts, "relay", hosts.relay)
+
+    name = "hold-outbound"
+    hosts = interrupted(name, restart)
     rows, right = hosts.records("relay"), one(name)
     assert [row["transaction_id"] for row in rows] == [row["transaction_id"] for row in right]
     for way in ("cust2vc", "vc2cust", "rem2vc", "vc2rem"):
@@ -101,18 +118,12 @@ def test_relay_that_goes_on_in_another_pipeline_keeps_the_claimed_calls() -> Non
 
 
 def test_proxy_that_comes_back_from_its_checkpoint_tells_of_its_calls_again() -> None:
+    def restart(hosts: Hosts) -> None:
+        hosts.proxy = restarted(hosts, "proxy", hosts.proxy)
+        hosts.teller = ClaimTeller(hosts.board, hosts.proxy.sides, hosts.proxy.intervals.identity)
+
     name = "hold-outbound"
-    side, frames = sidecar(name), frames_of(name)
-    hosts = Hosts(side["vc"], side["customer_networks"])
-    middle = len(frames) // 2
-    hosts.play(frames[:middle])
-    image = checkpoint.packed(checkpoint.save(hosts.proxy.engine, hosts.proxy.intervals))
-    hosts.proxy = hosts.built("proxy", hosts.config)
-    checkpoint.restore(image, hosts.proxy.engine, hosts.proxy.intervals)
-    hosts.teller = ClaimTeller(hosts.board, hosts.proxy.sides, hosts.proxy.intervals.identity)
-    hosts.play(frames[middle:])
-    hosts.finish()
-    assert hosts.records("relay") == one(name)
+    assert interrupted(name, restart).records("relay") == one(name)
 
 
 def test_claims_that_never_come_leave_media_without_a_call_and_no_wrong_one() -> None:

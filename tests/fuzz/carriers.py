@@ -6,7 +6,8 @@ import random
 import struct
 from collections.abc import Callable
 
-TCP, SCTP, UDP = 6, 132, 17
+from tests.kit.packets import SCTP, TCP, UDP
+
 UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Protocol: sip\r\nSec-WebSocket-Key: AAAA\r\nSec-WebSocket-Version: 13\r\n"

@@ -100,16 +100,21 @@ def big_sip(number: int, draw: random.Random) -> bytes:
     return generate.udp((f"203.0.113.{number % 250}", 5060), (generate.VC, 5060), text.encode())
 
 
-def big_sdp(number: int, draw: random.Random) -> bytes:
-    """INVITEs of 59 kB with 28 m-lines, and candidates, types and SSRCs as many as fit."""
-    host = f"203.0.113.{number % 250}"
+def fat_sdp(host: str, draw: random.Random) -> str:
+    """28 m-lines, and types, candidates and SSRCs as many as fit into 59 kB."""
     lines = ["v=0", f"c=IN IP4 {host}"]
     for media in range(28):
         lines.append(f"m=audio {2000 + media * 2} RTP/AVP {' '.join(map(str, range(96, 127)))}")
         lines += [f"a=rtpmap:{96 + n} {draw.getrandbits(32):08x}/8000" for n in range(31)]
         lines += [f"a=candidate:1 1 udp 1 {host} {draw.getrandbits(15) + 1} typ host" for n in range(12)]
         lines += [f"a=ssrc:{draw.getrandbits(32)} cname:x" for n in range(12)]
-    body = "\r\n".join(lines) + "\r\n"
+    return "\r\n".join(lines) + "\r\n"
+
+
+def big_sdp(number: int, draw: random.Random) -> bytes:
+    """INVITEs of 59 kB with 28 m-lines, and candidates, types and SSRCs as many as fit."""
+    host = f"203.0.113.{number % 250}"
+    body = fat_sdp(host, draw)
     name = f"{draw.getrandbits(64):016x}"
     text = (
         f"INVITE sip:{number}@{generate.VC} SIP/2.0\r\nVia: SIP/2.0/UDP {host};branch=z9hG4bK{name}\r\n"

@@ -11,11 +11,12 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-Socket = tuple[str, int]
+from tests.kit.flooding import fat_sdp
+from tests.kit.packets import TCP, UDP, Socket, ethernet, ip, udp
+
 Pair = tuple[Socket, Socket]  # a peer, and the vc's socket that it sends to
 
 VC, TRUNK, STRANGER = "10.20.0.1", "10.20.0.10", "203.0.113.9"
-TCP, UDP = 6, 17
 SOURCES = 10_000
 HEAD = 14 + 20 + 8  # Ethernet, IPv4, UDP
 MARK = b"@@@@@@@@"  # where a number stands in a text
@@ -33,15 +34,13 @@ class Record:
         return struct.pack("=2I", len(self.data), len(self.places)) + places + self.data
 
 
-def ipv4(source: str, protocol: int, payload: bytes, target: str = VC, flags: int = 0) -> bytes:
-    addresses = bytes(map(int, f"{source}.{target}".split(".")))
-    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), 7, flags, 64, protocol, 0)
-    return b"\2\0\0\0\0\1\2\0\0\0\0\2\x08\x00" + head + addresses + payload
+def ipv4(source: str, protocol: int, payload: bytes, flags: int = 0) -> bytes:
+    """A frame to the vc; its identification is 7."""
+    return ethernet(ip(source, VC, protocol, payload, 7, flags))
 
 
 def datagram(source: Socket, target: Socket, payload: bytes) -> bytes:
-    head = struct.pack(">4H", source[1], target[1], 8 + len(payload), 0)
-    return ipv4(source[0], UDP, head + payload, target[0])
+    return ethernet(udp(source, target, payload, 7))
 
 
 def sip(method: str, source: str, first: int, *, more: str = "", body: str = "", name: str = "") -> Record:
@@ -113,8 +112,8 @@ def registers(sockets: list[Pair]) -> list[Record]:
 
 def fragments(sockets: list[Pair]) -> list[Record]:
     """First fragments whose rest never comes."""
-    udp = struct.pack(">4H", 5060, 5060, 4000, 0) + b"INVITE sip:100@b SIP/2.0\r\n" + bytes(974)
-    data = [ipv4(f"203.0.113.{number}", UDP, udp, flags=0x2000) for number in range(250)]
+    first = struct.pack(">4H", 5060, 5060, 4000, 0) + b"INVITE sip:100@b SIP/2.0\r\n" + bytes(974)
+    data = [ipv4(f"203.0.113.{number}", UDP, first, flags=0x2000) for number in range(250)]
     # Identification and flags are one place of four bytes.
     return [Record(each, [(18, False, 0x2000, 1 << 16)]) for each in data]
 
@@ -138,14 +137,7 @@ def large_sip(sockets: list[Pair]) -> list[Record]:
 
 def large_sdp(sockets: list[Pair]) -> list[Record]:
     """INVITEs of 59 kB with 28 m-lines, and types, candidates and SSRCs as many as fit."""
-    draw, host = random.Random(1), "203.0.113.9"
-    lines = ["v=0", f"c=IN IP4 {host}"]
-    for media in range(28):
-        lines.append(f"m=audio {2000 + media * 2} RTP/AVP {' '.join(map(str, range(96, 127)))}")
-        lines += [f"a=rtpmap:{96 + n} {draw.getrandbits(32):08x}/8000" for n in range(31)]
-        lines += [f"a=candidate:1 1 udp 1 {host} {draw.getrandbits(15) + 1} typ host" for n in range(12)]
-        lines += [f"a=ssrc:{draw.getrandbits(32)} cname:x" for n in range(12)]
-    body = "\r\n".join(lines) + "\r\n"
+    body = fat_sdp(STRANGER, random.Random(1))
     return [sip("INVITE", f"203.0.113.{number}", number, body=body) for number in range(16)]
 
 

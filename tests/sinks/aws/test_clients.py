@@ -17,11 +17,6 @@ from tests.kit.strict_aws import StrictAws
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 100000\r\n"
 
 
-@pytest.fixture(autouse=True)
-def no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-
-
 @contextmanager
 def dripping(first: bytes, then: bytes) -> Iterator[str]:
     """A server on loopback that answers `first` at once, then `then`, an octet at a time, for ever."""
