@@ -1,5 +1,5 @@
 cimport cython
-from agent.media.rtp.loss_cy cimport *
+from agent.media.rtp.clocks_cy cimport *
 from agent.media.rtp.named_sockets_cy cimport NamedSockets
 from agent.media.rtp.stream_table_cy cimport *
 from agent.wire.ip.decoder_cy cimport *
@@ -11,22 +11,10 @@ cdef enum:
     SLOW = 2
     STREAM = 3
 
-    # Kinds of payload types, as agent/wire/rtp/payload_types.py numbers them.
-    OTHER_TYPE = 0
-    EVENT = 2
-    COMFORT = 3
-    VIDEO = 4
-    REDUNDANT = 5
-    REPAIR = 6
-
     MAX_DROPOUT = 3000  # RFC 3550 A.1
     MAX_MISORDER = 100
-    TYPES = 128
-    MAX_MAPS = 4096
     MAX_PATHS = 255
     BAD_RTP = 8  # in `reasons`
-    MAX_VOTES = 4
-    SWEEP_EVERY = 256  # maps refused before it is looked again whether one is in use no more
 
     # `stray` of a row.
     NONE = 0
@@ -34,28 +22,15 @@ cdef enum:
     REBASE = 2
     FIRST = 3
 
-    TICK_SHIFT = 20  # times of a row are in units of 2**20 ns
-    SECOND = 954  # ... a second, rounded up
-    DELAY_US = 50000  # a packet that is later by so much counts in `delays`
+    MAX_VOTES = 4
+    CHECK_EVERY = 31  # a clock is looked at every 32 samples
     TIME_BASE_US = 1000000  # a timestamp that is off by more begins a new time base
     FEW_PACKETS = 4  # ... with a marker, one that is off by more packet times
-    STEADY_US = 60000  # a delay is steady while it changes by no more
-    SUSPECT = 255  # `late_run`: a stall, or a clock that stood, and the next packet tells
-    AFTER_EVENT = 2  # `referenced`: the next packet of another timestamp is a reference
-    CHECK_EVERY = 31  # a clock is looked at every 32 samples
-    MAX_SPAN = 30000  # in which timestamps may have gone round
+
     LOOK_AHEAD = 12
     TOUCH_AHEAD = 6
     MANY_STREAMS = 4096
     MAX_BEGUN = 512  # streams that one `process` may accept
-
-cdef extern from *:
-    """
-    #define SBCWATCH_TS_HALF 0x80000000LL
-    #define SBCWATCH_TS_WRAP 0x100000000LL
-    """
-    const long long TS_HALF "SBCWATCH_TS_HALF"
-    const long long TS_WRAP "SBCWATCH_TS_WRAP"
 
 cdef extern from *:
     """
@@ -68,18 +43,14 @@ cdef extern from *:
     void prefetch "sbcwatch_prefetch"(const void *at) nogil
 
 @cython.final
-cdef class Loop(Losses):
+cdef class Loop(Clocks):
     cdef readonly int stopped
     cdef object held
     cdef readonly long long fresh, position, ignored, late_frames, duplicate_frames
     cdef readonly bint single_span, adaptive
+    cdef double buffer_us, least_us, most_us
     cdef Decoder decoder
     cdef readonly NamedSockets named
-    cdef double buffer_us, least_us, most_us
-    cdef long long[::1] maps
-    cdef dict map_ids
-    cdef list free_maps
-    cdef readonly long long map_sweeps, refused_maps
     cdef long long[::1] reasons
     cdef long long[::1] paths
     cdef long long known_paths, last_path, last_path_id
@@ -116,18 +87,6 @@ cdef class Loop(Losses):
     cdef inline MinuteRow minute_now(self, StreamRow row, long long stamp_ns) noexcept nogil
     cdef inline int jitter(self, StreamRow row, MinuteRow minute, long long stamp_ns, long long ts, long long second, bint follows) except -1 nogil
     cdef inline int buffer(self, StreamRow row, MinuteRow minute, double excess_us) noexcept nogil
-    cdef void count_delay(self, MinuteRow minute, double excess_us) noexcept nogil
+    cdef inline void vote(self, StreamRow row, long long step) noexcept nogil
     cdef void next_slot(self, StreamRow row, MinuteRow minute) noexcept nogil
     cdef int pause(self, StreamRow row, MinuteRow minute, long long last_ns, long long stamp_ns) except -1 nogil
-    cdef void new_base(self, StreamRow row, MinuteRow minute) noexcept nogil
-    cdef int jump(self, StreamRow row, MinuteRow minute, long long stamp_ns, long long step, double off_us) noexcept nogil
-    cdef int late(self, StreamRow row, MinuteRow minute, long long stamp_ns, double step_us, double off_us) noexcept nogil
-    cdef int settle(self, StreamRow row, MinuteRow minute, long long stamp_ns, long long ts, long long payload_type) except -1 nogil
-    cdef void use_codec(self, StreamRow row, MinuteRow minute, long long codec, long long payload_type) noexcept nogil
-    cdef void count_rest(self, MinuteRow minute, long long payload_type) noexcept nogil
-    cdef void count_type(self, MinuteRow minute, long long payload_type, long long packets) noexcept nogil
-    cdef inline void vote(self, StreamRow row, long long step) noexcept nogil
-    cdef long long measured_rate(self, StreamRow row, long long stamp_ns, long long ts) noexcept nogil
-    cdef long long usual_rate(self, double seen) noexcept nogil
-    cdef int check_clock(self, StreamRow row, long long stamp_ns, long long ts) noexcept nogil
-    cdef void forget_timing(self, MinuteRow minute) noexcept nogil

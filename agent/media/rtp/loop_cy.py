@@ -12,7 +12,7 @@ docs/accuracy.md has the meaning of every figure. The rules that a packet passes
     loss        judged when a number leaves the window (loss_cy)
     jitter      RFC 3550 A.8 over the admitted packets; a new time base is a reference and no sample
     buffer      a packet later than the modelled jitter buffer allows is discarded
-    clock       every clock rate is compared with the time that passes
+    clock       every clock rate is compared with the time that passes (clocks_cy)
 """
 # ruff: noqa: F403, F405 -- the layout of a row comes whole, as the compiler takes it from the .pxd
 
@@ -25,37 +25,30 @@ from collections.abc import Sequence
 
 import cython
 
-from agent.media.rtp.loss_cy import Losses
+from agent.media.rtp.clocks_cy import Clocks
 from agent.media.rtp.named_sockets_cy import NamedSockets
 from agent.media.rtp.snapshot_cy import restore, save
 from agent.wire.ip.decoder_cy import REASONS, Decoder
 from agent.wire.ip.encapsulations import Tunnel
-from agent.wire.rtp.payload_types import STATIC_ROWS
 
 if not cython.compiled:  # loop_cy.pxd has them, typed
     from agent import uncompiled
+    from agent.media.rtp.clocks_cy import *
     from agent.media.rtp.loss_cy import *
     from agent.media.rtp.stream_row import MinuteRow, StreamRow, clear
     from agent.media.rtp.stream_table_cy import *
     from agent.wire.ip.decoder_cy import *
 
     END, DUE, SLOW, STREAM = uncompiled.constants(__name__, "END DUE SLOW STREAM")
-    OTHER_TYPE, EVENT, COMFORT, VIDEO = uncompiled.constants(__name__, "OTHER_TYPE EVENT COMFORT VIDEO")
-    REDUNDANT, REPAIR = uncompiled.constants(__name__, "REDUNDANT REPAIR")
     MAX_DROPOUT, MAX_MISORDER = uncompiled.constants(__name__, "MAX_DROPOUT MAX_MISORDER")
-    TYPES, MAX_MAPS, MAX_PATHS, BAD_RTP = uncompiled.constants(__name__, "TYPES MAX_MAPS MAX_PATHS BAD_RTP")
+    MAX_PATHS, BAD_RTP, MAX_BEGUN = uncompiled.constants(__name__, "MAX_PATHS BAD_RTP MAX_BEGUN")
     LOOK_AHEAD, TOUCH_AHEAD, MANY_STREAMS = uncompiled.constants(
         __name__, "LOOK_AHEAD TOUCH_AHEAD MANY_STREAMS"
     )
-    MAX_BEGUN, SWEEP_EVERY = uncompiled.constants(__name__, "MAX_BEGUN SWEEP_EVERY")
-    TS_HALF, TS_WRAP = uncompiled.constants(__name__, "TS_HALF TS_WRAP")
-    NONE, STRAY, REBASE, FIRST = uncompiled.constants(__name__, "NONE STRAY REBASE FIRST")
-    TICK_SHIFT, SECOND, MAX_SPAN = uncompiled.constants(__name__, "TICK_SHIFT SECOND MAX_SPAN")
-    TIME_BASE_US, FEW_PACKETS, STEADY_US, DELAY_US = uncompiled.constants(
-        __name__, "TIME_BASE_US FEW_PACKETS STEADY_US DELAY_US"
+    MAX_VOTES, CHECK_EVERY, FEW_PACKETS, TIME_BASE_US = uncompiled.constants(
+        __name__, "MAX_VOTES CHECK_EVERY FEW_PACKETS TIME_BASE_US"
     )
-    AFTER_EVENT, SUSPECT = uncompiled.constants(__name__, "AFTER_EVENT SUSPECT")
-    CHECK_EVERY, MAX_VOTES = uncompiled.constants(__name__, "CHECK_EVERY MAX_VOTES")
+    NONE, STRAY, REBASE, FIRST = uncompiled.constants(__name__, "NONE STRAY REBASE FIRST")
 
 __all__ = [
     "STOP_DUE",
@@ -71,7 +64,7 @@ STOP_END, STOP_DUE, STOP_SLOW, STOP_STREAM = range(4)
 _MAP_ROW = struct.Struct("<BIB")  # payload type, clock rate, kind
 
 
-class Loop(Losses):
+class Loop(Clocks):
     """Counts every RTP stream of the frames it walks.
 
     After `walk`: `stopped` says why it returned, `fresh` which stream was just accepted (STREAM). Counters
@@ -103,10 +96,6 @@ class Loop(Losses):
         self.stopped = 0
         self.fresh = self.position = -1
         self.ignored = self.late_frames = self.duplicate_frames = 0
-        self.maps = memoryview(mmap.mmap(-1, 4096 * 128 * 8)).cast("q")
-        self.free_maps: list[int] = []
-        self.map_sweeps = self.refused_maps = 0
-        self.map_ids: dict[tuple[tuple[int, tuple[int, int]], ...], int] = {}
         self.reasons = memoryview(mmap.mmap(-1, 4096)).cast("q")
         self.paths = memoryview(mmap.mmap(-1, 4096)).cast("q")
         self.known_paths = 0
@@ -117,57 +106,6 @@ class Loop(Losses):
         self.accepted = memoryview(mmap.mmap(-1, 4096)).cast("q")
         self.n_accepted = self.kept = 0
         self.named = NamedSockets(2 * max_streams)
-        self.payload_map({})
-
-    # --- payload types
-
-    def payload_map(self, rows: dict[int, tuple[int, int]]) -> int:
-        """The id of a map payload type -> (clock rate in Hz, kind). Types that it leaves out are RFC 3551's.
-
-        There are 4096 at once. When all are taken, those without a stream are dropped (`map_sweeps`), so ask
-        anew then. Where all are in use the static one (0) is given: its dynamic types are inferred.
-        """
-        merged = {number & 127: row for number, row in {**STATIC_ROWS, **rows}.items()}
-        key = tuple(sorted(merged.items()))
-        known = self.map_ids.get(key)
-        if known is not None:
-            return known
-        number = self.free_map()
-        if number == 0 and self.map_ids:
-            return 0
-        self.map_ids[key] = number
-        for payload_type in range(TYPES):
-            self.maps[number * TYPES + payload_type] = 0
-        for payload_type, (rate, kind) in key:
-            self.maps[number * TYPES + payload_type] = max(1, min(rate, 0xFFFFFF)) << 8 | kind
-        return number
-
-    def free_map(self) -> int:
-        """A number that no map has; 0: there is none."""
-        if not self.free_maps and len(self.map_ids) == MAX_MAPS and self.refused_maps % SWEEP_EVERY == 0:
-            in_use = {0}
-            for stream in range(self.used):
-                row: StreamRow = row_of(self, stream)
-                if row.state != FREE:
-                    in_use.add(int(row.map))
-            self.map_ids = {key: number for key, number in self.map_ids.items() if number in in_use}
-            self.free_maps = [number for number in range(MAX_MAPS - 1, 0, -1) if number not in in_use]
-            self.map_sweeps += 1
-        if self.free_maps:
-            self.refused_maps = 0
-            return int(self.free_maps.pop())
-        if len(self.map_ids) < MAX_MAPS:
-            return len(self.map_ids)
-        self.refused_maps += 1
-        return 0
-
-    def set_map(self, stream: int, map_id: int) -> None:
-        """Sets the payload map of the stream from its next packet on."""
-        if not 0 <= map_id < MAX_MAPS or self.maps[map_id * TYPES] == 0:
-            raise IndexError(f"no payload map {map_id}")
-        row: StreamRow = self.known(stream)
-        row.map = map_id
-        row.settled = 0
 
     def rebase(self, stream: int) -> None:
         """The stream's next packet begins a new count without loss (after a re-INVITE, or a hold)."""
@@ -826,46 +764,6 @@ class Loop(Losses):
             return 0
         return late
 
-    def new_base(self, row: StreamRow, minute: MinuteRow) -> None:
-        """The packet's timestamp begins a new time base: it is the reference, and no sample."""
-        minute.timebase_changes = min(minute.timebase_changes + 1, MOST)
-        row.anchored = 0
-        row.excess_us = 0.0
-        row.late_run = 0
-
-    def jump(
-        self,
-        row: StreamRow,
-        minute: MinuteRow,
-        stamp_ns: cython.longlong,
-        step: cython.longlong,
-        off_us: cython.double,
-    ) -> cython.int:
-        """Handles a timestamp that disagrees with the time passed by more than 1 s.
-
-        A packet this late belongs to a stall, after which the others catch up, or to a clock that stood
-        meanwhile. The next packet decides; until then it is too late for the jitter buffer.
-        """
-        if step < 0 or off_us < 0.0:
-            self.new_base(row, minute)
-            return 0
-        row.anchored = 0
-        row.excess_us += off_us
-        row.late_run = SUSPECT
-        self.count_delay(minute, row.excess_us)
-        return 1
-
-    def count_delay(self, minute: MinuteRow, excess_us: cython.double) -> None:
-        """A packet that comes so much above the baseline, 50 ms or more."""
-        kind: cython.longlong = 0
-        kind += excess_us >= 70_000.0
-        kind += excess_us >= 90_000.0
-        kind += excess_us >= 120_000.0
-        kind += excess_us >= 150_000.0
-        kind += excess_us >= 200_000.0
-        kind += excess_us >= 300_000.0
-        minute.delays[kind] = min(minute.delays[kind] + 1, MOST)
-
     def buffer(self, row: StreamRow, minute: MinuteRow, excess_us: cython.double) -> cython.int:
         """1: a packet that comes `excess_us` above the baseline is later than the modelled buffer allows."""
         if excess_us < 0.0:
@@ -886,125 +784,6 @@ class Loop(Losses):
             return 0
         return 1
 
-    def late(
-        self,
-        row: StreamRow,
-        minute: MinuteRow,
-        stamp_ns: cython.longlong,
-        step_us: cython.double,
-        off_us: cython.double,
-    ) -> cython.int:
-        """A late packet. The baseline moves after 1 s of steady delay, never while packets catch up."""
-        now: cython.longlong = (stamp_ns - row.first_ns) >> TICK_SHIFT
-        if row.late_run == SUSPECT and off_us > -step_us / 2.0:  # the clock stood: nothing catches up
-            self.new_base(row, minute)
-            row.window[(row.top - 1) & (WINDOW - 1)] &= ~CELL_DISCARDED & MASK32
-            if minute.delays[DELAYS - 1] >= 2:  # this packet, and the one before
-                minute.delays[DELAYS - 1] -= 2
-            return 0
-        excess_us: cython.double = row.excess_us
-        if excess_us > 4e9:
-            excess_us = 4e9
-        moved_us: cython.double = excess_us - row.steady_us
-        if row.late_run != 1 or moved_us > STEADY_US or moved_us < -STEADY_US:
-            row.late_run = 1
-            row.late_from = now & MASK32
-            row.steady_us = int(excess_us)
-        elif (now - row.late_from) & MASK32 >= SECOND:
-            row.late_run = 0
-            row.excess_us = 0.0
-        return 1
-
-    # --- clock rates
-
-    def settle(
-        self,
-        row: StreamRow,
-        minute: MinuteRow,
-        stamp_ns: cython.longlong,
-        ts: cython.longlong,
-        payload_type: cython.longlong,
-    ) -> cython.int:
-        """The meaning of a payload type that differs from the last packet's; 0: no jitter of this packet."""
-        codec: cython.longlong = self.maps[row.map * TYPES + payload_type]
-        kind: cython.longlong = codec & 255
-        rate: cython.longlong
-        if kind in (EVENT, COMFORT, REPAIR):
-            self.count_type(minute, payload_type, 1)
-            if kind == EVENT and row.referenced:  # the clock of the audio may stand during digits
-                row.referenced = AFTER_EVENT
-                row.anchored = 0
-                row.excess_us = 0.0
-            return 0
-        if kind == OTHER_TYPE:
-            if payload_type != row.payload_type or row.codec & 255:
-                self.use_codec(row, minute, 0, payload_type)
-                row.anchored = 0
-            if row.codec == 0:
-                rate = self.measured_rate(row, stamp_ns, ts)
-                if rate:
-                    self.use_codec(row, minute, rate << 8, payload_type)
-                    row.jitter_us = 0.0
-                    row.excess_us = 0.0
-                row.ref_ns = stamp_ns
-                row.ref_ts = ts
-                row.referenced = 1
-                return 0
-        elif payload_type != row.payload_type or (codec != row.codec and codec != row.refuted):
-            self.use_codec(row, minute, codec, payload_type)
-        row.settled = 1
-        return 1
-
-    def use_codec(
-        self, row: StreamRow, minute: MinuteRow, codec: cython.longlong, payload_type: cython.longlong
-    ) -> None:
-        """From this packet on: another codec or clock rate restarts J, and the packet is its reference."""
-        before: cython.longlong = row.codec
-        same: cython.bint = payload_type == row.payload_type
-        if not same:
-            # Packets that no slot has were of the type before, all but this one.
-            self.count_rest(half(row, 0), row.payload_type)
-            self.count_rest(half(row, 1), row.payload_type)
-            self.count_type(minute, row.payload_type, -1)
-        row.payload_type = payload_type
-        row.codec = codec
-        row.refuted = 0
-        row.settled = 0
-        if codec:
-            row.scale = 1e-3 / (codec >> 8)
-        if before == 0 and (codec == 0 or same):  # the first packet of all stays the reference
-            return
-        # Redundant data (RFC 2198) and video's own types share their carrier's clock and timing.
-        if codec >> 8 == before >> 8 and (
-            codec & 255 == REDUNDANT or before & 255 == REDUNDANT or codec & before & 255 == VIDEO
-        ):
-            return
-        row.jitter_us = 0.0
-        row.excess_us = 0.0
-        row.referenced = 0
-        row.anchored = 0
-        row.step = 0
-
-    def count_rest(self, minute: MinuteRow, payload_type: cython.longlong) -> None:
-        """Gives the packets without a slot to this type."""
-        rest: cython.longlong = minute.packets
-        at: cython.longlong
-        for at in range(TYPE_SLOTS):
-            rest -= minute.type_packets[at]
-        self.count_type(minute, payload_type, rest)
-
-    def count_type(self, minute: MinuteRow, payload_type: cython.longlong, packets: cython.longlong) -> None:
-        at: cython.longlong
-        if packets == 0:
-            return
-        for at in range(TYPE_SLOTS):
-            if minute.type_packets[at] == 0 or minute.types[at] == payload_type:
-                minute.types[at] = payload_type
-                minute.type_packets[at] += packets
-                return
-        minute.types[TYPE_SLOTS - 1] = FURTHER_TYPES
-        minute.type_packets[TYPE_SLOTS - 1] += packets
-
     def vote(self, row: StreamRow, step: cython.longlong) -> None:
         """The usual step is the one that most of the last few packets took."""
         if step == row.step:
@@ -1015,81 +794,3 @@ class Loop(Losses):
         else:
             row.step = step
             row.votes = 1
-
-    def measured_rate(
-        self, row: StreamRow, stamp_ns: cython.longlong, ts: cython.longlong
-    ) -> cython.longlong:
-        """The usual clock rate that two spans of a second, one after the other, both show; 0: not yet."""
-        now: cython.longlong = ((stamp_ns - row.first_ns) >> TICK_SHIFT) & MASK32
-        span: cython.longlong = (now - row.anchor_at) & MASK32
-        ticks: cython.longlong = (ts - row.anchor_ts) & MASK32
-        before: cython.longlong = row.guess
-        if row.anchored and span < SECOND:
-            return 0
-        if not row.anchored:
-            before = 0
-        row.guess = 0
-        if row.anchored and span <= MAX_SPAN and 0 < ticks < TS_HALF:
-            row.guess = self.usual_rate(ticks * 1e9 / (span << TICK_SHIFT))
-        row.anchored = 1
-        row.anchor_at = now
-        row.anchor_ts = ts
-        return before if before == row.guess else 0
-
-    def usual_rate(self, seen: cython.double) -> cython.longlong:
-        """The nearest one; the bounds are geometric means of neighbours. 1000: timestamps in ms."""
-        if seen < 2828.0:
-            return 1000
-        if seen < 11314.0:
-            return 8000
-        if seen < 19596.0:
-            return 16000
-        if seen < 27713.0:
-            return 24000
-        if seen < 37566.0:
-            return 32000
-        if seen < 46009.0:
-            return 44100
-        if seen < 65727.0:
-            return 48000
-        return 90000
-
-    def check_clock(self, row: StreamRow, stamp_ns: cython.longlong, ts: cython.longlong) -> cython.int:
-        """Compares the clock rate with time: off by 1.5 times or more, the wire's is taken (1)."""
-        rate: cython.longlong = self.measured_rate(row, stamp_ns, ts)
-        declared: cython.longlong = row.codec >> 8
-        if rate == 0 or (2 * rate < 3 * declared and 3 * rate > 2 * declared):
-            return 0
-        if row.codec & 255 and row.refuted == 0:
-            row.refuted = row.codec
-        row.codec = rate << 8 | row.codec & 255
-        row.scale = 1e-3 / rate
-        row.jitter_us = 0.0
-        row.excess_us = 0.0
-        row.late_run = 0
-        row.since = GMIN
-        row.cluster = 0
-        at: cython.longlong
-        for at in range(WINDOW):
-            row.window[at] &= ~CELL_DISCARDED & MASK32
-        self.forget_timing(half(row, 0))
-        self.forget_timing(half(row, 1))
-        self.forget_slots(row)
-        return 1
-
-    def forget_timing(self, minute: MinuteRow) -> None:
-        """Drops figures by a wrong clock: jitter starts anew, nothing was late, losses are single ones."""
-        at: cython.longlong
-        for at in range(DELAYS):
-            minute.delays[at] = 0
-        minute.jitter_sum_us = 0.0
-        minute.jitter_max_us = -1.0
-        minute.jitter_peak_us = 0.0
-        minute.jitter_count = 0
-        minute.discarded = 0
-        minute.loss_runs = min(minute.lost, MASK32)
-        minute.gap_lost = min(minute.lost, MASK32)
-        minute.gap_packets = min(minute.judged, MASK32)
-        minute.bursts = 0
-        minute.burst_lost = 0
-        minute.burst_packets = 0
