@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ from tests.cases.variant import Variant, check, named
 from tests.kit.packets import ethernet, packed, udp
 
 SIDES = (
-    *("--vc", VC_C, "--vc", VC_R, "--vc", sip_calls.VC_C6, "--vc", sip_calls.VC_R6),
+    *("--vc", VC_C, "--vc", "10.0.0.2", "--vc", VC_R, "--vc", sip_calls.VC_C6, "--vc", sip_calls.VC_R6),
     *("--customer", "192.0.2.0/24", "--customer", "2001:db8:c::/48"),
 )
 CALLS = tuple(
@@ -193,6 +194,20 @@ def refused(*, passed_on: bool, **users: Any) -> list[Stamped]:
     return plain([*messages, incoming.answer(0.52, 503, headers=after), incoming.request(0.53, "ACK")])
 
 
+def next_server(status: int) -> list[Stamped]:
+    """A caller whom one address of the vc refuses, and who asks another: same CSeq, a new branch."""
+    first = Leg(CUSTOMER, VC_C, "in@c")
+    messages = [
+        first.invite(0),
+        first.answer(0.1, 100),
+        first.answer(0.2, status),
+        first.request(0.21, "ACK"),
+    ]
+    later = answered(Leg(CUSTOMER, "10.0.0.2", "in@c"), legs()[1], at=1)
+    of_client = b"z9hG4bKin@c"
+    return plain([*messages, *(replace(m, text=m.text.replace(of_client, of_client + b"2")) for m in later)])
+
+
 def strangers(*, known: bool = False, answer: int = 0, src: str = "203.0.113.66") -> list[Stamped]:
     """20 INVITEs of one host, 50 s before the capture ends; `known`: it had a call before."""
     messages: list[Message] = []
@@ -273,6 +288,20 @@ CALL_VARIANTS: tuple[Variant, ...] = (
             extra("throttles_unknown", 1, "DESIGN 4"),
             extra("legs_unjoined", 1, "nothing joins it"),
         ),
+    ),
+    *(
+        (
+            f"next-server-after-{status}",
+            partial(next_server, status),
+            (
+                total("OutboundCallAttempts", 2, "DESIGN 4: no retry follows this status, so a new attempt"),
+                total("OutboundCallFailures", 1, f"the {status} of the first server"),
+                total("OutboundCallsAnswered", 1, "the second server's 200"),
+                counted("call", 2, "an attempt each"),
+                no_extra("legs_unjoined", "the outgoing leg is the second attempt's"),
+            ),
+        )
+        for status in (503, 486, 500)
     ),
     (
         "stranger-never-answered",

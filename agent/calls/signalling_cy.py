@@ -684,7 +684,7 @@ def _is_another(leg: Leg, message: Message) -> cython.bint:
     attempt: Attempt | None = leg.attempt
     if attempt is None:
         return not leg.whole
-    if not attempt.takes(message.cseq):
+    if not attempt.takes(message.cseq, message.branch):
         return True  # all was decided before
     return call.end_reason == "bye" and not attempt.knows(message.branch)
 

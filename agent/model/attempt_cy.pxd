@@ -15,7 +15,7 @@ cdef class Attempt:
     cpdef bint is_closed(self) except -1
     cpdef bint is_silent(self) except -1
     cpdef bint was_cancelled_within(self, long long now_ns, long long window_ns) except -1
-    cpdef bint takes(self, long long cseq) except -1
+    cpdef bint takes(self, long long cseq, str branch) except -1
     cpdef bint knows(self, str branch) except -1
     cpdef bint invite(self, long long cseq, str branch, long long now_ns) except -1
     cpdef object retry(self, long long cseq, str branch, long long now_ns)

@@ -102,9 +102,15 @@ class Attempt:
         since_ns: cython.longlong = self.deadline[0]
         return 0 <= now_ns - since_ns <= window_ns
 
-    def takes(self, cseq: cython.longlong) -> cython.bint:
-        """Whether an INVITE with this CSeq belongs to this attempt and does not begin a new one."""
-        return cseq <= self.cseq or not self.is_closed()
+    def takes(self, cseq: cython.longlong, branch: str) -> cython.bint:
+        """Whether an INVITE with these belongs to this attempt and does not begin a new one.
+
+        After a failure the caller may ask another server, or a proxy its next target, with the same CSeq and
+        a new branch (RFC 3263 4.3, RFC 3261 16.6): where the failure is counted that is a new attempt.
+        """
+        if not self.is_closed() or cseq < self.cseq or branch in self._branches:
+            return True
+        return cseq == self.cseq and (not self.counted or self.outcome == "answered" or self.outcome is None)
 
     def knows(self, branch: str) -> cython.bint:
         """Whether an INVITE of this attempt had this branch (the ACK of its non-2xx has it too, 17.1.1.3)."""

@@ -81,6 +81,23 @@ def test_counted_outcome_is_never_reopened() -> None:
     assert one.outcome == "failed"
 
 
+def test_next_branch_after_a_counted_failure_is_another_attempt() -> None:
+    one = attempt()
+    one.response(503, 1, "x", 1, WINDOW)
+    assert one.takes(1, "y")  # nothing is published: it opens the attempt again
+    one.counted = True
+    assert one.takes(1, "x")
+    assert not one.takes(1, "y")
+    assert not one.takes(2, "y")
+
+
+def test_late_branch_of_an_answered_attempt_is_no_other_attempt() -> None:
+    one = attempt()
+    one.response(200, 1, "x", 1, WINDOW)
+    one.counted = True
+    assert one.takes(1, "y")
+
+
 def test_table_in_the_docs_is_the_one_that_runs() -> None:
     assert attempt_cy.table() in DOCS.read_text()
 
@@ -89,7 +106,7 @@ def happen(one: Attempt, chance: random.Random, now_ns: int) -> None:
     cseq, branch = one.cseq + chance.choice((-1, 0, 0, 0, 1)), chance.choice("xyz")
     status = chance.choice((100, 180, 200, 302, 401, 486, 487, 603))
     match chance.randrange(8):
-        case 0 if one.takes(cseq):
+        case 0 if one.takes(cseq, branch):
             one.invite(cseq, branch, now_ns)
         case 1:
             one.cancel(cseq, now_ns)
