@@ -330,9 +330,10 @@ class Service:
     def _save(self, now_ns: int) -> None:
         """Hands everything over with a checkpoint. An expensive one comes less often, and says so."""
         begun = time.thread_time()
+        news = self.pipeline.intervals.news()  # before the image, which is taken after all that is kept
         image = checkpoint.save(self.pipeline.engine, self.pipeline.intervals)
         self.checkpoint_seconds = time.thread_time() - begun
-        self.writer.hand_over(image, now_ns)
+        self.writer.hand_over(image, now_ns, news)
         wait = max(self.config.store.checkpoint, self.checkpoint_seconds * CHECKPOINT_SHARE)
         self._save_at_ns = now_ns + ns(wait)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,22 +30,34 @@ _RECORD_BYTES = {"sip": 400, "media": 4_300, "calls": 1_100}
 
 @dataclass(slots=True)
 class HandOver:
-    """One transaction: `image` is the checkpoint taken after the rest (capture time `now_ns`)."""
+    """One transaction: `image` is the checkpoint taken after the rest (capture time `now_ns`).
+
+    `news`: records of calls for the index alone, ahead of their minute.
+    """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     parts: list[Summary] = field(default_factory=list)
+    news: list[dict[str, Any]] = field(default_factory=list)
     image: bytes = b""
     now_ns: int = 0
     gaps: dict[str, Gap] = field(default_factory=dict)  # records given up, by kind
     hand_overs: int = 0
     size: int = 0  # bytes of rows and records, about
 
-    def add(self, rows: list[dict[str, Any]], parts: list[Summary], image: bytes, now_ns: int) -> None:
+    def add(
+        self,
+        rows: list[dict[str, Any]],
+        parts: list[Summary],
+        news: list[dict[str, Any]],
+        image: bytes,
+        now_ns: int,
+    ) -> None:
         self.rows += rows
+        self.news += news
         self.parts += parts
         self.image, self.now_ns = image, now_ns
         self.hand_overs += 1
-        self.size += _size("sip", rows)
+        self.size += _size("sip", rows) + _size("calls", news)
         self.size += sum(_size(kind, getattr(part, kind)) for part in parts for kind in _RECORD_BYTES)
 
     def shed(self, limit: int) -> Counter[str]:
@@ -55,6 +67,9 @@ class HandOver:
         """
         gone: Counter[str] = Counter()
         count = 0
+        if self.size > limit:  # the calls' own minutes tell of them again
+            self.size -= _size("calls", self.news)
+            self.news = []
         while self.size > limit and count < len(self.rows):
             self.size -= _size("sip", self.rows[count : count + 1])
             count += 1
@@ -139,12 +154,15 @@ class Writer:
         self._totals.add(summary)
         self._parts.append(summary)
 
-    def hand_over(self, image: bytes, now_ns: int) -> None:
-        """Writes everything so far; `image` is the checkpoint taken after it (capture time `now_ns`)."""
+    def hand_over(self, image: bytes, now_ns: int, news: Sequence[dict[str, Any]] = ()) -> None:
+        """Writes everything so far; `image` is the checkpoint taken after it (capture time `now_ns`).
+
+        `news`: records of calls that the index should have before their minute closes.
+        """
         rows, self._rows = self._rows, []
         parts, self._parts = self._parts, []
         with self._changed:
-            self._waiting.add(rows, parts, image, now_ns)
+            self._waiting.add(rows, parts, list(news), image, now_ns)
             gone = self._waiting.shed(self._max_waiting)
             self._changed.notify()
         if gone:
@@ -184,6 +202,7 @@ class Writer:
             part.become_part(self._store.next_part(part.start_ns) + seen[part.start_ns])
             part.agent = self._figures()
             seen[part.start_ns] += 1
-        self._store.keep(due.parts, due.rows, checkpoint, list(due.gaps.values()), now_ns=due.now_ns)
+        gaps = list(due.gaps.values())
+        self._store.keep(due.parts, due.rows, checkpoint, gaps, due.news, now_ns=due.now_ns)
         self.checkpoint_bytes, self.checkpoint_ns = len(checkpoint), due.now_ns
         self.commit_seconds = time.monotonic() - begun

@@ -35,6 +35,7 @@ LONGEST = (
     # mark: the longest duration of any call, so that a search by time looks back far enough
     "longest_call_ns"
 )
+NEWS = "news_ns"  # mark: when the index last heard of a call before its minute closed
 _PLAIN = (
     "answer_ns", "end_ns", "carrier", "host", "direction", "outcome", "status", "end_reason", "ended_by",
     "setup_ms", "ring_ms", "customer_peer", "remote_peer", "codec", "transaction_id",
@@ -55,7 +56,7 @@ _INSERT = f"INSERT INTO call_index ({', '.join(COLUMNS)}) VALUES ({', '.join('?'
 # Two statements: a call that goes on has new figures only, so the other indexes need no update.
 _UPDATE = f"UPDATE call_index SET {', '.join(f'{name}=?' for name in _CHANGED[:-1])} WHERE id=?"
 _UPDATE_COUNTED = f"UPDATE call_index SET {', '.join(f'{name}=?' for name in _COUNTED[:-1])} WHERE id=?"
-_NOTE_LONGEST = (
+_NOTE_GREATEST = (
     "INSERT INTO marks VALUES (?,?) ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)"
 )
 _decode = msgspec.json.Decoder(list[str]).decode
@@ -106,7 +107,7 @@ def record_minute(
     media: Iterable[Row],
 ) -> None:
     """Updates the index with a minute's `call` records, those of calls in progress, and media."""
-    minute = _Minute(connection, minute_ns)
+    minute = _Touched(connection, minute_ns + MINUTE_NS)
     for call in sorted([*live, *calls], key=_start_of):
         if call.get("call_ids"):
             _take_call(minute.row_of(call, _start_of(call) or minute_ns), call)
@@ -119,12 +120,22 @@ def record_minute(
     minute.write()
 
 
-class _Minute:
-    """The rows that one minute touches: each is read once and written once."""
+def record_news(connection: sqlite3.Connection, now_ns: int, calls: Iterable[Row]) -> None:
+    """Updates the index with `call` records ahead of their minute, as they were at `now_ns`."""
+    news = _Touched(connection, now_ns)
+    for call in sorted(calls, key=_start_of):
+        if call.get("call_ids"):
+            _take_call(news.row_of(call, _start_of(call) or now_ns), call)
+    news.write()
+    connection.execute(_NOTE_GREATEST, (NEWS, now_ns))
 
-    def __init__(self, connection: sqlite3.Connection, minute_ns: int) -> None:
+
+class _Touched:
+    """The rows that a minute touches, or news of calls: each is read once and written once."""
+
+    def __init__(self, connection: sqlite3.Connection, seen_ns: int) -> None:
         self._connection = connection
-        self._seen_ns = minute_ns + MINUTE_NS
+        self._seen_ns = seen_ns
         self._rows: dict[str, Row] = {}  # by the key of each Call-ID; of media without SIP, by its id's
         self._before: dict[int, Row | None] = {}  # by id: as it was read
         self._last: dict[int, int] = {}  # the greatest id taken, by the first of its millisecond
@@ -197,7 +208,7 @@ class _Minute:
         longest = max(
             ((row["end_ns"] or row["seen_ns"]) - row["start_ns"] for row in rows.values()), default=0
         )
-        self._connection.execute(_NOTE_LONGEST, (LONGEST, longest))
+        self._connection.execute(_NOTE_GREATEST, (LONGEST, longest))
 
 
 def index_row(connection: sqlite3.Connection, row_id: int, calls: Iterable[int]) -> None:
@@ -316,7 +327,15 @@ def _stored(row: Row, names: tuple[str, ...]) -> list[Any]:
 
 
 def _take_call(row: Row, call: Row) -> None:
-    """Takes over the fields of a `call` record."""
+    """Takes over the fields of a `call` record.
+
+    A record from before an answer or an end changes nothing after it: while the disk is slow, news and
+    minutes are written together.
+    """
+    if (row["end_ns"] is not None and call.get("end_ns") is None) or (
+        row["outcome"] != "pending" and call.get("outcome") == "pending"
+    ):
+        return
     for name, said in _FACTS:
         if name in _OF_PEOPLE and call.get("unlogged"):
             continue

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from agent.errors import ConfigError
-from agent.store.call_index import by_id, call_key, row_of
+from agent.store.call_index import NEWS, by_id, call_key, row_of
 from agent.store.call_query import CallQuery, page_of
 from agent.store.codec import unpack, unpack_connectors
 from agent.store.database import Corrupt, Database
@@ -169,6 +169,13 @@ class StoreReader:
         with self._database.read() as connection:
             found = connection.execute("SELECT max(minute_ns) FROM parts").fetchone()[0]
         return None if found is None else int(found) + MINUTE_NS
+
+    def known_ns(self) -> int | None:
+        """The newest time that the store knows anything of: news of a call, or the last closed minute."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT value FROM marks WHERE name=?", (NEWS,)).fetchone()
+        times = [at_ns for at_ns in (self.newest_ns(), found and found[0]) if at_ns is not None]
+        return max(times, default=None)
 
     def close(self) -> None:
         self._database.close()

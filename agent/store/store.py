@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from agent.store.call_index import call_keys, index_row, record_minute
+from agent.store.call_index import call_keys, index_row, record_minute, record_news
 from agent.store.codec import pack, to_json, unpack, unpack_connectors
 from agent.store.gaps import Gap, add_gap, read_gaps
 from agent.store.outbox import Outbox
@@ -81,12 +81,14 @@ class Store:
         sip_rows: Sequence[dict[str, Any]] = (),
         checkpoint: bytes | None = None,
         gaps: Sequence[Gap] = (),
+        news: Sequence[dict[str, Any]] = (),
         *,
         now_ns: int,
     ) -> int:
         """Keeps closed minute parts with their marks, SIP messages, gaps and a checkpoint: one transaction.
 
-        The checkpoint was taken after all of it. `now_ns` ages the store. Returns how many parts are new. A
+        `news`: `call` records for the index alone. The checkpoint was taken after all of it. `now_ns` ages
+        the store. Returns how many parts are new. A
         part that was committed before is not kept again (a part is closed once, never twice); where none of
         the given parts is new nothing changes.
         """
@@ -108,6 +110,8 @@ class Store:
                 for part in new:
                     record_minute(connection, part.start_ns, part.calls, part.live, part.media)
                     record_overview(connection, part)
+                if news:
+                    record_news(connection, now_ns, news)
             for gap in gaps:
                 add_gap(connection, self._volume.next_id(), gap)
             self._put_checkpoint(connection, checkpoint)

@@ -16,7 +16,7 @@ from agent.story.diagnoses import Finding, findings
 from agent.story.ladder import ladder
 from agent.story.path import CallPath, DirectionPath, Network, PathSpan, path_of
 from agent.story.words import FAR, NAMES, NOTABLE, clock, percent
-from agent.summary.records import UNSIGNALLED, CallRecords, expected
+from agent.summary.records import MINUTE_NS, UNSIGNALLED, CallRecords, expected
 
 BAD_MOS = 3.6  # G.107: below it many users are dissatisfied
 KNOWN_SHARE = 0.9  # of a direction's packets; below, the rest is said to be unknown
@@ -146,8 +146,13 @@ def _outcome(records: CallRecords) -> Iterator[Statement]:
     """A call that was not answered: who refused it."""
     call = records.call
     outcome, status = call.get("outcome"), call.get("status")
-    if outcome == "pending" and not call.get("answer_ns"):
+    answer_ns = call.get("answer_ns")
+    if outcome == "pending" and not answer_ns:
         yield Statement("note", "the call has no outcome yet")
+    elif outcome == "answered" and answer_ns and not call.get("end_ns") and not records.media:
+        at = clock((answer_ns // MINUTE_NS + 1) * MINUTE_NS)
+        words = f"the call is up, and its media is told when a minute closes: the first at {at}"
+        yield Statement("note", words)
     elif outcome == "cancelled":
         yield Statement("note", "the caller gave up before an answer")
     elif outcome == "redirected":

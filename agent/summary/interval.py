@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from agent.calls.rfc6076 import MAX_SAMPLES
@@ -54,6 +55,7 @@ from agent.summary.unseen import CountedTraffic, UnseenTotals, mark, spread
 SIP_CODES = tuple(f"Sip{hundreds}xxCodes" for hundreds in range(7))  # by a status's hundreds; 0 has none
 MAX_MISSED = 64  # times in a minute when nobody watched; more of them are watched in part at best
 MAX_CALL_ROWS = 100_000  # of one minute: a scan that is answered call by call must not fill the memory
+MAX_NEWS = 2_000  # calls handed over at once before their minute's close: 40 ms of the loop at most
 
 
 class Intervals:
@@ -120,6 +122,23 @@ class Intervals:
     def messages(self) -> list[dict[str, Any]]:
         """SIP log rows whose connector is decided, drained."""
         return self.sip_log.rows()
+
+    def news(self) -> list[dict[str, Any]]:
+        """Records of calls that began, were answered or ended since the last call of this, drained.
+
+        So that a call can be found before its minute closes. Where there are too many the close tells the
+        rest.
+        """
+        rows: list[dict[str, Any]] = []
+        for minute in self._minutes.values():
+            for call in list(islice(minute.begun, MAX_NEWS - len(rows))):
+                del minute.begun[call]
+                if not call.reported:
+                    rows.append(call_row(call, self._sides.fallback, self.identity))
+            over = minute.over[minute.told : minute.told + MAX_NEWS - len(rows)]
+            minute.told += len(over)
+            rows += over
+        return rows
 
     def give(self, handover: Handover) -> None:
         """The open minutes, and the SIP messages that wait for their connector."""
@@ -359,7 +378,7 @@ class Intervals:
         )
 
     def _live(self, minute: OpenMinute) -> list[dict[str, Any]]:
-        """Records of the calls that began or were answered in a minute and are not over."""
+        """Records of the calls that began or were answered in a minute, are not over, and were not told."""
         return [
             call_row(call, self._sides.fallback, self.identity) for call in minute.begun if not call.reported
         ]

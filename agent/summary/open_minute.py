@@ -26,7 +26,8 @@ class OpenMinute(Struct):
     calls: Calls = {}
     over: list[dict[str, Any]] = []
     ended: list[Call] = []  # the calls of those rows
-    begun: dict[Call, None] = {}  # attempted or answered here
+    told: int = 0  # of those rows: handed over before the close
+    begun: dict[Call, None] = {}  # attempted or answered here, and not handed over yet
     up: CallsUp | None = None
     marks: Marks = {}
     orphan_packets: int = 0  # RTP to or from the vc that belongs to nobody

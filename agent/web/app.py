@@ -181,7 +181,7 @@ class Site:
         sort = sort if sort in dict(SORTS) else "start"
         after = request.query_params.get("after", "")
         query = CallQuery(sort=sort, limit=PAGE, after=after)  # type: ignore[arg-type]
-        found = understand(text, query, self._reader.newest_ns() or 0)
+        found = understand(text, query, self._reader.known_ns() or 0)
         note = ""
         try:
             page = self._reader.search(found.query)

@@ -173,6 +173,27 @@ def test_call_in_progress_is_there_and_grows_with_its_minutes(store: Store) -> N
     assert found(store, live=True) == []
 
 
+def test_news_of_a_call_is_found_before_its_minute_and_stays_one_call(store: Store) -> None:
+    ringing = call(1, answer_ns=None, end_ns=None, end_reason=None, outcome="pending", status=None)
+    store.keep(news=[ringing], now_ns=T0 + 5 * SECOND_NS)
+    assert found(store, number="0110", live=True, until_ns=T0 + SECOND_NS) == ["call-1"]
+    store.keep(news=[call(1, end_ns=None, end_reason=None)], now_ns=T0 + 10 * SECOND_NS)
+    assert (only(store).outcome, only(store).seen_ns) == ("answered", T0 + 10 * SECOND_NS)
+    reader = StoreReader(store._volume.path)
+    assert (reader.newest_ns(), reader.known_ns()) == (None, T0 + 10 * SECOND_NS)
+    store.keep(news=[call(1)], now_ns=T0 + 35 * SECOND_NS)
+    assert found(store, live=True) == []
+    store.commit(part(0, [call(1)], [media(1)]))
+    assert (only(store).end_ns, only(store).directions["cust2vc"].packets) == (T0 + 30 * SECOND_NS, 1_000)
+
+
+def test_news_that_waited_for_the_disk_takes_nothing_back(store: Store) -> None:
+    """News and a minute that ended later are written together."""
+    ringing = call(1, answer_ns=None, end_ns=None, end_reason=None, outcome="pending", status=None)
+    store.keep([part(0, [call(1)])], news=[ringing], now_ns=T0 + MINUTE_NS)
+    assert (only(store).outcome, only(store).status, only(store).end_reason) == ("answered", 200, "bye")
+
+
 def test_call_id_used_again_is_another_call(store: Store) -> None:
     store.commit(part(0, [call(1)]))
     store.commit(part(60, [call(1, 3_600)]))

@@ -53,6 +53,14 @@ def test_loss_is_the_networks_where_it_was(
     assert said.text.endswith("nothing was lost inside the SBC.")
 
 
+def test_call_that_just_began_says_when_its_media_is_known() -> None:
+    up = {"call_id": "c", "outcome": "answered", "answer_ns": 1_800_000_010 * 10**9, "end_ns": None}
+    said = verdict(CallRecords(up, [], [], []))
+    at = "08:01:00"
+    assert said.text == f"The call is up, and its media is told when a minute closes: the first at {at}."
+    assert said.networks == []
+
+
 def records(**media: Any) -> CallRecords:
     """A call of one minute: 1,000 packets each way and nothing lost, but for what `media` says."""
     row: dict[str, Any] = {"event_timestamp": 1_800_000_060_000, "flags": [], "vc_lost": 0}
