@@ -101,6 +101,7 @@ def test_live_call_is_found_and_its_network_named_in_three_steps(night: Night) -
         one_command_says_the_same(night, page.locator(".verdict li").first.inner_text())
         # The page follows the call to its end by itself.
         expect(page.locator(".live")).to_have_count(0, timeout=90_000)
+        expect(page.locator("main[data-refresh]")).to_have_count(0, timeout=90_000)  # its last minute closed
         page_and_kernel_agree(night, page.locator(".lane.bad").inner_text())
 
 

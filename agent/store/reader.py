@@ -150,7 +150,8 @@ class StoreReader:
             if minute.voice_connector_id == index.connector:
                 unseen += missed_spans(start_ns, minute)
         call = found["calls"][-1] if found["calls"] else _as_record(index)
-        return StoredCall(index, CallRecords(call, found["media"], found["sip"], unseen))
+        records = CallRecords(call, found["media"], found["sip"], unseen, self.newest_ns() or 0)
+        return StoredCall(index, records)
 
     def overview(
         self, since_ns: int, until_ns: int, by: By = "connector", minutes: int = 1

@@ -61,6 +61,7 @@ def verdict(records: CallRecords) -> CallVerdict:
         *_silences(path, found),
         *_scores(path, found),
         *_outcome(records),
+        *_open_minute(records),
         *_unknown(records, path, found),
         *_clean(path),
         *_inside(path),
@@ -146,19 +147,33 @@ def _outcome(records: CallRecords) -> Iterator[Statement]:
     """A call that was not answered: who refused it."""
     call = records.call
     outcome, status = call.get("outcome"), call.get("status")
-    answer_ns = call.get("answer_ns")
-    if outcome == "pending" and not answer_ns:
+    if outcome == "pending" and not call.get("answer_ns"):
         yield Statement("note", "the call has no outcome yet")
-    elif outcome == "answered" and answer_ns and not call.get("end_ns") and not records.media:
-        at = clock((answer_ns // MINUTE_NS + 1) * MINUTE_NS)
-        words = f"the call is up, and its media is told when a minute closes: the first at {at}"
-        yield Statement("note", words)
     elif outcome == "cancelled":
         yield Statement("note", "the caller gave up before an answer")
     elif outcome == "redirected":
         yield Statement("note", f"the call was redirected ({status}) and nobody followed")
     elif outcome == "failed":
         yield _failure(records, status)
+
+
+def _open_minute(records: CallRecords) -> Iterator[Statement]:
+    """The part of an answered call whose minute is still open."""
+    call, closed_ns = records.call, records.closed_ns
+    answer_ns, end_ns = call.get("answer_ns"), call.get("end_ns")
+    if closed_ns is None or not answer_ns:
+        return
+    if end_ns is not None and end_ns >= closed_ns:
+        yield Statement("note", f"the media of its last minute is told when that closes, {_closes(end_ns)}")
+    elif end_ns is None and not records.media:
+        words = f"the call is up, and its media is told when a minute closes, {_closes(answer_ns)}"
+        if answer_ns < closed_ns:
+            words = f"the call is up, and the store has no media of it up to {clock(closed_ns)}"
+        yield Statement("note", words)
+
+
+def _closes(stamp_ns: int) -> str:
+    return f"at {clock((stamp_ns // MINUTE_NS + 1) * MINUTE_NS)}"
 
 
 def _failure(records: CallRecords, status: int | None) -> Statement:

@@ -149,10 +149,12 @@ class CallRecords(msgspec.Struct):
     """Everything known of one call, from the store or from a replayed file.
 
     `call`: its `call` record, as far as it goes while the call is up. `media`: its records by minute.
-    `messages`: `sip` records of all its legs by time. `unseen`: what was missed while it ran.
+    `messages`: `sip` records of all its legs by time. `unseen`: what was missed while it ran. `closed_ns`:
+    the end of the newest closed minute: later media is not in yet; None: all is in.
     """
 
     call: dict[str, Any]
     media: list[dict[str, Any]] = []
     messages: list[dict[str, Any]] = []
     unseen: list[UnseenSpan] = []
+    closed_ns: int | None = None

@@ -224,7 +224,7 @@ class Site:
             "call.html",
             id=number,
             view=view,
-            refresh=REFRESH_S if view.is_live else 0,
+            refresh=REFRESH_S if view.is_growing else 0,
             has_evidence=self._packets(number) is not None,
         )
 

@@ -104,6 +104,12 @@ class CallPicture(msgspec.Struct):
         return self.call.get("end_ns") is None and self.call.get("outcome") in ("answered", "pending")
 
     @property
+    def is_growing(self) -> bool:
+        """Whether more will be known soon: the call is up, or the minute of its end is open."""
+        end_ns, closed_ns = self.call.get("end_ns"), self.records.closed_ns
+        return self.is_live or (end_ns is not None and closed_ns is not None and end_ns >= closed_ns)
+
+    @property
     def talk_ns(self) -> int | None:
         answered, over = self.call.get("answer_ns"), self.call.get("end_ns")
         return None if answered is None or over is None else over - answered

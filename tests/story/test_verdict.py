@@ -53,12 +53,22 @@ def test_loss_is_the_networks_where_it_was(
     assert said.text.endswith("nothing was lost inside the SBC.")
 
 
-def test_call_that_just_began_says_when_its_media_is_known() -> None:
-    up = {"call_id": "c", "outcome": "answered", "answer_ns": 1_800_000_010 * 10**9, "end_ns": None}
-    said = verdict(CallRecords(up, [], [], []))
-    at = "08:01:00"
-    assert said.text == f"The call is up, and its media is told when a minute closes: the first at {at}."
-    assert said.networks == []
+@pytest.mark.parametrize(
+    ("over_s", "closed_s", "said"),
+    [
+        (None, 0, "The call is up, and its media is told when a minute closes, at 08:01:00."),
+        (None, 60, "The call is up, and the store has no media of it up to 08:01:00."),
+        (70, 60, "The media of its last minute is told when that closes, at 08:02:00."),
+    ],
+)
+def test_call_of_an_open_minute_says_when_its_media_is_told(
+    over_s: int | None, closed_s: int, said: str
+) -> None:
+    begin_ns = 1_800_000_000 * 10**9
+    call = {"call_id": "c", "outcome": "answered", "answer_ns": begin_ns + 10 * 10**9}
+    call["end_ns"] = None if over_s is None else begin_ns + over_s * 10**9
+    found = verdict(CallRecords(call, closed_ns=begin_ns + closed_s * 10**9))
+    assert (found.text, found.networks) == (said, [])
 
 
 def records(**media: Any) -> CallRecords:

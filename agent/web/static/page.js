@@ -51,5 +51,6 @@ async function refresh(seconds) {
     next = seconds * 2;
   }
   if (next) refresh(Math.min(next, 60));
+  else delete main.dataset.refresh;
 }
 if (main && main.dataset.refresh) refresh(Number(main.dataset.refresh));
