@@ -1,4 +1,7 @@
-"""Bad input through the real command: one clear line with the fix, the right status, nothing read is lost."""
+"""Bad input through the command: one clear line with the fix, the right status, nothing read is lost.
+
+`sbcwatch` is the command in this process. Standard input, other users and the daemon want a `process`.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +18,24 @@ from typing import Any
 import pytest
 
 from tests.kit.capture_files import pcap, steady
+from tests.kit.command import ROOT, run, run_apart
 from tests.kit.replayed import PCAPS
 
 GOOD = PCAPS / "short-inbound-customer.pcap"
 SIDES = ("--vc", "10.10.0.1", "--customer", "10.10.0.0/24")
-ROOT = Path(__file__).parent.parent
 BOTH = pytest.mark.parametrize("command", ["replay", "streams"])
 
 
-def sbcwatch(*arguments: str, stdin: bytes = b"", before: tuple[str, ...] = ()) -> tuple[int, str, list[str]]:
+def sbcwatch(*arguments: str) -> tuple[int, str, list[str]]:
     """Exit status, stdout and the lines of stderr."""
-    done = subprocess.run(
-        [*before, sys.executable, "-m", "agent", *arguments],
-        input=stdin,
-        capture_output=True,
-        cwd=ROOT,
-        timeout=60,
-    )
-    return done.returncode, done.stdout.decode(), done.stderr.decode().splitlines()
+    status, out, err = run(*arguments)
+    return status, out.decode(), err.splitlines()
+
+
+def process(*arguments: str, stdin: bytes = b"", before: tuple[str, ...] = ()) -> tuple[int, str, list[str]]:
+    """The same of the command in a process of its own."""
+    status, out, err = run_apart(*arguments, stdin=stdin, before=before)
+    return status, out.decode(), err.splitlines()
 
 
 def record_at(data: bytes, number: int) -> int:
@@ -170,7 +173,7 @@ def test_unknown_sides_name_what_looks_like_the_sbc() -> None:
 
 @BOTH
 def test_standard_input_reads_as_the_file_does(command: str) -> None:
-    assert sbcwatch(command, "-", *SIDES, "--json", stdin=GOOD.read_bytes()) == sbcwatch(
+    assert process(command, "-", *SIDES, "--json", stdin=GOOD.read_bytes()) == sbcwatch(
         command, str(GOOD), *SIDES, "--json"
     )
 
@@ -180,7 +183,7 @@ def test_standard_input_reads_as_the_file_does(command: str) -> None:
     [("truncated.pcap", "cut short"), ("empty.pcap", "is empty"), ("text.pcap", "no capture")],
 )
 def test_bad_standard_input_is_one_line_and_status_3(name: str, says: str, bad: Path) -> None:
-    status, _, told = sbcwatch("replay", "-", *SIDES, stdin=(bad / name).read_bytes())
+    status, _, told = process("replay", "-", *SIDES, stdin=(bad / name).read_bytes())
     assert status == 3
     assert len(told) == 1
     assert told[0].startswith("sbcwatch: standard input: ")
@@ -235,7 +238,7 @@ def _configured(folder: Path) -> Path:
 )
 def test_interface_that_does_not_exist_is_one_line_and_status_3(tmp_path: Path) -> None:
     config = _configured(tmp_path)
-    status, _, told = sbcwatch("run", "--interface", "nosuch0", "--config", str(config))
+    status, _, told = process("run", "--interface", "nosuch0", "--config", str(config))
     assert status == 3
     assert len(told) == 1
     assert "no interface nosuch0: name one of" in told[0]
@@ -268,7 +271,7 @@ def test_capture_without_permission_is_one_line_and_status_3(tmp_path: Path) -> 
         pytest.skip("this user may capture")
     open_to_all(tmp_path)
     config = _configured(tmp_path)
-    status, _, told = sbcwatch("run", "--interface", "lo", "--config", str(config), before=before)
+    status, _, told = process("run", "--interface", "lo", "--config", str(config), before=before)
     assert status == 3
     assert len(told) == 1
     assert "CAP_NET_RAW" in told[0]
@@ -291,7 +294,7 @@ def test_unreadable_file_is_one_line_and_status_3(command: str, tmp_path: Path) 
     path = tmp_path / "secret.pcap"
     path.write_bytes(GOOD.read_bytes())
     path.chmod(0)
-    status, _, told = sbcwatch(command, str(path), *SIDES, before=before)
+    status, _, told = process(command, str(path), *SIDES, before=before)
     assert status == 3
     assert len(told) == 1
     assert "may not be read by this user: chmod it" in told[0]

@@ -6,17 +6,14 @@ A check names one fact, its right value and the rule that demands it. `Case.run`
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent import cli
+from tests.kit import command
 
 HERE = Path(__file__).parent
 FIXED = HERE / "fixed_buffer.toml"  # the jitter buffer that the MOS values are of
@@ -45,40 +42,20 @@ class Output:
         return [row for row in self.of("media") if call_id in (None, row["call_id"])]
 
 
-class Sink(io.StringIO):
-    """Text and, as `sys.stdout.buffer`, bytes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.octets = io.BytesIO()
-
-    @property
-    def buffer(self) -> io.BytesIO:
-        return self.octets
-
-
 def run(arguments: Sequence[str]) -> Output:
     """The command in this process."""
-    out, err = Sink(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            status: int | None = cli.main(list(arguments))
-        except SystemExit as end:  # bad usage
-            status = end.code if isinstance(end.code, int) else 1
-    return _output(status, out.octets.getvalue(), err.getvalue())
+    return _output(*command.run(*arguments))
 
 
 def run_apart(arguments: Sequence[str], seconds: float = SECONDS) -> Output:
     """The command in a process of its own, which is ended after `seconds`."""
-    command = [sys.executable, "-m", "agent", *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False, cwd=HERE.parents[1])
+        return _output(*command.run_apart(*arguments, seconds=seconds))
     except subprocess.TimeoutExpired:
         return Output(None, [], "")
-    return _output(done.returncode, done.stdout, done.stderr.decode())
 
 
-def _output(status: int | None, out: bytes, err: str) -> Output:
+def _output(status: int, out: bytes, err: str) -> Output:
     return Output(status, [json.loads(line) for line in out.splitlines() if line.startswith(b"{")], err)
 
 
