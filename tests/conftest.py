@@ -44,7 +44,6 @@ HOST = (
 TSHARK = ("tests/test_accuracy", "tests/test_differential", "tests/test_endpoints")
 ALONE = (
     "tests/chaos/",
-    "tests/provision/test_scale.py::test_templates_pass_cfn_lint",
     "tests/sinks/test_delivery.py::test_24_hours_without_cloudwatch",
     "tests/test_worst_cases.py",
 )

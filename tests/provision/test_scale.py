@@ -178,15 +178,23 @@ def test_parameters_are_what_the_service_model_takes(connectors: int) -> None:
         assert not report.has_errors(), report.generate_report()
 
 
-@pytest.mark.slow  # cfn-lint takes ten seconds a template
-@pytest.mark.parametrize("connectors", [13, 100, 500])
-def test_templates_pass_cfn_lint(connectors: int, tmp_path: Path) -> None:
+def shapes(template: dict[str, Any]) -> dict[str, Any]:
+    """The template with one resource of those that differ in numbers alone: cfn-lint says of all what it says
+    of one, at 20 ms each.
+    """
+    first: dict[str, str] = {}
+    for name, resource in template["Resources"].items():
+        first.setdefault(re.sub(r"\d+", "0", json.dumps(resource)), name)
+    return template | {"Resources": {name: template["Resources"][name] for name in first.values()}}
+
+
+def test_templates_pass_cfn_lint(tmp_path: Path) -> None:
     pytest.importorskip("cfnlint", reason="cfn-lint is not installed (pip install cfn-lint)")
-    made = templates(config(connectors), 12)
-    for name, text in made.items():
-        (tmp_path / name).write_text(text)
-    # The main one, the first and the last of its parts: the others are like them.
-    looked_at = [str(tmp_path / name) for name in dict.fromkeys([*list(made)[:2], list(made)[-1]])]
+    looked_at = []
+    for connectors in (13, 100, 500):
+        for name, template in stacks(connectors).items():
+            looked_at.append(tmp_path / f"{connectors}-{name}")
+            looked_at[-1].write_text(json.dumps(shapes(template)))
     run = subprocess.run(
         [sys.executable, "-c", "from cfnlint.runner import main; main()", *looked_at],
         capture_output=True, text=True, check=False,
