@@ -31,7 +31,8 @@ def cloudwatch(
 
 def knowing(*names: str, of: str = "vc1") -> ConnectorMinute:
     """A minute whose other metrics are unknown: no datum is sent of them."""
-    return connector(of, **{name: None for name in connector().values if name not in names})
+    unknown: dict[str, Any] = {name: None for name in connector().values if name not in names}
+    return connector(of, **unknown)
 
 
 def stored(aws: StrictAws) -> int:
