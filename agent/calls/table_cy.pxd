@@ -16,6 +16,7 @@ cdef class CallTable:
     cdef readonly dict reports
     cdef readonly dict _legs
     cdef dict _claimed
+    cdef list _unheard
     cdef readonly Timers _timers
     cdef readonly ConnectorResolver _connectors
     cdef readonly Joiner _joiner

@@ -31,6 +31,7 @@ Report = QualityReport | RtpStat
 SOCKET_BYTES, TEXT_TIMES, MESSAGE_BYTES = 700, 8, 4096
 MAX_REPORTS = 4  # of a leg's far end, the newest
 LAPSE_NS = 300 * SECOND_NS  # of a claimed call: claims are told anew each minute
+MAX_UNHEARD = 1_000  # one is enough to say that media is not seen here
 RETRANSMITTED_NS = 32 * SECOND_NS  # 64 * T1: how long a message of a finished call may come again
 
 
@@ -51,6 +52,7 @@ class CallTable:
         self.changed: dict[Call, None] | None = None
         self.reports: dict[Leg, tuple[tuple[int, Report], ...]] = {}  # of far ends, for other hosts
         self._claimed: dict[str, Call] = {}  # calls whose SIP another host sees, by their name
+        self._unheard: list[Call] = []  # ... that ended in the open minute without any RTP
         self._legs: dict[str, list[Leg]] = {}  # by Call-ID
         # Oldest first. Calls that are not up make room for others first.
         self._up: OrderedDict[Call, None] = OrderedDict()
@@ -228,6 +230,8 @@ class CallTable:
         self._touch(call)
         if call.claim is not None:
             self._claimed.pop(call.claim.name, None)
+            if call.answer_ns is not None and not call.last_rtp_ns and len(self._unheard) < MAX_UNHEARD:
+                self._unheard.append(call)
         if call.answer_ns is not None or call.decided:
             self._report(call, call.last_sip_ns())
         # A call pushed out before it was decided is counted as evicted and has no record: a flood would
@@ -259,7 +263,7 @@ class CallTable:
         """The gauges: calls up at the end of a minute. Ends by silence and timer are found here."""
         call: Call
         up: list[CountedAttempt] = []
-        claimed: list[Call] = []
+        claimed, self._unheard = self._unheard, []
         unknown = 0
         call_timeout_ns: cython.longlong = self._rules.call_timeout_ns
         hold_timeout_ns: cython.longlong = self._rules.hold_timeout_ns

@@ -116,7 +116,7 @@ class FarEndFlag(Struct):
 class CallsUp(Struct):
     """Calls answered and not over at the end of the minute that `stamp_ns` starts.
 
-    `claimed`: those that another host counts.
+    `claimed`: those that another host counts, and those of them that ended without any RTP here.
     """
 
     stamp_ns: int

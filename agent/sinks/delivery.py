@@ -249,10 +249,13 @@ class Delivery:
     ) -> float:
         verdict = self.sink.verdict(error)
         code, rule = verdict.code, verdict.rule
-        self._count_error(code, str(error), rule)
-        if rule is ErrorRule.TAKEN:
+        if rule is ErrorRule.TAKEN:  # it was sent before, and the answer was lost
+            self._errors[code] = self._errors.get(code, 0) + 1
+            self._succeeded(batch)
             self._outbox.mark_done(batch)
+            self._counts["sent_items"] += len(items)
             return 0.0
+        self._count_error(code, str(error), rule)
         if rule is ErrorRule.BISECT:
             self._bisect(batch, items, now_ns, f"{code}: {error}")
             return 0.0

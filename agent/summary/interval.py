@@ -397,8 +397,7 @@ class Intervals:
         """Marks connectors whose answered calls have their media elsewhere. Returns whether there are any."""
         if not self._sides.known:
             return False
-        calls = [account.leg.call for account in minute.up.accounts] if minute.up else []
-        calls += minute.ended
+        calls = [*(minute.up.calls() if minute.up else ()), *minute.ended]
         known = {call for call in calls if call.flags and MEDIA_ELSEWHERE in call.flags}
         elsewhere = calls_elsewhere(calls, self._sides, end_ns, any_rtp=any_rtp)
         for call in elsewhere:

@@ -36,14 +36,25 @@ class Hurried(Service):
         delay = 0.0
         while not over.wait(min(1.0, max(0.002, delay / self.hurry)) if delay else 0):
             delay = delivery.deliver_once(self.clock.now_ns())
+            for notice in delivery.take_notices():
+                self._journal.warning(delivery.sink.name, notice)
 
 
 class Daemon:
     """A running daemon: frames go into `socket`, and it may be killed at any instant."""
 
-    def __init__(self, config: Path, sim_path: Path, log: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        config: Path,
+        sim_path: Path,
+        log: Path,
+        environment: dict[str, str],
+        module: tuple[str, ...] = ("tests.chaos.daemon",),
+    ) -> None:
+        """`module`: the program, and what it takes after the three arguments."""
         self.socket, far = feed.pair()
-        command = [sys.executable, "-m", "tests.chaos.daemon", str(config), str(sim_path), str(far.fileno())]
+        program, *more = module
+        command = [sys.executable, "-m", program, str(config), str(sim_path), str(far.fileno()), *more]
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,

@@ -7,7 +7,7 @@ import struct
 from array import array
 from collections.abc import Iterator
 
-from agent.wire.frame import EMPTY, STRIDE, Batch, CaptureDrop
+from agent.wire.frame import EMPTY, STRIDE, Batch, CaptureDrop, Frame, batch_of
 from tests.chaos.simtime import SimTime
 
 _HEAD = struct.Struct("<qIqqq")
@@ -26,16 +26,20 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 def encode(now_ns: int, frames: list[tuple[int, bytes, int]], loss: CaptureDrop | None = None) -> bytes:
     """`frames`: (stamp, bytes, origin) in order, all stamped at most `now_ns`."""
-    index = array("q")
-    at = 0
-    for stamp_ns, data, origin in frames:
-        wire = max(len(data), 14 + int.from_bytes(data[16:18]))  # the lab keeps the heads of its frames
-        index.extend((at, len(data), wire, stamp_ns, origin))
-        at += len(data)
+    # The lab keeps the heads of its frames.
+    whole = [
+        Frame(data, stamp_ns, origin, max(len(data), 14 + int.from_bytes(data[16:18])))
+        for stamp_ns, data, origin in frames
+    ]
+    return message(now_ns, batch_of(whole), loss)
+
+
+def message(now_ns: int, batch: Batch, loss: CaptureDrop | None = None) -> bytes:
+    """A batch, and the capture's time after it."""
     told = (0, 0, NO_LOSS)
     if loss is not None:
         told = loss.start_ns, loss.end_ns, NOT_COUNTED if loss.count is None else loss.count
-    return _HEAD.pack(now_ns, len(frames), *told) + index.tobytes() + b"".join(f[1] for f in frames)
+    return _HEAD.pack(now_ns, len(batch), *told) + batch.index.tobytes() + bytes(batch.data)
 
 
 def decode(message: bytes) -> tuple[Batch, int]:
@@ -53,9 +57,9 @@ def decode(message: bytes) -> tuple[Batch, int]:
 class FedSource:
     """The daemon's end, as a live `Source`. Time passes here only as the driver says."""
 
-    def __init__(self, end: socket.socket, sim: SimTime) -> None:
+    def __init__(self, end: socket.socket, sim: SimTime, timeout_s: float = 0.05) -> None:
         self._end = end
-        self._end.settimeout(0.05)
+        self._end.settimeout(timeout_s)
         self._sim = sim
         self.frames = 0
         self.bytes = 0

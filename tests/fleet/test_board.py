@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from agent.errors import ConfigError
 from agent.fleet.board import Elected, LocalBoard, claim_key, leg_key
 from agent.fleet.valkey import WAIT_NS, ValkeyBoard
 from agent.model.claim import CallFacts, Claim, RemoteClaim
+from tests.kit.board_server import Server, has_server
 from tests.kit.halves import frames_of
 from tests.kit.replayed import sidecar
 from tests.kit.two_hosts import Hosts, alone, comparable
@@ -23,55 +21,11 @@ from tests.kit.two_hosts import Hosts, alone, comparable
 redis = pytest.importorskip("redis")
 T0 = 1_795_996_440 * 10**9
 RELAY = "192.0.2.1"
-PASSWORD = "secret-of-the-test"
 
 
 def claim(seq: int, leg: str = "leg-1", **more: Any) -> Claim:
     given = {"valid_from_ns": T0, "side": "customer", "connector": "vc-1", "ours": "v=0\n", **more}
     return Claim("t-1", "call-1", leg, "proxy-1", seq, **given)
-
-
-class Server:
-    """A redis-server with one user that may do what docs say, and nothing else."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}"
-        (folder / "password").write_text(PASSWORD + "\n")
-        (folder / "acl").write_text(
-            f"user default on >{PASSWORD} ~* +@all\n"
-            f"user host on >{PASSWORD} resetkeys ~claim:* ~leg:* -@all +xadd +set +xread\n"
-        )
-        self.process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    def start(self) -> None:
-        program = shutil.which("redis-server")
-        assert program
-        self.process = subprocess.Popen(
-            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
-             "--save", "", "--aclfile", str(self.folder / "acl"), "--daemonize", "no"],
-            stdout=subprocess.PIPE,
-        )  # fmt: skip
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if b"Ready to accept connections" in line:
-                return
-        raise AssertionError("redis-server did not start")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            assert self.process.stdout is not None
-            self.process.stdout.close()
-            self.process = None
-
-    def admin(self) -> Any:
-        return redis.Redis(port=self.port, password=PASSWORD)
 
 
 class Clock:
@@ -84,7 +38,7 @@ class Clock:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    if shutil.which("redis-server") is None:
+    if not has_server():
         pytest.skip("no redis-server")
     made = Server(tmp_path)
     yield made

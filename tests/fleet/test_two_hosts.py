@@ -14,10 +14,11 @@ from agent.config.settings import Config, Privacy
 from agent.daemon import checkpoint
 from agent.fleet.teller import ClaimTeller
 from agent.model.claim import RemoteClaim
-from agent.pipeline import Pipeline
+from agent.pipeline import Pipeline, pass_on
+from agent.wire.frame import batch_of
 from tests.kit.halves import frames_of
 from tests.kit.replayed import Keeper, sidecar
-from tests.kit.two_hosts import Hosts, alone, comparable
+from tests.kit.two_hosts import Hosts, alone, comparable, is_sip
 
 # One of each kind: hunting, hold and re-INVITE, early and late offer, transcoding, losses, IPv6, many calls.
 CAPTURES = [
@@ -157,6 +158,24 @@ def test_missed_claims_leave_media_unknown_and_say_so() -> None:
     for minute in minutes:
         assert "claims_missed" in {because["cause"] for because in minute.unknown_because}
         assert minute.values["CustomerToVcRtpPackets"] is None
+
+
+@pytest.mark.parametrize("messages", [9, 13], ids=["the call is up", "the call ended in the minute"])
+def test_relay_that_hears_nothing_of_an_answered_call_says_null_as_one_host_does(messages: int) -> None:
+    side, sip = sidecar("answered-outbound"), list(filter(is_sip, frames_of("answered-outbound")))
+    began_ns, until_ns = sip[0].stamp_ns, sip[0].stamp_ns + 120 * 10**9
+    hosts = Hosts(side["vc"], side["customer_networks"])
+    whole, kept = hosts.built("both", hosts.config), Keeper()
+    hosts.passed("relay", hosts.relay.engine.resume(began_ns))
+    for frame in sip[:messages]:
+        hosts.signal(frame)
+        pass_on(whole.engine.feed(batch_of([frame])), whole.intervals, kept)
+    hosts.time(until_ns)
+    pass_on(whole.engine.advance(until_ns), whole.intervals, kept)
+    for summaries in (kept.summaries, hosts.kept["relay"].summaries):
+        first = summaries[0].connectors[0]
+        assert first.values["CustomerToVcRtpPackets"] is None
+        assert "media_elsewhere" in {because["cause"] for because in first.unknown_because}
 
 
 def test_masked_users_leave_no_host_in_clear() -> None:

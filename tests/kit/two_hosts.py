@@ -15,8 +15,33 @@ from agent.wire.frame import Frame, batch_of
 from tests.kit.replayed import Keeper
 
 KEY = b"a key that all hosts of the test share"
-# What a media record of two hosts says otherwise: who wrote it, and its id, in which that is.
-OF_THE_HOST = ("host", "record_id")
+# The fields in which records of two hosts differ from those of one host that sees all, and why. The page on
+# fleets has the same table. All other fields are equal.
+OTHERWISE: dict[str, dict[str, str]] = {
+    "media": {
+        "host": "names who wrote the record",
+        "record_id": "the host's name is in it",
+    },
+    "calls": {
+        "host": "names who wrote the record",
+        "flags": "has `media_elsewhere`",
+        "codec": "of media, which the proxy does not see: null",
+        "worst_direction": "of media: null",
+        "last_rtp_ns": "of media: null",
+        "loss_runs": "of media: null in each direction",
+        "late_histogram": "of media: null in each direction",
+    },
+    "sip": {"host": "names who wrote the record"},
+    "metrics": {
+        "host": "names who wrote the record",
+        "values": "calls and SIP codes are null on the relay, media on the proxy; what is known is equal",
+        "carriers": "as `values`",
+        "extras": "those of calls are the proxy's, those of media the relay's",
+        "coverage": "of media, so the relay's; six digits where a part of the minute is unknown",
+        "unknown_because": "also has `media_elsewhere` on the proxy, `signalling_elsewhere` on the relay",
+    },
+}
+OF_THE_HOST = tuple(OTHERWISE["media"])
 
 
 def is_sip(frame: Frame) -> bool:
