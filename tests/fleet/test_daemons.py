@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +11,9 @@ from tests.fleet.daemons import SECOND_NS, Fleet, shifted
 from tests.kit.board_server import Server, has_server
 from tests.kit.halves import frames_of
 from tests.kit.replayed import sidecar
-from tests.kit.two_hosts import OTHERWISE, is_sip
+from tests.kit.two_hosts import OTHERWISE, Records, alike, assert_minutes_alike, is_sip
 
+ROOT = Path(__file__).parents[2]
 pytest.importorskip("redis")
 pytestmark = pytest.mark.slow
 # One of each kind; all are of one SBC, with the same addresses.
@@ -26,7 +27,6 @@ CARRIER = """
 id = "carrier-1"
 networks = ["10.20.0.0/24", "fd00:20::/64"]
 """
-Records = dict[str, list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +54,7 @@ def archives(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         fleet.finish()
     finally:
         fleet.end()
-    yield {name: {kind: host.archived(kind) for kind in OTHERWISE} for name, host in fleet.hosts.items()}
-
-
-def alike(kind: str, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Records without the fields that say otherwise, in one order."""
-    kept = [{name: value for name, value in row.items() if name not in OTHERWISE[kind]} for row in rows]
-    return sorted(kept, key=repr)
+    return {name: {kind: host.archived(kind) for kind in OTHERWISE} for name, host in fleet.hosts.items()}
 
 
 @pytest.mark.parametrize(
@@ -89,41 +83,15 @@ def test_call_records_lack_of_media_what_the_table_says_and_nothing_else(
     assert any(row["codec"] for row in whole.values())
 
 
-def by_minute(rows: list[dict[str, Any]]) -> dict[tuple[int, int, str], dict[str, Any]]:
-    return {(row["event_timestamp"], row["part"], row["voice_connector_id"]): row for row in rows}
-
-
-def known(*parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of several hosts as one host's. Each is known on one of them at most."""
-    found: dict[str, Any] = {}
-    for name in dict.fromkeys(name for part in parts for name in part):
-        values = [part[name] for part in parts if part.get(name) is not None]
-        assert len(values) <= 1, name
-        found[name] = values[0] if values else None
-    return found
-
-
-def causes(row: dict[str, Any]) -> set[str]:
-    return {because["cause"] for because in row["unknown_because"]}
-
-
 def test_metrics_of_each_minute_are_those_of_one_host(archives: dict[str, Records]) -> None:
-    proxy, relay, both = (by_minute(archives[name]["metrics"]) for name in ("proxy", "relay", "both"))
-    assert alike("metrics", proxy.values()) == alike("metrics", both.values())
-    assert alike("metrics", relay.values()) == alike("metrics", both.values())
-    counted = 0
-    for minute, one in both.items():
-        parts = proxy[minute], relay[minute]
-        assert known(*(part["values"] for part in parts)) == one["values"]
-        counted += sum(value for value in one["values"].values() if isinstance(value, int))
-        for carrier, values in one["carriers"].items():
-            assert known(*(part["carriers"][carrier] for part in parts)) == values
-        assert known(*(part["extras"] for part in parts)) == one["extras"]
-        assert set(proxy[minute]["coverage"].values()) == {None}
-        assert relay[minute]["coverage"] == {
-            way: share if share is None else round(share, 6) for way, share in one["coverage"].items()
-        }
-        said = causes(one)
-        assert causes(proxy[minute]) == said | {"media_elsewhere"}
-        assert causes(relay[minute]) == said | {"signalling_elsewhere"}
+    both = archives["both"]["metrics"]
+    assert_minutes_alike(archives["proxy"]["metrics"], archives["relay"]["metrics"], both)
+    counted = sum(value for row in both for value in row["values"].values() if isinstance(value, int))
     assert counted > 10_000
+
+
+def test_fields_that_say_otherwise_stand_in_the_page_on_fleets() -> None:
+    page = (ROOT / "docs" / "fleet.md").read_text()
+    for kind, fields in OTHERWISE.items():
+        for name, reason in fields.items():
+            assert f"| {kind} | `{name}` | {reason} |" in page

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import to_builtins
 
 from agent.config.settings import Config
 from agent.fleet.board import Board, LocalBoard
@@ -14,6 +16,7 @@ from agent.pipeline import Pipeline, build, pass_on
 from agent.wire.frame import Frame, batch_of
 from tests.kit.replayed import Keeper
 
+Records = dict[str, list[dict[str, Any]]]
 KEY = b"a key that all hosts of the test share"
 # The fields in which records of two hosts differ from those of one host that sees all, and why. The page on
 # fleets has the same table. All other fields are equal.
@@ -69,11 +72,11 @@ class Hosts:
     def built(self, name: str, config: Config) -> Pipeline:
         return build(config, vc=self.vc, customers=self.customers, key=KEY, host=name)
 
-    def play(self, frames: list[Frame]) -> None:
+    def play(self, frames: list[Frame], is_proxys: Callable[[Frame], bool] = is_sip) -> None:
         """Every frame in order, media in runs between SIP."""
         run: list[Frame] = []
         for frame in frames:
-            if not is_sip(frame):
+            if not is_proxys(frame):
                 run.append(frame)
                 continue
             self.media(run)
@@ -112,6 +115,65 @@ class Hosts:
     def records(self, name: str) -> list[dict[str, Any]]:
         """Media records of a host, without what is the host's own."""
         return comparable(row for summary in self.kept[name].summaries for row in summary.media)
+
+
+def rows_of(kept: Keeper) -> Records:
+    """What a pipeline made, by kind, as an archive has it."""
+    minutes = [
+        {"event_timestamp": summary.start_ns // 1_000_000, "part": summary.part, "host": ""}
+        | to_builtins(each)
+        for summary in kept.summaries
+        for each in summary.connectors
+    ]
+    return {
+        "media": [row for summary in kept.summaries for row in summary.media],
+        "calls": [row for summary in kept.summaries for row in summary.calls],
+        "sip": kept.sip,
+        "metrics": minutes,
+    }
+
+
+def alike(kind: str, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Records without the fields that say otherwise, in one order."""
+    kept = [{name: value for name, value in row.items() if name not in OTHERWISE[kind]} for row in rows]
+    return sorted(kept, key=repr)
+
+
+def known(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of several hosts as one host's. Each is known on one of them at most, or 0."""
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        values = [part[name] for part in parts if part.get(name) is not None]
+        assert len(values) <= 1 or not any(values), name
+        found[name] = values[0] if values else None
+    return found
+
+
+def assert_minutes_alike(*rows: Iterable[dict[str, Any]]) -> None:
+    """Rows of metrics of the proxy, of the relay, and of one host that sees all."""
+    proxy, relay, both = map(_by_minute, rows)
+    for its in (proxy, relay):
+        assert alike("metrics", its.values()) == alike("metrics", both.values())
+    for minute, one in both.items():
+        parts = proxy[minute], relay[minute]
+        for name in ("values", "extras"):
+            assert known(*(part[name] for part in parts)) == one[name]
+        for carrier, values in one["carriers"].items():
+            assert known(*(part["carriers"][carrier] for part in parts)) == values
+        assert set(proxy[minute]["coverage"].values()) == {None}
+        assert relay[minute]["coverage"] == {
+            way: share if share is None else round(share, 6) for way, share in one["coverage"].items()
+        }
+        assert _causes(proxy[minute]) == _causes(one) | {"media_elsewhere"}
+        assert _causes(relay[minute]) == _causes(one) | {"signalling_elsewhere"}
+
+
+def _by_minute(rows: Iterable[dict[str, Any]]) -> dict[tuple[int, int, str], dict[str, Any]]:
+    return {(row["event_timestamp"], row["part"], row["voice_connector_id"]): row for row in rows}
+
+
+def _causes(row: dict[str, Any]) -> set[str]:
+    return {because["cause"] for because in row["unknown_because"]}
 
 
 def comparable(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

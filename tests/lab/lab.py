@@ -72,10 +72,17 @@ class Lab:
         LabError: something did not start; `why_not` tells beforehand whether it can.
     """
 
-    def __init__(self, delay: Delay | None = None, keep: Path | None = None, *, relay: bool = False) -> None:
-        """`relay`: rtpengine has a namespace of its own."""
+    def __init__(
+        self,
+        delay: Delay | None = None,
+        keep: Path | None = None,
+        *,
+        relay: bool = False,
+        observer: bool = False,
+    ) -> None:
+        """`relay`: rtpengine has a namespace of its own. `observer`: a namespace sees the frames of both."""
         self.delay = delay
-        self.network = Network(delayed=delay is not None, relay=relay)
+        self.network = Network(delayed=delay is not None, relay=relay, observer=observer)
         self.interfaces = [INTERFACES[side] for side in SIDES]
         self.vc_addresses = [vc_address(side, version) for side in SIDES for version in (4, 6)]
         if relay:

@@ -3,7 +3,8 @@
     customer ---- [delay] ---- sbc ---- remote
 
 With a relay apart, rtpengine has a namespace of its own, linked to all three: each side reaches its address
-by a link beside the one to the sbc (IPv4 only).
+by a link beside the one to the sbc (IPv4 only). An observer is a namespace to which the kernel copies each
+frame of sbc and relay, as a mirror port does: `OBSERVED` are its interfaces.
 
 No interface is ever made in the namespace we run in, so two labs, or a lab and the machine's own network,
 cannot meet: all labs use the same addresses.
@@ -34,6 +35,7 @@ INTERFACES: dict[Side, str] = {"customer": "cust0", "remote": "rem0"}
 NET4: dict[Side, str] = {"customer": "10.10.0.", "remote": "10.20.0."}
 NET6: dict[Side, str] = {"customer": "fd00:10::", "remote": "fd00:20::"}
 NG_SBC, NG_RELAY = "10.30.0.1", "10.30.0.2"  # between sbc and relay
+OBSERVED = tuple(f"{name}-{INTERFACES[side]}" for name in ("sbc", "relay") for side in SIDES)
 FIRST_HOST, LAST_HOST = 10, 99  # two decimal digits: the end of a called number
 
 _FIRST_UID = 5000
@@ -70,12 +72,14 @@ class Delay:
 class Network:
     """The namespaces of one lab. Made by `up`, removed by `down`, together with all that runs in them."""
 
-    def __init__(self, delayed: bool = False, relay: bool = False) -> None:
+    def __init__(self, delayed: bool = False, relay: bool = False, observer: bool = False) -> None:
         stem = f"{PREFIX}-{os.getpid()}-{next(_numbers)}"
         self.namespaces: dict[str, str] = {side: f"{stem}-{side}" for side in ("customer", "sbc", "remote")}
         self._pinned: set[tuple[Side, int]] = set()
         if relay:
             self.namespaces["relay"] = f"{stem}-relay"
+        if observer:
+            self.namespaces["observer"] = f"{stem}-observer"
         if delayed:
             self.namespaces["delay"] = f"{stem}-delay"
 
@@ -97,6 +101,22 @@ class Network:
             self._address(side, "net0", list(range(FIRST_HOST, LAST_HOST + 1)), side)
         if "relay" in self.namespaces:
             self._relay()
+        if "observer" in self.namespaces:
+            self._observe()
+
+    def _observe(self) -> None:
+        """Copies what sbc and relay receive and send to the observer."""
+        for name in ("sbc", "relay"):
+            rules = ["add table netdev mirror"]
+            for interface in INTERFACES.values():
+                copy = f"to-{interface}"
+                self._link(name, copy, "observer", f"{name}-{interface}")
+                for hook in ("ingress", "egress"):
+                    chain = f"{interface}_{hook}"
+                    hooked = f"type filter hook {hook} device {interface} priority 0"
+                    rules.append(f"add chain netdev mirror {chain} {{ {hooked}; }}")
+                    rules.append(f'add rule netdev mirror {chain} dup to "{copy}"')
+            run("ip", "netns", "exec", self[name], "nft", "-f", "-", stdin="\n".join(rules))
 
     def _relay(self) -> None:
         """The relay's links: it is host 2 of both sides, and talks to the sbc past them."""

@@ -1,6 +1,9 @@
-"""Kamailio and rtpengine in two namespaces with a daemon each, and the frames of both through one pipeline.
+"""Kamailio and rtpengine in two namespaces with a daemon each, and a third that sees all frames.
 
-Each daemon sees only its own program's packets. Between them stands a real redis-server.
+Each of the two sees only its own program's packets; between them stands a real redis-server. The third has a
+copy of every frame, stamped anew some microseconds later, so the three are compared within `LIVE`. Frames
+that tcpdump recorded have one stamp each: two replays joined by a board are compared with one replay of all,
+field by field and without tolerance.
 """
 
 from __future__ import annotations
@@ -19,10 +22,12 @@ from typing import Any
 
 import pytest
 
-from agent.config.settings import Config, Fleet
-from tests.kit.two_hosts import comparable
+from agent.commands import replay
+from agent.config.settings import Config
+from agent.wire.frame import LINK_ETHERNET, Frame, origin
+from tests.kit.two_hosts import Hosts, Records, alike, alone, assert_minutes_alike, comparable, known, rows_of
 from tests.lab.lab import Lab, why_not
-from tests.lab.network import INTERFACES, NG_SBC, SIDES
+from tests.lab.network import INTERFACES, NG_SBC, OBSERVED, SIDES
 from tests.lab.processes import Process, wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -42,15 +47,15 @@ networks = {customers}
 directory = "{folder}/state"
 [archive]
 url = "file://{folder}/archive"
-kinds = ["media", "calls"]
+kinds = ["media", "calls", "metrics"]
 [fleet]
 host = "{host}"
 key_file = "{key}"
-board = "redis://{board}:6379"
+{board}
 [prometheus]
 port = {port}
 """
-PORTS = {"sbc": 9643, "relay": 9644}
+PORTS = {"sbc": 9643, "relay": 9644, "observer": 9645}
 
 
 class Run:
@@ -59,7 +64,9 @@ class Run:
         self.calls: dict[str, list[dict[str, Any]]] = {}
         self.status: dict[str, int] = {}
         self.log: dict[str, str] = {}
-        self.alone: list[dict[str, Any]] = []
+        self.metrics: dict[str, list[dict[str, Any]]] = {}
+        self.alone: Records = {}  # of one pipeline that is given all recorded frames
+        self.joined: Records = {}  # ... of two with a board between them
 
 
 def archived(folder: Path, kind: str) -> list[dict[str, Any]]:
@@ -83,7 +90,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     key.parent.mkdir()
     key.write_text("a key that both hosts of the lab share, and no other")
     result = Run()
-    with Lab(relay=True) as lab:
+    with Lab(relay=True, observer=True) as lab:
         server = lab.start_in(
             "sbc",
             ["redis-server", "--bind", NG_SBC, "--save", "", "--protected-mode", "no", "--dir", str(folder)],
@@ -92,7 +99,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         wait_until(lambda: "Ready to accept" in server.text(), "redis-server", 10)
         daemons, dumps = {}, []
         for name in PORTS:
-            for side in SIDES:
+            for side in SIDES if name != "observer" else ():
                 dump = ["tcpdump", "-i", INTERFACES[side], "-n", "-s", "0", "-U", "-Z", "root", "-B", "8192",
                         "--immediate-mode", "--time-stamp-precision=nano",
                         "-w", str(folder / f"{name}-{side}.pcap")]  # fmt: skip
@@ -106,17 +113,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                     folder=folder / name,
                     host=name,
                     key=key,
-                    board=NG_SBC,
+                    board=f'board = "redis://{NG_SBC}:6379"' if name != "observer" else "",
                     port=PORTS[name],
                 )
             )
             command = [sys.executable, "-m", "agent", "run", "--config", str(config)]
-            for side in SIDES:
-                command += ["--interface", INTERFACES[side]]
+            for interface in OBSERVED if name == "observer" else INTERFACES.values():
+                command += ["--interface", interface]
             daemons[name] = lab.start_in(name, command, folder / f"{name}.log")
         for daemon in daemons.values():
             wait_until(partial(watches, daemon), "a daemon", 20)
         time.sleep(1)
+        if (second := time.time() % 60) > 25:  # one minute has all of it
+            time.sleep(60 - second)
         lab.run_all(SCENARIOS)
         time.sleep(7)  # the linger of the last call's media
         for daemon in daemons.values():
@@ -126,59 +135,113 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             result.log[name] = daemon.text()
             result.records[name] = comparable(archived(folder / name, "media"))
             result.calls[name] = archived(folder / name, "calls")
+            result.metrics[name] = archived(folder / name, "metrics")
         for process in dumps:
             os.kill(process.pid, signal.SIGINT)
             process.wait(5)
-        result.alone = comparable(replayed(sorted(folder.glob("*.pcap")), lab, key))
+        paths = sorted(folder.glob("*.pcap"))
+        result.alone, result.joined = replayed(paths, lab)
         yield result
 
 
-def replayed(paths: list[Path], lab: Lab, key: Path) -> list[dict[str, Any]]:
-    """What one host says that sees the frames of both."""
-    from agent.commands import replay
-    from tests.kit.replayed import Keeper
-
-    config = Config(fleet=Fleet(host="both", key_file=str(key)))
-    keeper = Keeper()
-    pipeline = replay.prepare(config, vc=lab.vc_addresses, customers=lab.customer_networks, on_stream=None)
-    replay.replay(replay.open_files([str(path) for path in paths], config), pipeline, keeper)
-    return [row for summary in keeper.summaries for row in summary.media]
-
-
-def test_both_daemons_end_well_and_only_the_relay_has_media_records(run: Run) -> None:
-    assert run.status == {"sbc": 0, "relay": 0}, run.log
-    assert run.records["sbc"] == []
-    assert len(run.records["relay"]) >= len(run.alone) > 0
-
-
-def test_media_records_are_those_of_one_host_but_for_parts(run: Run) -> None:
-    """Times differ by a clock's offset of some us, so figures in us may differ in their last digit."""
-    assert summed(run.records["relay"]) == summed(run.alone)
-
-
-def test_calls_are_the_proxys_alone(run: Run) -> None:
-    assert len(run.calls["sbc"]) == len(SCENARIOS)
-    assert run.calls["relay"] == []
+def replayed(paths: list[Path], lab: Lab) -> tuple[Records, Records]:
+    """The records of one host that is given all recorded frames, and of two with a board between them."""
+    frames = [
+        (Frame(frame.data, frame.stamp_ns, origin(LINK_ETHERNET, number), frame.wire_length), path.name)
+        for number, path in enumerate(paths)
+        for batch, _ in replay.open_files([str(path)], Config())
+        for frame in batch.frames()
+    ]
+    frames.sort(key=lambda each: each[0].stamp_ns)
+    of_proxy = {id(frame) for frame, name in frames if name.startswith("sbc-")}
+    both = [frame for frame, _ in frames]
+    hosts = Hosts(lab.vc_addresses, lab.customer_networks)
+    hosts.play(both, lambda frame: id(frame) in of_proxy)
+    hosts.finish()
+    whole = alone(both, lab.vc_addresses, lab.customer_networks)
+    joined = {kind: rows_of(hosts.kept["proxy"])[kind] for kind in ("calls", "sip")}
+    joined |= {
+        "media": rows_of(hosts.kept["relay"])["media"],
+        "no media": rows_of(hosts.kept["proxy"])["media"],
+    }
+    joined |= {name: rows_of(kept)["metrics"] for name, kept in hosts.kept.items()}
+    return rows_of(whole), joined
 
 
-WORDS = (
-    "voice_connector_id", "transaction_id", "call_id", "call_ids", "from_sip_user", "to_sip_user",
-    "from_country", "to_country", "endpoint_id", "start_ts", "carrier", "codec", "peer_media", "key_id",
-    "aws_region",
-)  # fmt: skip
-COUNTS = tuple(
-    f"{way}_{what}"
-    for way in ("cust2vc", "vc2cust", "rem2vc", "vc2rem")
-    for what in ("rtp_packets", "rtp_bytes", "rtcp_packets", "rtcp_bytes", "packets_lost")
-)
+def test_daemons_end_well_and_media_is_the_relays_and_calls_the_proxys(run: Run) -> None:
+    assert run.status == dict.fromkeys(PORTS, 0), run.log
+    assert run.records["sbc"] == run.calls["relay"] == []
+    assert len(run.records["relay"]) == len(run.records["observer"]) == len(SCENARIOS) - 1
+    assert len(run.calls["sbc"]) == len(run.calls["observer"]) == len(SCENARIOS)
 
 
-def summed(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """By call and minute: its words, its counts, and the figures that are known."""
-    found: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        key = f"{row['transaction_id']} {row['event_timestamp']}"
-        its = found.setdefault(key, {name: row[name] for name in WORDS} | dict.fromkeys(COUNTS, 0))
-        for name in COUNTS:
-            its[name] += row[name] or 0
-    return found
+@pytest.mark.parametrize("kind", ["media", "calls", "sip"])
+def test_recorded_frames_give_two_hosts_the_records_of_one_field_by_field(run: Run, kind: str) -> None:
+    assert run.alone[kind]
+    assert alike(kind, run.joined[kind]) == alike(kind, run.alone[kind])
+    assert run.joined["no media"] == []
+
+
+def test_recorded_frames_give_two_hosts_the_minutes_of_one(run: Run) -> None:
+    assert_minutes_alike(run.joined["proxy"], run.joined["relay"], run.alone["metrics"])
+
+
+# Live each host stamps its own copy of a frame: by so much may fields differ whose names have these words. Of
+# a timeline the packets are compared: one, or a report, may fall into the next slot. All else is equal.
+LIVE = {
+    "_ns": 2e6,
+    "_ms": 2.0,
+    "start_ts": 2,
+    "duration_seconds": 0.002,
+    "jitter": 50.0,  # us; seen: 1
+    "rtt_btwn_vc_and_cust": 1_000.0,  # us; two stamps' worth
+    "rtt_btwn_vc_and_rem": 1_000.0,
+    "mos": 0.02,  # of which a round trip is part
+    "Jitter": 50.0,
+    "RTT": 1_000.0,
+}
+
+
+def allowed(path: str) -> float:
+    return max((most for part, most in LIVE.items() if part in path), default=0.0)
+
+
+def differences(one: Any, other: Any, path: str) -> Iterator[str]:
+    """The places where two values differ by more than `LIVE` allows."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in {**one, **other}:
+            yield from differences(one.get(name), other.get(name), f"{path}.{name}")
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        if path.endswith("_timeline"):
+            one, other = [_packets(one)], [_packets(other)]
+        for left, right in zip(one, other, strict=True):
+            yield from differences(left, right, path)
+    elif isinstance(one, int | float) and isinstance(other, int | float):
+        if abs(one - other) > allowed(path):
+            yield f"{path}: {one} and {other}"
+    elif one != other:
+        yield f"{path}: {one!r} and {other!r}"
+
+
+def _packets(slots: list[Any]) -> int:
+    return sum(slot[0] for slot in slots if isinstance(slot, list))
+
+
+@pytest.mark.parametrize(("kind", "host"), [("media", "relay"), ("calls", "sbc")])
+def test_live_records_are_those_of_the_daemon_that_sees_both(run: Run, kind: str, host: str) -> None:
+    rows = run.records if kind == "media" else run.calls
+
+    def by_call(name: str) -> dict[str, dict[str, Any]]:
+        return {row["transaction_id"]: row for row in alike(kind, rows[name])}
+
+    assert list(differences(by_call(host), by_call("observer"), kind)) == []
+
+
+def test_live_minutes_are_those_of_the_daemon_that_sees_both(run: Run) -> None:
+    proxy, relay, both = (
+        {row["event_timestamp"]: row["values"] for row in run.metrics[name]} for name in PORTS
+    )
+    assert proxy.keys() == relay.keys() == both.keys()
+    for minute, values in both.items():
+        found = known(proxy[minute], relay[minute])
+        assert list(differences(found, values, "values")) == []
