@@ -48,6 +48,7 @@ class Reason(enum.StrEnum):
     IP_MALFORMED = "ip_malformed"
     UDP_TRUNCATED = "udp_truncated"
     UDP_MALFORMED = "udp_malformed"
+    OWN_SOURCE = "own_source"  # received from an address of this host: forged
     FRAGMENT = "fragment"  # a fragment that was never completed, or that overlaps another
     TCP_MALFORMED = "tcp_malformed"
     SCTP_MALFORMED = "sctp_malformed"

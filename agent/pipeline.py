@@ -63,6 +63,7 @@ def build(
     key: bytes = b"",
     host: str = "",
     live: bool = False,
+    own: Sequence[str] = (),
     locks: Sequence[Lock] = (),
     on_stream: Callable[[StreamMinute], None] | None = None,
     reads_tls: bool = False,
@@ -70,7 +71,8 @@ def build(
     """Builds engine and intervals for `config`. `vc` and `customers` add to its addresses.
 
     `key` is the secret of endpoint ids, transaction ids and tokens. `host` is the host's name in records.
-    `locks` has one lock a thread that processes RTP.
+    `own`: addresses of the host that captures; what it receives from them is forged. `locks` has one lock a
+    thread that processes RTP.
     Raises ConfigError where an address does not parse.
     """
     try:
@@ -86,7 +88,7 @@ def build(
         )
     except ValueError as error:
         raise ConfigError(f"{error}: give addresses like 192.0.2.1 and networks like 192.0.2.0/24") from None
-    engine = Engine(sides, rules(config, live=live, reads_tls=reads_tls), locks)
+    engine = Engine(sides, rules(config, live=live, own=tuple(own), reads_tls=reads_tls), locks)
     masking, id_key = None, key
     if config.privacy.mask_numbers:
         from agent.summary.masking import Masking

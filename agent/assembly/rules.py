@@ -23,10 +23,10 @@ WAITING_BYTES = (
 )  # for the engine (capture_threads.ROOM) and for the disk (writer.MAX_WAITING), at most
 
 
-def rules(config: Config, *, live: bool = False, reads_tls: bool = False) -> Rules:
+def rules(config: Config, *, live: bool = False, own: tuple[str, ...] = (), reads_tls: bool = False) -> Rules:
     """The configuration in the engine's units: nanoseconds.
 
-    `reads_tls`: keys are there, so TLS hides no SIP.
+    `own`: addresses of the host that captures. `reads_tls`: keys are there, so TLS hides no SIP.
     """
     calls = config.calls
     max_calls, max_streams = tables(config, live=live)
@@ -58,6 +58,7 @@ def rules(config: Config, *, live: bool = False, reads_tls: bool = False) -> Rul
         tunnels=believed(config.capture) if live or config.capture.tunnels else None,
         sip_ports=() if reads_tls else tuple(config.capture.sip_ports),
         hep_ports=tuple(config.capture.hep_ports) if live else None,
+        own=own,
         idle_ns=LIVE_IDLE_NS if live else FILE_IDLE_NS,
     )
 

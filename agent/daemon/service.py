@@ -159,9 +159,16 @@ class Service:
         return msgspec.structs.replace(config, capture=capture)
 
     def _built(self, config: Config) -> Pipeline:
-        # Without configured addresses the vc is this host.
-        vc = () if config.vc.addresses else host.addresses()
-        return build(config, vc=vc, key=self._key, host=self._host, live=True, locks=self.source.locks)
+        own = host.addresses()
+        return build(
+            config,
+            vc=() if config.vc.addresses else own,  # without configured addresses the vc is this host
+            key=self._key,
+            host=self._host,
+            live=True,
+            own=own,
+            locks=self.source.locks,
+        )
 
     # -- running
 

@@ -63,6 +63,7 @@ class Rules(Struct, frozen=True):
     tunnels: tuple[Tunnel, ...] | None = None  # that are opened, and no others; None: every one
     sip_ports: tuple[int, ...] = SIP_PORTS  # where TLS is taken for SIP
     hep_ports: tuple[int, ...] | None = None  # where HEP is believed; None: everywhere
+    own: tuple[str, ...] = ()  # this host's addresses: a frame that it received from one is forged
     idle_ns: int = 3600 * SECOND_NS  # after so long without a frame, or a word of the clock, there is a gap
 
 
@@ -463,4 +464,5 @@ def _loop_settings(rules: Rules) -> dict[str, Any]:
         "jitter_buffer_max_ms": rules.max_buffer_ms,
         "single_span": rules.single_span,
         "tunnels": rules.tunnels,
+        "own": rules.own,
     }

@@ -21,7 +21,8 @@ STRIDE = 5
 OFFSET, CAPTURED, WIRE, STAMP, ORIGIN = range(STRIDE)
 
 # Packet types as AF_PACKET and Linux cooked captures number them (linux/if_packet.h).
-HOST, BROADCAST, MULTICAST, OTHERHOST, OUTGOING = range(5)
+# A frame that a loopback interface gives back is LOOPBACK here: its source is this host's own.
+HOST, BROADCAST, MULTICAST, OTHERHOST, OUTGOING, LOOPBACK = range(6)
 UNKNOWN_TYPE = 255  # the file does not say
 
 # Link types (https://www.tcpdump.org/linktypes.html) that the decoder reads.

@@ -381,6 +381,26 @@ def test_caller_whom_the_vc_refuses_names_nobody() -> None:
     assert played.summaries[0].extras["intruder_packets"] == 200
 
 
+def test_what_is_sent_in_the_vcs_name_from_afar_changes_no_figure() -> None:
+    """Live: the host receives what it never sent."""
+    alone = figures(real_call().play(until=180))
+    scene = real_call()
+    scene.own = (VC_C, VC_R)
+    real = len(scene.frames)
+    for ours, peer, ssrc in ((VC2CUST, CUST, BACK), (VC2REM, REM, OUT)):
+        scene.rtp(5, ours, peer, ssrc, range(30_000, 30_100))
+        scene.rtp(5, ours, peer, 0x66, range(100))
+        scene.send(6, odd(ours), odd(peer), sender_report(ssrc, 9 << 16))
+    for call_id, tag, peer, ours in (("a", "c", CUSTOMER, VC_C), ("b", "r", REMOTE, VC_R)):
+        how: dict[str, Any] = {"call_id": call_id, "to_tag": tag, "cseq": "44 BYE"}
+        scene.sip(7, ours, peer, "BYE sip:x SIP/2.0", **how)
+        scene.sip(7.1, ours, peer, "SIP/2.0 200 OK", **how)
+    scene.received = range(real, len(scene.frames))
+    played = scene.play(until=180)
+    assert figures(played) == alone
+    assert played.rejects["own_source"] == len(scene.received) == 406
+
+
 # -- what must go on to count
 
 

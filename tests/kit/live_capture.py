@@ -8,11 +8,13 @@ SBCWATCH_NO_COMPILED=1 takes the uncompiled way: the packet socket without a rin
 from __future__ import annotations
 
 import itertools
+import json
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -21,11 +23,22 @@ import pytest
 from agent.capture.clock import Clock
 from agent.capture.live import afpacket, kernel_filter
 from agent.capture.live.afpacket import AfPacket, fanned_out
+from agent.daemon import host
 from agent.daemon.capture_threads import CaptureThreads
 from agent.errors import CaptureError
 from agent.media.rtp.loop_cy import Loop
 from agent.media.rtp.workers import RtpWorkers
-from agent.wire.frame import HOST, LINK_ETHERNET, LINK_RAW, OUTGOING, CaptureDrop, Frame
+from agent.wire.frame import (
+    HOST,
+    LINK_ETHERNET,
+    LINK_RAW,
+    LOOPBACK,
+    OTHERHOST,
+    OUTGOING,
+    CaptureDrop,
+    Frame,
+    batch_of,
+)
 from agent.wire.ip.decoder_cy import Decoder, read
 from agent.wire.ip.encapsulations import TUNNELS, Tunnel
 from tests.kit import packets, tunnelled
@@ -291,8 +304,39 @@ def loopback_frames_are_seen_both_ways() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.sendto(b"hello", ("127.0.0.1", 40000))
     collect(source, 2, lambda seen: len(seen) >= 2)
-    assert [each.origin >> 16 & 0xFFFF for each in seen[:2]] == [OUTGOING, HOST]
+    assert [each.origin >> 16 & 0xFFFF for each in seen[:2]] == [OUTGOING, LOOPBACK]
     assert all(each.data[42:] == b"hello" for each in seen[:2])
+    source.close()
+
+
+def a_frame_from_an_own_address_is_refused() -> None:
+    """Forged from afar; what this host sends itself, also to itself, and a mirror's frames are taken."""
+    veth("sbc")
+    run("ip", "address", "add", "10.0.0.1/24", "dev", "sbc")
+    run("ip", "link", "set", "lo", "up")
+    (link,) = json.loads(subprocess.check_output(["ip", "-j", "link", "show", "sbc"]))
+    mac = bytes.fromhex(link["address"].replace(":", ""))
+    source = capture(["any"], ring_mb=4)
+    frame = ethernet(b"\x80\x08" + bytes(170))
+    Sender("sbc-far")(mac + frame[6:])
+    Sender("sbc-far")(frame)  # to another host's MAC address
+    Sender("sbc")(frame)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"\x80\x08" + bytes(170), ("10.0.0.1", 40000))
+    loop = Loop(own=host.addresses())
+    types: Counter[int] = Counter()
+    for batch, _ in source:
+        frames = [each for each in batch.frames() if len(each.data) == len(frame)]
+        types.update(each.origin >> 16 & 0xFFFF for each in frames)
+        own = batch_of(frames)
+        loop.walk(own.data, own.index, 0, 1 << 62)
+        if types[LOOPBACK]:
+            break
+    assert types[OTHERHOST] >= 1
+    # Each other frame passes two interfaces here, for the far end is in this namespace too.
+    assert loop.rejects() == {"own_source": types[HOST]}
+    assert types[HOST] >= 1
+    assert types[OUTGOING] >= 2
     source.close()
 
 

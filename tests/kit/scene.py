@@ -15,7 +15,7 @@ from agent.config.settings import Config
 from agent.model.stream_minute_cy import StreamMinute
 from agent.pipeline import build, pass_on
 from agent.summary.records import Samples, Summary
-from agent.wire.frame import LINK_ETHERNET, CaptureDrop, Frame, batch_of, origin
+from agent.wire.frame import HOST, LINK_ETHERNET, UNKNOWN_TYPE, CaptureDrop, Frame, batch_of, origin
 from tests.kit import packets
 from tests.kit.packets import Socket
 
@@ -125,6 +125,8 @@ class Scene:
     customers: tuple[str, ...] = ("192.0.2.0/24",)
     frames: list[tuple[int, int, bytes]] = field(default_factory=list)
     losses: list[CaptureDrop] = field(default_factory=list)
+    own: tuple[str, ...] = ()  # addresses of the host that captures
+    received: range = range(0)  # places in `frames` of those that a NIC received; of the others nobody knows
 
     def send(self, at: float, src: Socket, dst: Socket, payload: bytes, *, interface: int = 0) -> None:
         self.frames.append((ns(at), interface, udp(src, dst, payload)))
@@ -308,19 +310,22 @@ class Scene:
     def play(self, *, until: float | None = None, level: int = 0) -> Played:
         """Everything in order of time; `until`: how long the capture goes on, `level`: of overload."""
         streams: list[StreamMinute] = []
-        pipeline = build(self.config, vc=self.vc, customers=self.customers, on_stream=streams.append)
+        pipeline = build(
+            self.config, vc=self.vc, customers=self.customers, own=self.own, on_stream=streams.append
+        )
         pipeline.shed(level)
         engine, kept = pipeline.engine, _Kept()
-        frames = sorted(self.frames, key=lambda row: row[0])
+        types = [HOST if place in self.received else UNKNOWN_TYPE for place in range(len(self.frames))]
+        frames = sorted(zip(self.frames, types, strict=True), key=lambda row: row[0][0])
         losses = sorted(self.losses, key=lambda loss: loss.end_ns)
         while frames or losses:
             stop = losses[0].end_ns if losses else None
-            now = [row for row in frames if stop is None or row[0] < stop]
+            now = [row for row in frames if stop is None or row[0][0] < stop]
             frames = frames[len(now) :]
             batch = batch_of(
                 [
-                    Frame(data, stamp, origin(LINK_ETHERNET, interface), len(data))
-                    for stamp, interface, data in now
+                    Frame(data, stamp, origin(LINK_ETHERNET, interface, packet_type), len(data))
+                    for (stamp, interface, data), packet_type in now
                 ]
             )
             pass_on(engine.feed(batch), pipeline.intervals, kept)
@@ -331,7 +336,7 @@ class Scene:
         if until is not None:
             pass_on(engine.advance(ns(until)), pipeline.intervals, kept)
         pass_on(engine.finish(), pipeline.intervals, kept)
-        rejects = {str(reason): count for reason, count in engine.rejects.items() if count}
+        rejects = {reason: count for reason, count in engine.rejected().items() if count}
         return Played(kept.summaries, streams, rejects, kept.sip)
 
 

@@ -96,6 +96,24 @@ def forged_ssrcs(sockets: list[Pair]) -> list[Record]:
     return [rtp(pair, 0x40000000 + number, len(sockets)) for number, pair in enumerate(sockets)]
 
 
+def own_address(sockets: list[Pair]) -> list[Record]:
+    """Media and INVITEs from afar in the vc's own name, to whom it deals with."""
+    media = [rtp((vc, peer), 0x60000000 + number, len(sockets)) for number, (peer, vc) in enumerate(sockets)]
+    records = [*media, sip("INVITE", VC, 0)]
+    for record in records:  # to all, for the kernel to take it
+        record.data = b"\xff" * 6 + record.data[6:]
+    return records
+
+
+def forged_pairs(sockets: list[Pair]) -> list[Record]:
+    """Streams of two packets from the peers' own sockets, forged."""
+    return [
+        rtp(pair, 0x20000000 + number, len(sockets), sequence)
+        for number, pair in enumerate(sockets)
+        for sequence in (0, 1)
+    ]
+
+
 def two_packet_ssrcs(sockets: list[Pair]) -> list[Record]:
     """Streams of two packets from a stranger, onto the vc's sockets and beside them."""
     targets = [((STRANGER, 40_000), vc) for _, vc in sockets] + [((STRANGER, 40_000), (VC, 59_000))]
@@ -160,7 +178,9 @@ KINDS: dict[str, tuple[str, Callable[[list[Pair]], list[Record]]]] = {
     "trunk": ("INVITEs with the trunk's address", trunks_address),
     "ssrcs": ("RTP of a new SSRC each packet, onto the calls' sockets", ssrcs),
     "forged-ssrcs": ("the same from the peers' own sockets, forged", forged_ssrcs),
-    "pairs": ("streams of two packets", two_packet_ssrcs),
+    "pairs": ("streams of two packets, onto the calls' sockets and beside", two_packet_ssrcs),
+    "forged-pairs": ("streams of two packets from the peers' own sockets, forged", forged_pairs),
+    "own-address": ("RTP and INVITEs in the vc's own name, from afar", own_address),
     "registers": ("REGISTERs", registers),
     "fragments": ("fragments never finished", fragments),
     "tiny-tcp": ("TCP segments of 22 bytes, a line each", tiny_tcp),

@@ -71,6 +71,7 @@ class Run:
     read: int = 0
     dropped: int = 0  # frames that the ring had no room for, as the minutes say
     left_out: dict[str, int] = field(default_factory=dict)  # told causes, with their frames or messages
+    refused: dict[str, int] = field(default_factory=dict)  # frames by the reason of their refusal
     values: dict[str, int] = field(default_factory=dict)  # the minutes' counts
     rss_mb: float = 0.0
     cpu_percent: float = 0.0
@@ -234,7 +235,9 @@ def run(kind: str, folder: Path, *, seconds: float = 10.0, rate: float | None = 
                 found.flood_sent, found.flood_rate = int(sent), int(sent) / float(took)
             time.sleep(max(0.0, stall_s + 0.5 - (time.monotonic() - began)))
             found.sent = frames_at(near) - before
-            _wait_until_read(near, found.sent)
+            figures = _wait_until_read(near, found.sent)
+            refused = re.findall(r'(?m)^sbcwatch_agent_rejects_total{reason="(\w+)"} ([\d.e+]+)', figures)
+            found.refused = {reason: int(float(count)) for reason, count in refused if float(count)}
             assert daemon.poll() is None, log.read_text()
             found.cpu_percent = (_cpu_s(daemon.pid) - cpu_s) / (time.monotonic() - began) * 100
             found.rss_mb = _rss_mb(daemon.pid)
@@ -258,15 +261,15 @@ def _wait_until_it_watches(daemon: subprocess.Popen[bytes], log: Path) -> None:
         time.sleep(0.02)
 
 
-def _wait_until_read(namespace: str, sent: int) -> None:
-    """Until the daemon has read what was on the wire, or told it as dropped."""
+def _wait_until_read(namespace: str, sent: int) -> str:
+    """The daemon's metrics once it has read what was on the wire, or told it as dropped."""
     deadline = time.monotonic() + 60
     with inside(namespace):
         while time.monotonic() < deadline:
             text = urllib.request.urlopen("http://127.0.0.1:9642/metrics", timeout=30).read().decode()
             counts = re.findall(r"(?m)^sbcwatch_agent_(?:frames|drops)_total ([\d.e+]+)", text)
             if sum(map(float, counts)) >= sent:
-                return
+                return text
             time.sleep(0.5)
     raise AssertionError("the ring is not read up")
 
@@ -340,7 +343,8 @@ HEADS = "flood", "frames/s", "frames", "calls exact", "drops told", "left out, t
 def row(one: Run) -> str:
     """A row of Markdown below `HEADS`."""
     words = KINDS[one.kind][0] if one.kind in KINDS else one.kind.replace("stall-", "SIGSTOP, seconds: ")
-    told = ", ".join(f"{cause} {count:,}" for cause, count in sorted(one.left_out.items()) if count)
+    causes = {**one.left_out, **one.refused}
+    told = ", ".join(f"{cause} {count:,}" for cause, count in sorted(causes.items()) if count)
     books = "closed" if one.is_closed else f"{one.sent - one.read - one.dropped:,} missing"
     exact, dropped = f"{one.exact} of {one.calls}", f"{one.dropped:,}"
     cells = (

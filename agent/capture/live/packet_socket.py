@@ -9,10 +9,11 @@ from collections import Counter
 
 from agent.capture.live import linux
 from agent.capture.live.ring_cy import SLOTS
-from agent.wire.frame import LINK_ETHERNET, LINK_RAW, STRIDE, Batch, origin
+from agent.wire.frame import HOST, LINK_ETHERNET, LINK_RAW, LOOPBACK, STRIDE, Batch, origin
 
 _FRAMES = 256  # a batch at most
-_ETHERNET_TYPES = (1, 772)  # ARPHRD_ETHER, ARPHRD_LOOPBACK
+_LOOPBACK_TYPE = 772  # ARPHRD_LOOPBACK
+_ETHERNET_TYPES = (1, _LOOPBACK_TYPE)  # 1: ARPHRD_ETHER
 _AUXILIARY = struct.Struct(
     "=IIIHHHH"
 )  # status, length, captured, link header, network header, VLAN, its type
@@ -58,6 +59,8 @@ class PacketSocket:
             name, _, packet_type, hardware, _ = address
             if hardware in _ETHERNET_TYPES:
                 link, network = LINK_ETHERNET, 0
+                if hardware == _LOOPBACK_TYPE and packet_type == HOST:
+                    packet_type = LOOPBACK
             else:
                 link = LINK_RAW  # see ring_cy: IP from the network header on
             slot = min(self._slots.setdefault(name, len(self._slots)), SLOTS - 1)

@@ -81,6 +81,8 @@ def walk_block(
         packet_type = octets[at + 58]
         if hardware == 1 or hardware == 772:
             link = 1
+            if hardware == 772 and packet_type == 0:
+                packet_type = 5  # LOOPBACK
         else:
             # No Ethernet (tun, PPP, GRE): every such link carries IP, from the network header on.
             link = 101

@@ -83,15 +83,16 @@ class Loop(Clocks):
         single_span: bool = False,
         minute_ns: int = 60_000_000_000,
         tunnels: Sequence[Tunnel] | None = None,
+        own: Sequence[str] = (),
     ) -> None:
-        """`tunnels`: the tunnels to open, and no others; None: every one."""
+        """`tunnels`: the tunnels to open, and no others; None: every one. `own`: as for `Decoder`."""
         super().__init__(max_streams, minute_ns)
         self.single_span = single_span
         self.adaptive = adaptive
         self.buffer_us = jitter_buffer_ms * 1000.0
         self.least_us = min(jitter_buffer_ms, jitter_buffer_max_ms) * 1000.0
         self.most_us = jitter_buffer_max_ms * 1000.0
-        self.decoder = Decoder(tunnels)
+        self.decoder = Decoder(tunnels, own)
         self.held: bytes | bytearray | memoryview = b""  # what every walk may find open
         self.stopped = 0
         self.fresh = self.position = -1

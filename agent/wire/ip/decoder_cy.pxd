@@ -15,6 +15,9 @@ cdef enum:
     SHORT_UDP = -5
     BAD_UDP = -6
     BAD_TCP = -7
+    OWN_SOURCE = -9
+
+    RECEIVED = 2  # packet types up to this one (HOST, BROADCAST, MULTICAST): for this host
 
     PAYLOAD_OTHER = 0
     PAYLOAD_RTP = 1
@@ -89,6 +92,8 @@ cdef class Decoder:
     cdef readonly long long tunnel, vni, depth
     cdef long long at, end, ether_type, layers, port
     cdef bint opens_all
+    cdef const unsigned long long[::1] own
+    cdef unsigned long long own_bits
     cdef const unsigned char[::1] ether_types, protocols, gre_types, ports, source_ports
     cdef const unsigned long long[::1] rules
     cdef long long[::1] opened
@@ -102,6 +107,8 @@ cdef class Decoder:
     cdef int ipv6(self) except -100 nogil
     cdef int transport(self) except -100 nogil
     cdef int fragment(self) except -100 nogil
+    cdef bint is_forged(self) except -1 nogil
+    cdef bint is_own(self, unsigned long long high, unsigned long long low) except -1 nogil
     cdef int extensions(self, long long following, long long at, long long stop) except -100 nogil
     cdef int mpls(self) except -100 nogil
     cdef int ppp(self) except -100 nogil

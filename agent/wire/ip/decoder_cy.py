@@ -27,6 +27,7 @@ if not cython.compiled:  # decoder_cy.pxd holds them for the compiler
     BAD_LINK_TYPE, SHORT_LINK, SHORT_IP, BAD_IP, SHORT_UDP, BAD_UDP, BAD_TCP = uncompiled.constants(
         __name__, "BAD_LINK_TYPE SHORT_LINK SHORT_IP BAD_IP SHORT_UDP BAD_UDP BAD_TCP"
     )
+    OWN_SOURCE, RECEIVED = uncompiled.constants(__name__, "OWN_SOURCE RECEIVED")
     PAYLOAD_OTHER, PAYLOAD_RTP, PAYLOAD_RTCP, PAYLOAD_SIP = uncompiled.constants(
         __name__, "PAYLOAD_OTHER PAYLOAD_RTP PAYLOAD_RTCP PAYLOAD_SIP"
     )
@@ -71,6 +72,7 @@ REASONS = {
     BAD_UDP: Reason.UDP_MALFORMED,
     BAD_TCP: Reason.TCP_MALFORMED,
     -8: Reason.RTP_MALFORMED,
+    OWN_SOURCE: Reason.OWN_SOURCE,
 }
 ETHER_TYPES, GRE_TYPES = numbered("ether_types"), numbered("gre_types")
 PROTOCOLS = numbered("protocols", 256)
@@ -91,9 +93,18 @@ class Decoder:
     has none), `depth` the number of tunnels that were opened.
     """
 
-    def __init__(self, tunnels: Sequence[Tunnel] | None = None) -> None:
-        """Opens `tunnels` and no others; None: every tunnel."""
+    def __init__(self, tunnels: Sequence[Tunnel] | None = None, own: Sequence[str] = ()) -> None:
+        """Opens `tunnels` and no others; None: every tunnel.
+
+        `own`: addresses of this host. A frame that it received from one of them is forged, and is refused
+        (OWN_SOURCE). Inside a tunnel nothing is known about that.
+        """
         self.attach(b"")
+        numbers = [halves(each) for each in own]
+        self.own = memoryview(array("Q", [half for each in numbers for half in each]))
+        self.own_bits = 0  # a bit for the last six of each: most sources need no search
+        for _, low in numbers:
+            self.own_bits |= 1 << (low & 63)
         self.path = self.layers = self.ether_type = self.at = self.end = 0
         self.tunnel = self.depth = self.port = 0
         self.vni = -1
@@ -155,6 +166,12 @@ class Decoder:
             or (second >= 192 and second <= 223)  # RTCP
             or length < 20
             or length > total - 20
+        ):
+            return 0
+        if (
+            (self.own_bits >> (octets[29] & 63)) & 1  # no other test for nearly all sources
+            and (origin >> 16) & 0xFF <= RECEIVED
+            and self.is_own(0, V4_MAPPED | load32(octets, 26))
         ):
             return 0
         self.path = (origin & 0x7FFF) << 48 | ((origin >> 16) & 0xFF) << 24
@@ -318,6 +335,8 @@ class Decoder:
         self.payload_offset = at + header
         self.payload_length = total - header
         self.identification = load16(ip, 4)
+        if self.is_forged():
+            return OWN_SOURCE
         fragment: cython.longlong = load16(ip, 6)
         if fragment & 0x3FFF:
             self.fragment_offset = (fragment & 0x1FFF) << 3
@@ -338,10 +357,32 @@ class Decoder:
         self.src_lo = load64(ip, 16)
         self.dst_hi = load64(ip, 24)
         self.dst_lo = load64(ip, 32)
+        if self.is_forged():
+            return OWN_SOURCE
         at += 40
         if length == 0:  # a jumbogram (RFC 2675) or segmentation offload
             length = self.end - at
         return self.extensions(following, at, at + length)
+
+    def is_forged(self) -> cython.bint:
+        """Whether this host received the outermost packet from an address of its own: it was not sent here.
+
+        A mirror's frames go to other hosts' MAC addresses (packet type OTHERHOST), and a loopback interface
+        has a packet type of its own.
+        """
+        return (
+            (self.own_bits >> (self.src_lo & 63)) & 1
+            and self.depth == 0
+            and (self.path >> 24) & 0xFF <= RECEIVED
+            and self.is_own(self.src_hi, self.src_lo)
+        )
+
+    def is_own(self, high: cython.ulonglong, low: cython.ulonglong) -> cython.bint:
+        at: cython.longlong
+        for at in range(0, len(self.own), 2):
+            if self.own[at + 1] == low and self.own[at] == high:
+                return True
+        return False
 
     def extensions(
         self, following: cython.longlong, at: cython.longlong, stop: cython.longlong

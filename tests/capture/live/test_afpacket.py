@@ -21,6 +21,7 @@ LIVE = [
     "an_interface_that_goes_and_returns_is_a_loss",
     "any_misses_an_interface_that_had_frames_and_is_down",
     "loopback_frames_are_seen_both_ways",
+    "a_frame_from_an_own_address_is_refused",
     "a_tun_interface_gives_raw_ip",
     "faults_are_told_with_the_fix",
     "a_user_expression_is_compiled",

@@ -409,3 +409,38 @@ def test_numbers_of_the_rows_are_those_that_the_compiler_has() -> None:
         encapsulations.KINDS.index("vlan"),
         encapsulations.KINDS.index("l2tp"),
     )
+
+
+OWN = ("192.0.2.1", "2001:db8::1", "192.0.2.65", "127.0.0.1")  # .65 and .1 differ in one bit of 64
+VOICE = datagram(40000, 40002, b"\x80\x08" + bytes(170))
+FORGED = {
+    "rtp": ether(ipv4(VOICE)),
+    "sip": ether(ipv4(udp())),
+    "ipv6": ether(ipv6(VOICE), 0x86DD),
+    "fragment": ether(ipv4(VOICE[:80], fragment=0x2000)),
+    "tcp": ether(ipv4(struct.pack(">HHIIBBHHH", 1, 2, 3, 4, 0x50, 0x18, 0, 0, 0), 6)),
+    "sctp": ether(ipv4(bytes(40), 132)),
+    "vlan": ether(struct.pack(">HH", 7, 0x0800) + ipv4(VOICE), 0x8100),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_frame_received_from_an_own_address_is_refused(wire: Any, name: str) -> None:
+    decoder = wire.Decoder((), OWN)
+    decoder.attach(FORGED[name])
+    for received in (frame.HOST, frame.BROADCAST, frame.MULTICAST):
+        where = frame.origin(1, 0, received)
+        assert not decoder.plain(0, len(FORGED[name]), where)
+        assert wire.REASONS[decoder.decode(0, len(FORGED[name]), where)] is Reason.OWN_SOURCE
+    for other in (frame.OUTGOING, frame.OTHERHOST, frame.LOOPBACK, frame.UNKNOWN_TYPE):
+        assert decoder.decode(0, len(FORGED[name]), frame.origin(1, 0, other)) > 0
+    strange = wire.Decoder((), ("192.0.2.65", "2001:db8::41"))  # the low six bits are alike
+    strange.attach(FORGED[name])
+    assert strange.decode(0, len(FORGED[name]), frame.origin(1, 0, frame.HOST)) > 0
+
+
+def test_own_address_inside_a_tunnel_is_no_forgery(wire: Any) -> None:
+    inside = ether(ip("203.0.113.1", "203.0.113.2", 4, ipv4(VOICE)))
+    decoder = wire.Decoder(None, OWN)
+    decoder.attach(inside)
+    assert decoder.decode(0, len(inside), frame.origin(1, 0, frame.HOST)) == decoder_cy.KIND_UDP
