@@ -378,9 +378,12 @@ class Intervals:
         )
 
     def _live(self, minute: OpenMinute) -> list[dict[str, Any]]:
-        """Records of the calls that began or were answered in a minute, are not over, and were not told."""
+        """Records of the calls that began or were answered in a minute, and have no record there otherwise."""
+        ended = set(minute.ended)
         return [
-            call_row(call, self._sides.fallback, self.identity) for call in minute.begun if not call.reported
+            call_row(call, self._sides.fallback, self.identity)
+            for call in minute.begun
+            if call not in ended and call.claim is None
         ]
 
     def _add_carriers(self, minute: OpenMinute, totals: MinuteTotals) -> None:

@@ -80,7 +80,9 @@ class Summary(msgspec.Struct):
     gap: str | None = None
     extras: dict[str, Any] = {}  # the host's: calls_active_unknown, legs_unjoined ...
     agent: dict[str, float] = {}  # the agent's own figures in this part, by `AGENT_METRICS` name
-    live: list[dict[str, Any]] = []  # `call` records of calls begun or answered here that are not over
+    live: list[
+        dict[str, Any]
+    ] = []  # `call` records of calls begun or answered here whose last record is of a later minute
 
     def become_part(self, part: int) -> None:
         """Say which part of its minute this is; whoever keeps it knows. To be called once."""

@@ -45,6 +45,19 @@ def test_call_that_was_told_is_in_its_minute_once_it_is_over() -> None:
     assert summary.live == []
 
 
+def test_call_that_lingers_into_the_next_minute_is_in_the_minute_of_its_start() -> None:
+    """Its record comes 5 s after its end, and the media of its own minute must find the call."""
+    talk = Conversation()
+    leg = talk.proxied(ALICE, BOB)
+    for at, act in ((20, leg.invite), (22, leg.ok), (22.1, leg.ack), (57, leg.bye)):
+        act(at)
+    first, second = talk.play(until=70).summaries
+    assert [row["call_id"] for row in first.live] == ["call-1"]
+    assert not first.calls
+    assert [row["call_id"] for row in second.calls] == ["call-1"]
+    assert not second.live
+
+
 def test_more_calls_than_the_bound_wait_for_their_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interval, "MAX_NEWS", 2)
     talk = Conversation()
