@@ -378,7 +378,7 @@ class Intervals:
         )
 
     def _live(self, minute: OpenMinute) -> list[dict[str, Any]]:
-        """Records of the calls that began or were answered in a minute, and have no record there otherwise."""
+        """Records of the calls that began or were answered in a minute, and end in a later one."""
         ended = set(minute.ended)
         return [
             call_row(call, self._sides.fallback, self.identity)
