@@ -30,8 +30,9 @@ demo: $(ANY)
 	@echo "The call whole: \`$(BIN)/sbcwatch call 0110 --store .demo\`; all calls: \`$(BIN)/sbcwatch calls --store .demo\`."
 	@echo "Next: \`$(BIN)/sbcwatch replay YOUR.pcap\` reads a capture of yours; docs/install.md sets up a host."
 
-# Tests beside each other: as many as JOBS says. tests/conftest.py has which of them go one after the other.
-JOBS ?= 2
+# Tests beside each other: two at work, and those of the host, which mostly wait. tests/conftest.py has which of
+# them go one after the other.
+JOBS ?= 3
 BESIDE := -n $(JOBS)
 # A flood and the daemon that reads it want a processor each: nothing beside them.
 FLOODS := tests/lab/test_floods.py

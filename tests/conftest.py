@@ -3,7 +3,8 @@
 Beside each other (`-n`, pytest-xdist) the tests of a group run in one process, one after the other. A file is
 a group, for its tests share fixtures, with these exceptions:
 
-    HOST      all that need the host itself: lab, namespaces, fixed ports, a clock. They mostly wait
+    HOST      all that need the host itself: lab, namespaces, fixed ports, a clock. They mostly wait, but keep
+              real time: all others give way to them, so that one process more than processors can run
     TSHARK    files that ask the same of tshark, which answers once in a process
     ALONE     long tests that share nothing: each is a group of its own
 
@@ -13,6 +14,7 @@ Groups begin in the order of `_place`, the longest first, so that no processor w
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +41,7 @@ HOST = (
     "tests/lab/test_two_namespaces",
     "tests/test_live",
     "tests/test_three_in_the_morning",
-    "tests/web/",
+    "tests/web/test_browser",
 )
 TSHARK = ("tests/test_accuracy", "tests/test_differential", "tests/test_endpoints")
 ALONE = (
@@ -47,10 +49,21 @@ ALONE = (
     "tests/sinks/test_delivery.py::test_24_hours_without_cloudwatch",
     "tests/test_worst_cases.py",
 )
+GIVING_WAY = (
+    10  # nice: a program of the host's group gets ten times as much of a processor as one that gives way
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_place)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Sets the priority, which programs of the test inherit. Root alone may raise it, and run the lab."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, 0 if group(item.nodeid) == "host" else GIVING_WAY)
 
 
 @pytest.hookimpl(optionalhook=True)
