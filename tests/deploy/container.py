@@ -94,9 +94,8 @@ class Images:
         try:
             bundle = self.folder / "bundle"
             bundle.mkdir(exist_ok=True)
-            config = runtime_config(
-                self.config(image), Path(self.run("mount", working)), network, arguments, environment
-            )
+            said = self.config(image)
+            config = runtime_config(said, Path(self.run("mount", working)), network, arguments, environment)
             (bundle / "config.json").write_text(json.dumps(config))
             with (bundle / "log").open("w") as log:
                 process = subprocess.Popen(
@@ -104,7 +103,7 @@ class Images:
                     stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                 )  # fmt: skip
             try:
-                yield Container(process, bundle / "log")
+                yield Container(process, bundle / "log", said["User"])
             finally:
                 subprocess.run([*CRUN, "delete", "--force", Container.name], capture_output=True, check=False)
                 process.wait(20)
@@ -125,18 +124,21 @@ def _bytes(text: str) -> float:
 class Container:
     name = "sbcwatch-test"
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, user: str) -> None:
         self.process = process
         self._log = log
+        self._user = user
 
     @property
     def log(self) -> str:
         return self._log.read_text()
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """A command as the container's user, as Docker and a kubelet run it: crun by itself would take root."""
         return subprocess.run(
-            [*CRUN, "exec", self.name, *command], capture_output=True, text=True, check=False, timeout=30
-        )
+            [*CRUN, "exec", "--user", self._user, self.name, *command],
+            capture_output=True, text=True, check=False, timeout=30,
+        )  # fmt: skip
 
     def wait_until_healthy(self, seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
