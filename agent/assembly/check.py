@@ -95,9 +95,11 @@ def nics_of_this_host(config: Config) -> Iterator[Finding]:
 
 
 def region_of_this_host(config: Config) -> Iterator[Finding]:
-    """AWS sinks without a region that boto3 can find here."""
-    if (config.cloudwatch.enabled or config.logs.enabled) and not config.cloudwatch.region:
+    """AWS sinks without a region that their clients can find here."""
+    if config.cloudwatch.enabled or config.logs.enabled:
         from botocore.session import Session
 
-        if not Session().get_config_variable("region"):
-            yield "cloudwatch", "region", "no AWS region: set it, as eu-central-1, or AWS_DEFAULT_REGION"
+        from agent.sinks.aws.clients import region_of
+
+        if not region_of(config.cloudwatch.region) and not Session().get_config_variable("region"):
+            yield "cloudwatch", "region", "no AWS region: set it, as eu-central-1, or AWS_REGION"

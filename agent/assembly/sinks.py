@@ -91,7 +91,7 @@ def _cloudwatch(config: Config, host: str) -> Sink:
     from agent.sinks.aws.cloudwatch import CloudWatchSink
 
     return CloudWatchSink(
-        cloudwatch_client(config.cloudwatch.region or None, route=_route(config)),
+        cloudwatch_client(config.cloudwatch.region, route=_route(config)),
         namespace=config.cloudwatch.namespace,
         dimension_sets=[(dimension,) for dimension in config.cloudwatch.dimensions],
     )
@@ -101,7 +101,7 @@ def _agent(config: Config, host: str) -> Sink:
     from agent.sinks.aws.clients import cloudwatch_client
     from agent.sinks.aws.cloudwatch import AgentSink
 
-    client = cloudwatch_client(config.cloudwatch.region or None, route=_route(config))
+    client = cloudwatch_client(config.cloudwatch.region, route=_route(config))
     return AgentSink(client, host=host_of_streams(config))
 
 
@@ -112,7 +112,7 @@ def _logs(kind: Literal["media", "sip", "calls"]) -> Maker:
 
         logs = config.logs
         return LogsSink(
-            logs_client(config.cloudwatch.region or None, route=_route(config)),
+            logs_client(config.cloudwatch.region, route=_route(config)),
             kind,
             host=host_of_streams(config),
             group_prefix=getattr(logs, f"{kind}_group_prefix"),
@@ -136,7 +136,7 @@ def _archive(config: Config, host: str) -> Sink:
     from agent.sinks.aws.s3 import Bucket
 
     place = urlsplit(settings.url)
-    client = s3_client(config.cloudwatch.region or None, route=_route(config))
+    client = s3_client(config.cloudwatch.region, route=_route(config))
     shelf = Bucket(client, place.netloc, kms_key=settings.kms_key)
     return ArchiveSink(shelf, host=host, prefix=place.path, kinds=settings.kinds)
 

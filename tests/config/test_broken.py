@@ -161,7 +161,7 @@ def _a_host_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 def set_up(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> None:
     monkeypatch.setattr(socket, "if_nameindex", lambda: NICS)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-    for name in ("AWS_DEFAULT_REGION", "AWS_PROFILE"):
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

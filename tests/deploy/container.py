@@ -6,8 +6,9 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,19 @@ CRUN = (
 LENT = ("/etc/ssl/certs", "/etc/resolv.conf", "/opt/wheels", "/etc/pip.conf")
 
 IMAGE = "localhost/sbcwatch"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What `docker run` is told. By itself: the image's command, a new volume for state, NET_RAW alone."""
+
+    arguments: Sequence[str] = ()  # () is the image's
+    environment: Mapping[str, str] = field(default_factory=dict)
+    folders: Mapping[str, Path] = field(default_factory=dict)  # bind mounts, by the path in the container
+    entrypoint: Sequence[str] = ()  # () is the image's
+    user: str = ""  # "" is the image's
+    capabilities: Sequence[str] = ("NET_RAW",)
+    no_new_privileges: bool = False
 
 
 class Images:
@@ -86,16 +100,13 @@ class Images:
         return int(inspected["Docker"].get("Size") or found.get("sizeBytes") or _bytes(found["size"]))
 
     @contextmanager
-    def started(
-        self, image: str, network: str, arguments: list[str], environment: Mapping[str, str]
-    ) -> Iterator[Container]:
-        """The image's entry point with `arguments`, in the network namespace `network`."""
+    def started(self, image: str, network: str, start: Start) -> Iterator[Container]:
+        """A container in the network namespace `network`."""
         working = self.run("from", "--pull-never", image)
         try:
             bundle = self.folder / "bundle"
             bundle.mkdir(exist_ok=True)
-            said = self.config(image)
-            config = runtime_config(said, Path(self.run("mount", working)), network, arguments, environment)
+            config = runtime_config(self.config(image), Path(self.run("mount", working)), network, start)
             (bundle / "config.json").write_text(json.dumps(config))
             with (bundle / "log").open("w") as log:
                 process = subprocess.Popen(
@@ -103,7 +114,7 @@ class Images:
                     stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                 )  # fmt: skip
             try:
-                yield Container(process, bundle / "log", said["User"])
+                yield Container(process, bundle / "log", config["process"]["user"])
             finally:
                 subprocess.run([*CRUN, "delete", "--force", Container.name], capture_output=True, check=False)
                 process.wait(20)
@@ -116,6 +127,17 @@ class Images:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+@contextmanager
+def namespace(name: str) -> Iterator[str]:
+    """A network namespace with its loopback up."""
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+        yield name
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
+
 def _bytes(text: str) -> float:
     number, unit = text.split()
     return float(number) * {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
@@ -124,17 +146,17 @@ def _bytes(text: str) -> float:
 class Container:
     name = "sbcwatch-test"
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path, user: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, user: Mapping[str, int]) -> None:
         self.process = process
         self._log = log
-        self._user = user
+        self._user = f"{user['uid']}:{user['gid']}"
 
     @property
     def log(self) -> str:
         return self._log.read_text()
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command as the container's user, as Docker and a kubelet run it: crun by itself would take root."""
+        """A command as the container's user, as Docker and a kubelet run it: crun by itself takes root."""
         return subprocess.run(
             [*CRUN, "exec", "--user", self._user, self.name, *command],
             capture_output=True, text=True, check=False, timeout=30,
@@ -151,38 +173,43 @@ class Container:
         subprocess.run([*CRUN, "kill", self.name, signal], check=True)
 
 
-def runtime_config(
-    image: Mapping[str, Any], root: Path, network: str, arguments: list[str], environment: Mapping[str, str]
-) -> dict[str, Any]:
-    """An OCI runtime configuration as Docker makes it for a user of the image's own: NET_RAW is in the
-    bounding set and nowhere else; the root is read-only.
+def runtime_config(image: Mapping[str, Any], root: Path, network: str, start: Start) -> dict[str, Any]:
+    """An OCI runtime configuration as Docker makes it: what a user other than root has of the capabilities
+    is in the bounding set and nowhere else; the root is read-only.
     """
-    uid, gid = map(int, image["User"].split(":"))
-    only = ["CAP_NET_RAW"]
-    env = dict(one.split("=", 1) for one in image["Env"]) | dict(environment)
+    uid, gid = map(int, (start.user or image["User"]).split(":"))
+    given = [f"CAP_{name}" for name in start.capabilities]
+    env = dict(one.split("=", 1) for one in image["Env"]) | dict(start.environment)
     env["PATH"] = env["PATH"].replace("$PATH", "/usr/bin:/bin")
+    state = {
+        "destination": "/var/lib/sbcwatch",
+        "type": "tmpfs",
+        "source": "tmpfs",
+        "options": ["size=64m", f"uid={uid}", "mode=700"],
+    }
     return {
         "ociVersion": "1.0.2",
         "process": {
-            "args": [*image["Entrypoint"], *arguments],
+            "args": [*(start.entrypoint or image["Entrypoint"]), *(start.arguments or image["Cmd"])],
             "env": [f"{name}={value}" for name, value in env.items()],
             "cwd": "/",
             "user": {"uid": uid, "gid": gid},
-            "noNewPrivileges": False,
-            "capabilities": {"bounding": only},
+            "noNewPrivileges": start.no_new_privileges,
+            "capabilities": dict.fromkeys(
+                ("bounding",) if uid else ("bounding", "permitted", "effective"), given
+            ),
         },
         "root": {"path": str(root), "readonly": True},
         "hostname": "sidecar",
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc"},
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
-            {
-                "destination": "/var/lib/sbcwatch",
-                "type": "tmpfs",
-                "source": "tmpfs",
-                "options": ["size=64m", f"uid={uid}", "mode=700"],
-            },
+            state,
             {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"]},
+            *(
+                {"destination": inside, "type": "bind", "source": str(folder), "options": ["bind"]}
+                for inside, folder in start.folders.items()
+            ),
         ],
         "linux": {
             "namespaces": [

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.container import IMAGE, Container, Images
+from tests.deploy.container import IMAGE, Container, Images, Start, namespace
 from tests.deploy.machine import ROOT
 
 SIZE_LIMIT = 150e6
@@ -56,16 +56,14 @@ def test_dockerignore_lets_through_all_that_is_copied() -> None:
 
 @pytest.fixture(scope="module")
 def network() -> Iterator[str]:
-    subprocess.run(["ip", "netns", "add", NETWORK], check=True)
-    subprocess.run(["ip", "-n", NETWORK, "link", "set", "lo", "up"], check=True)
-    yield NETWORK
-    subprocess.run(["ip", "netns", "del", NETWORK], check=True)
+    with namespace(NETWORK) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def container(images: Images, network: str) -> Iterator[Container]:
-    settings = {"SBCWATCH_VC_ADDRESSES": "127.0.0.1"}
-    with images.started(IMAGE, network, ["run", "--interface", "lo"], settings) as made:
+    start = Start(["run", "--interface", "lo"], {"SBCWATCH_VC_ADDRESSES": "127.0.0.1"})
+    with images.started(IMAGE, network, start) as made:
         made.wait_until_healthy()
         yield made
 

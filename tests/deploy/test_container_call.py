@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.container import IMAGE, Images
+from tests.deploy.container import IMAGE, Images, Start
 from tests.kit.strict_aws import StrictAws, statistic
 from tests.lab import Lab, total, why_not
 from tests.lab.truth import Truth
@@ -79,7 +79,7 @@ def seen(images: Images) -> Iterator[Seen]:
         command = ["run"]
         for interface in lab.interfaces:
             command += ["--interface", interface]
-        with aws, images.started(IMAGE, lab.sbc_namespace, command, settings) as container:
+        with aws, images.started(IMAGE, lab.sbc_namespace, Start(command, settings)) as container:
             container.wait_until_healthy()
             minute_s = whole_minute()
             truth = total(lab.run_all(SCENARIOS))

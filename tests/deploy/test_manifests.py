@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from agent.assembly.check import region_of_this_host
 from agent.config.load import load, read
 from agent.provision.policy import statements
 
@@ -236,8 +237,11 @@ def test_no_image_is_the_latest_of_anything() -> None:
 
 
 @pytest.mark.parametrize("path", ECS, ids=lambda path: path.name)
-def test_task_definition_starts_and_names_its_connector(path: Path) -> None:
+def test_task_definition_starts_and_names_its_connector(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its environment alone is a configuration: nothing unknown, a connector, a region for AWS."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     for container in json.loads(path.read_text())["containerDefinitions"]:
         variables = {each["name"]: each["value"] for each in container.get("environment", ())}
         if variables:
@@ -245,7 +249,9 @@ def test_task_definition_starts_and_names_its_connector(path: Path) -> None:
             assert config is not None, problems
             assert [connector.id for connector in config.connectors] == ["trunk-1"]
             assert config.connectors[0].customer_networks
-            assert variables["AWS_REGION"]
+            for name, value in variables.items():
+                monkeypatch.setenv(name, value)
+            assert list(region_of_this_host(config)) == []
 
 
 def test_kustomization_names_what_is_there() -> None:

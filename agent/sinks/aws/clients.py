@@ -1,15 +1,15 @@
 """The boto3 clients, made once and in the main thread (making a client is not thread-safe; using one is).
 
 Credentials, region and endpoints come from the usual places of AWS tools: environment, files, instance role,
-`AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_CLOUDWATCH`
-`_CLOUDWATCH_LOGS`
-`_S3`; `AWS_CA_BUNDLE` and `HTTPS_PROXY`. An `AwsRoute` holds the operator's own settings for them.
+`AWS_REGION`; `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_CLOUDWATCH`, `_CLOUDWATCH_LOGS`, `_S3`; `AWS_CA_BUNDLE`
+and `HTTPS_PROXY`. An `AwsRoute` holds the operator's own settings for them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import socket
 import time
@@ -48,10 +48,19 @@ class AwsRoute:
 DIRECT = AwsRoute()
 
 
+def region_of(setting: str | None) -> str | None:
+    """The region that a client is told. None: what boto3 itself finds, `AWS_DEFAULT_REGION` or a profile's.
+
+    `AWS_REGION` comes before those, as in the AWS CLI and the other SDKs; boto3 alone does not read it.
+    """
+    return setting or os.environ.get("AWS_REGION") or None
+
+
 def cloudwatch_client(
     region: str | None = None, endpoint_url: str | None = None, route: AwsRoute = DIRECT
 ) -> CloudWatchClient:
     """Raises: SinkError (no region, no such profile, an endpoint that is no URL)."""
+    region = region_of(region)
     with _explained():
         return _session(region, route).client(
             "cloudwatch", region_name=region, endpoint_url=endpoint_url, config=_config(route)
@@ -62,6 +71,7 @@ def logs_client(
     region: str | None = None, endpoint_url: str | None = None, route: AwsRoute = DIRECT
 ) -> CloudWatchLogsClient:
     """Raises: SinkError (no region, no such profile, an endpoint that is no URL)."""
+    region = region_of(region)
     with _explained():
         return _session(region, route).client(
             "logs", region_name=region, endpoint_url=endpoint_url, config=_config(route)
@@ -72,6 +82,7 @@ def s3_client(
     region: str | None = None, endpoint_url: str | None = None, route: AwsRoute = DIRECT
 ) -> S3Client:
     """Raises: SinkError (no such profile, an endpoint that is no URL)."""
+    region = region_of(region)
     with _explained():
         return _session(region, route).client(
             "s3", region_name=region, endpoint_url=endpoint_url, config=_config(route)
@@ -174,6 +185,6 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except NoRegionError:
-        raise SinkError("no AWS region: set `region` in the AWS settings or AWS_DEFAULT_REGION") from None
+        raise SinkError("no AWS region: set `region` in the AWS settings or AWS_REGION") from None
     except (BotoCoreError, ValueError) as error:
         raise SinkError(f"cannot set up AWS: {error}; check profile and endpoint settings") from None

@@ -105,3 +105,23 @@ def test_route_with_a_role_sends_with_the_roles_credentials(monkeypatch: pytest.
         credentials = client._request_signer._credentials  # type: ignore[attr-defined]
         assert credentials.access_key != "own"
         assert credentials.method == "assume-role"
+
+
+@pytest.mark.parametrize(
+    ("setting", "variables", "region"),
+    [
+        ("", {"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ("", {"AWS_DEFAULT_REGION": "eu-west-2"}, "eu-west-2"),
+        ("", {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-2"}, "eu-west-1"),
+        ("eu-west-3", {"AWS_REGION": "eu-west-1"}, "eu-west-3"),
+    ],
+)
+def test_region_is_the_settings_then_the_variables(
+    setting: str, variables: dict[str, str], region: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    for make in (clients.cloudwatch_client, clients.logs_client, clients.s3_client):
+        assert make(setting).meta.region_name == region

@@ -167,6 +167,7 @@ def test_settings_that_boto3_refuses_are_sink_errors(
     with pytest.raises(SinkError):
         cloudwatch_client(endpoint_url="not a url")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.delenv("AWS_REGION", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     with pytest.raises(SinkError, match="region"):
         cloudwatch_client()
