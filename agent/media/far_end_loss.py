@@ -80,12 +80,13 @@ def take_block(
     first: bool,
     missed_ns: int,
     is_ours: bool = True,
+    has_jitter: bool = True,
 ) -> Span | None:
     """Takes one block about the stream. Returns the span that it ends, None where that is unknown.
 
     `counted`: the stream as it left, up to the block's highest number; None where unknown. `first`: the first
     packet of the stream was seen leaving. `missed_ns`: when the capture last missed frames (0: never).
-    `is_ours`: the highest number is one that left.
+    `is_ours`: the highest number is one that left. `has_jitter`: its jitter can be true.
     """
     base = away.base
     if base is not None and base.reporter == reporter:
@@ -98,9 +99,10 @@ def take_block(
     if not is_ours:
         return None
     figures = _minute(away, stamp_ns)
-    figures.jitter_ticks += block.jitter
-    figures.blocks += 1
-    figures.note_slot(stamp_ns % MINUTE_NS // SLOT_NS, -1, block.jitter)
+    if has_jitter:
+        figures.jitter_ticks += block.jitter
+        figures.blocks += 1
+        figures.note_slot(stamp_ns % MINUTE_NS // SLOT_NS, -1, block.jitter)
     if counted is None:
         return None  # about a number we cannot place; the next block covers its span
     ours = Counted(*counted)

@@ -10,6 +10,8 @@ is false where it is
                   alike itself, so its share shrinks as the time grows
     all of it     three answers in a row leave more than a second, and nearly all of the time, to the path:
                   the same fault of a far end that reports at a fixed distance from our reports
+    whole         three answers in a row give whole seconds and round trips that swing: their fractions
+                  were cut off
 
 Loss. Cumulative loss is one running count. Some receivers send the loss of the last interval in its place.
 The fraction of the same block shows it: it fits the count itself, and not the count's increase.
@@ -30,9 +32,9 @@ from agent.model.far_end_cy import Hearing
 MAX_RTT_NS = 10_000_000_000
 COARSE_NS = 2_000_000  # clocks are coarse: a round trip above -2 ms counts as 0
 SAMPLES = 3  # so many answers in a row prove a false clock
-GROWN_NS = 200_000_000  # by so much the time since the sender report must differ among them
+GROWN_NS = 200_000_000  # by so much the time since the sender report, or the round trip, must differ
 SHARE_ALIKE = 0.1  # shares that differ by no more than a tenth of the greatest are the same
-ALL_NS, ALL_SHARE = 1_000_000_000, 0.9
+ALL_NS, ALL_SHARE = 1_000_000_000, 0.9  # a second
 STILL_NS = 500_000_000  # a report so soon after the one before says nothing new
 DEAF_AFTER = 2
 FRACTION_MOST = 255
@@ -83,15 +85,19 @@ def judge_answer(clock: AnswerClock, elapsed_ns: int, dlsr_ns: int, *, newest: b
 
 
 def _follows(answers: deque[Answer]) -> bool:
-    """Whether the round trips are a share of the time since the sender report, not of the path."""
+    """Whether the round trips hold time that the far end kept our report, and not only the path's."""
     if len(answers) < SAMPLES:
         return False
     times = [answer.elapsed_ns for answer in answers]
     if min(times) <= 0:
         return False
+    trips = [answer.rtt_ns for answer in answers]
+    kept_ns = [answer.elapsed_ns - answer.rtt_ns for answer in answers]
+    if any(kept_ns) and not any(ns % ALL_NS for ns in kept_ns) and max(trips) - min(trips) >= GROWN_NS:
+        return True
     shares = [answer.rtt_ns / answer.elapsed_ns for answer in answers]
     least, most = min(shares), max(shares)
-    if least >= ALL_SHARE and min(answer.rtt_ns for answer in answers) >= ALL_NS:
+    if least >= ALL_SHARE and min(trips) >= ALL_NS:
         return True
     return max(times) - min(times) >= GROWN_NS and least > 0 and most - least <= SHARE_ALIKE * most
 

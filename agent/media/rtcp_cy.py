@@ -24,7 +24,7 @@ from agent.media.unsignalled import Unsignalled
 from agent.model import endpoint_view
 from agent.model.call_cy import Leg, Stream
 from agent.model.events import Event, FarEnd, FarEndFlag, RoundTrip, Tallied
-from agent.model.far_end_cy import Hearing
+from agent.model.far_end_cy import MAX_JITTER_S, Hearing
 from agent.model.handover import Handover
 from agent.model.sides import Socket
 from agent.model.stream_minute_cy import ReportsMinute, SoFar, add_reports, taken_reports
@@ -198,6 +198,8 @@ class LegRtcp:
         if is_deaf(away.hearing, stamp_ns, (reporter, block.highest), (epoch << 48) + expected):
             self._flag(owner, DEAF, stamp_ns)
         since_ns = stream.first_ns if away.base is None else away.base.stamp_ns
+        rate = self._loop.clock_rate(stream.id)
+        has_jitter = not rate or block.jitter <= MAX_JITTER_S * rate
         span = take_block(
             away,
             stamp_ns,
@@ -207,9 +209,10 @@ class LegRtcp:
             first=stream.first and owner is not None and owner.whole and missed_ns < owner.invite_ns,
             missed_ns=missed_ns,
             is_ours=back < 0x8000 and back < expected,
+            has_jitter=has_jitter,
         )
         self._streams.told(stream)
-        if away.counts_intervals or away.refused:
+        if away.counts_intervals or away.refused or not has_jitter:
             self._flag(owner, IMPLAUSIBLE, stamp_ns)
         if span is not None:
             lost = span.lost

@@ -16,6 +16,7 @@ from agent.model.far_end_cy import AwayMinute
 from agent.model.stream_minute_cy import StreamMinute
 from agent.quality.codecs import Codec, codec
 from agent.quality.emodel import Score, burst_ratio, one_way_delay_ms, score
+from agent.wire.rtp.payload_types import KIND_REPAIR, NAMED_KINDS
 
 # The round trip where nothing was lost, as of most streams; else with loss and burst ratio.
 Key = int | tuple[int, float, float]
@@ -25,10 +26,10 @@ MAX_SCORES = 65_536  # keys hold what the wire says, so somebody may invent them
 
 RED = "red"
 REPAIR_STREAMS = frozenset({"rtx", "flexfec", "flexfec-03"})  # always of an SSRC of their own
-REPAIR = REPAIR_STREAMS | {"ulpfec", "parityfec", "1d-interleaved-parityfec"}
+REPAIR = frozenset(name for name, kind in NAMED_KINDS.items() if kind == KIND_REPAIR)
 REPAIR_LETTERS = "rRfFuUpP1"  # one comparison for the many that are none
-UNSCORED = REPAIR | {"telephone-event", "tone", "cn"}
-NAMES_NO_CODEC = UNSCORED | {RED}
+NAMES_NO_CODEC = frozenset(NAMED_KINDS)
+UNSCORED = NAMES_NO_CODEC - {RED}
 
 
 class CodecFigures(Struct, frozen=True):

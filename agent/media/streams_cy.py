@@ -27,12 +27,9 @@ from agent.model.stream_minute_cy import SoFar, StreamMinute, add_to
 from agent.model.units import MINUTE_NS
 from agent.wire.rtp.payload_types import (
     KIND_AUDIO,
-    KIND_COMFORT,
-    KIND_EVENT,
-    KIND_REDUNDANT,
-    KIND_REPAIR,
     KIND_VIDEO,
     LEGAL_CLOCKS,
+    NAMED_KINDS,
     STATIC_ROWS,
     redefines_static,
 )
@@ -43,18 +40,6 @@ if not cython.compiled:  # streams_cy.pxd has it, typed
 
 __all__ = ["Observer", "QualityRules", "Stream", "Streams", "payload_rows"]
 
-_SPECIAL = {
-    "telephone-event": KIND_EVENT,
-    "tone": KIND_EVENT,
-    "cn": KIND_COMFORT,
-    "red": KIND_REDUNDANT,
-    "rtx": KIND_REPAIR,  # RFC 4588
-    "ulpfec": KIND_REPAIR,  # RFC 5109
-    "parityfec": KIND_REPAIR,  # RFC 2733
-    "1d-interleaved-parityfec": KIND_REPAIR,  # RFC 6015
-    "flexfec": KIND_REPAIR,  # RFC 8627
-    "flexfec-03": KIND_REPAIR,
-}
 Observer = Literal["vc", "customer"]
 Known = bool | None  # None: it is not
 Rows = dict[int, tuple[int, int]]  # payload type: clock rate (Hz), kind
@@ -78,7 +63,7 @@ def payload_rows(medias: Iterable[MediaDescription]) -> tuple[Rows, dict[int, st
             rate = LEGAL_CLOCKS.get(name.upper(), rate)
             if number in names or rate <= 0:
                 continue
-            kind = _SPECIAL.get(name.lower(), KIND_AUDIO if media.kind == "audio" else KIND_VIDEO)
+            kind = NAMED_KINDS.get(name.lower(), KIND_AUDIO if media.kind == "audio" else KIND_VIDEO)
             rows[number] = (rate, kind)
             names[number] = name
     return rows, names

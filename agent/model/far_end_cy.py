@@ -9,8 +9,8 @@ import cython
 from msgspec import Struct
 
 SLOTS = 6  # of a minute
-MAX_JITTER_US = 10_000_000.0  # the limit of round trips: a longer claim is no measurement
-MAX_JITTER_S = 10
+MAX_JITTER_S = 1  # a step that is further off is a new time base and no sample: a longer claim is no jitter
+MAX_JITTER_US = MAX_JITTER_S * 1_000_000.0
 
 
 @cython.no_gc

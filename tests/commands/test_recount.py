@@ -63,5 +63,34 @@ def test_jitter_of_a_restart_starts_from_its_second_packet() -> None:
     assert jitter_us(first + again) == (0.0, 0.0)
 
 
+def test_marker_on_every_packet_begins_no_talk_spurt() -> None:
+    plain = packets(list(range(17)), stray_ms=60)
+    assert jitter_us([p._replace(marker=True) for p in plain]) == jitter_us(plain)
+
+
+def test_packet_alone_of_a_dynamic_type_leaves_jitter_alone() -> None:
+    plain = packets(list(range(10)), stray_ms=4)
+    keepalive = plain[4]._replace(payload_type=126, stamp_ns=plain[4].stamp_ns + 9_000_000)
+    assert jitter_us([*plain[:5], keepalive, *plain[5:]]) == jitter_us(plain)
+
+
+def test_clock_that_no_codec_has_is_taken_as_it_shows_itself() -> None:
+    assert jitter_us([p._replace(timestamp=p.timestamp // 160) for p in packets(list(range(10)))]) == (0.0, 0.0)
+
+
+def test_old_numbers_as_slow_as_at_first_are_a_restart() -> None:
+    once = packets(list(range(40)))
+    again = [p._replace(stamp_ns=p.stamp_ns + 900_000_000) for p in once]
+    assert sequence([*once, *again]) == (0, 0, True)
+    assert jitter_us([*once, *again]) == (0.0, 0.0)
+
+
+def test_old_numbers_beside_new_ones_are_duplicates() -> None:
+    once = packets(list(range(40)))
+    again = [p._replace(stamp_ns=p.stamp_ns + 110_000_000) for p in once[:34]]
+    both = sorted([*once, *again], key=lambda packet: packet.stamp_ns)
+    assert sequence(both) == (0, 34, True)
+
+
 def test_one_packet_tells_no_jitter() -> None:
     assert jitter_us(packets([1])) is None

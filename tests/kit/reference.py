@@ -15,7 +15,9 @@ COPY_NS = 20_000_000
 GMIN = 16
 LEAK_PER_NS = 0.0005 / 1e3  # us of baseline a ns
 TIME_BASE_US, FEW_PACKETS, STEADY_US = 1e6, 4, 60_000.0
-USUAL_RATES = (8000, 16000, 24000, 32000, 44100, 48000, 90000)
+USUAL_RATES = (1000, 8000, 16000, 24000, 32000, 44100, 48000, 90000)
+USUAL_BOUND = 2828  # Hz; below it 1000 is the usual rate
+REPEATS = 8
 FIGURES_KEPT = {"packets", "bytes", "duplicates"}  # of a candidate whose numbers were no sequence
 
 
@@ -73,19 +75,20 @@ class Model:
         self.sequence: Sequence | None = None
         self.last_ns = 0
         self.stray: Heard | None = None
+        self.repeated: tuple[Heard, int] | None = None  # the newest old packet, of how many in a row
         self.rebase = False
         self.verdicts: list[tuple[int, bool]] = []  # (minute, lost or discarded), number by number
         self.reference: tuple[int, int] | None = None
         self.heard_type: int | None = None
         self.codec: tuple[int, int] | None = None
         self.first_ns: int | None = None
-        self.after_event = False
+        self.after_event = self.after_other = self.marked = False
         self.jitter = self.excess = 0.0
         self.steady: tuple[int, float] | None = None  # since when packets are late, and by how much
         self.suspect: Reception | None = None  # late by more than 1 s: a stall, or a clock that stood
         self.clock: dict[int, int] = {}  # payload type: the rate that the wire showed instead
         self.anchor: tuple[int, int] | None = None
-        self.guess = 0
+        self.guess = self.agreed = 0
         self.samples: Counter[int] = Counter()  # by minute, since they were last forgotten
         self.step, self.votes = 0, 0
 
@@ -137,6 +140,17 @@ class Model:
             self.restart(packet.seq, packet.stamp_ns)
             assert self.sequence is not None
             self.sequence.hear(packet.seq, here)
+        elif old and self.goes_back(packet, not remembered or bool(sequence.got.get(number))):
+            counts = self.minutes[packet.stamp_ns // self.minute_ns]
+            twice = min(REPEATS - 1, counts["duplicates"])
+            counts["duplicates"] -= twice
+            counts["reordered"] -= min(REPEATS - 1 - twice, counts["reordered"])
+            self.restart((packet.seq - REPEATS + 1) & 0xFFFF, packet.stamp_ns)
+            assert self.sequence is not None
+            for _ in range(REPEATS - 1):
+                self.sequence.hear(self.sequence.top, Reception(packet.stamp_ns, packet.path))
+                self.sequence.top += 1
+            self.sequence.hear(self.sequence.top, here)
         elif old:
             if remembered and sequence.got.get(number):
                 here.late = sequence.got[number][-1].late
@@ -156,7 +170,7 @@ class Model:
             sequence.top = number
             self.judge_to(number - WINDOW, packet.stamp_ns)
             sequence.hear(number, here)
-            self.stray = None
+            self.stray = self.repeated = None
         elif stray and packet.seq == (stray.seq + 1) & 0xFFFF:
             self.restart(stray.seq, packet.stamp_ns)
             assert self.sequence is not None
@@ -164,7 +178,7 @@ class Model:
             self.sequence.top += 1
             self.sequence.hear(self.sequence.top, here)
         else:
-            self.stray = packet
+            self.stray, self.repeated = packet, None
             return
         here.late = self.time(packet, delta == 1, here)
 
@@ -204,9 +218,25 @@ class Model:
         self.sequence = Sequence(base, base, base - 1)
         self.epoch += 1
         self.rebase = False
-        self.stray = None
+        self.stray = self.repeated = None
         self.reference = self.anchor = None
         self.excess = 0.0
+
+    def goes_back(self, packet: Heard, known: bool) -> bool:
+        """Numbers that came before come again one by one, as slowly as at first."""
+        if self.stray or not known:
+            return False
+        count = 0
+        if self.repeated and packet.seq == (self.repeated[0].seq + 1) & 0xFFFF:
+            assert self.first_ns is not None
+            now, then = (
+                (stamp - self.first_ns) >> 17 for stamp in (packet.stamp_ns, self.repeated[0].stamp_ns)
+            )
+            usual_ns = self.step * 1e9 / self.codec[1] if self.step and self.codec else 2e7
+            if ((now - then) & 0xFFFF) << 17 >= usual_ns / 2:
+                count = self.repeated[1]
+        self.repeated = (packet, count + 1)
+        return count + 1 >= REPEATS
 
     # -- loss
 
@@ -284,6 +314,11 @@ class Model:
     def time(self, packet: Heard, follows: bool, here: Reception) -> bool:
         """True: too late for the jitter buffer."""
         if not self.accepted and packet.payload_type >= 96:  # no SDP has said yet what it is
+            measured = self.reference is not None and not self.after_event and not self.after_other
+            if self.codec and measured and self.heard_type != packet.payload_type:
+                self.after_other, self.marked = True, False
+                return False
+            self.after_other = self.marked = False
             if self.heard_type != packet.payload_type or self.codec:
                 self.jitter, self.excess, self.step = 0.0, 0.0, 0
             self.heard_type, self.codec, self.anchor = packet.payload_type, None, None
@@ -292,6 +327,7 @@ class Model:
         if packet.payload_type in self.silent:
             if self.reference is not None:
                 self.after_event = True
+                self.after_other = self.marked = False
             self.anchor, self.excess = None, 0.0
             return False
         codec = (packet.payload_type, self.clock.get(packet.payload_type, self.rates[packet.payload_type]))
@@ -308,7 +344,9 @@ class Model:
         if self.reference is None or self.after_event:
             if self.reference is None or packet.ts != self.reference[1]:
                 self.reference, self.after_event = (packet.stamp_ns, packet.ts), False
+                self.after_other, self.marked = False, packet.marker
             return False
+        begins, self.marked, self.after_other = packet.marker and not self.marked, packet.marker, False
         step = (packet.ts - self.reference[1]) & 0xFFFFFFFF
         if step == 0:
             return False
@@ -320,10 +358,10 @@ class Model:
         self.reference = (packet.stamp_ns, packet.ts)
         off_us = (ticks - step) * 1e6 / rate
         usual = self.step or rate / 50
-        if packet.marker and abs(ticks - step) > FEW_PACKETS * usual:
+        if begins and abs(ticks - step) > FEW_PACKETS * usual:
             self.new_base(packet)
             return False
-        if packet.marker and ticks > 2 * usual:
+        if begins and ticks > 2 * usual:
             self.excess = 0.0
             return False
         if abs(off_us) > TIME_BASE_US:
@@ -376,27 +414,46 @@ class Model:
         return True
 
     def clock_is_wrong(self, packet: Heard) -> bool:
-        """Two spans of a second that both show another clock rate, by 1.5 times or more."""
+        """Spans of a second that all show another clock rate: two of a usual rate that is off by 1.5 times, or
+        four of a rate that no codec has.
+        """
         assert self.codec is not None
-        now, before = self.units(packet.stamp_ns), self.guess
+        now, before, agreed = self.units(packet.stamp_ns), self.guess, self.agreed
         if self.anchor is None:
-            self.anchor, self.guess = (now, packet.ts), 0
+            self.anchor, self.guess, self.agreed = (now, packet.ts), 0, 0
             return False
         span, ticks = now - self.anchor[0], (packet.ts - self.anchor[1]) & 0xFFFFFFFF
         if span < 954:
             return False
-        self.anchor, self.guess = (now, packet.ts), 0
+        self.anchor, self.guess, self.agreed = (now, packet.ts), 0, 0
         if span <= 30_000 and 0 < ticks < 1 << 31:
             seen = ticks * 1e9 / (span << 20)
-            nearest = min(USUAL_RATES, key=lambda rate: max(rate / seen, seen / rate))
-            self.guess = 1000 if seen < 2828 else nearest
+            self.guess = self.shown(seen)
         rate, declared = self.guess, self.codec[1]
-        if not rate or rate != before or (2 * rate < 3 * declared and 3 * rate > 2 * declared):
+        if not rate or rate != before or rate == declared:
+            return False
+        self.agreed = agreed + 1
+        off = max(rate / declared, declared / rate)
+        if rate in USUAL_RATES:
+            if off < 1.5:
+                return False
+        elif self.agreed < 3 or off < 1.1:
             return False
         self.clock[packet.payload_type] = rate
         self.codec = (packet.payload_type, rate)
         self.jitter, self.excess, self.steady = 0.0, 0.0, None
         raise WrongClock
+
+    def shown(self, seen: float) -> int:
+        """A usual rate, or the usual step of packets of a multiple of 10 ms, where that is another."""
+        usual = 1000 if seen < USUAL_BOUND else nearest(seen)
+        tens = int(self.step * 100 / seen + 0.5)
+        exact = self.step * 100 // tens if tens else usual
+        return exact if 0.95 <= exact / seen <= 1.05 and not 0.95 < exact / usual < 1.05 else usual
+
+
+def nearest(seen: float) -> int:
+    return min(USUAL_RATES[1:], key=lambda rate: max(rate / seen, seen / rate))
 
 
 class WrongClock(Exception):

@@ -87,6 +87,11 @@ def test_growing_round_trip_of_a_far_end_that_reports_on_time_is_believed() -> N
     assert set(verdicts) == {ClaimVerdict.TRUE}
 
 
+def test_delay_cut_to_whole_seconds_is_convicted_where_the_round_trips_swing() -> None:
+    assert judged(GAPS, lambda gap: float(int(gap)))[2:] == [ClaimVerdict.VOID] + [ClaimVerdict.FALSE] * 2
+    assert set(judged((1.0,) * 5, float)) == {ClaimVerdict.TRUE}
+
+
 def test_delay_of_zero_about_an_older_sender_report_is_false() -> None:
     assert judge_answer(AnswerClock(), SECOND, 0, newest=False) is ClaimVerdict.FALSE
 

@@ -11,7 +11,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 MAX_DROPOUT, MAX_MISORDER = 3000, 100  # RFC 3550 A.1
+REPEATS = 8  # so many old numbers in a row are a source that began again
+FIRST_DYNAMIC = 96  # payload types that only an SDP gives a meaning (RFC 3551 3)
 CLOCK_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 90000)
+RATE_NEAR = 0.05  # a clock further from all of these is one of its own
 
 
 class RecountedPacket(NamedTuple):
@@ -37,25 +40,37 @@ def runs(packets: Iterable[RecountedPacket]) -> Iterator[list[tuple[int, Recount
     """Packets with extended numbers, split where a source began again; strays are left out.
 
     RFC 3550 A.1: a number 3,000 or more ahead, or 100 or more behind, counts once the next one follows it.
+    Old numbers that come once more in a row, as slowly as at first, are a source that began again too.
     """
     run: list[tuple[int, RecountedPacket]] = []
-    highest = 0
+    first_ns: dict[int, int] = {}
+    highest = repeats = 0
     stray: RecountedPacket | None = None
     for packet in packets:
         if run:
             step = (packet.seq - highest + 0x8000 & 0xFFFF) - 0x8000
             if -MAX_MISORDER < step < MAX_DROPOUT:
-                run.append((highest + step, packet))
-                highest = max(highest, highest + step)
-                stray = None
+                number, (before, newest) = highest + step, run[-1]
+                apart_ns = first_ns.get(number, 0) - first_ns.get(before, 0)
+                is_next = number == before + 1 and 2 * (packet.stamp_ns - newest.stamp_ns) >= apart_ns
+                repeats = repeats * is_next + 1 if number in first_ns else 0
+                first_ns.setdefault(number, packet.stamp_ns)
+                run.append((number, packet))
+                highest, stray = max(highest, number), None
+                if repeats == REPEATS:
+                    yield run[:-REPEATS]
+                    run, highest, repeats = run[-REPEATS:], number, 0
+                    first_ns = {number: packet.stamp_ns for number, packet in run}
                 continue
             if stray is None or packet.seq != (stray.seq + 1) & 0xFFFF:
                 stray = packet
                 continue
             yield run
             run = [(stray.seq, stray)]
+            first_ns, repeats = {stray.seq: stray.stamp_ns}, 0
             highest, stray = stray.seq, None
         highest = highest + 1 if run else packet.seq
+        first_ns[highest] = packet.stamp_ns
         run.append((highest, packet))
     if run:
         yield run
@@ -78,10 +93,11 @@ def jitter_us(packets: Iterable[RecountedPacket]) -> tuple[float, float] | None:
     """Mean and greatest J of RFC 3550 A.8 over the packets that measure the network; None without two.
 
     Telephone-events, comfort noise, duplicates and packets of one timestamp measure nothing. The marker of a
-    talk spurt after a pause and a source that begins again are new references. Another payload type starts
-    J anew.
+    talk spurt after a pause and a source that begins again are new references; where the packet before has a
+    marker too it says nothing. Another payload type starts J anew, but for a packet alone between others.
     """
     speech = [packet for packet in packets if packet.speech]
+    speech = [packet for place, packet in enumerate(speech) if not _is_alone(speech, place)]
     step, rate = _timing(speech)
     if not rate:
         return None
@@ -100,15 +116,27 @@ def jitter_us(packets: Iterable[RecountedPacket]) -> tuple[float, float] | None:
             if before is not None:
                 ticks = (packet.timestamp - before.timestamp + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
                 elapsed_us = (packet.stamp_ns - before.stamp_ns) / 1e3
-                if not (packet.marker and elapsed_us * rate / 1e6 > 2 * step):
+                begins = packet.marker and not before.marker
+                if not (begins and elapsed_us * rate / 1e6 > 2 * step):
                     j += (abs(elapsed_us - ticks * 1e6 / rate) - j) / 16
                     values.append(j)
             before = packet
     return (sum(values) / len(values), max(values)) if values else None
 
 
-def _timing(packets: list[RecountedPacket]) -> tuple[int, int]:
-    """Ticks a packet, and the standard clock rate nearest to what the timestamps show; 0 where they don't."""
+def _is_alone(packets: list[RecountedPacket], place: int) -> bool:
+    """Whether a packet keeps a path open (RFC 6263): one of a dynamic type between two of another."""
+    if not 0 < place < len(packets) - 1 or packets[place].payload_type < FIRST_DYNAMIC:
+        return False
+    before, after = packets[place - 1].payload_type, packets[place + 1].payload_type
+    return before == after != packets[place].payload_type
+
+
+def _timing(packets: list[RecountedPacket]) -> tuple[int, float]:
+    """Ticks a packet, and the clock rate that the timestamps show; 0 where they don't.
+
+    A standard one is taken where it is near.
+    """
     neighbours = [
         (b.timestamp - a.timestamp & 0xFFFFFFFF, b.stamp_ns - a.stamp_ns)
         for a, b in pairwise(packets)
@@ -122,4 +150,5 @@ def _timing(packets: list[RecountedPacket]) -> tuple[int, int]:
     if sum(spent_ns) <= 0:
         return 0, 0
     shown = step * len(spent_ns) * 1e9 / sum(spent_ns)
-    return step, min(CLOCK_RATES, key=lambda rate: abs(rate / shown - 1))
+    nearest = min(CLOCK_RATES, key=lambda rate: abs(rate / shown - 1))
+    return step, nearest if abs(nearest / shown - 1) <= RATE_NEAR else shown

@@ -20,7 +20,12 @@ cdef enum:
     STEADY_US = 60000  # a delay is steady while it changes by no more
     SUSPECT = 255  # `late_run`: a stall, or a clock that stood, and the next packet tells
     AFTER_EVENT = 2  # `referenced`: the next packet of another timestamp is a reference
+    MARKED = 3  # ... the reference has the marker bit
+    AFTER_OTHER = 4  # ... the packet before was of a type that no SDP names
     MAX_SPAN = 30000  # in which timestamps may have gone round
+    RATE_BITS = 24  # of a guess; above them: how many spans before showed the same
+    RATE_MASK = 0xFFFFFF
+    ODD_SPANS = 3  # so many spans before must show a rate that is not a usual one
 
 cdef extern from *:
     """
@@ -45,6 +50,7 @@ cdef class Clocks(Losses):
     cdef void count_rest(self, MinuteRow minute, long long payload_type) noexcept nogil
     cdef void count_type(self, MinuteRow minute, long long payload_type, long long packets) noexcept nogil
     cdef long long measured_rate(self, StreamRow row, long long stamp_ns, long long ts) noexcept nogil
+    cdef long long shown_rate(self, StreamRow row, double seen) noexcept nogil
     cdef long long usual_rate(self, double seen) noexcept nogil
     cdef int check_clock(self, StreamRow row, long long stamp_ns, long long ts) noexcept nogil
     cdef void forget_timing(self, MinuteRow minute) noexcept nogil

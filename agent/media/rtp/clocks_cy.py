@@ -30,6 +30,8 @@ if not cython.compiled:  # clocks_cy.pxd has them, typed
     TICK_SHIFT, SECOND, MAX_SPAN = uncompiled.constants(__name__, "TICK_SHIFT SECOND MAX_SPAN")
     STEADY_US, DELAY_US = uncompiled.constants(__name__, "STEADY_US DELAY_US")
     AFTER_EVENT, SUSPECT = uncompiled.constants(__name__, "AFTER_EVENT SUSPECT")
+    MARKED, AFTER_OTHER = uncompiled.constants(__name__, "MARKED AFTER_OTHER")
+    RATE_BITS, RATE_MASK, ODD_SPANS = uncompiled.constants(__name__, "RATE_BITS RATE_MASK ODD_SPANS")
 
 
 class Clocks(Losses):
@@ -186,6 +188,11 @@ class Clocks(Losses):
                 row.excess_us = 0.0
             return 0
         if kind == OTHER_TYPE:
+            if payload_type != row.payload_type and row.codec & 255 and row.referenced in (1, MARKED):
+                # One alone between others keeps a path open (RFC 6263 4.6); two in a row are a codec.
+                self.count_type(minute, payload_type, 1)
+                row.referenced = AFTER_OTHER
+                return 0
             if payload_type != row.payload_type or row.codec & 255:
                 self.use_codec(row, minute, 0, payload_type)
                 row.anchored = 0
@@ -257,22 +264,44 @@ class Clocks(Losses):
     def measured_rate(
         self, row: StreamRow, stamp_ns: cython.longlong, ts: cython.longlong
     ) -> cython.longlong:
-        """The usual clock rate that two spans of a second, one after the other, both show; 0: not yet."""
+        """The clock rate that spans of a second, one after the other, all show; 0: not yet.
+
+        Two are enough for a usual rate, four for another.
+        """
         now: cython.longlong = ((stamp_ns - row.first_ns) >> TICK_SHIFT) & MASK32
         span: cython.longlong = (now - row.anchor_at) & MASK32
         ticks: cython.longlong = (ts - row.anchor_ts) & MASK32
         before: cython.longlong = row.guess
+        rate: cython.longlong = 0
+        agreed: cython.longlong = 0
         if row.anchored and span < SECOND:
             return 0
-        if not row.anchored:
-            before = 0
-        row.guess = 0
         if row.anchored and span <= MAX_SPAN and 0 < ticks < TS_HALF:
-            row.guess = self.usual_rate(ticks * 1e9 / (span << TICK_SHIFT))
+            rate = self.shown_rate(row, ticks * 1e9 / (span << TICK_SHIFT))
+            if rate == before & RATE_MASK:
+                agreed = min((before >> RATE_BITS) + 1, ODD_SPANS)
+        row.guess = agreed << RATE_BITS | rate
         row.anchored = 1
         row.anchor_at = now
         row.anchor_ts = ts
-        return before if before == row.guess else 0
+        return rate if agreed >= ODD_SPANS or (agreed and rate == self.usual_rate(rate)) else 0
+
+    def shown_rate(self, row: StreamRow, seen: cython.double) -> cython.longlong:
+        """The rate behind `seen` Hz: a usual one, or what the usual step makes of packets of 10, 20, 30 ms.
+
+        It is rounded down: packets that seem early are never late.
+        """
+        usual: cython.longlong = self.usual_rate(seen)
+        tens: cython.longlong = int(row.step * 100.0 / seen + 0.5)  # of ms, from packet to packet
+        if tens == 0:
+            return usual
+        exact: cython.longlong = row.step
+        exact = exact * 100 // tens
+        off: cython.double = exact / seen
+        if exact > RATE_MASK or off < 0.95 or off > 1.05:
+            return usual
+        off = exact * 1.0 / usual
+        return usual if 0.95 < off < 1.05 else exact
 
     def usual_rate(self, seen: cython.double) -> cython.longlong:
         """The nearest one; the bounds are geometric means of neighbours. 1000: timestamps in ms."""
@@ -293,10 +322,18 @@ class Clocks(Losses):
         return 90000
 
     def check_clock(self, row: StreamRow, stamp_ns: cython.longlong, ts: cython.longlong) -> cython.int:
-        """Compares the clock rate with time: off by 1.5 times or more, the wire's is taken (1)."""
+        """Compares the clock rate with time: where it is off, the wire's is taken (1).
+
+        By 1.5 times or more, or by a tenth where the wire shows a rate that no codec has.
+        """
         rate: cython.longlong = self.measured_rate(row, stamp_ns, ts)
         declared: cython.longlong = row.codec >> 8
-        if rate == 0 or (2 * rate < 3 * declared and 3 * rate > 2 * declared):
+        if rate == 0 or rate == declared:
+            return 0
+        if rate == self.usual_rate(rate):
+            if 2 * rate < 3 * declared and 3 * rate > 2 * declared:
+                return 0
+        elif row.codec & 255 and 10 * rate < 11 * declared and 11 * rate > 10 * declared:
             return 0
         if row.codec & 255 and row.refuted == 0:
             row.refuted = row.codec

@@ -21,6 +21,10 @@ cdef enum:
     STRAY = 1
     REBASE = 2
     FIRST = 3
+    REPEATED = 4  # the newest packets had numbers that came before; `bad_cell` has how many, and when
+
+    REPEATS = 8  # so many in a row, as slowly as they came at first, are a restart
+    REPEATS_MASK = 15
 
     MAX_VOTES = 4
     CHECK_EVERY = 31  # a clock is looked at every 32 samples
@@ -77,6 +81,8 @@ cdef class Loop(Clocks):
     cdef inline int count(self, StreamRow row, long long stamp_ns, long long seq, long long ts, long long second) except -1 nogil
     cdef int is_copy(self, StreamRow row, long long stamp_ns, long long seq, long long delta) except -1 nogil
     cdef int admitted(self, StreamRow row, MinuteRow minute, long long stamp_ns, long long seq, long long delta, long long last_ns) except -1 nogil
+    cdef int goes_back(self, StreamRow row, long long stamp_ns, long long seq) except -1 nogil
+    cdef void begin_again(self, StreamRow row, MinuteRow minute, long long seq) noexcept nogil
     cdef inline int slide(self, StreamRow row, MinuteRow minute, unsigned int leaving) noexcept nogil
     cdef void restart(self, StreamRow row, MinuteRow minute, long long base) noexcept nogil
     cdef inline unsigned int tagged(self, StreamRow row, long long stamp_ns) except? 0 nogil

@@ -49,6 +49,7 @@ if not cython.compiled:  # loop_cy.pxd has them, typed
         __name__, "MAX_VOTES CHECK_EVERY FEW_PACKETS TIME_BASE_US"
     )
     NONE, STRAY, REBASE, FIRST = uncompiled.constants(__name__, "NONE STRAY REBASE FIRST")
+    REPEATED, REPEATS, REPEATS_MASK = uncompiled.constants(__name__, "REPEATED REPEATS REPEATS_MASK")
 
 __all__ = [
     "STOP_DUE",
@@ -546,7 +547,7 @@ class Loop(Clocks):
         """1: the number is in sequence, its packet goes on to the jitter. `last_ns`: the packet before."""
         at: cython.longlong = seq & (WINDOW - 1)
         cell: cython.uint
-        if row.stray >= REBASE:
+        if REBASE <= row.stray <= FIRST:
             if row.stray == REBASE:
                 self.restart(row, minute, seq)
             else:
@@ -557,6 +558,9 @@ class Loop(Clocks):
                 row.late_run = 0
             row.received = 1
         elif delta == 0 or delta > 0x10000 - MAX_MISORDER:
+            if self.goes_back(row, stamp_ns, seq):
+                self.begin_again(row, minute, seq)
+                return 1
             row.received += 1
             if (row.top - seq) & 0xFFFF >= WINDOW:  # forgotten: nothing but the count is left to do
                 minute.reordered += 1
@@ -588,6 +592,42 @@ class Loop(Clocks):
             row.bad_cell = self.tagged(row, stamp_ns) | 1
             return 0
         return 1
+
+    def goes_back(self, row: StreamRow, stamp_ns: cython.longlong, seq: cython.longlong) -> cython.int:
+        """Whether the last packets are old numbers once more, one after the other and as slowly as at first.
+
+        A network that doubles packets sends the second ones beside new packets, or all at once.
+        """
+        if row.stray == STRAY or (
+            (row.top - seq) & 0xFFFF < WINDOW and row.window[seq & (WINDOW - 1)] & CELL_COUNT == 0
+        ):
+            return 0
+        arrival: cython.uint = self.arrival(row, stamp_ns)
+        count: cython.uint = 1
+        apart: cython.uint
+        if row.stray == REPEATED and seq == row.bad_seq:
+            apart = (arrival - (row.bad_cell >> ARRIVAL_AT)) & ARRIVAL_MASK
+            if (apart << UNIT_SHIFT) * 2.0 >= self.packet_ns(row):
+                count = (row.bad_cell & REPEATS_MASK) + 1
+        row.stray = REPEATED
+        row.bad_seq = (seq + 1) & 0xFFFF
+        row.bad_cell = arrival << ARRIVAL_AT | count
+        return count >= REPEATS
+
+    def begin_again(self, row: StreamRow, minute: MinuteRow, seq: cython.longlong) -> None:
+        """A restart some packets ago: `seq` is the last of REPEATS that were taken for old ones."""
+        at: cython.longlong
+        earlier: cython.longlong = REPEATS - 1
+        twice: cython.longlong = min(earlier, minute.duplicates)
+        cell: cython.uint = row.bad_cell >> ARRIVAL_AT << ARRIVAL_AT | 1
+        minute.duplicates -= twice
+        minute.reordered -= min(earlier - twice, minute.reordered)
+        self.restart(row, minute, (seq - earlier) & 0xFFFF)
+        for at in range(row.base, row.base + earlier):
+            row.window[at & (WINDOW - 1)] = cell
+        row.top += earlier
+        row.unjudged = REPEATS
+        row.received = REPEATS
 
     def slide(self, row: StreamRow, minute: MinuteRow, leaving: cython.uint) -> cython.int:
         """`advance` by one number in the usual case: what leaves was received, and so were 16 before it."""
@@ -716,13 +756,20 @@ class Loop(Clocks):
             row, minute, stamp_ns, ts, payload_type
         ):
             return 0
+        begins: cython.bint = second >= 128  # a talkspurt, or a time base
         if row.referenced != 1:
-            if row.referenced == AFTER_EVENT and ts == row.ref_ts:  # the packet before once more
+            if row.referenced == MARKED:  # some senders mark every packet: that says nothing
+                begins = False
+            elif row.referenced != AFTER_OTHER:
+                if row.referenced == AFTER_EVENT and ts == row.ref_ts:  # the packet before once more
+                    return 0
+                row.ref_ns = stamp_ns
+                row.ref_ts = ts
+                row.referenced = MARKED if begins else 1
                 return 0
-            row.ref_ns = stamp_ns
-            row.ref_ts = ts
             row.referenced = 1
-            return 0
+        if second >= 128:
+            row.referenced = MARKED
         step: cython.longlong = (ts - row.ref_ts) & MASK32
         if step == 0:
             return 0
@@ -736,7 +783,7 @@ class Loop(Clocks):
         off_us: cython.double = (ticks - step * 1e9) * row.scale
         apart_us: cython.double = -off_us if off_us < 0.0 else off_us
         is_video: cython.bint = row.codec & 255 == VIDEO
-        if second >= 128 and not is_video:
+        if begins and not is_video:
             usual: cython.double = row.step
             if usual == 0.0:  # as if packets were of 20 ms
                 usual = rate / 50.0

@@ -307,6 +307,11 @@ class Table:
         row: StreamRow = self.known(stream)
         return int(row.payload_type)
 
+    def clock_rate(self, stream: int) -> int:
+        """Of the timestamps, Hz; 0: unknown."""
+        row: StreamRow = self.known(stream)
+        return int(row.codec >> 8)
+
     def silent(self, stream: int, minute_start_ns: int) -> StreamMinute:
         """A stream's minute without a packet."""
         return self.described(stream, self.known(stream), minute_start_ns)

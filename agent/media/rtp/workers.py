@@ -121,6 +121,10 @@ class RtpWorkers:
         loop, row = self._at(stream)
         return loop.payload_type(row)
 
+    def clock_rate(self, stream: int) -> int:
+        loop, row = self._at(stream)
+        return loop.clock_rate(row)
+
     def silent(self, stream: int, minute_start_ns: int) -> StreamMinute:
         loop, row = self._at(stream)
         its = loop.silent(row, minute_start_ns)

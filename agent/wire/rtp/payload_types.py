@@ -59,6 +59,24 @@ LEGAL_CLOCKS: Final = {
 }  # fmt: skip
 """The clock rate of codecs that have one only, by encoding name in capitals: whatever an rtpmap says."""
 
+NAMED_KINDS: Final = {
+    # Signals in packets of their own: digits, and what gateways tell each other of tones, fax and modems.
+    "telephone-event": KIND_EVENT, "tone": KIND_EVENT,  # RFC 4733
+    "x-nse": KIND_EVENT, "nse": KIND_EVENT,  # named signalling events
+    "cisco-rtp-dtmf": KIND_EVENT, "frf-dialed-digit": KIND_EVENT,
+    "v150fw": KIND_EVENT,  # state signalling of V.150.1
+    "t38": KIND_EVENT,  # RFC 4612: a fax, as packets of audio
+    "cn": KIND_COMFORT,  # RFC 3389
+    "no-op": KIND_COMFORT,  # keeps a path open
+    "red": KIND_REDUNDANT,  # RFC 2198
+    "rtx": KIND_REPAIR,  # RFC 4588
+    "ulpfec": KIND_REPAIR,  # RFC 5109
+    "parityfec": KIND_REPAIR,  # RFC 2733
+    "1d-interleaved-parityfec": KIND_REPAIR,  # RFC 6015
+    "flexfec": KIND_REPAIR, "flexfec-03": KIND_REPAIR,  # RFC 8627
+}  # fmt: skip
+"""Encoding names in small letters that are no speech or picture of their own."""
+
 # Payload type -> (clock rate in Hz, kind), as the loop keeps it.
 STATIC_ROWS: Final = {number: (row.clock_rate, row.kind) for number, row in STATIC_TYPES.items()}
 

@@ -1,0 +1,306 @@
+"""Senders and receivers of the field that read the RFCs in their own way: clocks, markers, numbers, reports.
+
+The right values are by the text of the RFC, worked out here packet by packet.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.cases.checks import Near, flagged, no_extra, record, total
+from tests.cases.media_calls import FAR, MEDIA, NEAR, VC, A, Scene, both_ways, reported
+from tests.cases.packets import Stamped
+from tests.cases.variant import Variant, check, named
+
+SIDES = ("--vc", VC, "--customer", "192.0.2.0/24")
+NO_JITTER = Near(0.0, 2.0)  # us
+GOOD = Near(4.341, 0.0011)  # PCMU of 20 ms, no loss, 100 ms assumed
+UNEVEN = random.Random(3)
+DELAYS = tuple(UNEVEN.uniform(0, 0.08) for _ in range(1500))  # s
+
+
+def a8_us(rows: Iterable[tuple[float, int]], rate: int = 8000) -> float:
+    """The mean of J of RFC 3550 A.8 over (arrival in s, timestamp), in the order of arrival."""
+    ordered = sorted((round(at * 1e6), ticks) for at, ticks in rows)
+    j = summed = 0.0
+    for (before_us, first), (now_us, second) in pairwise(ordered):
+        j += (abs((now_us - before_us) - (second - first) * 1e6 / rate) - j) / 16
+        summed += j
+    return summed / (len(ordered) - 1)
+
+
+def header(number: int, ticks: int, kind: int = 0, *, mark: bool = False) -> bytes:
+    return struct.pack(">BBHII", 0x80, kind | mark << 7, number & 0xFFFF, ticks & 0xFFFFFFFF, A)
+
+
+# -- clocks that no codec has
+
+
+def ticking(
+    ticks: int, step: float, types: str = "0", lines: Sequence[str] = (), kind: int = 0
+) -> list[Stamped]:
+    scene = Scene()
+    scene.call(1000 * step, types=types, lines=lines or ("rtpmap:0 PCMU/8000",))
+    scene.rtp(range(1000), ticks=ticks, step=step, kind=kind)
+    return scene.frames
+
+
+WIRE_CLOCK = "DESIGN 4: off by 1.5 times or more is the wire's rate"
+CLOCKS: tuple[tuple[str, int, float, float], ...] = (
+    ("of-20-ms-in-packets-of-30", 160, 0.03, 4.335),
+    ("of-20-ms-in-packets-of-40", 160, 0.04, 4.328),
+    ("of-30-ms-in-packets-of-20", 240, 0.02, 4.341),
+    ("of-one-a-packet", 1, 0.02, 4.341),
+    ("of-bytes-of-gsm", 33, 0.02, 4.341),
+    ("a-quarter-too-fast", 200, 0.02, 4.341),
+)
+
+
+def clock(name: str, ticks: int, step: float, mos: float) -> Variant:
+    checks = (
+        total("RemoteToVcJitter", NO_JITTER, WIRE_CLOCK),
+        record("rem2vc_packets_discarded", 0, "no packet was late"),
+        flagged("clock_rate_mismatch", True, WIRE_CLOCK),
+        total("MOSBetweenVcAndRemote", Near(mos, 0.0011), "G.107; the packet's length is the delay's"),
+    )
+    return f"timestamps-{name}", partial(ticking, ticks, step), checks
+
+
+# -- markers
+
+
+def delayed(delays: Callable[[int], float], *, marked: bool) -> list[Stamped]:
+    scene = Scene()
+    scene.call(30)
+    scene.rtp(range(1500), late=delays, marks=range(1500) if marked else ())
+    return scene.frames
+
+
+def stall(place: int) -> float:
+    """0.9 s without a packet, twice; then what was held comes at once."""
+    since = (place % 700 - 300) * 0.02
+    return max(0.0, 0.9 - since) if since >= 0 else 0.0
+
+
+def mean_us(delays: Callable[[int], float]) -> Near:
+    expected = a8_us((place * 0.02 + delays(place), place * 160) for place in range(1500))
+    return Near(expected, expected / 1000)
+
+
+MARKS = "str0m#126, pion/rtp#69: a marker on every packet begins no talkspurt (RFC 3551 4.1)"
+
+
+# -- packets of types that no SDP names, and signals between gateways
+
+
+def beside(kind: int, every: int, types: str, lines: Sequence[str] = (), run: int = 1) -> list[Stamped]:
+    """Uneven PCMU, with `run` packets of another type after each `every`."""
+    scene, number = Scene(), 0
+    scene.call(30, types=types, lines=("rtpmap:0 PCMU/8000", *lines))
+    for place in range(1500):
+        at = MEDIA + place * 0.02 + DELAYS[place] / 16
+        scene.put(at, FAR, NEAR, header(number, place * 160) + bytes(160))
+        number += 1
+        for _ in range(run if place % every == every - 1 else 0):
+            scene.put(at + 0.0005, FAR, NEAR, header(number, place * 160, kind) + b"\0")
+            number += 1
+    return scene.frames
+
+
+ALONE = "RFC 6263 4.6: a packet of an unknown type keeps a path open; it is no codec"
+LITTLE = mean_us(lambda place: DELAYS[place] / 16)
+
+
+# -- numbers that begin anew close to where they were
+
+
+def anew(first: int, then: int = 1000, pause: float = 0.3) -> list[Stamped]:
+    """Numbers and timestamps from 0, and from 0 again."""
+    scene = Scene()
+    scene.call(30)
+    scene.rtp(range(first))
+    scene.rtp(range(then), at=MEDIA + first * 0.02 + pause)
+    return scene.frames
+
+
+def played_again(length: int) -> list[Stamped]:
+    """SIPp plays one capture ten times."""
+    scene = Scene()
+    scene.call(10 * length * 0.02)
+    for turn in range(10):
+        scene.rtp(range(500, 500 + length), at=MEDIA + turn * length * 0.02)
+    return scene.frames
+
+
+def doubled_late(after: float) -> list[Stamped]:
+    """A network sends each packet twice, the second time `after` seconds later; three never come."""
+    scene = Scene()
+    scene.call(30)
+    numbers = [number for number in range(1000) if number not in (400, 401, 700)]
+    scene.rtp(numbers)
+    scene.rtp(numbers, at=MEDIA + after)
+    return scene.frames
+
+
+AGAIN = "DESIGN 4: a restart is no loss, and its packets are no duplicates"
+
+
+VARIANTS: tuple[Variant, ...] = (
+    *(clock(*row) for row in CLOCKS),
+    (
+        "marker-on-every-packet-of-an-uneven-stream",
+        partial(delayed, DELAYS.__getitem__, marked=True),
+        (
+            total("RemoteToVcJitter", mean_us(DELAYS.__getitem__), MARKS),
+            no_extra("timebase_changes", MARKS),
+        ),
+    ),
+    (
+        "marker-on-every-packet-of-a-stream-that-stalls",
+        partial(delayed, stall, marked=True),
+        (
+            total("RemoteToVcJitter", mean_us(stall), MARKS),
+            record("rem2vc_packets_discarded", Near(85, 1), "what comes more than 60 ms late"),
+            no_extra("timebase_changes", MARKS),
+        ),
+    ),
+    (
+        "keepalives-of-an-unknown-type",
+        partial(beside, 126, 50, "0"),
+        (
+            total("RemoteToVcJitter", LITTLE, ALONE),
+            total("RemoteToVcRtpPackets", 1530, "keepalives are packets"),
+            total("MOSBetweenVcAndRemote", GOOD, "DESIGN 4: keepalives score nothing"),
+            record("codec", "PCMU", ALONE),
+        ),
+    ),
+    *(
+        (
+            f"signals-between-gateways-{name.lower()}",
+            partial(beside, 100, 100, "0 100", (f"rtpmap:100 {name}/8000",), run=5),
+            (
+                total("RemoteToVcJitter", Near(LITTLE.value, LITTLE.value / 50), "signals are no samples"),
+                total("MOSBetweenVcAndRemote", GOOD, "DESIGN 4: digits and the like score nothing"),
+                record("codec", "PCMU", "signals are no speech"),
+            ),
+        )
+        for name in ("X-NSE", "cisco-rtp-dtmf", "v150fw")
+    ),
+    *(
+        (
+            f"numbers-from-0-again-after-{first}",
+            partial(anew, first),
+            (
+                total("RemoteToVcJitter", NO_JITTER, AGAIN),
+                total("RemoteToVcPacketsLost", 0, AGAIN),
+                record("rem2vc_packets_discarded", 0, AGAIN),
+                total("MOSBetweenVcAndRemote", GOOD, AGAIN),
+                total("RemoteToVcRtpPackets", first + 1000, "all packets count"),
+            ),
+        )
+        for first in (20, 60, 90, 300)
+    ),
+    *(
+        (
+            f"capture-of-{length}-packets-played-again",
+            partial(played_again, length),
+            (
+                total("RemoteToVcPacketsLost", 0, AGAIN),
+                total("RemoteToVcJitter", NO_JITTER, AGAIN),
+                flagged("packets_twice", False, "DESIGN 4: twice within 2 ms"),
+                no_extra("packets_duplicate", AGAIN),
+            ),
+        )
+        for length in (60, 90)
+    ),
+    *(
+        (
+            f"network-doubles-{after * 1000:g}-ms-later",
+            partial(doubled_late, after),
+            (
+                total("RemoteToVcPacketsLost", 3, "DESIGN 4: duplicates never hide loss"),
+                total("RemoteToVcRtpPackets", 1994, "DESIGN 4: another identification is another packet"),
+                total("RemoteToVcJitter", NO_JITTER, "DESIGN 4: duplicates are no samples"),
+            ),
+        )
+        for after in (0.001, 0.05, 0.3)
+    ),
+)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=named)
+def test_sender_variant(variant: Variant, tmp_path: Path) -> None:
+    check(variant, tmp_path, SIDES)
+
+
+# -- what far ends claim
+
+
+def claims(jitters: Sequence[int]) -> list[Stamped]:
+    scene = both_ways(45)
+    for place, jitter in enumerate(jitters):
+        at = 6.1 + 5 * place
+        block = struct.pack(">IIIIII", 0x2222, 0, 100 + round((at - MEDIA) * 50), jitter, 0, 0)
+        far, near = ((socket[0], socket[1] + 1) for socket in (FAR, NEAR))
+        scene.put(at, far, near, struct.pack(">BBHI", 0x81, 201, 7, A) + block)
+    return scene.frames
+
+
+WHOLE = "janus-gateway#982: DLSR cut to whole seconds is too short by up to one"
+NO_SAMPLE = "DESIGN 4: what is off by more than 1 s is a time base and no sample, here and there"
+
+CLAIM_VARIANTS: tuple[Variant, ...] = (
+    (
+        "dlsr-of-whole-seconds",
+        lambda: reported(lambda gap: int(gap) << 16).frames,
+        (
+            total("RTTBetweenVcAndRemote", None, WHOLE),
+            flagged("rtcp_implausible", True, WHOLE),
+            total("MOSBetweenVcAndRemote", GOOD, "G.107 with the assumed round trip"),
+        ),
+    ),
+    (
+        "dlsr-happens-to-be-a-second",
+        lambda: reported(lambda gap: 1 << 16, gaps=(1.0, 1.001, 0.999, 1.0, 1.002, 1.0)).frames,
+        (
+            total("RTTBetweenVcAndRemote", Near(40_333, 50), "RFC 3550 6.4.1: it is true"),
+            flagged("rtcp_implausible", False, "it is true"),
+        ),
+    ),
+    (
+        "one-jitter-of-16-seconds-among-others",
+        lambda: claims((80, 80, 134_000, 80, 80)),
+        (
+            total("VcToRemoteJitter", Near(10_000, 1), "80 ticks of 8000 Hz"),
+            flagged("rtcp_implausible", True, NO_SAMPLE),
+        ),
+    ),
+    (
+        "jitter-in-microseconds",
+        lambda: claims((20_000,) * 5),
+        (
+            total("VcToRemoteJitter", None, f"str0m#907; {NO_SAMPLE}"),
+            flagged("rtcp_implausible", True, NO_SAMPLE),
+        ),
+    ),
+    (
+        "jitter-just-below-a-second",
+        lambda: claims((7_900,) * 5),
+        (
+            total("VcToRemoteJitter", Near(987_500, 1), "RFC 3550 6.4.1"),
+            flagged("rtcp_implausible", False, "it may be true"),
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize("variant", CLAIM_VARIANTS, ids=named)
+def test_claim_variant(variant: Variant, tmp_path: Path) -> None:
+    check(variant, tmp_path, SIDES)
