@@ -414,8 +414,9 @@ class Model:
         return True
 
     def clock_is_wrong(self, packet: Heard) -> bool:
-        """Spans of a second that all show another clock rate: two of a usual rate that is off by 1.5 times, or
-        four of a rate that no codec has.
+        """Spans of a second that all show another clock rate.
+
+        Two of a usual rate that is off by 1.5 times, or four of a rate that no codec has.
         """
         assert self.codec is not None
         now, before, agreed = self.units(packet.stamp_ns), self.guess, self.agreed
