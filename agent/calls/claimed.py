@@ -19,7 +19,6 @@ from agent.wire import sdp
 MAX_NEWEST = 100_000  # legs whose newest claim is remembered; what came longest ago makes room
 MAX_CLAIMED_LEGS = 64  # of one call
 MAX_IDS = 8  # connectors of one call
-SEEN_TWICE = "seen_twice"
 _SDP_AGAIN = -1  # in place of a hash of what was on the wire
 
 
@@ -89,7 +88,7 @@ class ClaimedCalls:
                 return
             leg = self._new_leg(call, heard)
         if before is not None and before[1] != claim.host:
-            call.flags.add(SEEN_TWICE)
+            self._counters["claims_of_two_hosts"] += 1
         self._know_call(call, heard)
         self._know_leg(leg, heard)
         if not is_over:

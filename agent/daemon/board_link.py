@@ -83,6 +83,8 @@ class BoardLink:
         before = self._teller.claims
         self._teller.tell(pipeline.engine.signalling, now_ns)
         self.told += self._teller.claims - before
+        for its in self._teller.twice.due(now_ns):
+            pipeline.engine.yield_counts(its.sight, its.connector, its.start_ns, its.end_ns, its.host)
         for heard in self.board.hear():
             self.heard += 1
             self._compare(heard.claim.host, heard.arrival_ns - heard.claim.seq)

@@ -30,7 +30,7 @@ from agent.model.claim import RemoteClaim
 from agent.model.events import Event, MinuteClosed, MinutesSkipped, Unseen
 from agent.model.handover import Handover, Live
 from agent.model.missed import Missed
-from agent.model.sides import Sides
+from agent.model.sides import Connector, Sides
 from agent.model.stream_minute_cy import SoFar
 from agent.model.units import MINUTE_NS
 from agent.model.unseen import Cause, Sight
@@ -237,6 +237,10 @@ class Engine:
     def miss_claims(self, start_ns: int, end_ns: int) -> None:
         """Claims of that time never arrived: which calls media here belongs to is not wholly known."""
         self._out.append(Unseen(start_ns, end_ns, Sight.MEDIA, Cause.CLAIMS_MISSED, None))
+
+    def yield_counts(self, sight: Sight, connector: Connector, start_ns: int, end_ns: int, host: str) -> None:
+        """`host` sees the same legs of a connector, and counts them: figures of that time are not ours."""
+        self._out.append(Unseen(start_ns, end_ns, sight, Cause.SEEN_TWICE, None, connector, detail=host))
 
     def so_far(self) -> tuple[SoFar, list[CountedAttempt], int]:
         """The open minutes' media by leg; attempts whose calls are up; active calls without an attempt."""

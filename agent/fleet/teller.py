@@ -13,18 +13,20 @@ from hashlib import blake2b
 import msgspec
 from msgspec import Struct
 
-from agent.calls.claimed import SEEN_TWICE
 from agent.calls.table_cy import CallTable, Report
 from agent.fleet.board import Board, Elected
-from agent.model.call_cy import MEDIA_ELSEWHERE, Call, Leg, Passage
+from agent.fleet.twice import CountedTwice
+from agent.model.call_cy import MEDIA_ELSEWHERE, SEEN_TWICE, SIP_SEEN_TWICE, Call, Leg, Passage
 from agent.model.claim import CallFacts, Claim
 from agent.model.sides import Sides
+from agent.model.unseen import Sight
 from agent.summary.identity import Identity
 from agent.wire.sip.quality_report import QualityReport, RtpStat
 
 RENEW_NS = 60 * 10**9
 MAX_RELAYS = 8  # of one call
 MAX_KEYS = 8  # of one leg
+_OF_THIS_HOST = {MEDIA_ELSEWHERE, SEEN_TWICE, SIP_SEEN_TWICE}
 _encoder = msgspec.json.Encoder()
 
 
@@ -48,14 +50,17 @@ class ClaimTeller:
         self._own = frozenset(own)
         self._told: OrderedDict[Leg, ToldLeg] = OrderedDict()  # told longest ago first
         self._asked: dict[Leg, list[str]] = {}  # the keys that were asked for
-        self._open: dict[str, Call] = {}  # keys whose election is under way
+        # Keys whose election is under way, and the leg whose own name it is.
+        self._open: dict[str, tuple[Call, Leg | None]] = {}
+        self.twice = CountedTwice()
         self._seq = 0
         self.claims = 0
 
     def tell(self, table: CallTable, now_ns: int) -> None:
         """Tell what is new since the last time. `now_ns`: UTC."""
         for key, winner in self._board.answers():
-            self._know_first(key, winner)
+            if not self.twice.answer(key, winner.host, self._identity.host):
+                self._know_first(key, winner, now_ns)
         for call in table.take_changed():
             if call.claim is None:
                 self._tell_call(call, table, now_ns)
@@ -101,37 +106,51 @@ class ClaimTeller:
             self._told.move_to_end(leg)
 
     def _ask(self, call: Call, table: CallTable, now_ns: int) -> None:
-        """Asks which host saw the call first, by a hash of each key that joins its legs."""
+        """Asks which host saw the call first, by each key that joins its legs, and each leg, by its name."""
         identity = self._identity
         for leg in call.legs:
             if leg in self._asked or not leg.whole or leg.connector is None:
                 continue
+            keys: list[tuple[tuple[str, ...], Leg | None]] = [
+                (key, None) for key in table.keys(leg)[:MAX_KEYS]
+            ]
+            if leg.way != "internal":  # between two of our own each sees it, and neither counts it
+                keys.append((("leg", self._name(leg, "leg")), leg))
             asked = self._asked[leg] = []
-            for key in table.keys(leg)[:MAX_KEYS]:
+            for key, whose in keys:
                 text = "\0".join((leg.connector.id, *key))
                 asked.append(text)
-                self._open[text] = call
+                self._open[text] = call, whose
                 own = Elected(identity.transaction_id(call, leg.connector), identity.host, now_ns)
                 self._board.ask(text, own)
 
     def _forget(self, call: Call) -> None:
         """The table has forgotten the call: nobody waits for its elections."""
+        self.twice.end(call)
         for leg in call.legs:
             for key in self._asked.pop(leg, ()):
                 self._open.pop(key, None)
 
-    def _know_first(self, key: str, winner: Elected) -> None:
-        """Another host that saw the call first has named it; the first key that says so decides."""
-        call = self._open.pop(key, None)
+    def _know_first(self, key: str, winner: Elected, now_ns: int) -> None:
+        """Another host that saw the call first has named it; the first key that says so decides.
+
+        Where it has the very same leg, one of the two hosts counts too much.
+        """
+        call, leg = self._open.pop(key, (None, None))
         if call is None or winner.host == self._identity.host:
             return
         connector = key.partition("\0")[0]
         own = (call.who or ((), {}))[1].get(connector)
-        if winner.transaction_id == own:
-            call.flags.add(SEEN_TWICE)  # by the very same leg
-        elif call.elected is None or connector not in call.elected:
+        if winner.transaction_id != own and (call.elected is None or connector not in call.elected):
             call.elected = {**(call.elected or {}), connector: winner.transaction_id}
             call.who = None
+        if leg is not None and leg.connector is not None:
+            # Media that ends on this host no other relays.
+            passes_by = bool(self._relays(call))
+            call.flags.add(SEEN_TWICE if passes_by else SIP_SEEN_TWICE)
+            hosts = self._identity.host, winner.host
+            pair = self.twice.lose(leg, Sight.ALL if passes_by else Sight.SIP, hosts)
+            self._board.ask(pair, Elected(winner.transaction_id, winner.host, now_ns))
         call.saved = None
 
     def _relays(self, call: Call) -> list[str]:
@@ -160,7 +179,7 @@ class ClaimTeller:
             call.answer_ns,
             call.end_ns if call.end_reason == "bye" else None,
             call_until_ns,
-            tuple(sorted(call.flags - {MEDIA_ELSEWHERE})),
+            tuple(sorted(call.flags - _OF_THIS_HOST)),
         )
         first = call.legs[0]
         return Claim(

@@ -297,6 +297,8 @@ class Stream:
 UNSIGNALLED = "unsignalled"
 """The flag of a call that is known by its media alone."""
 MEDIA_ELSEWHERE = "media_elsewhere"
+# Another host sees the same leg and was first: all of the call, or, where its media ends here, its SIP alone.
+SEEN_TWICE, SIP_SEEN_TWICE = "seen_twice", "sip_seen_twice"
 """The flag of an answered call whose media does not pass this host."""
 EndReason = Literal["bye", "timer", "silence"]
 # The fields in the order in which a checkpoint has them. The encoding cache and the parties of the records

@@ -25,6 +25,7 @@ class Cause(enum.StrEnum):
     MEDIA_ELSEWHERE = "media_elsewhere"  # answered calls of which no media passes this host
     SIGNALLING_ELSEWHERE = "signalling_elsewhere"  # media of calls whose SIP does not pass this host
     CLAIMS_MISSED = "claims_missed"  # other hosts' claims never arrived: nobody knows whose some media is
+    SEEN_TWICE = "seen_twice"  # another host sees the very same legs, and counts them
     CAPTURE_DROPS = "capture_drops"  # the ring or the capture's own buffer was full
     INTERFACE_DOWN = "interface_down"
     NOT_WATCHED = "not_watched"  # no process captured: a restart, a suspended host

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.model.call_cy import SEEN_TWICE
 from agent.summary.catalog import DIRECTIONS, MEDIA_FIELDS, TABLE_DAYS
 from agent.summary.side_totals_cy import CUSTOMER, REMOTE
 
@@ -167,7 +168,10 @@ def call_minute(database: str) -> str:
 
 
 def _roll_up(database: str, name: str, column: str, window: int, replicated: bool) -> Iterator[str]:
-    """Each direction in a minute: all packets, those whose loss is known, loss, MOS."""
+    """Each direction in a minute: all packets, those whose loss is known, loss, MOS.
+
+    Of a call that two hosts saw, one host's records have the flag and are left out.
+    """
     sums = {"records": "count()"}
     for way in DIRECTIONS:
         sums[f"{way}_rtp_packets"] = f"sum(ifNull(m.{way}_rtp_packets, 0))"
@@ -188,12 +192,14 @@ def _roll_up(database: str, name: str, column: str, window: int, replicated: boo
         f"{_window(window, replicated)}"
     )
     made = ",\n    ".join(f"{value} AS {of}" for of, value in sums.items())
-    yield (
-        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.{name}_view TO {database}.{name} AS\n"
+    query = (
         f"SELECT toDateTime(intDiv(m.event_timestamp, 1000) - 60, 'UTC') AS minute,\n"
         f"    ifNull(toString(m.{column}), '') AS {column},\n    {made}\n"
-        f"FROM {database}.media AS m\nGROUP BY minute, {column}"
+        f"FROM {database}.media AS m\nWHERE NOT has(m.flags, '{SEEN_TWICE}')\nGROUP BY minute, {column}"
     )
+    view = f"{database}.{name}_view"
+    yield f"CREATE MATERIALIZED VIEW IF NOT EXISTS {view} TO {database}.{name} AS\n{query}"
+    yield f"ALTER TABLE {view} MODIFY QUERY\n{query}"  # one that an older version made
 
 
 def _engine(name: str, replicated: bool) -> str:

@@ -63,6 +63,9 @@ def connector_minute(
     seen: dict[str, int] = {}
     for metric in METRICS:
         name = metric.name
+        if view.is_anothers(metric):
+            values[name] = None
+            continue  # `seen` would count it here too
         if (metric.is_sided and not sides.known) or (metric.of in _OF_REMOTE and observer == "customer"):
             values[name] = None
         elif name == "Throttles" and totals.figures.get(connector, {}).get("throttles_unknown"):

@@ -18,7 +18,8 @@ rtcp_implausible    A side's far end claims what cannot be true of its delays, o
 far_end_deaf        A side's far end reports twice or more that nothing new reached it, while packets leave.
 static_type_redefined  An SDP gives a static payload type (RFC 3551) another meaning, which is ignored.
 late_answer         The call was answered after its failure had been counted (given by counting).
-seen_twice          Another host sees the same leg (given by the board's election and by claims).
+seen_twice          Another host sees the same leg, and was the first with it (given by the board's election).
+sip_seen_twice      ... of the call's SIP alone: its media ends on this host.
 bye_refused         A BYE was answered 481, and its leg's media was silent then (given by the call table).
 """
 

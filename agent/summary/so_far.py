@@ -58,7 +58,8 @@ def minutes_so_far(
         views = [View(minute.marks, connector, nothing, nothing) for minute in minutes if minute.marks]
         values = _values(totals[connector], sides, observer)
         for metric in METRICS:
-            if values.get(metric.name) == 0 and _is_doubtful(metric, elsewhere, views):
+            is_doubtful = values.get(metric.name) == 0 and _is_doubtful(metric, elsewhere, views)
+            if is_doubtful or any(view.is_anothers(metric) for view in views):
                 values[metric.name] = None
         rows.append(ConnectorMinute(connector.id, connector.region, values, {}))
     return rows

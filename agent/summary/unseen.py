@@ -63,6 +63,10 @@ ADVICE: dict[Cause, tuple[str, str]] = {
         "times claims of other hosts were missed",
         "look at the board (`[fleet] board`) and at the way to it",
     ),
+    Cause.SEEN_TWICE: (
+        "calls are seen by another host too, which counts them",
+        "let one host alone capture this traffic",
+    ),
     Cause.CAPTURE_DROPS: ("frames were missed by the capture", "raise [capture] ring_mb, or give it CPU"),
     Cause.INTERFACE_DOWN: ("times an interface was down", "look at its link"),
     Cause.NOT_WATCHED: ("times nobody watched", "look for what stopped the capture or the host"),
@@ -194,12 +198,19 @@ class View:
         """Whether traffic that a count of `metric` needs was seen and not read."""
         return bool(self._marks) and self.shares(metric.needs, metric.of)[0] > 0
 
+    def is_anothers(self, metric: Metric) -> bool:
+        """Whether another host counts what `metric` needs: two hosts' figures would add up to a wrong one."""
+        return any(
+            cause == Cause.SEEN_TWICE and metric.needs in HIDES[Sight(sight)]
+            for sight, cause, *_ in self._marks
+        )
+
     def shares(self, needs: Sight, of: str) -> tuple[float, float]:
         """Of the traffic that a figure needs: the share seen and not read, and the share never seen."""
         not_read = not_met = 0.0
         for (sight, cause, _, direction), (count, uncounted, length_ns) in self._marks.items():
             hidden = HIDES[Sight(sight)]
-            if needs not in hidden or (direction and direction != of):
+            if cause == Cause.SEEN_TWICE or needs not in hidden or (direction and direction != of):
                 continue
             if cause in _ELSEWHERE:
                 not_read += DOUBT

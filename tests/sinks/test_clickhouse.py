@@ -279,6 +279,33 @@ def test_calls_over_are_counted_once_though_two_hosts_saw_them(engine: Engine, s
     assert float(json.loads(answer)["value"]) == 1
 
 
+def test_roll_ups_count_a_call_once_that_two_hosts_saw(engine: Engine, server: ClickHouse) -> None:
+    row = scenario("loss-vc2cust").media[0]
+    for host, flags in (("sbc-1", []), ("sbc-2", ["seen_twice", "late_media"])):
+        its = row | {"host": host, "flags": flags, "record_id": f"00000000-0000-0000-0000-{host[-1]:0>12}"}
+        engine.run({}, b"INSERT INTO sbcwatch.media FORMAT JSONEachRow " + to_json(its))
+    assert engine.number("SELECT count() FROM sbcwatch.media") == 2
+    for table in ("carrier_minute", "connector_minute"):
+        assert engine.number(f"SELECT sum(records) FROM sbcwatch.{table}") == 1
+        packets = engine.number(f"SELECT sum(cust2vc_rtp_packets) FROM sbcwatch.{table}")
+        assert packets == row["cust2vc_rtp_packets"]
+
+
+def test_schema_replaces_the_query_of_an_older_roll_up(engine: Engine, server: ClickHouse) -> None:
+    for view in ("carrier_minute", "connector_minute"):
+        (query,) = (
+            text for text in schema("sbcwatch") if text.startswith(f"ALTER TABLE sbcwatch.{view}_view")
+        )
+        old = re.sub(r"\nWHERE NOT has.*", "", query)
+        assert old != query
+        engine.run({}, old.encode())
+    for statement in schema("sbcwatch", replicated=False):
+        engine.run({}, statement.encode())
+    row = scenario("loss-vc2cust").media[0] | {"flags": ["seen_twice"]}
+    engine.run({}, b"INSERT INTO sbcwatch.media FORMAT JSONEachRow " + to_json(row))
+    assert engine.number("SELECT sum(records) FROM sbcwatch.connector_minute") == 0
+
+
 def test_archive_loaded_again_beside_its_views_changes_no_figure(
     engine: Engine, server: ClickHouse, tmp_path: Path
 ) -> None:
