@@ -12,7 +12,7 @@ cdef class Joiner:
     cdef readonly object _apart
     cdef long long _window_ns
     cdef tuple _suffixes
-    cdef object _recent
+    cdef object _recent, _transfers
     cdef bint _doubt
 
     cpdef Call join(self, Leg leg, Message message)
@@ -29,12 +29,17 @@ cdef class Joiner:
     cpdef list correlations(self, Message message)
     cdef Call _same_users(self, Leg leg)
     cdef bint _open_for(self, Call call, Leg leg) except -1
+    cdef Call _waiting(self, Leg leg)
+    cpdef object refer(self, Leg leg, str user, long long now_ns)
+    cpdef Leg transferor(self, Leg leg, Message message)
     cdef object _remember(self, Leg leg, Call call)
     cpdef bint has_apart(self, long long since_ns, long long until_ns) except -1
     cpdef object forget(self, Call call)
 
 cdef bint _fits(Call call, Leg leg) except -1
 cdef bint _is_tried(Call call) except -1
+cdef bint _is_from_a_party(Leg leg, Call call) except -1
+cdef bint _is_alone(Call call) except -1
 cpdef object _began_ns(Call call)
 cdef str _icid(str value)
 cdef str _branch(str via)

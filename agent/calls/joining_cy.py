@@ -4,7 +4,7 @@
 The first of these that fits: the same Call-ID; the same From tag and CSeq of the initial INVITE
 (topology-hiding proxies keep both); a correlation header with an equal value, or with another leg's Call-ID;
 a second Via with the incoming leg's branch; Call-ID with a configured suffix stripped; the same called and
-calling user within the join window.
+calling user within the join window, or of a call that waits at the vc. What REFER announced comes before.
 
 Evidence that fits several calls fits none; where that leaves a leg apart it is counted. Of several calls
 between the same users it is the one without an outgoing leg. Of several such calls it is the newest, if it is
@@ -25,6 +25,7 @@ from agent.wire.sip.message_cy import Message
 from agent.wire.sip.scan_cy import bounded
 
 Key = tuple[str, ...]
+Transfer = tuple[int, str, Leg]  # when a REFER came, whom it names, the transferor's leg
 
 MAX_SAME = 16  # calls that share a key: beyond two it is ambiguous anyway
 MAX_RECENT = 10_000  # pairs of users; a flood of invented ones pushes out the oldest
@@ -33,6 +34,7 @@ MAX_LEGS = 64  # of one call: hunting tries a handful, a flood with one From tag
 MAX_USERS = 6  # of one leg and role: names of one INVITE are the sender's to invent
 MAX_VIAS = 16
 MAX_APART = 1_024  # outgoing legs without a call, for `has_apart`
+MAX_TRANSFERS = 256  # newest blind transfers: each is looked for within the join window alone
 CLEARLY_NS = 50_000_000  # a B2BUA sends its INVITE some ms after the one that it got
 CLEARLY_TIMES = 3  # and the next candidate's INVITE must be so many times as old
 
@@ -49,6 +51,7 @@ class Joiner:
         self._keys_of: dict[Leg, list[Key]] = {}
         self._recent: OrderedDict[tuple[str, str], deque[Call]] = OrderedDict()
         self._apart: OrderedDict[Leg, None] = OrderedDict()  # outgoing legs that joined nothing, newest last
+        self._transfers: deque[Transfer] = deque(maxlen=MAX_TRANSFERS)
         self._doubt = False  # evidence met for the leg in hand fitted several calls
 
     def join(self, leg: Leg, message: Message | None) -> Call:
@@ -238,7 +241,7 @@ class Joiner:
                     if level:
                         calls[call] = level
         if not calls:
-            return None
+            return self._waiting(leg)
         if len(calls) == 1:
             return next(iter(calls))
         free = [call for call in calls if not _is_tried(call)] or list(calls)
@@ -281,6 +284,64 @@ class Joiner:
                 return True  # it rang in vain: the vc turns to the next before the 487 comes
         return False
 
+    def _waiting(self, leg: Leg) -> Call | None:
+        """The one call between the leg's users that the vc itself answered and bridges to nobody now.
+
+        A menu or a queue calls somebody after any time. Where a leg that joined nothing began before the
+        answer, that leg may have been the one that answered: then nobody knows.
+        """
+        call: Call
+        found: Call | None = None
+        for pair in _pairs(leg):
+            for call in self._recent.get(pair, ()):
+                if call is found or not _is_alone(call) or not _fits(call, leg):
+                    continue
+                if not _agreement(call.find_lead(), leg):
+                    continue
+                if found is not None:
+                    self._doubt = True
+                    return None
+                found = call
+        if found is None or self.has_apart(_began_ns(found), found.answer_ns or 0):
+            return None
+        return found
+
+    # -- transfers
+
+    def refer(self, leg: Leg, user: str, now_ns: cython.longlong) -> None:
+        """A party of the leg asks the vc to send the other one on to `user` (RFC 5589 6.1)."""
+        if user:
+            self._transfers.append((now_ns, user, leg))
+
+    def transferor(self, leg: Leg, message: Message) -> Leg | None:
+        """The leg whose REFER, shortly before, asked for this one. `message`: its initial INVITE.
+
+        It goes to the user whom Refer-To names, and it is from a user of that call or says that call's name.
+        """
+        other: Leg
+        call: Call
+        at_ns: cython.longlong
+        asked: list[Leg] = []
+        if leg.way == "incoming":
+            return None
+        for at_ns, user, other in reversed(self._transfers):
+            if leg.invite_ns - at_ns > self._window_ns:
+                break
+            call = other.call
+            if call.is_up() and _fits(call, leg) and _best(_called(leg), [user]):
+                asked.append(other)
+        if not asked:
+            return None
+        named: Call | None = self._by_evidence(leg, message, self.correlations(message))
+        if named is not None:
+            asked = [other for other in asked if other.call is named]
+        else:
+            asked = [other for other in asked if _is_from_a_party(leg, other.call)]
+        if len({other.call for other in asked}) > 1:
+            self.ambiguous += 1
+            return None
+        return asked[0] if asked else None
+
     def _remember(self, leg: Leg, call: Call) -> None:
         if leg.way == "outgoing" or not leg.whole:
             return
@@ -302,7 +363,7 @@ class Joiner:
                 return False
             if leg.invite_ns <= until_ns and not leg.joined:
                 return True
-        return False
+        return len(self._apart) >= MAX_APART  # it may have been pushed out
 
     def forget(self, call: Call) -> None:
         """Drops an ended call from every index."""
@@ -360,6 +421,24 @@ def _is_tried(call: Call) -> cython.bint:
         if not leg.attempt.is_silent() and leg.attempt.state != "cancelling":
             return True
     return False
+
+
+def _is_from_a_party(leg: Leg, call: Call) -> cython.bint:
+    """Whether a leg's caller is a user of the call's first leg, in whatever role."""
+    lead: Leg = call.find_lead()
+    return _best(_callers(leg), _callers(lead) + _called(lead)) > 0
+
+
+def _is_alone(call: Call) -> cython.bint:
+    """Whether of an answered call the incoming leg is up and no other."""
+    leg: Leg
+    lead: Leg = call.find_lead()
+    if not call.is_up() or lead.way != "incoming" or not lead.is_up():
+        return False
+    for leg in call.legs:
+        if leg is not lead and leg.is_up():
+            return False
+    return True
 
 
 def _began_ns(call: Call) -> int:

@@ -265,15 +265,15 @@ class Signalling(CallTable):
         leg.source = src
         if _is_recording(message):
             return self._record(leg, now_ns)
-        replaced = self._replaced(message)
+        leg.asserted = (*_named(message, "p-asserted-identity"), *_named(message, "remote-party-id"))
+        leg.diverted = _named(message, "diversion")
+        replaced = self._replaced(message) or self._joiner.transferor(leg, message)
         if replaced is not None:
-            replaced.call.adopt(leg)  # RFC 3891: it goes on with another party, and is no attempt
+            replaced.call.adopt(leg)  # RFC 3891, RFC 5589: it goes on with another party, and is no attempt
             leg.joined, leg.role = True, replaced.role
             self._register(leg)
             return leg
         leg.attempt = Attempt(now_ns, message.cseq, message.branch)
-        leg.asserted = (*_named(message, "p-asserted-identity"), *_named(message, "remote-party-id"))
-        leg.diverted = _named(message, "diversion")
         self._joiner.join(leg, message)
         self.counters["joins_ambiguous"] = self._joiner.ambiguous
         self._counting.begin(leg, now_ns)
@@ -418,6 +418,10 @@ class Signalling(CallTable):
                 self._counting.watch(leg)
         elif method == "BYE":
             self._bye(leg, message, known, now_ns)
+        elif method == "REFER" and known and leg.is_up():
+            target = message.refer_to
+            if target and "?" not in target:  # one with Replaces brings two calls together, without a leg
+                self._joiner.refer(leg, parse_uri(target).user, now_ns)
 
     def _is_repeated(
         self, leg: Leg, attempt: Attempt, message: Message, now_ns: cython.longlong

@@ -170,7 +170,9 @@ class Leg:
         self.described_ns = 0  # when SDP last changed its media
         self.described: dict[Passage, list[Section]] = {}  # by the last SDP each way
         self.source = ""  # the address that its initial INVITE came from
-        self.role: Way = way  # the leg whose place it takes: with Replaces (RFC 3891) the replaced leg
+        self.role: Way = (
+            way  # the leg's whose place it takes: the replaced one's (RFC 3891), the transferor's
+        )
         self.asserted: tuple[str, ...] = ()  # callers that P-Asserted-Identity and Remote-Party-ID name
         self.diverted: tuple[str, ...] = ()  # numbers called before, from Diversion
         self.recording = False  # a recording session (RFC 7866), which is no leg of a call
@@ -431,7 +433,8 @@ class Call:
     def views(self) -> list[tuple[Leg, list[Leg], list[Leg]]]:
         """(owner, customer legs, remote legs) for each connector that the call belongs to.
 
-        Where both legs are customers', each counts in its own connector with the other as its remote.
+        Where both legs are customers', each counts in its own connector with the other as its remote. A
+        remote leg beside them (a fork, a transfer) is the caller's, and counts once.
         """
         callers: list[Leg] = []
         callees: list[Leg] = []
@@ -447,7 +450,7 @@ class Call:
             elif leg.side == "remote":
                 remotes.append(leg)
         if callers and callees:
-            return [(callers[0], callers, callees + remotes), (callees[0], callees, callers + remotes)]
+            return [(callers[0], callers, callees + remotes), (callees[0], callees, callers)]
         if customers:
             return [(customers[0], customers, remotes)]
         return [(remotes[0], [], remotes)] if remotes else [(self.lead, [], [])]

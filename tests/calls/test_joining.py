@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.calls.users import agreement, without_separators
-from tests.kit.conversation import ALICE, BOB, BOB2, VC, Conversation, Heard
+from tests.kit.conversation import ALICE, BOB, BOB2, VC, VC_MEDIA, Conversation, Heard, sdp
 
 # -- users
 
@@ -175,6 +175,173 @@ def test_legs_between_the_same_two_hosts_in_one_direction_are_two_calls() -> Non
         leg.ok(1 + number * 0.01)
         leg.bye(5 + number * 0.01)
     assert sorted(row["call_ids"] for row in talk.play(until=61).calls) == [["c0"], ["c1"], ["c2"]]
+
+
+# -- transfers and queues: the vc calls somebody whom the caller did not dial
+
+CAROL_USER = "+15550003"
+
+
+def transferred(by: str = "callee", headers: str = "", gap: float = 0.05, **names: str) -> Heard:
+    """Alice calls Bob through a B2BUA, and one of them sends the other on to Carol."""
+    talk = Conversation()
+    alice, bob = talk.leg(ALICE, VC), talk.leg(VC, BOB, call_id="out", from_tag="v")
+    alice.invite(0)
+    bob.invite(0.05)
+    bob.ok(1)
+    alice.ok(1.1)
+    asked, side = (bob, "callee") if by == "callee" else (alice, "caller")
+    asked.request(10, "REFER", by=side, headers=headers or f"Refer-To: <sip:{CAROL_USER}@v>\r\n")
+    asked.reply(10.01, 202, "REFER", by=side)
+    named = {"call_id": "third", "from_tag": "w", "to_user": CAROL_USER} | names
+    third = talk.leg(VC, BOB2, **named)
+    third.invite(10 + gap)
+    third.ok(11 + gap)
+    asked.bye(11.1 + gap, by=side)
+    third.bye(70)
+    (alice if by == "callee" else bob).bye(70.1)
+    return talk.play(until=121)
+
+
+@pytest.mark.parametrize("headers", ["", "X-CID: call-1\r\n"])
+def test_customers_phone_to_whom_the_customer_transfers_is_no_attempt_and_counts_media_once(
+    headers: str,
+) -> None:
+    talk = Conversation()
+    alice, bob = talk.leg(ALICE, VC), talk.leg(VC, BOB, call_id="out", from_tag="v")
+    alice.invite(0, sdp=sdp(ALICE, 4_000))
+    bob.invite(0.05, sdp=sdp(VC_MEDIA, 20_000))
+    bob.ok(1, sdp=sdp(BOB, 5_000))
+    alice.ok(1.1, sdp=sdp(VC_MEDIA, 10_000))
+    alice.request(10, "REFER", headers=f"Refer-To: <sip:{CAROL_USER}@v>\r\n")
+    caller = "trunk" if headers else "+15550001"
+    phone = talk.leg(VC, "192.0.2.12", call_id="third", from_tag="w", from_user=caller, to_user=CAROL_USER)
+    phone.invite(10.05, headers=headers, sdp=sdp(VC_MEDIA, 10_002))
+    phone.ok(12, sdp=sdp("192.0.2.12", 4_002))
+    alice.bye(12.1)
+    count = talk.rtp(1.2, (BOB, 5_000), (VC_MEDIA, 20_000), seconds=30)
+    here = talk.rtp(12.2, ("192.0.2.12", 4_002), (VC_MEDIA, 10_002), seconds=10, ssrc=8)
+    phone.bye(40)
+    bob.bye(40.1)
+    heard = talk.play(until=121)
+    assert heard.counts("Outbound") == (1, 1, 0)
+    assert heard.counts("Inbound") == (0, 0, 0)
+    assert heard.total("RemoteToVcRtpPackets") == count
+    assert heard.total("CustomerToVcRtpPackets") == here
+    assert heard.call["call_ids"] == ["call-1", "out", "third"]
+
+
+def test_media_of_a_remote_fork_beside_a_customers_counts_once() -> None:
+    talk = Conversation()
+    alice = talk.leg(ALICE, VC)
+    phone = talk.leg(VC, "192.0.2.12", call_id="near", from_tag="v")
+    mobile = talk.leg(VC, BOB, call_id="far", from_tag="w")
+    alice.invite(0)
+    phone.invite(0.01)
+    mobile.invite(0.02, sdp=sdp(VC_MEDIA, 20_000))
+    phone.ringing(0.5)
+    mobile.ok(3, sdp=sdp(BOB, 5_000))
+    phone.cancel(3.01)
+    phone.respond(3.02, 487)
+    alice.ok(3.1)
+    count = talk.rtp(3.2, (BOB, 5_000), (VC_MEDIA, 20_000), seconds=10)
+    mobile.bye(20)
+    alice.bye(20.1)
+    assert talk.play(until=121).total("RemoteToVcRtpPackets") == count
+
+
+@pytest.mark.parametrize("by", ["caller", "callee"])
+@pytest.mark.parametrize("caller", ["+15550001", "+15550002"])
+def test_leg_to_whom_a_refer_names_joins_the_call(by: str, caller: str) -> None:
+    heard = transferred(by, from_user=caller)
+    assert heard.call["call_ids"] == ["call-1", "out", "third"]
+    assert heard.counters["legs_unjoined"] == 0
+    assert heard.counts() == (1, 1, 0)
+    assert heard.active()[:2] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("headers", "gap", "names"),
+    [
+        ("Refer-To: <sip:+15550004@v>\r\n", 0.05, {}),  # to somebody else
+        ("Refer-To: <sip:+15550003@v?Replaces=x%3Bto-tag%3Dy%3Bfrom-tag%3Dz>\r\n", 0.05, {}),  # attended
+        ("", 2.5, {}),  # long after it
+        ("", -1.0, {}),  # before it
+        ("", 0.05, {"from_user": "trunk"}),  # from nobody of the call
+    ],
+)
+def test_leg_of_which_a_refer_tells_nothing_stays_apart(
+    headers: str, gap: float, names: dict[str, str]
+) -> None:
+    assert transferred(headers=headers, gap=gap, **names).counters["legs_unjoined"] == 1
+
+
+def test_refer_from_a_third_address_joins_nothing() -> None:
+    talk = Conversation()
+    alice, bob = talk.leg(ALICE, VC), talk.leg(VC, BOB, call_id="out", from_tag="v")
+    alice.invite(0)
+    bob.invite(0.05)
+    bob.ok(1)
+    alice.ok(1.1)
+    bob.callee = "203.0.113.99"
+    bob.request(10, "REFER", by="callee", headers=f"Refer-To: <sip:{CAROL_USER}@v>\r\n")
+    talk.leg(VC, BOB2, call_id="third", from_tag="w", to_user=CAROL_USER).invite(10.05)
+    assert talk.play(until=61).counters["legs_unjoined"] == 1
+
+
+def test_two_transfers_of_one_caller_to_one_target_leave_the_leg_apart() -> None:
+    talk = Conversation()
+    for number, at in ((1, 0.0), (2, 3.0)):
+        alice = talk.leg(ALICE, VC, call_id=f"in-{number}", from_tag=f"a{number}")
+        bob = talk.leg(VC, BOB, call_id=f"out-{number}", from_tag=f"v{number}")
+        alice.invite(at)
+        bob.invite(at + 0.05)
+        bob.ok(at + 1)
+        alice.ok(at + 1.1)
+        headers = f"Refer-To: <sip:{CAROL_USER}@v>\r\n"
+        bob.request(10 + number / 10, "REFER", by="callee", headers=headers)
+    talk.leg(VC, BOB2, call_id="third", from_tag="w", to_user=CAROL_USER).invite(10.3)
+    heard = talk.play(until=61)
+    assert heard.counters["legs_unjoined"] == heard.counters["joins_ambiguous"] == 1
+
+
+def queued(**names: str) -> Conversation:
+    """The vc answers a carrier's call itself and calls one agent after the other, for minutes."""
+    talk = Conversation()
+    bob = talk.leg(BOB, VC)
+    bob.invite(0)
+    bob.ok(0.1)
+    for number, at in ((1, 15.0), (2, 40.0)):
+        agent = talk.leg(VC, ALICE, call_id=f"agent-{number}", from_tag=f"v{number}", **names)
+        agent.invite(at, headers="Diversion: <sip:+15550002@v>\r\n")
+        agent.ok(at + 2)
+        agent.bye(at + 15, by="callee")
+    bob.bye(70)
+    return talk
+
+
+def test_agent_joins_the_call_that_waits_however_long() -> None:
+    heard = queued(to_user="201").play(until=121)
+    assert heard.call["call_ids"] == ["call-1", "agent-1", "agent-2"]
+    assert heard.counts("Inbound") == (1, 1, 0)
+    assert heard.active("Inbound")[:2] == [1, 0]
+
+
+def test_leg_beside_a_call_that_is_bridged_stays_apart() -> None:
+    talk = queued(to_user="201")
+    talk.leg(VC, ALICE, call_id="other", from_tag="w").invite(20)  # while the first agent talks
+    assert talk.play(until=121).counters["legs_unjoined"] == 1
+
+
+def test_call_that_was_answered_beside_a_doubtful_leg_does_not_wait() -> None:
+    talk = Conversation()
+    alice, bob = talk.leg(ALICE, VC), talk.leg(VC, BOB, call_id="out", from_tag="v", from_user="trunk")
+    alice.invite(0)
+    bob.invite(0.05)  # nothing says whose
+    bob.ok(1)
+    alice.ok(1.1)
+    talk.leg(VC, BOB2, call_id="next", from_tag="w").invite(20)
+    assert talk.play(until=61).counters["legs_unjoined"] == 2
 
 
 # -- 2,000 calls at 200 a second
