@@ -150,6 +150,13 @@ def test_wrong_round_trip_is_shown(miscount: Callable[[Callable[[Ours], None]], 
     assert {check.what for check in differing(found)} == {"RTT ms"}
 
 
+def test_frame_that_answers_two_reports_is_judged_by_the_one_that_tshark_knows() -> None:
+    path = str(PCAPS / "queue-inbound-remote.pcap.gz")  # a phone reports on the music and on the agent
+    found, _ = compare(path, Config(), vc=["10.20.0.1"], customers=["10.10.0.0/24"])
+    assert any(check.what == "RTT ms" for check in found)
+    assert differing(found) == []
+
+
 def test_generated_loss_is_told_apart_from_tsharks_own_sum(tmp_path: Path) -> None:
     path = tmp_path / "a.pcap"
     steady(path)

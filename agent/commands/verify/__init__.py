@@ -13,12 +13,13 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from agent.commands.json_lines import JsonLines
 from agent.commands.replay import CollectedMinutes, open_files, prepare
 from agent.commands.stream_totals import StreamTotals
-from agent.commands.verify.dissected import Dissection, RtpStream, StreamKey, dissect
+from agent.commands.verify.dissected import Dissection, RtpStream, StreamKey, Trip, dissect
 from agent.commands.verify.recount import jitter_us, sequence
 from agent.config.load import load
 from agent.config.settings import Config
@@ -174,14 +175,27 @@ def judge(path: str, ours: Ours, theirs: Dissection) -> Iterator[Check]:
     yield from _sip(path, ours, theirs)
     for key in sorted({*ours.streams, *theirs.streams}):
         yield from _stream(path, key, ours.streams.get(key, []), theirs.streams.get(key))
+    measured: dict[int, list[float]] = defaultdict(list)
     for stamp_ns, trip_ms in ours.trips_ms:
-        # tshark pairs with the newest sender report only, and has no figure for an older one.
-        choices = theirs.trips.get(stamp_ns)
-        if choices:
-            # Clocks are coarse: a value just below 0 counts as 0 here.
-            ms, own = min(choices, key=lambda trip: abs(max(0.0, trip.ms) - trip_ms))
+        measured[stamp_ns].append(trip_ms)
+    for stamp_ns, trips_ms in measured.items():
+        for trip_ms, (ms, own) in _paired(trips_ms, theirs.trips.get(stamp_ns, [])):
             subject = f"at {stamp_ns / 1e9:.6f}"
             yield Check(path, "RTT ms", subject, round(trip_ms, 3), round(max(0.0, ms), 3), TRIP_MS, own)
+
+
+def _paired(trips_ms: list[float], trips: list[Trip]) -> Iterator[tuple[float, Trip]]:
+    """The round trips of one frame that both have, the nearest two first.
+
+    tshark pairs with the newest sender report only, and has no figure for a block that answers an older one.
+    """
+    trips_ms, trips = trips_ms.copy(), trips.copy()
+    while trips_ms and trips:
+        # Clocks are coarse: a value just below 0 counts as 0 here.
+        pair = min(product(trips_ms, trips), key=lambda pair: abs(max(0.0, pair[1].ms) - pair[0]))
+        trips_ms.remove(pair[0])
+        trips.remove(pair[1])
+        yield pair
 
 
 def _sip(path: str, ours: Ours, theirs: Dissection) -> Iterator[Check]:
