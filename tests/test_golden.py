@@ -14,6 +14,8 @@ DIRECTIONS = {
 }
 COUNTS = {"attempts": "CallAttempts", "answered": "CallsAnswered", "failed": "CallFailures"}
 
+LOGGED_NS = 50_000_000  # what lies between a message on the wire and the line in the log
+
 captures = pytest.mark.parametrize("name", sidecars())
 
 
@@ -40,7 +42,20 @@ def test_each_call_has_its_outcome_and_status(name: str) -> None:
         assert row["status"] == call["status"]
         assert row["from_sip_user"] == call["from_user"]
         assert row["to_sip_user"] == call["to_user"]
-        assert row["direction"] == sidecar(name)["direction"]
+        assert row["direction"] == call.get("direction", sidecar(name)["direction"])
+
+
+@captures
+def test_call_has_the_legs_and_the_end_that_the_sbc_logged(name: str) -> None:
+    rows = {row["call_id"]: row for row in scenario(name).calls}
+    for call in sidecar(name)["truth"]["calls"]:
+        row = rows[call["call_id_incoming"]]
+        if "call_ids" in call:
+            assert row["call_ids"] == call["call_ids"]
+        if call["answered_at"] and call["ended_at"]:
+            for what in ("answer", "end"):
+                logged_ns = call[f"{what}ed_at"] * 1e9
+                assert abs(row[f"{what}_ns"] - logged_ns) < LOGGED_NS, what
 
 
 @captures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -31,7 +32,7 @@ from .network import (
     vc_address,
 )
 from .processes import LabError, Process, run, search_path, wait_until
-from .sbc import Sbc
+from .sbc import Kind, Sbc
 from .stage import Stage
 from .truth import Truth
 
@@ -79,9 +80,11 @@ class Lab:
         *,
         relay: bool = False,
         observer: bool = False,
+        sbc: Kind = "proxy",
     ) -> None:
         """`relay`: rtpengine has a namespace of its own. `observer`: a namespace sees the frames of both."""
         self.delay = delay
+        self._kind: Kind = sbc
         self.network = Network(delayed=delay is not None, relay=relay, observer=observer)
         self.interfaces = [INTERFACES[side] for side in SIDES]
         self.vc_addresses = [vc_address(side, version) for side in SIDES for version in (4, 6)]
@@ -112,7 +115,7 @@ class Lab:
             counters.set_up(self.network)
             if self.delay:
                 self._delay_box = self._start_delay(self.delay)
-            self._sbc = Sbc(self.network, self.folder)
+            self._sbc = Sbc(self.network, self.folder, self._kind)
             self._sbc.up()
         except BaseException:
             self._down()
@@ -145,13 +148,13 @@ class Lab:
         """Play one scenario to its end and tell the truth about it.
 
         Raises:
-            LabError: it did not go as meant, or needs another delay box than this lab has.
+            LabError: it did not go as meant, or needs another delay box or SBC than this lab has.
         """
         from .scenarios import SCENARIOS
 
         chosen = SCENARIOS[scenario] if isinstance(scenario, str) else scenario
-        if chosen.delay != self.delay:
-            raise LabError(f"{chosen.name} needs Lab(delay={chosen.delay})")
+        if (chosen.delay, chosen.sbc) != (self.delay, self._kind):
+            raise LabError(f"{chosen.name} needs Lab(delay={chosen.delay}, sbc={chosen.sbc!r})")
         assert self._sbc is not None
         with self._lock:
             slot = self._slots % _SLOTS
@@ -211,4 +214,4 @@ def versions() -> dict[str, str]:
     names = ("kamailio", "rtpengine-daemon", "sip-tester", "baresip-core", "nftables", "tcpdump", "iproute2")
     listed = run("dpkg-query", "-W", "-f", "${Package} ${Version}\n", *names)
     found = dict(line.split(" ", 1) for line in listed.splitlines())
-    return {**found, "linux": os.uname().release}
+    return {**found, "python": platform.python_version(), "linux": os.uname().release}

@@ -8,16 +8,16 @@ from . import sipp
 from .baresip import Baresip
 from .stage import Stage
 
-_RINGING = sipp.reply(180, "Ringing")
-_ANSWER = sipp.reply(200, "OK", sipp.sdp(), until_ack=True)
+RINGING = sipp.reply(180, "Ringing")
+ANSWER = sipp.reply(200, "OK", sipp.sdp(), until_ack=True)
 _CLIP_MS = 7_500  # sipp's audio file lasts 7.1 s
 _CHALLENGE = 'Proxy-Authenticate: Digest realm="pbx.example", nonce="5f1c0f8a2b", algorithm=MD5\n'
 
 # Steps that most callees and callers share.
-_PICK_UP = [_RINGING, sipp.pause(500), _ANSWER, sipp.request("ACK"), sipp.play()]
-_UNTIL_BYE = [sipp.request("BYE"), sipp.in_dialog_reply(200, "OK")]
+_PICK_UP = [RINGING, sipp.pause(500), ANSWER, sipp.request("ACK"), sipp.play()]
+UNTIL_BYE = [sipp.request("BYE"), sipp.in_dialog_reply(200, "OK")]
 _ANSWERED = [sipp.provisional(), sipp.response(200), sipp.ack(), sipp.play(), sipp.pause(_CLIP_MS)]
-_HANG_UP = [sipp.bye(), sipp.response(200)]
+HANG_UP = [sipp.bye(), sipp.response(200)]
 _GIVE_WAY = [sipp.request("CANCEL"), sipp.cancel_ok(), sipp.terminated(), sipp.request("ACK")]
 
 
@@ -69,7 +69,7 @@ def held_again(stage: Stage) -> None:
     resume = [sipp.request("INVITE"), sipp.in_dialog_reply(200, "OK", sipp.sdp(version=3))]
     acked = sipp.request("ACK")
     callee = stage.answering(
-        [sipp.request("INVITE"), *_PICK_UP, *again, acked, *resume, acked, sipp.play(), *_UNTIL_BYE]
+        [sipp.request("INVITE"), *_PICK_UP, *again, acked, *resume, acked, sipp.play(), *UNTIL_BYE]
     )
     change = [sipp.provisional(), sipp.response(200), sipp.ack()]
     caller = stage.calling(
@@ -83,7 +83,7 @@ def held_again(stage: Stage) -> None:
             *change,
             sipp.play(),
             sipp.pause(_CLIP_MS),
-            *_HANG_UP,
+            *HANG_UP,
         ]
     )
     stage.finish(caller, callee)
@@ -91,24 +91,24 @@ def held_again(stage: Stage) -> None:
 
 def short(stage: Stage, calls: int = 1, user: str | None = None) -> None:
     """sipp calls sipp: one clip of audio each way, no RTCP. Several calls start within a second."""
-    callee = stage.answering([sipp.request("INVITE"), *_PICK_UP, *_UNTIL_BYE], calls=calls)
-    caller = stage.calling([sipp.invite(), *_ANSWERED, *_HANG_UP], calls=calls, rate=20, user=user)
+    callee = stage.answering([sipp.request("INVITE"), *_PICK_UP, *UNTIL_BYE], calls=calls)
+    caller = stage.calling([sipp.invite(), *_ANSWERED, *HANG_UP], calls=calls, rate=20, user=user)
     stage.finish(caller, callee)
 
 
 def repeated(stage: Stage) -> None:
     """ACKs are lost behind the SBC: the callee repeats its 200, the SBC each 200 and the caller each ACK."""
-    callee = stage.answering([sipp.request("INVITE"), *_PICK_UP, *_UNTIL_BYE])
-    caller = stage.calling([sipp.invite(), *_ANSWERED, *_HANG_UP])
+    callee = stage.answering([sipp.request("INVITE"), *_PICK_UP, *UNTIL_BYE])
+    caller = stage.calling([sipp.invite(), *_ANSWERED, *HANG_UP])
     stage.lose_acks(1.8)
     stage.finish(caller, callee)
 
 
 def challenged_by_sbc(stage: Stage) -> None:
     """kamailio's class 2 asks for credentials first; the INVITE leaves it only with them."""
-    callee = stage.answering([sipp.request("INVITE"), *_PICK_UP, *_UNTIL_BYE])
+    callee = stage.answering([sipp.request("INVITE"), *_PICK_UP, *UNTIL_BYE])
     challenge = [sipp.response(407, auth=True), sipp.ack_failure(), sipp.invite(authenticate=True)]
-    caller = stage.calling([sipp.invite(), *challenge, *_ANSWERED, *_HANG_UP])
+    caller = stage.calling([sipp.invite(), *challenge, *_ANSWERED, *HANG_UP])
     stage.finish(caller, callee)
 
 
@@ -116,9 +116,9 @@ def challenged_by_callee(stage: Stage) -> None:
     """The far end asks for credentials, through the SBC."""
     refuse = sipp.reply(407, "Proxy Authentication Required", extra=_CHALLENGE)
     invited = sipp.request("INVITE")
-    callee = stage.answering([invited, refuse, sipp.request("ACK"), invited, *_PICK_UP, *_UNTIL_BYE])
+    callee = stage.answering([invited, refuse, sipp.request("ACK"), invited, *_PICK_UP, *UNTIL_BYE])
     challenge = [sipp.provisional(), sipp.response(407, auth=True), sipp.ack_failure()]
-    caller = stage.calling([sipp.invite(), *challenge, sipp.invite(authenticate=True), *_ANSWERED, *_HANG_UP])
+    caller = stage.calling([sipp.invite(), *challenge, sipp.invite(authenticate=True), *_ANSWERED, *HANG_UP])
     stage.finish(caller, callee)
 
 
@@ -126,7 +126,7 @@ def refused(stage: Stage, status: int, reason: str, extra: str = "", heard: int 
     """The callee rings and refuses; the caller hears that status, or the one the sbc makes of it."""
     refuse = sipp.reply(status, reason, extra=extra)
     heard = heard or status
-    callee = stage.answering([sipp.request("INVITE"), _RINGING, sipp.pause(300), refuse, sipp.request("ACK")])
+    callee = stage.answering([sipp.request("INVITE"), RINGING, sipp.pause(300), refuse, sipp.request("ACK")])
     caller = stage.calling([sipp.invite(), sipp.provisional(), sipp.response(heard), sipp.ack_failure()])
     stage.finish(caller, callee)
 
@@ -138,7 +138,7 @@ def throttled(stage: Stage) -> None:
 
 def cancelled(stage: Stage) -> None:
     """The callee rings for a second, then the caller gives up."""
-    callee = stage.answering([sipp.remembered_invite(), _RINGING, *_GIVE_WAY])
+    callee = stage.answering([sipp.remembered_invite(), RINGING, *_GIVE_WAY])
     stop = [sipp.cancel(), sipp.response(200), sipp.response(487), sipp.ack_failure()]
     ringing = [sipp.response(100, optional=True), sipp.response(180)]
     caller = stage.calling([sipp.invite(), *ringing, sipp.pause(1000), *stop])
@@ -169,18 +169,18 @@ def early_media(stage: Stage) -> None:
             progress,
             sipp.play(),
             sipp.pause(4000),
-            _ANSWER,
+            ANSWER,
             sipp.request("ACK"),
-            *_UNTIL_BYE,
+            *UNTIL_BYE,
         ]
     )
-    caller = stage.calling([sipp.invite(), *_ANSWERED, *_HANG_UP])
+    caller = stage.calling([sipp.invite(), *_ANSWERED, *HANG_UP])
     stage.finish(caller, callee)
 
 
 def late_offer(stage: Stage) -> None:
     """INVITE without SDP: the offer is in the 200, the answer in the ACK."""
-    callee = stage.answering([sipp.request("INVITE"), *_PICK_UP, *_UNTIL_BYE])
+    callee = stage.answering([sipp.request("INVITE"), *_PICK_UP, *UNTIL_BYE])
     answered = [
         sipp.provisional(),
         sipp.response(200),
@@ -188,7 +188,7 @@ def late_offer(stage: Stage) -> None:
         sipp.play(),
         sipp.pause(_CLIP_MS),
     ]
-    caller = stage.calling([sipp.invite(""), *answered, *_HANG_UP])
+    caller = stage.calling([sipp.invite(""), *answered, *HANG_UP])
     stage.finish(caller, callee)
 
 
@@ -196,14 +196,14 @@ def hunted(stage: Stage) -> None:
     """kamailio's class 4: the first host is busy, the second answers."""
     busy = [sipp.request("INVITE"), sipp.reply(486, "Busy Here"), sipp.request("ACK")]
     first = stage.answering(busy)
-    second = stage.answering([sipp.request("INVITE"), *_PICK_UP, *_UNTIL_BYE], host=stage.hosts[1])
-    caller = stage.calling([sipp.invite(), *_ANSWERED, *_HANG_UP])
+    second = stage.answering([sipp.request("INVITE"), *_PICK_UP, *UNTIL_BYE], host=stage.hosts[1])
+    caller = stage.calling([sipp.invite(), *_ANSWERED, *HANG_UP])
     stage.finish(caller, first, second)
 
 
 def forked(stage: Stage) -> None:
     """kamailio's class 7: both hosts ring, the second answers, the first is cancelled."""
-    first = stage.answering([sipp.remembered_invite(), _RINGING, *_GIVE_WAY])
-    second = stage.answering([sipp.request("INVITE"), *_PICK_UP, *_UNTIL_BYE], host=stage.hosts[1])
-    caller = stage.calling([sipp.invite(), *_ANSWERED, *_HANG_UP])
+    first = stage.answering([sipp.remembered_invite(), RINGING, *_GIVE_WAY])
+    second = stage.answering([sipp.request("INVITE"), *_PICK_UP, *UNTIL_BYE], host=stage.hosts[1])
+    caller = stage.calling([sipp.invite(), *_ANSWERED, *HANG_UP])
     stage.finish(caller, first, second)

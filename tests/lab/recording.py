@@ -31,7 +31,7 @@ def record(scenario: Scenario, target: Path) -> Path:
     """
     with (
         tempfile.TemporaryDirectory(prefix=f"{PREFIX}-{os.getpid()}-") as folder,
-        Lab(delay=scenario.delay) as lab,
+        Lab(delay=scenario.delay, sbc=scenario.sbc) as lab,
     ):
         _open.add(lab)
         capture = Capture(lab.network, Path(folder), scenario.device)
@@ -55,6 +55,7 @@ def record(scenario: Scenario, target: Path) -> Path:
             "files": files,
             "vc": lab.vc_addresses,
             "customer_networks": lab.customer_networks,
+            "sbc": scenario.sbc,
             "direction": scenario.direction,
             "truth": truth,
         }

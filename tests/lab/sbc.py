@@ -1,14 +1,17 @@
-"""The SBC in the middle: kamailio for SIP and rtpengine for media."""
+"""The SBC in the middle: kamailio for SIP and rtpengine for media, or a B2BUA that does both."""
 
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from .network import NET4, NET6, NG_RELAY, SIDES, Network, relay_address, vc_address
 from .processes import LabError, Process, run, wait_until
 
+Kind = Literal["proxy", "b2bua"]
 HERE = Path(__file__).parent
 MEDIA_PORTS = (30000, 39999)
 NG = "127.0.0.1:2223"
@@ -18,7 +21,11 @@ _MODULES = ("/usr/lib/x86_64-linux-gnu/kamailio/modules/", "/usr/lib/aarch64-lin
 
 @dataclass(frozen=True)
 class Logged:
-    """One line of kamailio's log: `event` is invite, final, answer, cancel or bye; `at` is epoch seconds."""
+    """One line of the SBC's log: `event` is invite, final, answer, cancel or bye; `at` is epoch seconds.
+
+    A B2BUA also logs `leg`, with the Call-ID of a further dialog that it gave to the call, and `media`, whose
+    status is its RTP port towards the peer.
+    """
 
     event: str
     at: float
@@ -27,17 +34,18 @@ class Logged:
     to_user: str
     status: int
     peer: str
+    leg: str = ""
 
 
 def parse_log(text: str) -> list[Logged]:
-    """The `LAB|...` lines in kamailio's log, in order; anything else is skipped."""
+    """The `LAB|...` lines in the SBC's log, in order; anything else is skipped."""
     found = []
     for match in re.finditer(r"LAB\|(.*)$", text, re.MULTILINE):
         fields = match[1].split("|")
-        if len(fields) != 7:
+        if len(fields) not in (7, 8):
             continue
-        event, at, call_id, from_user, to_user, status, peer = fields
-        found.append(Logged(event, float(at), call_id, from_user, to_user, int(status), peer))
+        event, at, call_id, from_user, to_user, status, peer, *leg = fields
+        found.append(Logged(event, float(at), call_id, from_user, to_user, int(status), peer, *leg))
     return found
 
 
@@ -70,15 +78,32 @@ def kamailio_config(ng: str = NG) -> str:
 
 
 class Sbc:
-    """Both programs, in the sbc namespace."""
+    """The SBC's programs, in the sbc namespace: kamailio and rtpengine, or the lab's own B2BUA."""
 
-    def __init__(self, network: Network, folder: Path) -> None:
+    def __init__(self, network: Network, folder: Path, kind: Kind = "proxy") -> None:
         self._network = network
         self._folder = folder
-        self._processes: list[Process] = []
+        self._kind = kind
+        self._processes: list[Process] = []  # the last one logs the calls
         self.commands: list[str] = []
 
     def up(self) -> None:
+        if self._kind == "proxy":
+            self._start_proxy()
+        else:
+            self._start_b2bua()
+        self.commands = [" ".join(process.command) for process in self._processes]
+        for process in self._processes:
+            if process.ended():
+                raise_log(process)
+
+    def _start_b2bua(self) -> None:
+        command = [sys.executable, "-m", "tests.lab.b2bua", *(vc_address(side) for side in SIDES)]
+        b2bua = Process(self._network["sbc"], command, self._folder / "b2bua.log", cwd=HERE.parents[1])
+        self._processes.append(b2bua)
+        wait_until(lambda: "ready" in b2bua.text() or b2bua.ended(), "the B2BUA to listen", 10)
+
+    def _start_proxy(self) -> None:
         namespace = self._network["sbc"]
         is_apart = "relay" in self._network.namespaces
         ng = f"{NG_RELAY}:2223" if is_apart else NG
@@ -124,10 +149,6 @@ class Sbc:
             "kamailio to listen",
             10,
         )
-        self.commands = [" ".join(process.command) for process in self._processes]
-        for process in self._processes:
-            if process.ended():
-                raise_log(process)
 
     def down(self) -> None:
         for process in reversed(self._processes):
@@ -135,8 +156,8 @@ class Sbc:
         self._processes.clear()
 
     def log(self) -> list[Logged]:
-        """What kamailio has logged about calls so far."""
-        return parse_log((self._folder / "kamailio.log").read_text(encoding="utf-8", errors="replace"))
+        """What the SBC has logged about calls so far."""
+        return parse_log(self._processes[-1].text())
 
     def _listening(self) -> str:
         return run("ip", "netns", "exec", self._network["sbc"], "ss", "-Hlun")

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from . import plays
+from . import bridged, plays
 from .capture import Device
 from .network import Delay
 from .packing import Container
+from .sbc import Kind
 from .stage import Stage
 from .truth import Direction, Expect
 
@@ -29,6 +30,7 @@ class Scenario:
     seconds: int = 10  # roughly, for planning
     container: Container = "pcap-ns"
     device: Device = "sides"
+    sbc: Kind = "proxy"
     vlans: Mapping[str, int] = field(default_factory=dict)  # side -> 802.1Q tag put into the recorded frames
 
 
@@ -58,6 +60,45 @@ def _lossy(way: str, direction: Direction, shows: str, container: Container) -> 
     return Scenario(f"loss-{way}", shows, direction, play, seconds=25, container=container)
 
 
+_ANSWERED = Expect()
+
+
+def _bridged(
+    name: str,
+    shows: str,
+    direction: Direction,
+    play: Callable[[Stage], None],
+    expect: Expect = _ANSWERED,
+    service: int = 1,
+) -> Scenario:
+    return Scenario(
+        name, shows, direction, play, expect, service, seconds=15, container="pcap-ns.gz", sbc="b2bua"
+    )
+
+
+_REWRITTEN: tuple[tuple[str, Direction, bridged.Write, bridged.Write, str], ...] = (
+    (
+        "rewritten-00-outbound",
+        "outbound",
+        lambda number: number[2:],
+        lambda number: "00" + number[1:],
+        "The PBX calls itself by its national number and dials 00; on the carrier's side both are E.164.",
+    ),
+    (
+        "rewritten-9-outbound",
+        "outbound",
+        lambda number: number[1:],
+        lambda number: "900" + number[1:],
+        "The PBX dials 9 for an outside line and 00; on the carrier's side both numbers are E.164.",
+    ),
+    (
+        "rewritten-inbound",
+        "inbound",
+        str,
+        str,
+        "The carrier's E.164 numbers become 00 before the caller's and a national called one at the PBX.",
+    ),
+)
 _RETRY_AFTER = "Retry-After: 30\n"
 _FAILED_503 = Expect("failed", 503)
 
@@ -237,6 +278,56 @@ _ALL: list[Scenario] = [
         plays.forked,
         service=7,
         seconds=12,
+    ),
+    # At a B2BUA.
+    _bridged(
+        "transfer-blind-inbound",
+        "The customer's phone, called, sends the caller on by REFER to a second phone.",
+        "inbound",
+        bridged.transferred,
+    ),
+    _bridged(
+        "transfer-blind-outbound",
+        "The customer's phone, the caller, sends the callee on by REFER to a second phone.",
+        "outbound",
+        bridged.transferred,
+    ),
+    _bridged(
+        "transfer-attended-inbound",
+        "The customer's agent, called, calls a second remote host and joins both by REFER with Replaces.",
+        "inbound",
+        bridged.transferred_attended,
+        Expect(attempts=2),
+    ),
+    _bridged(
+        "taken-over-inbound",
+        "A second phone of the customer takes a call over by INVITE with Replaces.",
+        "inbound",
+        bridged.taken_over,
+    ),
+    _bridged(
+        "queue-inbound",
+        "The vc answers and plays music; an agent talks and leaves; music; a second agent talks.",
+        "inbound",
+        bridged.queued,
+        service=8,
+    ),
+    _bridged(
+        "late-2xx-outbound",
+        "The first carrier rings in vain, its 200 crosses the CANCEL and gets a BYE; the second answers.",
+        "outbound",
+        bridged.answered_late,
+        service=4,
+    ),
+    _bridged(
+        "hold-music-inbound",
+        "The customer's phone holds for 4 s; music and its RTCP come from an address that no SDP names.",
+        "inbound",
+        bridged.held_with_music,
+    ),
+    *(
+        _bridged(name, shows, direction, partial(bridged.rewritten, caller=caller, called=called), service=2)
+        for name, direction, caller, called, shows in _REWRITTEN
     ),
     # Not answered.
     *_refused("busy", 486, "Busy Here"),

@@ -68,9 +68,9 @@ Max-Forwards: 70""",
 # The caller's steps.
 
 
-def invite(body: str | None = None, authenticate: bool = False) -> str:
+def invite(body: str | None = None, authenticate: bool = False, extra: str = "") -> str:
     """The initial INVITE. `body` "" makes a late offer; `authenticate` answers the challenge before it."""
-    extra = "[authentication username=lab password=secret]\n" if authenticate else ""
+    extra += "[authentication username=lab password=secret]\n" if authenticate else ""
     offer = sdp() if body is None else body
     return _request("INVITE", "sip:[service]@[remote_ip]:[remote_port]", _TO_CALLEE, extra, offer)
 
@@ -140,13 +140,49 @@ def request(method: str) -> str:
     return f'<recv request="{method}"{flags}/>'
 
 
-def remembered_invite() -> str:
-    """Like request("INVITE"), and keeps what a 487 after the CANCEL must repeat."""
+_TO_REPEAT = (("Via:", 1, "via1"), ("Via:", 2, "via2"), ("CSeq:", 1, "cseq"))
+
+
+def remembered_invite(kept: Sequence[tuple[str, int, str]] = _TO_REPEAT) -> str:
+    """Like request("INVITE"), and keeps headers (name, which of them, variable): what a 487 must repeat."""
     keep = "".join(
         f'<ereg regexp=".*" search_in="hdr" header="{header}" occurrence="{nth}" assign_to="{variable}"/>'
-        for header, nth, variable in (("Via:", 1, "via1"), ("Via:", 2, "via2"), ("CSeq:", 1, "cseq"))
+        for header, nth, variable in kept
     )
     return f'<recv request="INVITE" rrs="true"><action>{keep}</action></recv>'
+
+
+def request_of_callee(method: str, cseq: int, extra: str = "") -> str:
+    """A request of the callee's in the dialog; the INVITE's From and To are in `from` and `to`."""
+    return _message(
+        f"""
+{method} [next_url] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+From:[$to];tag=[pid]SIPpTag01[call_number]
+To:[$from]
+Call-ID: [call_id]
+CSeq: {cseq} {method}
+{extra}Contact: <sip:[callee]@[local_ip]:[local_port]>
+Max-Forwards: 70""",
+        "",
+        ' retrans="500"',
+    )
+
+
+def late_answer(body: str) -> str:
+    """200 to the remembered INVITE, after its CANCEL was answered; one hop."""
+    return _message(
+        """
+SIP/2.0 200 OK
+Via:[$via1]
+[last_From:]
+[last_To:];tag=[pid]SIPpTag01[call_number]
+[last_Call-ID:]
+CSeq:[$cseq]
+Contact: <sip:[callee]@[local_ip]:[local_port]>""",
+        body,
+        ' retrans="500"',
+    )
 
 
 def cancel_ok() -> str:
@@ -222,6 +258,20 @@ def play(file: Path = AUDIO) -> str:
     return f'<nop><action><exec play_pcap_audio="{file}"/></action></nop>'
 
 
+def voiced(folder: Path, ssrc: int) -> Path:
+    """The audio file with an SSRC of its own: each party of a B2BUA's call has another."""
+    data = bytearray(AUDIO.read_bytes())
+    at = 24
+    while at < len(data):
+        captured = int.from_bytes(data[at + 8 : at + 12], "little")
+        at += 16 + captured
+        start = at - captured + 14 + 20 + 8  # behind Ethernet, IPv4 and UDP
+        data[start + 8 : start + 12] = ssrc.to_bytes(4, "big")
+    path = folder / f"audio-{ssrc:x}.pcap"
+    path.write_bytes(data)
+    return path
+
+
 def document(name: str, steps: Sequence[str]) -> str:
     body = "\n".join(steps)
     return f'<?xml version="1.0" encoding="ISO-8859-1" ?>\n<scenario name="{name}">\n{body}\n</scenario>\n'
@@ -238,11 +288,13 @@ def start(
     target: tuple[str, str] | None = None,
     calls: int = 1,
     rate: int = 10,
+    port: int = 5060,
+    call_id: str = "",
 ) -> Process:
     """Run sipp at `local` for `calls`: as a caller of (number, vc address) `target`, else as a callee."""
     xml = folder / f"{name}.xml"
     xml.write_text(document(name, steps), encoding="ascii")
-    command = ["sipp", "-sf", str(xml), "-i", local, "-mi", local, "-p", "5060", "-mp", "6000"]
+    command = ["sipp", "-sf", str(xml), "-i", local, "-mi", local, "-p", str(port), "-mp", str(port + 940)]
     command += [
         "-m",
         str(calls),
@@ -253,9 +305,9 @@ def start(
         "-error_file",
         str(folder / f"{name}.err"),
     ]
-    if target is None:
-        command += ["-key", "callee", user]
-    else:
+    command += ["-cid_str", call_id] if call_id else []
+    command += ["-key", "callee", user]
+    if target is not None:
         number, address = target
         host = f"[{address}]" if ":" in address else address
         command += ["-key", "caller", user, "-s", number, "-r", str(rate), "-l", str(calls), f"{host}:5060"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from . import counters, sipp, truth
 from .baresip import Baresip, tone
 from .network import FIRST_HOST, SIDES, Network, Side, host_address, inside, vc_address
 from .processes import LabError, Process, wait_until
-from .sbc import Sbc
+from .sbc import Logged, Sbc
 
 if TYPE_CHECKING:
     from .scenarios import Scenario
@@ -94,14 +95,41 @@ class Stage:
         return process
 
     def calling(
-        self, steps: Sequence[str], calls: int = 1, rate: int = 10, user: str | None = None
+        self,
+        steps: Sequence[str],
+        calls: int = 1,
+        rate: int = 10,
+        user: str | None = None,
+        number: str | None = None,
     ) -> Process:
-        """A sipp caller of the first host on the other side."""
-        target = (self.number(self.callee), vc_address(self.caller, self.version))
+        """A sipp caller of the first host on the other side, by its `number` or as that is dialled."""
+        target = (number or self.number(self.callee), vc_address(self.caller, self.version))
         name = user or self.number(self.caller, service=1)
         return self._sipp(
             self.caller, self.hosts[0], steps, "uac", calls=calls, rate=rate, user=name, target=target
         )
+
+    def party(
+        self,
+        side: Side,
+        host: int,
+        steps: Sequence[str],
+        *,
+        port: int = 5060,
+        number: str = "",
+        call_id: str = "",
+    ) -> Process:
+        """A further sipp: a callee, or a caller of `number`. A second one of a host has a port of its own."""
+        target = (number, vc_address(side, self.version)) if number else None
+        name = f"{side}-{host}-{port}"
+        process = self._sipp(side, host, steps, name, calls=1, target=target, port=port, call_id=call_id)
+        if not number:
+            self.sleep(_REFUSED_GRACE_S)
+        return process
+
+    def voice(self, ssrc: int) -> str:
+        """A sipp step: play the clip with this SSRC."""
+        return sipp.play(sipp.voiced(self._folder, ssrc))
 
     def finish(self, *processes: Process, timeout_s: float = 60, wanted: int = 0) -> None:
         """Wait for sipps to end with status `wanted`: 0 when all calls went as written.
@@ -128,6 +156,8 @@ class Stage:
         rate: int = 10,
         user: str | None = None,
         target: tuple[str, str] | None = None,
+        port: int = 5060,
+        call_id: str = "",
     ) -> Process:
         local = host_address(side, host, self.version)
         user = user or self.number(side, host, service=1)
@@ -141,23 +171,28 @@ class Stage:
             target=target,
             calls=calls,
             rate=rate,
+            port=port,
+            call_id=call_id,
         )
         return self._note(side, process)
 
     # baresip
 
-    def phone(self, side: Side, seconds: int, codecs: str = "PCMA/8000/1") -> Baresip:
-        """A baresip on the side's first host with audio for `seconds` of call and then some."""
-        audio = self._folder / f"tone-{side}.wav"
+    def phone(
+        self, side: Side, seconds: int, codecs: str = "PCMA/8000/1", host: int | None = None
+    ) -> Baresip:
+        """A baresip on the side's first host, or `host`, with audio for `seconds` of call and then some."""
+        host = host or self.hosts[0]
+        name = f"{side}-{host}" if host != self.hosts[0] else side
+        audio = self._folder / f"tone-{name}.wav"
         tone(audio, seconds + 30)
-        host = self.hosts[0]
         phone = Baresip(
             self._network[side],
             host_address(side, host, self.version),
             self._network.pin(side, host),
             # The callee is looked up by the number that was called.
-            self.number(side, service=None if side == self.callee else 1),
-            self._folder / f"baresip-{side}",
+            self.number(side, host, service=None if side == self.callee else 1),
+            self._folder / f"baresip-{name}",
             audio,
             codecs,
         )
@@ -206,6 +241,31 @@ class Stage:
             caller.command("hangup")
             wait_until(lambda: all(phone.summaries() for phone in (caller, callee)), "both summaries", 5)
 
+    def settle(self, condition: Callable[[], bool], what: str, timeout_s: float = 10) -> None:
+        """Wait until something holds that programs or counters show."""
+        wait_until(condition, what, timeout_s)
+
+    def heard(self, way: str) -> int:
+        """RTP packets counted so far in a direction."""
+        return self._counted()[f"{way}_rtp"].packets
+
+    def log(self) -> list[Logged]:
+        """What the SBC has logged of this scenario's calls so far."""
+        hosts = {host_address(side, host, self.version) for side in SIDES for host in self.hosts}
+        log = self._sbc.log()
+        ids = {line.call_id for line in log if line.peer in hosts and line.at >= self._began}
+        return [line for line in log if line.call_id in ids]
+
+    def stand_in(self, side: Side, host: int, target: tuple[str, int], seconds: float) -> None:
+        """A media server that no SDP names: RTP and RTCP from `host` to a socket of the vc."""
+        command = [sys.executable, "-m", "tests.lab.b2bua.music", host_address(side, host), "7000"]
+        command += [target[0], str(target[1]), str(seconds)]
+        log = self._folder / "music.log"
+        music = Process(self._network[side], command, log, cwd=Path(__file__).parents[2])
+        self._note(side, music)
+        if music.wait(seconds + 10):
+            raise LabError(f"no music: {music.text()[-400:]}")
+
     def sleep(self, seconds: float) -> None:
         """Let time pass.
 
@@ -244,18 +304,17 @@ class Stage:
     # the end
 
     def truth(self) -> truth.Truth:
-        hosts = {
-            host_address(side, host, self.version) for side in ("customer", "remote") for host in self.hosts
-        }
-        ids = {line.call_id for line in self._sbc.log() if line.peer in hosts and line.at >= self._began}
         told = truth.tell(
             self._scenario.direction,
             self._scenario.expect,
-            [line for line in self._sbc.log() if line.call_id in ids],
+            self.log(),
             self._counted(),
             self.version,
             {loss.direction: loss.dropped() for loss in self._losses},
-            {side: phone.summaries() for side, phone in self._phones},
+            {
+                side: [each for at, phone in self._phones if at == side for each in phone.summaries()]
+                for side in dict.fromkeys(at for at, _ in self._phones)
+            },
         )
         if self._scenario.delay:
             told["network"] = {

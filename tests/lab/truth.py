@@ -1,19 +1,21 @@
-"""What happened in a scenario, says everyone but sbcwatch: kernel counters, kamailio's log, the endpoints."""
+"""What happened in a scenario, says everyone but sbcwatch: kernel counters, the SBC's log, the endpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .baresip import Summary
 from .counters import CLASSES, DIRECTIONS, Count, payload_octets
+from .network import NET4, NET6
 from .processes import LabError
 from .sbc import Logged
 
 Direction = Literal["inbound", "outbound"]
 OUTCOMES = ("answered", "failed", "cancelled", "redirected")
 Truth = dict[str, Any]
+_CUSTOMERS = (NET4["customer"], NET6["customer"])
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,10 @@ class Expect:
 
 
 def calls(log: Iterable[Logged]) -> list[dict[str, Any]]:
-    """kamailio's log as calls, one for each Call-ID of an incoming leg, in order of their INVITEs."""
+    """The SBC's log as calls, one for each Call-ID of an incoming leg, in order of their INVITEs.
+
+    `call_ids`, where the SBC is a B2BUA: the dialogs that it gave to the call, in their order.
+    """
     found: dict[str, dict[str, Any]] = {}
     for line in log:
         if line.event == "invite" and line.call_id not in found:
@@ -35,6 +40,7 @@ def calls(log: Iterable[Logged]) -> list[dict[str, Any]]:
                 "call_id_incoming": line.call_id,
                 "from_user": line.from_user,
                 "to_user": line.to_user,
+                "direction": "outbound" if line.peer.startswith(_CUSTOMERS) else "inbound",
                 "status": None,
                 "invite_at": line.at,
                 "answered_at": None,
@@ -49,6 +55,8 @@ def calls(log: Iterable[Logged]) -> list[dict[str, Any]]:
             call["answered_at"] = line.at
         if line.event == "bye":
             call["ended_at"] = line.at
+        if line.event == "leg":
+            call.setdefault("call_ids", [line.call_id]).append(line.leg)
     for call in found.values():
         call["outcome"] = outcome(call["status"])
         start, end = call["answered_at"], call["ended_at"]
@@ -68,10 +76,10 @@ def outcome(status: int | None) -> str:
 
 
 def check(found: list[dict[str, Any]], expected: Expect) -> None:
-    """Raises LabError unless kamailio's log tells what the scenario meant to do."""
+    """Raises LabError unless the SBC's log tells what the scenario meant to do."""
     seen = [(call["outcome"], call["status"]) for call in found]
     if seen != [(expected.outcome, expected.status)] * expected.attempts:
-        raise LabError(f"expected {expected}, but kamailio logged {seen}")
+        raise LabError(f"expected {expected}, but the SBC logged {seen}")
 
 
 def tell(
@@ -87,13 +95,13 @@ def tell(
     found = calls(log)
     check(found, expected)
 
-    def split(number: int) -> dict[str, int]:
-        return {"inbound": 0, "outbound": 0, direction: number}
+    def split(those: list[dict[str, Any]]) -> dict[str, int]:
+        return {way: sum(call["direction"] == way for call in those) for way in get_args(Direction)}
 
-    truth: Truth = {"attempts": split(expected.attempts)}
+    truth: Truth = {"attempts": split(found)}
     for name in OUTCOMES:
-        truth[name] = split(sum(call["outcome"] == name for call in found))
-    truth["throttles"] = split(expected.throttles)
+        truth[name] = split([call for call in found if call["outcome"] == name])
+    truth["throttles"] = {"inbound": 0, "outbound": 0, direction: expected.throttles}
     truth["responses"] = {
         f"{digit}xx": sum(counted[f"{way}_{digit}xx"].packets for way in DIRECTIONS) for digit in CLASSES
     }
