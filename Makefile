@@ -30,17 +30,18 @@ demo: $(ANY)
 	@echo "The call whole: \`$(BIN)/sbcwatch call 0110 --store .demo\`; all calls: \`$(BIN)/sbcwatch calls --store .demo\`."
 	@echo "Next: \`$(BIN)/sbcwatch replay YOUR.pcap\` reads a capture of yours; docs/install.md sets up a host."
 
-# Tests beside each other: two at work, and those of the host, which mostly wait. tests/conftest.py has which of
-# them go one after the other.
-JOBS ?= 3
+# Tests beside each other: as many as JOBS says are at work. Those of the host mostly wait, and have a process more.
+# tests/conftest.py has which of them go one after the other.
+JOBS ?= 2
 BESIDE := -n $(JOBS)
+BESIDE_HOST := -n $(shell expr $(JOBS) + 1)
 # A flood and the daemon that reads it want a processor each: nothing beside them.
 FLOODS := tests/lab/test_floods.py
 
 # All tests but those of the image. As root on Debian the programs that they need are installed when missing:
 # the lab runs live, and systemd boots the units.
 test: $(TESTED) $(MINISTACK) programs
-	MINISTACK=$(MINISTACK) $(BIN)/python -m pytest $(BESIDE) --ignore=$(FLOODS)
+	MINISTACK=$(MINISTACK) $(BIN)/python -m pytest $(BESIDE_HOST) --ignore=$(FLOODS)
 	$(BIN)/python -m pytest $(FLOODS)
 
 # The image built from a local base and run, a call of the lab through it too: four minutes, on a busy machine ten.
