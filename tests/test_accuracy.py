@@ -13,6 +13,7 @@ from tests.kit import endpoints
 from tests.kit.accuracy import DOC, filled
 
 
+@pytest.mark.slow  # 114 starts of tshark
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 def test_tables_are_what_the_tests_measure() -> None:
     text = DOC.read_text()

@@ -18,7 +18,10 @@ from agent.config.settings import Config
 from tests.kit import traffic
 from tests.kit.second_opinion import KINDS, captures, checks, every_check, ours, table, theirs
 
-pytestmark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+pytestmark = [
+    pytest.mark.slow,  # 114 starts of tshark
+    pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed"),
+]
 
 each = pytest.mark.parametrize(("name", "file"), captures(), ids=[file for _, file in captures()])
 

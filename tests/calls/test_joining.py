@@ -372,6 +372,7 @@ SHAPES: dict[str, Users] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rewrite", [str, national, with_access_code, outside_line, with_separators])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_two_thousand_b2bua_calls_at_200_a_second_are_joined_without_error(

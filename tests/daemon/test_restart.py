@@ -25,6 +25,7 @@ from tests.chaos.driver import HOUR_NS, Run
 from tests.chaos.judge import judge
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
