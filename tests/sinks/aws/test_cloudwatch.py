@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
-from botocore.model import ServiceModel
+from botocore.model import OperationModel
 from botocore.serialize import create_serializer
 from botocore.session import Session
 from hypothesis import given, settings
@@ -32,6 +33,13 @@ REGION = [{"Name": "Region", "Value": "us-east-1"}]
 
 def row(connectors: list[ConnectorMinute], number: int = 0) -> OutboxRow:
     return OutboxRow(number, "*", T0 + number * 60_000_000_000, 0, "metrics", "", 1, pack(connectors))
+
+
+@cache
+def put_metric_data() -> OperationModel:
+    """botocore reads the service's description anew for each session, 50 ms."""
+    model: OperationModel = Session().get_service_model("cloudwatch").operation_model("PutMetricData")
+    return model
 
 
 def statistics(aws: StrictAws, name: str, dimensions: Any, *percentiles: str) -> Any:
@@ -157,14 +165,13 @@ def test_requests_stay_under_a_megabyte_and_gzip(aws: StrictAws, store: Store, c
 def test_wire_bytes_is_never_less_than_what_botocore_makes(
     protocol: str, values: list[float], name: str
 ) -> None:
-    model: ServiceModel = Session().get_service_model("cloudwatch")
     minute = connector(name, CustomerToVcJitter=Samples(values, [1e-9 + 1 / 3] * len(values)))
     if not binned([(value, 1.0) for value in values]):
         return
     made = datums([minute], T0, [("VoiceConnectorId",)])
     bodies = [
         create_serializer(protocol).serialize_to_request(
-            {"Namespace": "N", "MetricData": [*made * 25][:count]}, model.operation_model("PutMetricData")
+            {"Namespace": "N", "MetricData": [*made * 25][:count]}, put_metric_data()
         )["body"]
         for count in (len(made), 2 * len(made))
     ]
@@ -182,10 +189,9 @@ def _size(body: Any) -> int:
 
 
 def test_wire_bytes_of_real_datums_is_less_than_three_times_the_truth() -> None:
-    model: ServiceModel = Session().get_service_model("cloudwatch")
     made = datums([connector(CustomerToVcJitter=SAMPLES)], T0, DIMENSION_SETS)
     body = create_serializer("json").serialize_to_request(
-        {"Namespace": "N", "MetricData": made}, model.operation_model("PutMetricData")
+        {"Namespace": "N", "MetricData": made}, put_metric_data()
     )["body"]
     assert sum(wire_bytes(datum, "json") for datum in made) < 3 * _size(body)
 
