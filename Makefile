@@ -30,18 +30,18 @@ demo: $(ANY)
 	@echo "The call whole: \`$(BIN)/sbcwatch call 0110 --store .demo\`; all calls: \`$(BIN)/sbcwatch calls --store .demo\`."
 	@echo "Next: \`$(BIN)/sbcwatch replay YOUR.pcap\` reads a capture of yours; docs/install.md sets up a host."
 
-# Tests beside each other: as many as JOBS says are at work. Those of the host mostly wait, and have a process more.
-# tests/conftest.py has which of them go one after the other.
+# Tests beside each other: as many as JOBS says are at work. Those of the lab and of the host mostly wait, and have
+# two processes more. tests/conftest.py has which of them go one after the other.
 JOBS ?= 2
 BESIDE := -n $(JOBS)
-BESIDE_HOST := -n $(shell expr $(JOBS) + 1)
+BESIDE_LAB := -n $(shell expr $(JOBS) + 2)
 # A flood and the daemon that reads it want a processor each: nothing beside them.
 FLOODS := tests/lab/test_floods.py
 
 # All tests but those of the image. As root on Debian the programs that they need are installed when missing:
 # the lab runs live, and systemd boots the units.
 test: $(TESTED) $(MINISTACK) programs
-	MINISTACK=$(MINISTACK) $(BIN)/python -m pytest $(BESIDE_HOST) --ignore=$(FLOODS)
+	MINISTACK=$(MINISTACK) $(BIN)/python -m pytest $(BESIDE_LAB) --ignore=$(FLOODS)
 	$(BIN)/python -m pytest $(FLOODS)
 
 # The image built from a local base and run, a call of the lab through it too: four minutes, on a busy machine ten.
@@ -135,13 +135,20 @@ $(INSTALLED): pyproject.toml setup.py $(SOURCES)
 	touch $@
 
 # In place, so that tests run the tree's own code with the loop compiled beside its source: once, and after a
-# change only what changed. The installation, which would compile everything each time, compiles nothing.
+# change only what changed. The installation, which would compile everything each time, compiles nothing; while pip
+# fetches, gcc works.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+COMPILE := $(BIN)/python setup.py --quiet build_ext --inplace
 $(TESTED): pyproject.toml setup.py $(filter %_cy.py %_cy.pxd,$(SOURCES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(if $(LOCK),$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt)
-	SBCWATCH_NO_COMPILED=1 $(BIN)/pip install --quiet --disable-pip-version-check \
-	  $(if $(LOCK),--no-deps --no-build-isolation) --editable ".[test]"
-	$(BIN)/python setup.py --quiet build_ext --inplace
+ifdef LOCK
+	$(PIP) --require-hashes -r requirements/build.txt
+	$(COMPILE) & $(PIP) --require-hashes -r requirements/test.txt; installed=$$?; wait $$! && exit $$installed
+	SBCWATCH_NO_COMPILED=1 $(PIP) --no-deps --no-build-isolation --editable ".[test]"
+else
+	SBCWATCH_NO_COMPILED=1 $(PIP) --editable ".[test]"
+	$(COMPILE)
+endif
 	touch $@
 
 $(VENV)/build/.ready: requirements/build.txt
@@ -149,7 +156,7 @@ $(VENV)/build/.ready: requirements/build.txt
 	$(VENV)/build/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
 	touch $@
 
-$(MINISTACK): $(TESTED)
+$(MINISTACK):
 	$(PYTHON) -m venv $(VENV)/ministack
 	$(VENV)/ministack/bin/pip install --quiet --disable-pip-version-check "ministack>=1.5"
 

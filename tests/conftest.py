@@ -3,10 +3,13 @@
 Beside each other (`-n`, pytest-xdist) the tests of a group run in one process, one after the other. A file is
 a group, for its tests share fixtures, with these exceptions:
 
-    HOST      all that need the host itself: lab, namespaces, fixed ports, a clock. They mostly wait, but keep
-              real time: all others give way to them, so that one process more than processors can run
+    lab       all that call in the lab, whose namespaces are its own
+    HOST      all that need the host itself otherwise: fixed names and ports, a browser, a clock
     TSHARK    files that ask the same of tshark, which answers once in a process
     ALONE     long tests that share nothing: each is a group of its own
+
+Tests of the lab and of the host mostly wait, but keep real time. All others give way to them, so that two
+processes more than processors can run.
 
 Groups begin in the order of `_place`, the longest first, so that no processor waits long for the last one.
 """
@@ -37,10 +40,6 @@ HOST = (
     "tests/deploy/test_grafana_live",
     "tests/deploy/test_machine",
     "tests/evidence/test_live",
-    "tests/lab/test_floods",
-    "tests/lab/test_two_namespaces",
-    "tests/test_live",
-    "tests/test_three_in_the_morning",
     "tests/web/test_browser",
 )
 TSHARK = ("tests/test_accuracy", "tests/test_differential", "tests/test_endpoints")
@@ -49,9 +48,8 @@ ALONE = (
     "tests/sinks/test_delivery.py::test_24_hours_without_cloudwatch",
     "tests/test_worst_cases.py",
 )
-GIVING_WAY = (
-    10  # nice: a program of the host's group gets ten times as much of a processor as one that gives way
-)
+REAL_TIME = ("lab", "host")
+GIVING_WAY = 10  # nice: one of the lab's programs gets ten times the processor of one that gives way
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,7 +61,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Sets the priority, which programs of the test inherit. Root alone may raise it, and run the lab."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, 0 if group(item.nodeid) == "host" else GIVING_WAY)
+            os.setpriority(os.PRIO_PROCESS, 0, 0 if group(item.nodeid) in REAL_TIME else GIVING_WAY)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -82,7 +80,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 def group(nodeid: str) -> str:
     """The name of the group in which a test runs."""
     file = nodeid.partition("::")[0]
-    if nodeid.startswith(HOST) or _needs_lab(file):
+    if _needs_lab(file):
+        return "lab"
+    if nodeid.startswith(HOST):
         return "host"
     if nodeid.startswith(TSHARK):
         return "tshark"
@@ -96,8 +96,8 @@ def _needs_lab(file: str) -> bool:
 
 
 def _place(item: pytest.Item) -> int:
-    """The host's group is the longest; then tests of more than ten seconds, then the rest as it was found."""
+    """Those that wait, for they take the longest; then slow tests; then the rest as it was found."""
     name = group(item.nodeid)
-    if name == "host":
+    if name in REAL_TIME:
         return 0
     return 1 if name == "tshark" or item.get_closest_marker("slow") else 2

@@ -64,3 +64,5 @@ def test_build_tools_are_pinned_alike_everywhere() -> None:
     (setuptools,) = PROJECT["build-system"]["requires"]
     assert setuptools == f"setuptools=={pinned['setuptools']}"
     assert f'CYTHON = "Cython=={pinned["cython"]}"' in (ROOT / "setup.py").read_text()
+    tests = locked(ROOT / "requirements/test.txt")  # pip installs them while the modules are compiled
+    assert {name: tests[name] for name in ("setuptools", "cython")} == pinned
