@@ -4,7 +4,7 @@
 The first of these that fits: the same Call-ID; the same From tag and CSeq of the initial INVITE
 (topology-hiding proxies keep both); a correlation header with an equal value, or with another leg's Call-ID;
 a second Via with the incoming leg's branch; Call-ID with a configured suffix stripped; the same called and
-calling user within the join window, or of a call that waits at the vc. What REFER announced comes before.
+calling user within the join window, or of a call that waits at the vc. REFER goes before all these.
 
 Evidence that fits several calls fits none; where that leaves a leg apart it is counted. Of several calls
 between the same users it is the one without an outgoing leg. Of several such calls it is the newest, if it is
