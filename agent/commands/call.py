@@ -18,11 +18,12 @@ from agent.story.diagnoses import findings
 from agent.story.ladder import LadderStep, ladder
 from agent.story.path import CallPath, DirectionPath, PathSpan, path_of
 from agent.story.verdict import verdict
-from agent.story.words import clock
+from agent.story.words import clock, day
 from agent.summary.printable import printable
 from agent.summary.records import CallRecords, expected
 
 COLUMNS = 80
+MAX_CALL_IDS = 6  # printed: a call that hunts may have dozens
 NAMES = {
     "cust2vc": "customer -> vc",
     "vc2cust": "vc -> customer",
@@ -112,6 +113,9 @@ def _head(records: CallRecords, index: IndexedCall | None) -> list[str]:
     begun, answered, over = call.get("invite_ns"), call.get("answer_ns"), call.get("end_ns")
     users = [call.get(name) or "-" for name in ("from_sip_user", "to_sip_user")]
     lines = [f"from {users[0]} to {users[1]}, {call.get('direction') or 'direction unknown'}"]
+    first_ns = begun or answered or over
+    if first_ns:
+        lines[0] += f", {day(first_ns)}"
     times = f"INVITE {clock(begun)}" if begun else "INVITE not seen"
     went = outcome(index) if index else call["outcome"]
     times += f", answered {clock(answered)}" if answered else f", {went}"
@@ -121,12 +125,17 @@ def _head(records: CallRecords, index: IndexedCall | None) -> list[str]:
     elif answered:
         times += ", no end seen yet"
     lines.append(times + " UTC")
+    peers = [(label, call.get(f"{label}_peer")) for label in ("customer", "remote")]
+    if any(peer for _, peer in peers):
+        lines.append(", ".join(f"{label} {peer}" for label, peer in peers if peer))
     for name, label in (("voice_connector_id", "connector"), ("carrier", "carrier"), ("host", "host")):
         if call.get(name):
             lines.append(f"{label} {call[name]}")
     if not call["call_ids"]:
         lines.append(f"transaction {call.get('transaction_id')}")
-    return lines + [f"Call-ID {call_id}" for call_id in call["call_ids"]]
+    lines += [f"Call-ID {call_id}" for call_id in call["call_ids"][:MAX_CALL_IDS]]
+    more = len(call["call_ids"]) - MAX_CALL_IDS
+    return [*lines, f"and {more} more Call-IDs: --json has them"] if more > 0 else lines
 
 
 def _directions(path: CallPath) -> list[str]:

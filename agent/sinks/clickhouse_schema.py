@@ -31,7 +31,7 @@ def _media() -> dict[str, str]:
         "codec": _MAYBE,
         "peer_media": f"Map({_LOW}, String)", "call_ids": "Array(String)", "flags": f"Array({_LOW})",
         "vc_lost": "Nullable(UInt32)", "jitter_buffer": _MAYBE, "mos_directions": f"Map({_LOW}, Float32)",
-        "page": "Nullable(String)",
+        "page": "Nullable(String)", "side_flags": f"Map({_LOW}, Array({_LOW}))",
     }  # fmt: skip
     for its in (CUSTOMER.to_vc, CUSTOMER.away, REMOTE.to_vc, REMOTE.away, CUSTOMER, REMOTE):
         columns |= {name: _figure(name) for name in its.extras()}

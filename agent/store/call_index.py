@@ -19,7 +19,7 @@ import msgspec
 
 from agent.store.codec import printable_text, to_json, unpack
 from agent.summary.catalog import DIRECTIONS
-from agent.summary.records import MINUTE_NS, call_without_sip, expected, is_unsignalled
+from agent.summary.records import MINUTE_NS, call_without_sip, is_unsignalled, known_loss, loss_share
 
 Row = dict[str, Any]
 INDEXED = ("media", "calls", "sip")  # kinds of rows that name calls
@@ -354,18 +354,19 @@ def _take_media(row: Row, record: Row) -> None:
     worst: list[float] = []
     shares: list[float] = []
     for way, (score_name, packets_name, expected_name, lost_name) in _FIGURES.items():
-        packets, lost = record.get(f"{way}_rtp_packets") or 0, record.get(f"{way}_packets_lost")
-        row[packets_name] = (row[packets_name] or 0) + packets
-        if lost is not None and (packets or lost):
-            row[lost_name] = (row[lost_name] or 0) + lost
-            row[expected_name] = (row[expected_name] or 0) + expected(way, packets, lost)
+        row[packets_name] = (row[packets_name] or 0) + (record.get(f"{way}_rtp_packets") or 0)
+        found = known_loss(record, way)
+        if found is not None:
+            row[lost_name] = (row[lost_name] or 0) + found[0]
+            row[expected_name] = (row[expected_name] or 0) + found[1]
         score = scores.get(way)
         if score is not None:
             row[score_name] = min(score, row[score_name] or score)
         if row[score_name] is not None:
             worst.append(row[score_name])
-        if row[expected_name]:
-            shares.append(row[lost_name] / row[expected_name])
+        share = loss_share(row[lost_name], row[expected_name] or 0, row[packets_name])
+        if share is not None:
+            shares.append(share)
     row["mos_worst"], row["loss_worst"] = min(worst, default=None), max(shares, default=None)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from agent.summary.catalog import DIRECTIONS, SIDES
-from agent.summary.records import MINUTE_NS, ConnectorMinute, Samples, Summary, Value, expected
+from agent.summary.records import MINUTE_NS, ConnectorMinute, Samples, Summary, Value, expected, known_loss
 
 Row = dict[str, Any]
 By = Literal["connector", "carrier", "host"]
@@ -156,10 +156,10 @@ def _losses(summary: Summary, by: str) -> dict[str, Row]:
             continue
         row = losses.setdefault(record[by], {})
         for way in DIRECTIONS:
-            lost, packets = record.get(f"{way}_packets_lost"), record.get(f"{way}_rtp_packets") or 0
-            if lost is not None and (packets or lost):
-                row[f"{way}_lost"] = row.get(f"{way}_lost", 0) + lost
-                row[f"{way}_expected"] = row.get(f"{way}_expected", 0) + expected(way, packets, lost)
+            found = known_loss(record, way)
+            if found is not None:
+                row[f"{way}_lost"] = row.get(f"{way}_lost", 0) + found[0]
+                row[f"{way}_expected"] = row.get(f"{way}_expected", 0) + found[1]
     return losses
 
 

@@ -27,6 +27,7 @@ from agent.summary.records import (
     ConnectorMinute,
     UnseenSpan,
     is_unsignalled,
+    loss_share,
 )
 from agent.summary.unseen import missed_spans
 
@@ -49,8 +50,7 @@ class DirectionSum(msgspec.Struct):
 
     @property
     def loss(self) -> float | None:
-        """Lost / expected."""
-        return self.lost / self.expected if self.lost is not None and self.expected else None
+        return loss_share(self.lost, self.expected, self.packets)
 
 
 class IndexedCall(msgspec.Struct):

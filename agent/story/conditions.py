@@ -10,17 +10,20 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
+from agent.model.units import SLOT_NS
 from agent.story.ladder import LadderStep
-from agent.story.path import CallPath
+from agent.story.path import WAYS_OF, CallPath, Network
 from agent.story.words import FAR, NAMES, NOTABLE, clock, percent
-from agent.summary.records import CallRecords
+from agent.summary.records import MINUTE_NS, CallRecords, sides_with
 
 LATE_SHARE = 0.01  # share of packets that are too late for the jitter buffer
 RTT_STEP_US, RTT_FACTOR = 50_000.0, 2.0
 AFTER_BYE_NS = 1_000_000_000  # packets already under way at the BYE are no fault
+HEARD = 100  # packets of a way that is said to have been heard
 BURST_RUN = 3  # packets lost in a row that concealment cannot hide
 SCANNERS = re.compile(
     r"friendly-scanner|sipvicious|sipcli|sip-?scan|sundayddr|pplsip|iwar|siparmyknife|smap|vaxsipuseragent",
@@ -48,24 +51,89 @@ class Evidence(msgspec.Struct):
 
 
 def flag(name: str, words: str) -> Callable[[Evidence], str | None]:
-    """A diagnosis that a flag of the media record decides."""
-    return lambda its: words if name in its.flags else None
+    """A diagnosis that a flag of the media record decides; `{}` in `words` is whose media has it."""
+    return lambda its: words.format(_sides(its, name)) if name in its.flags else None
+
+
+def _sides(its: Evidence, name: str) -> str:
+    """The sides whose media has a flag, in words."""
+    return " and ".join(FAR[side] for side in sides_with(its.records, name)) or "one side"
+
+
+def _of_flag(records: CallRecords, name: str) -> list[dict[str, Any]]:
+    """The media records that have a flag."""
+    return [record for record in records.media if name in (record.get("flags") or ())]
+
+
+def _sum(minutes: list[dict[str, Any]], way: str) -> int:
+    return sum(record.get(f"{way}_rtp_packets") or 0 for record in minutes)
+
+
+def silent_network(records: CallRecords) -> Network | None:
+    """The side at fault for audio that ran one way only: the far end that sent nothing; else the vc, where
+    both far ends sent and one of them got nothing.
+    """
+    minutes = _of_flag(records, "one_way_audio")
+    came = {side: _sum(minutes, to_vc) for side, (to_vc, _) in WAYS_OF.items()}
+    left = {side: _sum(minutes, away) for side, (_, away) in WAYS_OF.items()}
+    for side in WAYS_OF:
+        if left[side] >= HEARD and came[side] * 10 < left[side]:
+            return side
+    return "vc" if min(came.values()) >= HEARD and min(left.values()) * 10 < HEARD else None
 
 
 def one_way(its: Evidence) -> str | None:
     """The direction, from the minutes that have the flag."""
-    for record in its.records.media:
-        if "one_way_audio" not in record["flags"]:
-            continue
-        for side, short in (("customer", "cust"), ("remote", "rem")):
-            came, left = record[f"{short}2vc_rtp_packets"], record[f"vc2{short}_rtp_packets"]
-            if came >= 100 and left * 10 < came:
-                return (
-                    f"{FAR[side]} was heard by the vc, and got nothing back: {came} packets came, {left} left"
-                )
-            if left >= 100 and came * 10 < left:
-                return f"nothing came from {FAR[side]}, while {left} packets went to it"
-    return "audio ran one way only" if "one_way_audio" in its.flags else None
+    minutes = _of_flag(its.records, "one_way_audio")
+    if not minutes:
+        return None
+    when = _minutes(minutes, its.records)
+    network = silent_network(its.records)
+    for side, (to_vc, away) in WAYS_OF.items():
+        came, left = _sum(minutes, to_vc), _sum(minutes, away)
+        if network == side:
+            what = f"only {came} came" if came else "nothing came"
+            return f"{what} from {FAR[side]}{when}, while {left} packets went to it"
+        if network in (None, "vc") and came >= HEARD and left * 10 < came:
+            other = _sum(minutes, WAYS_OF["remote" if side == "customer" else "customer"][0])
+            sent = left or "nothing"
+            if network == "vc":
+                return f"the vc sent {sent} to {FAR[side]}{when}, though {other} packets came for it"
+            return f"{FAR[side]} sent {came} packets{when}, and got {sent} back"
+    return f"audio ran one way only{when}"
+
+
+def _minutes(minutes: list[dict[str, Any]], records: CallRecords) -> str:
+    """From when to when, where it is not all of the call's minutes."""
+    if len(minutes) == len(records.media):
+        return ""
+    first_ns, last_ns = (int(record["event_timestamp"]) * 1_000_000 for record in (minutes[0], minutes[-1]))
+    return f", {clock(first_ns - MINUTE_NS)} to {clock(last_ns)}"
+
+
+def dead(its: Evidence) -> str | None:
+    """A side without any packet, from its slots of 10 s."""
+    minutes = _of_flag(its.records, "dead_air")
+    if not minutes:
+        return None
+    sides = sides_with(its.records, "dead_air")
+    call = its.records.call
+    from_ns, to_ns = call.get("answer_ns") or 0, call.get("end_ns") or 1 << 62
+    spans = [span for side in sides for record in minutes for span in _silent_slots(record, side)]
+    heard = [(max(first, from_ns), min(last, to_ns)) for first, last in spans if first < to_ns]
+    when = ""
+    if heard:
+        when = f", {clock(min(first for first, _ in heard))} to {clock(max(last for _, last in heard))}"
+    return f"nothing at all came from {_sides(its, 'dead_air')} or went there{when}"
+
+
+def _silent_slots(record: dict[str, Any], side: Network) -> Iterator[tuple[int, int]]:
+    """From when to when: each watched slot without a packet of a side."""
+    begin_ns = int(record["event_timestamp"]) * 1_000_000 - MINUTE_NS
+    lines = [record.get(f"{way}_timeline") or [(0,)] * (MINUTE_NS // SLOT_NS) for way in WAYS_OF[side]]
+    for number, slots in enumerate(zip(*lines, strict=True)):
+        if all(slot is not None and not slot[0] for slot in slots):
+            yield begin_ns + number * SLOT_NS, begin_ns + (number + 1) * SLOT_NS
 
 
 def loss_of(ways: tuple[str, str]) -> Callable[[Evidence], str | None]:
@@ -237,12 +305,7 @@ def scanner(its: Evidence) -> str | None:
 def deaf(its: Evidence) -> str | None:
     if "far_end_deaf" not in its.flags:
         return None
-    silent = [
-        FAR[side]
-        for side, way in (("customer", "vc2cust"), ("remote", "vc2rem"))
-        if (direction := its.path.directions[way]).packets and direction.loss is None
-    ]
-    return f"{' and '.join(silent) or 'a far end'} reports that nothing new reaches it, while packets leave"
+    return f"{_sides(its, 'far_end_deaf')} reports that nothing new reaches it, while packets leave"
 
 
 def missed(its: Evidence) -> str | None:

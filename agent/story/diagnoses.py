@@ -10,6 +10,7 @@ from agent.story.conditions import (
     Evidence,
     after_bye,
     burst,
+    dead,
     deaf,
     dtmf,
     flag,
@@ -64,12 +65,12 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
     ),
     Diagnosis(
         "dead_air",
-        flag("dead_air", "for 10 s or more nothing at all came or went on a side of the answered call"),
+        dead,
         "See whether media was held, went past the vc, or its ports are blocked",
     ),
     Diagnosis(
         "late_media",
-        flag("late_media", "the first packet of a direction came more than 500 ms after the answer"),
+        flag("late_media", "the first media of {} came or left more than 500 ms after the answer"),
         "The first words are lost: look at the answering end, ICE or DTLS set-up, and the relay",
     ),
     Diagnosis("loss_on_entry", loss_of(("cust2vc", "rem2vc")), _NETWORK),
@@ -90,23 +91,23 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
     ),
     Diagnosis(
         "codec_asymmetry",
-        flag("codec_asymmetry", "a side's two directions use different codecs"),
+        flag("codec_asymmetry", "the two directions of {} use different codecs"),
         "Legal, but some endpoints fail on it: offer one codec",
     ),
     Diagnosis(
         "ptime_asymmetry",
-        flag("ptime_asymmetry", "a side's two directions use different packet times"),
+        flag("ptime_asymmetry", "the two directions of {} use different packet times"),
         "Legal, but some endpoints play it choppy: set ptime on both",
     ),
     Diagnosis(
         "clock_rate_mismatch",
-        flag("clock_rate_mismatch", "the timestamps run at another rate than the SDP declares"),
+        flag("clock_rate_mismatch", "the timestamps of {} run at another rate than the SDP declares"),
         "The sender's SDP is wrong, or its encoder: voices sound too high, too low, or choppy",
     ),
     Diagnosis("nat_signalling", nat, "Switch on NAT handling (rport, symmetric media) for that peer"),
     Diagnosis(
         "nat_media",
-        flag("unexpected_source", "media came from an address that no SDP of its sender names"),
+        flag("unexpected_source", "the media of {} came from an address that no SDP of its sender names"),
         "Usually NAT: make the relay learn the source; if it is no NAT, find out who sends",
     ),
     Diagnosis(

@@ -12,7 +12,7 @@ import msgspec
 
 from agent.model.units import SLOT_NS
 from agent.summary.catalog import DIRECTIONS
-from agent.summary.records import MINUTE_NS, CallRecords, expected
+from agent.summary.records import KNOWN_SHARE, MINUTE_NS, CallRecords, known_loss, loss_share
 
 Network = Literal["customer", "remote", "vc"]
 NETWORK_OF: dict[str, Network] = {
@@ -22,6 +22,11 @@ NETWORK_OF: dict[str, Network] = {
     "vc2rem": "remote",
 }
 """Whose side a direction runs through."""
+WAYS_OF: dict[Network, tuple[str, str]] = {
+    "customer": ("cust2vc", "vc2cust"),
+    "remote": ("rem2vc", "vc2rem"),
+}
+"""The directions of a far end: towards the vc, away from it."""
 
 
 class PathSpan(msgspec.Struct):
@@ -61,7 +66,7 @@ class DirectionPath(msgspec.Struct):
 
     @property
     def loss(self) -> float | None:
-        return self.lost / self.expected if self.lost is not None and self.expected else None
+        return loss_share(self.lost, self.expected, self.packets)
 
 
 class CallPath(msgspec.Struct):
@@ -95,16 +100,19 @@ def _add(its: DirectionPath, record: dict[str, Any], call: dict[str, Any]) -> No
     its.rtcp_packets += record.get(f"{way}_rtcp_packets") or 0
     its.unknown += record.get(f"{way}_packets_unknown") or 0
     its.discarded += record.get(f"{way}_packets_discarded") or 0
+    found = known_loss(record, way)
     score = (record.get("mos_directions") or {}).get(way)
+    if score is not None and found is not None and found[1] < packets * KNOWN_SHARE:
+        score = None  # it rests on the known packets alone
     if score is not None:
         its.mos = score if its.mos is None else min(its.mos, score)
     its.jitter_us = _most(its.jitter_us, record.get(f"{way}_jitter"))
     its.burst_density = _most(its.burst_density, record.get(f"{way}_burst_density"))
     if not packets and not lost:
         return
-    if lost is not None:
-        its.lost = (its.lost or 0) + lost
-        its.expected += expected(way, packets, lost)
+    if found is not None:
+        its.lost = (its.lost or 0) + found[0]
+        its.expected += found[1]
         its.source = record.get(f"{way}_packets_lost_source") or its.source
     spans = _slots(record, way) or [_minute(record, way, packets, lost, score)]
     its.spans += [_within(span, call) for span in spans]

@@ -6,20 +6,22 @@ the capture missed are said with their doubt.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
 
 from agent.model.units import SLOT_NS
+from agent.story.conditions import silent_network
 from agent.story.diagnoses import Finding, findings
-from agent.story.ladder import ladder
-from agent.story.path import CallPath, DirectionPath, Network, PathSpan, path_of
+from agent.story.ladder import LadderStep, ladder
+from agent.story.path import WAYS_OF, CallPath, DirectionPath, Network, PathSpan, path_of
 from agent.story.words import FAR, NAMES, NOTABLE, clock, percent
-from agent.summary.records import MINUTE_NS, UNSIGNALLED, CallRecords, expected
+from agent.summary.records import KNOWN_SHARE, MINUTE_NS, UNSIGNALLED, CallRecords, expected, sides_with
 
 BAD_MOS = 3.6  # G.107: below it many users are dissatisfied
-KNOWN_SHARE = 0.9  # of a direction's packets; below, the rest is said to be unknown
+WHOLE_SHARE = 0.9  # of a direction's packets; where the bad times have fewer, their own share is said
 BRIDGED_NS = 2 * SLOT_NS  # two bad times this near each other are one
 _BETWEEN = {
     "cust2vc": "between the customer and the vc",
@@ -27,6 +29,8 @@ _BETWEEN = {
     "rem2vc": "between the remote side and the vc",
     "vc2rem": "between the vc and the remote side",
 }
+_MEDIA = re.compile(r"^m=(video|image) (?!0 )", re.MULTILINE)
+AWAY = {away for _, away in WAYS_OF.values()}
 Kind = Literal["bad", "good", "unknown", "note"]
 
 
@@ -56,13 +60,15 @@ def verdict(records: CallRecords) -> CallVerdict:
     """The sentences of a call's records, the worst first."""
     path = path_of(records)
     found = {its.name: its for its in findings(records)}
+    described = _described(ladder(records))
     statements = [
-        *_losses(path),
-        *_silences(path, found),
+        *_losses(path, with_video="video" in described),
+        *_silences(records, found),
         *_scores(path, found),
         *_outcome(records),
         *_open_minute(records),
         *_unknown(records, path, found),
+        *_not_judged(records, described),
         *_clean(path),
         *_inside(path),
     ]
@@ -70,14 +76,25 @@ def verdict(records: CallRecords) -> CallVerdict:
     return CallVerdict(statements, list(dict.fromkeys(networks)))
 
 
-def _losses(path: CallPath) -> Iterator[Statement]:
+def _described(steps: list[LadderStep]) -> dict[str, LadderStep]:
+    """The first answer (2xx to an INVITE) that takes each kind of media."""
+    found: dict[str, LadderStep] = {}
+    for step in steps:
+        if step.method == "INVITE" and 200 <= step.status < 300:
+            for kind in _MEDIA.findall(step.sdp):
+                found.setdefault(kind, step)
+    return found
+
+
+def _losses(path: CallPath, *, with_video: bool) -> Iterator[Statement]:
     """Each direction with loss, worst first; the vc's own loss among them."""
+    what = "packets (audio and video together)" if with_video else "packets"
     for its in sorted(path.directions.values(), key=lambda its: -(its.loss or 0.0)):
         if its.loss is not None and its.loss >= NOTABLE:
             source = "as measured here"
             if its.source != "rtp":
                 source = f"as {FAR[its.network]}'s own RTCP reports"
-            words = f"{percent(its.loss)} of packets lost {_BETWEEN[its.direction]}"
+            words = f"{percent(its.loss)} of {what} lost {_BETWEEN[its.direction]}"
             yield Statement("bad", f"{words}{_when(its)}, {source}", its.network, its.direction)
     if path.vc_lost:
         yield Statement("bad", f"{path.vc_lost} packets were lost inside the SBC", "vc")
@@ -98,7 +115,7 @@ def _when(its: DirectionPath) -> str:
         return f", {clock(spans[0].start_ns)} to {clock(spans[-1].end_ns)} in {len(times)} places"
     words = " and ".join(f"{clock(some[0].start_ns)} to {clock(some[-1].end_ns)}" for some in times)
     packets, lost = sum(span.packets for span in spans), sum(span.lost or 0 for span in spans)
-    if packets < its.packets * KNOWN_SHARE:
+    if packets < its.packets * WHOLE_SHARE:
         words += f" ({percent(lost / expected(its.direction, packets, lost))} there)"
     return f", {words}"
 
@@ -108,27 +125,15 @@ def _share(span: PathSpan) -> float:
     return lost / max(1, span.packets, lost)
 
 
-def _silences(path: CallPath, found: dict[str, Finding]) -> Iterator[Statement]:
+def _silences(records: CallRecords, found: dict[str, Finding]) -> Iterator[Statement]:
     """Audio in one direction only, or in none."""
     if "one_way_audio" in found:
-        yield Statement("bad", found["one_way_audio"].words, _silent(path))
+        yield Statement("bad", found["one_way_audio"].words, silent_network(records))
     elif "dead_air" in found:
         yield Statement("bad", found["dead_air"].words)
     if "far_end_deaf" in found:
-        yield Statement("bad", found["far_end_deaf"].words)
-
-
-def _silent(path: CallPath) -> Network | None:
-    """The side at fault for a silence: the one that sent nothing; the vc where both sent and one heard
-    nothing.
-    """
-    ways = {way: its.packets for way, its in path.directions.items()}
-    for network, came, left in (("customer", "cust2vc", "vc2cust"), ("remote", "rem2vc", "vc2rem")):
-        if not ways[came] and ways[left]:
-            return network  # type: ignore[return-value]
-    if ways["cust2vc"] and ways["rem2vc"] and not (ways["vc2cust"] and ways["vc2rem"]):
-        return "vc"
-    return None
+        deaf = sides_with(records, "far_end_deaf")
+        yield Statement("bad", found["far_end_deaf"].words, deaf[0] if len(deaf) == 1 else None)
 
 
 def _scores(path: CallPath, found: dict[str, Finding]) -> Iterator[Statement]:
@@ -177,27 +182,59 @@ def _closes(stamp_ns: int) -> str:
 
 
 def _failure(records: CallRecords, status: int | None) -> Statement:
-    finals = [step for step in ladder(records) if step.method == "INVITE" and step.status >= 400]
+    steps = ladder(records)
+    finals = [step for step in steps if step.method == "INVITE" and step.status >= 400]
     said = next((step for step in finals if step.to_vc and step.status == status), None)
     said = said or next((step for step in finals if step.to_vc), None)
-    if status is None or not finals:
+    if said is not None:
+        network: Network | None = "customer" if said.side == "customer" else "remote" if said.side else None
+        words = f"the call failed: {said.label}, from {FAR.get(said.side or '', 'one end')}"
+        ours = _is_fault(said.status)
+        return Statement("bad" if ours and network else "note", words, network if ours else None)
+    mute = _mute(records, steps)
+    own = f"; the SBC itself then said {finals[-1].label}" if finals else ""
+    if mute is not None:
+        words = f"no response came from {FAR[mute.side or '']} ({mute.dst}) to the INVITE{own}"
+        return Statement("bad", words, "customer" if mute.side == "customer" else "remote")
+    if not finals:
         words = "no response came to the INVITE" if status is None else f"the call failed with {status}"
         return Statement("bad", words)
-    if said is None:
-        return Statement("bad", f"the call failed: {finals[-1].label}, said by the SBC itself", "vc")
-    network: Network | None = "customer" if said.side == "customer" else "remote" if said.side else None
-    ours = said.status >= 500 or said.status == 408  # busy, unknown number and the like are no side's fault
-    words = f"the call failed: {said.label}, from {FAR.get(said.side or '', 'one end')}"
-    return Statement("bad" if ours and network else "note", words, network if ours else None)
+    ours = _is_fault(finals[-1].status)
+    words = f"the call failed: {finals[-1].label}, said by the SBC itself"
+    return Statement("bad" if ours else "note", words, "vc" if ours else None)
+
+
+def _is_fault(status: int) -> bool:
+    """Busy, unknown number and the like are no side's fault."""
+    return status >= 500 or status == 408
+
+
+def _mute(records: CallRecords, steps: list[LadderStep]) -> LadderStep | None:
+    """The last INVITE that left the vc, where its receiver said nothing at all and nothing was missed."""
+    if any(span.kind in ("capture", "sip") for span in records.unseen):
+        return None
+    left = [step for step in steps if step.method == "INVITE" and not step.status and step.to_vc is False]
+    if not left or left[-1].side not in FAR:
+        return None
+    heard = any(step.src == left[-1].dst and step.call_id == left[-1].call_id for step in steps)
+    return None if heard else left[-1]
 
 
 def _unknown(records: CallRecords, path: CallPath, found: dict[str, Finding]) -> Iterator[Statement]:
     """Everything unknown, with the reason."""
     flags = {flag for record in records.media for flag in record.get("flags") or ()}
+    deaf = sides_with(records, "far_end_deaf") if "far_end_deaf" in found else []
+    mute = [its for its in path.directions.values() if _sent_no_rtcp(its, path)]
+    if len(mute) == 2 and not deaf and "capture_loss" not in flags:
+        words = "what was lost on both ways out of the vc is unknown: neither end sent RTCP"
+        yield Statement("unknown", words)
+        told = {its.direction for its in mute}
+    else:
+        told = {its.direction for its in path.directions.values() if its.network in deaf} & AWAY
     for way, its in path.directions.items():
-        if not its.packets or "far_end_deaf" in found:
+        if not its.packets or way in told:
             continue
-        if its.lost is None:
+        if its.loss is None:
             words = f"what was lost {NAMES[way]} is unknown: {_why(its, path, flags)}"
             yield Statement("unknown", words, None, way)
         elif its.expected < its.packets * KNOWN_SHARE:
@@ -214,13 +251,41 @@ def _unknown(records: CallRecords, path: CallPath, found: dict[str, Finding]) ->
         yield Statement("unknown", f"{words}: what is missing then counts as unknown and accuses nobody")
 
 
+def _not_judged(records: CallRecords, described: dict[str, LadderStep]) -> Iterator[Statement]:
+    """Media that is no RTP, or that nobody saw."""
+    call = records.call
+    if "image" in described:
+        at = clock(described["image"].stamp_ns)
+        yield Statement("unknown", f"from {at} on it is a fax (T.38, not RTP), which nobody judges here")
+    over = call.get("end_ns") is not None and not any(_open_minute(records))
+    if call.get("outcome") == "answered" and over and not records.media and not call.get("unlogged"):
+        words = "the call was answered, and none of its media was seen: it went past this host, or never ran"
+        yield Statement("unknown", words)
+
+
+def _sent_no_rtcp(its: DirectionPath, path: CallPath) -> bool:
+    """Whether loss away from the vc is unknown because its far end never reported."""
+    missed = its.unknown or its.expected
+    return bool(its.packets) and not missed and its.loss is None and _reports_of(its, path) == 0
+
+
+def _reports_of(its: DirectionPath, path: CallPath) -> int | None:
+    """RTCP packets of the far end of a direction away from the vc; None for one towards it."""
+    if its.direction.endswith("2vc"):
+        return None
+    return path.directions[WAYS_OF[its.network][0]].rtcp_packets
+
+
 def _why(its: DirectionPath, path: CallPath, flags: set[str]) -> str:
+    if its.expected:
+        known = percent(its.expected / its.packets)
+        return f"the reports of {FAR[its.network]} tell of {known} of the packets alone"
     if its.unknown or "capture_loss" in flags:
         return "the capture missed frames of it"
-    if its.direction.endswith("2vc"):
+    reports = _reports_of(its, path)
+    if reports is None:
         return "it could not be measured here"
-    back = "cust2vc" if its.network == "customer" else "rem2vc"
-    if not path.directions[back].rtcp_packets:
+    if not reports:
         return f"{FAR[its.network]} sent no RTCP"
     if "rtcp_implausible" in flags:
         return f"the RTCP of {FAR[its.network]} claims what cannot be true"

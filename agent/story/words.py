@@ -19,6 +19,11 @@ def clock(stamp_ns: int) -> str:
     return datetime.fromtimestamp(stamp_ns // 1_000_000_000, UTC).strftime("%H:%M:%S")
 
 
+def day(stamp_ns: int) -> str:
+    """A date, UTC, as `2026-11-29`."""
+    return datetime.fromtimestamp(stamp_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d")
+
+
 def percent(share: float | None) -> str:
     """As `2.1 %`; a share above 0 never shows as 0."""
     if share is None:

@@ -10,12 +10,15 @@ Extras, None where unknown (`<dir>`: cust2vc, vc2cust, rem2vc, vc2rem; `<side>`:
     codec                              what its audio streams are coded with: one, or several joined by "/"
     peer_media                         the far end's media socket by <side>
     call_ids, flags                    every leg's Call-ID; what is remarkable (summary/media_flags_cy.py)
+    side_flags                         flags by side (customer, remote), where a side has any; None: none has
     page                               where the call's page opens ([web] public_url)
     vc_lost                            gaps that are new where streams leave the vc: its own loss
     <field>_source                     rtp: measured here; rtcp, xr: the far end's report; assumed: MOS with
                                        the configured delay, for no round trip was known
     <dir>_packets_lost_total           loss since the call began, as far as it is known
     <dir>_ssrc_gap, _timebase_changes  numbers that another SSRC stood in for; timestamps that began anew
+    <dir>_packets_known                of the packets: those whose loss is known. Away from the vc the spans
+                                       between two reports
     <dir>_packets_unknown, _discarded  missed perhaps by the capture; too late for the modelled jitter buffer
     <dir>_burst_density, _gap_density  losses and discards in bursts / packets in bursts; same for gaps
     <dir>_bursts                       bursts that ended in this minute (RFC 3611 4.7.2, Gmin 16)
@@ -56,7 +59,7 @@ from agent.summary.timeline_cy import ALL_WATCHED
 
 _OWN = (
     "host", "transaction_id", "key_id", "record_id", "part", "start_ts", "carrier", "codec", "peer_media",
-    "call_ids", "flags", "vc_lost", "jitter_buffer", "mos_directions", "page",
+    "call_ids", "flags", "side_flags", "vc_lost", "jitter_buffer", "mos_directions", "page",
 )  # fmt: skip
 _DIRECTIONS = (CUSTOMER.to_vc, CUSTOMER.away, REMOTE.to_vc, REMOTE.away)
 _TOTALS = {its.direction: its.total for its in _DIRECTIONS}
@@ -69,7 +72,15 @@ def _blank() -> Row:
         row |= dict.fromkeys(its.extras())
         for name in (its.packets, its.bytes, its.rtcp_packets, its.rtcp_bytes, its.lost):
             row[name] = 0
-        for name in (its.total, its.unknown, its.discarded, its.bursts, its.ssrc_gap, its.timebase_changes):
+        for name in (
+            its.total,
+            its.known,
+            its.unknown,
+            its.discarded,
+            its.bursts,
+            its.ssrc_gap,
+            its.timebase_changes,
+        ):
             row[name] = 0
     row |= dict.fromkeys((*CUSTOMER.extras(), *REMOTE.extras()))
     # The keys are the very objects that are put later: found without comparing letters.
@@ -186,12 +197,17 @@ class CallView:
         call, customer, remote = self.heard.call, self.customer, self.remote
         flags: set[str] = set(call.flags)
         start_ns: cython.longlong = end_ns - MINUTE_NS
-        if customer.legs:
-            flag_side(flags, call, customer.legs, customer.to_vc, customer.away, start_ns, until_ns)
-        if remote.legs:
-            flag_side(flags, call, remote.legs, remote.to_vc, remote.away, start_ns, until_ns)
-        flags.update(customer.flags)
-        flags.update(remote.flags)
+        sided: dict[str, list[str]] | None = None
+        side: SideFigures
+        for side in (customer, remote):
+            own: set[str] = set(side.flags)
+            if side.legs:
+                flag_side(own, call, side.legs, side.to_vc, side.away, start_ns, until_ns)
+            if own:
+                flags |= own
+                if sided is None:
+                    sided = {}
+                sided[side.names.side] = sorted(own)
         lost: dict[str, int | None] = self.owner.ledger.lost
         customer.count(self.owner.ledger)
         remote.count(self.owner.ledger)
@@ -208,6 +224,7 @@ class CallView:
         ) = identity.of_call(call)  # fmt: skip
         row["call_id"], row["call_ids"] = call_ids[0] if call_ids else None, call_ids
         row["flags"] = sorted(flags) if flags else []
+        row["side_flags"] = sided
         self.name(row, connector, identity, is_second)
         row["page"] = identity.page(call_ids, row["transaction_id"])
         row["vc_lost"] = self.heard.vc_lost

@@ -7,7 +7,7 @@ data, so that it can be committed, read back and sent by another process.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -138,6 +138,30 @@ def expected(way: str, packets: int, lost: int) -> int:
     return packets + lost if way.endswith("2vc") else max(packets, lost)
 
 
+KNOWN_SHARE = 0.5  # of a direction's packets; where fewer are known, none lost of them says nothing
+
+
+def known_loss(record: dict[str, Any], way: str) -> tuple[int, int] | None:
+    """Lost packets of a media record, and of how many. None where none is known.
+
+    Of all where most is known: what left after the far end's last report is little. Else of the known ones.
+    """
+    packets, lost = record.get(f"{way}_rtp_packets") or 0, record.get(f"{way}_packets_lost")
+    if lost is None or not (packets or lost):
+        return None
+    known = record.get(f"{way}_packets_known")  # older records have none
+    if known is not None and known < packets * KNOWN_SHARE:
+        packets = known
+    return lost, expected(way, packets, lost)
+
+
+def loss_share(lost: int | None, of: int, packets: int) -> float | None:
+    """Lost / of; None where nothing is known, or none was lost of too few of the packets."""
+    if lost is None or not of or (not lost and of < packets * KNOWN_SHARE):
+        return None
+    return lost / of
+
+
 class UnseenSpan(msgspec.Struct, frozen=True):
     """Capture time (UTC ns) of which something was missed: `kind` of records or `capture`, and why."""
 
@@ -160,3 +184,17 @@ class CallRecords(msgspec.Struct):
     messages: list[dict[str, Any]] = []
     unseen: list[UnseenSpan] = []
     closed_ns: int | None = None
+
+
+Side = Literal["customer", "remote"]
+
+
+def sides_with(records: CallRecords, flag: str) -> list[Side]:
+    """The sides whose media has a flag; older records do not say."""
+    sides = {
+        side
+        for record in records.media
+        for side, flags in (record.get("side_flags") or {}).items()
+        if flag in flags
+    }
+    return sorted(sides)

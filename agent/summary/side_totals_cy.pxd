@@ -9,7 +9,7 @@ from agent.summary.timeline_cy cimport timeline
 cdef class DirectionNames:
     cdef readonly str direction
     cdef readonly str packets, bytes, rtcp_packets, rtcp_bytes, lost, jitter, lost_source, jitter_source
-    cdef readonly str total, unknown, discarded, burst_density, gap_density, bursts, ssrc_gap, timebase_changes
+    cdef readonly str total, known, unknown, discarded, burst_density, gap_density, bursts, ssrc_gap, timebase_changes
     cdef readonly str loss_runs, late_histogram, timeline
 
 @cython.final

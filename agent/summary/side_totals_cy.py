@@ -30,6 +30,7 @@ class DirectionNames:
         self.packets, self.bytes = f"{direction}_rtp_packets", f"{direction}_rtp_bytes"
         self.rtcp_packets, self.rtcp_bytes = f"{direction}_rtcp_packets", f"{direction}_rtcp_bytes"
         self.lost, self.jitter = f"{direction}_packets_lost", f"{direction}_jitter"
+        self.known = f"{direction}_packets_known"
         self.lost_source, self.jitter_source = f"{self.lost}_source", f"{self.jitter}_source"
         self.total = f"{direction}_packets_lost_total"
         self.unknown, self.discarded = f"{direction}_packets_unknown", f"{direction}_packets_discarded"
@@ -45,7 +46,7 @@ class DirectionNames:
 
     def extras(self) -> tuple[str, ...]:
         return (
-            self.lost_source, self.jitter_source, self.total, self.unknown, self.discarded,
+            self.lost_source, self.jitter_source, self.total, self.known, self.unknown, self.discarded,
             self.burst_density, self.gap_density, self.bursts, self.ssrc_gap, self.timebase_changes,
             self.loss_runs, self.late_histogram, self.timeline,
         )  # fmt: skip
@@ -327,6 +328,7 @@ def put_direction(row: Row, its: DirectionNames, figures: DirectionFigures, watc
     put_count(row, its.rtcp_bytes, figures.rtcp_bytes)
     if figures.known:
         put_count(row, its.lost, figures.known_lost)
+        put_count(row, its.known, figures.known_packets)
     elif figures.streams:
         row[its.lost] = None
     if figures.lost_source is not None:

@@ -13,7 +13,7 @@ import msgspec
 from agent.model.units import SLOT_NS
 from agent.story.diagnoses import Finding, findings
 from agent.story.ladder import LadderStep, ladder
-from agent.story.path import CallPath, DirectionPath, path_of
+from agent.story.path import WAYS_OF, CallPath, DirectionPath, path_of
 from agent.story.verdict import CallVerdict, verdict
 from agent.story.words import NOTABLE, clock
 from agent.summary.records import CallRecords
@@ -21,7 +21,7 @@ from agent.summary.redaction import Redaction
 from agent.web.ladder_rows import MAX_STEPS, LadderRow, columns, ladder_rows
 from agent.web.plots import Box, Plot, TimeAxis, TimeMark
 from agent.web.rendering import ARROWS
-from agent.web.rtcp_line import WAYS_OF, boxes_of, rtcp_minutes, rtcp_spans
+from agent.web.rtcp_line import boxes_of, rtcp_minutes, rtcp_spans
 from agent.web.time_line import (
     SpanRow,
     all_spans,

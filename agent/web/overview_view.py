@@ -63,10 +63,10 @@ def overview(reader: StoreReader, until_ns: int, hours: int) -> Overview:
 
 
 def _group(by: By, series: OverviewSeries, axis: TimeAxis, span_ns: int) -> OverviewGroup:
-    points = series.points
+    spans = [(_span(point, axis, span_ns), point) for point in series.points]
 
     def curve(name: str, key: str, value: Callable[[OverviewPoint], float | None]) -> Curve:
-        return Curve(name, key, [_step(point, axis, span_ns, value(point)) for point in points])
+        return Curve(name, key, [PlotStep(*span, value(point)) for span, point in spans])
 
     calls = [curve("attempts", "attempts", _attempts), curve("failures", "failures", _failures)]
     loss = [curve(ARROWS[way], way, lambda its, way=way: _percent(its.loss[way])) for way in DIRECTIONS]  # type: ignore[misc]
@@ -99,7 +99,7 @@ def _known(curves: list[Curve]) -> list[Curve]:
 
 def _capture(hosts: list[OverviewSeries], axis: TimeAxis, span_ns: int) -> Plot | None:
     steps = [
-        _step(point, axis, span_ns, point.drops)
+        PlotStep(*_span(point, axis, span_ns), point.drops)
         for host in hosts
         for point in host.points
         if point.drops is not None
@@ -110,9 +110,9 @@ def _capture(hosts: list[OverviewSeries], axis: TimeAxis, span_ns: int) -> Plot 
     return draw("drops", "Frames that the capture missed", "", axis, [curve], high=10.0, filled=True)
 
 
-def _step(point: OverviewPoint, axis: TimeAxis, span_ns: int, value: float | None) -> PlotStep:
-    start_ns = max(axis.start_ns, point.start_ns)
-    return PlotStep(start_ns, min(axis.end_ns, point.start_ns + span_ns), value)
+def _span(point: OverviewPoint, axis: TimeAxis, span_ns: int) -> tuple[int, int]:
+    """From when to when a point is drawn."""
+    return max(axis.start_ns, point.start_ns), min(axis.end_ns, point.start_ns + span_ns)
 
 
 def _total(series: OverviewSeries, value: Callable[[OverviewPoint], int | None]) -> int | None:

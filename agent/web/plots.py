@@ -48,8 +48,11 @@ class TimeAxis(msgspec.Struct, frozen=True):
 
     def x(self, at_ns: int) -> float:
         """A time in the drawing's units."""
-        share = (at_ns - self.start_ns) / max(1, self.end_ns - self.start_ns)
-        return round(min(1.0, max(0.0, share)) * WIDTH, 1)
+        if at_ns <= self.start_ns:
+            return 0.0
+        if at_ns >= self.end_ns:
+            return WIDTH
+        return round((at_ns - self.start_ns) / (self.end_ns - self.start_ns) * WIDTH, 1)
 
     @property
     def ticks(self) -> list[int]:
@@ -166,10 +169,16 @@ def _drawn(curve: Curve, axis: TimeAxis, low: float, top: float) -> DrawnCurve:
 
 
 def _unknown(curves: Sequence[Curve], axis: TimeAxis) -> list[Box]:
-    """Spans that are unknown to some curve, each with the curves' names."""
+    """Spans that are unknown to some curve, each with the curves' names; neighbours alike are one."""
     spans: dict[tuple[int, int], list[str]] = {}
     for curve in curves:
         for step in curve.levels:
             if step.value is None:
                 spans.setdefault((step.start_ns, step.end_ns), []).append(curve.name)
-    return [_box(axis, *span, f"unknown: {', '.join(names)}") for span, names in sorted(spans.items())]
+    joined: list[tuple[int, int, list[str]]] = []
+    for (start_ns, end_ns), names in sorted(spans.items()):
+        if joined and joined[-1][1] == start_ns and joined[-1][2] == names:
+            joined[-1] = joined[-1][0], end_ns, names
+        else:
+            joined.append((start_ns, end_ns, names))
+    return [_box(axis, start, end, f"unknown: {', '.join(names)}") for start, end, names in joined]

@@ -12,13 +12,12 @@ from typing import Any
 import msgspec
 
 from agent.model.units import SLOT_NS
+from agent.story.path import WAYS_OF, Network
 from agent.story.words import clock
 from agent.summary.catalog import SIDES, TIMELINE
 from agent.summary.records import MINUTE_NS, CallRecords
 from agent.web.plots import Box, Curve, PlotStep, TimeAxis
 
-WAYS_OF = {"customer": ("cust2vc", "vc2cust"), "remote": ("rem2vc", "vc2rem")}
-"""A side's directions: towards the vc, and away from it."""
 MAX_MARKS = 720  # of a side: an hour of slots and another; a longer call has its RTCP by the minute
 _LOST, _JITTER = TIMELINE.index("lost"), TIMELINE.index("jitter_max_us")
 
@@ -26,7 +25,7 @@ _LOST, _JITTER = TIMELINE.index("lost"), TIMELINE.index("jitter_max_us")
 class RtcpSpan(msgspec.Struct):
     """A side's reports of a span of time in words; None: there are none."""
 
-    side: str
+    side: Network
     start_ns: int
     end_ns: int
     lost: int | None
@@ -99,7 +98,7 @@ def trip_boxes(spans: list[RtcpSpan], axis: TimeAxis) -> list[tuple[int, int, st
     ]
 
 
-def _slots(record: dict[str, Any], side: str) -> Iterator[RtcpSpan]:
+def _slots(record: dict[str, Any], side: Network) -> Iterator[RtcpSpan]:
     """The slots in which a report came: it says a jitter, or gives a round trip."""
     _, away = WAYS_OF[side]
     slots, trips = record.get(f"{away}_timeline"), record.get(f"{_rtt(side)}_timeline")
@@ -115,7 +114,7 @@ def _slots(record: dict[str, Any], side: str) -> Iterator[RtcpSpan]:
             yield RtcpSpan(side, begin_ns, begin_ns + SLOT_NS, lost, jitter_us, rtt_us)
 
 
-def _minute(record: dict[str, Any], side: str) -> RtcpSpan:
+def _minute(record: dict[str, Any], side: Network) -> RtcpSpan:
     _, away = WAYS_OF[side]
     start_ns = _start_ns(record)
     of_reports = record.get(f"{away}_packets_lost_source") in ("rtcp", "xr")
@@ -130,11 +129,11 @@ def _step(span: RtcpSpan, axis: TimeAxis) -> PlotStep:
     return PlotStep(max(axis.start_ns, span.start_ns), min(axis.end_ns, span.end_ns), value)
 
 
-def _packets(record: dict[str, Any], side: str) -> int:
+def _packets(record: dict[str, Any], side: Network) -> int:
     return record.get(f"{WAYS_OF[side][0]}_rtcp_packets") or 0
 
 
-def _rtt(side: str) -> str:
+def _rtt(side: Network) -> str:
     return f"rtt_btwn_vc_and_{SIDES[side][1]}"
 
 

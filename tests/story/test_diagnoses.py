@@ -342,8 +342,75 @@ def test_bundled_call_that_is_well_has_no_diagnosis(name: str) -> None:
         assert [its.name for its in findings(records)] == lossy
 
 
-def test_one_way_audio_says_which_way() -> None:
-    assert "nothing came from the customer" in told(one_way().play(until=60))["one_way_audio"].words
+def one_way_of(*streams: str, minutes: float = 0) -> Scene:
+    """A call with these streams alone, for so many minutes after one in which both ends were heard."""
+    scene = Scene()
+    scene.call()
+    if minutes:
+        both_ways(scene, count=2_990)
+    at = 0.2 + (60 if minutes else 0)
+    numbers = range(3_001, 3_001 + PACKETS) if minutes else range(1, PACKETS + 1)
+    for name, src, dst, ssrc in (
+        ("cust2vc", CUST, VC2CUST, A), ("vc2rem", VC2REM, REM, A),
+        ("rem2vc", REM, VC2REM, B), ("vc2cust", VC2CUST, CUST, B),
+    ):  # fmt: skip
+        if name in streams:
+            scene.rtp(at, src, dst, ssrc, numbers, first=numbers[0] - 1)
+    scene.bye(at + SECONDS)
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("streams", "words"),
+    [
+        (("rem2vc", "vc2cust"), "nothing came from the customer, while 1000 packets went to it"),
+        (("cust2vc", "vc2rem"), "nothing came from the remote side, while 1000 packets went to it"),
+        (
+            ("cust2vc", "vc2rem", "rem2vc"),
+            "the vc sent nothing to the customer, though 1000 packets came for it",
+        ),
+        (
+            ("cust2vc", "rem2vc", "vc2cust"),
+            "the vc sent nothing to the remote side, though 1000 packets came for it",
+        ),
+        (("cust2vc",), "the customer sent 1000 packets, and got nothing back"),
+    ],
+)
+def test_one_way_audio_says_which_way(streams: tuple[str, ...], words: str) -> None:
+    assert told(one_way_of(*streams).play(until=100))["one_way_audio"].words == words
+
+
+def test_one_way_audio_of_one_minute_says_which() -> None:
+    found = told(one_way_of("rem2vc", "vc2cust", minutes=1).play(until=200))["one_way_audio"]
+    assert found.words.startswith("nothing came from the customer, 08:01:00 to 08:02:00, while ")
+
+
+def test_dead_air_says_of_whom_and_when() -> None:
+    words = told(dead().play(until=120))["dead_air"].words
+    assert (
+        words
+        == "nothing at all came from the customer and the remote side or went there, 08:00:10 to 08:00:40"
+    )
+
+
+@pytest.mark.parametrize("name", ["codec_asymmetry", "ptime_asymmetry", "clock_rate_mismatch", "nat_media"])
+def test_flag_of_one_side_says_whose(name: str) -> None:
+    words = told(SCENES[name]().play(until=100))[name].words
+    assert "the customer" in words
+    assert "the remote side" not in words
+
+
+def test_session_timer_that_ran_out_in_silence_is_said() -> None:
+    scene = Scene()
+    scene.call()
+    scene.frames = []
+    headers = ["Session-Expires: 90;refresher=uac", "X-Call-ID: call"]
+    scene.sip(0, CUSTOMER, VC_C, INVITE, call_id="a", body=sdp(CUST), headers=headers)
+    ok = "SIP/2.0 200 OK"
+    scene.sip(0.1, VC_C, CUSTOMER, ok, call_id="a", to_tag="c", body=sdp(VC2CUST), headers=headers)
+    scene.sip(0.2, CUSTOMER, VC_C, "ACK sip:bob@b.example SIP/2.0", call_id="a", to_tag="c", cseq="1 ACK")
+    found = told(scene.play(until=600))
+    assert "nobody refreshed the session" in found["session_timer"].words
 
 
 def test_missing_ack_is_not_claimed_where_the_capture_missed_messages() -> None:

@@ -10,8 +10,27 @@ import pytest
 from agent.story.gather import gather
 from agent.story.verdict import CallVerdict, verdict
 from agent.summary.records import CallRecords, UnseenSpan
+from tests.kit.packets import Socket
 from tests.kit.replayed import scenario
-from tests.kit.scene import CUST, REM, VC2CUST, VC2REM, A, B, Scene
+from tests.kit.scene import (
+    CUST,
+    CUSTOMER,
+    PHONE,
+    REM,
+    REMOTE,
+    VC2CUST,
+    VC2REM,
+    VC_C,
+    VC_R,
+    A,
+    B,
+    Scene,
+    block,
+    fax,
+    odd,
+    receiver_report,
+    sdp,
+)
 
 
 def of(name: str) -> CallVerdict:
@@ -51,6 +70,101 @@ def test_loss_is_the_networks_where_it_was(
     )
     assert re.search(rf"the {clean}( side)? is clean", said.text)
     assert said.text.endswith("nothing was lost inside the SBC.")
+
+
+def told(scene: Scene) -> CallVerdict:
+    """Of the only call of a scene."""
+    played = scene.play(until=200)
+    (found,) = gather(played.summaries, played.sip)
+    return verdict(found)
+
+
+def talking(**how: Any) -> Scene:
+    """A call with 20 s of speech both ways; `how`: as `Scene.call`."""
+    scene = Scene()
+    scene.call(**how)
+    scene.relayed(0.2, CUST, (VC2CUST, VC2REM), REM, A, range(1, 1001))
+    scene.relayed(0.2, REM, (VC2REM, VC2CUST), CUST, B, range(1, 1001))
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("near", "ours", "side", "ssrc", "other"),
+    [(CUST, VC2CUST, "customer", B, "remote"), (REM, VC2REM, "remote", A, "customer")],
+)
+def test_far_end_that_hears_nothing_is_the_one_that_says_so(
+    near: Socket, ours: Socket, side: str, ssrc: int, other: str
+) -> None:
+    scene = talking()
+    for at in range(4, 20, 4):
+        scene.send(0.2 + at, odd(near), odd(ours), receiver_report(PHONE, block(ssrc, 0, 30)))
+    scene.bye(20.4)
+    said = told(scene)
+    far = {"customer": "the customer", "remote": "the remote side"}
+    assert said.networks == [side]
+    assert said.text.startswith(f"{far[side].capitalize()} reports that nothing new reaches it")
+    assert f"{far[side]} is clean" not in said.text
+    assert f"{far[other]} sent no RTCP" in said.text
+
+
+def test_two_ends_without_rtcp_are_one_sentence() -> None:
+    scene = talking()
+    scene.bye(20.4)
+    assert told(scene).text.startswith(
+        "What was lost on both ways out of the vc is unknown: neither end sent RTCP; the way from"
+    )
+
+
+def test_call_that_becomes_a_fax_says_from_when() -> None:
+    scene = talking()
+    scene.again(20.3, fax(CUST), fax(VC2CUST), away=fax(VC2REM))
+    scene.bye(50)
+    assert "rom 08:00:20 on it is a fax (T.38, not RTP)" in told(scene).text
+
+
+def test_loss_of_a_video_call_says_that_it_is_of_both() -> None:
+    def both(at: Socket) -> str:
+        return sdp(at, more=[f"m=video {at[1] + 100} RTP/AVP 96", "a=rtpmap:96 H264/90000"])
+
+    scene = Scene()
+    scene.call(customer=both(CUST), remote=both(REM), ours=(both(VC2CUST), both(VC2REM)))
+    heard = [number for number in range(1, 1001) if not 300 <= number < 340]
+    for first, last in ((heard[0], 299), (340, 1000)):
+        scene.rtp(0.2 + first * 0.02, CUST, VC2CUST, A, range(first, last + 1), first=first)
+    scene.bye(20.4)
+    assert told(scene).text.startswith(
+        "4.0 % of packets (audio and video together) lost between the customer"
+    )
+
+
+def test_answered_call_without_media_says_so() -> None:
+    scene = Scene()
+    scene.call()
+    scene.bye(30)
+    assert told(scene).text.startswith("The call was answered, and none of its media was seen")
+
+
+def test_carrier_that_says_nothing_is_named_and_not_the_sbc() -> None:
+    scene = Scene()
+    invite, link = "INVITE sip:bob@b.example SIP/2.0", ["X-Call-ID: c"]
+    scene.sip(0, CUSTOMER, VC_C, invite, call_id="a", body=sdp(CUST), headers=link)
+    for at in (0.01, 0.51, 1.51, 3.51):
+        scene.sip(at, VC_R, REMOTE, invite, call_id="b", body=sdp(VC2REM), headers=link)
+    scene.sip(33, VC_C, CUSTOMER, "SIP/2.0 408 Request Timeout", call_id="a", to_tag="c")
+    said = told(scene)
+    assert said.text == (
+        f"No response came from the remote side ({REMOTE}) to the INVITE; "
+        "the SBC itself then said 408 Request Timeout."
+    )
+    assert said.networks == ["remote"]
+
+
+def test_sbc_that_says_404_is_not_at_fault() -> None:
+    scene = Scene()
+    scene.sip(0, REMOTE, VC_R, "INVITE sip:nobody@b.example SIP/2.0", call_id="a")
+    scene.sip(0.1, VC_R, REMOTE, "SIP/2.0 404 Not Found", call_id="a", to_tag="c")
+    said = told(scene)
+    assert (said.text, said.networks) == ("The call failed: 404 Not Found, said by the SBC itself.", [])
 
 
 @pytest.mark.parametrize(
