@@ -14,10 +14,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.cases.checks import Near, flagged, no_extra, record, total
-from tests.cases.media_calls import FAR, MEDIA, NEAR, VC, A, Scene, both_ways, reported
+from tests.cases.checks import (
+    Near,
+    flagged,
+    no_extra,
+    nulls,
+    record,
+    stderr,
+    total,
+    unknown_because,
+)
+from tests.cases.media_calls import FAR, MEDIA, NEAR, REMOTE, VC, A, Scene, both_ways, reported
 from tests.cases.packets import Stamped
 from tests.cases.variant import Variant, check, named
+from tests.kit.packets import packed
 
 SIDES = ("--vc", VC, "--customer", "192.0.2.0/24")
 NO_JITTER = Near(0.0, 2.0)  # us
@@ -238,6 +248,90 @@ VARIANTS: tuple[Variant, ...] = (
 @pytest.mark.parametrize("variant", VARIANTS, ids=named)
 def test_sender_variant(variant: Variant, tmp_path: Path) -> None:
     check(variant, tmp_path, SIDES)
+
+
+# -- captures that cut packets before the part that counts
+
+WAYS = ("CustomerToVc", "VcToCustomer", "RemoteToVc", "VcToRemote")
+MEDIA_COUNTS = tuple(f"{way}{what}" for way in WAYS for what in ("RtpPackets", "RtpBytes"))
+CALL_COUNTS = ("InboundCallAttempts", "OutboundCallAttempts", "InboundCallsAnswered", "InboundCallFailures")
+
+
+def over_ipv6() -> list[Stamped]:
+    """PCMU both ways without signalling; the RTP header ends 74 bytes into the frame."""
+    scene, far, near = Scene(), ("2001:db8::20", 20_000), ("2001:db8::5", 30_000)
+    scene.rtp(range(250), src=far, dst=near)
+    scene.rtp(range(250), src=near, dst=far)
+    return scene.frames
+
+
+@pytest.mark.parametrize("snap", [42, 43, 46, 50])
+def test_packets_cut_in_their_first_bytes_leave_no_zero(snap: int, tmp_path: Path) -> None:
+    why = "DESIGN 4: cut by the snap length before the part that counts is null"
+    checks = (
+        *nulls((*MEDIA_COUNTS, *CALL_COUNTS, "Sip2xxCodes"), why),
+        unknown_because(why),
+        stderr("cut", str(snap), why=why),
+    )
+    check(("cut", lambda: both_ways(5).frames, checks), tmp_path, SIDES, snap=snap)
+
+
+def test_media_over_ipv6_cut_at_68_bytes_leaves_no_zero(tmp_path: Path) -> None:
+    why = "68 bytes, tcpdump's old default, end within the RTP header over IPv6"
+    checks = (*nulls(MEDIA_COUNTS, why), unknown_because(why))
+    sides = ("--vc", "2001:db8::5", "--customer", "192.0.2.0/24")
+    check(("cut", over_ipv6, checks), tmp_path, sides, snap=68)
+
+
+# -- captures of one direction
+
+
+def half(source: str) -> list[Stamped]:
+    """What the frames of one end show of a call."""
+    address = packed(source)
+    return [(stamp, data) for stamp, data in both_ways(45).frames if data[26:30] == address]
+
+
+ONE_DIRECTION = "half of a mirror port: what the other half carries is null, never 0"
+CODES = tuple(f"Sip{number}xxCodes" for number in range(1, 7))
+
+
+def test_capture_of_what_comes_alone_leaves_no_zero_of_what_leaves(tmp_path: Path) -> None:
+    checks = (
+        *nulls([f"VcToRemote{what}" for what in ("RtpPackets", "RtpBytes", "RtcpPackets")], ONE_DIRECTION),
+        *nulls((*CODES, "InboundCallsAnswered", "InboundCallFailures"), ONE_DIRECTION),
+        total("RemoteToVcRtpPackets", 2250, "seen"),
+        total("RemoteToVcPacketsLost", 0, "seen: every number came"),
+        total("InboundCallAttempts", 1, "seen"),
+        flagged("one_way_audio", False, ONE_DIRECTION),
+        unknown_because(ONE_DIRECTION),
+        stderr("one direction", why="DESIGN 4: one line says so"),
+    )
+    check(("in", lambda: half(REMOTE), checks), tmp_path, SIDES)
+
+
+def test_capture_of_what_leaves_alone_leaves_no_zero_of_what_comes(tmp_path: Path) -> None:
+    checks = (
+        *nulls([f"RemoteToVc{what}" for what in ("RtpPackets", "RtpBytes", "PacketsLost")], ONE_DIRECTION),
+        *nulls(("InboundCallAttempts", "InboundCallsAnswered", "Sip4xxCodes"), ONE_DIRECTION),
+        total("VcToRemoteRtpPackets", 2250, "seen"),
+        total("Sip2xxCodes", 2, "seen"),
+        flagged("one_way_audio", False, ONE_DIRECTION),
+        unknown_because(ONE_DIRECTION),
+    )
+    check(("out", lambda: half(VC), checks), tmp_path, SIDES)
+
+
+def test_dead_host_is_no_capture_of_one_direction(tmp_path: Path) -> None:
+    """INVITEs come, nothing leaves, nobody acknowledges an answer: its zeros are known."""
+    why = "nothing proves an answer"
+    frames = [row for row in half(REMOTE) if b"INVITE sip" in row[1]]
+    checks = (
+        total("InboundCallsAnswered", 0, why),
+        total("Sip2xxCodes", 0, why),
+        total("VcToRemoteRtpPackets", 0, why),
+    )
+    check(("dead", lambda: frames, checks), tmp_path, SIDES)
 
 
 # -- what far ends claim

@@ -18,6 +18,7 @@ from agent.media.leg_media_cy import LegMedia
 from agent.model.events import Event, MessageSeen, Unseen
 from agent.model.handover import Handover
 from agent.model.sides import Sides
+from agent.model.units import SECOND_NS
 from agent.model.unseen import Cause, Sight
 from agent.transport.copies_cy import Copies
 from agent.transport.fragments import Fragments
@@ -39,7 +40,7 @@ HEP_DELAY_NS = 3_000_000_000  # a capture agent's packet comes so late at most; 
 HEP_PATH = 1 << 62  # HEP is a path of its own, one a capture agent
 SIP_PORTS = (5060, 5061, 5080)
 TCP_PROTOCOL, UDP_PROTOCOL, SCTP_PROTOCOL = 6, 17, 132
-UDP_HEADER = 8
+UDP_HEADER, RTP_HEADER = 8, 12
 STEPS_FREE = 8  # of a segment's framing: a few messages
 
 
@@ -253,7 +254,9 @@ class Intake:
     def _datagram(self, packet: Packet) -> None:
         payload: bytes = packet.payload
         is_rtcp: cython.bint = len(payload) > 1 and payload[0] >> 6 == 2 and 192 <= payload[1] <= 223
-        if self._copies.is_copy(packet, not is_rtcp):
+        if len(payload) < packet.length and not is_rtcp and (sight := _too_little(payload)) is not None:
+            self._unseen(packet, sight, Cause.SNAP_LENGTH)
+        elif self._copies.is_copy(packet, not is_rtcp):
             self.duplicates += 1
         elif is_rtcp:
             self._media.rtcp(
@@ -362,8 +365,9 @@ class Intake:
             isinstance(newest, Unseen)
             and newest.sight == sight
             and newest.cause == cause
-            and newest.stamp_ns == packet.stamp_ns
             and newest.count is not None
+            and newest.stamp_ns // SECOND_NS == packet.stamp_ns // SECOND_NS
+            and (cause is Cause.SNAP_LENGTH or newest.stamp_ns == packet.stamp_ns)
         ):
             newest.count += 1
         else:
@@ -400,6 +404,20 @@ class Intake:
             packet = Packet()
             packet.src, packet.dst, packet.stamp_ns = src, dst, lost.first_ns
             self._unseen(packet, Sight.SIP, Cause.FRAGMENTS)
+
+
+def _too_little(payload: bytes) -> Sight | None:
+    """The counts that a cut datagram may belong to, where too little of it is there to tell; else None.
+
+    RTP needs 12 bytes (RFC 3550 5.1), SIP its start line.
+    """
+    if len(payload) < 2:
+        return Sight.ALL
+    if payload[0] >> 6 == 2:
+        return Sight.MEDIA if len(payload) < RTP_HEADER else None
+    if not payload.isascii() or b"\n" in payload or looks_like_sip(payload):
+        return None
+    return Sight.SIP if payload[:4].upper() == b"SIP/" else Sight.SIP_CALLS  # a request has no class
 
 
 def _has_whole_head(data: bytes) -> cython.bint:

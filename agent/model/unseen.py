@@ -24,6 +24,7 @@ class Cause(enum.StrEnum):
     ORPHAN_MEDIA = "orphan_media"  # RTP to or from the vc that belongs to no call
     MEDIA_ELSEWHERE = "media_elsewhere"  # answered calls of which no media passes this host
     SIGNALLING_ELSEWHERE = "signalling_elsewhere"  # media of calls whose SIP does not pass this host
+    ONE_DIRECTION = "one_direction"  # only what comes to the vc was captured, or only what it sends
     CLAIMS_MISSED = "claims_missed"  # other hosts' claims never arrived: nobody knows whose some media is
     SEEN_TWICE = "seen_twice"  # another host sees the very same legs, and counts them
     CAPTURE_DROPS = "capture_drops"  # the ring or the capture's own buffer was full

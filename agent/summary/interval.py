@@ -42,6 +42,7 @@ from agent.summary.call_row_cy import call_row, media_of
 from agent.summary.connector_minute import MinuteTotals, connector_minute, figures, no_totals, traffic
 from agent.summary.identity import Identity
 from agent.summary.media_elsewhere import calls_elsewhere
+from agent.summary.media_flags_cy import OF_SILENCE
 from agent.summary.media_record_cy import records
 from agent.summary.open_minute import OpenMinute, connector_of, count, owner_of
 from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary
@@ -174,8 +175,12 @@ class Intervals:
 
     def _message(self, event: MessageSeen) -> None:
         self.sip_log.add(event)
-        if not self._host.has_signalling:
-            self._host.has_signalling = not self._sides.has_vc or self._sides.is_vc(event.src)
+        host = self._host
+        if not (host.took and host.replied):
+            from_vc = self._sides.is_vc(event.src)
+            host.note_message(event.status, from_vc=from_vc)
+            if not self._sides.has_vc:
+                host.has_signalling = True
         if 100 <= event.status < 700:
             owner = owner_of(event.leg, event.connector)
             count(self._minute(event.stamp_ns).counts, owner, SIP_CODES[event.status // 100])
@@ -346,12 +351,16 @@ class Intervals:
         if self._sides.carriers:
             self._add_carriers(minute, totals)
         totals.host = _host_traffic(totals)
-        any_rtp = any(totals.host.packets.values())
-        elsewhere = self._note_elsewhere(minute, end_ns, any_rtp=any_rtp)
-        for unseen in self._host.close(minute, start_ns, any_rtp=any_rtp, elsewhere=elsewhere):
-            mark(minute.marks, (unseen.sight.value, unseen.cause.value, unseen.connector, ""), 1, 0)
-            if unseen.cause is Cause.SIGNALLING_ELSEWHERE:
+        packets = totals.host.packets
+        elsewhere = self._note_elsewhere(minute, end_ns, any_rtp=any(packets.values()))
+        for unseen in self._host.close(minute, start_ns, packets, elsewhere=elsewhere):
+            key = unseen.sight.value, unseen.cause.value, unseen.connector, unseen.direction
+            mark(minute.marks, key, 1, 0)
+            if unseen.cause is not Cause.MEDIA_ELSEWHERE and unseen.sight is Sight.SIP:
                 self.unseen.note(unseen)
+        if self._host.blind():
+            for row in rows:
+                row["flags"] = [flag for flag in row["flags"] if flag not in OF_SILENCE]
         extras = {}
         if minute.up and (minute.up.unknown or not self._host.lacks_signalling()):
             extras["calls_active_unknown"] = minute.up.unknown

@@ -30,6 +30,7 @@ import cython
 from agent.model.call_cy import Call, Leg
 from agent.summary.direction_totals_cy import DirectionFigures
 
+OF_SILENCE = frozenset({"one_way_audio", "dead_air", "late_media"})  # by what was not heard
 Flags = set[str]
 Legs = list[Leg]
 First = dict[bool, int]  # a leg's first packets towards the vc, and away from it

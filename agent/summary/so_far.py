@@ -51,15 +51,16 @@ def minutes_so_far(
         if account.leg.connector is not None and account.direction is not None:
             totals[account.leg.connector][account.direction.capitalize() + "CallsActive"] += 1
     unsignalled = any(UNSIGNALLED in leg.call.flags for leg in media if leg.call.flags)
-    elsewhere = host.elsewhere(unsignalled=unsignalled)
+    elsewhere, blind = host.elsewhere(unsignalled=unsignalled), host.blind()
     nothing = CountedTraffic()
     rows = []
     for connector in dict.fromkeys((*sides.connectors, *totals)):
         views = [View(minute.marks, connector, nothing, nothing) for minute in minutes if minute.marks]
         values = _values(totals[connector], sides, observer)
         for metric in METRICS:
-            is_doubtful = values.get(metric.name) == 0 and _is_doubtful(metric, elsewhere, views)
-            if is_doubtful or any(view.is_anothers(metric) for view in views):
+            is_doubtful = metric.of in blind or _is_doubtful(metric, elsewhere, views)
+            is_unknown_zero = is_doubtful and values.get(metric.name) == 0
+            if is_unknown_zero or any(view.is_anothers(metric) for view in views):
                 values[metric.name] = None
         rows.append(ConnectorMinute(connector.id, connector.region, values, {}))
     return rows

@@ -27,10 +27,12 @@ MAX_MINUTES = 1_440  # marked by one interval; a longer one marks its first day
 NOT_READ = frozenset(
     {
         Cause.SNAP_LENGTH, Cause.TLS, Cause.FRAMING, Cause.FRAGMENTS, Cause.ORPHAN_MEDIA,
-        Cause.OVERSIZED, Cause.MEDIA_ELSEWHERE, Cause.SIGNALLING_ELSEWHERE, Cause.CLAIMS_MISSED,
+        Cause.OVERSIZED, Cause.MEDIA_ELSEWHERE, Cause.SIGNALLING_ELSEWHERE, Cause.ONE_DIRECTION,
+        Cause.CLAIMS_MISSED,
     }
 )  # fmt: skip
-_ELSEWHERE = frozenset({Cause.MEDIA_ELSEWHERE, Cause.SIGNALLING_ELSEWHERE})  # their counts are no packets
+# The counts of these are no packets.
+_ELSEWHERE = frozenset({Cause.MEDIA_ELSEWHERE, Cause.SIGNALLING_ELSEWHERE, Cause.ONE_DIRECTION})
 DOUBT = 1e-9  # the share that these stand for: a 0 beside them is unknown
 # (what happened, what to do), after a number or "some".
 ADVICE: dict[Cause, tuple[str, str]] = {
@@ -58,6 +60,10 @@ ADVICE: dict[Cause, tuple[str, str]] = {
     Cause.SIGNALLING_ELSEWHERE: (
         "minutes had media of calls whose SIP does not pass this host",
         "capture where their SIP passes (the proxy's host), or name its addresses under [vc] addresses",
+    ),
+    Cause.ONE_DIRECTION: (
+        "minutes had only one direction of the vc's traffic",
+        "capture both: a mirror port has rx and tx, and answers may leave through another interface",
     ),
     Cause.CLAIMS_MISSED: (
         "times claims of other hosts were missed",

@@ -334,7 +334,7 @@ class Loop(Clocks):
                     self.decoder.again()
                     self.stopped = STREAM
                     return 0
-            elif kind in (PAYLOAD_SIP, PAYLOAD_RTCP):
+            elif kind in (PAYLOAD_SIP, PAYLOAD_RTCP) or (kind == PAYLOAD_SHORT and self.decoder.is_cut()):
                 self.stopped = SLOW
             elif kind == PAYLOAD_SHORT:
                 self.reasons[BAD_RTP] += 1

@@ -126,6 +126,8 @@ cdef class Decoder:
     cdef int again(self) except -1 nogil
     cdef int resume(self, Packet packet, long long length) except -100
     cdef int classify(self) except -100 nogil
+    cdef inline bint is_cut(self) noexcept nogil
+    cdef bint is_text(self, long long at, long long end) except -1 nogil
     cdef bint is_start_line(self, long long at, long long end) except -1 nogil
     cdef bint is_version(self, long long at, long long end) except -1 nogil
     cdef int glance(self, long long at, long long end) except -1 nogil

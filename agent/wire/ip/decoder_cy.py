@@ -690,8 +690,9 @@ class Decoder:
         """The kind of the UDP payload, by its first bytes: RFC 7983 7, RFC 5761 4; never by port."""
         at: cython.longlong = self.payload_offset
         left: cython.longlong = self.payload_captured
+        is_cut: cython.bint = left < self.payload_length
         if left < 2:
-            return PAYLOAD_OTHER
+            return PAYLOAD_SHORT if is_cut else PAYLOAD_OTHER
         head: Octets = octets_of(self, at, min(left, 12))
         first: cython.longlong = head[0]
         if first >= 128:
@@ -720,7 +721,23 @@ class Decoder:
             left -= 1
         if left >= 4 and self.be32(at) == 0x48455033:  # HEP3, which carries SIP
             return PAYLOAD_SIP
-        return PAYLOAD_SIP if self.is_start_line(at, at + min(left, START_LINE_MAX)) else PAYLOAD_OTHER
+        if self.is_start_line(at, at + min(left, START_LINE_MAX)):
+            return PAYLOAD_SIP
+        if is_cut and left < START_LINE_MAX and self.is_text(at, at + left):
+            return PAYLOAD_SHORT  # perhaps the begin of a start line
+        return PAYLOAD_OTHER
+
+    def is_cut(self) -> cython.bint:
+        """Whether the capture has less of the UDP payload than the wire had."""
+        return self.payload_captured < self.payload_length
+
+    def is_text(self, at: cython.longlong, end: cython.longlong) -> cython.bint:
+        """Whether these are four or more printable characters of one line, of which the first is a letter."""
+        if end - at < 4 or not 65 <= self.view[at] & 0xDF <= 90:
+            return False
+        while at < end and 32 <= self.view[at] <= 126:
+            at += 1
+        return at == end
 
     def is_start_line(self, at: cython.longlong, end: cython.longlong) -> cython.bint:
         """Whether a SIP start line begins at `at`: a version, or a method, a blank and a version after it.
