@@ -18,7 +18,7 @@ LOCK := $(if $(filter $(LOCKED_PYTHON),$(shell $(PYTHON) -c 'import sys; print("
 # Each start of Python would translate every source anew: tests start it some hundred times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: wheel deb rpm sbom lock package-test demo test image-test check lint programs bench fuzz chaos config manual clean
+.PHONY: wheel deb rpm sbom lock package-test demo test installed image-test check quick lint programs bench fuzz chaos config manual clean
 
 # A bundled capture of a real SBC through the whole pipeline into a local store.
 demo: $(ANY)
@@ -40,16 +40,22 @@ FLOODS := tests/lab/test_floods.py
 
 # All tests but those of the image. As root on Debian the programs that they need are installed when missing:
 # the lab runs live, and systemd boots the units.
-test: $(TESTED) $(MINISTACK) programs
+test: installed
 	MINISTACK=$(MINISTACK) $(BIN)/python -m pytest $(BESIDE_LAB) --ignore=$(FLOODS)
 	$(BIN)/python -m pytest $(FLOODS)
+
+# `make -j3 installed` fetches and compiles beside each other.
+installed: $(TESTED) $(MINISTACK) programs
 
 # The image built from a local base and run, a call of the lab through it too: four minutes, on a busy machine ten.
 image-test: $(TESTED) programs
 	$(BIN)/python -m pytest -m image tests/deploy
 
 # What a change must pass before it is committed.
-check: lint
+check:
+	$(MAKE) --no-print-directory -j2 lint quick
+
+quick: $(TESTED)
 	$(BIN)/python -m pytest $(BESIDE) -m "not lab and not slow and not image"
 
 lint: $(TESTED)

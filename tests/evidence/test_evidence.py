@@ -8,6 +8,7 @@ import stat
 import struct
 import subprocess
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,7 @@ def fields(path: Path, shown: str, *names: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@cache
 def captured(name: str, shown: str, *names: str) -> list[str]:
     return sorted(line for file in sidecar(name)["files"] for line in fields(PCAPS / file, shown, *names))
 

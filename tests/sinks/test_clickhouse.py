@@ -35,6 +35,7 @@ from tests.kit.records import of_other_calls
 from tests.kit.replayed import scenario
 
 session = pytest.importorskip("chdb.session")
+pytestmark = pytest.mark.slow
 T0 = 1_795_996_440 * 10**9  # six minutes before midnight
 
 
