@@ -14,10 +14,12 @@ from agent.config.settings import Config
 from agent.daemon.health import SINK_S, Health
 from agent.fleet.teller import RENEW_NS, ClaimTeller
 from agent.fleet.valkey import WAIT_NS, ValkeyBoard
+from agent.model.claim import Claim
 from agent.pipeline import Pipeline
 
 AGAIN_S = 1.0  # after a server that does not answer
 IDLE_S = 0.05  # between two looks at what is to be told
+SLOW_S = 0.5  # an answer of the board that takes longer is worth a line
 SKEW_NS = 2 * 10**9  # clocks of two hosts that differ by more are worth a line
 MAX_HOSTS = 4_096  # whose clocks are compared
 
@@ -38,7 +40,9 @@ class BoardLink:
         self._teller: ClaimTeller | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._was_up: bool | None = None
+        self._state: str | None = None  # of the board, as it was told last; "": it answers
+        self._answer_s = float("inf")  # the quickest answer of this minute
+        self._odd: set[str] = set()  # hosts of which something odd was told
         self._gaps = 0
         self._good_ns = clock()  # when the board was last there
         self._missed_ns = 0  # up to when claims are known to be missing
@@ -83,10 +87,13 @@ class BoardLink:
         before = self._teller.claims
         self._teller.tell(pipeline.engine.signalling, now_ns)
         self.told += self._teller.claims - before
+        if self._teller.has_namesake:
+            self._name_again(pipeline.intervals.identity.host)
         for its in self._teller.twice.due(now_ns):
             pipeline.engine.yield_counts(its.sight, its.connector, its.start_ns, its.end_ns, its.host)
         for heard in self.board.hear():
             self.heard += 1
+            self._look_at(heard.claim, pipeline)
             self._compare(heard.claim.host, heard.arrival_ns - heard.claim.seq)
             pipeline.engine.claim(heard)
         self._judge(pipeline, now_ns)
@@ -103,9 +110,11 @@ class BoardLink:
             self._miss(pipeline, since_ns, now_ns)
         if is_up:
             self._good_ns = now_ns
-        if is_up != self._was_up and (is_up or now_ns - self._good_ns > SKEW_NS):
-            self._was_up = is_up
-            self._say("the board answers" if is_up else "the board does not answer: local joins only")
+        state = "" if is_up else self.board.fault.partition(":")[0]
+        if state != self._state and (is_up or now_ns - self._good_ns > SKEW_NS):
+            self._state = state
+            self._say("the board answers" if is_up else f"the board {self.board.fault}: local joins only")
+        self._answer_s = min(self._answer_s, self.board.answer_s)
         if now_ns >= self._skew_until_ns:
             self._tell_skew()
             self._skew_until_ns = now_ns + RENEW_NS
@@ -114,12 +123,39 @@ class BoardLink:
         pipeline.engine.miss_claims(start_ns, end_ns)
         self._missed_ns = end_ns
 
+    def _look_at(self, claim: Claim, pipeline: Pipeline) -> None:
+        """Once for each host: what cannot be right of two hosts of one fleet."""
+        identity = pipeline.intervals.identity
+        if claim.host in self._odd or len(self._odd) >= MAX_HOSTS:
+            return
+        if claim.host == identity.host:
+            self._name_again(claim.host)
+        elif claim.key_id and claim.key_id != identity.key_id:
+            self._odd.add(claim.host)
+            self._say(f"{claim.host} has another key ({claim.key_id}): give all hosts one [fleet] key_file")
+
+    def _name_again(self, host: str) -> None:
+        if host not in self._odd:
+            self._odd.add(host)
+            self._say(f"another host is called {host} too: give each its own [fleet] host")
+
     def _compare(self, host: str, delay_ns: int) -> None:
         if host in self._ahead or len(self._ahead) < MAX_HOSTS:
             self._ahead[host] = min(delay_ns, self._ahead.get(host, delay_ns))
 
     def _tell_skew(self) -> None:
-        """Once a minute: whose clock differs. A slow claim looks alike, so the quickest one counts."""
+        """Once a minute: whose clock differs. A slow claim looks alike, so the quickest one counts.
+
+        It takes two answers of the board, one of each host.
+        """
+        slow_s, self._answer_s = self._answer_s, float("inf")
+        if SLOW_S < slow_s < float("inf"):
+            self._say(f"the board is slow: an answer takes {slow_s:.1f} s, so claims come late")
+        spent_ns = round(2e9 * slow_s) if slow_s < float("inf") else 0
+        self._ahead = {
+            host: delay_ns if delay_ns < 0 else max(0, delay_ns - spent_ns)
+            for host, delay_ns in self._ahead.items()
+        }
         worst = max(self._ahead, key=lambda host: abs(self._ahead[host]), default=None)
         self.skew_ns = self._ahead[worst] if worst is not None else 0
         if worst is not None and abs(self.skew_ns) > SKEW_NS:

@@ -50,14 +50,17 @@ class ClaimTeller:
         self._own = frozenset(own)
         self._told: OrderedDict[Leg, ToldLeg] = OrderedDict()  # told longest ago first
         self._asked: dict[Leg, list[str]] = {}  # the keys that were asked for
-        # Keys whose election is under way, and the leg whose own name it is.
-        self._open: dict[str, tuple[Call, Leg | None]] = {}
+        # Keys whose election is under way, the leg whose own name it is, and when it was asked for.
+        self._open: dict[str, tuple[Call, Leg | None, int]] = {}
+        self._began_ns: int | None = None
+        self.has_namesake = False  # another host has the name of this one
         self.twice = CountedTwice()
         self._seq = 0
         self.claims = 0
 
     def tell(self, table: CallTable, now_ns: int) -> None:
         """Tell what is new since the last time. `now_ns`: UTC."""
+        self._began_ns = self._began_ns or now_ns
         for key, winner in self._board.answers():
             if not self.twice.answer(key, winner.host, self._identity.host):
                 self._know_first(key, winner, now_ns)
@@ -120,7 +123,7 @@ class ClaimTeller:
             for key, whose in keys:
                 text = "\0".join((leg.connector.id, *key))
                 asked.append(text)
-                self._open[text] = call, whose
+                self._open[text] = call, whose, now_ns
                 own = Elected(identity.transaction_id(call, leg.connector), identity.host, now_ns)
                 self._board.ask(text, own)
 
@@ -136,8 +139,13 @@ class ClaimTeller:
 
         Where it has the very same leg, one of the two hosts counts too much.
         """
-        call, leg = self._open.pop(key, (None, None))
-        if call is None or winner.host == self._identity.host:
+        call, leg, asked_ns = self._open.pop(key, (None, None, 0))
+        if call is None:
+            return
+        if winner.host == self._identity.host:
+            # A leg's name is asked for once: since our start nobody of our name was first but we.
+            is_ours = leg is None or winner.at_ns == asked_ns or winner.at_ns < (self._began_ns or 0)
+            self.has_namesake |= not is_ours
             return
         connector = key.partition("\0")[0]
         own = (call.who or ((), {}))[1].get(connector)
@@ -208,6 +216,7 @@ class ClaimTeller:
             quality=tuple((at, _anonymous(its)) for at, its in reports if isinstance(its, QualityReport)),
             statistics=tuple((at, its) for at, its in reports if isinstance(its, RtpStat)),
             facts=facts,
+            key_id=identity.key_id or "",
         )
 
     def _name(self, leg: Leg, what: str) -> str:

@@ -1,12 +1,14 @@
 """The board on Valkey or Redis 7: a stream a media address, a key an election. Package `redis`.
 
 Synchronous, for a thread of its own, which calls `step`; the engine's thread only fills and empties queues.
-While the server is away claims wait a minute, then count as missed. The user needs
-`+xadd +set +xread ~claim:* ~leg:*` and nothing else.
+While the server is away, or refuses, claims wait a minute, then count as missed. The user needs
+`+xadd +set +xread ~claim:* ~leg:*` and nothing else, in a cluster `+cluster|slots +command` too: the first
+answer that names another server says that there is one.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -20,11 +22,13 @@ from agent.model.claim import Claim, RemoteClaim
 
 if TYPE_CHECKING:
     from redis import Redis
+    from redis.cluster import RedisCluster
 
 KEPT = 100_000  # claims of one address, about
 ELECTED_S = 3_600
 WAIT_NS = 60 * 10**9  # that a claim waits for a server that is away
 TIMEOUT_S = 3.0
+AWAY, REFUSES = "does not answer", "refuses"  # as a fault begins
 AT_ONCE = 1_000  # claims in one request
 BEGINNING = "0-0"
 _FIELD = b"c"
@@ -53,6 +57,8 @@ class ValkeyBoard:
         self.gaps = 0  # times that claims for us were thrown away before we read them
         self.errors = 0
         self.is_up = False
+        self.fault = ""  # why the last step failed, for the operator; "" where it did not
+        self.answer_s = 0.0  # the longest that an answer took in the last step
         self.last_ids = {relay: (last or {}).get(relay, BEGINNING) for relay in relays}
         self._clock = clock
         self._unchecked = {relay for relay, at in self.last_ids.items() if at != BEGINNING}
@@ -60,7 +66,9 @@ class ValkeyBoard:
         self._heard: deque[RemoteClaim] = deque()
         self._asked: deque[tuple[str, Elected]] = deque(maxlen=MAX_WAITING)
         self._answers: deque[tuple[str, Elected]] = deque(maxlen=MAX_WAITING)
-        self._client = _connected(url, user, password_file, ca_file)
+        self._url = url
+        self._options = _options(user, password_file, ca_file)
+        self._client: Redis | RedisCluster = _connected(url, self._options)
 
     def read_on(self, last: Mapping[str, str]) -> None:
         """Read on from these ids, as `last_ids` gave them. Only before the first step."""
@@ -105,21 +113,55 @@ class ValkeyBoard:
 
     def step(self, block_ms: int = 500) -> None:
         """Send what waits, then read what has come, waiting for it at most `block_ms`."""
-        from redis.exceptions import RedisError
-
-        try:
-            self._send()
-            self._ask()
-            self._read(block_ms)
-            self.is_up = True
-        except (RedisError, OSError):
-            self.errors += 1
-            self.is_up = False
+        fault, self.answer_s = "", 0.0
+        for part in (self._send, self._ask, lambda: self._read(block_ms)):
+            # A server that takes nothing (a full one) may still have something to read.
+            fault = self._tried(part) or fault
+            if fault.startswith(AWAY):
+                break  # the next part would wait for it as long
+        self.is_up, self.fault = not fault, fault
+        if fault:
             self._unchecked = set(self.last_ids)  # the server may come back without what it had
         oldest_ns = self._clock() - WAIT_NS
         while self._out and self._out[0][0] < oldest_ns:
             self._out.popleft()
             self.missed += 1
+
+    def _tried(self, part: Callable[[], None]) -> str:
+        """Why a part of a step failed; "" where it did not."""
+        from redis.exceptions import (
+            AskError,
+            AuthenticationError,
+            MovedError,
+            RedisError,
+            ResponseError,
+        )
+
+        try:
+            part()
+        except (MovedError, AskError):
+            try:
+                self._join_cluster()
+                part()
+            except (RedisError, OSError) as error:
+                self.errors += 1
+                return f"{REFUSES} to be read as a cluster: {_text(error)}"
+        except (ResponseError, AuthenticationError) as error:
+            self.errors += 1
+            return f"{REFUSES}: {_text(error)}"
+        except (RedisError, OSError) as error:
+            self.errors += 1
+            return f"{AWAY}: {_text(error)}"
+        return ""
+
+    def _join_cluster(self) -> None:
+        from redis.cluster import RedisCluster
+
+        if not isinstance(self._client, RedisCluster):
+            # It asks each server for the whole by the way that the first one was reached.
+            cluster = RedisCluster.from_url(self._url, **self._options)
+            self._client.close()
+            self._client = cluster
 
     def _send(self) -> None:
         """A claim leaves the queue once it was taken: sent twice it is one all the same."""
@@ -130,7 +172,7 @@ class ValkeyBoard:
                 pipe.xadd(
                     claim_key(relay), {_FIELD: msgspec.json.encode(claim)}, maxlen=KEPT, approximate=True
                 )
-            pipe.execute()
+            self._timed(pipe.execute)
             for _ in rows:
                 self._out.popleft()
 
@@ -140,7 +182,7 @@ class ValkeyBoard:
             pipe = self._client.pipeline(transaction=False)
             for key, leg in rows:
                 pipe.set(leg_key(key), msgspec.json.encode(leg), nx=True, ex=ELECTED_S, get=True)
-            for (key, leg), found in zip(rows, pipe.execute(), strict=True):
+            for (key, leg), found in zip(rows, self._timed(pipe.execute), strict=True):
                 self._asked.popleft()
                 try:
                     self._answers.append((key, leg if found is None else _elected.decode(found)))
@@ -168,9 +210,20 @@ class ValkeyBoard:
             self._unchecked.discard(relay)
 
     def _entries(self, relay: str, after: str, count: int, block_ms: int | None) -> list[tuple[bytes, Any]]:
-        answer: Any = self._client.xread({claim_key(relay): after}, count=count, block=block_ms)
+        answer: Any = self._timed(
+            lambda: self._client.xread({claim_key(relay): after}, count=count, block=block_ms),
+            (block_ms or 0) / 1000,
+        )
         streams = answer.values() if isinstance(answer, dict) else [rows for _, rows in answer or ()]
         return [row for rows in streams for row in (rows[0] if rows and isinstance(rows[0], list) else rows)]
+
+    def _timed(self, request: Callable[[], Any], wait_s: float = 0.0) -> Any:
+        """The answer. `wait_s`: how long the server was told to wait at most."""
+        began = time.monotonic()
+        try:
+            return request()
+        finally:
+            self.answer_s = max(self.answer_s, time.monotonic() - began - wait_s)
 
     def _take(self, relay: str, fields: Mapping[bytes, bytes]) -> None:
         try:
@@ -191,11 +244,15 @@ def _number(id_: str) -> tuple[int, int]:
     return int(time_ms), int(sequence or 0)
 
 
-def _connected(url: str, user: str, password_file: str, ca_file: str) -> Redis:
-    try:
-        from redis import Redis
-    except ImportError:
-        raise ConfigError("fleet.board needs the package redis: pip install 'sbcwatch[fleet]'") from None
+def _text(error: Exception) -> str:
+    """One line of an error, without the commands of a pipeline."""
+    return (
+        " ".join(str(error).rpartition(" caused error: ")[2].split())[:200].rstrip(".")
+        or type(error).__name__
+    )
+
+
+def _options(user: str, password_file: str, ca_file: str) -> dict[str, Any]:
     options: dict[str, Any] = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
     if user:
         options["username"] = user
@@ -206,6 +263,14 @@ def _connected(url: str, user: str, password_file: str, ca_file: str) -> Redis:
                 options[name] = Path(file).read_text().strip()
             except OSError as error:
                 raise ConfigError(f"{file}: {error.strerror}") from None
+    return options
+
+
+def _connected(url: str, options: Mapping[str, Any]) -> Redis:
+    try:
+        from redis import Redis
+    except ImportError:
+        raise ConfigError("fleet.board needs the package redis: pip install 'sbcwatch[fleet]'") from None
     try:
         return Redis.from_url(url, **options)
     except ValueError as error:

@@ -62,6 +62,7 @@ class Claim(Struct, frozen=True, omit_defaults=True):
     quality: tuple[tuple[int, QualityReport], ...] = ()  # reports of its far end (RFC 6035), and when
     statistics: tuple[tuple[int, RtpStat], ...] = ()  # ... and headers of its BYE
     facts: CallFacts = CallFacts()
+    key_id: str = ""  # the key of its host, behind names and ids
     version: int = VERSION
 
 

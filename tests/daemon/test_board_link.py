@@ -27,7 +27,7 @@ class FakeBoard:
 
     def __init__(self) -> None:
         self.missed = self.gaps = self.errors = 0
-        self.is_up = True
+        self.is_up, self.fault, self.answer_s = True, "", 0.0
         self.waiting: list[RemoteClaim] = []
         self.told: list[tuple[str, Claim]] = []
 
@@ -95,13 +95,65 @@ def test_board_away_for_less_than_claims_wait_leaves_nothing_unknown() -> None:
 def test_board_away_for_longer_leaves_all_of_it_unknown_and_says_so_once() -> None:
     bench = Bench()
     bench.step(1)
-    bench.board.is_up = False
+    bench.board.is_up, bench.board.fault = False, "does not answer: timed out"
     missed = [each for _ in range(20) for each in bench.step(10)]
     spans = [(each.stamp_ns, each.until_ns) for each in missed]
     assert spans[0][0] == T0 + SECOND_NS
     assert all(end == start for (_, end), (start, _) in itertools.pairwise(spans))
     assert bench.now_ns - spans[-1][1] <= WAIT_NS
-    assert bench.lines == ["the board answers", "the board does not answer: local joins only"]
+    assert bench.lines == ["the board answers", "the board does not answer: timed out: local joins only"]
+
+
+def test_board_that_refuses_says_what_in_one_line() -> None:
+    bench = Bench()
+    bench.step(1)
+    bench.board.is_up = False
+    for number in range(20):
+        bench.board.fault = f"refuses: OOM command not allowed, {number} times"
+        bench.step(1)
+    bench.board.fault = "does not answer: connection refused"
+    bench.step(1)
+    bench.board.is_up, bench.board.fault = True, ""
+    bench.step(1)
+    assert bench.lines == [
+        "the board answers",
+        "the board refuses: OOM command not allowed, 2 times: local joins only",
+        "the board does not answer: connection refused: local joins only",
+        "the board answers",
+    ]
+
+
+def test_slow_board_is_called_slow_and_no_clock_wrong() -> None:
+    bench = Bench()
+    bench.board.answer_s = 1.0
+    for _ in range(70):
+        bench.hear("proxy", 2.5)
+        bench.step(1)
+    assert bench.lines[1:] == ["the board is slow: an answer takes 1.0 s, so claims come late"]
+    assert bench.link.skew_ns == 0.5 * SECOND_NS
+
+
+def test_clock_that_differs_is_found_beside_a_slow_board() -> None:
+    bench = Bench()
+    bench.board.answer_s = 1.0
+    for _ in range(70):
+        bench.hear("proxy", 7.5)
+        bench.step(1)
+    assert "claims of proxy arrive 5.5 s after they were told: a clock is wrong" in bench.lines
+
+
+def test_host_of_our_own_name_and_one_with_another_key_are_told_once_each() -> None:
+    bench = Bench()
+    for _ in range(3):
+        for host, key in (("h", ""), ("other", "0badc0de"), ("old", "")):
+            claim = Claim("t", "call", "leg", host, bench.now_ns, bench.now_ns, key_id=key)
+            bench.board.waiting.append(RemoteClaim(claim, bench.now_ns, RELAY, "1-0"))
+        bench.step(1)
+    assert bench.lines[:2] == [
+        "another host is called h too: give each its own [fleet] host",
+        "other has another key (0badc0de): give all hosts one [fleet] key_file",
+    ]
+    assert len(bench.lines) == 3  # and that the board answers
 
 
 def test_clock_that_is_ahead_is_a_gauge_and_a_line_and_a_slow_claim_is_neither() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from agent.errors import ConfigError
 from agent.fleet.board import Elected, LocalBoard, claim_key, leg_key
 from agent.fleet.valkey import WAIT_NS, ValkeyBoard
 from agent.model.claim import CallFacts, Claim, RemoteClaim
-from tests.kit.board_server import Server, has_server
+from tests.kit.board_server import PASSWORD, Server, Slow, free_port, has_server
 from tests.kit.halves import frames_of
 from tests.kit.replayed import sidecar
 from tests.kit.two_hosts import Hosts, alone, comparable
@@ -46,14 +48,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def board(server: Server, *relays: str, clock: Clock | None = None, **more: Any) -> ValkeyBoard:
-    return ValkeyBoard(
-        server.url,
-        relays,
-        clock or Clock(),
-        user="host",
-        password_file=str(server.folder / "password"),
-        **more,
-    )
+    given = {"url": server.url, "user": "host", "password_file": str(server.folder / "password"), **more}
+    return ValkeyBoard(given.pop("url"), relays, clock or Clock(), **given)
 
 
 def heard(at: ValkeyBoard, steps: int = 3) -> list[Claim]:
@@ -228,6 +224,133 @@ def test_password_that_cannot_be_read_or_url_that_is_none_is_refused(tmp_path: P
         ValkeyBoard("redis://h", (), Clock(), password_file=str(tmp_path / "none"))
     with pytest.raises(ConfigError, match="no board"):
         ValkeyBoard("http://h", (), Clock())
+
+
+def test_slow_server_is_late_and_loses_nothing(server: Server) -> None:
+    way = Slow(server.port, 0.2)
+    proxy, relay = board(server, url=way.url), board(server, RELAY)
+    proxy.tell(RELAY, claim(1))
+    proxy.step(1)
+    assert proxy.is_up
+    assert proxy.answer_s >= 0.2
+    assert [each.seq for each in heard(relay)] == [1]
+    assert relay.answer_s < 0.2
+    assert (proxy.missed, proxy.errors) == (0, 0)
+    way.close()
+
+
+def test_full_server_refuses_and_is_still_read(server: Server) -> None:
+    admin = server.admin()
+    other, host = board(server), board(server, RELAY)
+    other.tell(RELAY, claim(1))
+    other.step(1)
+    admin.config_set("maxmemory-policy", "noeviction")
+    admin.config_set("maxmemory", 1)
+    host.tell("192.0.2.9", claim(2))
+    host.step(1)
+    assert not host.is_up
+    assert host.fault == "refuses: command not allowed when used memory > 'maxmemory'"
+    assert [each.claim.seq for each in host.hear()] == [1]
+    admin.config_set("maxmemory", 0)
+    host.step(1)
+    assert (host.is_up, host.fault, host.missed) == (True, "", 0)
+    assert [each.seq for each in heard(board(server, "192.0.2.9"))] == [2]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"user": "nobody"}, "refuses: invalid username-password pair"),
+        ({"user": "reader"}, "refuses: this user has no permissions to run the 'xadd' command"),
+    ],
+)
+def test_user_without_the_right_is_told_what_was_refused(
+    server: Server, options: dict[str, str], words: str
+) -> None:
+    server.admin().acl_setuser(
+        "reader", enabled=True, passwords=["+" + PASSWORD], keys=["claim:*"], commands=["+xread"]
+    )
+    host = board(server, **options)
+    host.tell(RELAY, claim(1))
+    host.step(1)
+    assert not host.is_up
+    assert host.fault.lower().startswith(words)
+    assert PASSWORD not in host.fault
+
+
+def test_server_that_is_gone_is_waited_for_once_a_step(server: Server) -> None:
+    host = board(server, RELAY)
+    server.stop()
+    host.tell(RELAY, claim(1))
+    host.step(1)
+    assert host.fault.startswith("does not answer: ")
+    assert host.errors == 1
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_server_with_tls_is_believed_by_its_ca_alone(tmp_path: Path, is_known: bool) -> None:
+    if not has_server():
+        pytest.skip("no redis-server")
+    for name in ("own", "other"):
+        certificate(tmp_path, name)
+    own = str(tmp_path / "own")
+    port = free_port()
+    tls = ["--tls-port", str(port), "--tls-cert-file", own + ".crt", "--tls-key-file", own + ".key"]
+    server = Server(tmp_path, *tls, "--tls-auth-clients", "no")
+    ca = str(tmp_path / ("own.crt" if is_known else "other.crt"))
+    host = board(server, RELAY, url=f"rediss://127.0.0.1:{port}", ca_file=ca)
+    host.tell(RELAY, claim(1))
+    host.step(1)
+    assert host.is_up == is_known
+    assert is_known or "CERTIFICATE_VERIFY_FAILED" in host.fault
+    server.stop()
+
+
+def certificate(folder: Path, name: str) -> None:
+    """A self-signed one for 127.0.0.1."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+         "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt"],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+
+
+def test_cluster_takes_and_gives_claims_wherever_their_keys_are(tmp_path: Path) -> None:
+    if not has_server():
+        pytest.skip("no redis-server")
+    servers: list[Server] = []
+    bus: list[int] = []
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+        bus.append(free_port())
+        servers.append(
+            Server(tmp_path / str(number), "--cluster-enabled", "yes", "--cluster-port", str(bus[-1]))
+        )
+    one, two = (server.admin() for server in servers)
+    one.execute_command("CLUSTER ADDSLOTSRANGE", 0, 8191)
+    two.execute_command("CLUSTER ADDSLOTSRANGE", 8192, 16383)
+    one.execute_command("CLUSTER MEET", "127.0.0.1", servers[1].port, bus[1])
+    wait_until(lambda: all(each.cluster("INFO")["cluster_state"] == "ok" for each in (one, two)))
+    relays = [f"192.0.2.{number}" for number in range(6)]
+    proxy, relay = board(servers[0]), board(servers[0], *relays)
+    for number, address in enumerate(relays):
+        proxy.tell(address, claim(number, leg=f"leg-{number}"))
+        proxy.ask(f"key-{number}", Elected("t", "h", T0))
+    proxy.step(1)
+    assert {each.seq for each in heard(relay)} == set(range(6))
+    assert len(proxy.answers()) == 6
+    assert (proxy.is_up, proxy.missed, relay.missed) == (True, 0, 0)
+    for server in servers:
+        server.stop()
+
+
+def wait_until(what: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_two_hosts_with_a_server_between_them_write_the_records_of_one(server: Server) -> None:

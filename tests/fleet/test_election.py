@@ -215,6 +215,31 @@ def test_call_from_proxy_to_proxy_is_counted_by_each_for_its_own_leg_and_not_twi
     )
 
 
+def test_hosts_of_one_name_are_found_by_the_legs_that_both_see() -> None:
+    side, board = sidecar("answered-outbound"), LocalBoard()
+    hosts = [Proxy("one", board, side["vc"], side["customer_networks"]) for _ in range(2)]
+    for number, frame in enumerate(frames_of("answered-outbound")):
+        for host in hosts[: 1 + (number > 0)]:
+            host.see(Frame(frame.data, frame.stamp_ns + number, frame.origin, frame.wire_length))
+    assert [host.teller.has_namesake for host in hosts] == [False, False]  # in one instant: it may be we
+    for frame in frames_of("short-outbound"):
+        for late, host in enumerate(hosts):
+            host.see(Frame(frame.data, frame.stamp_ns + late, frame.origin, frame.wire_length))
+    assert [host.teller.has_namesake for host in hosts] == [False, True]
+
+
+def test_host_that_starts_again_is_no_namesake_of_its_own() -> None:
+    side, board = sidecar("answered-outbound"), LocalBoard()
+    first, second = (Proxy("one", board, side["vc"], side["customer_networks"]) for _ in range(2))
+    frames = frames_of("answered-outbound")
+    for frame in frames:
+        first.see(frame)
+    for frame in frames:
+        later_ns = frame.stamp_ns + 60 * 10**9
+        second.see(Frame(frame.data, later_ns, frame.origin, frame.wire_length))
+    assert not second.teller.has_namesake
+
+
 def test_board_that_never_answers_leaves_each_host_its_own_id() -> None:
     class Silent(LocalBoard):
         def answers(self) -> list[tuple[str, Elected]]:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import subprocess
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 PASSWORD = "secret-of-the-test"
+RIGHTS = "+xadd +set +xread +cluster|slots +command"  # of which the last two are for a cluster
 
 
 def has_server() -> bool:
     """Whether there is a redis-server on this machine."""
     return shutil.which("redis-server") is not None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class Server:
@@ -23,14 +34,12 @@ class Server:
         """`options`: more of the server's own."""
         self.folder = folder
         self._options = options
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         (folder / "password").write_text(PASSWORD + "\n")
         (folder / "acl").write_text(
             f"user default on >{PASSWORD} ~* +@all\n"
-            f"user host on >{PASSWORD} resetkeys ~claim:* ~leg:* -@all +xadd +set +xread\n"
+            f"user host on >{PASSWORD} resetkeys ~claim:* ~leg:* -@all {RIGHTS}\n"
         )
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -73,3 +82,40 @@ class Server:
             key.decode()[len("claim:{") : -1]: admin.xinfo_stream(key)["last-generated-id"].decode()
             for key in admin.keys("claim:*")
         }
+
+
+class Slow:
+    """A way to a server on which each answer takes so long."""
+
+    def __init__(self, port: int, delay_s: float) -> None:
+        self._port, self._delay_s = port, delay_s
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._open: list[socket.socket] = [self._listener]
+        self._start(self._accept)
+
+    def _accept(self) -> None:
+        while True:
+            near, _ = self._listener.accept()
+            far = socket.create_connection(("127.0.0.1", self._port))
+            self._open += [near, far]
+            self._start(lambda near=near, far=far: self._pass(near, far, 0.0))
+            self._start(lambda near=near, far=far: self._pass(far, near, self._delay_s))
+
+    @staticmethod
+    def _pass(source: socket.socket, target: socket.socket, delay_s: float) -> None:
+        while data := source.recv(1 << 16):
+            time.sleep(delay_s)
+            target.sendall(data)
+
+    @staticmethod
+    def _start(work: Callable[[], None]) -> None:
+        def quiet() -> None:
+            with contextlib.suppress(OSError):  # it was closed
+                work()
+
+        threading.Thread(target=quiet, daemon=True).start()
+
+    def close(self) -> None:
+        for each in self._open:
+            each.close()
