@@ -153,11 +153,11 @@ class Folder:
         path = self._root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.new")
-        with open(fresh, "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
         try:
+            with open(fresh, "wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
             os.link(fresh, path)
         finally:
             fresh.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from agent.store.database import Corrupt, Unwritable
 
 SECOND_NS = 1_000_000_000
 _STORE_RETRY_S = 1.0
+MAX_LOSSES = 64  # reasons told; a service may word each one anew
 _UNREADABLE = (zlib.error, ValueError, KeyError, TypeError)  # msgspec's errors are ValueErrors
 
 
@@ -81,6 +82,7 @@ class Delivery:
         self._prepared: set[str] = set()  # targets made since the service last took something there
         self._notices: list[str] = []
         self._last_code = ""
+        self._losses: set[str] = set()  # the reasons that were told
         self._errors: dict[str, int] = {}
         self._counts: dict[str, float] = dict.fromkeys(("requests", "sent_items", "latency_seconds_sum"), 0)
         self._counts["latency_seconds"] = 0.0
@@ -204,7 +206,8 @@ class Delivery:
         fresh = [item for item in items if self.sink.item_ns(item) >= now_ns - self._max_age_ns]
         drafts = [Draft.of(fresh, batch.lane, batch.target, self.sink.item_ns)] if fresh else []
         dropped = len(items) - len(fresh)
-        gap = self._gap(batch, now_ns, dropped, f"too old for {self.sink.name}")
+        self._tell_loss(dropped, why := f"too old for {self.sink.name}")
+        gap = self._gap(batch, now_ns, dropped, why)
         self._outbox.replace(batch, drafts, gaps=[gap], totals={"dropped": dropped}, sent=batch.sent)
 
     def _deliver(self, batch: OutboxBatch, now_ns: int) -> float:
@@ -299,6 +302,7 @@ class Delivery:
     ) -> float:
         gaps = []
         if part.gone:
+            self._tell_loss(part.gone, part.why)
             times = [self.sink.item_ns(item) for item in items[: part.gone]]
             kind, name = self.sink.kinds[0], self.sink.name
             gaps.append(Gap(now_ns, kind, min(times), max(times), part.gone, part.why, name, batch.lane))
@@ -324,6 +328,12 @@ class Delivery:
             batch.lane,
             detail,
         )
+
+    def _tell_loss(self, items: int, why: str) -> None:
+        """One notice for each reason; `dropped` counts the rest."""
+        if why not in self._losses and len(self._losses) < MAX_LOSSES:
+            self._losses.add(why)
+            self._notices.append(f"{self.sink.name}: {items} items are lost: {why}")
 
     def _count_error(self, code: str, text: str, rule: ErrorRule) -> None:
         self._errors[code] = self._errors.get(code, 0) + 1

@@ -265,7 +265,7 @@ def test_full_server_refuses_and_is_still_read(server: Server) -> None:
     ],
 )
 def test_user_without_the_right_is_told_what_was_refused(
-    server: Server, options: dict[str, str], words: str
+    server: Server, options: dict[str, Any], words: str
 ) -> None:
     server.admin().acl_setuser(
         "reader", enabled=True, passwords=["+" + PASSWORD], keys=["claim:*"], commands=["+xread"]

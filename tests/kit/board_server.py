@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,8 @@ class Slow:
             near, _ = self._listener.accept()
             far = socket.create_connection(("127.0.0.1", self._port))
             self._open += [near, far]
-            self._start(lambda near=near, far=far: self._pass(near, far, 0.0))
-            self._start(lambda near=near, far=far: self._pass(far, near, self._delay_s))
+            self._start(partial(self._pass, near, far, 0.0))
+            self._start(partial(self._pass, far, near, self._delay_s))
 
     @staticmethod
     def _pass(source: socket.socket, target: socket.socket, delay_s: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import json
 import random
@@ -170,6 +171,32 @@ def test_folder_has_each_record_once_whatever_happens(seed: int, tmp_path: Path)
     objects = in_folder(tmp_path / "archive")
     check(objects, 12)
     assert not [name for name in objects if Path(name).name.startswith(".")]
+
+
+def test_full_folder_keeps_the_batch_leaves_no_piece_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = Store(tmp_path / "s.sqlite")
+    sink = ArchiveSink(Folder(tmp_path / "archive"), host="sbc-1")
+    store.outbox.register({sink.name: sink.kinds})
+    delivery = Delivery(store.outbox, sink, host="h", random=lambda: 1.0, monotonic=lambda: 0.0)
+    store.commit(summary(0))
+    with monkeypatch.context() as patched:
+        patched.setattr("agent.sinks.archive.os.fsync", full)
+        for n in range(5):
+            delivery.deliver_once(T0 + (n + 2) * MINUTE_NS)
+    assert in_folder(tmp_path / "archive") == {}
+    for _ in range(20):
+        delivery.deliver_once(T0 + 20 * MINUTE_NS)
+    check(in_folder(tmp_path / "archive"), 1)
+    refused, well = delivery.take_notices()
+    assert "No space left on device" in refused
+    assert well == "archive: delivering again"
+    assert delivery.counters(T0)["maybe_duplicate"] == 0
+    store.close()
 
 
 def test_object_that_is_there_is_taken_and_not_written_again(bucket: Any) -> None:

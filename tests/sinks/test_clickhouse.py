@@ -512,6 +512,47 @@ def test_server_that_is_not_there_has_taken_nothing() -> None:
     assert ClickHouseSink(server, host="h").verdict(raised.value).rule is ErrorRule.UNREACHED
 
 
+def test_day_without_the_server_is_made_up_for_each_record_once_in_two_lines(tmp_path: Path) -> None:
+    """A batch is inserted with one token, however often: the engine drops the second."""
+
+    class Away(ClickHouse):
+        def __init__(self) -> None:
+            super().__init__("http://127.0.0.1:1", "sbcwatch")
+            self.is_up = False
+            self.taken: dict[str, bytes] = {}
+
+        def insert(self, table: str, token: str, gzipped: bytes) -> None:
+            if not self.is_up:
+                raise ClickHouseError(503, 0, "Service Unavailable")
+            assert self.taken.setdefault(token, gzipped) == gzipped
+
+    server = Away()
+    store = Store(tmp_path / "s.sqlite")
+    sink = ClickHouseSink(server, host="sbc-1")
+    store.outbox.register({sink.name: sink.kinds})
+    loop = Delivery(store.outbox, sink, host="h", random=lambda: 1.0, monotonic=lambda: 0.0)
+    template = summaries(1)[0]
+    minutes = 24 * 60
+    for minute in range(minutes):
+        now_ns = T0 + minute * MINUTE_NS
+        media = [
+            row | {"event_timestamp": now_ns // 1_000_000 + 60_000, "record_id": f"{minute}-{n}"}
+            for n, row in enumerate(template.media[:1])
+        ]
+        store.commit(Summary(now_ns, 0, True, [], media, [], []))
+        loop.deliver_once(now_ns + 2 * MINUTE_NS)
+    server.is_up = True
+    now_ns = T0 + (minutes + 10) * MINUTE_NS
+    while loop.counters(now_ns)["depth"]:
+        loop.deliver_once(now_ns)
+        now_ns += 10**9
+    lines = [line for body in server.taken.values() for line in gzip.decompress(body).splitlines()]
+    ids = [json.loads(line)["record_id"] for line in lines]
+    assert sorted(ids) == sorted(f"{minute}-0" for minute in range(minutes))
+    assert [line.partition(":")[2].split()[0] for line in loop.take_notices()] == ["503:", "delivering"]
+    store.close()
+
+
 @pytest.mark.parametrize(("url", "name"), [("ftp://x", "x"), ("http://x/path", "x"), ("http://x", "a b")])
 def test_address_or_name_that_will_not_do_is_refused(url: str, name: str) -> None:
     with pytest.raises(SinkError):

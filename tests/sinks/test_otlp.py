@@ -231,6 +231,9 @@ def test_rejected_points_are_a_gap_and_are_not_sent_again(collector: Collector, 
         loop.deliver_once(T0 + (n + 2) * MINUTE_NS)
     counts = loop.counters(T0)
     assert (counts["requests"], counts["sent_items"], counts["dropped"], counts["depth"]) == (1, 1, 2, 0)
+    store.commit(summary(1, minute_of({"Throttles": 1, "Sip1xxCodes": 2})))
+    loop.deliver_once(T0 + 9 * MINUTE_NS)
+    assert loop.take_notices() == ["otlp: 2 items are lost: rejected by otlp: too many labels"]
     store.close()
 
 
