@@ -10,17 +10,20 @@ import threading
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 
+from msgspec.structs import replace
+
 from agent.config.settings import Config
 from agent.daemon.health import SINK_S, Health
 from agent.fleet.teller import RENEW_NS, ClaimTeller
 from agent.fleet.valkey import WAIT_NS, ValkeyBoard
-from agent.model.claim import Claim
+from agent.model.claim import Claim, in_our_time
 from agent.pipeline import Pipeline
 
 AGAIN_S = 1.0  # after a server that does not answer
 IDLE_S = 0.05  # between two looks at what is to be told
 SLOW_S = 0.5  # an answer of the board that takes longer is worth a line
 SKEW_NS = 2 * 10**9  # clocks of two hosts that differ by more are worth a line
+OFFSET_NS = 10**9  # ... and by this, so that their times are moved: less is what a claim takes
 MAX_HOSTS = 4_096  # whose clocks are compared
 
 
@@ -42,11 +45,13 @@ class BoardLink:
         self._thread: threading.Thread | None = None
         self._state: str | None = None  # of the board, as it was told last; "": it answers
         self._answer_s = float("inf")  # the quickest answer of this minute
+        self._wrong_clock: str | None = None  # the host whose clock was told
         self._odd: set[str] = set()  # hosts of which something odd was told
         self._gaps = 0
         self._good_ns = clock()  # when the board was last there
         self._missed_ns = 0  # up to when claims are known to be missing
-        self._ahead: dict[str, int] = {}  # host to the least of (arrival - told) in this minute
+        self._ahead: dict[str, int] = {}  # host to the least of (arrival - sent) in this minute
+        self._ahead_before: dict[str, int] = {}  # ... and in the one before
         self._skew_until_ns = clock() + RENEW_NS
 
     # -- its own thread
@@ -94,7 +99,11 @@ class BoardLink:
         for heard in self.board.hear():
             self.heard += 1
             self._look_at(heard.claim, pipeline)
-            self._compare(heard.claim.host, heard.arrival_ns - heard.claim.seq)
+            if heard.sent_ns:
+                self._compare(heard.claim.host, heard.arrival_ns - heard.sent_ns)
+            offset_ns = self._offset_ns(heard.claim.host)
+            if abs(offset_ns) > OFFSET_NS:
+                heard = replace(heard, claim=in_our_time(heard.claim, offset_ns))
             pipeline.engine.claim(heard)
         self._judge(pipeline, now_ns)
 
@@ -143,8 +152,12 @@ class BoardLink:
         if host in self._ahead or len(self._ahead) < MAX_HOSTS:
             self._ahead[host] = min(delay_ns, self._ahead.get(host, delay_ns))
 
+    def _offset_ns(self, host: str) -> int:
+        """How far our clock is before that of `host`, as far as it can be told from delay."""
+        return min(self._ahead.get(host, 0), self._ahead_before.get(host, self._ahead.get(host, 0)))
+
     def _tell_skew(self) -> None:
-        """Once a minute: whose clock differs. A slow claim looks alike, so the quickest one counts.
+        """Once a minute: whose clock differs most, once for each host. The quickest claim counts.
 
         It takes two answers of the board, one of each host.
         """
@@ -152,16 +165,19 @@ class BoardLink:
         if SLOW_S < slow_s < float("inf"):
             self._say(f"the board is slow: an answer takes {slow_s:.1f} s, so claims come late")
         spent_ns = round(2e9 * slow_s) if slow_s < float("inf") else 0
-        self._ahead = {
+        ahead = {
             host: delay_ns if delay_ns < 0 else max(0, delay_ns - spent_ns)
             for host, delay_ns in self._ahead.items()
         }
-        worst = max(self._ahead, key=lambda host: abs(self._ahead[host]), default=None)
-        self.skew_ns = self._ahead[worst] if worst is not None else 0
-        if worst is not None and abs(self.skew_ns) > SKEW_NS:
+        worst = max(ahead, key=lambda host: abs(ahead[host]), default=None)
+        self.skew_ns = ahead[worst] if worst is not None else 0
+        if worst is None or abs(self.skew_ns) <= SKEW_NS:
+            self._wrong_clock = None
+        elif worst != self._wrong_clock:
+            self._wrong_clock = worst
             seconds = self.skew_ns / 1e9
-            self._say(f"claims of {worst} arrive {seconds:.1f} s after they were told: a clock is wrong")
-        self._ahead.clear()
+            self._say(f"claims of {worst} arrive {seconds:.1f} s after they were sent: a clock is wrong")
+        self._ahead, self._ahead_before = {}, self._ahead
 
     def counters(self) -> dict[str, float]:
         """Totals since the start."""

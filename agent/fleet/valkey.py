@@ -29,9 +29,10 @@ ELECTED_S = 3_600
 WAIT_NS = 60 * 10**9  # that a claim waits for a server that is away
 TIMEOUT_S = 3.0
 AWAY, REFUSES = "does not answer", "refuses"  # as a fault begins
+MAX_DIGITS = 20  # of a time
 AT_ONCE = 1_000  # claims in one request
 BEGINNING = "0-0"
-_FIELD = b"c"
+_FIELD, _SENT = b"c", b"t"  # of an entry: the claim, and when it was sent, by its host's clock (ns)
 _claims = msgspec.json.Decoder(Claim)
 _elected = msgspec.json.Decoder(Elected)
 
@@ -62,6 +63,7 @@ class ValkeyBoard:
         self.last_ids = {relay: (last or {}).get(relay, BEGINNING) for relay in relays}
         self._clock = clock
         self._unchecked = {relay for relay, at in self.last_ids.items() if at != BEGINNING}
+        self._caught_up: set[str] = set()  # relays of which an entry that is read now came just now
         self._out: deque[tuple[int, str, Claim]] = deque()
         self._heard: deque[RemoteClaim] = deque()
         self._asked: deque[tuple[str, Elected]] = deque(maxlen=MAX_WAITING)
@@ -122,6 +124,7 @@ class ValkeyBoard:
         self.is_up, self.fault = not fault, fault
         if fault:
             self._unchecked = set(self.last_ids)  # the server may come back without what it had
+            self._caught_up.clear()
         oldest_ns = self._clock() - WAIT_NS
         while self._out and self._out[0][0] < oldest_ns:
             self._out.popleft()
@@ -169,9 +172,8 @@ class ValkeyBoard:
             rows = [self._out[at] for at in range(min(AT_ONCE, len(self._out)))]
             pipe = self._client.pipeline(transaction=False)
             for _, relay, claim in rows:
-                pipe.xadd(
-                    claim_key(relay), {_FIELD: msgspec.json.encode(claim)}, maxlen=KEPT, approximate=True
-                )
+                entry: dict[Any, Any] = {_FIELD: msgspec.json.encode(claim), _SENT: self._clock()}
+                pipe.xadd(claim_key(relay), entry, maxlen=KEPT, approximate=True)
             self._timed(pipe.execute)
             for _ in rows:
                 self._out.popleft()
@@ -197,9 +199,13 @@ class ValkeyBoard:
                 if relay in self._unchecked:
                     self._check(relay)
                 wait_ms = max(1, block_ms // len(self.last_ids))
-                for id_, fields in self._entries(relay, self.last_ids[relay], min(room, AT_ONCE), wait_ms):
+                most = min(room, AT_ONCE)
+                entries = self._entries(relay, self.last_ids[relay], most, wait_ms)
+                for id_, fields in entries:
                     self.last_ids[relay] = id_.decode()
                     self._take(relay, fields)
+                if len(entries) < most:
+                    self._caught_up.add(relay)
 
     def _check(self, relay: str) -> None:
         """Whether all that came after the last id is still there."""
@@ -231,7 +237,9 @@ class ValkeyBoard:
         except (KeyError, msgspec.MsgspecError):
             self.missed += 1
             return
-        self._heard.append(RemoteClaim(claim, self._clock(), relay, self.last_ids[relay]))
+        sent = fields.get(_SENT, b"") if relay in self._caught_up else b""
+        sent_ns = int(sent) if sent.isdigit() and len(sent) < MAX_DIGITS else 0
+        self._heard.append(RemoteClaim(claim, self._clock(), relay, self.last_ids[relay], sent_ns))
 
     def close(self) -> None:
         """Give up the connection."""

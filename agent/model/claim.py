@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.model.sides import Side
 from agent.wire.sip.quality_report import QualityReport, RtpStat
@@ -66,13 +67,37 @@ class Claim(Struct, frozen=True, omit_defaults=True):
     version: int = VERSION
 
 
+def in_our_time(claim: Claim, by_ns: int) -> Claim:
+    """A claim of a host whose clock is `by_ns` behind ours, its times moved."""
+
+    def moved(stamp_ns: int | None) -> int | None:
+        return stamp_ns + by_ns if stamp_ns else stamp_ns
+
+    facts = claim.facts
+    return replace(
+        claim,
+        **{name: moved(getattr(claim, name)) for name in _TIMES},
+        quality=tuple((stamp_ns + by_ns, its) for stamp_ns, its in claim.quality),
+        statistics=tuple((stamp_ns + by_ns, its) for stamp_ns, its in claim.statistics),
+        facts=replace(facts, **{name: moved(getattr(facts, name)) for name in _TIMES_OF_CALL}),
+    )
+
+
+_TIMES = ("valid_from_ns", "until_ns", "described_ns", "sip_ns", "session_ns")
+_TIMES_OF_CALL = ("answer_ns", "bye_ns", "until_ns")
+
+
 class RemoteClaim(Struct, frozen=True):
-    """A claim of another host, when it arrived (UTC ns), and the entry that had it: relay's address, id."""
+    """A claim of another host, when it arrived (UTC ns), and the entry that had it: relay's address, id.
+
+    `sent_ns`: when it was sent, by the other's clock; 0 where that is not known, or it was not read at once.
+    """
 
     claim: Claim
     arrival_ns: int
     relay: str = ""
     entry: str = ""
+    sent_ns: int = 0
 
     @property
     def from_ns(self) -> int:

@@ -9,7 +9,7 @@ from agent.config.settings import Config, Fleet, Vc
 from agent.daemon.board_link import BoardLink, board_link, media_addresses
 from agent.fleet.board import Elected
 from agent.fleet.valkey import WAIT_NS, ValkeyBoard
-from agent.model.claim import Claim, RemoteClaim
+from agent.model.claim import CallFacts, Claim, RemoteClaim
 from agent.model.events import Unseen
 from agent.model.unseen import Cause
 from agent.pipeline import Pipeline, build
@@ -65,7 +65,7 @@ class Bench:
     def hear(self, host: str, delay_s: float, leg: str = "leg") -> None:
         told_ns = self.now_ns - round(delay_s * SECOND_NS)
         claim = Claim("t", "call", leg, host, told_ns, told_ns)
-        self.board.waiting.append(RemoteClaim(claim, self.now_ns, RELAY, "1-0"))
+        self.board.waiting.append(RemoteClaim(claim, self.now_ns, RELAY, "1-0", told_ns))
 
 
 def pipeline(**more: Any) -> Pipeline:
@@ -139,7 +139,30 @@ def test_clock_that_differs_is_found_beside_a_slow_board() -> None:
     for _ in range(70):
         bench.hear("proxy", 7.5)
         bench.step(1)
-    assert "claims of proxy arrive 5.5 s after they were told: a clock is wrong" in bench.lines
+    assert "claims of proxy arrive 5.5 s after they were sent: a clock is wrong" in bench.lines
+
+
+def test_claim_of_a_clock_that_differs_is_moved_to_ours_and_no_other() -> None:
+    bench = Bench()
+    taken: list[Claim] = []
+    bench.pipeline.engine.claim = lambda heard: taken.append(heard.claim)  # type: ignore[method-assign]
+    told_ns = T0 - 5 * SECOND_NS
+    facts = CallFacts(answer_ns=told_ns - 2, bye_ns=None, until_ns=told_ns + 9)
+    claims = [
+        Claim("t", "c", "leg", "behind", told_ns, told_ns - 3, told_ns + 7, facts=facts, session_ns=None),
+        Claim("t", "c", "leg", "right", T0 - 10**8, T0 - 3, T0 + 7),
+        Claim("t", "c", "leg", "right", T0 - 30 * SECOND_NS, T0 - 30 * SECOND_NS),  # it waited for the server
+    ]
+    sent_ns = (claims[0].seq, claims[1].seq, claims[1].seq)
+    bench.board.waiting += [
+        RemoteClaim(claim, T0, RELAY, "1-0", at_ns) for claim, at_ns in zip(claims, sent_ns, strict=True)
+    ]
+    bench.step()
+    behind, right, late = taken
+    assert (behind.valid_from_ns, behind.until_ns, behind.session_ns) == (T0 - 3, T0 + 7, None)
+    assert behind.facts == CallFacts(answer_ns=T0 - 2, until_ns=T0 + 9)
+    assert behind.seq == told_ns
+    assert (right, late) == tuple(claims[1:])
 
 
 def test_host_of_our_own_name_and_one_with_another_key_are_told_once_each() -> None:
@@ -165,7 +188,7 @@ def test_clock_that_is_ahead_is_a_gauge_and_a_line_and_a_slow_claim_is_neither()
     bench.step(61)
     assert bench.link.skew_ns == -7.5 * SECOND_NS
     assert [line for line in bench.lines if "clock" in line] == [
-        "claims of ahead arrive -7.5 s after they were told: a clock is wrong"
+        "claims of ahead arrive -7.5 s after they were sent: a clock is wrong"
     ]
     bench.step(61)
     assert bench.link.skew_ns == 0

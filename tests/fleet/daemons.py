@@ -78,6 +78,7 @@ class Host:
     sees: Callable[[Frame], bool]
     now_ns: Callable[[], int]
     media: list[str] | None = None  # its own addresses for media; None: it has no board
+    ahead_ns: int = 0  # of its clock
     environment: dict[str, str] = field(default_factory=dict)
     daemon: chaos.Daemon | None = None
 
@@ -87,6 +88,7 @@ class Host:
         self.signs = self.folder / "signs"
         self._sim_path = self.folder / "clock"
         self.sim = SimTime(self._sim_path, create=True)
+        self.sim.set_step(self.ahead_ns)
 
     def start(self) -> None:
         starts = self.sim.starts
@@ -119,8 +121,8 @@ class Host:
         if self.daemon is None:
             return
         self.sim.advance(now_ns - self.sim.boottime_ns())
-        seen = [frame for frame in frames if self.sees(frame)]
-        while not self.daemon.send(feed.message(now_ns, batch_of(seen) if seen else EMPTY)):
+        seen = shifted(filter(self.sees, frames), self.ahead_ns)
+        while not self.daemon.send(feed.message(now_ns + self.ahead_ns, batch_of(seen) if seen else EMPTY)):
             self.settle()
 
     def settle(self) -> None:
@@ -168,10 +170,17 @@ class Fleet:
         self._key.write_text("a key that all hosts of the fleet share, and no other")
 
     def add(
-        self, name: str, sees: Callable[[Frame], bool], media: list[str] | None = None, more: str = ""
+        self,
+        name: str,
+        sees: Callable[[Frame], bool],
+        media: list[str] | None = None,
+        more: str = "",
+        ahead_s: int = 0,
     ) -> Host:
         """A host, started. `more`: lines of its configuration."""
-        host = self.hosts[name] = Host(name, self._folder / name, sees, lambda: self.now_ns, media)
+        ahead_ns = ahead_s * SECOND_NS
+        host = Host(name, self._folder / name, sees, lambda: self.now_ns, media, ahead_ns)
+        self.hosts[name] = host
         given = {"vc": json.dumps(self._vc), "customers": json.dumps(self._customers)}
         text = CONFIG.format(**given, folder=host.folder, name=name, key=self._key)
         if media is not None:

@@ -82,6 +82,21 @@ def test_restart_reads_on_from_the_id_that_was_kept(server: Server) -> None:
     assert again.gaps == 0
 
 
+def test_time_of_sending_is_known_of_claims_that_were_read_at_once_alone(server: Server) -> None:
+    """One that waited in the stream says nothing of two clocks."""
+    clock, ours = Clock(), Clock()
+    proxy, relay = board(server, clock=clock), board(server, RELAY, clock=ours)
+    proxy.tell(RELAY, claim(1))
+    proxy.step(1)
+    ours.now_ns = T0 + 600 * 10**9
+    relay.step(1)
+    proxy.tell(RELAY, claim(2))
+    clock.now_ns = T0 + 605 * 10**9  # it waited here before it was sent
+    proxy.step(1)
+    relay.step(1)
+    assert [each.sent_ns for each in relay.hear()] == [0, T0 + 605 * 10**9]
+
+
 def test_claims_thrown_away_before_they_were_read_are_a_gap(server: Server) -> None:
     proxy, relay = board(server), board(server, RELAY)
     for seq in range(4):

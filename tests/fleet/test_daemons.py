@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     if not has_server():
         pytest.skip("no redis-server")
     made = Server(tmp_path_factory.mktemp("server"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def fresh_server(tmp_path: Path) -> Iterator[Server]:
+    if not has_server():
+        pytest.skip("no redis-server")
+    (tmp_path / "server").mkdir()
+    made = Server(tmp_path / "server")
     yield made
     made.stop()
 
@@ -88,6 +100,56 @@ def test_metrics_of_each_minute_are_those_of_one_host(archives: dict[str, Record
     assert_minutes_alike(archives["proxy"]["metrics"], archives["relay"]["metrics"], both)
     counted = sum(value for row in both for value in row["values"].values() if isinstance(value, int))
     assert counted > 10_000
+
+
+@pytest.mark.parametrize("ahead_s", [5, -5])
+def test_clocks_five_seconds_apart_change_no_figure_and_are_told(
+    fresh_server: Server, tmp_path: Path, ahead_s: int
+) -> None:
+    side = sidecar("answered-outbound")
+    fleet = Fleet(tmp_path, side["vc"], side["customer_networks"], fresh_server)
+    try:
+        fleet.add("proxy", is_sip, [])
+        relay = fleet.add("relay", lambda frame: not is_sip(frame), side["vc"], ahead_s=ahead_s)
+        both = fleet.add("both", lambda frame: True)
+        frames = frames_of("answered-outbound")
+        fleet.play(shifted(frames, fleet.now_ns + 10 * SECOND_NS - frames[0].stamp_ns))
+        fleet.finish()
+    finally:
+        fleet.end()
+    (row,), (one,) = relay.archived("media"), both.archived("media")
+    for name, value in one.items():
+        if name not in ("host", "record_id", "start_ts", "event_timestamp") and "_timeline" not in name:
+            assert row[name] == value, name
+    (line,) = (line for line in relay.lines("board") if "clock" in line)
+    assert line.startswith(f"claims of proxy arrive {ahead_s:.1f} s after they were sent")
+
+
+def test_two_probes_at_one_mirror_port_add_up_to_one(fresh_server: Server, tmp_path: Path) -> None:
+    side = sidecar("twenty-inbound")
+    fleet = Fleet(tmp_path, side["vc"], side["customer_networks"], fresh_server)
+    try:
+        for name, media in (("probe-1", []), ("probe-2", []), ("alone", None)):
+            fleet.add(name, lambda frame: True, media)
+        frames = frames_of("twenty-inbound")
+        fleet.play(shifted(frames, fleet.now_ns + SECOND_NS - frames[0].stamp_ns))
+        fleet.finish()
+    finally:
+        fleet.end()
+    totals = {name: totals_of(host.archived("metrics")) for name, host in fleet.hosts.items()}
+    probes = [totals["probe-1"], totals["probe-2"]]
+    assert totals["alone"] in probes
+    assert Counter() in probes
+    (told,) = (name for name, its in totals.items() if not its)
+    (line,) = (line for line in fleet.hosts[told].lines("unseen") if "another host" in line)
+    assert "let one host alone capture this traffic" in line
+
+
+def totals_of(rows: list[dict[str, Any]]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for row in rows:
+        found.update({name: value for name, value in row["values"].items() if isinstance(value, int)})
+    return +found
 
 
 def test_fields_that_say_otherwise_stand_in_the_page_on_fleets() -> None:
