@@ -25,7 +25,7 @@ from tests.cases.checks import (
     unknown_because,
 )
 from tests.cases.media_calls import FAR, MEDIA, NEAR, REMOTE, VC, A, Scene, both_ways, reported
-from tests.cases.packets import Stamped
+from tests.cases.packets import SECOND, Stamped, anonymous, copied
 from tests.cases.variant import Variant, check, named
 from tests.kit.packets import packed
 
@@ -332,6 +332,53 @@ def test_dead_host_is_no_capture_of_one_direction(tmp_path: Path) -> None:
         total("VcToRemoteRtpPackets", 0, why),
     )
     check(("dead", lambda: frames, checks), tmp_path, SIDES)
+
+
+# -- captures of two clocks, and streams that a capture shows twice
+
+
+def apart(seconds: float) -> list[Stamped]:
+    """The remote end's frames are stamped by a clock that is so much ahead."""
+    address, ahead = packed(REMOTE), round(seconds * SECOND)
+    return [(stamp + ahead * (data[26:30] == address), data) for stamp, data in reported_true().frames]
+
+
+def reported_true() -> Scene:
+    return reported(lambda gap: round(gap * 65_536))
+
+
+CLOCKS_APART = "DESIGN 4: an answer stamped before its request, or after its ACK, is an answer"
+
+
+@pytest.mark.parametrize("seconds", [-0.5, -0.03, 0.03, 0.5])
+def test_clocks_apart_lose_no_answer(seconds: float, tmp_path: Path) -> None:
+    checks = (
+        total("InboundCallAttempts", 1, CLOCKS_APART),
+        total("InboundCallsAnswered", 1, CLOCKS_APART),
+        total("InboundCallFailures", 0, CLOCKS_APART),
+        total("RemoteToVcPacketsLost", 0, "every number came"),
+        flagged("answer_unseen", False, CLOCKS_APART),
+    )
+    check(("apart", lambda: apart(seconds), checks), tmp_path, SIDES)
+
+
+TWICE = "RFC 3550 A.3 counts what left: a capture that shows each packet twice does not know that"
+
+
+@pytest.mark.parametrize("how", ["clocks-80-ms-apart", "no-identification"])
+def test_loss_reported_of_a_stream_that_the_capture_shows_twice_is_unknown(how: str, tmp_path: Path) -> None:
+    frames = reported_true().frames
+    if how == "no-identification":
+        frames = copied(anonymous(frames), 300)
+    else:
+        frames = copied(frames, 80_000)
+    checks = (
+        total("VcToRemotePacketsLost", None, TWICE),
+        flagged("packets_twice", True, "DESIGN 4: said loudly"),
+        total("MOSBetweenVcAndRemote", Near(4.348, 0.008), "towards the vc alone: 4.341, with 40 ms 4.355"),
+        total("RemoteToVcPacketsLost", 0, "duplicates are no loss"),
+    )
+    check((how, lambda: frames, checks), tmp_path, SIDES)
 
 
 # -- what far ends claim

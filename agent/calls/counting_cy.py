@@ -209,6 +209,7 @@ class Counting:
                 self._measure(account, rfc6076.SRD_FAILED, now_ns, leg.attempt.started_ns)
         if outcome == "answered":
             account.answered = True
+            call.flags.discard("answer_unseen")  # it was stamped, or sent, after its ACK
             if account is call.accounts[0]:
                 call.answer_ns = now_ns
         if call.decided:

@@ -14,6 +14,8 @@ These blocks are not compared:
     missed      the capture missed frames since the block before: null, and a baseline
     saturated   the 24 bits are full (RFC 3550 A.3: the count is clamped, it does not wrap): null
     interval    the count is of the last interval alone (media/plausible.py): it is the span's own loss
+    twice       our own count has far more packets than numbers: the capture shows the stream twice, and how
+                many of them left is not known
 
 A block may refer far back: video has 300 packets a second, and the loop keeps the newest 64 numbers. Before
 them a number is placed where our own loss stood still on both sides of it.
@@ -31,6 +33,7 @@ from agent.wire.rtp.rtcp import ReportBlock
 MISORDER = 3000  # a block whose highest lies no further back is an older one (RFC 3550 A.1 MAX_DROPOUT)
 CUMULATIVE_MOST, CUMULATIVE_LEAST = 0x7F_FFFF, -0x80_0000
 MAX_LEVELS = 16
+MOST_RECEIVED = 1.5  # receptions a number, above which the capture shows a stream twice
 MAX_FALLS = 2  # a count that falls so often, beside a false fraction, counts nothing
 
 
@@ -118,6 +121,8 @@ def take_block(
     gap = ours.expected - ours.received
     if was_used or not first or ours.epoch or ours.unknown or block.cumulative_lost > ours.expected:
         return None
+    if ours.received > MOST_RECEIVED * ours.expected:
+        return None
     lost = block.cumulative_lost
     if counted_as(lost, lost, block.fraction_lost, ours.expected) is Count.NEITHER:
         away.fraction_is_false = True
@@ -160,6 +165,8 @@ def _span(away: FarEndLoss, base: Baseline, now: Baseline, fraction: int, stamp_
     advance = ours.expected - before.expected
     if now.highest - base.highest != advance:
         return None  # the receiver's cycles began anew
+    if ours.received - before.received > MOST_RECEIVED * advance:
+        return None
     # A receiver that wraps what should be clamped is read modulo 2^24.
     increase = (now.cumulative - base.cumulative + 0x80_0000 & 0xFF_FFFF) - 0x80_0000
     missing = (ours.expected - ours.received) - (before.expected - before.received)

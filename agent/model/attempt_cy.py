@@ -309,6 +309,7 @@ TABLE: dict[tuple[State, Event], tuple[Action, State]] = {
     ("closed", "INVITE"): (open_again, "calling"),
     ("closed", "2xx"): (answer, "answered"),
     ("closed", "2xx too late"): (flag_late_answer, "closed"),
+    ("unseen", "2xx"): (answer, "answered"),
     ("unwatched", "INVITE"): (open_again, "calling"),
 }
 
