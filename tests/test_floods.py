@@ -53,34 +53,40 @@ def test_invented_calls_push_each_other_out_and_no_real_one() -> None:
     assert_real_calls_are_exact(result)
 
 
+@pytest.mark.slow
 def test_registers_leave_real_calls_exact() -> None:
     assert_real_calls_are_exact(flooded("registers", 30_000))
 
 
+@pytest.mark.slow
 def test_ssrcs_onto_a_real_calls_socket_leave_it_exact() -> None:
     result = flooded("ssrcs", 50_000)
     assert result["tables"]["streams"] <= 101
     assert_real_calls_are_exact(result)
 
 
+@pytest.mark.slow
 def test_invented_streams_are_bounded_and_leave_real_calls_exact() -> None:
     result = flooded("pairs", 50_000)
     assert result["tables"]["streams"] <= tables(Config())[1]
     assert_real_calls_are_exact(result)
 
 
+@pytest.mark.slow
 def test_segments_without_a_beginning_are_bounded_and_leave_real_calls_exact() -> None:
     result = flooded("segments", 20_000)
     assert result["tables"]["tcp_streams"] <= 4_096
     assert_real_calls_are_exact(result)
 
 
+@pytest.mark.slow
 def test_fragments_never_finished_are_bounded_and_leave_real_calls_exact() -> None:
     result = flooded("fragments", 20_000)
     assert result["tables"]["fragments"] <= 1_024
     assert_real_calls_are_exact(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "count"), [("big_sip", 1_500), ("big_sdp", 400), ("pairs", 50_000), ("invites", 8_000)]
 )
@@ -93,6 +99,7 @@ def test_resident_memory_stays_below_a_small_bound(kind: str, count: int) -> Non
     assert result["media"] == flooded("invites", 0)["media"]
 
 
+@pytest.mark.slow
 def test_live_flood_of_one_address_is_shed_and_named_and_real_calls_are_exact() -> None:
     result = flooded("registers", 30_000, live=True)
     shed, budget = result["counters"]["sip_shed"], Limits().sip_budget

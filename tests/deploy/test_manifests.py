@@ -112,6 +112,7 @@ def test_task_definition_is_what_the_ecs_api_takes(path: Path) -> None:
     assert not report.has_errors(), report.generate_report()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ECS, ids=lambda path: path.name)
 def test_task_definition_passes_cfn_lint_as_a_resource(path: Path, tmp_path: Path) -> None:
     """The CloudFormation schema knows patterns and combinations that the API's model does not."""

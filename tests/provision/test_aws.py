@@ -317,6 +317,7 @@ def test_policy_allows_the_sinks_calls_and_nothing_else() -> None:
 # --- the tools that take the texts
 
 
+@pytest.mark.slow
 def test_cloudformation_passes_cfn_lint(tmp_path: Path) -> None:
     pytest.importorskip("cfnlint", reason="cfn-lint is not installed (pip install cfn-lint)")
     path = tmp_path / "sbcwatch.json"

@@ -188,6 +188,7 @@ def shapes(template: dict[str, Any]) -> dict[str, Any]:
     return template | {"Resources": {name: template["Resources"][name] for name in first.values()}}
 
 
+@pytest.mark.slow
 def test_templates_pass_cfn_lint(tmp_path: Path) -> None:
     pytest.importorskip("cfnlint", reason="cfn-lint is not installed (pip install cfn-lint)")
     looked_at = []
