@@ -16,8 +16,8 @@ import msgspec
 
 from agent.model.units import SLOT_NS
 from agent.story.ladder import LadderStep
-from agent.story.path import WAYS_OF, CallPath, Network
-from agent.story.words import FAR, NAMES, NOTABLE, clock, percent
+from agent.story.path import NETWORK_OF, WAYS_OF, CallPath, Network
+from agent.story.words import FAR, NAMES, clock, percent
 from agent.summary.records import MINUTE_NS, CallRecords, sides_with
 
 LATE_SHARE = 0.01  # share of packets that are too late for the jitter buffer
@@ -69,17 +69,26 @@ def _sum(minutes: list[dict[str, Any]], way: str) -> int:
     return sum(record.get(f"{way}_rtp_packets") or 0 for record in minutes)
 
 
-def silent_network(records: CallRecords) -> Network | None:
-    """The side at fault for audio that ran one way only: the far end that sent nothing; else the vc, where
-    both far ends sent and one of them got nothing.
+def silent_way(records: CallRecords) -> str | None:
+    """The direction that should have been heard where audio ran one way only: from the far end that sent
+    nothing; else, where both sent, from the vc to the one that got nothing.
     """
     minutes = _of_flag(records, "one_way_audio")
     came = {side: _sum(minutes, to_vc) for side, (to_vc, _) in WAYS_OF.items()}
     left = {side: _sum(minutes, away) for side, (_, away) in WAYS_OF.items()}
-    for side in WAYS_OF:
+    for side, (to_vc, _) in WAYS_OF.items():
         if left[side] >= HEARD and came[side] * 10 < left[side]:
-            return side
-    return "vc" if min(came.values()) >= HEARD and min(left.values()) * 10 < HEARD else None
+            return to_vc
+    for side, (_, away) in WAYS_OF.items():
+        if min(came.values()) >= HEARD and left[side] * 10 < HEARD:
+            return away
+    return None
+
+
+def silent_network(records: CallRecords) -> Network | None:
+    """The side at fault for `silent_way`."""
+    way = silent_way(records)
+    return None if way is None else NETWORK_OF[way] if way.endswith("2vc") else "vc"
 
 
 def one_way(its: Evidence) -> str | None:
@@ -141,7 +150,7 @@ def loss_of(ways: tuple[str, str]) -> Callable[[Evidence], str | None]:
         said = [
             f"{percent(direction.loss)} lost {NAMES[way]}"
             for way in ways
-            if (direction := its.path.directions[way]).loss is not None and direction.loss >= NOTABLE
+            if (direction := its.path.directions[way]).is_losing
         ]
         return "; ".join(said) or None
 
@@ -156,7 +165,7 @@ def inside(its: Evidence) -> str | None:
 def _runs(its: Evidence) -> Iterator[tuple[str, float]]:
     """Each direction that lost something here: its name, and the share of its losses in long runs."""
     for way, direction in its.path.directions.items():
-        if direction.loss is None or direction.loss < NOTABLE:
+        if not direction.is_losing:
             continue
         runs: Counter[int] = Counter()
         for record in its.records.media:
@@ -187,7 +196,7 @@ def late(its: Evidence) -> str | None:
         if way.endswith("2vc")
         and direction.packets
         and direction.discarded / direction.packets >= LATE_SHARE
-        and (direction.loss or 0.0) < NOTABLE
+        and not direction.is_losing
     ]
     return f"{'; '.join(said)}, though hardly any was lost" if said else None
 

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import msgspec
 
 from agent.model.units import SLOT_NS
+from agent.story.words import NOTABLE
 from agent.summary.catalog import DIRECTIONS
-from agent.summary.records import KNOWN_SHARE, MINUTE_NS, CallRecords, known_loss, loss_share
+from agent.summary.records import KNOWN_SHARE, MINUTE_NS, CallRecords, expected, known_loss, loss_share
 
 Network = Literal["customer", "remote", "vc"]
 NETWORK_OF: dict[str, Network] = {
@@ -22,6 +23,7 @@ NETWORK_OF: dict[str, Network] = {
     "vc2rem": "remote",
 }
 """Whose side a direction runs through."""
+OUTAGE, OUTAGE_PACKETS = 0.05, 10  # share of a span's packets, and how many, from which it is bad by itself
 WAYS_OF: dict[Network, tuple[str, str]] = {
     "customer": ("cust2vc", "vc2cust"),
     "remote": ("rem2vc", "vc2rem"),
@@ -59,7 +61,8 @@ class DirectionPath(msgspec.Struct):
     source: str | None = None
     unknown: int = 0
     discarded: int = 0
-    mos: float | None = None  # of its worst minute
+    mos: float | None = None  # of its worst minute ...
+    mos_ns: int = 0  # ... which begins here
     jitter_us: float | None = None  # of its worst minute
     burst_density: float | None = None
     spans: list[PathSpan] = []
@@ -67,6 +70,22 @@ class DirectionPath(msgspec.Struct):
     @property
     def loss(self) -> float | None:
         return loss_share(self.lost, self.expected, self.packets)
+
+    @property
+    def outages(self) -> list[PathSpan]:
+        """Spans that were bad by themselves: a second of them is heard, however long the call."""
+        return [
+            span
+            for span in self.spans
+            if span.lost
+            and span.lost >= OUTAGE_PACKETS
+            and span.lost >= expected(self.direction, span.packets, span.lost) * OUTAGE
+        ]
+
+    @property
+    def is_losing(self) -> bool:
+        """Whether its loss is named: a share of the whole call, or an outage."""
+        return self.loss is not None and (self.loss >= NOTABLE or bool(self.outages))
 
 
 class CallPath(msgspec.Struct):
@@ -102,10 +121,11 @@ def _add(its: DirectionPath, record: dict[str, Any], call: dict[str, Any]) -> No
     its.discarded += record.get(f"{way}_packets_discarded") or 0
     found = known_loss(record, way)
     score = (record.get("mos_directions") or {}).get(way)
+    minute_ns = int(record["event_timestamp"]) * 1_000_000 - MINUTE_NS
     if score is not None and found is not None and found[1] < packets * KNOWN_SHARE:
         score = None  # it rests on the known packets alone
-    if score is not None:
-        its.mos = score if its.mos is None else min(its.mos, score)
+    if score is not None and (its.mos is None or score < its.mos):
+        its.mos, its.mos_ns = score, minute_ns
     its.jitter_us = _most(its.jitter_us, record.get(f"{way}_jitter"))
     its.burst_density = _most(its.burst_density, record.get(f"{way}_burst_density"))
     if not packets and not lost:

@@ -64,7 +64,7 @@ def verdict(records: CallRecords) -> CallVerdict:
     statements = [
         *_losses(path, with_video="video" in described),
         *_silences(records, found),
-        *_scores(path, found),
+        *_scores(records, path, found),
         *_outcome(records),
         *_open_minute(records),
         *_unknown(records, path, found),
@@ -90,12 +90,16 @@ def _losses(path: CallPath, *, with_video: bool) -> Iterator[Statement]:
     """Each direction with loss, worst first; the vc's own loss among them."""
     what = "packets (audio and video together)" if with_video else "packets"
     for its in sorted(path.directions.values(), key=lambda its: -(its.loss or 0.0)):
-        if its.loss is not None and its.loss >= NOTABLE:
+        if its.is_losing:
             source = "as measured here"
             if its.source != "rtp":
                 source = f"as {FAR[its.network]}'s own RTCP reports"
-            words = f"{percent(its.loss)} of {what} lost {_BETWEEN[its.direction]}"
-            yield Statement("bad", f"{words}{_when(its)}, {source}", its.network, its.direction)
+            where = f"of {what} lost {_BETWEEN[its.direction]}"
+            words = f"{percent(its.loss)} {where}{_when(its)}, {source}"
+            if its.loss is not None and its.loss < NOTABLE:
+                there, times = _share_of(its, its.outages), _times(its.outages)
+                words = f"{percent(there)} {where}{times}, {source} ({percent(its.loss)} of the whole call)"
+            yield Statement("bad", words, its.network, its.direction)
     if path.vc_lost:
         yield Statement("bad", f"{path.vc_lost} packets were lost inside the SBC", "vc")
 
@@ -103,6 +107,14 @@ def _losses(path: CallPath, *, with_video: bool) -> Iterator[Statement]:
 def _when(its: DirectionPath) -> str:
     """The time of the loss: the bad times, and how bad they were where they are not the whole call."""
     spans = [span for span in its.spans if span.lost and _share(span) >= (its.loss or 0.0) / 4]
+    words = _times(spans)
+    if spans and "places" not in words and sum(span.packets for span in spans) < its.packets * WHOLE_SHARE:
+        words += f" ({percent(_share_of(its, spans))} there)"
+    return words
+
+
+def _times(spans: list[PathSpan]) -> str:
+    """From when to when, neighbours as one."""
     times: list[list[PathSpan]] = []
     for span in spans:
         if times and span.start_ns - times[-1][-1].end_ns <= BRIDGED_NS:
@@ -114,10 +126,12 @@ def _when(its: DirectionPath) -> str:
     if len(times) > 3:
         return f", {clock(spans[0].start_ns)} to {clock(spans[-1].end_ns)} in {len(times)} places"
     words = " and ".join(f"{clock(some[0].start_ns)} to {clock(some[-1].end_ns)}" for some in times)
-    packets, lost = sum(span.packets for span in spans), sum(span.lost or 0 for span in spans)
-    if packets < its.packets * WHOLE_SHARE:
-        words += f" ({percent(lost / expected(its.direction, packets, lost))} there)"
     return f", {words}"
+
+
+def _share_of(its: DirectionPath, spans: list[PathSpan]) -> float:
+    packets, lost = sum(span.packets for span in spans), sum(span.lost or 0 for span in spans)
+    return lost / expected(its.direction, packets, lost)
 
 
 def _share(span: PathSpan) -> float:
@@ -136,13 +150,14 @@ def _silences(records: CallRecords, found: dict[str, Finding]) -> Iterator[State
         yield Statement("bad", found["far_end_deaf"].words, deaf[0] if len(deaf) == 1 else None)
 
 
-def _scores(path: CallPath, found: dict[str, Finding]) -> Iterator[Statement]:
+def _scores(records: CallRecords, path: CallPath, found: dict[str, Finding]) -> Iterator[Statement]:
     """Directions that sound bad although hardly any packet was lost."""
     for way, its in path.directions.items():
-        if its.mos is not None and its.mos < BAD_MOS and (its.loss or 0.0) < NOTABLE:
+        if its.mos is not None and its.mos < BAD_MOS and not its.is_losing:
             jitter = "" if its.jitter_us is None else f", jitter {its.jitter_us / 1000:.0f} ms"
             late = f", {its.discarded} packets too late" if its.discarded else ""
-            words = f"the score {NAMES[way]} fell to {its.mos:.1f} without loss{jitter}{late}"
+            at = f" at {clock(its.mos_ns)[:5]}" if len(records.media) > 1 else ""
+            words = f"the score {NAMES[way]} fell to {its.mos:.1f}{at} without loss{jitter}{late}"
             yield Statement("bad", words, its.network, way)
     if "rtt_step" in found:
         yield Statement("note", found["rtt_step"].words)
@@ -296,7 +311,7 @@ def _clean(path: CallPath) -> Iterator[Statement]:
     """Sides, or single directions, whose figures are all known and without notable loss."""
     for side, far in FAR.items():
         ways = [its for its in path.directions.values() if its.network == side and its.packets]
-        good = [its for its in ways if its.loss is not None and its.loss < NOTABLE]
+        good = [its for its in ways if its.loss is not None and not its.is_losing]
         if not good:
             continue
         lost = sum(its.lost or 0 for its in good)
@@ -304,7 +319,7 @@ def _clean(path: CallPath) -> Iterator[Statement]:
         verb = "is clean" if not lost else f"lost hardly anything ({share})"
         if len(good) == len(ways):
             yield Statement("good", f"{far} {verb}")
-        elif all(its.loss is None or its.loss < NOTABLE for its in ways):
+        elif not any(its.is_losing for its in ways):
             one = good[0]
             yield Statement("good", f"the way {NAMES[one.direction]} {verb}", None, one.direction)
 

@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from agent.model.units import SLOT_NS
+from agent.story.conditions import silent_way
 from agent.story.diagnoses import Finding, findings
 from agent.story.ladder import LadderStep, ladder
 from agent.story.path import WAYS_OF, CallPath, DirectionPath, path_of
 from agent.story.verdict import CallVerdict, verdict
-from agent.story.words import NOTABLE, clock
+from agent.story.words import clock
 from agent.summary.records import CallRecords
 from agent.summary.redaction import Redaction
 from agent.web.ladder_rows import MAX_STEPS, LadderRow, columns, ladder_rows
@@ -48,7 +49,7 @@ _NOTHING: dict[str, Any] = dict.fromkeys((
 
 
 class Lane(msgspec.Struct):
-    """One direction of the path picture. `state`: good, bad, unknown, or none (no media)."""
+    """One direction of the path picture. `state`: good, bad, unknown, silent (one-way audio), or none."""
 
     key: str
     arrow: str
@@ -70,6 +71,7 @@ class Lane(msgspec.Struct):
             "bad": "losing",
             "unknown": "unknown",
             "none": "no media",
+            "silent": "silent",
         }[self.state]
 
 
@@ -135,7 +137,7 @@ def call_picture(records: CallRecords, redaction: Redaction | None) -> CallPictu
         records,
         verdict(records),
         path,
-        {way: _lane(its) for way, its in path.directions.items()},
+        {way: _lane(its, is_silent=way == silent_way(records)) for way, its in path.directions.items()},
         findings(records),
         _unknowns(records, path, steps),
         axis,
@@ -158,13 +160,16 @@ def _grain(path: CallPath) -> str:
     return "10 s" if lengths and min(lengths) <= SLOT_NS else "a minute"
 
 
-def _lane(its: DirectionPath) -> Lane:
-    if not its.packets and not its.lost:
+def _lane(its: DirectionPath, *, is_silent: bool) -> Lane:
+    """`is_silent`: the way that should have been heard, and was not."""
+    if is_silent:
+        state = "silent"
+    elif not its.packets and not its.lost:
         state = "none"
     elif its.loss is None:
         state = "unknown"
     else:
-        state = "bad" if its.loss >= NOTABLE else "good"
+        state = "bad" if its.is_losing else "good"
     who = its.network
     told = _SOURCES.get(its.source or "", "").format("customer" if who == "customer" else "remote side")
     return Lane(

@@ -74,7 +74,7 @@ def test_loss_is_the_networks_where_it_was(
 
 def told(scene: Scene) -> CallVerdict:
     """Of the only call of a scene."""
-    played = scene.play(until=200)
+    played = scene.play(until=400)
     (found,) = gather(played.summaries, played.sip)
     return verdict(found)
 
@@ -105,6 +105,24 @@ def test_far_end_that_hears_nothing_is_the_one_that_says_so(
     assert said.text.startswith(f"{far[side].capitalize()} reports that nothing new reaches it")
     assert f"{far[side]} is clean" not in said.text
     assert f"{far[other]} sent no RTCP" in said.text
+
+
+def test_outage_of_a_long_call_is_named_though_it_is_little_of_the_whole() -> None:
+    scene = Scene()
+    scene.call()
+    for first, last in ((1, 5_000), (5_041, 12_000)):
+        more = range(first, last + 1)
+        scene.relayed(0.2 + first * 0.02, CUST, (VC2CUST, VC2REM), REM, A, more, first=first)
+    scene.relayed(0.2, REM, (VC2REM, VC2CUST), CUST, B, range(1, 12_001))
+    scene.bye(242)
+    said = told(scene)
+    assert said.networks == ["customer"]
+    assert said.text.startswith(
+        "8.0 % of packets lost between the customer and the vc, 08:01:40 to 08:01:50, as measured here "
+        "(0.3 % of the whole call)"
+    )
+    assert "without loss" not in said.text
+    assert "from the customer to the vc lost hardly" not in said.text
 
 
 def test_two_ends_without_rtcp_are_one_sentence() -> None:

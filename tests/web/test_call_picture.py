@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.store import CallQuery, StoreReader
-from agent.summary.catalog import TIMELINE_FIELDS
+from agent.summary.catalog import DIRECTIONS, TIMELINE_FIELDS
 from agent.summary.records import CallRecords, UnseenSpan
 from agent.summary.redaction import Redaction
 from agent.web.call_picture import CallPicture, call_picture
@@ -135,3 +135,18 @@ def test_call_of_which_little_is_kept_is_shown_all_the_same(loss: CallRecords) -
     assert view.call["host"] is None
     assert view.is_live
     assert "No SIP message of this call is kept (any more)." in view.unknowns
+
+
+@pytest.mark.parametrize("heard", ["cust2vc", "rem2vc"])
+def test_way_that_should_have_been_heard_is_marked_silent(loss: CallRecords, heard: str) -> None:
+    away = {"cust2vc": "vc2rem", "rem2vc": "vc2cust"}[heard]
+    media = [
+        row
+        | {f"{way}_rtp_packets": 0 if way not in (heard, away) else 1_000 for way in DIRECTIONS}
+        | {"flags": ["one_way_audio"]}
+        for row in loss.media
+    ]
+    view = call_picture(CallRecords(loss.call, media, loss.messages), Redaction())
+    states = {way: lane.state for way, lane in view.lanes.items()}
+    silent = {"cust2vc": "rem2vc", "rem2vc": "cust2vc"}[heard]
+    assert [way for way, state in states.items() if state == "silent"] == [silent]
