@@ -120,10 +120,8 @@ def _add(its: DirectionPath, record: dict[str, Any], call: dict[str, Any]) -> No
     its.unknown += record.get(f"{way}_packets_unknown") or 0
     its.discarded += record.get(f"{way}_packets_discarded") or 0
     found = known_loss(record, way)
-    score = (record.get("mos_directions") or {}).get(way)
+    score = score_of(record, way)
     minute_ns = int(record["event_timestamp"]) * 1_000_000 - MINUTE_NS
-    if score is not None and found is not None and found[1] < packets * KNOWN_SHARE:
-        score = None  # it rests on the known packets alone
     if score is not None and (its.mos is None or score < its.mos):
         its.mos, its.mos_ns = score, minute_ns
     its.jitter_us = _most(its.jitter_us, record.get(f"{way}_jitter"))
@@ -136,6 +134,15 @@ def _add(its: DirectionPath, record: dict[str, Any], call: dict[str, Any]) -> No
         its.source = record.get(f"{way}_packets_lost_source") or its.source
     spans = _slots(record, way) or [_minute(record, way, packets, lost, score)]
     its.spans += [_within(span, call) for span in spans]
+
+
+def score_of(record: dict[str, Any], way: str) -> float | None:
+    """MOS of a direction's minute; None where it rests on too few of the packets."""
+    found = known_loss(record, way)
+    if found is not None and found[1] < (record.get(f"{way}_rtp_packets") or 0) * KNOWN_SHARE:
+        return None
+    score: float | None = (record.get("mos_directions") or {}).get(way)
+    return score
 
 
 def _minute(record: dict[str, Any], way: str, packets: int, lost: int | None, mos: float | None) -> PathSpan:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from agent.story.ladder import LadderStep
-from agent.story.path import CallPath, PathSpan
+from agent.story.path import CallPath, PathSpan, score_of
 from agent.story.words import clock
 from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import MINUTE_NS, CallRecords, expected
@@ -103,7 +103,7 @@ def plots_of(
                  boxes=boxes),
         )  # fmt: skip
     by_span = any(span.mos is not None for span in spans)
-    scores = of(lambda span: span.mos) if by_span else _minute_scores(records, axis)
+    scores = of(lambda span: span.mos) if by_span else _minute_scores(records, path, axis)
     plots.append(
         draw("mos", "MOS", "1 to 4.5", axis, scores, low=1.0, high=4.5, marks=marks, boxes=boxes,
              worst_is_low=True)
@@ -143,19 +143,25 @@ def _minutes(records: CallRecords, axis: TimeAxis) -> Iterable[tuple[int, int, d
         yield max(axis.start_ns, end_ns - MINUTE_NS), min(axis.end_ns, end_ns), record
 
 
-def _minute_scores(records: CallRecords, axis: TimeAxis) -> list[Curve]:
-    return [
-        Curve(
-            ARROWS[way],
-            way,
-            [
-                PlotStep(start_ns, end_ns, (record.get("mos_directions") or {}).get(way))
-                for start_ns, end_ns, record in _minutes(records, axis)
-                if record.get(f"{way}_rtp_packets")
-            ],
-        )
-        for way in DIRECTIONS
-    ]
+def _minute_scores(records: CallRecords, path: CallPath, axis: TimeAxis) -> list[Curve]:
+    """The score of each minute, drawn over the part of it that had packets."""
+    curves = []
+    for way in DIRECTIONS:
+        heard: dict[int, list[PathSpan]] = {}
+        for span in path.directions[way].spans:
+            heard.setdefault(span.start_ns // MINUTE_NS, []).append(span)
+        levels = [
+            PlotStep(
+                max(start_ns, min(its.start_ns for its in spans)),
+                min(end_ns, max(its.end_ns for its in spans)),
+                score_of(record, way),
+            )
+            for start_ns, end_ns, record in _minutes(records, axis)
+            if record.get(f"{way}_rtp_packets")
+            and (spans := heard.get(int(record["event_timestamp"]) * 1_000_000 // MINUTE_NS - 1))
+        ]
+        curves.append(Curve(ARROWS[way], way, levels))
+    return curves
 
 
 def span_rows(path: CallPath) -> list[SpanRow]:
