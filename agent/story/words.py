@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 NOTABLE = 0.005  # share of lost packets from which a direction is named
+SILENT = ("one_way_audio", "dead_air", "far_end_deaf")  # flags of calls in which somebody heard nothing
 FAR = {"customer": "the customer", "remote": "the remote side"}
 NAMES = {
     "cust2vc": "from the customer to the vc",

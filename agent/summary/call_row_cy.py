@@ -166,12 +166,22 @@ def between_ms(since_ns: Any, until_ns: Any) -> Any:
 
 
 def put_ends(row: Row, call: Call) -> None:
-    """The first peer of each side, and who ended the call: the side whose BYE reached the vc, else the vc."""
+    """The first peer of each side, and who ended the call: the side whose BYE reached the vc, else the vc.
+
+    Between two customers the called one is the other's remote end.
+    """
     leg: Leg
+    caller: Leg | None = None
+    called: Leg | None = None
     dialog: Dialog
     for leg in call.legs:
         if leg.side is None:
             continue
+        if leg.side == "customer":
+            if leg.way == "incoming":
+                caller = caller or leg
+            else:
+                called = called or leg
         name = _PEERS.get(leg.side)
         if name is not None and row[name] is None:
             row[name] = leg.peer
@@ -184,3 +194,5 @@ def put_ends(row: Row, call: Call) -> None:
                     row["ended_by"] = leg.side
                 elif row["ended_by"] is None:
                     row["ended_by"] = "vc"
+    if caller is not None and called is not None and row["remote_peer"] is None:
+        row["customer_peer"], row["remote_peer"] = caller.peer, called.peer

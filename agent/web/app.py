@@ -36,14 +36,13 @@ from agent.summary.redaction import Redaction
 from agent.web.access import COOKIE, Access
 from agent.web.call_picture import CallPicture, call_picture
 from agent.web.guard import Guard, own_path
-from agent.web.overview_view import HOURS, Overview, overview
+from agent.web.overview_view import HOURS, WORST, Overview, overview
 from agent.web.rendering import environment, static_text
 from agent.web.report import report_page
 from agent.web.searching import others, understand
 
 THREADS = 3  # readers of the store: more would only wait for the interpreter's lock
 PAGE = 50  # calls
-WORST = 10
 REFRESH_S = 10  # of a call in progress, and of the overview
 OLD_NS = 3 * MINUTE_NS  # since the newest minute: then the daemon is not running, or behind
 MAX_FORM = 4_096  # octets of a form: a token and an address
@@ -147,7 +146,6 @@ class Site:
         until_ns = self._reader.newest_ns() or 0
         shown = self._shown(until_ns, hours)
         since_ns = shown.axis.start_ns
-        worst = self._reader.search(CallQuery(since_ns=since_ns, sort="mos", limit=WORST)).calls
         gaps = [gap for gap in self._reader.gaps(since_ns, until_ns) if not gap.sink][-WORST:]
         return self._page(
             "overview.html",
@@ -159,7 +157,7 @@ class Site:
             others=shown.others,
             more=len(shown.others),
             capture=shown.capture,
-            worst=worst,
+            worst=shown.worst,
             gaps=gaps,
             hours=hours,
             choices=HOURS,

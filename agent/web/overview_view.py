@@ -6,15 +6,19 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 import msgspec
+from msgspec.structs import replace
 
+from agent.store.call_query import CallQuery
 from agent.store.overview import By, OverviewPoint, OverviewSeries
-from agent.store.reader import StoreReader
+from agent.store.reader import IndexedCall, StoreReader
+from agent.story.words import SILENT
 from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import MINUTE_NS
 from agent.web.plots import Curve, Plot, PlotStep, TimeAxis, draw
 from agent.web.rendering import ARROWS
 
 HOURS = (1, 4, 24)
+WORST = 10  # calls
 MAX_GROUPS = 12  # connectors and carriers with plots; the others have links
 LEAST_MINUTES = 12  # of an axis
 POINTS = 100  # on an axis, at most
@@ -39,6 +43,7 @@ class Overview(msgspec.Struct):
     groups: list[OverviewGroup]
     others: list[tuple[str, str]]
     capture: Plot | None
+    worst: list[IndexedCall]
 
 
 def overview(reader: StoreReader, until_ns: int, hours: int) -> Overview:
@@ -59,7 +64,17 @@ def overview(reader: StoreReader, until_ns: int, hours: int) -> Overview:
     axis = TimeAxis(max(since_ns, min([latest_ns, *begun])), until_ns)
     groups = [_group(by, one, axis, span_ns) for by, one in found[:MAX_GROUPS]]
     others = [(one.name, _link(by, one.name)) for by, one in found[MAX_GROUPS:]]
-    return Overview(axis, groups, others, _capture(hosts, axis, span_ns))
+    return Overview(axis, groups, others, _capture(hosts, axis, span_ns), _worst(reader, axis.start_ns))
+
+
+def _worst(reader: StoreReader, since_ns: int) -> list[IndexedCall]:
+    """Calls in which somebody heard nothing, the newest first, then those with the worst scores."""
+    query = CallQuery(since_ns=since_ns, limit=WORST)
+    silent = [call for name in SILENT for call in reader.search(replace(query, flags=(name,))).calls]
+    silent.sort(key=lambda call: -call.id)
+    scored = reader.search(replace(query, sort="mos")).calls
+    found = {call.id: call for call in (*silent[: WORST // 2], *scored)}
+    return list(found.values())[:WORST]
 
 
 def _group(by: By, series: OverviewSeries, axis: TimeAxis, span_ns: int) -> OverviewGroup:

@@ -13,7 +13,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from agent.story.words import NOTABLE
+from agent.story.words import NOTABLE, SILENT
 from agent.summary.printable import printable
 
 SECOND_NS = 1_000_000_000
@@ -50,7 +50,7 @@ def environment() -> Environment:
         lasting=lasting,
         ago=ago,
     )
-    made.globals.update(UNKNOWN=UNKNOWN, ways=ARROWS, NOTABLE=NOTABLE, POOR=POOR)
+    made.globals.update(UNKNOWN=UNKNOWN, ways=ARROWS, NOTABLE=NOTABLE, POOR=POOR, SILENT=SILENT)
     return made
 
 

@@ -13,7 +13,7 @@ from agent.model.call_cy import LegMediaTotals
 from agent.summary.call_row_cy import worst_direction
 from agent.summary.catalog import AMAZON_CDR, CALL_SCHEMA
 from tests.kit.replayed import PCAPS, scenario, sidecar, through
-from tests.kit.scene import CUST, REM, VC2CUST, VC2REM, Scene
+from tests.kit.scene import CUST, CUSTOMER, REM, REMOTE, VC2CUST, VC2REM, Scene
 
 
 def test_call_row_says_codec_and_worst_direction_of_all_its_minutes() -> None:
@@ -128,3 +128,11 @@ def test_call_records_of_masked_people_have_tokens() -> None:
     ).calls
     assert row["from_sip_user"].startswith("n-")
     assert row["to_sip_user"].startswith("n-")
+
+
+def test_call_between_two_customers_has_both_addresses() -> None:
+    scene = Scene(customers=("192.0.2.0/24", "198.51.100.0/24"))
+    scene.call()
+    scene.bye(10.0)
+    (over,) = [row for summary in scene.play().summaries for row in summary.calls]
+    assert (over["customer_peer"], over["remote_peer"]) == (CUSTOMER, REMOTE)

@@ -7,7 +7,7 @@ from pathlib import Path
 from agent.store import Store, StoreReader
 from agent.summary.records import MINUTE_NS, Samples
 from agent.web.overview_view import MAX_GROUPS, Overview, OverviewGroup, overview
-from tests.kit.minutes import T0, connector, summary
+from tests.kit.minutes import T0, connector, media_row, summary
 
 MINUTES = 30
 
@@ -39,6 +39,24 @@ def shown(folder: Path, connectors: int = 2, hours: int = 1) -> Overview:
     found = overview(reader, T0 + MINUTES * MINUTE_NS, hours)
     reader.close()
     return found
+
+
+def test_calls_in_which_somebody_heard_nothing_come_before_bad_scores(tmp_path: Path) -> None:
+    store = Store(tmp_path / "sbcwatch.sqlite")
+    rows = []
+    for number, (score, flags) in enumerate(
+        ((3.1, []), (4.3, ["one_way_audio"]), (4.2, []), (4.4, ["held"]))
+    ):
+        row = media_row(T0, number) | {"call_ids": [f"call-{number}"], "cust2vc_rtp_packets": 1_000}
+        rows.append(row | {"mos_directions": {"cust2vc": score}, "flags": flags})
+    part = summary(0)
+    part.media = rows
+    store.commit(part)
+    store.close()
+    reader = StoreReader(tmp_path / "sbcwatch.sqlite")
+    found = overview(reader, T0 + MINUTE_NS, 1).worst
+    reader.close()
+    assert [call.call_id for call in found] == ["call-1", "call-0", "call-2", "call-3"]
 
 
 def points(group: OverviewGroup) -> dict[str, dict[str, int]]:
