@@ -23,6 +23,8 @@ Times = Callable[[Stream], tuple[int, int]]  # a stream's newest packet (ns), an
 Paused = Callable[[Stream, int, int], bool]  # whether nothing of a stream came between two times (ns)
 STAND_IN_NS = 1_000_000_000  # a stand-in runs for so long
 HANDOVER_NS = 200_000_000  # it may begin so much before the last packet of the named source, and end as late
+PASSING_PACKETS = 16  # a stream of fewer, while another runs between its two sockets, is passing
+PASSING_STREAMS = 8  # so many of them with two packets and more may be media all the same
 
 
 class SourceEvidence:
@@ -112,6 +114,34 @@ class SourceEvidence:
         for rivals in alone.values():
             if len(rivals) > 1:
                 found += self._beside_the_busiest(rivals)
+        return found
+
+    def passing(self, leg: Leg) -> list[Stream]:
+        """Streams that arrive on `leg` and are too short to be its media.
+
+        All of each passes while a longer stream runs between the same two sockets, which their names and the
+        far end's socket do not tell from it. A single packet proves no source (RFC 3550 A.1). Several do,
+        unless there are many such streams: a sender changes its SSRC, but not every few packets.
+        """
+        short: dict[tuple[Socket, Socket], list[tuple[Stream, int, int]]] = {}
+        longer: dict[tuple[Socket, Socket], list[tuple[int, int]]] = {}
+        for stream in leg.streams:
+            if stream.measured_here:
+                (last_ns, packets), pair = self._times(stream), (stream.src, stream.dst)
+                if packets < PASSING_PACKETS:
+                    short.setdefault(pair, []).append((stream, last_ns, packets))
+                else:
+                    longer.setdefault(pair, []).append((stream.first_ns, last_ns))
+        found: list[Stream] = []
+        for pair, candidates in short.items():
+            spans = longer.get(pair, [])[:PASSING_STREAMS]
+            beside = [
+                (stream, packets)
+                for stream, last_ns, packets in candidates
+                if any(begin <= stream.first_ns and last_ns <= end for begin, end in spans)
+            ]
+            several = len(beside) > PASSING_STREAMS
+            found += [stream for stream, packets in beside if several or packets == 1]
         return found
 
     def _settle(self, stream: Stream) -> bool:

@@ -26,7 +26,7 @@ from agent.wire.rtp.payload_types import FIRST_DYNAMIC, redefines_static
 from agent.wire.sdp.session_cy import MediaDescription, Session
 from agent.wire.sip import quality_report as vq
 
-STATIC_REDEFINED = "static_type_redefined"
+STATIC_REDEFINED, SSRC_FLOOD = "static_type_redefined", "ssrc_flood"
 
 
 class LegMedia:
@@ -51,6 +51,7 @@ class LegMedia:
         self.unsignalled = Unsignalled(sides, count=count_unsignalled)
         self.streams = Streams(loop, self.offers, quality, observer, self.unsignalled, max_strays)
         self.streams.crowded = self._crowded
+        self.streams.flooded = self._flooded
         self._evicted = self._refused = 0  # streams that were reported
         self.rejects: Counter[Reason] = Counter()
         self.missed_ns = 0  # when the capture last missed frames
@@ -114,6 +115,10 @@ class LegMedia:
         """A leg gives up some of its many streams."""
         for stream in streams:
             self._cut(self.streams.cut(stream, self.open_minutes))
+
+    def _flooded(self, leg: Leg) -> None:
+        """Somebody sends many invented streams from the far end's own socket."""
+        self._out.append(FarEndFlag(self._loop.newest_ns, leg, SSRC_FLOOD))
 
     def _take_over(self) -> None:
         """Gives the RTCP of streams without signalling to their new leg, for the open minutes."""

@@ -22,7 +22,7 @@ cdef class Streams:
     cdef long long _share
     cdef public bint shedding
     cdef readonly object unexplained, unsignalled, crowd
-    cdef public object crowded
+    cdef public object crowded, flooded
     cdef public list taken_over
 
     cpdef list claimed(self, list sockets, object minutes)
@@ -38,6 +38,7 @@ cdef class Streams:
     cdef object _readmit(self, Stream stream)
     cdef object _expel(self, Stream stream)
     cpdef object weed(self, object streams)
+    cdef list _weed_passing(self, Leg leg)
     cdef object _judge(self, list[StreamMinute] counted)
     cdef object _link(self, Stream stream)
     cdef bint _is_of_another(self, Stream stream, SocketOwner claim, object to_vc) except -1

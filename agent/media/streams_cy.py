@@ -13,7 +13,7 @@ from typing import Literal
 
 import cython
 
-from agent.media.evidence import ALONE, UNKNOWN, SourceEvidence
+from agent.media.evidence import ALONE, PASSING_PACKETS, PASSING_STREAMS, UNKNOWN, SourceEvidence
 from agent.media.orphans import Orphans
 from agent.media.rtp.loop_cy import Loop
 from agent.media.rtp.workers import RtpWorkers
@@ -102,6 +102,7 @@ class Streams:
         self.crowd = Orphans()  # beyond `SOCKET_STREAMS` of a socket, or `LEG_STREAMS` of a leg
         self.evicted = 0  # streams of nobody that made room
         self.crowded: Callable[[Leg, list[Stream]], None] = _keep  # told of streams that a leg gives up
+        self.flooded: Callable[[Leg], None] = _ignore  # told of legs with many passing streams
         self._share = share
         self._strays: dict[int, None] = {}  # ids of streams that belong to nobody, the oldest first
         self.unsignalled = unsignalled
@@ -188,6 +189,14 @@ class Streams:
 
     def _thin(self, leg: Leg) -> None:
         """Drops half of the streams of a leg that has too many: only the loop counts them from now on."""
+        stream: Stream
+        passing = self._weed_passing(leg)
+        if passing:
+            self.crowded(leg, passing)  # their counts are an intruder's
+            for stream in passing:
+                self._leave_alone(stream)
+        if len(leg.streams) < LEG_STREAMS:
+            return
         ages = {stream: (stream.named, self._loop.last_ns(stream.id)) for stream in leg.streams}
         left = sorted(ages, key=ages.__getitem__)[: LEG_STREAMS // 2]
         self.crowded(leg, left)
@@ -351,6 +360,16 @@ class Streams:
             for stream in self.evidence.intruders(doubtful):
                 self._expel(stream)
 
+    def _weed_passing(self, leg: Leg) -> list[Stream]:
+        """Takes from `leg` what only passes beside its media; many are told as a flood."""
+        stream: Stream
+        passing: list[Stream] = self.evidence.passing(leg)
+        for stream in passing:
+            self._expel(stream)
+        if len(passing) > PASSING_STREAMS:
+            self.flooded(leg)
+        return passing
+
     def before_close(self) -> None:
         """A minute is about to close: what the loop knows of its pauses goes with it."""
         self.evidence.begin_close(self._strangers)
@@ -360,6 +379,7 @@ class Streams:
         its: StreamMinute
         stream: Stream
         doubtful: list[Stream] = []
+        brief: dict[Leg, bool] = {}  # legs with streams of a few packets
         by_id = self._found.by_id
         for its in counted:
             known = by_id[its.id] if its.id < len(by_id) else None
@@ -374,7 +394,12 @@ class Streams:
                 self._readmit(stream)
             if stream.trust == ALONE:
                 doubtful.append(stream)
+            if its.packets < PASSING_PACKETS and stream.leg is not None and stream.measured_here:
+                brief[stream.leg] = True
         self.weed(doubtful)
+        for leg in brief:
+            if len(leg.streams) > 1:
+                self._weed_passing(leg)
         self._news.clear()
 
     def cut(self, stream: Stream, minutes: Sequence[int]) -> list[StreamMinute]:
@@ -397,8 +422,10 @@ class Streams:
                     self._readmit(stream)
         if leg.streams:
             self.weed(leg.streams)
+            if len(leg.streams) > 1:
+                self._weed_passing(leg)
             # The last 64 numbers wait for latecomers until 2 s of silence; then they are this leg's still.
-            due_ns = max(self._loop.last_ns(stream.id) for stream in leg.streams) + SILENCE_NS
+            due_ns = max([self._loop.last_ns(stream.id) for stream in leg.streams], default=0) + SILENCE_NS
             for stream in leg.streams:
                 self._loop.flush_stream(stream.id, due_ns)
         return [event for stream in tuple(leg.streams) for event in self.cut(stream, minutes)]
@@ -549,6 +576,10 @@ class Streams:
             stream.leg.streams.discard(stream)
             stream.leg = stream.to_vc = stream.measured_here = None
             self._strays[stream.id] = None
+
+
+def _ignore(leg: Leg) -> None:
+    """Says nothing."""
 
 
 def _keep(leg: Leg, streams: list[Stream]) -> None:

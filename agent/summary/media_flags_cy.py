@@ -17,6 +17,8 @@ rtcp_implausible    A side's far end claims what cannot be true of its delays, o
                     returns or of its losses. The figures that rest on the claim are null.
 far_end_deaf        A side's far end reports twice or more that nothing new reached it, while packets leave.
 static_type_redefined  An SDP gives a static payload type (RFC 3551) another meaning, which is ignored.
+ssrc_flood          Many streams of few packets came from a far end's own socket beside its media, most likely
+                    forged. They count as an intruder's.
 late_answer         The call was answered after its failure had been counted (given by counting).
 seen_twice          Another host sees the same leg, and was the first with it (given by the board's election).
 sip_seen_twice      ... of the call's SIP alone: its media ends on this host.

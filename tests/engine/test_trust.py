@@ -368,6 +368,47 @@ def test_intruders_are_counted_apart() -> None:
     assert first.connectors[0].unknown_because == []
 
 
+def forged_streams(scene: Scene, count: int, packets: int) -> None:
+    """From the far ends' own sockets, which SDP named to whoever read it."""
+    for number in range(count):
+        for far, ours in ((CUST, VC2CUST), (REM, VC2REM)):
+            scene.rtp(5 + number / 100, far, ours, 0x1000 + number, range(packets))
+
+
+@pytest.mark.parametrize(("count", "packets"), [(1, 1), (60, 1), (300, 1), (30, 2), (700, 2), (20, 15)])
+def test_short_streams_from_the_far_ends_own_socket_are_an_intruders(count: int, packets: int) -> None:
+    alone = figures(real_call().play(until=180))
+    scene = real_call()
+    forged_streams(scene, count, packets)
+    played = scene.play(until=180)
+    flagged = ["ssrc_flood" in (row["flags"] or ()) for row in played.media]
+    assert any(flagged) == (count > 8)
+    found = figures(played)
+    for row in found["calls"]:
+        row["flags"] = [flag for flag in row["flags"] if flag != "ssrc_flood"]
+    assert found == alone
+    intruder = played.summaries[0].extras["intruder_packets"]
+    if count <= 60:
+        assert intruder == 2 * count * packets
+    else:
+        assert 2 * 64 <= intruder <= 2 * count * packets
+
+
+def test_source_that_changes_its_ssrc_in_turns_counts_with_all_of_them() -> None:
+    """Each talkspurt is a stream of its own; none runs beside another."""
+    scene = Scene()
+    scene.call(1)
+    for turn in range(30):
+        scene.rtp(2 + turn / 2, REM, VC2REM, 0x100 + turn, range(12))
+    scene.rtp(2, CUST, VC2CUST, OUT, range(700))
+    scene.rtp(8, CUST, VC2CUST, OUT + 1, range(3))  # digits, say
+    scene.bye(22)
+    played = scene.play(until=180)
+    assert played.metric("RemoteToVcRtpPackets")[0] == 30 * 12
+    assert played.metric("CustomerToVcRtpPackets")[0] == 703
+    assert "intruder_packets" not in played.summaries[0].extras
+
+
 def test_caller_whom_the_vc_refuses_names_nobody() -> None:
     """An INVITE that names its sender's socket, and RTP from there to a port of the vc."""
     scene = Scene()
@@ -391,10 +432,10 @@ def test_what_is_sent_in_the_vcs_name_from_afar_changes_no_figure() -> None:
         scene.rtp(5, ours, peer, ssrc, range(30_000, 30_100))
         scene.rtp(5, ours, peer, 0x66, range(100))
         scene.send(6, odd(ours), odd(peer), sender_report(ssrc, 9 << 16))
-    for call_id, tag, peer, ours in (("a", "c", CUSTOMER, VC_C), ("b", "r", REMOTE, VC_R)):
+    for call_id, tag, peer_host, host in (("a", "c", CUSTOMER, VC_C), ("b", "r", REMOTE, VC_R)):
         how: dict[str, Any] = {"call_id": call_id, "to_tag": tag, "cseq": "44 BYE"}
-        scene.sip(7, ours, peer, "BYE sip:x SIP/2.0", **how)
-        scene.sip(7.1, ours, peer, "SIP/2.0 200 OK", **how)
+        scene.sip(7, host, peer_host, "BYE sip:x SIP/2.0", **how)
+        scene.sip(7.1, host, peer_host, "SIP/2.0 200 OK", **how)
     scene.received = range(real, len(scene.frames))
     played = scene.play(until=180)
     assert figures(played) == alone

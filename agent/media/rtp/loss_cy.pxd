@@ -19,6 +19,7 @@ cdef enum:
     GMIN = 16  # RFC 3611 4.7.2
     SILENCE_NS = 2000000000  # after that long without a packet what is open is judged
     MAX_SIBLINGS = 16  # SSRCs between the same two sockets that a time line has
+    STANDS_IN = 8  # packets with which another SSRC is taken to have sent in the place of a silent one
 
 cdef class Losses(Timelines):
     cdef long long[::1] loss_start

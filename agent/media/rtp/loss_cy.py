@@ -43,7 +43,7 @@ if not cython.compiled:  # loss_cy.pxd has them, typed
     )
     COPY_UNITS, COPY_NS = uncompiled.constants(__name__, "COPY_UNITS COPY_NS")
     MAX_LOSSES, GMIN, SILENCE_NS = uncompiled.constants(__name__, "MAX_LOSSES GMIN SILENCE_NS")
-    (MAX_SIBLINGS,) = uncompiled.constants(__name__, "MAX_SIBLINGS")
+    MAX_SIBLINGS, STANDS_IN = uncompiled.constants(__name__, "MAX_SIBLINGS STANDS_IN")
 
 
 class Losses(Timelines):
@@ -223,7 +223,8 @@ class Losses(Timelines):
         """Whether another SSRC of the same sockets and kind sent in the stream's place since `last_ns`.
 
         Streams that replace each other have sent no longer together than the time since the first of them
-        began. Streams that run side by side have, and a gap in one of them is its own.
+        began. Streams that run side by side have, and a gap in one of them is its own. A few packets stand in
+        for nobody: whoever forges them would hide losses.
         """
         other: StreamRow
         found: cython.int = 0
@@ -246,7 +247,7 @@ class Losses(Timelines):
             if (other.codec ^ row.codec) & 255 == 0:
                 sent_ns += self.sent_ns(other)
                 begun_ns = min(begun_ns, other.first_ns)
-                if other.last_ns > last_ns:
+                if other.last_ns > last_ns and other.received >= STANDS_IN:
                     found = 1
             at = other.sibling
             locks += 1

@@ -370,7 +370,7 @@ class Decoder:
         A mirror's frames go to other hosts' MAC addresses (packet type OTHERHOST), and a loopback interface
         has a packet type of its own.
         """
-        return (
+        return bool(
             (self.own_bits >> (self.src_lo & 63)) & 1
             and self.depth == 0
             and (self.path >> 24) & 0xFF <= RECEIVED
