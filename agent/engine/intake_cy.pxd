@@ -9,10 +9,9 @@ from agent.wire.sip.scan_cy cimport looks_like_sip, status_at
 cdef class Intake:
     cdef readonly long long duplicates
     cdef readonly object budget, counters
-    cdef object _sides, _media, _rejects, _fragments, _tcp, _sctp, _rules, _bytes
+    cdef object _sides, _media, _rejects, _fragments, _tcp, _sctp, _rules, _bytes, _peers
     cdef list _out
     cdef long long _captured
-    cdef dict _peers
     cdef Signalling _signalling
     cdef Decoder _decoder, _inner
     cdef Copies _copies
@@ -28,7 +27,7 @@ cdef class Intake:
     cdef object _hep(self, Packet packet, bytes data)
     cdef object _sip(self, Packet packet, bytes data)
     cdef object _cut(self, Packet packet, bytes data)
-    cdef object _answer(self, str peer)
+    cdef bint _is_peers(self, Packet packet) except -1
     cdef bint _is_elsewhere(self, Packet packet) except -1
     cdef object _unseen(self, Packet packet, object sight, object cause)
     cdef bint _within_limits(self, Packet packet) except -1

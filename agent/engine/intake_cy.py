@@ -35,7 +35,6 @@ from agent.wire.sip.scan_cy import looks_like_sip, status_at
 if not cython.compiled:  # intake_cy.pxd has the same for the compiler
     from agent.wire.ip.decoder_cy import FRAGMENT, SCTP, TCP, UDP
 
-MAX_PEERS = 16_384  # addresses that the vc answered, the one silent longest goes
 HEP_DELAY_NS = 3_000_000_000  # a capture agent's packet comes so late at most; else its clock is not believed
 HEP_PATH = 1 << 62  # HEP is a path of its own, one a capture agent
 SIP_PORTS = (5060, 5061, 5080)
@@ -88,10 +87,11 @@ class Intake:
         self._tcp = TcpStreams()
         self._sctp = SctpPaths()
         self._copies = Copies(rules.single_span)
+        self._copies.peers = Copies(rules.single_span)
         self._decoder = Decoder(rules.tunnels)
         self._inner = Decoder(rules.tunnels)  # of what was put together
         self._captured = 0  # bytes of the frame in hand
-        self._peers: dict[str, None] = {}  # far addresses that the vc sent SIP or TCP data to
+        self._peers = budget.peers
 
     def give(self, handover: Handover) -> None:
         """Half-assembled data, and the packets of the last 20 ms."""
@@ -107,6 +107,7 @@ class Intake:
         if live is None:
             return
         self._fragments, self._tcp, self._sctp, self._peers = live.transport
+        self.budget.peers = self._peers
         if not handover.shift_ns:
             self._copies = live.copies
             live.budget.rate = self.budget.rate  # what may be parsed is the new configuration's to say
@@ -181,6 +182,7 @@ class Intake:
             packet.more_fragments,
             packet.payload,
             packet.stamp_ns,
+            self._is_peers(packet),
         )
         self._report_fragments()
         if whole is None:
@@ -196,7 +198,7 @@ class Intake:
         if not self._within_limits(packet):
             return
         if packet.payload and self._sides.is_vc(packet.src):
-            self._answer(packet.dst)
+            self._peers.add(packet.dst)
         steps: cython.longlong = self._tcp.steps
         messages = self._tcp.add(
             packet.src,
@@ -222,7 +224,12 @@ class Intake:
             return
         try:
             packet.src_port, packet.dst_port, messages = self._sctp.add(
-                packet.src, packet.dst, packet.payload, packet.length - len(packet.payload), packet.stamp_ns
+                packet.src,
+                packet.dst,
+                packet.payload,
+                packet.length - len(packet.payload),
+                packet.stamp_ns,
+                self._is_peers(packet),
             )
         except WireError as error:
             self._rejects[error.reason] += 1
@@ -256,7 +263,7 @@ class Intake:
         is_rtcp: cython.bint = len(payload) > 1 and payload[0] >> 6 == 2 and 192 <= payload[1] <= 223
         if len(payload) < packet.length and not is_rtcp and (sight := _too_little(payload)) is not None:
             self._unseen(packet, sight, Cause.SNAP_LENGTH)
-        elif self._copies.is_copy(packet, not is_rtcp):
+        elif self._copies.is_copy(packet, not is_rtcp, self._is_peers(packet)):
             self.duplicates += 1
         elif is_rtcp:
             self._media.rtcp(
@@ -297,7 +304,7 @@ class Intake:
         message.stamp_ns = packet.stamp_ns
         if 0 <= packet.stamp_ns - inner.stamp_ns <= HEP_DELAY_NS:
             message.stamp_ns = inner.stamp_ns
-        if self._copies.is_copy(message, True):
+        if self._copies.is_copy(message, True, self._is_peers(message)):
             self.duplicates += 1
         else:
             self._sip(message, inner.payload)
@@ -305,10 +312,8 @@ class Intake:
     def _sip(self, packet: Packet, data: bytes) -> None:
         to_vc = not self._sides.is_vc(packet.src)
         peer = packet.src if to_vc else packet.dst
-        if self.budget.rate and not self.budget.takes(peer, to_vc, data, packet.stamp_ns):
+        if not self.budget.takes(peer, to_vc, data, packet.stamp_ns):
             return
-        if not to_vc and peer not in self._peers:
-            self._answer(peer)
         try:
             message = Message(data)
         except WireError as error:
@@ -335,22 +340,13 @@ class Intake:
 
     # -- unread frames
 
-    def _answer(self, peer: str) -> None:
-        """The vc sends to `peer`: unreadable data of this peer is not a stranger's."""
-        peers = self._peers
-        if peer in peers:
-            return
-        if len(peers) >= MAX_PEERS:
-            del peers[next(iter(peers))]
-        peers[peer] = None
-
     def _is_elsewhere(self, packet: Packet) -> cython.bint:
         """Whether a packet passes between two parts of the vc, or past it."""
         sides = self._sides
         return sides.has_vc and sides.is_vc(packet.src) == sides.is_vc(packet.dst)
 
     def _unseen(self, packet: Packet, sight: Sight, cause: Cause) -> None:
-        """Reports frames that were not understood. A stranger without an answer makes nothing unknown."""
+        """Reports frames that were not understood. A stranger makes nothing unknown."""
         self.counters[f"unseen_{cause}"] += 1
         if self._is_elsewhere(packet):
             return
@@ -379,11 +375,14 @@ class Intake:
         if not self._rules.bytes_all or not packet.payload:
             return True
         peer = self._peer_of(packet)
-        is_answered = peer is packet.dst or peer in self._peers
-        if self._bytes.takes(peer, is_answered, len(packet.payload), packet.stamp_ns):
+        if self._bytes.takes(peer, self._is_peers(packet), len(packet.payload), packet.stamp_ns):
             return True
         self._unseen(packet, Sight.SIP, Cause.SHED)
         return False
+
+    def _is_peers(self, packet: Packet) -> cython.bint:
+        """Whether the vc deals with the far end of a packet, or sent it itself."""
+        return self._sides.is_vc(packet.src) or packet.src in self._peers
 
     def _peer_of(self, packet: Packet) -> str:
         """The far end of a packet."""

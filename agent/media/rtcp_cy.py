@@ -8,7 +8,7 @@ Possible SRTCP (RFC 3711) is counted and never read.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Hashable
 
 from agent.errors import Reason, WireError
@@ -26,6 +26,7 @@ from agent.model.call_cy import Leg, Stream
 from agent.model.events import Event, FarEnd, FarEndFlag, RoundTrip, Tallied
 from agent.model.far_end_cy import MAX_JITTER_S, Hearing
 from agent.model.handover import Handover
+from agent.model.shared_table import SharedTable
 from agent.model.sides import Socket
 from agent.model.stream_minute_cy import ReportsMinute, SoFar, add_reports, taken_reports
 from agent.model.trust import Effect, takes
@@ -34,7 +35,8 @@ from agent.wire.rtp import rtcp, rtcp_xr
 from agent.wire.rtp.rtcp import ReportBlock
 from agent.wire.sip import quality_report as vq
 
-MAX_EARLY = 10_000  # socket pairs whose RTCP came before any SDP; a flood pushes out the oldest
+# Socket pairs whose RTCP came before any SDP. A flood pushes out the oldest, last those with RTCP both ways.
+MAX_EARLY = 10_000
 DEPARTED_NS = 2 * MINUTE_NS  # a sender report that nobody has answered by then meets no block any more
 OPEN_NUMBERS = 64  # the loop answers for so many of a stream's newest numbers
 Pair = tuple[Socket, Socket]
@@ -66,7 +68,7 @@ class LegRtcp:
         self._reference_times = RoundTrips()
         self._reporting: dict[Leg, None] = {}  # in order, for thousands are walked at a minute's close
         self._unheard: dict[Leg, Hearing] = {}  # legs whose far end reports on no stream of ours
-        self._early: OrderedDict[Pair, dict[int, list[int]]] = OrderedDict()
+        self._early: SharedTable[Pair, dict[int, list[int]]] = SharedTable(MAX_EARLY)
         self._early_at: dict[Socket, set[Pair]] = {}
 
     def give(self, handover: Handover) -> None:
@@ -104,7 +106,9 @@ class LegRtcp:
     def harvest(self, minute_ns: int) -> list[ReportsMinute]:
         """Takes every leg's RTCP counts up to that minute."""
         reports = taken_reports(self._reporting, minute_ns)
-        for pair, minutes in tuple(self._early.items()):
+        for pair in tuple(self._early):
+            minutes = self._early.get(pair)
+            assert minutes is not None
             minutes.pop(minute_ns, None)
             if not minutes:
                 self._forget_early(pair)
@@ -375,11 +379,15 @@ class LegRtcp:
         pair = src, dst
         minutes = self._early.get(pair)
         if minutes is None:
-            if len(self._early) >= MAX_EARLY:
-                self._forget_early(next(iter(self._early)))
-            minutes = self._early[pair] = {}
+            minutes = {}
+            self._early.add(pair, minutes, is_peer=False)
             for socket in pair:
                 self._early_at.setdefault(socket, set()).add(pair)
+            if self._early.get((dst, src)) is not None:
+                self._early.promote(pair)
+                self._early.promote((dst, src))
+            while (oldest := self._early.crowded()) is not None:
+                self._forget_early(oldest)
         counts = minutes.setdefault(minute, [0, 0])
         counts[0] += 1
         counts[1] += length
@@ -391,7 +399,7 @@ class LegRtcp:
                 pairs.discard(pair)
                 if not pairs:
                     del self._early_at[socket]
-        return self._early.pop(pair)
+        return self._early.pop(pair) or {}
 
     def claim_early(self, sockets: list[Socket], open_minutes: list[int]) -> None:
         """An SDP named `sockets`: counts the RTCP that came there before, in the open minutes."""

@@ -11,5 +11,9 @@ cdef class Copies:
     cdef dict _recent, _before
     cdef long long _since_ns
 
-    cpdef bint is_copy(self, Packet packet, bint is_sip) except -1
+    cdef public Copies peers
+
+    cpdef bint is_copy(self, Packet packet, bint is_sip, bint is_peer=*) except -1
+    cdef bint _has(self, Packet packet, bint is_sip) except -1
+    cdef object _remember(self, Packet packet)
     cdef bint _same(self, Packet packet, Packet seen, bint is_sip) except -1

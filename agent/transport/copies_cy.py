@@ -29,11 +29,15 @@ MAX_ALIKE = 16  # packets of the same bytes that are remembered, with different 
 
 
 class Copies:
-    """Remembers the packets of 20 ms in two tables used in turn, each bounded by `MAX_COPIES`."""
+    """Remembers the packets of 20 ms in two tables used in turn, each bounded by `MAX_COPIES`.
+
+    `peers`: for packets of peers. A flood of strangers shortens only its own memory; both are searched.
+    """
 
     def __init__(self, single_span: bool) -> None:
         """`single_span`: a mirror that copies every packet twice through one interface."""
         self._single_span = single_span
+        self.peers: Copies | None = None
         # Packets since `_since_ns`, at most 20 ms ago, and those of the 20 ms before. Equal ones, oldest
         # first.
         self._recent: dict[Packet, tuple[Packet, ...]] = {}
@@ -41,10 +45,23 @@ class Copies:
         self._since_ns = 0
 
     def __len__(self) -> int:
-        return len(self._recent) + len(self._before)
+        return len(self._recent) + len(self._before) + (len(self.peers) if self.peers is not None else 0)
 
-    def is_copy(self, packet: Packet, is_sip: bool) -> cython.bint:
-        """Whether `packet` is a copy of an earlier one. If not, it is remembered."""
+    def is_copy(self, packet: Packet, is_sip: bool, is_peer: bool = False) -> cython.bint:
+        """Whether `packet` is a copy of an earlier one. If not, it is remembered.
+
+        `is_peer`: the vc deals with its far end.
+        """
+        peers: Copies | None = self.peers
+        if self._has(packet, is_sip) or (peers is not None and peers._has(packet, is_sip)):
+            return True
+        if peers is not None and is_peer:
+            peers._remember(packet)
+        else:
+            self._remember(packet)
+        return False
+
+    def _has(self, packet: Packet, is_sip: cython.bint) -> cython.bint:
         seen: Packet
         recent: tuple[Packet, ...] | None = self._recent.get(packet)
         older: tuple[Packet, ...] | None = self._before.get(packet)
@@ -56,12 +73,15 @@ class Copies:
             for seen in older:
                 if self._same(packet, seen, is_sip):
                     return True
+        return False
+
+    def _remember(self, packet: Packet) -> None:
+        recent: tuple[Packet, ...] | None = self._recent.get(packet)
         full: cython.bint = len(self._recent) >= MAX_COPIES
         if full or not -COPY_NS <= packet.stamp_ns - self._since_ns <= COPY_NS:
             self._before, self._recent, self._since_ns = self._recent, {}, packet.stamp_ns
             recent = None
         self._recent[packet] = (packet,) if recent is None else (*recent[1 - MAX_ALIKE :], packet)
-        return False
 
     def _same(self, packet: Packet, seen: Packet, is_sip: cython.bint) -> cython.bint:
         """Whether these two packets, with the same bytes and sockets, are copies by the table above."""

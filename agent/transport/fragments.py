@@ -1,16 +1,18 @@
 """Whole IP datagrams from fragments.
 
-A cache over bytes that a stranger sends: the table has caps in entries and bytes, evicts its oldest entry and
-counts it. Nothing raises. Time is the frame's and comes as an argument. A fragment costs a search among the
-held pieces and a comparison of the bytes that it repeats, so the cost is linear in bytes on the wire.
+A cache over bytes that a stranger sends: the table has caps in entries and bytes, evicts its oldest entry, a
+stranger's first (`SharedTable`), and counts it. Nothing raises. Time is the frame's and comes as an argument.
+A fragment costs a search among the held pieces and a comparison of the bytes that it repeats, so the cost is
+linear in bytes on the wire.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
 
 from msgspec import Struct
+
+from agent.model.shared_table import SharedTable
 
 DATAGRAM_MAX = 65535
 # Fragments of 8 bytes would make 8,192 pieces of one datagram; at the least IPv6 MTU 64 KiB are 53.
@@ -51,10 +53,7 @@ class Fragments:
     ) -> None:
         # The attack: first fragments of datagrams that never end, each with a new identification.
         self._timeout_ns = timeout_ns
-        self._max_datagrams = max_datagrams
-        self._max_bytes = max_bytes
-        self._table: OrderedDict[tuple[FragmentKey, int], _Datagram] = OrderedDict()  # oldest first
-        self.held_bytes = 0
+        self._table: SharedTable[tuple[FragmentKey, int], _Datagram] = SharedTable(max_datagrams, max_bytes)
         self.completed = 0
         self.expired = 0  # datagrams whose other fragments never came
         self.evicted = 0  # datagrams dropped for lack of room
@@ -65,12 +64,24 @@ class Fragments:
     def __len__(self) -> int:
         return len(self._table)
 
+    @property
+    def held_bytes(self) -> int:
+        return self._table.held_bytes
+
     def add(
-        self, key: FragmentKey, identification: int, offset: int, more: bool, payload: bytes, now_ns: int
+        self,
+        key: FragmentKey,
+        identification: int,
+        offset: int,
+        more: bool,
+        payload: bytes,
+        now_ns: int,
+        is_peer: bool = False,
     ) -> bytes | None:
         """Takes one fragment. Returns the whole datagram where the fragment completes it.
 
-        `key` makes the identification unique (addresses, protocol); `offset` counts bytes.
+        `key` makes the identification unique (addresses, protocol); `offset` counts bytes. `is_peer`: the vc
+        deals with the far end.
         """
         self.expire(now_ns)
         end = offset + len(payload)
@@ -80,9 +91,9 @@ class Fragments:
         name = (key, identification)
         datagram = self._table.get(name)
         if datagram is None:
-            if len(self._table) >= self._max_datagrams:
-                self._evict()
-            datagram = self._table[name] = _Datagram(now_ns)
+            datagram = _Datagram(now_ns)
+            self._table.add(name, datagram, is_peer)
+            self._make_room()
         if datagram.refused:
             return None
         if not self._fits(datagram, offset, end, more, payload):
@@ -91,24 +102,26 @@ class Fragments:
         if not more:
             datagram.length = end
         self._insert(datagram, offset, payload)
+        self._table.size(name, datagram.held + PIECE_COST * len(datagram.pieces))
         if datagram.length is not None and datagram.held == datagram.length:
-            self._forget(name)
+            self._table.pop(name)
             self.completed += 1
             return b"".join(datagram.pieces)
-        while self.held_bytes > self._max_bytes:
-            self._evict()
+        self._make_room()
         return None
 
     def expire(self, now_ns: int) -> int:
         """Drops the datagrams that waited longer than the timeout. Returns their number."""
         count = 0
-        while self._table:
-            name, oldest = next(iter(self._table.items()))
-            if now_ns - oldest.first_ns < self._timeout_ns:
-                break
-            self._give_up(name)
-            self.expired += not oldest.refused
-            count += 1
+        due = True
+        while due:
+            due = False
+            for name, oldest in self._table.oldest():
+                if now_ns - oldest.first_ns >= self._timeout_ns:
+                    self._give_up(name)
+                    self.expired += not oldest.refused
+                    count += 1
+                    due = True
         return count
 
     def lost(self) -> list[LostDatagram]:
@@ -118,8 +131,8 @@ class Fragments:
 
     def give_up_all(self) -> None:
         """Gives up every datagram: the capture is over."""
-        while self._table:
-            self._give_up(next(iter(self._table)))
+        for name in list(self._table):
+            self._give_up(name)
             self.expired += 1
 
     def _fits(self, datagram: _Datagram, offset: int, end: int, more: bool, payload: bytes) -> bool:
@@ -155,23 +168,13 @@ class Fragments:
                 datagram.offsets.insert(place, low)
                 datagram.pieces.insert(place, payload[low - offset : high - offset])
                 datagram.held += high - low
-                self.held_bytes += high - low + PIECE_COST
 
     def _refuse(self, name: tuple[FragmentKey, int], datagram: _Datagram) -> None:
         self.mismatched += 1
         self._report(name, datagram)
-        self._release(datagram)
-        datagram.refused = True
-
-    def _release(self, datagram: _Datagram) -> None:
-        self.held_bytes -= datagram.held + PIECE_COST * len(datagram.pieces)
         datagram.offsets, datagram.pieces, datagram.held = [], [], 0
-
-    def _forget(self, name: tuple[FragmentKey, int]) -> None:
-        datagram = self._table.pop(name)
-        pieces = datagram.pieces
-        self._release(datagram)
-        datagram.pieces = pieces
+        self._table.size(name, 0)
+        datagram.refused = True
 
     def _report(self, name: tuple[FragmentKey, int], datagram: _Datagram) -> None:
         if len(self._lost) < MAX_LOST and not datagram.refused:
@@ -179,12 +182,14 @@ class Fragments:
             self._lost.append(LostDatagram(name[0], datagram.first_ns, start))
 
     def _give_up(self, name: tuple[FragmentKey, int]) -> None:
-        self._report(name, self._table[name])
-        self._forget(name)
+        datagram = self._table.pop(name)
+        assert datagram is not None
+        self._report(name, datagram)
 
-    def _evict(self) -> None:
-        self._give_up(next(iter(self._table)))
-        self.evicted += 1
+    def _make_room(self) -> None:
+        while (name := self._table.crowded()) is not None:
+            self._give_up(name)
+            self.evicted += 1
 
 
 def _touched(datagram: _Datagram, offset: int, end: int) -> range:

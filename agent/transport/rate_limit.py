@@ -6,7 +6,7 @@ minute later, because each change cuts the calls under way in two. While the hos
 sources above their limit are cut down to a quarter of it. Dropped messages leave their batch in compiled code
 (`rate_limit_cy`), because a flood comes faster than Python can look at a message.
 
-Strangers, to whom the vc sent no request and of whom it took no call up, have one limit together as well: a
+Strangers, with whom the vc does not deal (`peers`), have one limit together as well: a
 flood of many forged sources is sampled like one source.
 
 Counted by whole seconds of capture time, for the far address in both directions: the vc's answers to a flood
@@ -20,6 +20,7 @@ from collections import OrderedDict
 
 from msgspec import Struct, field
 
+from agent.transport.peers import Peers, is_taken_up
 from agent.transport.rate_limit_cy import SampledSources, keeps
 from agent.wire.frame import STAMP, Batch
 
@@ -31,7 +32,6 @@ MESSAGE_LINES = 64  # ... and so does one of more lines
 SOURCES_AT_ONCE = 4  # sources that may be at their limits together; strangers have so much in all
 PACKET_COST = 256  # bytes whose reassembly takes as long as one packet's fixed work
 STEP_COST = 128  # ... as one more line, frame or message in a packet
-TAKEN_UP = (b"SIP/2.0 2", b"SIP/2.0 18")  # responses of the vc that take a call up
 TOP = 5  # talkers reported a minute
 ANSWERED_S = 4 * 3600  # a call that the vc took up is kept at least this long
 CALM_S = 60  # seconds for which less must be shed before more is kept
@@ -67,7 +67,6 @@ class SampledSource(Struct):
     shed: int = 0
     scanner: str | None = None
     heard: bool = False  # its User-Agent was looked at
-    is_known: bool = False  # the vc calls it, or took a call of it up
 
 
 class Talker(Struct, frozen=True):
@@ -84,7 +83,7 @@ class ByteLimit:
 
     Asked before reassembly. Each packet has a cost beside its bytes, so the limit bounds CPU time too. Half
     of `total` is kept for addresses that the vc answers. Counted by whole seconds of capture time; the table
-    begins anew with each, and holds `MAX_SOURCES`.
+    begins anew with each, and holds `MAX_SOURCES`, and peers.
     """
 
     def __init__(self, each: int, total: int) -> None:
@@ -105,7 +104,11 @@ class ByteLimit:
         cost = size + PACKET_COST
         spent = self._spent.get(peer, 0) + cost
         room = self.total - self._all if is_answered else self.total // 2 - self._strangers
-        if spent > self.each or cost > room or (spent == cost and len(self._spent) >= MAX_SOURCES):
+        if (
+            spent > self.each
+            or cost > room
+            or (spent == cost and len(self._spent) >= MAX_SOURCES and not is_answered)
+        ):
             self.refused += 1
             return False
         self._spent[peer] = spent
@@ -131,6 +134,7 @@ class RateLimit:
         self._sieve = SampledSources()
         self._sources: OrderedDict[str, SampledSource] = OrderedDict()
         self._strangers = SampledSource()  # all of them together
+        self.peers = Peers()
 
     def __len__(self) -> int:
         return len(self._sources)
@@ -148,6 +152,8 @@ class RateLimit:
 
     def takes(self, peer: str, to_vc: bool, data: bytes, now_ns: int) -> bool:
         """Whether this message is to be parsed. `to_vc`: `peer` sent it; else it was sent to `peer`."""
+        if not to_vc:
+            self.peers.sent(peer, data)
         if not self.rate:
             return True
         source = self._sources.get(peer) or self._begin(peer)
@@ -158,14 +164,14 @@ class RateLimit:
             source.messages += 1
             if not source.heard:
                 source.heard, source.scanner = True, _scanner(data)
-        if not to_vc:
-            self._note_answer(source, data, second)
+        if not to_vc and is_taken_up(data):
+            self._answer(data, second)
         weight = _weight(data)
         bits = source.bits
         is_kept = self._admits(source, to_vc, data, weight, self.rate)
         if source.bits != bits:
             self._sieve.share(peer, source.bits)
-        if is_kept and not source.is_known:
+        if is_kept and peer not in self.peers:
             rate = self.rate * SOURCES_AT_ONCE
             if second > self._strangers.second:
                 self._resample(self._strangers, second, rate)
@@ -189,14 +195,6 @@ class RateLimit:
             way.taken += weight
             return True
         return False
-
-    def _note_answer(self, source: SampledSource, data: bytes, second: int) -> None:
-        """Notes from what the vc sends whether it knows a source, and that it took a call up."""
-        if not data.startswith(b"SIP/2.0"):
-            source.is_known = True
-        elif data.startswith(TAKEN_UP) and b" INVITE\r\n" in data:
-            source.is_known = True
-            self._answer(data, second)
 
     def _answer(self, data: bytes, second: int) -> None:
         """Notes that the vc took a call up."""

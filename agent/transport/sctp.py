@@ -12,6 +12,7 @@ from collections import OrderedDict
 from msgspec import Struct, field
 
 from agent.errors import Reason, WireError
+from agent.model.shared_table import SharedTable
 from agent.model.unseen import Cause
 from agent.transport.sip_framing import MESSAGE_MAX, Found
 from agent.wire.sip import looks_like_sip
@@ -47,21 +48,26 @@ class SctpPaths:
         self, max_paths: int = 1024, max_bytes: int = 4 << 20, timeout_ns: int = 3600_000_000_000
     ) -> None:
         # The attack: first chunks of messages that never end, between ever new sockets.
-        self._max_paths = max_paths
-        self._max_bytes = max_bytes
         self._timeout_ns = timeout_ns
-        self._table: OrderedDict[PathName, _Path] = OrderedDict()  # the one idle longest comes first
-        self.held_bytes = 0
+        # the one idle longest comes first of its class
+        self._table: SharedTable[PathName, _Path] = SharedTable(max_paths, max_bytes)
         self.retransmitted = 0
         self.evicted = 0
 
     def __len__(self) -> int:
         return len(self._table)
 
-    def add(self, src: str, dst: str, data: bytes, missing: int, now_ns: int) -> tuple[int, int, list[Found]]:
+    @property
+    def held_bytes(self) -> int:
+        return self._table.held_bytes
+
+    def add(
+        self, src: str, dst: str, data: bytes, missing: int, now_ns: int, is_peer: bool = False
+    ) -> tuple[int, int, list[Found]]:
         """Source port, destination port, and the messages that this packet completes.
 
-        `data` is the IP payload from the common header on, `missing` bytes of it were cut off.
+        `data` is the IP payload from the common header on, `missing` bytes of it were cut off. `is_peer`: the
+        vc deals with the far end.
 
         Raises:
             WireError: the packet or a chunk is shorter than its own lengths say.
@@ -80,21 +86,28 @@ class SctpPaths:
             if kind == DATA and length > DATA_HEADER and at + DATA_HEADER <= len(data):
                 chunk = data[at + DATA_HEADER : at + length]
                 number = int.from_bytes(data[at + 4 : at + 8], "big")
-                self._data(name, number, flags, chunk, length - DATA_HEADER - len(chunk), found, now_ns)
+                cut = length - DATA_HEADER - len(chunk)
+                path = self._path(name, now_ns, is_peer)
+                self._data(path, number, flags, chunk, cut, found)
+                self._table.size(name, path.held)
             elif kind in (INIT, INIT_ACK, ABORT):
-                self._forget(name)
+                self._table.pop(name)
             at += (length + 3) & ~3
         self._make_room(now_ns)
         return *ports, found
 
-    def _data(
-        self, name: PathName, number: int, flags: int, chunk: bytes, cut: int, found: list[Found], now_ns: int
-    ) -> None:
+    def _path(self, name: PathName, now_ns: int, is_peer: bool) -> _Path:
         path = self._table.get(name)
         if path is None:
-            path = self._table[name] = _Path(now_ns)
-        self._table.move_to_end(name)
+            path = _Path(now_ns)
+            self._table.add(name, path, is_peer)
+        elif is_peer:
+            self._table.promote(name)
+        self._table.renew(name)
         path.last_ns = now_ns
+        return path
+
+    def _data(self, path: _Path, number: int, flags: int, chunk: bytes, cut: int, found: list[Found]) -> None:
         if _is_repeated(path, number) or number in path.parts:
             self.retransmitted += 1
             return
@@ -105,7 +118,7 @@ class SctpPaths:
             self._whole(path, chunk, found)
         else:
             path.parts[number] = flags, chunk
-            self._hold(path, len(chunk) + PART_COST)
+            path.held += len(chunk) + PART_COST
             self._join(path, number, found)
             while len(path.parts) > PARTS_MAX or path.held > MESSAGE_MAX:
                 self._give_up(path, next(iter(path.parts)), found)
@@ -131,7 +144,7 @@ class SctpPaths:
         path.runs.pop(last, None)
         count = ((last - first) & 0xFFFF_FFFF) + 1
         chunks = [path.parts.pop((first + step) & 0xFFFF_FFFF)[1] for step in range(count)]
-        self._hold(path, -sum(map(len, chunks)) - PART_COST * count)
+        path.held -= sum(map(len, chunks)) + PART_COST * count
         return chunks
 
     def _whole(self, path: _Path, message: bytes, found: list[Found]) -> None:
@@ -151,23 +164,16 @@ class SctpPaths:
         if path.is_sip or (flags & BEGIN and looks_like_sip(start)):
             found.append(Found(b"", Cause.FRAGMENTS))
 
-    def _hold(self, path: _Path, count: int) -> None:
-        path.held += count
-        self.held_bytes += count
-
     def _make_room(self, now_ns: int) -> None:
-        while self._table and (
-            len(self._table) > self._max_paths
-            or self.held_bytes > self._max_bytes
-            or now_ns - next(iter(self._table.values())).last_ns >= self._timeout_ns
-        ):
-            self._forget(next(iter(self._table)))
-            self.evicted += 1
-
-    def _forget(self, name: PathName) -> None:
-        path = self._table.pop(name, None)
-        if path is not None:
-            self._hold(path, -path.held)
+        over = [
+            name for name, path in self._table.oldest() if now_ns - path.last_ns >= self._timeout_ns
+        ]  # one of each class a packet is enough
+        for name in over:
+            self._table.pop(name)
+        while (full := self._table.crowded()) is not None:
+            self._table.pop(full)
+            over.append(full)
+        self.evicted += len(over)
 
 
 def _ends(parts: OrderedDict[int, tuple[int, bytes]], number: int) -> bool:

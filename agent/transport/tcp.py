@@ -8,17 +8,16 @@ that wait.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 
 from msgspec import Struct
 
+from agent.model.shared_table import SharedTable
 from agent.model.unseen import Cause
 from agent.transport.framings import OpeningFraming
 from agent.transport.sip_framing import Found, Framing
 
 SYN, RST = 0x02, 0x04  # TCP flags (RFC 9293 3.1)
-STRANGERS_SHARE = 2  # one half of the bytes is for streams without an answer
 
 StreamName = tuple[str, int, str, int]
 
@@ -34,9 +33,7 @@ class _Stream(Struct):
     ahead_bytes: int = 0
     nearest: int = 0  # the number in `ahead` that comes first
     hole_ns: int = 0  # when the hole was first seen
-    held: int = 0  # bytes as the table counts them
     has_data: bool = False
-    is_answered: bool = False  # the other direction carried data
 
 
 class TcpStreams:
@@ -63,16 +60,11 @@ class TcpStreams:
     ) -> None:
         """`framing` makes the framing of a new stream. Its argument: the beginning was missed."""
         # The attack: connections opened and left, or messages begun and never ended.
-        self._max_streams = max_streams
-        self._max_bytes = max_bytes
         self._timeout_ns = timeout_ns
         self._hole_timeout_ns = hole_timeout_ns
         self._framing = framing
-        # the stream idle longest comes first
-        self._strangers: OrderedDict[StreamName, _Stream] = OrderedDict()
-        self._answered: OrderedDict[StreamName, _Stream] = OrderedDict()
-        self._strangers_bytes = 0
-        self.held_bytes = 0
+        # the stream idle longest comes first of its class
+        self._table: SharedTable[StreamName, _Stream] = SharedTable(max_streams, max_bytes)
         self.steps = 0  # of all framings
         self.messages = 0
         self.retransmitted = 0  # segments with nothing new in them
@@ -82,7 +74,11 @@ class TcpStreams:
         self.evicted = 0  # streams dropped for lack of room
 
     def __len__(self) -> int:
-        return len(self._strangers) + len(self._answered)
+        return len(self._table)
+
+    @property
+    def held_bytes(self) -> int:
+        return self._table.held_bytes
 
     def add(
         self,
@@ -102,43 +98,46 @@ class TcpStreams:
         """
         self.expire(now_ns)
         name = (src, src_port, dst, dst_port)
-        stream = self._answered.get(name) or self._strangers.get(name)
+        stream = self._table.get(name)
         if flags & RST:
             if stream is not None:
-                self._forget(name)
+                self._table.pop(name)
             return []
         if flags & SYN:  # SYN takes one number itself; its retransmission changes nothing
             sequence = (sequence + 1) & 0xFFFF_FFFF
             if stream is not None and stream.initial != sequence:
-                self._forget(name)
+                self._table.pop(name)
                 stream = None
         if stream is None:
             if not payload and not flags & SYN:
                 return []
             stream = _Stream(sequence, sequence, now_ns, self._framing(not flags & SYN))
-            self._strangers[name] = stream
+            self._table.add(name, stream, is_peer=False)
         if payload and not stream.has_data:
             self._meet(name, stream)
-        (self._answered if stream.is_answered else self._strangers).move_to_end(name)
+        self._table.renew(name)
         stream.last_ns = now_ns
         steps = stream.framing.steps
         found = self._receive(stream, sequence, payload, missing, now_ns)
         self.steps += stream.framing.steps - steps
         self.messages += len(found)
-        self._account(stream, stream.framing.held + stream.ahead_bytes)
-        self._make_room()
+        self._table.size(name, stream.framing.held + stream.ahead_bytes)
+        while (idlest := self._table.crowded()) is not None:
+            self._table.pop(idlest)
+            self.evicted += 1
         return found
 
     def expire(self, now_ns: int) -> int:
         """Drops streams idle for the timeout. Returns their number."""
         count = 0
-        for table in (self._strangers, self._answered):
-            while table:
-                name, idlest = next(iter(table.items()))
-                if now_ns - idlest.last_ns < self._timeout_ns:
-                    break
-                self._forget(name)
-                count += 1
+        due = True
+        while due:
+            due = False
+            for name, idlest in self._table.oldest():
+                if now_ns - idlest.last_ns >= self._timeout_ns:
+                    self._table.pop(name)
+                    count += 1
+                    due = True
         self.expired += count
         return count
 
@@ -146,13 +145,11 @@ class TcpStreams:
         """Notes the first data of a direction. Where the other direction has data too, both are answered."""
         stream.has_data = True
         other = (name[2], name[3], name[0], name[1])
-        reverse = self._strangers.get(other)
+        reverse = self._table.get(other)
         if reverse is None or not reverse.has_data or reverse is stream:  # from a socket to itself: a forgery
             return
-        for each, of in ((name, stream), (other, reverse)):
-            self._answered[each] = self._strangers.pop(each)
-            self._strangers_bytes -= of.held
-            of.is_answered = True
+        self._table.promote(name)
+        self._table.promote(other)
 
     def _receive(
         self, stream: _Stream, sequence: int, payload: bytes, missing: int, now_ns: int
@@ -226,30 +223,6 @@ class TcpStreams:
             stream.ahead_bytes -= len(stream.ahead.pop(at)[0])
         _find_nearest(stream)
         return stream.framing.gap(missing, Cause.FRAMING)
-
-    def _account(self, stream: _Stream, held: int) -> None:
-        change = held - stream.held
-        stream.held = held
-        self.held_bytes += change
-        if not stream.is_answered:
-            self._strangers_bytes += change
-
-    def _make_room(self) -> None:
-        """Evicts to make room: streams without an answer go first, answered ones last."""
-        while len(self._strangers) > 1 and (
-            self._strangers_bytes > self._max_bytes // STRANGERS_SHARE or len(self) > self._max_streams
-        ):
-            self._evict(self._strangers)
-        while len(self) > self._max_streams or self.held_bytes > self._max_bytes:
-            self._evict(self._strangers if self._strangers and not self._answered else self._answered)
-
-    def _evict(self, table: OrderedDict[StreamName, _Stream]) -> None:
-        self._forget(next(iter(table)))
-        self.evicted += 1
-
-    def _forget(self, name: StreamName) -> None:
-        stream = self._answered.pop(name, None) or self._strangers.pop(name)
-        self._account(stream, 0)
 
 
 def _find_nearest(stream: _Stream) -> None:

@@ -1,0 +1,48 @@
+"""Addresses that the vc deals with: whose packets are no stranger's."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+MAX_PEERS = 16_384  # the one that the vc dealt with longest ago goes
+TAKEN_UP = (b"SIP/2.0 2", b"SIP/2.0 18")  # responses of the vc that take a call up
+
+
+class Peers:
+    """Far addresses that the vc deals with.
+
+    It sent them a request, took up their call or their registration, or sends them data over TCP. A refusal,
+    a challenge and an answer to OPTIONS prove nothing: anybody gets them, whatever source he forges.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __contains__(self, address: str) -> bool:
+        return address in self._known
+
+    def sent(self, address: str, message: bytes) -> None:
+        """The vc sent this SIP message to `address`."""
+        if not message.startswith(b"SIP/2.0") or is_taken_up(message) or _is_registered(message):
+            self.add(address)
+
+    def add(self, address: str) -> None:
+        known = self._known
+        if address in known:
+            known.move_to_end(address)
+            return
+        known[address] = None
+        if len(known) > MAX_PEERS:
+            known.popitem(last=False)
+
+
+def is_taken_up(message: bytes) -> bool:
+    """Whether a message of the vc takes a call up."""
+    return message.startswith(TAKEN_UP) and b" INVITE\r\n" in message
+
+
+def _is_registered(message: bytes) -> bool:
+    return message.startswith(TAKEN_UP[0]) and b" REGISTER\r\n" in message
