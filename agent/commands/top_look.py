@@ -15,11 +15,12 @@ from agent.store.overview import OverviewSeries
 from agent.store.reader import IndexedCall
 from agent.summary.catalog import DIRECTIONS, SIDES
 from agent.summary.records import MINUTE_NS
+from agent.web.overview_view import worst_calls
 from agent.web.searching import understand
 
 MINUTES = 10  # calls up within this time, and the connectors' figures of it
 MAX_ROWS = 500
-SORTS = {"mos": "worst MOS first", "loss": "most loss first", "start": "newest first"}
+SORTS = {"mos": "worst first", "loss": "most loss first", "start": "newest first"}
 
 
 class TopView(msgspec.Struct, frozen=True):
@@ -59,6 +60,8 @@ def look(reader: StoreReader, view: TopView, now_ns: int) -> Seen:
     query = understand(view.words, query, until_ns).query
     page = reader.search(query)
     calls = page.calls
+    if query.sort == "mos":
+        calls = worst_calls(reader, msgspec.structs.replace(query, sort="start"))
     if query.sort != "start" and not page.next:  # those without a score or a loss come last
         known_ids = {call.id for call in calls}
         others = reader.search(msgspec.structs.replace(query, sort="start"))

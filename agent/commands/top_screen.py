@@ -32,6 +32,7 @@ from agent.commands.top_look import (
 from agent.store import StoreReader
 from agent.store.reader import IndexedCall, StoredCall
 from agent.story.path import DirectionPath, path_of
+from agent.story.words import SILENT
 from agent.summary.catalog import DIRECTIONS, SIDES
 from agent.summary.printable import printable
 from agent.summary.records import expected
@@ -220,7 +221,9 @@ def _call_cells(call: IndexedCall) -> list[Text]:
         _cell(outcome(call)),
         Text(mos, RED if is_bad else ""),
         *(_cell(percent(call.directions[way].loss), share=True) for way in DIRECTIONS),
-        _cell(" ".join(call.flags) or UNKNOWN),
+        Text(printable(" ".join(call.flags)), RED if {*SILENT} & {*call.flags} else "")
+        if call.flags
+        else _cell(UNKNOWN),
         _cell(call.connector),
     ]
 

@@ -71,7 +71,7 @@ def _sum(minutes: list[dict[str, Any]], way: str) -> int:
 
 def silent_way(records: CallRecords) -> str | None:
     """The direction that should have been heard where audio ran one way only: from the far end that sent
-    nothing; else, where both sent, from the vc to the one that got nothing.
+    nothing; else from the vc to the one that got nothing.
     """
     minutes = _of_flag(records, "one_way_audio")
     came = {side: _sum(minutes, to_vc) for side, (to_vc, _) in WAYS_OF.items()}
@@ -80,15 +80,18 @@ def silent_way(records: CallRecords) -> str | None:
         if left[side] >= HEARD and came[side] * 10 < left[side]:
             return to_vc
     for side, (_, away) in WAYS_OF.items():
-        if min(came.values()) >= HEARD and left[side] * 10 < HEARD:
+        if came[side] >= HEARD and left[side] * 10 < HEARD:
             return away
     return None
 
 
 def silent_network(records: CallRecords) -> Network | None:
-    """The side at fault for `silent_way`."""
+    """The side at fault for `silent_way`: the vc where both far ends sent; None: nobody knows."""
     way = silent_way(records)
-    return None if way is None else NETWORK_OF[way] if way.endswith("2vc") else "vc"
+    if way is None or way.endswith("2vc"):
+        return None if way is None else NETWORK_OF[way]
+    minutes = _of_flag(records, "one_way_audio")
+    return "vc" if all(_sum(minutes, to_vc) >= HEARD for to_vc, _ in WAYS_OF.values()) else None
 
 
 def one_way(its: Evidence) -> str | None:
@@ -278,6 +281,20 @@ def hold(its: Evidence) -> str | None:
         if held:
             who = FAR.get(step.side or "", "one end")
             return f"{who} put the call on hold at {clock(step.stamp_ns)} ({held[1] or '0.0.0.0'})"
+    return None
+
+
+def transfer(its: Evidence) -> str | None:
+    """A REFER (RFC 3515) that was accepted: from then on somebody else is on the line."""
+    for step in its.steps:
+        if step.method != "REFER" or step.status or step.to_vc is False:
+            continue
+        key = step.call_id, step.cseq, "REFER"
+        took = any(
+            (one.call_id, one.cseq, one.method) == key and 200 <= one.status < 300 for one in its.steps
+        )
+        if took:
+            return f"{FAR.get(step.side or '', 'one end')} transferred the call at {clock(step.stamp_ns)}"
     return None
 
 

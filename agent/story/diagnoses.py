@@ -27,6 +27,7 @@ from agent.story.conditions import (
     rtt_step,
     scanner,
     timer,
+    transfer,
 )
 from agent.story.ladder import ladder
 from agent.story.path import path_of
@@ -118,6 +119,9 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
     ),
     Diagnosis("session_timer", timer, "Look for a refresh (UPDATE, re-INVITE) that was lost or refused"),
     Diagnosis("hold", hold, "Music or silence from then on is meant; the sound of it is the holder's"),
+    Diagnosis(
+        "transfer", transfer, "Another end is on the line from then on: its media may be another host's"
+    ),
     Diagnosis("dtmf_two_ways", dtmf, "Choose one of both, or each digit may count twice"),
     Diagnosis(
         "media_after_bye", after_bye, "The sender has not seen or not obeyed the BYE: it may still charge"

@@ -17,7 +17,7 @@ from agent.story.ladder import LadderStep, ladder
 from agent.story.path import WAYS_OF, CallPath, DirectionPath, path_of
 from agent.story.verdict import CallVerdict, verdict
 from agent.story.words import clock
-from agent.summary.records import CallRecords
+from agent.summary.records import UNSIGNALLED, CallRecords
 from agent.summary.redaction import Redaction
 from agent.web.ladder_rows import MAX_STEPS, LadderRow, columns, ladder_rows
 from agent.web.plots import Box, Plot, TimeAxis, TimeMark
@@ -100,6 +100,15 @@ class CallPicture(msgspec.Struct):
     def call(self) -> dict[str, Any]:
         """The `call` record; None: an older version wrote none."""
         return _NOTHING | self.records.call
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Caller and callee; of media without SIP the far ends' addresses."""
+        names = ("from_sip_user", "to_sip_user")
+        if self.call["outcome"] == UNSIGNALLED:
+            names = ("customer_peer", "remote_peer")
+        one, other = (self.call[name] or "unknown" for name in names)
+        return one, other
 
     @property
     def is_live(self) -> bool:
@@ -229,5 +238,4 @@ def _unknowns(records: CallRecords, path: CallPath, steps: Sequence[LadderStep])
 
 def title_of(view: CallPicture) -> str:
     """A call in one line."""
-    call = view.call
-    return f"{call.get('from_sip_user') or 'unknown'} \u2192 {call.get('to_sip_user') or 'unknown'}"
+    return " \u2192 ".join(view.ends)

@@ -64,17 +64,23 @@ def overview(reader: StoreReader, until_ns: int, hours: int) -> Overview:
     axis = TimeAxis(max(since_ns, min([latest_ns, *begun])), until_ns)
     groups = [_group(by, one, axis, span_ns) for by, one in found[:MAX_GROUPS]]
     others = [(one.name, _link(by, one.name)) for by, one in found[MAX_GROUPS:]]
-    return Overview(axis, groups, others, _capture(hosts, axis, span_ns), _worst(reader, axis.start_ns))
+    worst = worst_calls(reader, CallQuery(since_ns=axis.start_ns, limit=WORST))
+    return Overview(axis, groups, others, _capture(hosts, axis, span_ns), worst)
 
 
-def _worst(reader: StoreReader, since_ns: int) -> list[IndexedCall]:
-    """Calls in which somebody heard nothing, the newest first, then those with the worst scores."""
-    query = CallQuery(since_ns=since_ns, limit=WORST)
-    silent = [call for name in SILENT for call in reader.search(replace(query, flags=(name,))).calls]
+def worst_calls(reader: StoreReader, query: CallQuery) -> list[IndexedCall]:
+    """Calls in which somebody heard nothing, the newest first, then those with the worst scores.
+
+    At most `query.limit`, and half as many of the first.
+    """
+    limit = query.limit
+    silent = [
+        call for name in SILENT for call in reader.search(replace(query, flags=(*query.flags, name))).calls
+    ]
     silent.sort(key=lambda call: -call.id)
     scored = reader.search(replace(query, sort="mos")).calls
-    found = {call.id: call for call in (*silent[: WORST // 2], *scored)}
-    return list(found.values())[:WORST]
+    found = {call.id: call for call in (*silent[: limit // 2], *scored)}
+    return list(found.values())[:limit]
 
 
 def _group(by: By, series: OverviewSeries, axis: TimeAxis, span_ns: int) -> OverviewGroup:

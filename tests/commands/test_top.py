@@ -76,7 +76,7 @@ def test_worst_call_stands_first_and_s_sorts_anew(reader: StoreReader) -> None:
         assert scores[0] is not None
         assert scores[0] == min(score for score in scores if score is not None)
         assert scores[-1] is None  # nobody answered: it comes last
-        assert "worst MOS first" in head(app)
+        assert "worst first" in head(app)
         await pilot.press("s")
         assert "most loss first" in head(app)
         await pilot.press("s")

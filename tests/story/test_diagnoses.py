@@ -221,6 +221,14 @@ def held() -> Scene:
     return scene
 
 
+def transferred() -> Scene:
+    scene = healthy()
+    refer, to = "REFER sip:bob@b.example SIP/2.0", ["Refer-To: <sip:carol@c.example>"]
+    scene.sip(5, CUSTOMER, VC_C, refer, call_id="a", to_tag="c", cseq="4 REFER", headers=to)
+    scene.sip(5.1, VC_C, CUSTOMER, "SIP/2.0 202 Accepted", call_id="a", to_tag="c", cseq="4 REFER")
+    return scene
+
+
 def digits_twice() -> Scene:
     events = ["a=rtpmap:101 telephone-event/8000"]
     scene = Scene()
@@ -310,6 +318,7 @@ SCENES: dict[str, Callable[[], Scene]] = {
     "missing_ack": no_ack,
     "session_timer": timer_of_reason,
     "hold": held,
+    "transfer": transferred,
     "dtmf_two_ways": digits_twice,
     "media_after_bye": after_bye,
     "scanner": scan,
