@@ -11,14 +11,14 @@ from pathlib import Path
 from agent.config.load import load
 from agent.config.settings import Config
 from agent.errors import ConfigError
-from agent.provision.cloudformation import MAIN, template_text, templates
+from agent.provision.cloudformation import MAIN, apart, template_text, templates
 from agent.provision.dashboard import dashboard_text
 from agent.provision.grafana import grafana_text
 from agent.provision.policy import policy_document
 from agent.provision.prometheus import rules_text
 from agent.provision.put_alarms import alarm_parameters, is_merged
 from agent.provision.queries import queries_text
-from agent.provision.quotas import TAGS, TEMPLATE_DIRECT_BYTES, within
+from agent.provision.quotas import NESTED_RESOURCES, TAGS, TEMPLATE_DIRECT_BYTES, within
 from agent.provision.scope import home
 from agent.provision.terraform import terraform_text
 
@@ -88,8 +88,15 @@ def write(folder: Path, texts: dict[str, str]) -> None:
             (folder / name).write_text(text)
     except OSError as error:
         raise ConfigError(f"{folder}: {error.strerror}: name a folder that can be written") from None
-    more = f" and {len(texts) - 1} that it nests" if len(texts) > 1 else ""
+    own = apart(texts)
+    nested = len(texts) - len(own) - 1
+    more = f" and {nested} that it nests" if nested else ""
     _note(f"{folder / MAIN} written{more}: aws cloudformation package --template-file {folder / MAIN} ...")
+    if own:
+        names = ", ".join(own)
+        _note(
+            f"beyond {NESTED_RESOURCES:,} resources in one operation: deploy as stacks of their own: {names}"
+        )
 
 
 def _note(text: str) -> None:

@@ -17,7 +17,7 @@ from agent.provision.dashboard import dashboard_body
 from agent.provision.policy import policy_document
 from agent.provision.put_alarms import alarm_parameters
 from agent.provision.queries import INDEXED, definitions
-from agent.provision.quotas import TEMPLATE_BYTES, TEMPLATE_RESOURCES, compact, within
+from agent.provision.quotas import NESTED_RESOURCES, TEMPLATE_BYTES, TEMPLATE_RESOURCES, compact, within
 from agent.provision.scope import groups
 
 MAIN = "sbcwatch.json"
@@ -29,7 +29,8 @@ _HEAD_BYTES = 20_000  # the parts of a template that are not resources; more tha
 def templates(config: Config, hosts: int = 1) -> dict[str, str]:
     """Text by file name, the main template first.
 
-    An optional parameter is the topic that alarms notify. Raises ConfigError beyond AWS's limits.
+    It nests the others, as many as AWS takes in one operation; the rest (`apart`) are stacks of their own. An
+    optional parameter is the topic that alarms notify. Raises ConfigError beyond AWS's limits.
     """
     shared, each = _shared(config), {**_groups(config), **_alarms(config, hosts)}
     outputs = {"AgentPolicyArn": {"Value": {"Ref": "AgentPolicy"}}}
@@ -37,16 +38,25 @@ def templates(config: Config, hosts: int = 1) -> dict[str, str]:
     if len(each) + len(shared) <= TEMPLATE_RESOURCES and len(whole) <= TEMPLATE_BYTES:
         return {MAIN: whole}
     parts = {f"sbcwatch-{n}.json": part for n, part in enumerate(_parts(each), 1)}
-    nested = {
-        f"Part{n}": {"Type": "AWS::CloudFormation::Stack", "Properties": _nested(name, part) | _tags(config)}
-        for n, (name, part) in enumerate(parts.items(), 1)
-    }
+    nested: dict[str, Any] = {}
+    resources = len(shared)
+    for n, (name, part) in enumerate(parts.items(), 1):
+        resources += len(part) + 1
+        if resources > NESTED_RESOURCES:
+            break
+        properties = _nested(name, part) | _tags(config)
+        nested[f"Part{n}"] = {"Type": "AWS::CloudFormation::Stack", "Properties": properties}
     made = {MAIN: _text({**nested, **shared}, outputs)}
     made |= {name: _text(part, {}) for name, part in parts.items()}
     for name, text in made.items():
         within(len(text), TEMPLATE_BYTES, f"bytes in {name}", "publish fewer carriers")
     within(len(nested) + len(shared), TEMPLATE_RESOURCES, f"resources in {MAIN}", "make two configurations")
     return made
+
+
+def apart(texts: dict[str, str]) -> list[str]:
+    """The templates of `templates` that are stacks of their own, beside the main one."""
+    return [name for name in texts if name != MAIN and f'"TemplateURL":"{name}"' not in texts[MAIN]]
 
 
 def _parts(resources: dict[str, Any]) -> Iterator[dict[str, Any]]:

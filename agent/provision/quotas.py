@@ -16,6 +16,7 @@ POLICY_CHARACTERS = 6_144  # white space is not counted
 TEMPLATE_BYTES = 1_000_000  # "1 MB" from a bucket: the smaller of the two megabytes
 TEMPLATE_DIRECT_BYTES = 51_200  # in the request itself
 TEMPLATE_RESOURCES = 500
+NESTED_RESOURCES = 2_500  # of a stack and those that it nests, in one operation
 DASHBOARD_WIDGETS = 500
 DASHBOARD_METRICS = 2_500
 GRAPH_METRICS = 500

@@ -18,7 +18,7 @@ from agent.config.load import read
 from agent.config.settings import Config
 from agent.errors import ConfigError
 from agent.provision import quotas
-from agent.provision.cloudformation import MAIN, templates
+from agent.provision.cloudformation import MAIN, apart, templates
 from agent.provision.dashboard import dashboard_body, metrics_of
 from agent.provision.policy import policy_document, statements
 from agent.provision.put_alarms import MERGED, alarm_parameters
@@ -136,7 +136,24 @@ def test_templates_together_have_everything_once(connectors: int) -> None:
     assert sorted(alarms) == sorted(one["AlarmName"] for one in alarm_parameters(config(connectors), 12))
     assert len(alarms) == len(set(alarms))
     nested = {one["TemplateURL"] for one in resources(connectors, "AWS::CloudFormation::Stack")}
-    assert nested == set(stacks(connectors)) - {MAIN}
+    own = apart(templates(config(connectors), 12))
+    assert nested | set(own) == set(stacks(connectors)) - {MAIN}
+    assert len(own) == (connectors == 500)
+
+
+@pytest.mark.parametrize("connectors", SIZES)
+def test_main_template_and_what_it_nests_are_within_one_operation(connectors: int) -> None:
+    made = stacks(connectors)
+    own = apart(templates(config(connectors), 12))
+    together = [name for name in made if name not in own]
+    assert sum(len(made[name]["Resources"]) for name in together) <= 2_500
+    for name in own:  # it stands alone: all that it refers to is in it
+        text = json.dumps(made[name])
+        assert set(re.findall(r'"Ref": "(\w+)"', text)) <= {
+            *made[name]["Resources"],
+            *made[name]["Parameters"],
+            "AWS::NoValue",
+        }
 
 
 @pytest.mark.parametrize("connectors", SIZES)
@@ -226,7 +243,9 @@ def test_output_writes_a_main_template_that_names_the_others(
     folder = tmp_path / "out"
     assert main(["aws", "cloudformation", "--config", str(path), "--output", str(folder)]) == 0
     assert {one.name for one in folder.iterdir()} == set(stacks(500))
-    assert "cloudformation package" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "cloudformation package" in err
+    assert "beyond 2,500 resources in one operation: deploy as stacks of their own: sbcwatch-6.json" in err
 
 
 def test_policy_without_a_common_beginning_names_groups_and_is_refused_where_too_long() -> None:
