@@ -17,26 +17,25 @@ from agent.model.claim import RemoteClaim
 from agent.pipeline import Pipeline, pass_on
 from agent.wire.frame import batch_of
 from tests.kit.halves import frames_of
-from tests.kit.replayed import Keeper, sidecar
-from tests.kit.two_hosts import Hosts, alone, comparable, is_sip
+from tests.kit.replayed import PCAPS, Keeper, sidecar
+from tests.kit.two_hosts import Hosts, alike, alone, assert_minutes_alike, comparable, is_sip, rows_of
 
-# One of each kind: hunting, hold and re-INVITE, early and late offer, transcoding, losses, IPv6, many calls.
-CAPTURES = [
-    "short-outbound", "hunted-outbound", "hold-outbound", "early-media-inbound", "late-offer-outbound",
-    "transcoded-inbound", "loss-rem2vc", "ipv6-inbound", "twenty-inbound", "gone-inbound", "digits-outbound",
-    "forked-inbound", "repeated-outbound",
-]  # fmt: skip
+EVERY = sorted(path.stem for path in PCAPS.glob("*.json"))
 
 
-@pytest.mark.parametrize("name", CAPTURES)
-def test_records_of_two_hosts_are_those_of_one(name: str) -> None:
+@pytest.mark.parametrize("name", EVERY)
+def test_every_capture_split_in_two_gives_the_records_and_minutes_of_one_host(name: str) -> None:
     side, frames = sidecar(name), frames_of(name)
     hosts = Hosts(side["vc"], side["customer_networks"])
     hosts.play(frames)
     hosts.finish()
-    kept = alone(frames, side["vc"], side["customer_networks"])
-    assert hosts.records("relay") == comparable(row for summary in kept.summaries for row in summary.media)
-    assert hosts.records("proxy") == []
+    one = rows_of(alone(frames, side["vc"], side["customer_networks"]))
+    proxy, relay = rows_of(hosts.kept["proxy"]), rows_of(hosts.kept["relay"])
+    assert alike("media", relay["media"]) == alike("media", one["media"])
+    for kind in ("calls", "sip"):
+        assert alike(kind, proxy[kind]) == alike(kind, one[kind])
+    assert proxy["media"] == relay["calls"] == relay["sip"] == []
+    assert_minutes_alike(proxy["metrics"], relay["metrics"], one["metrics"])
 
 
 def one(name: str) -> list[dict[str, Any]]:
