@@ -248,7 +248,7 @@ def varied(record: dict[str, Any], draw: random.Random) -> dict[str, Any]:
 def test_archiving_costs_little_more_than_compressing_alone(tmp_path: Path) -> None:
     """Rows to objects, through the batch in the store, into a folder, in turns with zlib on the same octets.
 
-    `benchmarks.fleet` has the records a CPU-second.
+    `benchmarks.fleet` has the records a CPU-second of a fleet's mix, and its floor of 30,000.
     """
     draw = random.Random(1)
     body = pack([varied(scenario("loss-vc2cust").media[0], draw) for _ in range(1_500)])

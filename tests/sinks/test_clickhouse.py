@@ -199,6 +199,58 @@ def test_tables_and_roll_ups_have_each_record_once_though_answers_are_lost(
         )
 
 
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Mortal(ClickHouse):
+    """Every third insert the process is killed, before it or after it in turns."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, "sbcwatch")
+        self.inserts = 0
+        self.killed: list[str] = []
+
+    def insert(self, table: str, token: str, gzipped: bytes) -> None:
+        self.inserts += 1
+        if self.inserts % 3:
+            return super().insert(table, token, gzipped)
+        when = ("before", "after")[len(self.killed) % 2]
+        if when == "after":
+            super().insert(table, token, gzipped)
+        self.killed.append(when)
+        raise Killed
+
+
+def test_kill_between_the_insert_and_its_mark_leaves_each_record_once(
+    engine: Engine, server: ClickHouse, tmp_path: Path
+) -> None:
+    mortal, parts = Mortal(engine.url), summaries(12)
+    sink = ClickHouseSink(mortal, host="sbc-1")
+    now_ns, waiting = T0 + 60 * MINUTE_NS, list(parts)
+    for _ in range(200):
+        store = Store(tmp_path / "s.sqlite")
+        store.outbox.register({sink.name: sink.kinds})
+        loop = Delivery(store.outbox, sink, host="h", random=lambda: 1.0, monotonic=lambda: 0.0)
+        try:
+            while waiting or store.outbox.depth(sink.name)[0]:
+                if waiting:
+                    store.commit(waiting.pop(0))
+                now_ns += int(loop.deliver_once(now_ns) * 1e9) + 10**9
+            break
+        except Killed:
+            pass
+        finally:
+            duplicates = store.outbox.totals(sink.name).get("maybe_duplicate", 0)
+            store.close()
+    assert {"before", "after"} <= set(mortal.killed)
+    assert duplicates == len(mortal.killed)
+    for kind in ("media", "calls", "sip"):
+        assert engine.number(f"SELECT count() FROM sbcwatch.{kind}") == 120
+    for name in ("carrier_minute", "connector_minute"):
+        assert engine.number(f"SELECT sum(records) FROM sbcwatch.{name}") == 120
+
+
 def test_unknown_stays_null_and_no_packets_of_it_count_as_known(
     engine: Engine, server: ClickHouse, tmp_path: Path
 ) -> None:
