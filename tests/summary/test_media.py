@@ -36,6 +36,25 @@ def call(seconds: float = 20.0, *, at: float = 0.2, **how: Any) -> Scene:
     return scene
 
 
+def test_record_says_whose_a_flag_is_and_how_many_packets_a_loss_is_of() -> None:
+    scene = call()
+    scene.bye(20.4)
+    for at in range(4, 20, 4):  # the customer's phone heard 30 packets, and no more
+        report = receiver_report(PHONE, block(A, 0, 30))
+        scene.send(0.2 + at, odd(CUST), odd(VC2CUST), report)
+    row = scene.play(until=60).row
+    assert row["flags"] == ["far_end_deaf"]
+    assert row["side_flags"] == {"customer": ["far_end_deaf"]}
+    known = {way: row[f"{way}_packets_known"] for way in ("cust2vc", "vc2cust", "rem2vc", "vc2rem")}
+    assert known == {"cust2vc": 1_000, "vc2cust": 30, "rem2vc": 1_000, "vc2rem": 0}
+
+
+def test_record_without_a_flag_of_a_side_names_no_side() -> None:
+    scene = call()
+    scene.bye(20.4)
+    assert scene.play(until=60).row["side_flags"] is None
+
+
 def test_the_record_begins_with_the_fields_of_the_media_log_in_their_order() -> None:
     row = call().play().row
     assert tuple(row)[:9] == MEDIA_FIELDS[:9]
