@@ -139,6 +139,7 @@ class _Touched:
         self._rows: dict[str, Row] = {}  # by the key of each Call-ID; of media without SIP, by its id's
         self._before: dict[int, Row | None] = {}  # by id: as it was read
         self._last: dict[int, int] = {}  # the greatest id taken, by the first of its millisecond
+        self._free: dict[int, int] = {}  # of a full millisecond: the first id of the next that has room
 
     def row_of(self, record: Row, at_ns: int) -> Row:
         """The row of a record's call; a new one where there is none."""
@@ -162,16 +163,9 @@ class _Touched:
 
     def _blank(self, start_ns: int, source: Row) -> Row:
         """A new call: only its owner and its start are known."""
-        first = first_id(start_ns)
-        last = self._last.get(first)
-        if last is None:
-            query = "SELECT max(id) FROM call_index WHERE id >= ? AND id < ?"
-            found = self._connection.execute(query, (first, first + PER_MS)).fetchone()[0]
-            last = first - 1 if found is None else found
-        self._last[first] = last + 1
         row: Row = dict.fromkeys(COLUMNS)
         return row | {
-            "id": last + 1,
+            "id": self._next_id(first_id(start_ns)),
             "start_ns": start_ns,
             "seen_ns": 0,
             "connector": _text(source.get("voice_connector_id")) or "unassigned",
@@ -179,6 +173,24 @@ class _Touched:
             "call_ids": [],
             "flags": [],
         }
+
+    def _next_id(self, wanted: int) -> int:
+        """A free id of the millisecond whose first one is `wanted`; of a later one where that is full."""
+        first = self._free.get(wanted, wanted)
+        while (last := self._last_id(first)) + 1 >= first + PER_MS:
+            first += PER_MS
+        self._free[wanted] = first
+        self._last[first] = last + 1
+        return last + 1
+
+    def _last_id(self, first: int) -> int:
+        """The greatest id taken of a millisecond; the one before its first where none is."""
+        last = self._last.get(first)
+        if last is not None:
+            return last
+        query = "SELECT max(id) FROM call_index WHERE id >= ? AND id < ?"
+        found = self._connection.execute(query, (first, first + PER_MS)).fetchone()[0]
+        return first - 1 if found is None else int(found)
 
     def write(self) -> None:
         """Inserts new rows and updates changed ones, with their keys."""

@@ -13,7 +13,7 @@ import pytest
 from agent.config.settings import Config, ConnectorSettings
 from agent.errors import ConfigError
 from agent.store import CallQuery, Store, StoreReader
-from agent.store.call_index import user_key
+from agent.store.call_index import PER_MS, user_key
 from agent.store.reader import IndexedCall
 from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import MINUTE_NS, Summary
@@ -192,6 +192,17 @@ def test_news_that_waited_for_the_disk_takes_nothing_back(store: Store) -> None:
     ringing = call(1, answer_ns=None, end_ns=None, end_reason=None, outcome="pending", status=None)
     store.keep([part(0, [call(1)])], news=[ringing], now_ns=T0 + MINUTE_NS)
     assert (only(store).outcome, only(store).status, only(store).end_reason) == ("answered", 200, "bye")
+
+
+def test_calls_of_one_millisecond_are_as_many_as_a_flood_makes(store: Store, tmp_path: Path) -> None:
+    """Each batch fills more than a millisecond's ids, and its neighbours have calls already."""
+    count = 3 * PER_MS
+    store.commit(part(0, [call(9_000, 0.001), call(9_001, 0.002)]))
+    store.keep(news=[call(number) for number in range(count)], now_ns=T0 + 5 * SECOND_NS)
+    store.keep(news=[call(number) for number in range(count // 2, 2 * count)], now_ns=T0 + 10 * SECOND_NS)
+    store.commit(part(1, [call(number, 0.001) for number in range(2 * count, 3 * count)]))
+    stored = sqlite3.connect(tmp_path / "s.sqlite").execute("SELECT call_ids FROM call_index").fetchall()
+    assert len(stored) == len(set(stored)) == 3 * count + 2
 
 
 def test_call_id_used_again_is_another_call(store: Store) -> None:
