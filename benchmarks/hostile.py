@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
 
 from agent.config.settings import Config
 from agent.errors import WireError
 from agent.pipeline import build
+from agent.story.conditions import Evidence, nat
+from agent.story.ladder import ladder
 from agent.summary.masking import Masking
+from agent.summary.records import CallRecords
 from agent.summary.redaction import Redaction
 from agent.transport.fragments import Fragments
 from agent.transport.framings import OpeningFraming
@@ -50,6 +55,10 @@ class Shape(NamedTuple):
 
 
 # -- one message
+
+
+def repeated(data: bytes, size: int) -> bytes:
+    return data * (size // len(data))
 
 
 def line(text: str, end: str = "", start: str = "") -> Callable[[int], bytes]:
@@ -141,6 +150,19 @@ def masked(data: bytes) -> object:
     return MASK.message(data.decode("latin-1"), "1", ()) and None
 
 
+def told(data: bytes) -> object:
+    """As a page tells of a message."""
+    message = {
+        "sip_message": data.decode("latin-1"),
+        "stamp_ns": 1,
+        "call_id": "c",
+        "src": FAR,
+        "to_vc": True,
+    }
+    steps = ladder(cast(CallRecords, SimpleNamespace(messages=[message])))
+    return nat(cast(Evidence, SimpleNamespace(steps=steps))) and None
+
+
 MULTI = 'multipart/mixed;boundary="b"'
 HEADS: dict[str, Callable[[int], Any]] = {
     "Via lines": sip("", line("Via: SIP/2.0/UDP h{};branch=z9hG4bK{}\r\n")),
@@ -161,6 +183,7 @@ HEADS: dict[str, Callable[[int], Any]] = {
     "ats in a URI": sip("Contact: <sip:", line("@"), ">"),
     "passwords": sip("Contact: ", line("<sip:a:b@c>,")),
     "schemes": sip("Contact: ", line("sip:")),
+    "claims": sip("Identity: ", line("eyJ-")),
     "URI headers": sip("Refer-To: <sip:a@b?", line("a=b&"), ">"),
     "escapes": sip("Refer-To: <sip:a@b?a=", line("%25"), ">"),
     "numbers": sip("Subject: ", line("+1555000{} ")),
@@ -183,6 +206,7 @@ def _messages() -> Iterator[Shape]:
         yield Shape(f"SIP: {name}", make, read_message, 1.2, 0.5)
         yield Shape(f"redaction: {name}", make, redacted, 3.0, 4.0)
         yield Shape(f"masking: {name}", make, masked, 3.5, 1.5)
+        yield Shape(f"story: {name}", make, told, 0.1, 4.0)
     for text in ("m=audio 1{} RTP/AVP 0\r\n", "a=candidate:1 1 udp 1 203.0.113.9 {} typ host\r\n"):
         yield Shape(
             f"SDP: {text[:11].strip()} lines",
@@ -315,8 +339,9 @@ def _framings() -> Iterator[Shape]:
     for name, (fill, start) in fills.items():
         yield Shape(f"framing: {name}", fed(1_400, fill, start), framed, 8.0, 3.0, 100_000)
         yield Shape(f"framing: {name}, by 22 bytes", fed(22, fill, start), framed, 8.0, 3.0, 100_000)
-    resync = fed(1_400, lambda size: b"\x81\x02" * (size // 2))
-    yield Shape("framing: WebSocket met midway", resync, framed_late, 0.6, 3.0, 100_000)
+    for text in (b"\x81\x02", b"\x81", b"\x82\x7f"):
+        places = fed(1_400, partial(repeated, text))
+        yield Shape(f"framing: WebSocket met midway, {text!r}", places, framed_late, 0.6, 3.0, 100_000)
 
     def segments(step: int, payload: bytes) -> Callable[[int], Any]:
         def make(size: int) -> tuple[list[Any], int]:

@@ -214,7 +214,7 @@ class Intake:
         if self._rules.bytes_all:
             steps = self._tcp.steps - steps
             if steps > STEPS_FREE:
-                self._bytes.charge(self._peer_of(packet), steps - STEPS_FREE)
+                self._bytes.charge(self._peer_of(packet), self._is_peers(packet), steps - STEPS_FREE)
         for found in messages:
             self._found(packet, found)
 

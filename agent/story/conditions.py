@@ -30,6 +30,7 @@ SCANNERS = re.compile(
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"^c=IN IP[46] ([0-9A-Fa-f.:]{2,45})", re.MULTILINE)
+CONTACT_MAX = 512  # characters that are searched, for each may begin an address that never ends
 _CONTACT_HOST = re.compile(r"sips?:(?:[^@>\s]*@)?\[?([0-9A-Fa-f.:]{7,45}?)\]?(?::\d+)?[;>\s?]")
 _HELD = re.compile(r"^a=(sendonly|inactive)|^c=IN IP4 0\.0\.0\.0", re.MULTILINE)
 _DTMF_INFO = ("application/dtmf", "application/vnd.nortelnetworks.digits")
@@ -233,7 +234,7 @@ def nat(its: Evidence) -> str | None:
     for step in its.steps:
         if not step.to_vc or not step.src or _is_private(step.src):
             continue
-        contact = _CONTACT_HOST.search(step.header("contact") + " ")
+        contact = _CONTACT_HOST.search(step.header("contact")[:CONTACT_MAX] + " ")
         for where, address in (
             ("SDP", _ADDRESS.search(step.sdp)),
             ("Contact", contact),

@@ -91,7 +91,7 @@ def _step(message: dict[str, object]) -> LadderStep:
     number, _, method = step.header("cseq").partition(" ")
     step.cseq = int(number) if number.isascii() and number.isdigit() and len(number) < 12 else 0
     if is_response:
-        step.method, step.status = method.strip(), int(label[:3]) if label[:3].isdigit() else 0
+        step.method, step.status = method.strip(), int(label[:3]) if re.match("[0-9]{3}", label) else 0
     branch = _BRANCH.search(step.header("via"))
     step.branch = branch[1] if branch else ""
     return step

@@ -153,7 +153,11 @@ def country_of(user: str, default: str | None) -> str | None:
     """The ISO country of an E.164 user, None where unknown; `default`: of bare numbers."""
     number = user.split(";")[0]
     digits = number.removeprefix("+")
-    if not digits.isdigit() or len(digits) < 7 or (digits == number and default is None):
+    if (
+        not (digits.isascii() and digits.isdigit())
+        or len(digits) < 7
+        or (digits == number and default is None)
+    ):
         return None
     # Numbers are given out in blocks: what is asked is the country of the thousand that this one is in.
     return _country_of(number[:-3] + "000", default)

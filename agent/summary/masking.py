@@ -48,7 +48,7 @@ _QUOTED_NAME = re.compile(r'"((?:[^"\\\r\n]|\\[^\r\n]){1,1024}+)"(?=\s{0,8}<)')
 _PLACE = re.compile(
     r"^(Geolocation[^\w:\r\n-]*+:[ \t]*+)([^\r\n]++(?:\r?\n[ \t][^\r\n]*+)*+)", re.IGNORECASE | re.MULTILINE
 )
-_CLAIMS = re.compile(r"(\beyJ[\w-]*+\.)([\w-]++)(?=\.)", re.ASCII)
+_CLAIMS = re.compile(r"((?<![\w-])eyJ[\w-]*+\.)([\w-]++)(?=\.)", re.ASCII)
 _QUOTED_END = re.compile(r'"(?:[^"\\]|\\.)*+"(?=\s*$)', re.DOTALL)
 _LINE = re.compile(r"\n(?![ \t])")
 

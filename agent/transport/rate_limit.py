@@ -92,7 +92,7 @@ class ByteLimit:
         self.refused = 0  # packets
         self._second = -1
         self._spent: dict[str, int] = {}
-        self._strangers = self._all = 0
+        self._strangers = self._peers = 0
 
     def takes(self, peer: str, is_answered: bool, size: int, now_ns: int) -> bool:
         """Whether a packet of `size` bytes from or to `peer` is within the limits. If so, it is counted."""
@@ -100,10 +100,13 @@ class ByteLimit:
             return True
         if now_ns // SECOND_NS != self._second:
             self._second, self._spent = now_ns // SECOND_NS, {}
-            self._strangers = self._all = 0
+            self._strangers = self._peers = 0
         cost = size + PACKET_COST
         spent = self._spent.get(peer, 0) + cost
-        room = self.total - self._all if is_answered else self.total // 2 - self._strangers
+        half = self.total // 2
+        room = half - self._strangers
+        if is_answered:
+            room = self.total - self._peers - min(self._strangers, half)
         if (
             spent > self.each
             or cost > room
@@ -112,14 +115,23 @@ class ByteLimit:
             self.refused += 1
             return False
         self._spent[peer] = spent
-        self._all += cost
-        self._strangers += 0 if is_answered else cost
+        self._add(is_answered, cost)
         return True
 
-    def charge(self, peer: str, steps: int) -> None:
-        """Adds the cost of a packet beyond its bytes, which lowers the rest of the second's limit."""
-        self._spent[peer] = self._spent.get(peer, 0) + steps * STEP_COST
-        self._all += steps * STEP_COST
+    def charge(self, peer: str, is_answered: bool, steps: int) -> None:
+        """Adds the cost of a packet beyond its bytes, which lowers the rest of the second's limit.
+
+        A source takes no more of what all have than its own limit.
+        """
+        spent, cost = self._spent.get(peer, 0), steps * STEP_COST
+        self._spent[peer] = spent + cost
+        self._add(is_answered, max(0, min(cost, self.each - spent)))
+
+    def _add(self, is_answered: bool, cost: int) -> None:
+        if is_answered:
+            self._peers += cost
+        else:
+            self._strangers += cost
 
 
 class RateLimit:

@@ -15,6 +15,7 @@ from agent.wire.websocket import BINARY, HEADER_MAX, TEXT, FrameHeader, frame_he
 
 HEAD_MAX = 16 << 10  # bytes of an HTTP head
 PEEK = 16  # bytes of a payload that show whether it is SIP in mid-stream
+MISSES_MAX = 1024  # places that look like a frame and are none, before a lost stream is given up
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _UPGRADE = re.compile(rb"^upgrade[ \t]*:[^\r\n]*websocket", re.IGNORECASE | re.MULTILINE)
@@ -36,6 +37,7 @@ class WebSocketFraming:
         self._parts = bytearray()  # of a fragmented message
         self._unread: Cause | None = None  # why the current message is not read
         self._searched = 0
+        self._misses = 0  # since the last frame; the attack: a hole, then bytes that each might begin a frame
         self.steps = 0
         self.dropped = False
 
@@ -133,8 +135,14 @@ class WebSocketFraming:
                 return False
             if begins_frame(buffer, (0x01, 0x02, 0x81, 0x82)):
                 self._is_lost = False
+                self._misses = 0
                 return True
             del buffer[:1]
+            self.steps += 1
+            self._misses += 1
+            if self._misses > MISSES_MAX:
+                self.dropped = True
+                break
         buffer.clear()
         return False
 

@@ -105,6 +105,7 @@ def test_call_id_without_a_number_is_the_messages_own() -> None:
         "sip%3a",
         "\no=",
         "eyJ.",
+        "eyJ-",
         "\nGeolocation:",
         ",a<sip:",
         "111111",

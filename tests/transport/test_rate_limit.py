@@ -125,6 +125,25 @@ def test_half_of_all_bytes_is_kept_for_sources_that_are_answered() -> None:
     assert (strangers, answered) == (5, 5)
 
 
+def test_dear_packets_of_strangers_leave_the_half_of_peers() -> None:
+    """A packet's cost beyond its bytes is known once it is read: it may be more than all have."""
+    limit = ByteLimit(each=4 * PACKET_COST, total=20 * PACKET_COST)
+    for number in range(10):
+        if limit.takes(f"s{number}", False, 0, 0):
+            limit.charge(f"s{number}", False, 1 << 20)
+    assert sum(limit.takes("trunk", True, 0, 0) for _ in range(9)) == 4
+    assert sum(limit.takes("other", True, 0, 0) for _ in range(9)) == 4
+    limit.charge("other", True, 1 << 20)
+    assert limit.takes("third", True, 0, 0)
+
+
+def test_peers_are_taken_whatever_number_of_strangers_came_first() -> None:
+    limit = ByteLimit(each=1 << 40, total=1 << 50)
+    for number in range(MAX_SOURCES + 10):
+        limit.takes(str(number), False, 0, 0)
+    assert limit.takes("trunk", True, 0, 0)
+
+
 def test_bytes_without_a_bound_are_all_taken() -> None:
     limit = ByteLimit(0, 0)
     assert all(limit.takes("a", False, 1 << 30, 0) for _ in range(10))

@@ -165,3 +165,23 @@ def test_unmasked_takes_the_mask_off(payload: bytes, mask: bytes) -> None:
     header = frame_header(data)
     assert header is not None
     assert unmasked(data[header.size :], header.mask) == payload
+
+
+@pytest.mark.parametrize("fill", [b"\x81", b"\x81\x82", b"\x82\x7f"])
+def test_bytes_that_each_might_begin_a_frame_are_counted_and_given_up(fill: bytes) -> None:
+    framing = WebSocketFraming(upgraded=True)
+    framing.feed(fill * 400)
+    assert framing.steps >= 300
+    for _ in range(100):
+        framing.feed(fill * 700)
+        framing.gap(0, Cause.FRAMING)
+    assert framing.dropped
+    assert framing.steps < 2_000
+
+
+def test_message_behind_bytes_that_might_begin_frames_is_found() -> None:
+    framing = WebSocketFraming(upgraded=True)
+    for number in range(30):
+        framing.gap(0, Cause.FRAMING)
+        framing.feed(b"\x81" * 100)
+        assert framing.feed(frame(message(number))) == [Found(message(number))]
