@@ -27,7 +27,7 @@ from tests.cases.checks import (
 from tests.cases.media_calls import FAR, MEDIA, NEAR, REMOTE, VC, A, Scene, both_ways, reported
 from tests.cases.packets import SECOND, Stamped, anonymous, copied
 from tests.cases.variant import Variant, check, named
-from tests.kit.packets import packed
+from tests.kit.packets import UDP, datagram, ethernet, fragments, packed
 
 SIDES = ("--vc", VC, "--customer", "192.0.2.0/24")
 NO_JITTER = Near(0.0, 2.0)  # us
@@ -247,6 +247,76 @@ VARIANTS: tuple[Variant, ...] = (
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=named)
 def test_sender_variant(variant: Variant, tmp_path: Path) -> None:
+    check(variant, tmp_path, SIDES)
+
+
+# -- media in fragments
+
+
+def in_fragments(size: int, lost: Sequence[int] = ()) -> list[Stamped]:
+    """L16 of 44.1 kHz in stereo: 3,540 bytes a packet. Of the numbers in `lost` one fragment never comes."""
+    scene = Scene()
+    scene.call(10, types="97", lines=("rtpmap:97 L16/44100/2",))
+    for number in range(500):
+        whole = datagram(FAR[1], NEAR[1], header(number, number * 882, 97) + bytes(3528))
+        at = scene.start + round((MEDIA + number * 0.02) * SECOND)
+        parts = fragments(REMOTE, VC, UDP, whole, number + 1, size)
+        kept = parts[:-1] if number in lost else parts
+        scene.frames += [(at + place * 1000, ethernet(part)) for place, part in enumerate(kept)]
+    return scene.frames
+
+
+def pictures() -> list[Stamped]:
+    """Video of which two packets of three are longer than the path takes."""
+    scene, number = Scene(), 0
+    scene.call(10, media="video", types="97", lines=("rtpmap:97 H264/90000",))
+    for picture in range(250):
+        at = scene.start + round((MEDIA + picture * 0.04) * SECOND)
+        for place, size in enumerate((1600, 1600, 300)):
+            payload = header(number, picture * 3600, 97, mark=place == 2) + bytes(size)
+            parts = fragments(REMOTE, VC, UDP, datagram(FAR[1], NEAR[1], payload), number + 1, 1480)
+            rows = enumerate(ethernet(part) for part in parts)
+            scene.frames += [(at + place * 20_000 + row * 1000, part) for row, part in rows]
+            number += 1
+    return scene.frames
+
+
+WHOLE_AGAIN = "DESIGN 5: fragments are put together and decoded again; RTP is no exception"
+FRAGMENT_VARIANTS: tuple[Variant, ...] = (
+    *(
+        (
+            f"audio-in-fragments-of-{size}",
+            partial(in_fragments, size),
+            (
+                total("RemoteToVcRtpPackets", 500, WHOLE_AGAIN),
+                total("RemoteToVcRtpBytes", 500 * 3540, WHOLE_AGAIN),
+                total("RemoteToVcPacketsLost", 0, WHOLE_AGAIN),
+                total("RemoteToVcJitter", NO_JITTER, WHOLE_AGAIN),
+            ),
+        )
+        for size in (1480, 552)
+    ),
+    (
+        "audio-in-fragments-of-which-some-never-come",
+        partial(in_fragments, 1480, (100, 101, 300)),
+        (
+            total("RemoteToVcRtpPackets", 497, "a packet without all of its fragments is none"),
+            total("RemoteToVcPacketsLost", 3, "its number was never received"),
+        ),
+    ),
+    (
+        "video-partly-in-fragments",
+        pictures,
+        (
+            total("RemoteToVcRtpPackets", 750, WHOLE_AGAIN),
+            total("RemoteToVcPacketsLost", 0, WHOLE_AGAIN),
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize("variant", FRAGMENT_VARIANTS, ids=named)
+def test_fragment_variant(variant: Variant, tmp_path: Path) -> None:
     check(variant, tmp_path, SIDES)
 
 

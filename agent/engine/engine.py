@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from ipaddress import ip_address
+from struct import pack
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -35,7 +37,20 @@ from agent.model.stream_minute_cy import SoFar
 from agent.model.units import MINUTE_NS
 from agent.model.unseen import Cause, Sight
 from agent.transport.rate_limit import MESSAGE_BYTES, SOURCES_AT_ONCE, RateLimit
-from agent.wire.frame import CAPTURED, ORIGIN, STAMP, STRIDE, Batch, CaptureDrop
+from agent.wire.frame import (
+    CAPTURED,
+    LINK_RAW,
+    ORIGIN,
+    STAMP,
+    STRIDE,
+    Batch,
+    CaptureDrop,
+    Frame,
+    batch_of,
+    origin,
+)
+from agent.wire.ip.datagram import MAX_PAYLOAD, datagram
+from agent.wire.ip.decoder_cy import Packet
 from agent.wire.ip.encapsulations import Tunnel
 
 if TYPE_CHECKING:
@@ -98,6 +113,7 @@ class Engine:
             self.rejects,
             self._out,
             _intake_rules(rules),
+            self._joined_rtp,
         )
         self.refusals = Refusals(self._left_out)
         self.clock = MinuteClock(self, rules.lateness_ns, rules.idle_ns)
@@ -438,6 +454,28 @@ class Engine:
             self.late_frames += 1
             stamp_ns = minute_ns
         self.intake.frame(index[at], index[at + CAPTURED], stamp_ns, index[at + ORIGIN])
+
+    def _joined_rtp(self, packet: Packet) -> bool:
+        """Counts RTP that came in fragments as one packet. False where no loop can take it."""
+        key = packet.src, packet.src_port, packet.dst, packet.dst_port, int.from_bytes(packet.payload[8:12])
+        if len(packet.payload) > MAX_PAYLOAD:
+            return False
+        data = datagram(
+            ip_address(packet.src).packed,
+            ip_address(packet.dst).packed,
+            pack("!HH", packet.src_port, packet.dst_port),
+            packet.payload,
+            packet.identification,
+        )
+        batch = batch_of([Frame(data, packet.stamp_ns, origin(LINK_RAW, 0), len(data))])
+        loop = self.loop
+        if isinstance(loop, RtpWorkers):
+            return loop.take(batch, key)
+        loop.walk(batch.data, batch.index, 0, FOREVER_NS)
+        if loop.stopped == STOP_STREAM:
+            self.media.streams.fresh(loop.fresh)
+            loop.walk(batch.data, batch.index, 0, FOREVER_NS)
+        return True
 
 
 def _intake_rules(rules: Rules) -> IntakeRules:

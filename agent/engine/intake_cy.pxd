@@ -9,7 +9,7 @@ from agent.wire.sip.scan_cy cimport looks_like_sip, status_at
 cdef class Intake:
     cdef readonly long long duplicates
     cdef readonly object budget, counters
-    cdef object _sides, _media, _rejects, _fragments, _tcp, _sctp, _rules, _bytes, _peers
+    cdef object _rtp, _sides, _media, _rejects, _fragments, _tcp, _sctp, _rules, _bytes, _peers
     cdef list _out
     cdef long long _captured
     cdef Signalling _signalling

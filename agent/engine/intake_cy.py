@@ -8,6 +8,7 @@ source's limit to `signalling`. Unreadable frames are reported as `Unseen`.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import cython
 from msgspec import Struct
@@ -71,8 +72,10 @@ class Intake:
         rejects: Counter[Reason],
         out: list[Event],
         rules: IntakeRules,
+        rtp: Callable[[Packet], bool],
     ) -> None:
-        """`out`: events that belong to no call."""
+        """`out`: events that belong to no call. `rtp`: takes RTP that came in fragments; False: it cannot."""
+        self._rtp = rtp
         self.duplicates = 0
         self.counters: Counter[str] = Counter()
         self.budget = budget
@@ -275,6 +278,9 @@ class Intake:
             )
         elif payload.startswith(MAGIC):
             self._hep(packet, payload)
+        elif len(payload) >= RTP_HEADER and payload[0] >> 6 == 2:  # whole, the loop has had it
+            if not self._rtp(packet):
+                self._unseen(packet, Sight.MEDIA, Cause.FRAGMENTS)
         elif looks_like_sip(payload):
             if len(payload) < packet.length and not _has_whole_head(payload):
                 self._unseen(packet, Sight.SIP_CALLS, Cause.SNAP_LENGTH)

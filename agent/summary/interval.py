@@ -360,7 +360,9 @@ class Intervals:
                 self.unseen.note(unseen)
         if self._host.blind():
             for row in rows:
-                row["flags"] = [flag for flag in row["flags"] if flag not in OF_SILENCE]
+                row["flags"] = _heard(row["flags"])
+                sided = {side: _heard(flags) for side, flags in (row["side_flags"] or {}).items()}
+                row["side_flags"] = {side: flags for side, flags in sided.items() if flags} or None
         extras = {}
         if minute.up and (minute.up.unknown or not self._host.lacks_signalling()):
             extras["calls_active_unknown"] = minute.up.unknown
@@ -431,6 +433,11 @@ class Intervals:
 
     def _connector(self, connector: Connector, totals: MinuteTotals, minute: OpenMinute) -> ConnectorMinute:
         return connector_minute(connector, totals, minute, self._sides, self._observer)
+
+
+def _heard(flags: list[str]) -> list[str]:
+    """The flags that do not rest on silence."""
+    return [flag for flag in flags if flag not in OF_SILENCE]
 
 
 def _host_traffic(totals: MinuteTotals) -> CountedTraffic:

@@ -58,6 +58,7 @@ class Tap:
             self.rejects,
             self.out,
             rules or IntakeRules(),
+            lambda packet: True,
         )
         self.identification = 0
 

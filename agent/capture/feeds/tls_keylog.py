@@ -14,7 +14,6 @@ import datetime
 import json
 import queue
 import shutil
-import struct
 import subprocess
 import threading
 import time
@@ -24,10 +23,10 @@ from typing import Any
 
 from agent.errors import CaptureError
 from agent.wire.frame import LINK_RAW, Batch, Frame, batch_of, origin
+from agent.wire.ip.datagram import datagram
 
 _FRAMES = 256  # a batch at most
 _MAX_PAYLOAD = 65535 - 60  # the largest payload of a datagram; a longer message is cut, and its frame says so
-_UDP = 17
 
 
 class TsharkSource:
@@ -188,11 +187,3 @@ def _stamp(text: str) -> int:
     else:
         seconds = int(whole)
     return seconds * 1_000_000_000 + int(fraction.ljust(9, "0")[:9])
-
-
-def datagram(source: bytes, destination: bytes, ports: bytes, payload: bytes) -> bytes:
-    """An IP packet with `payload` in UDP, of raw addresses and ports; no checksums, as with offload."""
-    udp = ports + struct.pack("!HH", 8 + len(payload), 0) + payload
-    if len(source) == 16:
-        return struct.pack("!IHBB", 6 << 28, len(udp), _UDP, 64) + source + destination + udp
-    return struct.pack("!BBHIBBH", 0x45, 0, 20 + len(udp), 0, 64, _UDP, 0) + source + destination + udp

@@ -83,6 +83,17 @@ class RtpWorkers:
 
     # -- the engine: streams by their id
 
+    def take(self, batch: Batch, key: tuple[str, int, str, int, int]) -> bool:
+        """Counts a packet that the engine put together, where a worker has its stream.
+
+        `key`: source, its port, destination, its port, SSRC. False: nobody has it.
+        """
+        for _, loop in self._each():
+            if loop.find(*key) >= 0:
+                loop.walk(batch.data, batch.index, 0, loop.closed_ns + OPEN_MINUTES * loop.minute_ns)
+                return True
+        return False
+
     def begun(self, until_ns: int) -> Iterator[tuple[int, bool]]:
         """Streams that began by then and were not returned before: (id, whether probation dropped none of
         it).

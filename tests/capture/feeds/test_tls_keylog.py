@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.capture.feeds.tls_keylog import TsharkSource, _stamp, datagram
+from agent.capture.feeds.tls_keylog import TsharkSource, _stamp
 from agent.capture.files.pcapfile import open_capture
 from agent.capture.merge import merge
 from agent.errors import CaptureError
 from agent.wire.frame import LINK_RAW
+from agent.wire.ip.datagram import datagram
 from tests.kit import tls_call
 
 

@@ -82,6 +82,16 @@ def test_what_one_asks_of_a_stream_is_asked_of_its_loop() -> None:
     assert (its.id, its.gaps) == (stream, 0)
 
 
+def test_packet_put_together_counts_where_its_stream_is() -> None:
+    two = workers(2)
+    two.process(1, voice(range(4)))
+    ((stream, _),) = two.begun(LATER)
+    key = two.key(stream)
+    assert two.take(voice(range(4, 5)), key)
+    assert not two.take(voice(range(5, 6), 40010), (key[0], 40010, *key[2:]))
+    assert packets(two.harvest_all(T0)) == {stream: 5}
+
+
 def test_equal_payload_maps_have_one_number_in_all_lanes() -> None:
     two = workers(2)
     first = two.payload_map({96: (48000, 1)})
