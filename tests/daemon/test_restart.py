@@ -19,7 +19,8 @@ import pytest
 
 from agent.daemon import checkpoint
 from agent.errors import ConfigError
-from agent.store import Store
+from agent.store import CallQuery, Store, StoreReader
+from agent.store.reader import StoredCall
 from tests.chaos import calls
 from tests.chaos.driver import HOUR_NS, Run
 from tests.chaos.judge import judge
@@ -287,3 +288,30 @@ def test_real_command_killed_during_a_call_goes_on_with_it(tmp_path: Path, cable
     assert totals["CustomerToVcPacketsLost"] == totals["RemoteToVcPacketsLost"] == 0
     unseen = 1000 // 30
     assert 236 - unseen - 3 <= totals["CustomerToVcRtpPackets"] <= 236 - unseen + 3
+
+
+def only_call(run: Run) -> StoredCall:
+    """The only call of the store."""
+    reader = StoreReader(run.state / "sbcwatch.sqlite")
+    (found,) = reader.search(CallQuery()).calls
+    whole = reader.call(found.id)
+    reader.close()
+    assert whole is not None
+    return whole
+
+
+def test_call_is_found_seconds_after_it_began_and_once_after_its_minute(run: Run) -> None:
+    run.call("answered-inbound")
+    run.watch(8.0)
+    run.settle()
+    now = only_call(run)
+    assert (now.index.outcome, now.index.end_ns) == ("answered", None)
+    assert now.records.messages[0]["sip_message"].startswith("INVITE ")
+    run.kill()  # what was told is of the checkpoint's own transaction
+    run.start()
+    run.watch(100.0)
+    assert run.stop() == 0
+    later = only_call(run)
+    assert later.index.id == now.index.id
+    assert later.index.end_ns is not None
+    assert later.records.media

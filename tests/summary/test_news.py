@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from agent.config.settings import Config, ConnectorSettings
 from agent.summary import interval
-from tests.kit.conversation import ALICE, BEGIN_NS, BOB, SECOND_NS, Conversation, Heard
+from tests.kit.conversation import ALICE, BEGIN_NS, BOB, SECOND_NS, VC, Conversation, Heard, Script
 
 
 def heard(until: float) -> Heard:
@@ -56,6 +57,17 @@ def test_call_that_lingers_into_the_next_minute_is_in_the_minute_of_its_start() 
     assert not first.calls
     assert [row["call_id"] for row in second.calls] == ["call-1"]
     assert not second.live
+
+
+def test_call_of_no_connector_yet_waits_for_its_minute() -> None:
+    trunks = [
+        ConnectorSettings(id="a", customer_networks=("192.0.2.0/24",)),
+        ConnectorSettings(id="b", customer_networks=("203.0.113.0/24",)),
+    ]
+    talk = Conversation(Config(connectors=trunks))
+    Script(talk, BOB, VC).invite(0)  # nobody knows yet to which customer it goes
+    told = talk.play(until=5, finish=False)
+    assert told.pipeline.intervals.news() == []
 
 
 def test_more_calls_than_the_bound_wait_for_their_minute(monkeypatch: pytest.MonkeyPatch) -> None:
