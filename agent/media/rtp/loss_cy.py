@@ -143,7 +143,8 @@ class Losses(Timelines):
         """When the number of that cell came, or would have come: at most 2**17 ns earlier."""
         newest: cython.longlong = (row.last_ns - row.first_ns) >> UNIT_SHIFT
         units: cython.longlong = newest - ((newest - (cell >> ARRIVAL_AT)) & ARRIVAL_MASK)
-        return row.first_ns + ((units + 1) << UNIT_SHIFT) - 1
+        # A product: C leaves the shift of a negative number undefined.
+        return row.first_ns + (units + 1) * (1 << UNIT_SHIFT) - 1
 
     def judge(self, row: StreamRow, minute: MinuteRow, number: cython.longlong) -> None:
         cell: cython.uint = row.window[number & (WINDOW - 1)]
