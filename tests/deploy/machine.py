@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,15 @@ SUITE = "bookworm"
 SUITE_PYTHON = (3, 11)
 KEPT = Path(os.environ.get("SBCWATCH_BASE", f"/var/tmp/sbcwatch-{SUITE}"))
 PACKAGES = "python3,python3-venv,systemd,systemd-sysv,dbus,iproute2,ca-certificates"
+
+CHECK = """[Unit]
+Description=Work the units
+After=multi-user.target
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/python3 /check.py
+StandardOutput=journal+console
+"""
 
 
 def needs(*programs: str) -> None:
@@ -61,3 +72,34 @@ def same_python(root: Path) -> None:
 
 def site_packages() -> Path:
     return Path(sysconfig.get_path("purelib"))
+
+
+def put_check(root: Path, script: Path) -> None:
+    """A target that runs `script` once the system is up; it writes /seen.json and powers the system off."""
+    units = root / "etc/systemd/system"
+    (units / "check.service").write_text(CHECK)
+    (units / "check.target").write_text("[Unit]\nRequires=multi-user.target\nWants=check.service\n")
+    shutil.copy(script, root / "check.py")
+
+
+def boot(root: Path, *options: str, seconds: int = 200) -> dict[str, Any]:
+    """Boot `root` for its check: what the script inside saw."""
+    run = subprocess.run(
+        [
+            # SIGTERM tells the system inside to power off; SIGKILL would leave it running.
+            "timeout", "--kill-after=20", str(seconds), "systemd-nspawn", "--directory", str(root), "--boot",
+            "--quiet", "--register=no", "--keep-unit",
+            "--private-network", "--machine=sbcwatch-test", "--console=pipe",
+            # Its own filter does not know these calls, a host's has none: ours is the one to be tried.
+            "--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self",
+            *options, "systemd.unit=check.target", "systemd.log_color=no",
+        ],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    if not (root / "seen.json").exists():
+        if "Operation not permitted" in run.stdout + run.stderr:
+            pytest.skip(f"systemd cannot boot in namespaces here: {run.stderr[-400:]}")
+        pytest.fail(f"booted, but said nothing:\n{run.stdout[-3000:]}\n{run.stderr[-1000:]}")
+    found: dict[str, Any] = json.loads((root / "seen.json").read_text())
+    assert "failed" not in found, found["failed"]
+    return found

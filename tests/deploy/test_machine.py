@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.machine import ROOT, base, needs, same_python, site_packages
+from tests.deploy.machine import ROOT, base, boot, needs, put_check, same_python, site_packages
 
 pytestmark = pytest.mark.slow
 CAP_NET_RAW = 1 << 13
@@ -18,14 +18,6 @@ import sys
 sys.path[:0] = ["/opt/sbcwatch/lib", "/opt/sbcwatch/packages"]
 from agent.cli import main
 sys.exit(main())
-"""
-CHECK = """[Unit]
-Description=Work the units
-After=multi-user.target
-[Service]
-Type=oneshot
-ExecStart=/usr/bin/python3 /in_machine.py
-StandardOutput=journal+console
 """
 
 
@@ -39,29 +31,13 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     subprocess.run(["cp", "-a", "--reflink=auto", str(kept), str(root)], check=True)
     try:
         furnish(root)
-        run = subprocess.run(
-            [
-                # SIGTERM tells the system inside to power off; SIGKILL would leave it running.
-                "timeout", "--kill-after=20", "200", "systemd-nspawn", "--directory", str(root), "--boot",
-                "--quiet", "--register=no", "--keep-unit",
-                "--private-network", "--machine=sbcwatch-test", "--console=pipe",
-                # Its own filter does not know these calls, a host's has none: ours is the one to be tried.
-                "--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self",
-                f"--bind-ro={ROOT / 'agent'}:/opt/sbcwatch/lib/agent",
-                f"--bind-ro={site_packages()}:/opt/sbcwatch/packages",
-                "systemd.unit=check.target", "systemd.log_color=no",
-            ],
-            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        if not (root / "seen.json").exists():
-            if "Operation not permitted" in run.stdout + run.stderr:
-                pytest.skip(f"systemd cannot boot in namespaces here: {run.stderr[-400:]}")
-            pytest.fail(f"booted, but said nothing:\n{run.stdout[-3000:]}\n{run.stderr[-1000:]}")
-        found: dict[str, Any] = json.loads((root / "seen.json").read_text())
+        return boot(
+            root,
+            f"--bind-ro={ROOT / 'agent'}:/opt/sbcwatch/lib/agent",
+            f"--bind-ro={site_packages()}:/opt/sbcwatch/packages",
+        )
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    assert "failed" not in found, found["failed"]
-    return found
 
 
 def furnish(root: Path) -> None:
@@ -73,8 +49,6 @@ def furnish(root: Path) -> None:
     quick = units / "sbcwatch@two.service.d"
     quick.mkdir()
     (quick / "watchdog.conf").write_text("[Service]\nWatchdogSec=6\n")
-    (units / "check.service").write_text(CHECK)
-    (units / "check.target").write_text("[Unit]\nRequires=multi-user.target\nWants=check.service\n")
     program = root / "opt/sbcwatch/bin/sbcwatch"
     program.parent.mkdir(parents=True)
     program.write_text(PROGRAM)
@@ -86,7 +60,7 @@ def furnish(root: Path) -> None:
     (settings / "sbcwatch.toml").write_text('[vc]\naddresses = ["127.0.0.1"]\n')
     (settings / "two.toml").write_text('[vc]\naddresses = ["127.0.0.1"]\n[prometheus]\nport = 9643\n')
     (settings / "bad.toml").write_text("[vc]\nadresses = []\n")
-    shutil.copy(Path(__file__).with_name("in_machine.py"), root / "in_machine.py")
+    put_check(root, Path(__file__).with_name("in_machine.py"))
 
 
 def test_unit_starts_when_the_daemon_says_it_is_ready(seen: dict[str, Any]) -> None:
