@@ -20,7 +20,7 @@ from agent.config.load import load
 from agent.errors import CaptureError, ConfigError
 from agent.store import Store
 from agent.store.reader import IndexedCall, StoreReader
-from agent.story.words import NOTABLE
+from agent.story.words import NOTABLE, SILENT
 from agent.summary.redaction import Redaction
 from agent.web.call_picture import call_picture
 from agent.web.report import report_page
@@ -120,11 +120,11 @@ def _chosen(reader: StoreReader, options: argparse.Namespace) -> list[IndexedCal
     return found[:MAX_LISTED]
 
 
-def _rank(call: IndexedCall) -> tuple[float, bool, float, int]:
-    """The worst first: heard loss, failure, score, the newest."""
+def _rank(call: IndexedCall) -> tuple[bool, float, bool, float, int]:
+    """The worst first: somebody heard nothing, loss, failure, score, the newest."""
     loss = call.loss_worst or 0.0
     heard = loss if loss >= NOTABLE else 0.0
-    return (-heard, call.outcome != "failed", call.mos_worst or 5.0, -call.id)
+    return (not {*SILENT} & {*call.flags}, -heard, call.outcome != "failed", call.mos_worst or 5.0, -call.id)
 
 
 def _write(path: str, page: str) -> None:

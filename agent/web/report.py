@@ -10,7 +10,7 @@ from hashlib import sha256
 import msgspec
 from markupsafe import Markup
 
-from agent.story.words import NOTABLE
+from agent.story.words import NOTABLE, SILENT
 from agent.web.call_picture import CallPicture, title_of
 from agent.web.rendering import environment, static_text
 
@@ -22,8 +22,8 @@ class IndexEntry(msgspec.Struct):
 
     anchor: str
     start_ns: int
-    from_user: str | None
-    to_user: str | None
+    from_user: str
+    to_user: str
     outcome: str
     mos: float | None
     loss: float | None
@@ -58,11 +58,12 @@ def report_page(
     )
 
 
-def badness(view: CallPicture) -> tuple[bool, float, float]:
-    """A call's rank, the worst greatest: its verdict, its heard loss, its score."""
+def badness(view: CallPicture) -> tuple[bool, bool, float, float]:
+    """A call's rank, the worst greatest: its verdict, whether somebody heard nothing, its loss, its score."""
     loss = max((lane.loss for lane in view.lanes.values() if lane.loss is not None), default=0.0)
     score = min((lane.mos for lane in view.lanes.values() if lane.mos is not None), default=4.5)
-    return (view.tone == "bad", loss if loss >= NOTABLE else 0.0, -score)
+    is_silent = any(its.name in SILENT for its in view.findings)
+    return (view.tone == "bad", is_silent, loss if loss >= NOTABLE else 0.0, -score)
 
 
 def _entry(view: CallPicture, number: int) -> IndexEntry:
@@ -74,8 +75,7 @@ def _entry(view: CallPicture, number: int) -> IndexEntry:
     return IndexEntry(
         f"call-{number}" if number <= MAX_WHOLE else "",
         view.axis.start_ns,
-        call.get("from_sip_user"),
-        call.get("to_sip_user"),
+        *view.ends,
         f"{call.get('outcome')} {call.get('status') or ''}".strip(),
         min((lane.mos for lane in lanes if lane.mos is not None), default=None),
         max((lane.loss for lane in lanes if lane.loss is not None), default=None),

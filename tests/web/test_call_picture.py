@@ -12,6 +12,7 @@ from agent.summary.catalog import DIRECTIONS, TIMELINE_FIELDS
 from agent.summary.records import CallRecords, UnseenSpan
 from agent.summary.redaction import Redaction
 from agent.web.call_picture import CallPicture, call_picture
+from agent.web.report import badness
 from tests.kit.pages import VC, stored
 
 WAYS = ("cust2vc", "vc2cust", "rem2vc", "vc2rem")
@@ -150,3 +151,10 @@ def test_way_that_should_have_been_heard_is_marked_silent(loss: CallRecords, hea
     states = {way: lane.state for way, lane in view.lanes.items()}
     silent = {"cust2vc": "rem2vc", "rem2vc": "cust2vc"}[heard]
     assert [way for way, state in states.items() if state == "silent"] == [silent]
+
+
+def test_call_in_which_somebody_heard_nothing_is_worse_than_one_with_loss(loss: CallRecords) -> None:
+    lossy = call_picture(loss, Redaction())
+    row = loss.media[0] | {"flags": ["one_way_audio"], "cust2vc_rtp_packets": 0, "vc2cust_packets_lost": 0}
+    silent = call_picture(CallRecords(loss.call, [row], loss.messages), Redaction())
+    assert badness(silent) > badness(lossy)
