@@ -454,8 +454,8 @@ def test_loss_reported_of_a_stream_that_the_capture_shows_twice_is_unknown(how: 
 # -- what far ends claim
 
 
-def claims(jitters: Sequence[int]) -> list[Stamped]:
-    scene = both_ways(45)
+def claims(jitters: Sequence[int], scene: Scene | None = None) -> list[Stamped]:
+    scene = scene or both_ways(45)
     for place, jitter in enumerate(jitters):
         at = 6.1 + 5 * place
         block = struct.pack(">IIIIII", 0x2222, 0, 100 + round((at - MEDIA) * 50), jitter, 0, 0)
@@ -467,7 +467,27 @@ def claims(jitters: Sequence[int]) -> list[Stamped]:
 WHOLE = "janus-gateway#982: DLSR cut to whole seconds is too short by up to one"
 NO_SAMPLE = "DESIGN 4: what is off by more than 1 s is a time base and no sample, here and there"
 
+
+def wideband_at_16000(jitter: int) -> list[Stamped]:
+    """The vc sends G.722 that ticks at 16,000; the far end measures by the clock of the table."""
+    scene = Scene()
+    scene.call(45, types="9", lines=("rtpmap:9 G722/8000",))
+    scene.rtp(range(100, 2350), src=NEAR, dst=FAR, ssrc=0x2222, kind=9, ticks=320)
+    return claims((jitter,) * 5, scene)
+
+
+OTHER_CLOCK = "rtpengine#748: jitter in ticks of a clock that the wire refutes is of no known unit"
+
 CLAIM_VARIANTS: tuple[Variant, ...] = (
+    (
+        "jitter-of-a-stream-with-another-clock",
+        lambda: wideband_at_16000(160),
+        (
+            total("VcToRemoteJitter", None, OTHER_CLOCK),
+            total("VcToRemotePacketsLost", 0, "RFC 3550 A.3: its loss is known"),
+            flagged("clock_rate_mismatch", True, OTHER_CLOCK),
+        ),
+    ),
     (
         "dlsr-of-whole-seconds",
         lambda: reported(lambda gap: int(gap) << 16).frames,

@@ -142,10 +142,12 @@ class Measure:
         if stream.measured_here is False:  # what left is the far end's to report
             if away is not None:
                 its.lost, its.weight = away.lost, away.expected
-                its.reported = away.reported(rate)
+                # 0: it may have measured by either clock.
+                believed: cython.longlong = 0 if its.clock_rate_mismatch else rate
+                its.reported = away.reported(believed)
                 its.lost_source = None if its.lost is None else "rtcp"
                 if its.audio:
-                    its.jitter_us = away.jitter_us(rate)
+                    its.jitter_us = away.jitter_us(believed)
                     its.jitter_source = None if its.jitter_us is None else "rtcp"
                 if away.lost is not None and away.expected > 0:
                     lost: cython.longlong = away.lost

@@ -74,7 +74,7 @@ def figures(played: Played) -> dict[str, Any]:
         for row in summary.calls
         if row["call_id"] == "a"
     ]
-    media = [{**row, "flags": None} for row in played.media]
+    media = [{**row, "flags": None, "side_flags": None} for row in played.media]
     return {"metrics": metrics, "calls": calls, "media": media}
 
 
