@@ -25,6 +25,7 @@ STAND_IN_NS = 1_000_000_000  # a stand-in runs for so long
 HANDOVER_NS = 200_000_000  # it may begin so much before the last packet of the named source, and end as late
 PASSING_PACKETS = 16  # a stream of fewer, while another runs between its two sockets, is passing
 PASSING_STREAMS = 8  # so many of them with two packets and more may be media all the same
+PASSING_RATE = 200  # packets a second that short streams in turns do not reach: their packets are 10 ms long
 
 
 class SourceEvidence:
@@ -121,7 +122,8 @@ class SourceEvidence:
 
         All of each passes while a longer stream runs between the same two sockets, which their names and the
         far end's socket do not tell from it. A single packet proves no source (RFC 3550 A.1). Several do,
-        unless there are many such streams: a sender changes its SSRC, but not every few packets.
+        unless there are many such streams: a sender changes its SSRC, but not every few packets. Many pass
+        without a longer stream too, where their packets come faster than one source sends.
         """
         short: dict[tuple[Socket, Socket], list[tuple[Stream, int, int]]] = {}
         longer: dict[tuple[Socket, Socket], list[tuple[int, int]]] = {}
@@ -134,13 +136,16 @@ class SourceEvidence:
                     longer.setdefault(pair, []).append((stream.first_ns, last_ns))
         found: list[Stream] = []
         for pair, candidates in short.items():
+            fast = _too_fast(candidates)
             spans = longer.get(pair, [])[:PASSING_STREAMS]
             beside = [
                 (stream, packets)
                 for stream, last_ns, packets in candidates
-                if any(begin <= stream.first_ns and last_ns <= end for begin, end in spans)
+                if stream not in fast
+                and any(begin <= stream.first_ns and last_ns <= end for begin, end in spans)
             ]
-            several = len(beside) > PASSING_STREAMS
+            several = len(beside) + len(fast) > PASSING_STREAMS
+            found += [*fast]
             found += [stream for stream, packets in beside if several or packets == 1]
         return found
 
@@ -183,3 +188,16 @@ def is_accepted(leg: Leg) -> bool:
     if leg.way != "incoming" or (leg.attempt is None and leg.call.claim is None):
         return True
     return leg.was_up or "away" in leg.described
+
+
+def _too_fast(short: list[tuple[Stream, int, int]]) -> dict[Stream, None]:
+    """The streams that come in a crowd with more packets than one source sends in its time."""
+    short.sort(key=lambda each: (each[0].first_ns, each[0].id))
+    found: dict[Stream, None] = {}
+    for at in range(len(short) - PASSING_STREAMS):
+        crowd = short[at : at + PASSING_STREAMS + 1]
+        packets = sum(packets for _, _, packets in crowd)
+        span_ns = max(last_ns for _, last_ns, _ in crowd) - crowd[0][0].first_ns
+        if packets * 1_000_000_000 > PASSING_RATE * span_ns:
+            found.update((stream, None) for stream, _, _ in crowd)
+    return found

@@ -394,6 +394,17 @@ def test_short_streams_from_the_far_ends_own_socket_are_an_intruders(count: int,
         assert 2 * 64 <= intruder <= 2 * count * packets
 
 
+def test_flood_of_short_streams_before_the_media_is_an_intruders() -> None:
+    alone = figures(real_call().play(until=180))
+    scene = real_call()
+    for number in range(400):
+        scene.rtp(1.2 + number / 1000, REM, VC2REM, 0x1000 + number, range(2), step=0.001)
+    found = figures(scene.play(until=180))
+    for row in found["calls"]:
+        row["flags"] = [flag for flag in row["flags"] if flag != "ssrc_flood"]
+    assert found == alone
+
+
 def test_source_that_changes_its_ssrc_in_turns_counts_with_all_of_them() -> None:
     """Each talkspurt is a stream of its own; none runs beside another."""
     scene = Scene()

@@ -40,6 +40,7 @@ ROOT = Path(__file__).parents[2]
 CALLS, APART_NS = 12, 200_000_000
 TEMPLATES = ("short-inbound", "short-outbound")
 STALLS = (1, 3, 8, 30)
+AWAY_S = 2.5  # how long an interface is gone; the daemon looks for it every second
 PEER_PORT = 6000  # where the lab's peers take media
 USERS = (b"2079460110", b"2065550110")  # who calls whom there
 RATE, RATE_LARGE = 20_000, 500  # frames a second of a flood, and of one whose frames are 60 kB
@@ -54,6 +55,14 @@ interfaces = ["calls1", "flood1"]
 [store]
 directory = "{state}"
 checkpoint = 2.0
+"""
+
+
+# Each call's MOS is below 5, so each is kept.
+EVIDENCE = """
+[evidence]
+enabled = true
+mos_below = 5.0
 """
 
 
@@ -77,6 +86,7 @@ class Run:
     cpu_percent: float = 0.0
     status: int | None = None
     log: list[dict[str, Any]] = field(default_factory=list)
+    evidence: int = 0  # bytes of packets kept for evidence
 
     @property
     def is_closed(self) -> bool:
@@ -100,10 +110,7 @@ def wires() -> Iterator[tuple[str, str]]:
             setting = "net.ipv6.conf.default.disable_ipv6=1"  # neighbour discovery is frames that nobody sent
             subprocess.run(["ip", "netns", "exec", name, "sysctl", "-qw", setting], check=True)
         for pair in ("calls", "flood"):
-            peer = ["peer", "name", f"{pair}1", "netns", near]
-            _ip("-n", far, "link", "add", f"{pair}0", "type", "veth", *peer)
-            for name, device in ((far, f"{pair}0"), (near, f"{pair}1")):
-                _ip("-n", name, "link", "set", device, "mtu", "65535", "up")
+            _connect(far, near, pair)
         # The vc is this host: what it sends leaves here. The calls' MAC addresses are no interface's, so the
         # kernel answers nothing.
         for address in (address for address in VC if ":" not in address):
@@ -112,6 +119,21 @@ def wires() -> Iterator[tuple[str, str]]:
     finally:
         for name in names:
             _ip("netns", "del", name)
+
+
+def _connect(far: str, near: str, pair: str) -> None:
+    peer = ["peer", "name", f"{pair}1", "netns", near]
+    _ip("-n", far, "link", "add", f"{pair}0", "type", "veth", *peer)
+    for name, device in ((far, f"{pair}0"), (near, f"{pair}1")):
+        _ip("-n", name, "link", "set", device, "mtu", "65535", "up")
+
+
+def _away_and_back(far: str, near: str) -> None:
+    """The flood's interface goes, and one of its name comes in its place."""
+    _ip("-n", far, "link", "del", "flood0")
+    time.sleep(AWAY_S)
+    _connect(far, near, "flood")
+    time.sleep(AWAY_S)
 
 
 def _ip(*words: str) -> None:
@@ -189,13 +211,16 @@ def _ends(data: bytes) -> Pair:
 
 
 def run(kind: str, folder: Path, *, seconds: float = 10.0, rate: float | None = None) -> Run:
-    """The daemon under a flood of `KINDS`, under none (`nothing`), or stopped meanwhile (`stall-8`)."""
+    """The daemon under a flood of `KINDS`, under none (`nothing`), or stopped meanwhile (`stall-8`).
+
+    `link`: an interface goes and returns, then come a few REGISTERs; the daemon keeps evidence.
+    """
     if rate is None:
         rate = RATE_LARGE if kind.startswith("large-") else RATE
     found, state, log = Run(kind), folder / "state", folder / "log"
     flooder, config = folder / "frame_flood", folder / "sbcwatch.toml"
     subprocess.run(["cc", "-O2", "-w", "-o", flooder, ROOT / "tests" / "kit" / "frame_flood.c"], check=True)
-    config.write_text(CONFIG.format(state=state))
+    config.write_text(CONFIG.format(state=state) + (EVIDENCE if kind == "link" else ""))
     with wires() as (far, near), log.open("wb") as output:
         before = frames_at(near)
         # Ahead of whatever else runs here: what is judged is the daemon, not its neighbours.
@@ -207,9 +232,13 @@ def run(kind: str, folder: Path, *, seconds: float = 10.0, rate: float | None = 
             _wait_until_it_watches(daemon, log)
             cpu_s, began = _cpu_s(daemon.pid), time.monotonic()
             player = Player(far, near)
-            if kind in KINDS:
+            if kind == "link":
+                _away_and_back(far, near)
+                seconds, rate = 2.0, 50.0
+            source = "registers" if kind == "link" else kind
+            if source in KINDS:
                 records = folder / "frames"
-                records.write_bytes(b"".join(one.packed() for one in KINDS[kind][1](player.sockets())))
+                records.write_bytes(b"".join(one.packed() for one in KINDS[source][1](player.sockets())))
                 words = [
                     "nice",
                     "-n",
@@ -248,6 +277,7 @@ def run(kind: str, folder: Path, *, seconds: float = 10.0, rate: float | None = 
                 if process is not None and process.poll() is None:
                     process.kill()
                     process.wait()
+    found.evidence = sum(path.stat().st_size for path in (state / "evidence").glob("*.pcap*"))
     found.log = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     _read_back(state, player, found)
     return found
@@ -343,6 +373,7 @@ HEADS = "flood", "frames/s", "frames", "calls exact", "drops told", "left out, t
 def row(one: Run) -> str:
     """A row of Markdown below `HEADS`."""
     words = KINDS[one.kind][0] if one.kind in KINDS else one.kind.replace("stall-", "SIGSTOP, seconds: ")
+    words = "an interface goes and returns, with evidence" if one.kind == "link" else words
     causes = {**one.left_out, **one.refused}
     told = ", ".join(f"{cause} {count:,}" for cause, count in sorted(causes.items()) if count)
     books = "closed" if one.is_closed else f"{one.sent - one.read - one.dropped:,} missing"
@@ -358,7 +389,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    every = ["nothing", *KINDS, *(f"stall-{seconds}" for seconds in STALLS)]
+    every = ["nothing", "link", *KINDS, *(f"stall-{seconds}" for seconds in STALLS)]
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(every)} (all)")
     parser.add_argument(
         "--rate", type=float, help=f"frames a second (0: all that go; {RATE:,}, large ones {RATE_LARGE})"

@@ -42,3 +42,30 @@ def test_real_calls_are_exact_over_a_stall_that_the_ring_rides_out(tmp_path: Pat
     assert found.wrong == []
     assert found.is_closed
     assert found.dropped == 0
+
+
+def test_confined_daemon_keeps_evidence_and_captures_on_an_interface_that_returned(tmp_path: Path) -> None:
+    found = run("link", tmp_path)
+    said = {line["cause"]: line["text"] for line in found.log}
+    assert "makes no system call but its own" in "".join(
+        line["text"] for line in found.log if line["cause"] == "confine"
+    )
+    assert said["interface"] == "flood1 is back"
+    assert found.is_closed  # the frames that came after its return were read
+    assert found.flood_sent > 50
+    assert found.wrong == []
+    assert found.evidence > 1_000_000
+    assert found.status == 0
+
+
+def test_invented_streams_from_the_far_ends_own_sockets_leave_real_calls_exact(tmp_path: Path) -> None:
+    found = run("forged-pairs", tmp_path, seconds=SECONDS)
+    assert found.wrong == []
+    assert found.is_closed
+
+
+def test_what_is_sent_in_the_vcs_name_from_afar_is_refused_and_told(tmp_path: Path) -> None:
+    found = run("own-address", tmp_path, seconds=SECONDS)
+    assert found.wrong == []
+    assert found.is_closed
+    assert found.refused["own_source"] == found.flood_sent
