@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import LoadScopeScheduling
 
-settings.register_profile("fixed", derandomize=True, database=None)
+settings.register_profile(
+    "fixed", derandomize=True, database=None, deadline=None
+)  # a busy machine is no fault
 if not os.environ.get("EXPLORE"):
     settings.load_profile("fixed")
 
