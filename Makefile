@@ -47,7 +47,8 @@ test: installed
 # `make -j3 installed` fetches and compiles beside each other.
 installed: $(TESTED) $(MINISTACK) programs
 
-# The image built from a local base and run, a call of the lab through it too: four minutes, on a busy machine ten.
+# All that is built and run in clean systems: the image from a local base (a call of the lab through it, each example
+# of deploy/), the packages, the commands of the install page, the Ansible role. Every module is compiled three times.
 image-test: $(TESTED) programs
 	$(BIN)/python -m pytest -m image tests/deploy
 

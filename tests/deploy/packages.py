@@ -14,19 +14,21 @@ from tests.deploy.machine import ROOT, base, needs
 
 CONFIG = "etc/sbcwatch/sbcwatch.toml"
 MINE = '[vc]\naddresses = ["192.0.2.1"]\n[customers]\nnetworks = ["198.51.100.0/24"]\n'
+_MADE: dict[str, str] = {}  # packages of this run of the tests, by kind
 
 
 def package(kind: str, venv: Path) -> Path:
     """`SBCWATCH_TEST_DEB` and `SBCWATCH_TEST_RPM` name packages that are there already."""
     needs("ldd", {"deb": "dpkg-deb", "rpm": "rpmbuild"}[kind])
-    if ready := os.environ.get(f"SBCWATCH_TEST_{kind.upper()}"):
+    if ready := _MADE.get(kind) or os.environ.get(f"SBCWATCH_TEST_{kind.upper()}"):
         return Path(ready)
     done = subprocess.run(
         ["make", kind, f"PYTHON={sys.base_prefix}/bin/python3", f"VENV={venv}"],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return Path(done.stdout.strip().splitlines()[-1])
+    _MADE[kind] = done.stdout.strip().splitlines()[-1]
+    return Path(_MADE[kind])
 
 
 @contextmanager

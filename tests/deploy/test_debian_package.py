@@ -15,7 +15,6 @@ from tests.deploy import packages
 from tests.deploy.packages import CONFIG, MINE, there
 
 pytestmark = pytest.mark.image
-INSTALL_S = 60.0  # what the packages's own part of an install may take, on a busy machine too
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +51,6 @@ def test_package_lives_through_install_upgrade_downgrade_and_removal(
 ) -> None:
     took = dpkg(clean, package)
     print(f"installed in {took:.1f} s")
-    assert took < INSTALL_S
 
     printed = there(clean, "sbcwatch", "selftest").stdout
     assert "RTP loop: compiled" in printed
