@@ -63,6 +63,7 @@ class Told(BoardLink):
             "last": dict(pipeline.engine.claims.last),
             "missed": self.board.missed,
             "gaps": self.board.gaps,
+            "now_ns": pipeline.engine.clock.now_ns or 0,
         }
         fresh = self.signs.with_suffix(".new")
         fresh.write_text(json.dumps(said))
@@ -81,6 +82,7 @@ class Host:
     ahead_ns: int = 0  # of its clock
     environment: dict[str, str] = field(default_factory=dict)
     daemon: chaos.Daemon | None = None
+    fed_ns: int = 0  # the time that this daemon was told last, by its clock
 
     def __post_init__(self) -> None:
         self.folder.mkdir()
@@ -91,7 +93,7 @@ class Host:
         self.sim.set_step(self.ahead_ns)
 
     def start(self) -> None:
-        starts = self.sim.starts
+        starts, self.fed_ns = self.sim.starts, 0
         self.signs.unlink(missing_ok=True)
         self.sim.advance(self.now_ns() - self.sim.boottime_ns())
         self.daemon = chaos.Daemon(
@@ -121,8 +123,9 @@ class Host:
         if self.daemon is None:
             return
         self.sim.advance(now_ns - self.sim.boottime_ns())
+        self.fed_ns = now_ns + self.ahead_ns
         seen = shifted(filter(self.sees, frames), self.ahead_ns)
-        while not self.daemon.send(feed.message(now_ns + self.ahead_ns, batch_of(seen) if seen else EMPTY)):
+        while not self.daemon.send(feed.message(self.fed_ns, batch_of(seen) if seen else EMPTY)):
             self.settle()
 
     def settle(self) -> None:
@@ -235,7 +238,7 @@ class Fleet:
             if host.daemon is None or host.media is None:
                 continue
             said = host.said()
-            if not said or said["waiting"]:
+            if not said or said["waiting"] or said["now_ns"] < host.fed_ns:
                 return False
             if any(said["last"].get(relay) != id_ for relay, id_ in entries.items() if relay in host.media):
                 return False

@@ -219,7 +219,9 @@ def test_relay_killed_in_a_call_lacks_the_frames_since_its_checkpoint_and_no_mor
     scene.play()
     scene.fleet.finish()
     assert killed_ns - kept_ns <= 5 * SECOND_NS + 10**8
-    assert scene.packets() == scene.rtp(0, kept_ns) + scene.rtp(again_ns)
+    # A capture thread may have finished RTP that the checkpoint's time does not cover yet.
+    after = scene.rtp(again_ns)
+    assert scene.rtp(0, kept_ns) + after <= scene.packets() <= scene.rtp(0, killed_ns) + after
     assert scene.lost() == 0  # a gap of ours is none of the network
     (call,) = scene.proxy.archived("calls")
     assert {row["transaction_id"] for row in scene.relay.archived("media")} == {call["transaction_id"]}
