@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import LoadScopeScheduling
 
-settings.register_profile(
-    "fixed", derandomize=True, database=None, deadline=None
-)  # a busy machine is no fault
+# No deadline: a busy machine is no fault.
+settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
 if not os.environ.get("EXPLORE"):
     settings.load_profile("fixed")
 
