@@ -458,11 +458,12 @@ class Engine:
     def _joined_rtp(self, packet: Packet) -> bool:
         """Counts RTP that came in fragments as one packet. False where no loop can take it."""
         key = packet.src, packet.src_port, packet.dst, packet.dst_port, int.from_bytes(packet.payload[8:12])
-        if len(packet.payload) > MAX_PAYLOAD:
+        source, destination = ip_address(packet.src).packed, ip_address(packet.dst).packed
+        if len(packet.payload) > MAX_PAYLOAD or len(source) != len(destination):  # one is IPv4-mapped
             return False
         data = datagram(
-            ip_address(packet.src).packed,
-            ip_address(packet.dst).packed,
+            source,
+            destination,
             pack("!HH", packet.src_port, packet.dst_port),
             packet.payload,
             packet.identification,
