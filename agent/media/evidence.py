@@ -169,6 +169,13 @@ class SourceEvidence:
             if stream.src[0] != busiest and stream.first_ns <= last_ns and self._times(stream)[0] >= first_ns
         ]
 
+    def is_heard(self, leg: Leg, ours: Socket, host: str) -> bool:
+        """Whether RTP from `host` to that socket is the leg's."""
+        return any(
+            stream.leg is leg and stream.dst == ours and stream.src[0] == host
+            for stream in self._found.few_at(ours)
+        )
+
     def rtcp(self, claim: SocketOwner, src: Socket) -> Trust:
         """The class of RTCP from `src` to a socket that `claim` owns: RTP's own, or the one beside it."""
         leg = claim.leg

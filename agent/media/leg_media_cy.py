@@ -173,6 +173,8 @@ class LegMedia:
 
     def release(self, leg: Leg) -> None:
         """The leg is over and its last reports have come."""
+        self.streams.judge(leg)
+        self._rtcp.judge(leg)
         self._cut(self.streams.released(leg, self.open_minutes))
         self.offers.release(leg)
         self._rtcp.release(leg)
@@ -230,8 +232,8 @@ class LegMedia:
             self._out.append(Unseen(minute_ns, until_ns, Sight.MEDIA, Cause.SHED, None))
         self._report_full_table(minute_ns)
         self._rtcp.claim_unsignalled(self.open_minutes)
-        reports = self._rtcp.harvest(minute_ns)
-        self._out.append(MediaHeard(self.streams.harvest(minute_ns, streams), reports))
+        heard = self.streams.harvest(minute_ns, streams)
+        self._out.append(MediaHeard(heard, self._rtcp.harvest(minute_ns)))
 
     def _report_full_table(self, minute_ns: int) -> None:
         """Reports packets that found no row as missing. Evicted orphans count nowhere anyway."""

@@ -19,6 +19,7 @@ from agent.media.round_trip import NO_TRIP, RoundTrips
 from agent.media.rtp.loop_cy import Loop
 from agent.media.rtp.workers import RtpWorkers
 from agent.media.sockets_cy import MediaSockets, SocketOwner
+from agent.media.strangers import RtcpOfStrangers, Waiting
 from agent.media.streams_cy import Observer, Streams
 from agent.media.unsignalled import Unsignalled
 from agent.model import endpoint_view
@@ -70,13 +71,14 @@ class LegRtcp:
         self._unheard: dict[Leg, Hearing] = {}  # legs whose far end reports on no stream of ours
         self._early: SharedTable[Pair, dict[int, list[int]]] = SharedTable(MAX_EARLY)
         self._early_at: dict[Socket, set[Pair]] = {}
+        self._strangers = RtcpOfStrangers()
 
     def give(self, handover: Handover) -> None:
-        """Live: reports under way, and RTCP that came before its SDP."""
+        """Live: reports under way, RTCP that came before its SDP, and that of strangers."""
         live = handover.live
         if live is not None:
             live.reports = self._sender_reports, self._reference_times
-            live.early = self._early, self._early_at
+            live.early = self._early, self._early_at, self._strangers
 
     def take_over(self, handover: Handover, loop: Loop | RtpWorkers) -> None:
         """Goes on with the streams of `loop` and the calls of `handover`."""
@@ -91,7 +93,11 @@ class LegRtcp:
             self._sender_reports.shift(handover.shift_ns)
             self._reference_times.shift(handover.shift_ns)
             if not handover.shift_ns:
-                self._early, self._early_at = live.early
+                self._early, self._early_at, self._strangers = live.early
+
+    def judge(self, leg: Leg) -> None:
+        """The media of the leg is over, and its streams are judged: so is the RTCP of their sources."""
+        self._belongs(self._strangers.take(leg))
 
     def release(self, leg: Leg) -> None:
         """The leg is over and its last reports have come."""
@@ -104,7 +110,8 @@ class LegRtcp:
                 add_reports(totals, leg, counts)
 
     def harvest(self, minute_ns: int) -> list[ReportsMinute]:
-        """Takes every leg's RTCP counts up to that minute."""
+        """Takes every leg's RTCP counts up to that minute, whose streams are judged."""
+        self._belongs(self._strangers.take_minute(minute_ns))
         reports = taken_reports(self._reporting, minute_ns)
         for pair in tuple(self._early):
             minutes = self._early.get(pair)
@@ -136,10 +143,11 @@ class LegRtcp:
             if to_vc is not None:
                 measured_here = to_vc == (self._observer == "vc")
                 if measured_here and not self._believes(claim, src, dst):
+                    minute_ns = stamp_ns // MINUTE_NS * MINUTE_NS
                     if not is_accepted(leg):
-                        self._keep_early(src, dst, stamp_ns // MINUTE_NS * MINUTE_NS, length)
-                        return
-                    self._out.append(Tallied(stamp_ns, leg, None, INTRUDER_RTCP))
+                        self._keep_early(src, dst, minute_ns, length)
+                    elif not self._strangers.keep(leg, claim.rtp, src[0], minute_ns, length):
+                        self._out.append(Tallied(stamp_ns, leg, None, INTRUDER_RTCP))
                     return
                 self._count(leg, to_vc, stamp_ns // MINUTE_NS * MINUTE_NS, 1, length)
             if claim.encrypted:
@@ -373,6 +381,14 @@ class LegRtcp:
         at = 0 if to_vc else 2
         counts[at] += packets
         counts[at + 1] += length
+
+    def _belongs(self, waiting: list[Waiting]) -> None:
+        """Counts RTCP of sources whose RTP is the leg's now (0121, 0142), and the others' as intruders'."""
+        for leg, ours, host, minute_ns, packets, size in waiting:
+            if self._streams.evidence.is_heard(leg, ours, host):
+                self._count(leg, True, minute_ns, packets, size)
+            else:
+                self._out.append(Tallied(minute_ns, leg, None, INTRUDER_RTCP, packets))
 
     def _keep_early(self, src: Socket, dst: Socket, minute: int, length: int) -> None:
         """Keeps RTCP that came before its SDP: it counts once its socket is claimed."""

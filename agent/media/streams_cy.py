@@ -414,8 +414,8 @@ class Streams:
         self._detach(stream)
         return done
 
-    def released(self, leg: Leg, minutes: list[int]) -> list[StreamMinute]:
-        """The leg's media is over: later packets are orphans."""
+    def judge(self, leg: Leg) -> None:
+        """The leg's media is over: finds its intruders, and who stood in for a silent source."""
         for socket in leg.sources or ():
             for stream in self._found.few_at(socket) if self._strangers else ():
                 if stream in self._strangers and stream.leg is None:
@@ -424,8 +424,12 @@ class Streams:
             self.weed(leg.streams)
             if len(leg.streams) > 1:
                 self._weed_passing(leg)
+
+    def released(self, leg: Leg, minutes: list[int]) -> list[StreamMinute]:
+        """The leg's media is over and judged: later packets are orphans."""
+        if leg.streams:
             # The last 64 numbers wait for latecomers until 2 s of silence; then they are this leg's still.
-            due_ns = max([self._loop.last_ns(stream.id) for stream in leg.streams], default=0) + SILENCE_NS
+            due_ns = max([self._loop.last_ns(stream.id) for stream in leg.streams]) + SILENCE_NS
             for stream in leg.streams:
                 self._loop.flush_stream(stream.id, due_ns)
         return [event for stream in tuple(leg.streams) for event in self.cut(stream, minutes)]

@@ -51,12 +51,13 @@ class Throttled(Struct):
 
 
 class Tallied(Struct, gc=False):
-    """One more of an extra count, for a leg's connector or, where there is no leg, for `connector`."""
+    """So many more of an extra count, for a leg's connector or, where there is no leg, for `connector`."""
 
     stamp_ns: int
     leg: Leg | None
     connector: Connector | None
     name: str
+    times: int = 1
 
 
 class Measured(Struct, gc=False):

@@ -20,7 +20,7 @@ class Live(Struct):
     loop: Any = None  # the streams, where the next engine has the same settings
     loop_settings: Any = None
     reports: Any = None  # sender reports and reference times that wait for their answer
-    early: Any = None  # RTCP that came before its SDP
+    early: Any = None  # RTCP that came before its SDP, or that waits for its stream's judgement
     orphans: Any = None  # streams without SDP
     transport: Any = None  # half-assembled fragments and TCP streams
     copies: Any = None  # packets of the last 20 ms

@@ -220,7 +220,8 @@ class Intervals:
         count(self._minute(event.stamp_ns).counts, owner_of(event.account.leg), "Throttles")
 
     def _tallied(self, event: Tallied) -> None:
-        count(self._minute(event.stamp_ns).tallies, owner_of(event.leg, event.connector), event.name)
+        owner = owner_of(event.leg, event.connector)
+        count(self._minute(event.stamp_ns).tallies, owner, event.name, event.times)
 
     def _measured(self, event: Measured) -> None:
         key = (owner_of(event.leg, event.connector), event.name)

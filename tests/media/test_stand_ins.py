@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
-from tests.kit.scene import CUST, REM, VC2CUST, VC2REM, A, Played, Scene, sdp
+from agent.media.strangers import MAX_WAITING
+from tests.kit.scene import (
+    CUST,
+    REM,
+    VC2CUST,
+    VC2REM,
+    A,
+    Played,
+    Scene,
+    odd,
+    receiver_report,
+    sdp,
+    sender_report,
+)
 
 MUSIC = ("192.0.2.99", 20_000)  # the PBX's media server, which no SDP names
 THIRD = ("192.0.2.77", 4400)  # the third party of a transfer
@@ -23,6 +38,22 @@ def held(begin: float, end: float, *, music_from: float | None = None, bye: floa
         scene.rtp(end, CUST, VC2CUST, TALK, range(spoken, spoken + round((bye - end) * 50)), marker=True)
     scene.bye(bye)
     return scene
+
+
+def reports(scene: Scene, times: Iterable[float], *, host: str = MUSIC[0]) -> None:
+    """The music server's own sender reports."""
+    for number, at in enumerate(times):
+        scene.send(at, (host, MUSIC[1] + 1), odd(VC2CUST), sender_report(HELD, number))
+
+
+def rtcp(played: Played) -> tuple[int, int]:
+    """RTCP packets of the customer, and of intruders."""
+    counted = [value or 0 for value in played.metric("CustomerToVcRtcpPackets")]
+    return sum(counted), sum(
+        connector.extras.get("intruder_rtcp_packets", 0)
+        for summary in played.summaries
+        for connector in summary.connectors
+    )
 
 
 def packets(played: Played) -> tuple[int, int]:
@@ -46,6 +77,44 @@ def test_music_on_hold_from_another_address_is_the_calls(begin: float, end: floa
     played = held(begin, end, bye=bye).play(until=bye + 130)
     talked, music = round((begin - 2) * 50 + (bye - end) * 50), round((end - begin - 0.1) * 50)
     assert packets(played) == (talked + music, 0)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "bye"),
+    [(10, 20, 40), (50, 75, 90), (30, 200, 230), (30, 55, 55)],
+)
+def test_reports_of_music_on_hold_are_the_calls(begin: float, end: float, bye: float) -> None:
+    scene = held(begin, end, bye=bye)
+    times = [begin + 1 + 5 * number for number in range(round(end - begin) // 5)]
+    reports(scene, times)
+    played = scene.play(until=bye + 130)
+    assert rtcp(played) == (len(times), 0)
+    size = sum(value or 0 for value in played.metric("CustomerToVcRtcpBytes"))
+    assert size == len(times) * len(sender_report(HELD, 0))
+
+
+def test_reports_of_a_host_that_sends_no_rtp_stay_an_intruders() -> None:
+    scene = held(10, 20, bye=90)
+    reports(scene, (12, 14, 70), host="203.0.113.66")
+    assert rtcp(scene.play(until=220)) == (0, 3)
+
+
+def test_reports_of_a_stand_in_that_goes_on_beside_the_named_source_are_an_intruders_from_then_on() -> None:
+    scene = held(10, 70, bye=200)
+    scene.rtp(70, MUSIC, VC2CUST, HELD, range(2995, 2995 + 5000))
+    reports(scene, (20, 130, 150))
+    assert rtcp(scene.play(until=330)) == (1, 2)
+
+
+def test_strangers_reports_from_many_addresses_are_bounded_and_none_is_left_out() -> None:
+    scene = Scene()
+    scene.call(1)
+    scene.rtp(2, CUST, VC2CUST, TALK, range(400))
+    for number in range(MAX_WAITING + 50):
+        host = f"203.0.{number >> 8}.{number & 255}"
+        scene.send(3 + number / 10_000, (host, 7000), odd(VC2CUST), receiver_report(HELD))
+    scene.bye(10)
+    assert rtcp(scene.play(until=130)) == (0, MAX_WAITING + 50)
 
 
 def test_hold_by_re_invite_counts_the_music_too() -> None:
