@@ -95,3 +95,17 @@ def test_old_numbers_beside_new_ones_are_duplicates() -> None:
 
 def test_one_packet_tells_no_jitter() -> None:
     assert jitter_us(packets([1])) is None
+
+
+def test_first_packet_after_a_pause_in_which_an_sdp_passed_is_a_reference() -> None:
+    plain = packets(list(range(20)))
+    late = [  # 4 s by the clock and a packet less by the stamps
+        packet._replace(stamp_ns=packet.stamp_ns + 4_000_000_000, timestamp=packet.timestamp + 31_840)
+        for packet in plain[10:]
+    ]
+    held = [*plain[:10], *late]
+    assert jitter_us(held, [plain[9].stamp_ns + 1_000_000_000]) == (0.0, 0.0)
+    for elsewhere in ([], [plain[3].stamp_ns], [late[5].stamp_ns]):
+        told = jitter_us(held, elsewhere)
+        assert told is not None
+        assert told[1] > 1000

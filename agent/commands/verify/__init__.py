@@ -174,7 +174,8 @@ def judge(path: str, ours: Ours, theirs: Dissection) -> Iterator[Check]:
     """Every figure that both have, or that only one has."""
     yield from _sip(path, ours, theirs)
     for key in sorted({*ours.streams, *theirs.streams}):
-        yield from _stream(path, key, ours.streams.get(key, []), theirs.streams.get(key))
+        its = ours.streams.get(key, [])
+        yield from _stream(path, key, its, theirs.streams.get(key), theirs.described_ns)
     measured: dict[int, list[float]] = defaultdict(list)
     for stamp_ns, trip_ms in ours.trips_ms:
         measured[stamp_ns].append(trip_ms)
@@ -213,7 +214,11 @@ def _sip(path: str, ours: Ours, theirs: Dissection) -> Iterator[Check]:
 
 
 def _stream(
-    path: str, key: StreamKey, rows: list[dict[str, Any]], theirs: RtpStream | None
+    path: str,
+    key: StreamKey,
+    rows: list[dict[str, Any]],
+    theirs: RtpStream | None,
+    described_ns: Sequence[int],
 ) -> Iterator[Check]:
     subject = str(key)
     if theirs is None:
@@ -230,7 +235,7 @@ def _stream(
     hides = "tshark's own is expected minus received" if own and own.lost != told.lost else ""
     yield Check(path, "RTP lost", subject, _sum(rows, "lost"), told.lost, own=own and own.lost, note=hides)
     yield Check(path, "RTP duplicates", subject, _sum(rows, "duplicates"), told.duplicates)
-    jitter = jitter_us(theirs.packets)
+    jitter = jitter_us(theirs.packets, described_ns)
     known = [row for row in rows if row["jitter_mean_us"] is not None]
     if jitter is None or not known:
         return  # one packet at a time, or a clock rate that nothing shows

@@ -56,6 +56,7 @@ _FIELDS = (
     "sip.Status-Line",
     "sip.Request-Line",
     "sip.msg_hdr",
+    "sdp.version",
 )
 _RTP_IDENTITY = ("rtp.ssrc", "rtp.seq", "rtp.timestamp")
 # The whole start line: two responses may differ in the reason phrase alone.
@@ -115,6 +116,7 @@ class Dissection:
     sip: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     streams: dict[StreamKey, RtpStream] = field(default_factory=dict)
     trips: dict[int, list[Trip]] = field(default_factory=dict)  # by the frame's stamp
+    described_ns: list[int] = field(default_factory=list)  # when an SDP passed
     copies: int = 0
     fault: str = ""
 
@@ -176,6 +178,8 @@ def _read(lines: Iterable[str], single_span: bool) -> Dissection:
             _own(found, line)
             continue
         values = dict(zip(_FIELDS, row, strict=True))
+        if values["sdp.version"]:
+            found.described_ns.append(_ns(values["frame.time_epoch"]))
         if values["rtp.ssrc"] or values["sip.Status-Code"] or values["sip.Method"]:
             _take(found, values, seen, single_span)
         elif values["rtcp.pt"]:

@@ -5,8 +5,9 @@ For the second opinion of `sbcwatch verify`. It shares no code with the loop tha
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ MAX_DROPOUT, MAX_MISORDER = 3000, 100  # RFC 3550 A.1
 REPEATS = 8  # so many old numbers in a row are a source that began again
 FIRST_DYNAMIC = 96  # payload types that only an SDP gives a meaning (RFC 3551 3)
 CLOCK_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 90000)
+PAUSE_US = 500_000  # a source silent for so long when its media is renegotiated may begin anew
 RATE_NEAR = 0.05  # a clock further from all of these is one of its own
 
 
@@ -28,7 +30,7 @@ class RecountedPacket(NamedTuple):
     speech: bool
 
 
-class Sequence(NamedTuple):
+class Sequenced(NamedTuple):
     """Results from sequence numbers: `lost` were never seen, `duplicates` came again."""
 
     lost: int
@@ -76,7 +78,7 @@ def runs(packets: Iterable[RecountedPacket]) -> Iterator[list[tuple[int, Recount
         yield run
 
 
-def sequence(packets: Iterable[RecountedPacket]) -> Sequence:
+def sequence(packets: Iterable[RecountedPacket]) -> Sequenced:
     """Loss and duplicates by keeping every number."""
     lost = duplicates = 0
     accepted = False
@@ -86,11 +88,16 @@ def sequence(packets: Iterable[RecountedPacket]) -> Sequence:
         lost += max(distinct) - min(distinct) + 1 - len(distinct)
         duplicates += len(numbers) - len(distinct)
         accepted = accepted or any(b == a + 1 for a, b in pairwise(numbers))
-    return Sequence(lost, duplicates, accepted)
+    return Sequenced(lost, duplicates, accepted)
 
 
-def jitter_us(packets: Iterable[RecountedPacket]) -> tuple[float, float] | None:
+def jitter_us(
+    packets: Iterable[RecountedPacket], described_ns: Sequence[int] = ()
+) -> tuple[float, float] | None:
     """Mean and greatest J of RFC 3550 A.8 over the packets that measure the network; None without two.
+
+    `described_ns`: when SDPs passed, in order. Where one did in a pause (a hold), the next packet is a
+    reference.
 
     Telephone-events, comfort noise, duplicates and packets of one timestamp measure nothing. The marker of a
     talk spurt after a pause and a source that begins again are new references; where the packet before has a
@@ -117,11 +124,18 @@ def jitter_us(packets: Iterable[RecountedPacket]) -> tuple[float, float] | None:
                 ticks = (packet.timestamp - before.timestamp + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
                 elapsed_us = (packet.stamp_ns - before.stamp_ns) / 1e3
                 begins = packet.marker and not before.marker
-                if not (begins and elapsed_us * rate / 1e6 > 2 * step):
+                if not (begins and elapsed_us * rate / 1e6 > 2 * step) and not (
+                    elapsed_us >= PAUSE_US and _has_between(described_ns, before.stamp_ns, packet.stamp_ns)
+                ):
                     j += (abs(elapsed_us - ticks * 1e6 / rate) - j) / 16
                     values.append(j)
             before = packet
     return (sum(values) / len(values), max(values)) if values else None
+
+
+def _has_between(stamps_ns: Sequence[int], since_ns: int, until_ns: int) -> bool:
+    place = bisect_left(stamps_ns, since_ns)
+    return place < len(stamps_ns) and stamps_ns[place] <= until_ns
 
 
 def _is_alone(packets: list[RecountedPacket], place: int) -> bool:
