@@ -41,10 +41,10 @@ cdef bint _is_tried(Call call) except -1
 cdef bint _is_from_a_party(Leg leg, Call call) except -1
 cdef bint _is_alone(Call call) except -1
 cpdef object _began_ns(Call call)
-cdef str _icid(str value)
-cdef str _branch(str via)
 cdef list _callers(Leg leg)
 cdef list _called(Leg leg)
 cdef set _pairs(Leg leg)
 cdef int _agreement(Leg one, Leg other) except -1
+cdef int _calling(Leg one, Leg other) except -1
+cdef list _known_callers(Leg leg)
 cdef int _best(list[str] ones, list[str] others) except -1

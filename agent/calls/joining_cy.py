@@ -18,7 +18,8 @@ from collections.abc import Iterable, Sequence
 
 import cython
 
-from agent.calls.users import agreement, user_of
+from agent.calls.correlation import branch_of, icid, session_ids
+from agent.calls.users import agreement, is_hidden, user_of
 from agent.model.attempt_cy import TIMER_B_NS, Attempt
 from agent.model.call_cy import Call, Leg
 from agent.wire.sip.message_cy import Message
@@ -98,7 +99,7 @@ class Joiner:
             call = self._named(leg, values)
         if call is None and message is not None and leg.way != "incoming":
             for via in message.values("via")[1:MAX_VIAS]:
-                branch = _branch(via)
+                branch = branch_of(via)
                 call = self._by_key(("branch", branch), leg) if branch else None
                 if call is not None:
                     break
@@ -216,9 +217,9 @@ class Joiner:
                 continue
             found = [text]
             if name.lower() == "p-charging-vector":  # RFC 7315 5.6: only icid-value is the call's
-                found = [_icid(text)]
+                found = [icid(text)]
             elif name.lower() == "session-id":  # RFC 7989: the remote half is the other end's, once known
-                found = _session_ids(text, message.is_request)
+                found = session_ids(text, message.is_request)
             elif message.is_request:
                 found = [value.strip() for value in message.headers(name)[:MAX_SAME]]
             for value in found:
@@ -445,28 +446,6 @@ def _began_ns(call: Call) -> int:
     return call.find_lead().invite_ns
 
 
-def _icid(value: str) -> str:
-    """The icid-value of a P-Charging-Vector; "" where there is none."""
-    for part in value.split(";"):
-        part = part.strip()
-        if part.lower().startswith("icid-value="):
-            return part[11:].strip('" ')
-    return ""
-
-
-def _session_ids(value: str, is_request: bool) -> list[str]:
-    """The sender's half of a Session-ID, and in a response the other too (RFC 7989 5)."""
-    halves = [half.strip() for half in value.split(";")]
-    others = [] if is_request else [half[7:] for half in halves[1:] if half.lower().startswith("remote=")]
-    return halves[:1] + others
-
-
-def _branch(via: str) -> str:
-    """The branch of a Via value; "" where there is none."""
-    at: cython.Py_ssize_t = via.lower().find(";branch=")
-    return "" if at < 0 else bounded(via[at + 8 :].split(";", 1)[0].strip())
-
-
 def _callers(leg: Leg) -> list[str]:
     return [leg.from_user, *leg.asserted] if leg.from_user else list(leg.asserted)
 
@@ -488,8 +467,25 @@ def _pairs(leg: Leg) -> set[tuple[str, str]]:
 
 def _agreement(one: Leg, other: Leg) -> cython.int:
     """How well the users of two legs agree; 0: not at all."""
-    calling = _best(_callers(one), _callers(other))
+    calling = _calling(one, other)
     return min(calling, _best(_called(one), _called(other))) if calling else 0
+
+
+def _calling(one: Leg, other: Leg) -> cython.int:
+    """How well the callers of two legs agree.
+
+    Two that hide agree where one is asserted by nobody. An account in both Froms is weak evidence beside two
+    asserted callers who differ.
+    """
+    best = _best(_known_callers(one), _known_callers(other))
+    if one.asserted and other.asserted:
+        return best if _best(list(one.asserted), list(other.asserted)) else min(best, 1)
+    return best or int(is_hidden(one.from_user) and is_hidden(other.from_user))
+
+
+def _known_callers(leg: Leg) -> list[str]:
+    """Its callers but for a From that hides who it is."""
+    return list(leg.asserted) if is_hidden(leg.from_user) else _callers(leg)
 
 
 def _best(ones: list[str], others: list[str]) -> cython.int:

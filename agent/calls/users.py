@@ -13,6 +13,7 @@ from typing import NamedTuple
 MAX_USERS = 8_192  # users come from the wire
 SHORTEST, COMPARED = 7, 9  # digits that must agree where a country is not known
 INTERNATIONAL = (("00", 10), ("011", 13))  # prefix, and the least length with which it is one
+HIDDEN = frozenset({"", "anonymous", "restricted", "unavailable", "unknown"})  # RFC 3323 4.1.1.3 and its like
 _SEPARATORS = str.maketrans("", "", "-.() \u00a0")
 
 
@@ -40,6 +41,11 @@ def user_of(text: str) -> User:
         else:
             digits = digits.lstrip("0") or digits
     return User(digits[-SHORTEST:], digits, has_country)
+
+
+def is_hidden(text: str) -> bool:
+    """Whether a From's user says that its caller is not to be known."""
+    return text.lower() in HIDDEN
 
 
 def without_separators(text: str) -> str:
