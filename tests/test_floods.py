@@ -48,7 +48,7 @@ def test_invented_calls_push_each_other_out_and_no_real_one() -> None:
     result = flooded("invites", 30_000)
     most, _ = tables(Config())
     held = result["tables"]["calls"]
-    assert most - 2 <= held <= most  # the real calls' SDPs take the room of a few calls more
+    assert most - 1 <= held <= most  # the real calls' SDPs take the room of a call more
     assert result["counters"]["calls_evicted"] == 30_050 - held
     assert_real_calls_are_exact(result)
 

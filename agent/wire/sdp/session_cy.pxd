@@ -29,6 +29,7 @@ cdef class MediaDescription:
 
 cpdef Session parse(bytes data)
 cpdef Py_ssize_t condensed_size(Session session) except -1
+cdef Py_ssize_t _digits(Py_ssize_t number) except -1
 cdef object _place_rtcp(MediaDescription media)
 cdef MediaDescription _media(str value, Session session)
 cdef object _attribute(bytes data, Py_ssize_t at, Py_ssize_t stop, MediaDescription media, Session session)

@@ -190,22 +190,62 @@ def condensed(session: Session) -> bytes:
 
 
 def condensed_size(session: Session) -> cython.Py_ssize_t:
-    """The length of `condensed`, about, without making it."""
+    """The length of `condensed` without making it; in characters, so short of it where they are not ASCII."""
     media: MediaDescription
     mids: tuple[str, ...]
     encoding: tuple[str, int, int]
-    size: cython.Py_ssize_t = 30
+    number: cython.Py_ssize_t
+    rate: cython.Py_ssize_t
+    channels: cython.Py_ssize_t
+    port: cython.Py_ssize_t
+    component: cython.Py_ssize_t
+    size: cython.Py_ssize_t = len("v=0\n") + len("a=\n") + len(session.direction)
+    if session.connection:
+        size += len("c=IN IP4 \n") + len(session.connection)
+    if session.crypto:
+        size += len("a=crypto\n")
     for mids in session.bundles:
-        size += 16 + sum([len(mid) + 1 for mid in mids])
+        size += len("a=group:BUNDLE\n") + max(1, sum([len(mid) + 1 for mid in mids]))
     for media in session.media:
-        size += 52 + len(media.protocol) + 4 * len(media.payload_types)
-        size += len(media.address) + len(media.rtcp_address) + len(media.mid)
-        for encoding in media.rtpmap.values():
-            size += 20 + len(encoding[0])
-        for address, _, _, kind in media.candidates:
-            size += 40 + len(address) + len(kind)
-        size += 17 * len(media.ssrcs)
+        size += len("m=  \n") + len(media.kind) + _digits(media.port) + len(media.protocol)
+        if media.port_count > 1:
+            size += 1 + _digits(media.port_count)
+        for number in media.payload_types:
+            size += 1 + _digits(number)
+        size += 0 if media.payload_types else 2
+        if media.address and media.address != session.connection:
+            size += len("c=IN IP4 \n") + len(media.address)
+        size += len("a=\n") + len(media.direction)
+        for number, encoding in media.rtpmap.items():
+            rate, channels = encoding[1], encoding[2]
+            size += len("a=rtpmap: //\n") + len(encoding[0])
+            size += _digits(number) + _digits(rate) + _digits(channels)
+        if media.port:
+            size += len("a=rtcp:\n") + _digits(media.rtcp_port)
+            if media.rtcp_address:
+                size += len(" IN IP4 ") + len(media.rtcp_address)
+        if media.rtcp_mux:
+            size += len("a=rtcp-mux\n")
+        for number in media.ssrcs:
+            size += len("a=ssrc:\n") + _digits(number)
+        for address, port, component, kind in media.candidates:
+            size += len("a=candidate:-  udp -   typ \n") + len(address) + len(kind)
+            size += _digits(port) + _digits(component)
+        if media.mid:
+            size += len("a=mid:\n") + len(media.mid)
+        if media.crypto:
+            size += len("a=crypto\n")
     return size
+
+
+def _digits(number: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """The length of a number, 0 or more, in decimal."""
+    length: cython.Py_ssize_t = 1
+    bound: cython.Py_ssize_t = 10
+    while number >= bound and length < 18:  # without a division
+        bound *= 10
+        length += 1
+    return length
 
 
 def _connection_line(address: str) -> str:
