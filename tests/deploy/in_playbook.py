@@ -74,6 +74,12 @@ def main():
         hosts.write("[sbc]\nlocalhost ansible_connection=local ansible_python_interpreter=/usr/bin/python3\n")
     play("looked", "--check")
     play("installed")["ready"] = ready(9642)
+    SEEN["journal"] = subprocess.run(
+        ["journalctl", "-u", "sbcwatch", "-o", "cat", "--no-pager"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
     play("again")
     customers = '[customers]\nnetworks = ["203.0.113.0/24"]\n'
     play("configured", sbcwatch_config=customers)

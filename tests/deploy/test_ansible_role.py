@@ -35,7 +35,7 @@ def test_role_installs_and_starts_by_its_own_defaults(seen: dict[str, Any]) -> N
     assert first["status"] == 0, first["told"]
     assert first["unit"]["ActiveState"] == "active"
     assert first["unit"]["UnitFileState"] == "enabled"
-    assert first["ready"] == "ok"
+    assert first["ready"] == "ok", seen["journal"]
 
 
 def test_role_says_beforehand_what_it_would_do(seen: dict[str, Any]) -> None:
