@@ -204,7 +204,9 @@ class Streams:
             self._leave_alone(stream)
 
     def _leave_alone(self, stream: Stream) -> None:
-        """Leaves a stream to the loop alone."""
+        """Leaves a stream to the loop alone. One that made room meanwhile is gone already."""
+        if self.get(stream.id) is not stream:
+            return
         self._forget(stream.id)
         self._link(stream)
         self.crowd.leave(stream.id, stream.src, stream.dst)
@@ -292,8 +294,9 @@ class Streams:
         waiting = self.unexplained.take(sockets)
         for socket in sockets if len(self.crowd) else ():
             waiting += self.crowd.take((socket,), max(0, SOCKET_STREAMS - self._found.count(socket)))
-        for stream_id in waiting:
+        for stream_id in waiting:  # all, before the first: one that is taken up may make another stray go
             self._strays.pop(stream_id, None)
+        for stream_id in waiting:
             self.fresh(stream_id)
         for socket in sockets:
             for stream in self._found.at(socket):
@@ -516,9 +519,9 @@ class Streams:
             ):
                 self._loop.rebase(stream.id)  # another call's numbers are no gap in this one's
             self._detach(stream)
+            self._strays.pop(stream.id, None)  # first: what the leg gives up may make a stray go
             if len(leg.streams) >= LEG_STREAMS:
                 self._thin(leg)
-            self._strays.pop(stream.id, None)
             stream.leg = leg
             leg.streams.add(stream)
             stream.first = False

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import struct
+
+import pytest
 
 from agent.config.settings import Config, Limits
 from agent.media.streams_cy import LEG_STREAMS, SOCKET_STREAMS
@@ -96,6 +99,32 @@ def test_flood_onto_a_socket_before_its_call_costs_a_bounded_look() -> None:
     wire.call()
     wire.rtp((ALICE, 4000), (VC, 5000), 7, *range(10))
     assert wire.packets(7) == [10]
+
+
+@pytest.mark.parametrize("seed", [5, 6, 1, 2])  # 5, 6: strays that were taken up were pushed out meanwhile
+def test_floods_claims_and_closes_in_any_order_end_nothing(seed: int) -> None:
+    draw, wire = random.Random(seed), Wire(max_streams=400)
+    wire.call()
+    streams = wire.engine.media.streams
+    wire.rtp((ALICE, 4000), (VC, 5000), 7, *range(20))
+    for step in range(60):
+        how, first = draw.randrange(5), (step + 32) << 12
+        if how == 0:
+            wire.flood(draw.randrange(300), (VC, draw.choice((5000, 6000, 6002))), first=first)
+        elif how == 1:  # in the far end's own name
+            for number in range(draw.randrange(250)):
+                wire.rtp((ALICE, 4000), (VC, 5000), first + number, 0, 1)
+            wire.rtp((ALICE, 4000), (VC, 5000), 7, 20 + step)
+        elif how == 2:
+            streams.claimed([(VC, 5000), (VC, 6000)], wire.engine.media.open_minutes)
+        elif how == 3:
+            wire.now_ns += 61 * 10**9
+            wire.engine.advance(wire.now_ns)
+            wire.rtp((ALICE, 4000), (VC, 5000), 7, *range(20 + step, 40 + step))
+        else:
+            wire.flood(draw.randrange(600), (VC, 7000 + draw.randrange(9)), first=first)
+    assert len(streams) <= 400
+    assert wire.packets(7)
 
 
 def test_streams_that_made_room_are_told_with_the_minute() -> None:
