@@ -80,10 +80,10 @@ def opened(options: argparse.Namespace) -> StoreReader:
 
 def query_of(options: argparse.Namespace, now_ns: int | None = None) -> CallQuery:
     """The conditions that the options name. Raises ConfigError."""
-    now_ns = time.time_ns() if now_ns is None else now_ns
+    since_ns, until_ns = span_ns(options, time.time_ns() if now_ns is None else now_ns)
     return CallQuery(
-        since_ns=moment_ns(options.since, now_ns) if options.since else None,
-        until_ns=moment_ns(options.until, now_ns) if options.until else None,
+        since_ns=since_ns,
+        until_ns=until_ns,
         number=options.number or "",
         connector=options.connector or "",
         carrier=options.carrier or "",
@@ -95,6 +95,22 @@ def query_of(options: argparse.Namespace, now_ns: int | None = None) -> CallQuer
         loss_over=None if options.loss_over is None else options.loss_over / 100,
         sort=options.sort,
     )
+
+
+def span_ns(options: argparse.Namespace, now_ns: int) -> tuple[int | None, int | None]:
+    """`--since` and `--until`; a time of day that would come before `--since` is its next one after.
+
+    Raises ConfigError where the span ends before it begins.
+    """
+    since_ns = moment_ns(options.since, now_ns) if options.since else None
+    until_ns = moment_ns(options.until, now_ns) if options.until else None
+    if since_ns is None or until_ns is None:
+        return since_ns, until_ns
+    if until_ns < since_ns and _DAY_TIME.fullmatch(options.until):
+        until_ns = moment_ns(options.until, since_ns + _SECONDS["d"] * 1_000_000_000)
+    if until_ns <= since_ns:
+        raise ConfigError(f"--until {options.until} is not after --since {options.since}")
+    return since_ns, until_ns
 
 
 def moment_ns(said: str, now_ns: int) -> int:
@@ -192,10 +208,8 @@ def _asks_for_calls(options: argparse.Namespace) -> bool:
 
 
 def _connector_minutes(reader: StoreReader, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    now_ns = time.time_ns()
-    since_ns = moment_ns(options.since, now_ns) if options.since else 0
-    until_ns = moment_ns(options.until, now_ns) if options.until else FOREVER_NS
-    series = reader.overview(since_ns, until_ns)
+    since_ns, until_ns = span_ns(options, time.time_ns())
+    series = reader.overview(since_ns or 0, FOREVER_NS if until_ns is None else until_ns)
     rows = [
         (point.start_ns, its.name, point)
         for its in series

@@ -36,7 +36,8 @@ class CallQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Calls that meet all conditions given.
 
     `since_ns`, `until_ns`: up at any time between them. `number`: last digits of either user, or a token, or
-    a name's end. `call_id`: any of its Call-IDs. `worse_than`: MOS of its worst direction and minute.
+    a name's end. `other_number`: a second one, of the same call. `call_id`: any of its Call-IDs.
+    `worse_than`: MOS of its worst direction and minute.
     `loss_over`: share of packets, of its worst direction. `setup_over_ms`: from the INVITE to the answer.
     `live`: in progress. `after`: the `next` of the page before.
     """
@@ -44,6 +45,7 @@ class CallQuery(msgspec.Struct, frozen=True, kw_only=True):
     since_ns: int | None = None
     until_ns: int | None = None
     number: str = ""
+    other_number: str = ""
     call_id: str = ""
     address: str = ""
     transaction_id: str = ""
@@ -78,6 +80,9 @@ def page_of(connection: sqlite3.Connection, query: CallQuery) -> tuple[list[tupl
     if left.number:
         where.append("number_fits(from_user, to_user, ?)")
         values.append(user_key(left.number))
+    if query.other_number:
+        where.append("number_fits(from_user, to_user, ?)")
+        values.append(user_key(query.other_number))
     for key in _keys(left):
         where.append("EXISTS (SELECT 1 FROM call_keys AS other WHERE other.key = ? AND other.call = id)")
         values.append(key)

@@ -125,10 +125,9 @@ class StoreReader:
         """Calls that meet the query. Raises: ValueError where `query.after` is no mark of a page."""
         with self._database.read() as connection:
             rows, mark = page_of(connection, query)
-            digits = query.number.translate(_SEPARATORS)
-            if not rows and not query.after and digits.isdigit() and len(digits) > COMPARED:
+            if not rows and (shorter := _shorter(query)) and not (query.after and _any(connection, query)):
                 # One network writes +44 20 ..., the next 020 ...: search for the digits that both have.
-                query = msgspec.structs.replace(query, number=digits[-COMPARED:])
+                query = shorter
                 rows, mark = page_of(connection, query)
         calls = [_indexed(row_of(row)) for row in rows]
         return CallPage(calls, mark, query.number)
@@ -180,6 +179,21 @@ class StoreReader:
 
     def close(self) -> None:
         self._database.close()
+
+
+def _shorter(query: CallQuery) -> CallQuery | None:
+    """The query with the last digits of each number that has more; None where there is no such number."""
+    names = {}
+    for name in ("number", "other_number"):
+        digits = getattr(query, name).translate(_SEPARATORS)
+        if digits.isdigit() and len(digits) > COMPARED:
+            names[name] = digits[-COMPARED:]
+    return msgspec.structs.replace(query, **names) if names else None
+
+
+def _any(connection: sqlite3.Connection, query: CallQuery) -> bool:
+    """Whether the query finds a call on its first page: then a later page is empty by itself."""
+    return bool(page_of(connection, msgspec.structs.replace(query, after="", limit=1))[0])
 
 
 def _connector_minutes(

@@ -183,10 +183,10 @@ class Site:
         note = ""
         try:
             page = self._reader.search(found.query)
-            for other in others(found.query) if not page.calls and not after else ():
+            for other in others(found.query, text) if not page.calls and not after else ():
                 page = self._reader.search(other)
                 if page.calls:
-                    note = "found as a user or a transaction"
+                    note = "found as a Call-ID, a user or a transaction"
                     break
         except ValueError:
             return self._message(400, "Not a page", "That is no mark of a page of calls. Search again.")
@@ -205,6 +205,7 @@ class Site:
             words=found.words,
             ignored=found.ignored,
             note=note,
+            whole_id=bool(found.query.call_id),
             sort=sort,
             sorts=SORTS,
             links={key: link(sort=key) for key, _ in SORTS},

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
 
 import msgspec
 from msgspec.structs import replace
@@ -17,37 +17,37 @@ from msgspec.structs import replace
 from agent.store.call_index import MASKED
 from agent.store.call_query import CallQuery
 from agent.summary.records import MINUTE_NS
+from agent.web.spoken import BESIDE, SECOND_NS, Times, plain_words
 
 MAX_TEXT = 512
-SECOND_NS = 1_000_000_000
+SHORTEST = 3  # digits of a number beside other words: "2 calls" names none
 _NUMBER = re.compile(r"\+?[0-9][0-9().\-/]*")
-_CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?")
-_DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d))?Z?)?")
-_AGO = re.compile(r"(\d{1,4})(s|m|h|d)")
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_NO_DATE = re.compile(r"\d{4}-\d\d-\d\d|\d\d?/\d\d?/\d{4}")  # no such day, or nobody knows which
+_WITH_PORT = re.compile(r"\[?([0-9a-fA-F:.]+)\]:\d{1,5}|(\d+(?:\.\d+){3}):\d{1,5}")
 _COMPARED = re.compile(r"(mos|loss)([<>])(\d+(?:\.\d+)?)%?", re.IGNORECASE)
-_NAMED = re.compile(r"([a-z_]+):(.+)", re.IGNORECASE)
+_NAMED = re.compile(r"([a-z_\-]+):(.+)", re.IGNORECASE)
+_NAME_APART = re.compile(r"(?<!\S)([a-z_\-]+):\s+(?=\S)", re.IGNORECASE)
 _PLAIN_WORD = re.compile(r"[a-zA-Z']+")
 _FLAG = re.compile(r"[a-z]+(?:_[a-z0-9]+)+")
 _AROUND = ".,;:!?\"'()[]<>\u2026"
+_QUOTES = ".,;\"'()"  # around an address, which may begin with colons
+_OF_NUMBERS = frozenset({"number", "user", "from", "to", "tel", "sip", "sips"})
 # `name:value` by name: the condition, from its text. Raises ValueError.
 _NAMES: dict[str, Callable[[str], dict[str, object]]] = {
     "connector": lambda text: {"connector": text},
     "carrier": lambda text: {"carrier": text},
     "host": lambda text: {"host": text},
-    "direction": lambda text: {"direction": text},
-    "outcome": lambda text: {"outcome": text},
+    "direction": lambda text: {"direction": text.lower()},
+    "outcome": lambda text: {"outcome": text.lower()},
     "status": lambda text: {"status": int(text)},
     "codec": lambda text: {"codec": text},
     "endedby": lambda text: {"ended_by": text},
     "ended_by": lambda text: {"ended_by": text},
-    "number": lambda text: {"number": text},
-    "user": lambda text: {"number": text},
     "id": lambda text: {"call_id": text},
     "callid": lambda text: {"call_id": text},
     "call_id": lambda text: {"call_id": text},
     "transaction": lambda text: {"transaction_id": text},
-    "address": lambda text: {"address": str(ip_address(text))},
+    "address": lambda text: {"address": _address(text)},
 }
 
 
@@ -65,35 +65,84 @@ def understand(text: str, query: CallQuery, now_ns: int) -> Understood:
     `now_ns`: the newest time in the store: a time of day is that of the last day before it.
     """
     found = Understood(query, [], [])
-    digits, flags = "", list(query.flags)
+    times, numbers, flags = Times(now_ns), list[str](), list(query.flags)
     unsure: list[str] = []
-    for token in text[:MAX_TEXT].split():
+    before, was_number = "", False
+    for token in _joined(plain_words(text[:MAX_TEXT], now_ns)).split():
         word = token.strip(_AROUND)
-        if not word:
+        goes_on, was_number = was_number, False
+        if not any(sign.isalnum() for sign in word):
             continue
-        if (span := _time(word, now_ns, found.query)) is not None:
-            found.query = replace(found.query, since_ns=span[0], until_ns=span[1])
-            continue
-        if (condition := _condition(word)) is not None:
+        if times.take(word, before):
+            if unsure and unsure[-1] == before and before.lower() in BESIDE:
+                unsure.pop()
+        elif (condition := _condition(word) or _condition(token.strip(_QUOTES))) is not None:
             found.query = replace(found.query, **condition)
             found.words.append(word)
+        elif _NO_DATE.fullmatch(word) or _is_network(word):
+            found.ignored.append(word)
         elif _NUMBER.fullmatch(word):
-            digits += word
-        elif _FLAG.fullmatch(word.removeprefix("flag:")) or word.startswith("flag:"):
-            flags.append(word.removeprefix("flag:"))
+            digits, was_number = re.sub(r"[^0-9+]", "", word), True
+            if goes_on and not digits.startswith("+"):
+                numbers[-1] += digits
+            else:
+                numbers.append(digits)
+        elif (user := _user(word)) or word.startswith(MASKED):
+            numbers.append(user or word)
+        elif _FLAG.fullmatch(word.lower()) or word.startswith("flag:"):
+            flags.append(word.lower().removeprefix("flag:").replace("-", "_"))
             found.words.append(f"flag {flags[-1]}")
-        elif word.startswith(MASKED):
-            digits = word
         else:
             unsure.append(token if "@" in token or not _PLAIN_WORD.fullmatch(word) else word)
-    if digits:
-        found.query = replace(found.query, number=digits)
-        found.words.append(f"number ending in {digits}")
-    if found.query.since_ns is not None and found.query.since_ns != query.since_ns:
+        before = word
+    since_ns, until_ns = times.span_ns()
+    found.query = replace(found.query, flags=tuple(flags), since_ns=since_ns, until_ns=until_ns)
+    _take_numbers(found, numbers, alone=not (found.words or unsure or since_ns or until_ns))
+    if since_ns is not None or until_ns is not None:
         found.words.append(_span_words(found.query))
-    found.query = replace(found.query, flags=tuple(flags))
     _take_unsure(found, unsure)
     return found
+
+
+def _take_numbers(found: Understood, numbers: list[str], *, alone: bool) -> None:
+    """The first two are a call's two users, in either order."""
+    users = [number for number in numbers if len(number) >= SHORTEST or (alone and len(numbers) == 1)]
+    found.ignored += [number for number in numbers if number not in users] + users[2:]
+    for field, user in zip(("number", "other_number"), users, strict=False):
+        found.query = replace(found.query, **{field: user})
+        found.words.append(f"number ending in {user}")
+
+
+def _joined(text: str) -> str:
+    """`flag: held` as `flag:held`."""
+    return _NAME_APART.sub(
+        lambda at: f"{at[1]}:" if _field(at[1]) in {*_NAMES, *_OF_NUMBERS, "flag"} else at[0], text
+    )
+
+
+def _field(name: str) -> str:
+    return name.lower().replace("-", "")
+
+
+def _user(word: str) -> str:
+    """The user of `from:0110`, `tel:+44...`, `sip:0110@host`; "" where the word is none."""
+    named = _NAMED.fullmatch(word)
+    return re.split("[@;]", named[2])[0] if named and _field(named[1]) in _OF_NUMBERS else ""
+
+
+def _is_network(word: str) -> bool:
+    try:
+        return "/" in word and bool(ip_network(word, strict=False))
+    except ValueError:
+        return False
+
+
+def _address(text: str) -> str:
+    """An address as the store has it. Raises ValueError."""
+    with_port = _WITH_PORT.fullmatch(text)
+    address = (with_port[1] or with_port[2]) if with_port else text.strip("[]").partition("%")[0]
+    found = ip_address(address)
+    return str((found.version == 6 and found.ipv4_mapped) or found)
 
 
 def _take_unsure(found: Understood, unsure: list[str]) -> None:
@@ -110,15 +159,19 @@ def _take_unsure(found: Understood, unsure: list[str]) -> None:
         found.query = replace(found.query, number=plain[0])
         found.words.append(f"user {plain[0]}")
         plain = []
-    found.ignored = [*plain, *ids]
+    found.ignored += [*plain, *ids]
 
 
-def others(query: CallQuery) -> list[CallQuery]:
-    """Further readings of a Call-ID that no call has: a user's name or number, a transaction's id."""
-    if not query.call_id or query.number:
-        return []
-    bare = replace(query, call_id="")
-    return [replace(bare, number=query.call_id), replace(bare, transaction_id=query.call_id)]
+def others(query: CallQuery, text: str) -> list[CallQuery]:
+    """Further readings of a search that finds nothing: the text as a Call-ID, whatever it looks like; and of
+    a Call-ID that no call has: a user's name or number, a transaction's id.
+    """
+    bare = CallQuery(sort=query.sort, limit=query.limit, after=query.after)
+    found = [replace(bare, call_id=text.strip())] if text.strip() not in ("", query.call_id) else []
+    if query.call_id and not query.number:
+        rest = replace(query, call_id="")
+        found += [replace(rest, number=query.call_id), replace(rest, transaction_id=query.call_id)]
+    return found
 
 
 def _condition(word: str) -> dict[str, object] | None:
@@ -128,11 +181,11 @@ def _condition(word: str) -> dict[str, object] | None:
             return {"worse_than": value}
         return {"loss_over": value / 100}
     try:
-        return {"address": str(ip_address(word.strip("[]")))}
+        return {"address": _address(word)}
     except ValueError:
         pass
     named = _NAMED.fullmatch(word)
-    take = _NAMES.get(named[1].lower().replace("-", "")) if named else None
+    take = _NAMES.get(_field(named[1])) if named else None
     if named is None or take is None:
         return {"live": True} if word.lower() in ("live", "now") else None
     try:
@@ -141,41 +194,16 @@ def _condition(word: str) -> dict[str, object] | None:
         return None
 
 
-def _time(word: str, now_ns: int, query: CallQuery) -> tuple[int, int | None] | None:
-    """[from, until) of a time: a minute for `15:42`, a second for `15:42:20`, a day for a date, `1h` ago."""
-    if ago := _AGO.fullmatch(word.lower()):
-        return now_ns - int(ago[1]) * _SECONDS[ago[2]] * SECOND_NS, query.until_ns
-    now = datetime.fromtimestamp(now_ns / SECOND_NS, UTC)
-    try:
-        if date := _DATE.fullmatch(word):
-            parts = [int(part) for part in date.groups() if part is not None]
-            hour, minute, second = [*parts[3:], 0, 0, 0][:3]
-            start = datetime(parts[0], parts[1], parts[2], hour, minute, second, tzinfo=UTC)
-            length = {3: timedelta(days=1), 5: timedelta(minutes=1)}.get(len(parts), timedelta(seconds=1))
-        elif clock := _CLOCK.fullmatch(word):
-            day = now
-            if query.since_ns is not None:
-                day = datetime.fromtimestamp(query.since_ns / SECOND_NS, UTC)
-            start = day.replace(
-                hour=int(clock[1]), minute=int(clock[2]), second=int(clock[3] or 0), microsecond=0
-            )
-            if start > now:
-                start -= timedelta(days=1)
-            length = timedelta(seconds=1) if clock[3] else timedelta(minutes=1)
-        else:
-            return None
-        since_ns = int(start.timestamp()) * SECOND_NS
-    except (ValueError, OverflowError):
-        return None
-    return since_ns, since_ns + int(length.total_seconds()) * SECOND_NS
-
-
 def _span_words(query: CallQuery) -> str:
-    assert query.since_ns is not None
-    since = datetime.fromtimestamp(query.since_ns // SECOND_NS, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    def words(at_ns: int) -> str:
+        return datetime.fromtimestamp(at_ns // SECOND_NS, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+    if query.since_ns is None:
+        return f"up before {words(query.until_ns or 0)} UTC"
+    since = words(query.since_ns)
     if query.until_ns is None:
         return f"since {since} UTC"
     if query.until_ns - query.since_ns == MINUTE_NS:
         return f"up at {since[:-3]} UTC"
-    until = datetime.fromtimestamp(query.until_ns // SECOND_NS, UTC).strftime("%H:%M:%S")
-    return f"up from {since} to {until} UTC"
+    until = words(query.until_ns)
+    return f"up from {since} to {until[11:] if until[:10] == since[:10] else until} UTC"

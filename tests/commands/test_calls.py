@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+from argparse import Namespace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from agent import cli
-from agent.commands.calls import moment_ns
+from agent.commands.calls import moment_ns, span_ns
 from agent.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -109,3 +111,24 @@ def test_times_are_read_as_people_say_them(said: str, seconds: int) -> None:
 def test_time_that_is_none_is_bad_usage() -> None:
     with pytest.raises(ConfigError, match="is no time"):
         moment_ns("yesterday", NOW_NS)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "minutes"),
+    [("15:40", "15:45", 5), ("23:50", "00:10", 20), ("2h", "15:50", 128), ("2026-11-29T15:00", "15:45", 45)],
+)
+def test_until_is_the_next_such_time_after_since(since: str, until: str, minutes: int) -> None:
+    options = Namespace(since=since, until=until)
+    now_ns = int(datetime(2026, 11, 29, 15, 42, tzinfo=UTC).timestamp()) * 10**9
+    since_ns, until_ns = span_ns(options, now_ns)
+    assert since_ns is not None
+    assert until_ns is not None
+    assert (until_ns - since_ns) / 60e9 == minutes
+
+
+@pytest.mark.parametrize("until", ["2026-11-29T15:00", "2026-11-29T16:00", "16:00", "2h"])
+def test_span_that_ends_before_it_begins_is_refused(until: str) -> None:
+    options = Namespace(since="2026-11-29T16:00", until=until)
+    now_ns = int(datetime(2026, 11, 29, 16, 1, tzinfo=UTC).timestamp()) * 10**9
+    with pytest.raises(ConfigError, match="is not after --since"):
+        span_ns(options, now_ns)

@@ -7,16 +7,19 @@ import sqlite3
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 import pytest
 
 from agent.cli import main
+from agent.store.call_index import call_id_key
 from agent.summary.printable import printable
 from tests.kit.capture_files import START_NS, Packet, pcap
 from tests.kit.conversation import frame, sdp
 from tests.kit.pages import Answer, ask, site_of, stored
 
+ID = "c92938e13da25690"
 VERDICT = "2.1 % of packets lost between the vc and the customer"
 OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 HOSTILE = [
@@ -55,6 +58,32 @@ def test_sentence_leads_to_the_verdict_in_two_steps(store: Path) -> None:
 )
 def test_call_is_found_by_each_kind_of_word(store: Path, query: str) -> None:
     assert "+442079460110" in ask(site_of(store).app(), f"/calls?q={query}").text
+
+
+@pytest.mark.parametrize(
+    "query", ["0110+to+5550110", "call+from+020+7946+0110+at+3:42+pm", "15:42Z", "between+15:40+and+15:43"]
+)
+def test_call_is_found_as_people_say_it(store: Path, query: str) -> None:
+    assert "+442079460110" in ask(site_of(store).app(), f"/calls?q={query}").text
+
+
+@pytest.mark.parametrize("query", ["0110+to+0111", "0110+yesterday", "before+15:42"])
+def test_call_is_not_found_by_what_it_was_not(store: Path, query: str) -> None:
+    assert "No call in the store meets that" in ask(site_of(store).app(), f"/calls?q={query}").text
+
+
+@pytest.mark.parametrize("call_id", ["1732894523-4711", "abc_def", "15:42:20", "10.0.0.1", "live", "a b"])
+def test_call_id_of_any_form_is_found(tmp_path: Path, call_id: str) -> None:
+    stored(tmp_path)
+    connection = sqlite3.connect(tmp_path / "sbcwatch.sqlite")
+    connection.execute("UPDATE call_keys SET key = ? WHERE key = ?", (call_id_key(call_id), call_id_key(ID)))
+    connection.commit()
+    connection.close()
+    assert "+442079460110" in ask(site_of(tmp_path).app(), f"/calls?q={quote(call_id)}").text
+
+
+def test_half_a_call_id_is_said_to_find_nothing(store: Path) -> None:
+    assert "half of one finds nothing" in ask(site_of(store).app(), "/calls?q=c92938e1").text
 
 
 def test_search_without_an_answer_says_so(store: Path) -> None:
@@ -147,12 +176,13 @@ def test_overview_says_how_old_its_newest_minute_is(store: Path) -> None:
     assert re.search(r"the newest minute is \d+ days old", ask(site_of(store).app(), "/").text)
 
 
-def test_thousands_of_calls_are_paged_one_after_the_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("query", ["0110", "02079460110", "from+0044+20+79460110+to+0012065550110"])
+def test_thousands_of_calls_are_paged_one_after_the_other(tmp_path: Path, query: str) -> None:
     stored(tmp_path)
     _multiply(tmp_path / "sbcwatch.sqlite", 120)
     app = site_of(tmp_path).app()
     seen: list[str] = []
-    target = "/calls?q=0110"
+    target = f"/calls?q={query}"
     while target:
         page = ask(app, target).text
         seen += re.findall(r'data-call="(\d+)"', page)
