@@ -19,9 +19,8 @@ from agent.errors import WireError
 
 REDACTION = Redaction()
 READ = (
-    "from_user", "from_host", "to_user", "to_host", "uri_user", "uri_host", "via_sent_by", "contact",
-    "refer_to", "user_agent", "session_seconds", "retry_after", "replaces", "content_type", "content_length",
-    "truncated",
+    "from_user", "from_host", "to_user", "to_host", "uri_user", "uri_host", "contact", "refer_to",
+    "session_seconds", "replaces", "content_type", "content_length",
 )  # fmt: skip
 
 
@@ -41,13 +40,13 @@ def check(data: bytes) -> None:
     assert 0 <= message.cseq <= 0xFFFF_FFFF
     assert len(message.body) <= len(data)
     assert message.sdp is None or len(message.sdp) <= len(message.body)
-    for name in ("via", "contact"):
+    for name in ("via", "contact", "refer-to"):
         message.values(name)
     for name in quality_report.HEADERS[:2]:
         if value := message.header(name):
             quality_report.rtp_stat(value)
     quality_report.parse(message.body)
-    if message.content_length is not None and not message.truncated:
+    if message.content_length == len(message.body):
         again = sip.parse(data + b"INVITE trailing\r\n\r\n")
         assert (again.body, again.call_id, again.cseq) == (message.body, message.call_id, message.cseq)
 

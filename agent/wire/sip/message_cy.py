@@ -74,7 +74,6 @@ _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 # As text: few messages need them, so `re` compiles them when one does, and keeps them.
 _TOKEN = r"[A-Za-z0-9.!%*_+`'~-]+"  # 25.1 token
 _VERSION = r"(?i:SIP/[0-9]{1,3}\.[0-9]{1,3})"
-_SENT_BY = r"(?i:\s*SIP\s*/\s*[\w.]+\s*/\s*[\w-]+\s+([^;,]*))"
 _BOUNDARY = r'(?i:boundary\s*=\s*(?:"([^"]+)"|([^\s;,"]+)))'
 _FOLD = rb"\n[ \t]+"  # 7.3.1: the line break and the blanks after it are one SP
 
@@ -294,20 +293,6 @@ class Message:
             uri = _request_line(self._start_text())[1]
         return uri[1 : len(uri) - 1] if uri.startswith("<") and uri.endswith(">") else uri
 
-    @property
-    def from_text(self) -> str:
-        """The header's whole value."""
-        return text_at(self._head, self._from_at, self._from_end)
-
-    @property
-    def to_text(self) -> str:
-        return text_at(self._head, self._to_at, self._to_end)
-
-    @property
-    def top_via(self) -> str:
-        """The first Via value."""
-        return split_list(text_at(self._head, self._via_at, self._via_end))[0]
-
     # Headers at large
 
     def header(self, name: str) -> str | None:
@@ -396,12 +381,6 @@ class Message:
         return self._request
 
     @property
-    def via_sent_by(self) -> str:
-        """`host[:port]` of the top Via as written, "" if it cannot be read."""
-        matched = re.match(_SENT_BY, self.top_via)
-        return matched[1].strip() if matched else ""
-
-    @property
     def contact(self) -> str | None:
         """The URI of the first Contact."""
         return self._address_header("contact")
@@ -418,19 +397,9 @@ class Message:
     # Single values
 
     @property
-    def user_agent(self) -> str | None:
-        """User-Agent, or Server of a response that has none."""
-        return self.header("user-agent") or self.header("server")
-
-    @property
     def session_seconds(self) -> int | None:
         """RFC 4028: the session's interval, whichever side refreshes it."""
         return _seconds(self.header("session-expires"))
-
-    @property
-    def retry_after(self) -> int | None:
-        """Seconds of Retry-After (20.33)."""
-        return _seconds(self.header("retry-after"))
 
     @property
     def replaces(self) -> tuple[str, str, str] | None:
@@ -463,11 +432,6 @@ class Message:
         """The bytes behind the headers, as far as captured and no farther than Content-Length (18.3)."""
         length = self.content_length
         return self.data[self._body_at : None if length is None else self._body_at + length]
-
-    @property
-    def truncated(self) -> bool:
-        """Cut short by the capture or the sender: headers without end, or less body than Content-Length."""
-        return not self._whole or (self.content_length or 0) > len(self.data) - self._body_at
 
     @property
     def sdp(self) -> bytes | None:

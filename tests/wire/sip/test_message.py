@@ -47,13 +47,12 @@ def test_request_all_plain_fields_are_read():
     assert message.uri == "sip:bob@example.com"
     assert (message.call_id, message.from_tag, message.to_tag) == ("c1@192.0.2.1", "a1", "")
     assert (message.cseq, message.cseq_method, message.branch) == (1, "INVITE", "z9hG4bK1")
-    assert message.top_via == "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1;rport"
-    assert message.via_sent_by == "192.0.2.1:5060"
+    assert message.values("via") == ["SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1;rport"]
     assert (message.from_user, message.from_host) == ("alice", "example.com")
     assert (message.to_user, message.to_host) == ("bob", "example.com")
     assert (message.uri_user, message.uri_host) == ("bob", "example.com")
-    assert (message.contact, message.user_agent) == ("sip:alice@192.0.2.1:5060", "x/1")
-    assert (message.content_length, message.body, message.truncated) == (2, b"hi", False)
+    assert (message.contact, message.header("user-agent")) == ("sip:alice@192.0.2.1:5060", "x/1")
+    assert (message.content_length, message.body) == (2, b"hi")
 
 
 def test_response_takes_its_method_from_cseq():
@@ -142,7 +141,7 @@ def test_bare_lf_and_folded_lines_give_the_same_message():
     text = request("Contact: <sip:a@b>\r\nSubject: one two\r\n", body=b"v=0")
     folded = text.replace(b": ", b":\r\n\t").replace(b"one two", b"one\r\n   two").replace(b"\r\n", b"\n")
     plain, odd = sip.parse(text), sip.parse(folded)
-    for name in ("call_id", "from_tag", "branch", "cseq", "contact", "body", "from_user", "truncated"):
+    for name in ("call_id", "from_tag", "branch", "cseq", "contact", "body", "from_user", "content_length"):
         assert getattr(plain, name) == getattr(odd, name)
     assert odd.header("subject") == "one two"
 
@@ -188,7 +187,7 @@ def test_via_values_joined_by_comma_the_first_is_the_top():
         'Via: SIP/2.0/UDP a;x=",";branch=b1, SIP/2.0/TCP b;branch=b2\r\nVia: SIP/2.0/UDP c', "Via"
     )
     message = sip.parse(text)
-    assert (message.branch, message.via_sent_by) == ("b1", "a")
+    assert message.branch == "b1"
     assert [value[-11:] for value in message.values("via")] == ['";branch=b1', "b;branch=b2", "P/2.0/UDP c"]
 
 
@@ -210,7 +209,7 @@ def test_header_line_without_colon_spoils_no_neighbour():
 def test_header_absent_is_none_and_empty_list():
     message = sip.parse(request())
     assert (message.header("x-none"), message.headers("x-none"), message.contact) == (None, [], None)
-    assert (message.session_seconds, message.retry_after, message.replaces, message.refer_to) == (None,) * 4
+    assert (message.session_seconds, message.replaces, message.refer_to) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -218,6 +217,7 @@ def test_header_absent_is_none_and_empty_list():
     [
         ("1800", 1800),
         ("1800;refresher=uac", 1800),
+        ("18 (busy);duration=3600", 18),
         (" 90 ; Refresher = UAS", 90),
         ("x", None),
         ("99999999999999", None),
@@ -225,13 +225,6 @@ def test_header_absent_is_none_and_empty_list():
 )
 def test_session_expires_forms(value, expected):
     assert sip.parse(request(f"Session-Expires: {value}\r\n")).session_seconds == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"), [("120", 120), ("18 (busy);duration=3600", 18), ("soon", None)]
-)
-def test_retry_after_forms(value, expected):
-    assert sip.parse(request(f"Retry-After: {value}\r\n")).retry_after == expected
 
 
 def test_replaces_needs_call_id_and_both_tags():
@@ -253,7 +246,7 @@ def test_body_ends_at_content_length():
 def test_content_length_odd_values(value, body):
     message = sip.parse(request(body=b"12345").replace(b"Length: 5", b"Length: " + value.encode()))
     assert message.body == body
-    assert message.truncated is (value == "9")
+    assert ((message.content_length or 0) > len(message.body)) is (value == "9")
 
 
 def test_sdp_of_a_multipart_body_is_found_in_any_position_and_depth():
@@ -294,8 +287,7 @@ def test_multipart_without_boundary_parameter_is_split_at_its_first_line():
 def test_truncated_in_headers_reads_those_that_are_whole():
     text = request("User-Agent: whole\r\nSubject: cut in the middle\r\n")
     message = sip.parse(text[: text.index(b"the middle")])
-    assert message.truncated
-    assert (message.user_agent, message.header("subject"), message.body) == ("whole", None, b"")
+    assert (message.header("user-agent"), message.header("subject"), message.body) == ("whole", None, b"")
 
 
 def test_truncated_before_a_mandatory_header_says_truncated():
@@ -364,8 +356,9 @@ def test_torture_message_is_rejected(name, reason):
 
 def test_torture_wsinv_details():
     message = sip.parse(torture("wsinv"))
-    assert (message.branch, message.via_sent_by) == ("390skdjuw", "192.0.2.2")
+    assert message.branch == "390skdjuw"
     assert len(message.values("via")) == 3
+    assert "192.0.2.2" in message.values("via")[0]
     assert message.contact == "sip:jdrosen@example.com"
     assert message.header("newfangledheader") == "newfangled value continued newfangled value"
     assert message.sdp is not None
@@ -383,10 +376,9 @@ def test_torture_multipart_with_binary_gives_its_sdp():
     assert len(sip.parse(torture("mpart01")).sdp or b"") == 150
 
 
-def test_torture_content_length_beyond_the_datagram_is_truncated():
+def test_torture_content_length_beyond_the_datagram_gives_what_is_there():
     message = sip.parse(torture("clerr"))
-    assert message.truncated
-    assert len(message.body) == 150
+    assert (message.content_length or 0) > len(message.body) == 150
 
 
 # Recognition
@@ -462,7 +454,7 @@ OTHERS = st.lists(
 def test_tag_is_found_however_it_is_written(display, uri, before, tag, after, name):
     message = sip.parse(with_header(f"{name}: {display}<{uri}>{before}{tag}{after}", "From"))
     assert message.from_tag == ("t1" if tag else "")
-    assert message.from_text == f"{display}<{uri}>{before}{tag}{after}".strip()
+    assert message.header("from") == f"{display}<{uri}>{before}{tag}{after}".strip()
 
 
 @given(
@@ -474,7 +466,7 @@ def test_tag_is_found_however_it_is_written(display, uri, before, tag, after, na
 def test_branch_is_that_of_the_first_via_value(before, branch, after, more):
     message = sip.parse(with_header(f"Via: SIP/2.0/UDP a{before}{branch}{after}{more}", "Via"))
     assert message.branch == ("z9" if branch else "")
-    assert message.top_via == f"SIP/2.0/UDP a{before}{branch}{after}".strip()
+    assert message.values("via")[0] == f"SIP/2.0/UDP a{before}{branch}{after}".strip()
 
 
 START_LINES = [
@@ -582,7 +574,7 @@ def test_hostile_line_of_64_kib_is_read_in_linear_time(line):
     sip.looks_like_sip(text)
     try:
         message = sip.parse(text)
-        _ = (message.via_sent_by, message.from_user, message.to_user, message.values("via"))
+        _ = (message.from_user, message.to_user, message.values("via"))
     except WireError:
         pass
     assert time.process_time() - started < 1
