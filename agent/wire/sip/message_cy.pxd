@@ -9,6 +9,9 @@ cdef extern from *:
     const long long DIGITS_END "10000000000LL"
     const long long CSEQ_MAX "0xFFFFFFFFLL"
 
+cdef enum:
+    LINES_NOTED = 48  # nearly every message has fewer headers
+
 cpdef long long digits(str text, Py_ssize_t most) except -2
 cdef dict _spelled
 cdef tuple _spellings(str name)
@@ -27,6 +30,8 @@ cdef class Message:
     cdef Py_ssize_t _line, _line_end, _uri_at, _uri_end, _at, _end, _body_at
     cdef Py_ssize_t _via_at, _via_end, _from_at, _from_end, _to_at, _to_end, _cseq_at, _cseq_end
     cdef bint _whole
+    cdef int _noted
+    cdef int _lines[LINES_NOTED]
 
     cdef object _read(self)
     cdef bint _walk_in_place(self) except -1
@@ -41,6 +46,7 @@ cdef class Message:
     cpdef list headers(self, str name)
     cpdef list values(self, str name)
     cdef Py_ssize_t _seek(self, bytes long, bytes short, Py_ssize_t at) except -2
+    cdef Py_ssize_t _named(self, bytes long, bytes short, Py_ssize_t at, Py_ssize_t stop) except -2
     cdef str _value(self, Py_ssize_t at)
     cdef object _from_uri(self)
     cdef object _to_uri(self)

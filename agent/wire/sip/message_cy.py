@@ -40,7 +40,8 @@ from agent.wire.sip.values_cy import (
     tag_at,
 )
 
-if not cython.compiled:  # sip_cy.pxd has the same for the compiler
+if not cython.compiled:  # message_cy.pxd has the same for the compiler
+    from agent import uncompiled
     from agent.wire.sip.scan_cy import (
         CALL_ID,
         COLON,
@@ -56,6 +57,7 @@ if not cython.compiled:  # sip_cy.pxd has the same for the compiler
         find,
     )
 
+    (LINES_NOTED,) = uncompiled.constants(__name__, "LINES_NOTED")
     DIGITS_END = 10_000_000_000  # what `digits` reads is less
     CSEQ_MAX = 0xFFFF_FFFF  # 8.1.1.5: a 32-bit unsigned integer
 
@@ -110,6 +112,9 @@ class Message:
         self._via_at = self._via_end = self._from_at = self._from_end = 0
         self._to_at = self._to_end = self._cseq_at = self._cseq_end = 0
         self._names = 0  # a `mark` of each header's name
+        self._noted = 0  # so many of the lines have their place in `_lines`
+        if not cython.compiled:
+            self._lines = [0] * LINES_NOTED
         self._body_at = 0  # in `data`
         self._whole = True  # the blank line after the headers was captured
         self._read()
@@ -172,7 +177,7 @@ class Message:
             end, self._body_at, self._whole = data.rfind(b"\n") + 1, len(data), False
         self._head = re.sub(_FOLD, b" ", data[start:end].replace(b"\r\n", b"\n").rstrip(b"\n"))
         self._line, self._end = 0, len(self._head)
-        self._via_end = self._from_end = self._to_end = self._cseq_end = self._names = 0
+        self._via_end = self._from_end = self._to_end = self._cseq_end = self._names = self._noted = 0
         self.call_id = ""
 
     def _walk(self) -> None:
@@ -187,13 +192,16 @@ class Message:
             at = stop + 1
 
     def _note(self, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> None:
-        """Take the line at `at` into `_names`, and its value where it is the first of a needed header."""
+        """Notes the header in the line at `at`, and its value where it is the first of a needed one."""
         head = self._head
         colon: cython.Py_ssize_t = find(head, COLON, at, stop)
         if colon >= stop:
             return
         end: cython.Py_ssize_t = name_end(head, at, colon)
         self._names |= mark(head[at], end - at)
+        if self._noted < LINES_NOTED:
+            self._lines[self._noted] = at
+            self._noted += 1
         number: cython.int = needed(head, at, end)
         if not number:
             return
@@ -317,23 +325,42 @@ class Message:
 
     def _seek(self, long: bytes, short: bytes, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Where the value of the next header of that name begins, from the line at `at` on; -1: none."""
+        head = self._head
         stop: cython.Py_ssize_t
         colon: cython.Py_ssize_t
-        end: cython.Py_ssize_t
-        octet: cython.int
+        number: cython.int
         first: cython.int = long[0] if long else COLON
         only: cython.int = short[0] if short else first
         if not self._names & (mark(first, len(long)) | mark(only, len(short))):
             return -1
-        while at < self._end:
-            stop = find(self._head, LF, at, self._end)
-            octet = self._head[at] | LOWER  # most names differ in their first letter
-            colon = find(self._head, COLON, at, stop) if octet in (first, only) else stop
-            if colon < stop:
-                end = name_end(self._head, at, colon)
-                if same(self._head, at, end, long) or (short and same(self._head, at, end, short)):
+        for number in range(self._noted):
+            if self._lines[number] >= at and head[self._lines[number]] | LOWER in (first, only):
+                colon = self._named(long, short, self._lines[number], self._end)
+                if colon >= 0:
                     return colon + 1
+        if self._noted < LINES_NOTED:
+            return -1
+        if at <= self._lines[LINES_NOTED - 1]:
+            at = find(head, LF, self._lines[LINES_NOTED - 1], self._end) + 1
+        while at < self._end:
+            stop = find(head, LF, at, self._end)
+            colon = self._named(long, short, at, stop)
+            if colon >= 0:
+                return colon + 1
             at = stop + 1
+        return -1
+
+    def _named(
+        self, long: bytes, short: bytes, at: cython.Py_ssize_t, stop: cython.Py_ssize_t
+    ) -> cython.Py_ssize_t:
+        """Where the colon of the line at `at` is, if it has that name; else -1."""
+        head = self._head
+        colon: cython.Py_ssize_t = find(head, COLON, at, stop)
+        if colon >= stop:
+            return -1
+        end: cython.Py_ssize_t = name_end(head, at, colon)
+        if same(head, at, end, long) or (short and same(head, at, end, short)):
+            return colon
         return -1
 
     def _value(self, at: cython.Py_ssize_t) -> str:

@@ -206,6 +206,14 @@ def test_header_line_without_colon_spoils_no_neighbour():
     assert message.header("subject") == "kept"
 
 
+@pytest.mark.parametrize("count", [1, 40, 46, 47, 48, 49, 50, 51, 200])
+def test_header_behind_many_others_is_found(count):
+    filler = "".join(f"X-{number}: Subject: no{number}\r\n" for number in range(count))
+    message = sip.parse(request(f"S: first\r\n{filler}Subject: second\r\nX-Last: 1\r\nSUBJECT: third\r\n"))
+    assert message.headers("subject") == ["first", "second", "third"]
+    assert (message.header("x-last"), message.header("x-none")) == ("1", None)
+
+
 def test_header_absent_is_none_and_empty_list():
     message = sip.parse(request())
     assert (message.header("x-none"), message.headers("x-none"), message.contact) == (None, [], None)
