@@ -11,7 +11,7 @@ from agent.wire.sip.message_cy cimport Message
 cdef class Route:
     cdef readonly str passage, peer, by_caller, by_callee
     cdef readonly tuple place
-    cdef readonly bint seen
+    cdef readonly bint seen, towards, away, internal
 
 @cython.final
 cdef class Signalling(CallTable):
@@ -49,6 +49,7 @@ cdef class Signalling(CallTable):
 
 cdef int _VC, _ANSWERED, _CONNECTOR, _UNKNOWN
 cdef tuple _MAY_CHANGE_DIALOG, _MAY_REPEAT
+cdef object _TELLING, _OFFERING
 cdef object _turn_to(Leg leg, str address)
 cdef bint _is_counted(Call call) except -1
 cdef tuple _named(Message message, str header)

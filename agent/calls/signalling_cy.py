@@ -52,6 +52,9 @@ class Route:
 
     def __init__(self, passage: Passage, peer: str, place: Place, seen: bool) -> None:
         self.passage: Passage = passage
+        self.towards = passage == "towards"
+        self.away = passage == "away"
+        self.internal = passage == "internal"
         self.peer = peer
         self.place = place
         self.seen = seen
@@ -85,20 +88,20 @@ class Signalling(CallTable):
             call = leg.call
             self._touch(call)
             trusted: cython.bint = _MAY_CHANGE_DIALOG[self._trust(leg, route, src)]
-            believed: cython.bint = trusted or route.passage == "internal"
+            believed: cython.bint = trusted or route.internal
             if not believed:
                 self.counters["messages_of_third_addresses"] += 1
             elif now_ns > leg.last_ns:
                 leg.last_ns = now_ns
             if leg.connector is None:
-                self._connectors.update(leg, message, route.passage != "towards")
-            if route.passage == "away":
+                self._connectors.update(leg, message, not route.towards)
+            if route.away:
                 self._take_up(leg, message, route, now_ns)
             if message.is_request:
                 self._request(leg, message, trusted, now_ns)
                 if not believed and message.method in _OFFERING:
                     self._unproven.hold(message, src)
-            elif route.passage != "towards" or self._is_asked(leg, message, src, believed, now_ns):
+            elif not route.towards or self._is_asked(leg, message, src, believed, now_ns):
                 self._response(leg, message, now_ns)
             else:
                 believed = False
@@ -107,19 +110,17 @@ class Signalling(CallTable):
         if not route.seen:
             self.counters["messages_elsewhere"] += 1
             return
-        if route.passage == "towards" and message.method in quality_reports.TELLING:
+        if route.towards and message.method in _TELLING:
             told = quality_reports.take(message, leg, self._legs, route.peer, self._media, now_ns)
             if told is not None and self.changed is not None:
                 self._pass_on(told[0], now_ns, told[1])
         connector = None
         if leg is None:
-            connector = self._connectors.connector(
-                message, route.peer, route.place[0], route.passage != "towards"
-            )
+            connector = self._connectors.connector(message, route.peer, route.place[0], not route.towards)
             connector = connector or self._sides.fallback
-            if message.method in ("OPTIONS", "REGISTER") and route.passage != "internal":
+            if message.method in ("OPTIONS", "REGISTER") and not route.internal:
                 self._exchange(message, connector, now_ns)
-        to_vc = None if route.passage == "internal" else route.passage == "towards"
+        to_vc = None if route.internal else bool(route.towards)
         self._out.append(
             MessageSeen(
                 now_ns, leg, connector, message.call_id, message.status, message.data, src, dst, to_vc
@@ -128,7 +129,7 @@ class Signalling(CallTable):
 
     def _trust(self, leg: Leg, route: Route, src: str) -> cython.int:
         """The trust class of a message of `leg`."""
-        if route.passage == "away":
+        if route.away:
             return _VC
         if leg.knows(src):
             return _ANSWERED
@@ -143,7 +144,7 @@ class Signalling(CallTable):
                 _turn_to(leg, route.peer)
             if message.method in _OFFERING and message.cseq not in leg.asked:
                 leg.asked = (*leg.asked, message.cseq)[-MAX_ASKED:]
-        if len(self._unproven) == 0:
+        if not self._unproven.held:
             return
         held = self._unproven.taken_up(message)
         if held is not None:
@@ -247,7 +248,7 @@ class Signalling(CallTable):
 
     def _may_repeat(self, leg: Leg, route: Route, src: str) -> cython.bint:
         """Whether an INVITE to or from another address is a retry or a fork of what is there."""
-        if route.passage != "towards" or _MAY_REPEAT[self._trust(leg, route, src)]:
+        if not route.towards or _MAY_REPEAT[self._trust(leg, route, src)]:
             return True
         return (
             leg.attempt is None or leg.attempt.state == "waiting"
@@ -275,7 +276,8 @@ class Signalling(CallTable):
             return leg
         leg.attempt = Attempt(now_ns, message.cseq, message.branch)
         self._joiner.join(leg, message)
-        self.counters["joins_ambiguous"] = self._joiner.ambiguous
+        if self._joiner.ambiguous:
+            self.counters["joins_ambiguous"] = self._joiner.ambiguous
         self._counting.begin(leg, now_ns)
         self._register(leg)
         if not self._sides.known:
@@ -283,7 +285,7 @@ class Signalling(CallTable):
         if early is not None:
             self._response(leg, early, now_ns)
             if route.seen:
-                self._describe(leg, early, "away" if route.passage == "towards" else "towards")
+                self._describe(leg, early, "away" if route.towards else "towards")
         return leg
 
     def _early_answer(self, message: Message, now_ns: cython.longlong) -> Message | None:
@@ -349,7 +351,7 @@ class Signalling(CallTable):
         leg = Leg(message.call_id, from_tag, way, route.peer, side, now_ns, message.cseq, place=route.place)
         leg.from_user, leg.to_user = message.from_user, message.to_user
         leg.uri_user = message.uri_user if message.is_request else ""
-        leg.connector = self._connectors.connector(message, route.peer, side, route.passage != "towards")
+        leg.connector = self._connectors.connector(message, route.peer, side, not route.towards)
         if self._sides.carriers and side != "customer" and way != "internal":
             leg.carrier = self._sides.carrier(route.peer, _far_hosts(message, way))
         return leg
@@ -638,6 +640,7 @@ _VC, _ANSWERED, _CONNECTOR, _UNKNOWN = Trust.VC, Trust.ANSWERED, Trust.CONNECTOR
 _MAY_CHANGE_DIALOG = tuple(takes(Effect.DIALOG, trust) for trust in Trust)
 _MAY_REPEAT = tuple(takes(Effect.REPEAT, trust) for trust in Trust)
 _NO_BODY = b"\r\n\r\n"  # most messages end with their headers: no need to look for a description
+_TELLING = quality_reports.TELLING
 _OFFERING = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})  # RFC 3261 13.2.1, RFC 3262 5, RFC 3311
 _DIALOG_METHODS = frozenset({"INVITE", "INFO"})
 

@@ -5,10 +5,18 @@ from agent.calls.timers_cy cimport Timers
 from agent.model.call_cy cimport Leg
 from agent.calls.joining_cy cimport Joiner
 from agent.model.attempt_cy cimport Attempt
+from agent.media.leg_media_cy cimport LegMedia
+
+# Memory of a leg's descriptions, by its sockets and the condensed text (which stands for the parsed form).
+cdef enum:
+    SOCKET_BYTES = 700
+    TEXT_TIMES = 8
+    MESSAGE_BYTES = 4096
 
 cdef class CallTable:
     cdef readonly object counters
-    cdef object _rules, _sides, _media, _exchanges, _up, _down, _missed
+    cdef LegMedia _media
+    cdef object _rules, _sides, _exchanges, _up, _down, _missed
     cdef list _out
     cdef dict _weights
     cdef long long _weight

@@ -25,10 +25,15 @@ from agent.model.missed import Missed
 from agent.model.sides import Sides
 from agent.wire.sip.quality_report import QualityReport, RtpStat
 
+if not cython.compiled:  # table_cy.pxd has them, typed
+    from agent import uncompiled
+
+    SOCKET_BYTES, TEXT_TIMES, MESSAGE_BYTES = uncompiled.constants(
+        __name__, "SOCKET_BYTES TEXT_TIMES MESSAGE_BYTES"
+    )
+
 Report = QualityReport | RtpStat
 
-# Memory of a leg's descriptions, by its sockets and the condensed text (which stands for the parsed form).
-SOCKET_BYTES, TEXT_TIMES, MESSAGE_BYTES = 700, 8, 4096
 MAX_REPORTS = 4  # of a leg's far end, the newest
 LAPSE_NS = 300 * SECOND_NS  # of a claimed call: claims are told anew each minute
 MAX_UNHEARD = 1_000  # one is enough to say that media is not seen here
@@ -43,7 +48,7 @@ class CallTable:
     ) -> None:
         """`missed`: the unwatched spans; silence in them decides nothing."""
         self._missed = missed or Missed()
-        self.counters: Counter[str] = Counter()
+        self.counters: Counter[str] = Counter(joins_ambiguous=0)
         self._rules = rules
         self._sides = sides
         self._media = media

@@ -20,18 +20,15 @@ class Unproven:
     """Held messages, each with its source address."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[Key, tuple[Message, str]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._held)
+        self.held: OrderedDict[Key, tuple[Message, str]] = OrderedDict()  # oldest first
 
     def hold(self, message: Message, src: str) -> None:
         if len(message.data) > MAX_BYTES:
             return
         method = message.method if message.is_request else "ACK"
-        self._held[_key(message, method)] = message, src
-        if len(self._held) > MAX_HELD:
-            self._held.popitem(last=False)
+        self.held[_key(message, method)] = message, src
+        if len(self.held) > MAX_HELD:
+            self.held.popitem(last=False)
 
     def taken_up(self, message: Message) -> tuple[Message, str] | None:
         """The held messages that this message of the vc confirms: a 2xx its request, an ACK a response."""
@@ -39,7 +36,7 @@ class Unproven:
             return None
         if not message.is_request and not 200 <= message.status < 300:
             return None
-        return self._held.pop(_key(message, message.method), None)
+        return self.held.pop(_key(message, message.method), None)
 
 
 def _key(message: Message, method: str) -> Key:

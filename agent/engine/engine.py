@@ -390,7 +390,7 @@ class Engine:
         self.budget.thin(batch)
         if not count:
             return self._taken()
-        self.loop.hold(batch.data)
+        self.loop.hold(batch.data, batch.index)
         self.intake.hold(batch.data)
         try:
             self._walked(self.loop, batch, count)
@@ -415,7 +415,7 @@ class Engine:
             if stopped == STOP_END:
                 break
             stamp_ns = index[position * STRIDE + STAMP]
-            if stamp_ns >= due_ns or clock.is_gap(stamp_ns):
+            if stamp_ns >= due_ns or (stamp_ns > clock.gap_ns and clock.is_gap(stamp_ns)):
                 clock.pass_to(stamp_ns)
             if stopped == STOP_SLOW:
                 self._slow(index, position * STRIDE, stamp_ns)

@@ -113,6 +113,7 @@ class MinuteClock:
         self.minute_ns: int | None = None
         self.now_ns: int | None = None
         self.boundary_ns = 0  # when the open minute ends or, once it has, closes
+        self.gap_ns = -1  # no time up to here is a gap; of a later one `is_gap` knows
         self._idle_ns = idle_ns
         self._lateness_ns = lateness_ns
 
@@ -153,6 +154,7 @@ class MinuteClock:
         """Time has reached `stamp_ns`: nothing is due before it."""
         if self.now_ns is None or stamp_ns > self.now_ns:
             self.now_ns = stamp_ns
+            self.gap_ns = stamp_ns + self._idle_ns
 
     def begin(self, now_ns: int) -> None:
         """Watching starts, unless it has."""
@@ -177,8 +179,6 @@ class MinuteClock:
 
     def is_gap(self, now_ns: int) -> bool:
         """Whether so long passed until `now_ns` that capture may not have run."""
-        if self.now_ns is not None and now_ns - self.now_ns <= self._idle_ns:
-            return False  # as for nearly every message
         return now_ns - self._watched_ns > self._idle_ns
 
     @property

@@ -6,6 +6,8 @@ from agent.model.call_cy cimport Stream
 from agent.media.streams_cy cimport Streams
 from agent.wire.sdp.session_cy cimport MediaDescription, Session
 
+cdef dict _USUAL
+
 @cython.final
 cdef class LegMedia:
     cdef readonly MediaSockets offers

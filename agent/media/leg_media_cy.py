@@ -22,11 +22,12 @@ from agent.model.stream_minute_cy import SoFar, StreamMinute
 from agent.model.units import MINUTE_NS
 from agent.model.unseen import Cause, Sight
 from agent.wire import sdp
-from agent.wire.rtp.payload_types import FIRST_DYNAMIC, redefines_static
+from agent.wire.rtp.payload_types import FIRST_DYNAMIC, USUAL_MEANINGS, redefines_static
 from agent.wire.sdp.session_cy import MediaDescription, Session
 from agent.wire.sip import quality_report as vq
 
 STATIC_REDEFINED, SSRC_FLOOD = "static_type_redefined", "ssrc_flood"
+_USUAL = USUAL_MEANINGS
 
 
 class LegMedia:
@@ -74,9 +75,10 @@ class LegMedia:
         for media in session.media:
             said = (media.kind, media.address, media.port, media.direction, media.payload_types, media.is_rtp)
             sections.append(said)
-            for number, (name, rate, _) in media.rtpmap.items():
-                if number < FIRST_DYNAMIC and redefines_static(number, name, rate):
-                    redefined = True
+            for number, meaning in media.rtpmap.items():
+                if number < FIRST_DYNAMIC and _USUAL.get(number) is not meaning:
+                    name, rate, _ = meaning
+                    redefined = redefined or redefines_static(number, name, rate)
         if redefined:
             self._out.append(FarEndFlag(now_ns, leg, STATIC_REDEFINED))
         before = leg.described.get(passage)
@@ -86,7 +88,8 @@ class LegMedia:
             if before is not None:
                 self.streams.rebase(leg.call.legs, now_ns)
         self._cut(self.streams.claimed(sockets, self.open_minutes))
-        self._take_over()
+        if self.streams.taken_over:
+            self._take_over()
         self.streams.described(leg)
         self._rtcp.claim_early(sockets, self.open_minutes)
 

@@ -36,5 +36,6 @@ cdef class MediaSockets:
 
 cdef bint _is_taken(SocketOwner owner, Leg leg) except -1
 cdef tuple _group_of(MediaDescription media, Session session)
+cdef frozenset _NOWHERE
 cdef object _claim(dict claims, Leg leg, tuple socket, tuple rtp, MediaDescription media)
 cdef bint _is_held(list[MediaDescription] medias) except -1

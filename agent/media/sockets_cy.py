@@ -81,10 +81,11 @@ class MediaSockets:
         if held is None:
             held = self._by_leg[leg] = {}
         taken = []
+        is_claimed: cython.bint = leg.call.claim is not None
         for socket, claim in self._claims(leg, media, session).items():
             if ours and self._is_far_end_of(socket, leg):
                 continue  # a proxy that left the SDP alone: the socket is an endpoint's, not the vc's
-            if leg.call.claim is not None and _is_taken(table.get(socket), leg):
+            if is_claimed and _is_taken(table.get(socket), leg):
                 continue
             if socket not in held and len(held) >= MAX_SOCKETS:
                 self._withdraw(next(iter(held)), leg)  # a re-INVITE that moves ports leaves the old ones
@@ -280,11 +281,14 @@ def _group_of(media: MediaDescription, session: Session) -> tuple[str, ...]:
     return ()
 
 
+_NOWHERE = frozenset({"", "0.0.0.0", "::"})
+
+
 def _claim(
     claims: dict[Socket, SocketOwner], leg: Leg, socket: Socket, rtp: Socket, media: MediaDescription
 ) -> None:
     host: str = socket[0]
-    if host in ("", "0.0.0.0", "::"):  # a description without c= line, or hold as of RFC 2543
+    if host in _NOWHERE:  # a description without c= line, or hold as of RFC 2543
         return
     claim: SocketOwner | None = claims.get(socket)
     if claim is None:

@@ -1,5 +1,7 @@
 cimport cython
 
+cdef dict _TABLE
+
 @cython.final
 @cython.no_gc
 cdef class Attempt:
@@ -25,3 +27,4 @@ cdef class Attempt:
     cpdef bint answer_unseen(self) except -1
     cpdef object due(self, long long now_ns, bint watched=*)
     cpdef object give_up(self)
+    cdef object _on(self, str event, long long now_ns, object status=*, long long retry_window_ns=*)

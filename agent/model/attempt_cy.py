@@ -46,6 +46,8 @@ Event = Literal[
     "answer not captured",  # something shows that the call is up
 ]
 
+Status = int | None  # of the final response that decides
+
 SECOND_NS = 1_000_000_000
 TIMER_B_NS = 32 * SECOND_NS  # RFC 3261 17.1.1.2: 64 * T1
 TIMER_C_NS = 180 * SECOND_NS  # RFC 3261 16.6 step 11
@@ -205,10 +207,10 @@ class Attempt:
         self,
         event: Event,
         now_ns: cython.longlong,
-        status: int | None = None,
+        status: Status = None,
         retry_window_ns: cython.longlong = 0,
     ) -> Outcome | None:
-        row = TABLE.get((self.state, event))
+        row = _TABLE.get((self.state, event))
         if row is None:
             return None
         action, self.state = row
@@ -312,6 +314,7 @@ TABLE: dict[tuple[State, Event], tuple[Action, State]] = {
     ("unseen", "2xx"): (answer, "answered"),
     ("unwatched", "INVITE"): (open_again, "calling"),
 }
+_TABLE = TABLE
 
 
 def table() -> str:

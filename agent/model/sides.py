@@ -6,7 +6,7 @@ address, or without any customer network or domain, sides are unknown (None): th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal
 
@@ -70,6 +70,8 @@ class Sides:
         # Under 1:1 NAT frames may carry the public address too; it also names the vc.
         named = {str(ip_address(address)) for address in vc}
         self._vc = frozenset(named | {private for public, private in self.public.items() if public in named})
+        # Every SIP message asks; a method of Python's would take 600 instructions more.
+        self.is_vc: Callable[[str], bool] = self._vc.__contains__
         networks: list[tuple[Network, Connector | None]] = [
             (ip_network(network, strict=False), connector)
             for connector in self.connectors
@@ -116,9 +118,6 @@ class Sides:
         if self.known:
             return self._look(address)
         return ("vc" if address in self._vc else None), None
-
-    def is_vc(self, address: str) -> bool:
-        return address in self._vc
 
     def by_peer(self, address: str) -> Connector | None:
         """The connector whose customer network holds `address`."""

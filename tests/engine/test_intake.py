@@ -12,6 +12,9 @@ import pytest
 from agent.calls.signalling_cy import CallRules, Signalling
 from agent.engine.intake_cy import Intake, IntakeRules
 from agent.errors import Reason
+from agent.media.leg_media_cy import LegMedia
+from agent.media.rtp.loop_cy import Loop
+from agent.media.streams_cy import QualityRules
 from agent.model.events import Event, MessageSeen, Unseen
 from agent.model.sides import Sides
 from agent.model.unseen import Cause, Sight
@@ -49,7 +52,8 @@ class Tap:
         sides, self.media = Sides([VC]) if vc else Sides(), Media()
         self.out: list[Event] = []
         self.rejects: Counter[Reason] = Counter()
-        signalling = Signalling(CallRules(), sides, cast(Any, self.media), self.out)
+        media = LegMedia(Loop(), sides, self.out, quality=QualityRules())
+        signalling = Signalling(CallRules(), sides, media, self.out)
         self.intake = Intake(
             sides,
             signalling,

@@ -49,7 +49,8 @@ cdef extern from *:
 @cython.final
 cdef class Loop(Clocks):
     cdef readonly int stopped
-    cdef object held
+    cdef object held, held_index
+    cdef long long[::1] open_index
     cdef readonly long long fresh, position, ignored, late_frames, duplicate_frames
     cdef readonly bint single_span, adaptive
     cdef double buffer_us, least_us, most_us

@@ -22,6 +22,7 @@ import mmap
 import struct
 from array import array
 from collections.abc import Sequence
+from typing import Any
 
 import cython
 
@@ -95,6 +96,8 @@ class Loop(Clocks):
         self.most_us = jitter_buffer_max_ms * 1000.0
         self.decoder = Decoder(tunnels, own)
         self.held: bytes | bytearray | memoryview = b""  # what every walk may find open
+        self.held_index: array[int] | memoryview | None = None
+        self.open_index: Any = None  # the same, typed
         self.stopped = 0
         self.fresh = self.position = -1
         self.ignored = self.late_frames = self.duplicate_frames = 0
@@ -164,10 +167,16 @@ class Loop(Clocks):
 
     # --- the walk
 
-    def hold(self, data: bytes | bytearray | memoryview) -> None:
-        """Keeps `data` open for every walk over it until the next `hold`; `b""` releases it."""
+    def hold(
+        self, data: bytes | bytearray | memoryview, index: array[int] | memoryview | None = None
+    ) -> None:
+        """Keeps `data` and `index` open for every walk over them until the next `hold`; `b""` releases them.
+
+        Each frame that is the caller's ends a walk: to open both anew would cost it 2,000 instructions.
+        """
         self.decoder.attach(data)
-        self.held = data
+        self.held, self.held_index = data, index
+        self.open_index = index
 
     def walk(
         self,
@@ -182,8 +191,8 @@ class Loop(Clocks):
         the caller's: SIP, RTCP, a fragment or TCP; go on behind it) or STREAM (it makes `fresh` a stream:
         set its payload map and go on at the same position).
         """
-        if data is self.held:
-            self.frames(index, position, until_ns)
+        if data is self.held and index is self.held_index:
+            self.frames(self.open_index, position, until_ns)
             return int(self.position)
         self.decoder.attach(data)
         try:

@@ -4,6 +4,7 @@ from agent.media.rtp.stream_table_cy cimport MASK32, MASK64
 cdef enum:
     # Of an entry: address, high and low half; port + 1 and admissions left; types 64 to 95 and peer.
     FIELDS = 4
+    FIRST = 8192  # slots at first, of which half may be used: a quarter of a megabyte
     UNPROBED = 64  # streams that a socket admits without probation
 
 @cython.final

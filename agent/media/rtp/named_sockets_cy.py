@@ -24,7 +24,7 @@ if not cython.compiled:  # named_sockets_cy.pxd has them, typed
     from agent import uncompiled
     from agent.media.rtp.stream_table_cy import MASK32, MASK64
 
-    FIELDS, UNPROBED = uncompiled.constants(__name__, "FIELDS UNPROBED")
+    FIELDS, UNPROBED, FIRST = uncompiled.constants(__name__, "FIELDS UNPROBED FIRST")
 
 
 class NamedSockets:
@@ -33,7 +33,7 @@ class NamedSockets:
     def __init__(self, capacity: int) -> None:
         self.widest = max(1024, 1 << (2 * capacity - 1).bit_length())
         self.entries = memoryview(mmap.mmap(-1, self.widest * FIELDS * 8)).cast("Q")
-        self.mask = 1023
+        self.mask = min(FIRST, self.widest) - 1
         self.count = 0
         self.odd0, self.odd1, self.odd2 = (int.from_bytes(os.urandom(8), "little") | 1 for _ in range(3))
 
@@ -79,6 +79,8 @@ class NamedSockets:
 
     def clear(self) -> None:
         at: cython.ulonglong
+        if self.count == 0:
+            return  # no page of it is touched yet
         for at in range((self.mask + 1) * FIELDS):
             self.entries[at] = 0
         self.count = 0

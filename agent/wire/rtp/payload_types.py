@@ -77,6 +77,9 @@ NAMED_KINDS: Final = {
 }  # fmt: skip
 """Encoding names in small letters that are no speech or picture of their own."""
 
+# Payload type -> (name, clock rate in Hz, channels), as nearly every SDP has it.
+USUAL_MEANINGS: Final = {number: row[:3] for number, row in STATIC_TYPES.items()}
+
 # Payload type -> (clock rate in Hz, kind), as the loop keeps it.
 STATIC_ROWS: Final = {number: (row.clock_rate, row.kind) for number, row in STATIC_TYPES.items()}
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import cython
 
 from agent.errors import Reason, WireError
+from agent.wire.rtp.payload_types import USUAL_MEANINGS
 from agent.wire.sip.message_cy import digits
 from agent.wire.sip.scan_cy import text_at
 
@@ -350,7 +351,9 @@ def _rtpmap(value: str) -> tuple[int, tuple[str, int, int]] | None:
     rate = _number(clock, 0xFFFF_FFFF)
     if payload_type < 0 or not name or rate <= 0:  # a clock of 0 would divide jitter by it
         return None
-    return payload_type, (name.strip()[:WORD_MAX], rate, max(_number(channels, 255), 0) or 1)
+    meaning = (name.strip()[:WORD_MAX], rate, max(_number(channels, 255), 0) or 1)
+    usual = USUAL_MEANINGS.get(payload_type)  # the very object, where it says the same
+    return payload_type, usual if usual == meaning else meaning
 
 
 def _rtcp(media: MediaDescription, value: str) -> None:

@@ -1,6 +1,6 @@
 cimport cython
 from agent.wire.sip.scan_cy cimport (
-    CALL_ID, COLON, CR, FROM, LF, LOWER, SPACE, TAB, TO, VIA, begins, find, is_blank, mark, method_at, name_end,
+    CALL_ID, COLON, CR, FROM, LF, LOWER, SPACE, TAB, TO, VIA, begins, bounded, find, is_blank, mark, method_at, name_end,
     needed, same, start_of, status_at, text_at,
 )
 from agent.wire.sip.values_cy cimport address_at, address_of, branch_at, parse_uri, tag_at

@@ -22,6 +22,7 @@ cdef enum:
 
     LOOKED_AT = 4096  # octets in which a start line is looked for
     METHOD_MAX = 64  # characters of the method in what looks like SIP
+    IDENTIFIER_MAX = 256  # longest text that is kept whole
 
 cdef extern from *:
     """
@@ -58,3 +59,4 @@ cpdef bint same(bytes head, Py_ssize_t at, Py_ssize_t stop, bytes name) except -
 cpdef str parameter_at(bytes head, bytes name, Py_ssize_t at, Py_ssize_t end)
 cpdef bint is_blank(bytes head, Py_ssize_t at, Py_ssize_t stop) except -1
 cpdef str text_at(bytes head, Py_ssize_t at, Py_ssize_t stop)
+cpdef str bounded(str text)

@@ -17,7 +17,9 @@ if not cython.compiled:  # scan_cy.pxd has these for the compiler
         __name__, "TAB LF CR SPACE QUOTE COMMA DOT SLASH COLON SEMICOLON LESS GREATER BACKSLASH"
     )
     VIA, FROM, TO, CALL_ID, CSEQ = constants(__name__, "VIA FROM TO CALL_ID CSEQ")
-    LOWER, LOOKED_AT, METHOD_MAX = constants(__name__, "LOWER LOOKED_AT METHOD_MAX")
+    LOWER, LOOKED_AT, METHOD_MAX, IDENTIFIER_MAX = constants(
+        __name__, "LOWER LOOKED_AT METHOD_MAX IDENTIFIER_MAX"
+    )
 
     def find(data: bytes, octet: int, at: int, end: int) -> int:
         """The first place of `octet` in `data[at:end]`, `end` where it is not there."""
@@ -167,9 +169,6 @@ def parameter_at(head: bytes, name: bytes, at: cython.Py_ssize_t, end: cython.Py
             return text_at(head, at, find(head, SEMICOLON, at, end))
         at = find(head, SEMICOLON, at + 1, end)
     return None
-
-
-IDENTIFIER_MAX = 256  # longest text that is kept whole
 
 
 def bounded(text: str) -> str:

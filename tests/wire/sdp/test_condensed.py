@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from agent.uncompiled import constants
 from agent.wire.sdp import Session, condensed, condensed_size, parse
 from agent.wire.sip import Message
-from agent.wire.sip.scan_cy import IDENTIFIER_MAX
 
+(IDENTIFIER_MAX,) = constants("agent.wire.sip.scan_cy", "IDENTIFIER_MAX")
 HEAD = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\n"
 PLAIN = (
     HEAD + b"c=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8 101\r\n"
