@@ -2,9 +2,12 @@ cimport cython
 from agent.model.call_cy cimport Call
 from agent.model.far_end_cy cimport AwayMinute
 from agent.model.stream_minute_cy cimport StreamMinute
-from agent.model.call_cy cimport Stream
+from agent.model.call_cy cimport Stream, codec_name
 
-cdef frozenset REPAIR_STREAMS, REPAIR, NAMES_NO_CODEC
+cdef int _OTHER, _AUDIO, _REDUNDANT, _REPAIR
+cdef frozenset REPAIR_STREAMS
+cdef dict _kinds
+cdef int kind_of(str name) except -1
 cpdef bint is_repair(Stream stream, StreamMinute its) except -1
 
 @cython.final

@@ -11,25 +11,32 @@ import cython
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent.model.call_cy import Call, Stream
+from agent.model.call_cy import Call, Stream, codec_name
 from agent.model.far_end_cy import AwayMinute
 from agent.model.stream_minute_cy import StreamMinute
 from agent.quality.codecs import Codec, codec
 from agent.quality.emodel import Score, burst_ratio, one_way_delay_ms, score
-from agent.wire.rtp.payload_types import KIND_REPAIR, NAMED_KINDS
+from agent.wire.rtp.payload_types import KIND_AUDIO, KIND_OTHER, KIND_REDUNDANT, KIND_REPAIR, NAMED_KINDS
 
 # The round trip where nothing was lost, as of most streams; else with loss and burst ratio.
 Key = int | tuple[int, float, float]
 Scores = dict[Key, Score]
 MAX_SCORES = 65_536  # keys hold what the wire says, so somebody may invent them
+MAX_NAMES = 1_024
 
-
-RED = "red"
 REPAIR_STREAMS = frozenset({"rtx", "flexfec", "flexfec-03"})  # always of an SSRC of their own
-REPAIR = frozenset(name for name, kind in NAMED_KINDS.items() if kind == KIND_REPAIR)
-REPAIR_LETTERS = "rRfFuUpP1"  # one comparison for the many that are none
-NAMES_NO_CODEC = frozenset(NAMED_KINDS)
-UNSCORED = NAMES_NO_CODEC - {RED}
+_OTHER, _AUDIO, _REDUNDANT, _REPAIR = KIND_OTHER, KIND_AUDIO, KIND_REDUNDANT, KIND_REPAIR
+_kinds: dict[str, int] = {}  # by encoding name, as written
+
+
+def kind_of(name: str) -> cython.int:
+    """KIND_* of an encoding name by itself: KIND_AUDIO for a codec, of pictures too; KIND_OTHER for none."""
+    kind: int | None = _kinds.get(name)
+    if kind is None:
+        if len(_kinds) >= MAX_NAMES:
+            _kinds.clear()
+        kind = _kinds[name] = NAMED_KINDS.get(name.lower(), KIND_AUDIO) if name else KIND_OTHER
+    return kind
 
 
 class CodecFigures(Struct, frozen=True):
@@ -59,13 +66,12 @@ class QualityRules(Struct, frozen=True):
 
 def is_repair(stream: Stream, its: StreamMinute) -> cython.bint:
     """Whether a stream carries nothing but repairs of another: RTX (RFC 4588), FEC of its own SSRC."""
-    name: str
     if not its.by_type:  # jitter is measured of speech alone
-        name = its.codec.lower()
-        return name in REPAIR and (name in REPAIR_STREAMS or not its.jitter_count)
+        if kind_of(its.codec) != _REPAIR:
+            return False
+        return not its.jitter_count or its.codec.lower() in REPAIR_STREAMS
     for payload_type, _ in its.by_type:
-        name = stream.codec_name(payload_type).lower()
-        if name not in REPAIR:
+        if kind_of(codec_name(stream, payload_type)) != _REPAIR:
             return False
     return True
 
@@ -73,7 +79,7 @@ def is_repair(stream: Stream, its: StreamMinute) -> cython.bint:
 def primary(stream: Stream) -> str:
     """The codec that RED of this stream protects: the first one that SDP lists with it (RFC 2198 3)."""
     for name in stream.codecs.values():
-        if name.lower() not in NAMES_NO_CODEC:
+        if kind_of(name) == _AUDIO:
             return name
     return ""
 
@@ -131,10 +137,10 @@ class Measure:
         its.leg, its.to_vc, its.audio, its.named = stream.leg, stream.to_vc, stream.audio, stream.named
         its.is_over = stream.leg is None and stream.attached
         its.src, its.dst, its.ssrc = stream.src, stream.dst, stream.ssrc
-        its.codec = stream.codec_name(its.payload_type)
+        its.codec = codec_name(stream, its.payload_type)
         if ticks and rate:
             its.packet_ms = ticks * 1000.0 / rate
-        if its.audio and its.codec and its.codec[0] in REPAIR_LETTERS and is_repair(stream, its):
+        if its.audio and its.codec and is_repair(stream, its):
             its.audio = False  # nobody's speech
         known: cython.bint = False
         ratio: cython.double = 0.0
@@ -144,7 +150,7 @@ class Measure:
                 its.lost, its.weight = away.lost, away.expected
                 # 0: it may have measured by either clock.
                 believed: cython.longlong = 0 if its.clock_rate_mismatch else rate
-                its.reported = away.reported(believed)
+                its.reported_slots = away.slots
                 its.lost_source = None if its.lost is None else "rtcp"
                 if its.audio:
                     its.jitter_us = away.jitter_us(believed)
@@ -162,7 +168,7 @@ class Measure:
                 if bad > its.loss_runs:  # single ones are no burst
                     its.burst_ratio = burst_ratio(bad, its.loss_runs, its.judged)
         if known and its.audio and its.leg is not None:
-            if len(its.by_type) < 2 and its.codec and its.codec.lower() not in NAMES_NO_CODEC:
+            if len(its.by_type) < 2 and kind_of(its.codec) == _AUDIO:
                 its.score = self.score(stream, its.codec, rate, ticks, ratio, its.burst_ratio)
             else:
                 its.score = self.mixed(stream, its, rate, ticks, ratio, bad)
@@ -193,16 +199,18 @@ class Measure:
         wide_weight: cython.longlong = 0  # packets of codecs that have a wideband score
         assumed: cython.bint = False
         for payload_type, count in its.by_type or ((its.payload_type, its.packets or 1),):
-            name = stream.codec_name(payload_type)
+            name = codec_name(stream, payload_type)
             share, bursts = ratio, its.burst_ratio
-            if name.lower() == RED or (not its.by_type and name.lower() in REPAIR):
+            kind = kind_of(name)
+            if kind == _REDUNDANT or (not its.by_type and kind == _REPAIR):
                 name = primary(stream)
+                kind = kind_of(name)
                 if bad and its.judged:
                     left = max(0, bad - its.loss_runs)
                     share, bursts = min(1.0, left / its.judged), 1.0
                     if left:
                         bursts = burst_ratio(left, min(left, its.loss_runs), its.judged)
-            if not name or name.lower() in UNSCORED or count <= 0:
+            if kind != _AUDIO or count <= 0:
                 continue
             found = self.score(stream, name, rate, ticks, share, bursts)
             scores.append((found, count))
@@ -210,8 +218,8 @@ class Measure:
                 speech, most = payload_type, count
         if not scores:
             return None
-        if its.codec.lower() in UNSCORED:  # the newest type is no codec
-            its.codec = stream.codec_name(speech)
+        if kind_of(its.codec) not in (_OTHER, _AUDIO, _REDUNDANT):  # the newest type is no codec
+            its.codec = codec_name(stream, speech)
         if len(scores) == 1:
             return scores[0][0]
         for found, packets in scores:

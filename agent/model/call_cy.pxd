@@ -1,6 +1,9 @@
 cimport cython
 from agent.model.attempt_cy cimport Attempt
 
+cdef extern from "stdbool.h":
+    ctypedef bint flag "bool"  # a byte, and no int's four
+
 @cython.final
 @cython.no_gc
 cdef class LegMediaTotals:
@@ -44,9 +47,10 @@ cdef class Stream:
     cdef public object src, dst, to_vc, measured_here, heard
     cdef public Leg leg
     cdef public dict codecs
-    cdef public bint clean, attached, first, audio, named
-    cdef public int trust
-    cpdef str codec_name(self, int payload_type)
+    cdef public flag clean, attached, first, audio, named
+    cdef public signed char trust
+
+cpdef str codec_name(Stream stream, int payload_type)
 
 @cython.final
 cdef class CountedAttempt:
@@ -71,6 +75,7 @@ cdef class Call:
     cpdef object share_connector(self, Leg leg)
     cdef bint is_up(self)
     cpdef str carrier(self)
+    cpdef Leg owner(self)
     cpdef list views(self)
     cdef long long last_sip_ns(self)
     cdef bint is_held(self)

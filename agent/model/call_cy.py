@@ -288,12 +288,16 @@ class Stream:
     def away(self, away: FarEndLoss) -> None:
         self.heard = away
 
-    def codec_name(self, payload_type: cython.int) -> str:
-        name = self.codecs.get(payload_type)
-        if name is None:
-            static = STATIC_TYPES.get(payload_type)
-            name = static.name if static else ""
-        return name
+
+def codec_name(stream: Stream, payload_type: cython.int) -> str:
+    """The encoding name of a payload type of a stream; "" where it is unknown. A method would cost each
+    stream the eight bytes of a table of methods.
+    """
+    name = stream.codecs.get(payload_type)
+    if name is None:
+        static = STATIC_TYPES.get(payload_type)
+        name = static.name if static else ""
+    return name
 
 
 UNSIGNALLED = "unsignalled"
@@ -429,6 +433,22 @@ class Call:
                 return leg.carrier
             found = leg.carrier or found
         return found
+
+    def owner(self) -> Leg:
+        """The leg of the first connector that the call belongs to: that of the first of its `views`."""
+        leg: Leg
+        found: Leg | None = None
+        for leg in self.legs:
+            if leg.way == "internal":
+                continue
+            if leg.side == "customer":
+                if leg.role == "incoming":
+                    return leg
+                if found is None or found.side != "customer":
+                    found = leg
+            elif leg.side == "remote" and found is None:
+                found = leg
+        return found or self.find_lead()
 
     def views(self) -> list[tuple[Leg, list[Leg], list[Leg]]]:
         """(owner, customer legs, remote legs) for each connector that the call belongs to.

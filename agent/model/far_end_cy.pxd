@@ -9,5 +9,4 @@ cdef class AwayMinute:
     cdef public list slots
 
     cpdef object note_slot(self, int number, long long lost, long long ticks)
-    cpdef list reported(self, long long clock_rate)
     cpdef object jitter_us(self, long long clock_rate)

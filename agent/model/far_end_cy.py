@@ -49,28 +49,6 @@ class AwayMinute:
         if ticks > before:
             slots[SLOTS + number] = ticks
 
-    def reported(self, clock_rate: cython.longlong) -> list[int] | None:
-        """`slots` with the jitter in microseconds, rounded half to even."""
-        if self.slots is None:
-            return None
-        slots: list[int] = self.slots
-        told = slots[:]
-        number: cython.int
-        ticks: cython.longlong
-        whole: cython.longlong
-        rest: cython.longlong
-        for number in range(SLOTS, 2 * SLOTS):
-            ticks = slots[number]
-            if ticks < 0:
-                continue
-            if clock_rate <= 0 or ticks > MAX_JITTER_S * clock_rate:
-                told[number] = -1
-                continue
-            whole = ticks * 1_000_000 // clock_rate
-            rest = 2 * (ticks * 1_000_000 % clock_rate)
-            told[number] = whole + (rest > clock_rate or (rest == clock_rate and whole & 1))
-        return told
-
     def jitter_us(self, clock_rate: cython.longlong) -> float | None:
         """The mean of the blocks' jitter, microseconds."""
         if not self.blocks or clock_rate <= 0:

@@ -21,10 +21,10 @@ cdef class StreamMinute:
     cdef public bint assumed, audio, named, is_over, clock_rate_mismatch
     cdef public tuple by_type, runs, delays
     cdef public bytes slots
-    cdef public list reported
+    cdef public list reported_slots
     cdef public long long burst_packets, burst_lost, gap_packets, gap_lost, bursts, ssrc_gap, timebase_changes
 
-
+    cpdef bint comes_twice(self) except -1
 
 @cython.final
 @cython.no_gc

@@ -25,7 +25,7 @@ FIELDS = (
     "id", "stamp_ns", "leg", "to_vc", "src", "dst", "ssrc", "payload_type", "clock_rate", "step", "assumed",
     "codec", "first_ns", "last_ns", "lost", "jitter_us", "lost_source", "jitter_source", "score", "weight",
     "burst_ratio", "audio", "packet_ms", "named", "by_type", "clock_rate_mismatch", "is_over",
-    "runs", "delays", "slots", "reported",
+    "runs", "delays", "slots", "reported_slots",
 )  # fmt: skip
 """A `StreamMinute`'s fields, in the order in which a checkpoint has them."""
 REPORTS_FIELDS = ("stamp_ns", "leg", "packets_towards", "bytes_towards", "packets_away", "bytes_away")
@@ -95,12 +95,12 @@ class StreamMinute:
         self.runs: tuple[int, ...] = ()  # of lost packets: 1, 2 ... 10 or more in a row; empty: none
         self.delays: tuple[int, ...] = ()  # packets late by 50, 70 ... 300 ms or more; empty: none
         self.slots = b""  # of 10 s, as the loop's row has them; empty: nothing was counted
-        # The far end's reports: loss of each slot, then jitter of each in us, -1 where unknown.
-        self.reported: list[int] | None = None
+        # The far end's reports: loss of each slot, then jitter of each in ticks, -1 where unknown.
+        self.reported_slots: list[int] | None = None
 
-    def comes_twice(self) -> bool:
+    def comes_twice(self) -> cython.bint:
         """Whether nine in ten of its packets came twice, as from a mirror that copies both ways of a port."""
-        once = self.packets - self.duplicates
+        once: cython.longlong = self.packets - self.duplicates
         return once >= MANY_PACKETS and self.duplicates * 10 >= once * 9
 
     def counted(self) -> bool:

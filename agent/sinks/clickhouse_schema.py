@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from agent.model.call_cy import SEEN_TWICE
 from agent.summary.catalog import DIRECTIONS, MEDIA_FIELDS, TABLE_DAYS
-from agent.summary.side_totals_cy import CUSTOMER, REMOTE
+from agent.summary.media_columns import EXTRAS
 
 ROLL_UP_DAYS = 730
 RETRY_MINUTES = 14 * 1_440  # the longest time that an outbox keeps undelivered rows
@@ -33,9 +33,7 @@ def _media() -> dict[str, str]:
         "vc_lost": "Nullable(UInt32)", "jitter_buffer": _MAYBE, "mos_directions": f"Map({_LOW}, Float32)",
         "page": "Nullable(String)", "side_flags": f"Map({_LOW}, Array({_LOW}))",
     }  # fmt: skip
-    for its in (CUSTOMER.to_vc, CUSTOMER.away, REMOTE.to_vc, REMOTE.away, CUSTOMER, REMOTE):
-        columns |= {name: _figure(name) for name in its.extras()}
-    return columns
+    return columns | {name: _figure(name) for name in EXTRAS}
 
 
 def _figure(name: str) -> str:

@@ -181,8 +181,9 @@ class Store:
         for minute_ns, parts in self._parts(since_ns, until_ns):
             rows = self._rows(minute_ns, kinds)
             for position, (part, complete, gap, extras) in enumerate(parts):
+                media: list[dict[str, Any]] = []
                 summary = Summary(
-                    minute_ns, part, bool(complete), [], [], [], [], gap, msgspec.json.decode(extras)
+                    minute_ns, part, bool(complete), [], media, [], [], gap, msgspec.json.decode(extras)
                 )
                 for row_part, kind, body in rows:
                     if kind == "sip" and position == 0:
@@ -190,7 +191,7 @@ class Store:
                     elif row_part == part and kind == "metrics":
                         summary.connectors += unpack_connectors(body)
                     elif row_part == part and kind == "media":
-                        summary.media += unpack(body)
+                        media += unpack(body)
                     elif row_part == part and kind == "calls":
                         summary.calls += unpack(body)
                 summary.sip.sort(key=lambda record: int(record["event_timestamp"]))

@@ -53,10 +53,10 @@ def codec_of(call: Call) -> str | None:
     names: list[str] = []
     if heard is not None:
         for way in _WAYS:
-            if way in heard:
-                for name in heard[way][0]:
-                    if name not in names:
-                        names.append(name)
+            its = heard.get(way)
+            for name in its[0] if its is not None else ():
+                if name not in names:
+                    names.append(name)
     return joined(names)
 
 
@@ -72,7 +72,7 @@ def joined(names: list[str]) -> str | None:
 
 def owner_totals(call: Call) -> LegMediaTotals:
     """The totals of a call's records for its first connector."""
-    owner: Leg = call.views()[0][0]
+    owner: Leg = call.owner()
     return owner.ledger
 
 

@@ -81,7 +81,7 @@ class DirectionFigures:
         self.ssrc_gap += stream.ssrc_gap
         self.timebase_changes += stream.timebase_changes
         self.clock_rate_mismatch = self.clock_rate_mismatch or stream.clock_rate_mismatch
-        self.twice = self.twice or bool(stream.comes_twice())
+        self.twice = self.twice or stream.comes_twice()
         self.burst_packets += stream.burst_packets
         self.burst_lost += stream.burst_lost
         self.gap_packets += stream.gap_packets

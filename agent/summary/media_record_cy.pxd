@@ -8,7 +8,8 @@ from agent.model.call_cy cimport Call
 from agent.model.call_cy cimport Leg
 from agent.model.stream_minute_cy cimport ReportsMinute, StreamMinute
 
-cdef dict _BLANK, _TOTALS
+cdef dict _TOTALS
+cdef list _FIGURES, _EXTRAS
 
 cpdef list views(CallMinute heard, bint vc_seen=*)
 
@@ -20,6 +21,7 @@ cdef class CallView:
     cdef readonly SideFigures customer, remote
 
     cpdef dict remotes(self)
-    cdef object name(self, dict row, object connector, object identity, bint is_second)
-    cpdef dict row(self, object connector, long long end_ns, long long until_ns, object identity, int watched, bint is_second=*)
+    cdef str codec(self)
+    cdef dict peers(self)
+    cpdef list row(self, object connector, long long end_ns, long long until_ns, object identity, int watched, bint is_second=*)
     cpdef object add_to(self, MediaTotals totals)

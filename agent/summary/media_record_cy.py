@@ -41,11 +41,13 @@ Extras, None where unknown (`<dir>`: cust2vc, vc2cust, rem2vc, vc2rem; `<side>`:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import cython
 
-from agent.model.call_cy import UNSIGNALLED, Call, Leg
-from agent.model.sides import Connector
+from agent.model.call_cy import UNSIGNALLED, Leg
+from agent.model.sides import Connector, Socket
 from agent.model.stream_minute_cy import ReportsMinute, StreamMinute
 from agent.model.units import MINUTE_NS
 from agent.summary.call_minute_cy import CallMinute, Calls
@@ -53,42 +55,32 @@ from agent.summary.call_row_cy import joined
 from agent.summary.catalog import MEDIA_FIELDS
 from agent.summary.direction_totals_cy import DirectionFigures, MediaTotals
 from agent.summary.identity import Identity, record_id
+from agent.summary.media_columns import MEDIA_COLUMNS, OWN
 from agent.summary.media_flags_cy import flag_side
+from agent.summary.rows import Rows
 from agent.summary.side_totals_cy import CUSTOMER, REMOTE, Row, SideFigures
 from agent.summary.timeline_cy import ALL_WATCHED
 
-_OWN = (
-    "host", "transaction_id", "key_id", "record_id", "part", "start_ts", "carrier", "codec", "peer_media",
-    "call_ids", "flags", "side_flags", "vc_lost", "jitter_buffer", "mos_directions", "page",
-)  # fmt: skip
 _DIRECTIONS = (CUSTOMER.to_vc, CUSTOMER.away, REMOTE.to_vc, REMOTE.away)
 _TOTALS = {its.direction: its.total for its in _DIRECTIONS}
 
 
 def _blank() -> Row:
-    """A record in which nothing happened: every field, in order."""
-    row: Row = dict.fromkeys((*MEDIA_FIELDS, *_OWN))
+    """The values of a record in which nothing happened."""
+    row: Row = [None] * len(MEDIA_COLUMNS)
     for its in _DIRECTIONS:
-        row |= dict.fromkeys(its.extras())
-        for name in (its.packets, its.bytes, its.rtcp_packets, its.rtcp_bytes, its.lost):
-            row[name] = 0
-        for name in (
-            its.total,
-            its.known,
-            its.unknown,
-            its.discarded,
-            its.bursts,
-            its.ssrc_gap,
-            its.timebase_changes,
-        ):
-            row[name] = 0
-    row |= dict.fromkeys((*CUSTOMER.extras(), *REMOTE.extras()))
-    # The keys are the very objects that are put later: found without comparing letters.
-    same = {name: name for its in (*_DIRECTIONS, CUSTOMER, REMOTE) for name in its.fields()}
-    return {same.get(name, name): value for name, value in row.items()}
+        for at in (its.packets, its.bytes, its.rtcp_packets, its.rtcp_bytes, its.lost):
+            row[at] = 0
+        for at in (its.total, its.known, its.unknown, its.discarded):
+            row[at] = 0
+        for at in (its.bursts, its.ssrc_gap, its.timebase_changes):
+            row[at] = 0
+    return row
 
 
-_BLANK = _blank()
+# Between the record's own columns.
+_FIGURES = _blank()[CUSTOMER.to_vc.packets : len(MEDIA_FIELDS)]
+_EXTRAS = _blank()[len(MEDIA_FIELDS) + len(OWN) :]
 
 
 def records(
@@ -102,7 +94,7 @@ def records(
     vc_seen: bool,
     carriers: Mapping[tuple[Connector, str], MediaTotals] | None = None,
     watched: int = ALL_WATCHED,
-) -> list[Row]:
+) -> Rows:
     """The media records of a minute; what their calls had is added to their connector's `media`.
 
     `carriers` is given what calls had at the remote end, by connector and carrier.
@@ -125,7 +117,15 @@ def records(
             row = view.row(connector, end_ns, until_ns, identity, watched, is_second)
             if row is not None and connector.log_media:
                 rows.append(row)
-    return rows
+    return Rows(MEDIA_COLUMNS, rows, partial(finish, identity))
+
+
+def finish(identity: Identity, record: dict[str, Any]) -> None:
+    """Completes a record when it is read for the first time."""
+    record["record_id"] = record_id(
+        record["transaction_id"], record["event_timestamp"], record["host"], record["record_id"]
+    )
+    record["peer_media"] = {end: identity.socket(*peer) for end, peer in record["peer_media"].items()}
 
 
 def views(heard: CallMinute, vc_seen: cython.bint = True) -> list[CallView]:
@@ -190,7 +190,7 @@ class CallView:
         watched: cython.int,
         is_second: cython.bint = False,
     ) -> Row | None:
-        """The media record; None where the minute had no media of a known side and nothing is missed.
+        """The media record's values. None where the minute had no media of a known side and none is missed.
 
         `is_second`: its connector has one of this call already.
         """
@@ -207,55 +207,69 @@ class CallView:
                 flags |= own
                 if sided is None:
                     sided = {}
-                sided[side.names.side] = sorted(own)
-        lost: dict[str, int | None] = self.owner.ledger.lost
+                sided[side.places.side] = sorted(own)
         customer.count(self.owner.ledger)
         remote.count(self.owner.ledger)
         # Of a call that was never heard here nobody knows whether it is silent: its media may be elsewhere.
         is_dead: cython.bint = "dead_air" in flags and call.last_rtp_ns > 0
         if not customer.some() and not remote.some() and not is_dead:
             return None
-        row: Row = _BLANK.copy()
-        row["voice_connector_id"], row["aws_region"] = connector.id, connector.region
-        row["event_timestamp"] = end_ns // 1_000_000
-        (
-            call_ids, row["from_sip_user"], row["from_country"], row["to_sip_user"], row["to_country"],
-            row["endpoint_id"],
-        ) = identity.of_call(call)  # fmt: skip
-        row["call_id"], row["call_ids"] = call_ids[0] if call_ids else None, call_ids
-        row["flags"] = sorted(flags) if flags else []
-        row["side_flags"] = sided
-        self.name(row, connector, identity, is_second)
-        row["page"] = identity.page(call_ids, row["transaction_id"])
-        row["vc_lost"] = self.heard.vc_lost
-        for direction, total in lost.items():
+        lead: Leg = call.lead
+        call_ids, from_user, from_country, to_user, to_country, endpoint_id = identity.of_call(call)
+        transaction_id: str = identity.transaction_id(call, connector)
+        row: Row = [
+            connector.id,
+            end_ns // 1_000_000,
+            call_ids[0] if call_ids else None,
+            from_user,
+            from_country,
+            to_user,
+            to_country,
+            endpoint_id,
+            connector.region,
+            *_FIGURES,
+            identity.host,
+            transaction_id,
+            identity.key_id,
+            is_second,  # with the others it makes the `record_id` (`finish`)
+            0,
+            lead.invite_ns // 1_000_000 if lead.whole else None,
+            (call.carrier() or None) if remote.legs else None,
+            self.codec(),
+            self.peers(),
+            call_ids,
+            sorted(flags) if flags else [],
+            sided,
+            self.heard.vc_lost,
+            None,
+            None,
+            identity.page(call_ids, transaction_id),
+            *_EXTRAS,
+        ]
+        for direction, total in self.owner.ledger.lost.items():
             row[_TOTALS[direction]] = total
         customer.put(row, watched)
         remote.put(row, watched)
         return row
 
-    def name(self, row: Row, connector: Connector, identity: Identity, is_second: cython.bint) -> None:
-        """Fill in what tells the record from all others, and who carried its media how."""
-        call: Call = self.heard.call
-        lead: Leg = call.lead
-        customer, remote = self.customer, self.remote
-        transaction_id = identity.transaction_id(call, connector)
-        row["host"], row["transaction_id"], row["key_id"] = identity.host, transaction_id, identity.key_id
-        row["record_id"] = record_id(transaction_id, row["event_timestamp"], identity.host, is_second)
-        row["part"] = 0
-        row["start_ts"] = lead.invite_ns // 1_000_000 if lead.whole else None
-        row["carrier"] = (call.carrier() or None) if remote.legs else None
+    def codec(self) -> str | None:
+        """The codecs of both sides."""
         codecs: list[str] = []
         figures: DirectionFigures
-        for figures in (customer.to_vc, customer.away, remote.to_vc, remote.away):
+        for figures in (self.customer.to_vc, self.customer.away, self.remote.to_vc, self.remote.away):
             if figures.codec and figures.codec not in codecs:
                 codecs.append(figures.codec)
-        row["codec"] = joined(codecs)
-        row["peer_media"] = {
-            its.names.short: identity.socket(*peer)
-            for its in (customer, remote)
-            if (peer := its.to_vc.peer or its.away.peer)
-        }
+        return joined(codecs)
+
+    def peers(self) -> dict[str, Socket]:
+        """The far end's media socket by side."""
+        side: SideFigures
+        peers: dict[str, Socket] = {}
+        for side in (self.customer, self.remote):
+            peer = side.to_vc.peer or side.away.peer
+            if peer is not None:
+                peers[side.places.short] = peer
+        return peers
 
     def add_to(self, totals: MediaTotals) -> None:
         """Give the connector's metrics what this call had."""

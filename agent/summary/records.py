@@ -7,6 +7,7 @@ data, so that it can be committed, read back and sent by another process.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -74,7 +75,7 @@ class Summary(msgspec.Struct):
     part: int
     complete: bool
     connectors: list[ConnectorMinute]
-    media: list[dict[str, Any]]
+    media: Sequence[dict[str, Any]]  # of a close a `Rows`
     calls: list[dict[str, Any]]
     sip: list[dict[str, Any]]
     gap: str | None = None

@@ -18,7 +18,7 @@ def binned(pairs: Iterable[tuple[float, float]]) -> Samples | None:
     """(value, count) pairs as at most `MAX_VALUES` bins; None where there are none."""
     merged: dict[float, float] = {}
     for value, count in pairs:
-        if math.isfinite(value) and count > 0:
+        if is_finite(value) and count > 0:
             merged[value] = merged.get(value, 0.0) + count
     values = sorted(merged)  # pairs take four times as long to sort
     return _shared_out(values, [merged[value] for value in values])
@@ -31,7 +31,7 @@ def sampled(samples: Floats) -> Samples | None:
     count: cython.double = 0.0
     value: cython.double = 0.0
     sample: cython.double
-    for sample in sorted(filter(math.isfinite, samples)):
+    for sample in sorted([sample for sample in samples if is_finite(sample)]):
         if count and sample != value:
             values.append(value)
             counts.append(count)
@@ -42,6 +42,10 @@ def sampled(samples: Floats) -> Samples | None:
         values.append(value)
         counts.append(count)
     return _shared_out(values, counts)
+
+
+def is_finite(value: cython.double) -> cython.bint:
+    return value - value == 0.0  # infinity less itself is no number
 
 
 def _shared_out(values: Floats, counts: Floats) -> Samples | None:

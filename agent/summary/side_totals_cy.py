@@ -13,75 +13,71 @@ from agent.model.events import FarEnd, RoundTrip
 from agent.summary.call_minute_cy import CallMinute
 from agent.summary.catalog import LATE_HISTOGRAM_MS, LOSS_RUNS, SIDES
 from agent.summary.direction_totals_cy import DirectionFigures, MediaTotals, added
+from agent.summary.media_columns import MEDIA_COLUMNS
 from agent.summary.timeline_cy import mean_us, timeline, trips_by_slot
 
-Row = dict[str, Any]
+Row = list[Any]  # a media record's values, in the order of MEDIA_COLUMNS
 Legs = list[Leg]
 MAX_CODECS = 8  # of one direction in a call's record: each new SDP may name another
 Heard = tuple[tuple[str, ...], int, float, int]  # codecs, packets scored, their MOS summed, known packets
 Lost = dict[str, int | None]  # by direction, since the call began
 
 
-class DirectionNames:
-    """The record's names for the figures of one direction."""
+_PLACES = {name: number for number, name in enumerate(MEDIA_COLUMNS)}
+
+
+def place(name: str) -> int:
+    """The place of a column in a media record."""
+    return _PLACES[name]
+
+
+JITTER_BUFFER, MOS_DIRECTIONS = place("jitter_buffer"), place("mos_directions")
+
+
+class DirectionPlaces:
+    """The places in the record of one direction's figures."""
 
     def __init__(self, direction: str) -> None:
         self.direction = direction
-        self.packets, self.bytes = f"{direction}_rtp_packets", f"{direction}_rtp_bytes"
-        self.rtcp_packets, self.rtcp_bytes = f"{direction}_rtcp_packets", f"{direction}_rtcp_bytes"
-        self.lost, self.jitter = f"{direction}_packets_lost", f"{direction}_jitter"
-        self.known = f"{direction}_packets_known"
-        self.lost_source, self.jitter_source = f"{self.lost}_source", f"{self.jitter}_source"
-        self.total = f"{direction}_packets_lost_total"
-        self.unknown, self.discarded = f"{direction}_packets_unknown", f"{direction}_packets_discarded"
-        self.burst_density, self.gap_density = f"{direction}_burst_density", f"{direction}_gap_density"
-        self.bursts = f"{direction}_bursts"
-        self.ssrc_gap, self.timebase_changes = f"{direction}_ssrc_gap", f"{direction}_timebase_changes"
-        self.loss_runs, self.late_histogram = f"{direction}_loss_runs", f"{direction}_late_histogram"
-        self.timeline = f"{direction}_timeline"
-
-    def fields(self) -> tuple[str, ...]:
-        """Those of the media log."""
-        return self.packets, self.bytes, self.rtcp_packets, self.rtcp_bytes, self.lost, self.jitter
-
-    def extras(self) -> tuple[str, ...]:
-        return (
-            self.lost_source, self.jitter_source, self.total, self.known, self.unknown, self.discarded,
-            self.burst_density, self.gap_density, self.bursts, self.ssrc_gap, self.timebase_changes,
-            self.loss_runs, self.late_histogram, self.timeline,
-        )  # fmt: skip
+        self.packets, self.bytes = place(f"{direction}_rtp_packets"), place(f"{direction}_rtp_bytes")
+        self.rtcp_packets = place(f"{direction}_rtcp_packets")
+        self.rtcp_bytes = place(f"{direction}_rtcp_bytes")
+        self.lost, self.jitter = place(f"{direction}_packets_lost"), place(f"{direction}_jitter")
+        self.lost_source = place(f"{direction}_packets_lost_source")
+        self.jitter_source = place(f"{direction}_jitter_source")
+        self.total = place(f"{direction}_packets_lost_total")
+        self.known = place(f"{direction}_packets_known")
+        self.unknown = place(f"{direction}_packets_unknown")
+        self.discarded = place(f"{direction}_packets_discarded")
+        self.burst_density = place(f"{direction}_burst_density")
+        self.gap_density = place(f"{direction}_gap_density")
+        self.bursts, self.ssrc_gap = place(f"{direction}_bursts"), place(f"{direction}_ssrc_gap")
+        self.timebase_changes = place(f"{direction}_timebase_changes")
+        self.loss_runs = place(f"{direction}_loss_runs")
+        self.late_histogram = place(f"{direction}_late_histogram")
+        self.timeline = place(f"{direction}_timeline")
 
 
-class SideNames:
-    """Names of a side's figures, and those of its two directions, in the record and the metrics."""
+class SidePlaces:
+    """The places of a side's figures in the record, and their names in the metrics."""
 
     def __init__(self, side: str) -> None:
         suffix, short, _ = SIDES[side]
         pair = f"btwn_vc_and_{short}"
         self.side, self.short = side, short
-        self.to_vc, self.away = DirectionNames(f"{short}2vc"), DirectionNames(f"vc2{short}")
+        self.to_vc, self.away = DirectionPlaces(f"{short}2vc"), DirectionPlaces(f"vc2{short}")
         self.rtt_metric, self.mos_metric = f"RTTBetweenVcAnd{suffix}", f"MOSBetweenVcAnd{suffix}"
-        self.rtt, self.mos = f"rtt_{pair}", f"mos_{pair}"
-        self.rtt_source, self.mos_source = f"rtt_{pair}_source", f"mos_{pair}_source"
-        self.r, self.mos_wb = f"r_{pair}", f"mos_wb_{pair}"
-        self.mos_worst, self.r_worst = f"mos_worst_{pair}", f"r_worst_{pair}"
-        self.end_to_end, self.far_end = f"rtt_end_to_end_{short}", f"far_end_{short}"
-        self.relayed = f"vc2{short}_relayed"
-        self.codec_assumed = f"mos_codec_assumed_{pair}"
-        self.rtt_timeline = f"rtt_{pair}_timeline"
-
-    def fields(self) -> tuple[str, ...]:
-        """Those of the media log."""
-        return self.rtt, self.mos
-
-    def extras(self) -> tuple[str, ...]:
-        return (
-            self.rtt_source, self.mos_source, self.r, self.mos_wb, self.mos_worst, self.r_worst,
-            self.end_to_end, self.far_end, self.relayed, self.codec_assumed, self.rtt_timeline,
-        )  # fmt: skip
+        self.rtt, self.mos = place(f"rtt_{pair}"), place(f"mos_{pair}")
+        self.rtt_source, self.mos_source = place(f"rtt_{pair}_source"), place(f"mos_{pair}_source")
+        self.r, self.mos_wb = place(f"r_{pair}"), place(f"mos_wb_{pair}")
+        self.mos_worst, self.r_worst = place(f"mos_worst_{pair}"), place(f"r_worst_{pair}")
+        self.end_to_end, self.far_end = place(f"rtt_end_to_end_{short}"), place(f"far_end_{short}")
+        self.relayed = place(f"vc2{short}_relayed")
+        self.codec_assumed = place(f"mos_codec_assumed_{pair}")
+        self.rtt_timeline = place(f"rtt_{pair}_timeline")
 
 
-CUSTOMER, REMOTE = SideNames("customer"), SideNames("remote")
+CUSTOMER, REMOTE = SidePlaces("customer"), SidePlaces("remote")
 NO_RUNS, NO_DELAYS = [0] * len(LOSS_RUNS), [0] * len(LATE_HISTOGRAM_MS)  # never written to
 _NOTHING = DirectionFigures()  # of a direction where nothing happened
 
@@ -91,8 +87,8 @@ _NOTHING = DirectionFigures()  # of a direction where nothing happened
 class SideFigures:
     """Both directions of a side, and their averages by packets, over the known ones."""
 
-    def __init__(self, names: SideNames, legs: Legs) -> None:
-        self.names = names
+    def __init__(self, places: SidePlaces, legs: Legs) -> None:
+        self.places = places
         self.legs = legs
         self.to_vc = self.away = _NOTHING
         self.scored = self.wide = 0  # packets behind the MOS, and behind that on the wideband scale
@@ -142,7 +138,7 @@ class SideFigures:
         self.wide = to_vc.wide + away.wide
         if self.wide:
             self.mos_wb = (to_vc.wide_sum + away.wide_sum) / self.wide
-        if self.names.side not in call.rtt_us:
+        if self.places.side not in call.rtt_us:
             self.mos_source = "assumed"  # the delay is the configured default
         else:
             self.mos_source = (to_vc if to_vc.scored else away).lost_source
@@ -186,15 +182,15 @@ class SideFigures:
 
     def count(self, totals: LegMediaTotals) -> None:
         """Adds the loss of each direction to the call's; None where streams ran and it was never known."""
-        names = self.names
+        its = self.places
         if self.to_vc is not _NOTHING:
-            count_lost(totals, names.to_vc, self.to_vc)
+            count_lost(totals, its.to_vc, self.to_vc)
         if self.away is not _NOTHING:
-            count_lost(totals, names.away, self.away)
+            count_lost(totals, its.away, self.away)
 
     def add_to(self, totals: MediaTotals) -> None:
         """Adds the side's figures to the connector's metrics."""
-        its = self.names
+        its = self.places
         if self.to_vc is not _NOTHING:
             totals.add(its.to_vc.direction, self.to_vc)
         if self.away is not _NOTHING:
@@ -211,7 +207,7 @@ class SideFigures:
 
         `watched`: a bit for each watched slot.
         """
-        its = self.names
+        its = self.places
         if self.to_vc is not _NOTHING:
             put_direction(row, its.to_vc, self.to_vc, watched)
         if self.away is not _NOTHING:
@@ -226,7 +222,7 @@ class SideFigures:
             if self.wide:
                 row[its.mos_wb] = thousandths(self.mos_wb)
             row[its.codec_assumed] = bool(self.to_vc.codec_assumed or self.away.codec_assumed)
-            row["jitter_buffer"] = self.to_vc.buffer or self.away.buffer
+            row[JITTER_BUFFER] = self.to_vc.buffer or self.away.buffer
             self.put_directions(row)
         if self.end_to_end_us is not None:
             row[its.end_to_end] = tenths(self.end_to_end_us)
@@ -237,13 +233,13 @@ class SideFigures:
 
     def put_directions(self, row: Row) -> None:
         """The MOS of each direction that is known."""
-        known: dict[str, float] | None = row["mos_directions"]
+        known: dict[str, float] | None = row[MOS_DIRECTIONS]
         if known is None:
-            known = row["mos_directions"] = {}
+            known = row[MOS_DIRECTIONS] = {}
         if self.to_vc.scored:
-            known[self.names.to_vc.direction] = thousandths(self.to_vc.mos_sum / self.to_vc.scored)
+            known[self.places.to_vc.direction] = thousandths(self.to_vc.mos_sum / self.to_vc.scored)
         if self.away.scored:
-            known[self.names.away.direction] = thousandths(self.away.mos_sum / self.away.scored)
+            known[self.places.away.direction] = thousandths(self.away.mos_sum / self.away.scored)
 
 
 def is_relayed(all_legs: Legs, legs: Legs) -> cython.bint:
@@ -261,7 +257,7 @@ def is_relayed(all_legs: Legs, legs: Legs) -> cython.bint:
     return False
 
 
-def count_lost(totals: LegMediaTotals, its: DirectionNames, figures: DirectionFigures) -> None:
+def count_lost(totals: LegMediaTotals, its: DirectionPlaces, figures: DirectionFigures) -> None:
     lost: Lost = totals.lost
     if figures.runs is not None or figures.delays is not None:
         if totals.histograms is None:
@@ -279,7 +275,7 @@ def count_lost(totals: LegMediaTotals, its: DirectionNames, figures: DirectionFi
         lost.setdefault(its.direction, None)
 
 
-def count_heard(totals: LegMediaTotals, its: DirectionNames, figures: DirectionFigures) -> None:
+def count_heard(totals: LegMediaTotals, its: DirectionPlaces, figures: DirectionFigures) -> None:
     """Adds a direction's part of the call's own record: codecs, scores, packets whose loss is known."""
     if totals.heard is None:
         totals.heard = {}
@@ -314,7 +310,7 @@ def alone(heard: dict[str, Heard], codec: str) -> tuple[str, ...]:
     return (codec,)
 
 
-def put_direction(row: Row, its: DirectionNames, figures: DirectionFigures, watched: cython.int) -> None:
+def put_direction(row: Row, its: DirectionPlaces, figures: DirectionFigures, watched: cython.int) -> None:
     """Fills in a direction's figures; a blank record has the rest."""
     if figures.measured:
         row[its.loss_runs] = figures.runs or NO_RUNS
@@ -347,9 +343,9 @@ def put_direction(row: Row, its: DirectionNames, figures: DirectionFigures, watc
     put_count(row, its.timebase_changes, figures.timebase_changes)
 
 
-def put_count(row: Row, name: str, count: cython.longlong) -> None:
+def put_count(row: Row, at: cython.int, count: cython.longlong) -> None:
     if count:
-        row[name] = count
+        row[at] = count
 
 
 def density(lost: cython.longlong, packets: cython.longlong) -> float:

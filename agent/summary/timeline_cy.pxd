@@ -14,10 +14,12 @@ cdef class Timeline:
     cdef list reported
     cdef bint measured, audio
     cdef int watched
+    cdef long long clock_rate
     cdef Timeline other
 
     cpdef list slots(self)
     cdef object slot(self, int number)
 
 cpdef Timeline timeline(list[StreamMinute] streams, int watched)
+cdef long long ticks_us(long long ticks, long long clock_rate) except -2
 cdef long long word(bytes octets, long long at) except -1

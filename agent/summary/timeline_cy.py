@@ -22,6 +22,7 @@ from typing import Any
 import cython
 
 from agent.model.events import RoundTrip
+from agent.model.far_end_cy import MAX_JITTER_S
 from agent.model.stream_minute_cy import StreamMinute
 from agent.model.units import MINUTE_NS, SLOT_NS
 
@@ -66,7 +67,8 @@ class Timeline:
 
     def __init__(self, its: StreamMinute, watched: cython.int, other: Timeline | None) -> None:
         self.octets: bytes = its.slots
-        self.reported: list[int] | None = its.reported
+        self.reported: list[int] | None = its.reported_slots
+        self.clock_rate = 0 if its.clock_rate_mismatch else its.clock_rate  # it may have measured by either
         self.measured = its.lost_source == "rtp"
         self.audio = its.audio
         self.watched = watched
@@ -104,7 +106,7 @@ class Timeline:
                 told: list[int] = its.reported
                 if told[number] >= 0:
                     lost = max(lost, 0) + told[number]
-                jitter_us = told[SLOTS + number]
+                jitter_us = ticks_us(told[SLOTS + number], its.clock_rate)
             jitter_max_us = max(jitter_max_us, jitter_us)
             its = its.other
         return [
@@ -135,6 +137,15 @@ class Timeline:
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy is the list."""
         return list, (self.slots(),)
+
+
+def ticks_us(ticks: cython.longlong, clock_rate: cython.longlong) -> cython.longlong:
+    """Microseconds, rounded half to even; -1 where they are unknown, or too many to be a jitter."""
+    if ticks < 0 or clock_rate <= 0 or ticks > MAX_JITTER_S * clock_rate:
+        return -1
+    whole: cython.longlong = ticks * 1_000_000 // clock_rate
+    rest: cython.longlong = 2 * (ticks * 1_000_000 % clock_rate)
+    return whole + (rest > clock_rate or (rest == clock_rate and whole & 1))
 
 
 def timeline(streams: list[StreamMinute], watched: cython.int) -> Timeline:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.config.load import read
 from agent.config.settings import Config
-from agent.model.call_cy import LegMediaTotals
+from agent.model.call_cy import Call, Leg, LegMediaTotals
 from agent.summary.call_row_cy import worst_direction
 from agent.summary.catalog import AMAZON_CDR, CALL_SCHEMA
 from tests.kit.replayed import PCAPS, scenario, sidecar, through
@@ -136,3 +138,21 @@ def test_call_between_two_customers_has_both_addresses() -> None:
     scene.bye(10.0)
     (over,) = [row for summary in scene.play().summaries for row in summary.calls]
     assert (over["customer_peer"], over["remote_peer"]) == (CUSTOMER, REMOTE)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["incoming", "outgoing", "internal"]),
+            st.sampled_from(["customer", "remote", None]),
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_a_calls_owner_is_that_of_its_first_view(legs: list[Any]) -> None:
+    call = Call()
+    for number, (way, side) in enumerate(legs):
+        call.adopt(Leg(str(number), "tag", way, "192.0.2.1", side, 0, 1))
+    assert call.owner() is call.views()[0][0]

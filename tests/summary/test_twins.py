@@ -19,6 +19,7 @@ from agent.model.units import MINUTE_NS
 from agent.quality.emodel import Score
 from agent.summary import call_minute_cy, direction_totals_cy, media_record_cy, side_totals_cy
 from agent.summary.identity import Identity
+from agent.summary.media_columns import MEDIA_COLUMNS
 from tests.kit.loop_tap import T0, Tap
 
 NAMES = (
@@ -156,5 +157,8 @@ def test_a_media_record_is_the_same_in_both(
         totals = direction.MediaTotals()
         view.add_to(totals)
         row = view.row(ONLY, MINUTE_NS, MINUTE_NS, Identity(), 0b111101)
-        results.append((row and list(row.items()), totals.values, totals.samples, totals.coverage))
+        record = dict(zip(MEDIA_COLUMNS, row, strict=True)) if row else {}
+        if record:
+            media.finish(Identity(), record)
+        results.append((list(record.items()), totals.values, totals.samples, totals.coverage))
     assert repr(results[0]) == repr(results[1])  # 1 and 1.0 are not the same in JSON

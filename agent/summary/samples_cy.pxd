@@ -1,0 +1,1 @@
+cdef bint is_finite(double value) noexcept
