@@ -17,21 +17,21 @@ class Orphans:
 
     def __init__(self) -> None:
         self.shed = 0  # how many were left alone so far
-        self._sockets: dict[int, tuple[Socket, Socket]] = {}
+        self.sockets: dict[int, tuple[Socket, Socket]] = {}  # by id
         self._at: dict[Socket, set[int]] = {}
 
     def __len__(self) -> int:
-        return len(self._sockets)
+        return len(self.sockets)
 
     def leave(self, stream_id: int, src: Socket, dst: Socket) -> None:
         self.shed += 1
-        self._sockets[stream_id] = src, dst
+        self.sockets[stream_id] = src, dst
         for socket in (src, dst):
             self._at.setdefault(socket, set()).add(stream_id)
 
     def take(self, sockets: Iterable[Socket], most: int | None = None) -> list[int]:
         """Takes out those that an SDP explains now, at most `most` of a socket."""
-        if not self._sockets:
+        if not self.sockets:
             return []
         found = sorted(
             {stream_id for socket in sockets for stream_id in islice(self._at.get(socket, ()), most)}
@@ -42,7 +42,7 @@ class Orphans:
 
     def forget(self, stream_id: int) -> None:
         """The loop has dropped the stream, or it was taken."""
-        for socket in self._sockets.pop(stream_id, ()):
+        for socket in self.sockets.pop(stream_id, ()):
             users = self._at.get(socket)
             if users is not None:
                 users.discard(stream_id)

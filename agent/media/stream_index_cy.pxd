@@ -28,4 +28,13 @@ cdef class StreamIndex:
     cdef tuple _join(self, tuple socket, Stream stream)
     cdef object _part(self, tuple socket, Stream stream)
 
+@cython.final
+cdef class IdQueue:
+    cdef object _next, _before
+    cdef Py_ssize_t _count
+
+    cpdef int first(self) except? -2
+    cpdef object add(self, int stream_id)
+    cpdef object discard(self, int stream_id)
+
 cdef tuple _few(object users)

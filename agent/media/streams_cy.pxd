@@ -3,7 +3,7 @@ from agent.media.rtp.loss_cy cimport SILENCE_NS
 from agent.model.call_cy cimport Leg
 from agent.media.stream_score_cy cimport Measure
 from agent.media.sockets_cy cimport SocketOwner, Description, MediaSockets
-from agent.media.stream_index_cy cimport StreamIndex
+from agent.media.stream_index_cy cimport IdQueue, StreamIndex
 from agent.model.stream_minute_cy cimport StreamMinute
 from agent.model.call_cy cimport Stream
 
@@ -16,7 +16,8 @@ cdef class Streams:
     cdef dict _codecs
     cdef set _told, _news
     cdef readonly object evidence
-    cdef dict _strays, _strangers
+    cdef IdQueue _strays
+    cdef dict _strangers
     cdef long long _map_sweeps
     cdef readonly long long evicted
     cdef long long _share

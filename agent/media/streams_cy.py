@@ -18,7 +18,7 @@ from agent.media.orphans import Orphans
 from agent.media.rtp.loop_cy import Loop
 from agent.media.rtp.workers import RtpWorkers
 from agent.media.sockets_cy import Description, MediaSockets, SocketOwner
-from agent.media.stream_index_cy import StreamIndex
+from agent.media.stream_index_cy import IdQueue, StreamIndex
 from agent.media.stream_score_cy import Measure, QualityRules
 from agent.media.unsignalled import Unsignalled
 from agent.model.call_cy import UNSIGNALLED, Leg, Stream
@@ -104,7 +104,7 @@ class Streams:
         self.crowded: Callable[[Leg, list[Stream]], None] = _keep  # told of streams that a leg gives up
         self.flooded: Callable[[Leg], None] = _ignore  # told of legs with many passing streams
         self._share = share
-        self._strays: dict[int, None] = {}  # ids of streams that belong to nobody, the oldest first
+        self._strays = IdQueue()  # streams that belong to nobody, the oldest first
         self.unsignalled = unsignalled
         self.taken_over: list[tuple[Leg, Leg]] = []  # (leg without signalling, the one that an SDP gave)
 
@@ -162,9 +162,9 @@ class Streams:
 
         Anybody can invent them, so their share of the table is bounded.
         """
-        self._strays[stream_id] = None
+        self._strays.add(stream_id)
         if self._share and len(self._strays) > self._share:
-            oldest = next(iter(self._strays))
+            oldest = self._strays.first()
             stream = self._forget(oldest)
             self._loop.drop(oldest)
             if stream is not None:
@@ -173,7 +173,7 @@ class Streams:
 
     def _forget(self, stream_id: cython.longlong) -> Stream | None:
         """Drops everything about a stream that the loop drops. The caller links its line."""
-        self._strays.pop(stream_id, None)
+        self._strays.discard(stream_id)
         stream = self._found.pop(stream_id)
         if stream is None:
             self.unexplained.forget(stream_id)
@@ -182,7 +182,7 @@ class Streams:
         if self.unsignalled is not None:
             self.unsignalled.leave(stream)
         self._detach(stream)
-        self._strays.pop(stream_id, None)
+        self._strays.discard(stream_id)
         self._strangers.pop(stream, None)
         self._told.discard(stream)
         return stream
@@ -291,11 +291,11 @@ class Streams:
         stream: Stream
         claim: SocketOwner
         done: list[StreamMinute] = []
-        waiting = self.unexplained.take(sockets)
-        for socket in sockets if len(self.crowd) else ():
+        waiting: list[int] = self.unexplained.take(sockets) if self.unexplained.sockets else []
+        for socket in sockets if self.crowd.sockets else ():
             waiting += self.crowd.take((socket,), max(0, SOCKET_STREAMS - self._found.count(socket)))
         for stream_id in waiting:  # all, before the first: one that is taken up may make another stray go
-            self._strays.pop(stream_id, None)
+            self._strays.discard(stream_id)
         for stream_id in waiting:
             self.fresh(stream_id)
         for socket in sockets:
@@ -499,7 +499,8 @@ class Streams:
         description: Description | None = self._sockets.descriptions.get(leg)
         for stream in leg.streams:
             stream.named = self._is_named(stream, description)
-        self._news.update(leg.sources or ())
+        if leg.sources:
+            self._news.update(leg.sources)
 
     def _is_named(self, stream: Stream, description: Description | None) -> cython.bint:
         if description is None or stream.to_vc is None:
@@ -519,7 +520,7 @@ class Streams:
             ):
                 self._loop.rebase(stream.id)  # another call's numbers are no gap in this one's
             self._detach(stream)
-            self._strays.pop(stream.id, None)  # first: what the leg gives up may make a stray go
+            self._strays.discard(stream.id)  # first: what the leg gives up may make a stray go
             if len(leg.streams) >= LEG_STREAMS:
                 self._thin(leg)
             stream.leg = leg
@@ -582,7 +583,7 @@ class Streams:
         if stream.leg is not None:
             stream.leg.streams.discard(stream)
             stream.leg = stream.to_vc = stream.measured_here = None
-            self._strays[stream.id] = None
+            self._strays.add(stream.id)
 
 
 def _ignore(leg: Leg) -> None:

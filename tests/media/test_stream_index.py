@@ -6,6 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent import uncompiled
 from agent.media import stream_index_cy
@@ -22,7 +24,7 @@ def phone(number: int) -> Socket:
 
 
 def twin(index: Any, call: Any) -> SimpleNamespace:
-    return SimpleNamespace(StreamIndex=index.StreamIndex, Stream=call.Stream)
+    return SimpleNamespace(StreamIndex=index.StreamIndex, IdQueue=index.IdQueue, Stream=call.Stream)
 
 
 @pytest.fixture(params=["compiled", "uncompiled"])
@@ -101,3 +103,19 @@ def test_stream_that_sends_to_itself_is_there_once(module: Any, count: int) -> N
         assert len(table.leaving(SBC, at)) == 1
         table.pop(at)
     assert table.at(SBC) == ()
+
+
+@settings(deadline=None)
+@given(steps=st.lists(st.tuples(st.booleans(), st.integers(0, 12)), max_size=80))
+def test_id_queue_is_a_dictionary_without_values(steps: list[tuple[bool, int]]) -> None:
+    for index in (stream_index_cy, UNCOMPILED[0]):
+        queue, model = index.IdQueue(), dict[int, None]()
+        for adds, number in steps:
+            if adds:
+                queue.add(number)
+                model[number] = None
+            else:
+                queue.discard(number)
+                model.pop(number, None)
+            assert (len(queue), queue.first()) == (len(model), next(iter(model), -1))
+            assert [each in queue for each in range(14)] == [each in model for each in range(14)]
