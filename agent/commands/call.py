@@ -95,7 +95,7 @@ def call_lines(records: CallRecords, index: IndexedCall | None = None) -> list[s
     """The call as text of at most 80 columns; an address or a Call-ID is never cut."""
     path = path_of(records)
     lines = textwrap.wrap(verdict(records).text, COLUMNS)
-    lines += ["", *_head(records, index), "", *_directions(path), *_spans(path)]
+    lines += ["", *_head(records, index), "", *_directions(path, records), *_spans(path)]
     found = findings(records)
     if found:
         lines += ["", "Diagnoses"]
@@ -138,7 +138,7 @@ def _head(records: CallRecords, index: IndexedCall | None) -> list[str]:
     return [*lines, f"and {more} more Call-IDs: --json has them"] if more > 0 else lines
 
 
-def _directions(path: CallPath) -> list[str]:
+def _directions(path: CallPath, records: CallRecords) -> list[str]:
     """A line a direction; where the figures are too long for one line, their source stands below them."""
     rows = [_HEADS]
     for way, its in path.directions.items():
@@ -146,9 +146,9 @@ def _directions(path: CallPath) -> list[str]:
             its.source, f"{its.network}'s {(its.source or '').upper()}"
         )
         jitter, mos = _or(its.jitter_us, 1e-3, 2), _or(its.mos, 1, 2)
-        rows.append(
-            (NAMES[way], str(its.packets), _or(its.lost), _share(its), str(its.discarded), jitter, mos, told)
-        )
+        is_kept = its.packets or way not in records.forgotten
+        packets, late = (str(its.packets), str(its.discarded)) if is_kept else ("-", "-")
+        rows.append((NAMES[way], packets, _or(its.lost), _share(its), late, jitter, mos, told))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for name, *figures, told in rows:

@@ -114,10 +114,15 @@ def span_ns(options: argparse.Namespace, now_ns: int) -> tuple[int | None, int |
 
 
 def moment_ns(said: str, now_ns: int) -> int:
-    """`90m` ago, `15:42` (its last occurrence), or a date with or without a time; UTC without a zone.
+    """`90m` ago, `15:42` (its last occurrence), or a date with or without a time; UTC without a zone. A time
+    that no store can hold (before 1823, after 2116) is the nearest that it can.
 
     Raises ConfigError.
     """
+    return max(-FOREVER_NS, min(_moment_ns(said, now_ns), FOREVER_NS))
+
+
+def _moment_ns(said: str, now_ns: int) -> int:
     ago = _AGO.fullmatch(said.strip())
     if ago:
         return now_ns - round(float(ago[1]) * _SECONDS[ago[2]] * 1e9)

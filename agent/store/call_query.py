@@ -17,6 +17,7 @@ from agent.store.call_index import COLUMNS, LONGEST, call_id_key, first_id, user
 
 MANY = 5_000
 MAX_PAGE = 1_000
+GREATEST = (1 << 63) - 1
 Sort = Literal["start", "mos", "loss"]
 _EQUAL = (
     "connector", "carrier", "host", "direction", "outcome", "status", "end_reason", "ended_by", "codec",
@@ -91,8 +92,13 @@ def page_of(connection: sqlite3.Connection, query: CallQuery) -> tuple[list[tupl
     if source.startswith(_BY_KEY) and order == "id DESC":
         order = "call DESC"  # the key's own order: nothing is sorted
     statement = f"SELECT {', '.join(COLUMNS)} FROM {source} WHERE {condition} ORDER BY {order} LIMIT ?"
-    rows = connection.execute(statement, [*more_values, *values, limit + 1]).fetchall()
+    rows = connection.execute(statement, _storable([*more_values, *values, limit + 1])).fetchall()
     return rows[:limit], _mark_of(rows[limit - 1], query.sort) if len(rows) > limit else ""
+
+
+def _storable(values: list[Any]) -> list[Any]:
+    """Values for SQLite, whose integers have 64 bits: beyond them the greatest compares the same."""
+    return [max(-GREATEST, min(its, GREATEST)) if isinstance(its, int) else its for its in values]
 
 
 def _number_fits(from_user: str | None, to_user: str | None, key: str) -> bool:
@@ -173,7 +179,7 @@ def _lead(connection: sqlite3.Connection, query: CallQuery) -> tuple[str, list[s
     least = MANY
     for source, conditions, values, left, in_order in _candidates(query):
         statement = f"SELECT count(*) FROM (SELECT 1 FROM {source} WHERE {' AND '.join(conditions)} LIMIT ?)"
-        count = connection.execute(statement, (*values, MANY)).fetchone()[0]
+        count = connection.execute(statement, _storable([*values, MANY])).fetchone()[0]
         usable = count < MANY or (in_order and sorted_by == "id")
         if usable and (best is None or count < least):
             best, least = (source, conditions, values, left), count

@@ -150,6 +150,7 @@ class StoreReader:
                 unseen += missed_spans(start_ns, minute)
         call = found["calls"][-1] if found["calls"] else _as_record(index)
         records = CallRecords(call, found["media"], found["sip"], unseen, self.newest_ns() or 0)
+        records.forgotten = _forgotten(index, found["any_media"])
         return StoredCall(index, records)
 
     def overview(
@@ -237,11 +238,21 @@ def _records_of(connection: sqlite3.Connection, call: IndexedCall) -> dict[str, 
         for record in unpack(body):
             if ours.intersection(record.get("call_ids") or (_name_of(record),)):
                 found[kind].append(record | {"part": part} if kind == "media" else record)
+    found["any_media"] = found["media"]
     own = [record for record in found["media"] if record["voice_connector_id"] == call.connector]
     found["media"] = own or found["media"]
     for kind in ("media", "sip"):
         found[kind].sort(key=lambda its: int(its["event_timestamp"]))
     return found
+
+
+def _forgotten(call: IndexedCall, media: list[dict[str, Any]]) -> dict[str, int]:
+    """The index's packets that no media record has: retention takes media before calls."""
+    counted = {
+        way: (its.packets or 0) - sum(record.get(f"{way}_rtp_packets") or 0 for record in media)
+        for way, its in call.directions.items()
+    }
+    return {way: packets for way, packets in counted.items() if packets > 0}
 
 
 def _name_of(record: dict[str, Any]) -> str | None:

@@ -69,8 +69,7 @@ def verdict(records: CallRecords) -> CallVerdict:
         *_open_minute(records),
         *_unknown(records, path, found),
         *_not_judged(records, described),
-        *_clean(path),
-        *_inside(path),
+        *(() if records.forgotten else (*_clean(path), *_inside(path))),
     ]
     networks = [one.network for one in statements if one.kind == "bad" and one.network is not None]
     return CallVerdict(statements, list(dict.fromkeys(networks)))
@@ -272,6 +271,15 @@ def _not_judged(records: CallRecords, described: dict[str, LadderStep]) -> Itera
     if "image" in described:
         at = clock(described["image"].stamp_ns)
         yield Statement("unknown", f"from {at} on it is a fax (T.38, not RTP), which nobody judges here")
+    if records.forgotten and not records.media:
+        words = "the records of its media are no longer kept: whose network it was, they cannot tell any more"
+        yield Statement("unknown", words)
+        return
+    if records.forgotten:
+        gone = sum(records.forgotten.values())
+        kept = sum(record.get(f"{way}_rtp_packets") or 0 for record in records.media for way in NAMES)
+        words = f"the records of {percent(gone / (gone + kept))} of its media are no longer kept"
+        yield Statement("unknown", f"{words}: what was lost in it is not said here")
     over = call.get("end_ns") is not None and not any(_open_minute(records))
     if call.get("outcome") == "answered" and over and not records.media and not call.get("unlogged"):
         words = "the call was answered, and none of its media was seen: it went past this host, or never ran"

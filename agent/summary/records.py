@@ -177,7 +177,8 @@ class CallRecords(msgspec.Struct):
 
     `call`: its `call` record, as far as it goes while the call is up. `media`: its records by minute.
     `messages`: `sip` records of all its legs by time. `unseen`: what was missed while it ran. `closed_ns`:
-    the end of the newest closed minute: later media is not in yet; None: all is in.
+    the end of the newest closed minute: later media is not in yet; None: all is in. `forgotten`: packets by
+    direction that the store counted, and whose media records it keeps no more.
     """
 
     call: dict[str, Any]
@@ -185,6 +186,7 @@ class CallRecords(msgspec.Struct):
     messages: list[dict[str, Any]] = []
     unseen: list[UnseenSpan] = []
     closed_ns: int | None = None
+    forgotten: dict[str, int] = {}
 
 
 Side = Literal["customer", "remote"]

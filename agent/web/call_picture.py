@@ -57,7 +57,7 @@ class Lane(msgspec.Struct):
     loss: float | None
     lost: int | None
     expected: int
-    packets: int
+    packets: int | None
     mos: float | None
     jitter_us: float | None
     told: str
@@ -146,7 +146,10 @@ def call_picture(records: CallRecords, redaction: Redaction | None) -> CallPictu
         records,
         verdict(records),
         path,
-        {way: _lane(its, is_silent=way == silent_way(records)) for way, its in path.directions.items()},
+        {
+            way: _lane(its, records, is_silent=way == silent_way(records))
+            for way, its in path.directions.items()
+        },
         findings(records),
         _unknowns(records, path, steps),
         axis,
@@ -169,10 +172,12 @@ def _grain(path: CallPath) -> str:
     return "10 s" if lengths and min(lengths) <= SLOT_NS else "a minute"
 
 
-def _lane(its: DirectionPath, *, is_silent: bool) -> Lane:
+def _lane(its: DirectionPath, records: CallRecords, *, is_silent: bool) -> Lane:
     """`is_silent`: the way that should have been heard, and was not."""
     if is_silent:
         state = "silent"
+    elif its.direction in records.forgotten and not its.packets:
+        state = "unknown"
     elif not its.packets and not its.lost:
         state = "none"
     elif its.loss is None:
@@ -188,7 +193,7 @@ def _lane(its: DirectionPath, *, is_silent: bool) -> Lane:
         its.loss,
         its.lost,
         its.expected,
-        its.packets,
+        its.packets or (None if its.direction in records.forgotten else 0),
         its.mos,
         its.jitter_us,
         told,
@@ -224,8 +229,10 @@ def _unknowns(records: CallRecords, path: CallPath, steps: Sequence[LadderStep])
                 found.append(f"MOS {ARROWS[its.direction]} is unknown: its loss or its codec is.")
         if not heard.packets and not sent.packets and records.media:
             found.append(f"No media of the {side} was seen.")
-    if not records.media:
+    if not records.media and not records.forgotten:
         found.append("No media record of this call is kept (it had none, or they are too old).")
+    for way, packets in records.forgotten.items():
+        found.append(f"The records of {packets} packets {ARROWS[way]} are no longer kept.")
     if not steps:
         found.append("No SIP message of this call is kept (any more).")
     for span in records.unseen:

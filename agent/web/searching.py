@@ -96,7 +96,9 @@ def understand(text: str, query: CallQuery, now_ns: int) -> Understood:
             unsure.append(token if "@" in token or not _PLAIN_WORD.fullmatch(word) else word)
         before = word
     since_ns, until_ns = times.span_ns()
-    found.query = replace(found.query, flags=tuple(flags), since_ns=since_ns, until_ns=until_ns)
+    found.query = replace(found.query, flags=tuple(flags))
+    if since_ns is not None or until_ns is not None:
+        found.query = replace(found.query, since_ns=since_ns, until_ns=until_ns)
     _take_numbers(found, numbers, alone=not (found.words or unsure or since_ns or until_ns))
     if since_ns is not None or until_ns is not None:
         found.words.append(_span_words(found.query))

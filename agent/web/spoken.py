@@ -107,19 +107,20 @@ class Times:
             elif (moment := _MOMENT.fullmatch(word)) and (clock := _CLOCK.fullmatch(moment[1])):
                 self._note(clock, datetime.fromisoformat(word[:10]).replace(tzinfo=UTC))
             elif _DATE.fullmatch(word):
-                self._dates.append(datetime.fromisoformat(word).replace(tzinfo=UTC))
+                date = datetime.fromisoformat(word).replace(tzinfo=UTC)
+                self._dates.append(date + _DAY - _DAY)
             elif clock := _CLOCK.fullmatch(word):
                 self._note(clock, self._dates[-1] if self._dates else None)
             else:
                 return False
-        except ValueError:
+        except (ValueError, OverflowError):
             return False
         if before.lower() in (*_SINCE, *_UNTIL):
             self._open = before.lower()
         return True
 
     def _note(self, clock: re.Match[str], date: datetime | None) -> None:
-        _on(self._now, clock)
+        _on(date or self._now, clock)
         self._clocks.append((clock, date))
 
     def span_ns(self) -> tuple[int | None, int | None]:

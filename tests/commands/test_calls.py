@@ -132,3 +132,9 @@ def test_span_that_ends_before_it_begins_is_refused(until: str) -> None:
     now_ns = int(datetime(2026, 11, 29, 16, 1, tzinfo=UTC).timestamp()) * 10**9
     with pytest.raises(ConfigError, match="is not after --since"):
         span_ns(options, now_ns)
+
+
+@pytest.mark.parametrize("command", ["calls", "minutes"])
+@pytest.mark.parametrize("since", ["9000-01-01", "99999999d", "0001-01-01"])
+def test_time_that_no_store_holds_is_no_fault(store: str, command: str, since: str) -> None:
+    assert cli.main([command, "--since", since, "--store", store]) in (0, 1)

@@ -14,6 +14,9 @@ import pytest
 
 from agent.cli import main
 from agent.store.call_index import call_id_key
+from agent.store.call_query import CallQuery
+from agent.store.reader import StoreReader
+from agent.story.verdict import verdict
 from agent.summary.printable import printable
 from tests.kit.capture_files import START_NS, Packet, pcap
 from tests.kit.conversation import frame, sdp
@@ -274,3 +277,46 @@ def _call(text: str) -> list[Packet]:
         data = ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
         packets.append(Packet(START_NS + number * 10**9, frame(*(ends if to_vc else ends[::-1]), data)))
     return packets
+
+
+def test_call_whose_media_records_are_gone_is_not_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(tmp_path)
+    connection = sqlite3.connect(tmp_path / "sbcwatch.sqlite")
+    connection.execute("DELETE FROM rows WHERE kind = 'media'")
+    connection.commit()
+    connection.close()
+    page = opened(tmp_path, "0110").text
+    assert "The records of its media are no longer kept" in page
+    assert "The records of 1103 packets" in page
+    assert "none of its media was seen" not in page
+    assert 'class="lane none' not in page
+    assert main(["call", "0110", "--store", str(tmp_path)]) == 0
+    assert re.search(r"vc -> customer +- +- +- +- +- +-", capsys.readouterr().out)
+
+
+def test_call_with_a_part_of_its_media_is_judged_by_no_whole(store: Path) -> None:
+    reader = StoreReader(store / "sbcwatch.sqlite")
+    stored_call = reader.call(reader.search(CallQuery()).calls[0].id)
+    reader.close()
+    assert stored_call is not None
+    assert not stored_call.records.forgotten
+    stored_call.records.forgotten = {"cust2vc": 1104}
+    words = verdict(stored_call.records).text
+    assert "20.0 % of its media are no longer kept" in words
+    assert "clean" not in words
+    assert "inside the SBC" not in words
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "q=9999-12-31",
+        "q=since+9999-12-31",
+        "q=status:99999999999999999999",
+        "q=0110&after=:99999999999999999999",
+    ],
+)
+def test_figure_that_no_store_holds_is_no_fault(store: Path, target: str) -> None:
+    assert ask(site_of(store).app(), f"/calls?{target}").status == 200

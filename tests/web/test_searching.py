@@ -120,7 +120,7 @@ def test_words_that_say_nothing_are_named() -> None:
     assert understand("call from 0110 choppy", CallQuery(), NOW_NS).ignored == ["call", "from", "choppy"]
 
 
-@pytest.mark.parametrize("text", ["2026-11-31", "28/11/2026", "198.51.100.0/24"])
+@pytest.mark.parametrize("text", ["2026-11-31", "9999-12-31", "28/11/2026", "198.51.100.0/24"])
 def test_word_that_nobody_can_take_is_named_and_no_number(text: str) -> None:
     understood = understand(f"0110 {text}", CallQuery(), NOW_NS)
     assert understood.ignored == [text]
@@ -140,3 +140,10 @@ def test_span_over_midnight_names_both_days() -> None:
 def test_words_say_what_was_looked_for() -> None:
     words = understand("0110 15:42", CallQuery(), NOW_NS).words
     assert words == ["number ending in 0110", "up at 2026-11-29 15:42 UTC"]
+
+
+def test_span_of_the_query_stays_where_the_text_names_none() -> None:
+    query = CallQuery(since_ns=at("2026-11-29T15:00"), until_ns=at("2026-11-29T16:00"))
+    found = understand("0110", query, NOW_NS)
+    assert (found.query.since_ns, found.query.until_ns) == (query.since_ns, query.until_ns)
+    assert found.words == ["number ending in 0110"]
