@@ -37,7 +37,7 @@ class CallQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Calls that meet all conditions given.
 
     `since_ns`, `until_ns`: up at any time between them. `number`: last digits of either user, or a token, or
-    a name's end. `other_number`: a second one, of the same call. `call_id`: any of its Call-IDs.
+    a name's end. `other_number`: of the other user, beside `number`. `call_id`: any of its Call-IDs.
     `worse_than`: MOS of its worst direction and minute.
     `loss_over`: share of packets, of its worst direction. `setup_over_ms`: from the INVITE to the answer.
     `live`: in progress. `after`: the `next` of the page before.
@@ -76,14 +76,15 @@ def page_of(connection: sqlite3.Connection, query: CallQuery) -> tuple[list[tupl
     """
     limit = max(1, min(query.limit, MAX_PAGE))
     connection.create_function("number_fits", 3, _number_fits, deterministic=True)
+    connection.create_function("pair_fits", 4, _pair_fits, deterministic=True)
     where, values = _conditions(connection, query)
     source, more, more_values, left = _lead(connection, query)
-    if left.number:
+    if query.number and query.other_number:
+        where.append("pair_fits(from_user, to_user, ?, ?)")
+        values += [user_key(query.number), user_key(query.other_number)]
+    elif left.number:
         where.append("number_fits(from_user, to_user, ?)")
         values.append(user_key(left.number))
-    if query.other_number:
-        where.append("number_fits(from_user, to_user, ?)")
-        values.append(user_key(query.other_number))
     for key in _keys(left):
         where.append("EXISTS (SELECT 1 FROM call_keys AS other WHERE other.key = ? AND other.call = id)")
         values.append(key)
@@ -104,6 +105,12 @@ def _storable(values: list[Any]) -> list[Any]:
 def _number_fits(from_user: str | None, to_user: str | None, key: str) -> bool:
     """Whether one of the two users has these last digits."""
     return any(user and user_key(user).startswith(key) for user in (from_user, to_user))
+
+
+def _pair_fits(from_user: str | None, to_user: str | None, one: str, other: str) -> bool:
+    """Whether one user has the one's last digits, and the other user the other's."""
+    ends = user_key(from_user or ""), user_key(to_user or "")
+    return any(a.startswith(one) and b.startswith(other) for a, b in (ends, ends[::-1]))
 
 
 def _keys(query: CallQuery) -> list[str]:
@@ -212,10 +219,11 @@ _BY_KEY = "call_keys"
 def _candidates(query: CallQuery) -> Iterator[tuple[str, list[str], list[Any], CallQuery, bool]]:
     """Each condition with an index: source, conditions, values, the query without it, in order of time."""
     replace = msgspec.structs.replace
-    if query.number:
-        key = user_key(query.number)
-        bounds = [key, key + "\U0010ffff"]
-        yield _BY_KEY, ["key >= ? AND key < ?"], bounds, replace(query, number=""), False
+    for name in ("number", "other_number"):
+        if number := getattr(query, name):
+            key = user_key(number)
+            bounds = [key, key + "\U0010ffff"]
+            yield _BY_KEY, ["key >= ? AND key < ?"], bounds, replace(query, **{name: ""}), False
     for key in _keys(query):
         left = replace(
             query,

@@ -93,6 +93,8 @@ def only(store: Store) -> IndexedCall:
         {"number": "0107"},
         {"number": "+44 20 7946 0107"},
         {"number": "020 7946 0107"},  # as another network writes it
+        {"number": "+1 206 555 0110", "other_number": "0107"},
+        {"number": "020 7946 0107", "other_number": "0012065550110"},
         {"call_id": "call-7"},
         {"call_id": "call-7-b"},
         {"address": "192.0.2.77"},
@@ -126,6 +128,11 @@ def test_call_is_found_by_whatever_is_known_of_it(store: Store, query: dict[str,
     store.commit(part(0, others, [media(number) for number in range(7)]))
     store.commit(part(10, [odd], [bad]))
     assert found(store, **query) == ["call-7"]
+
+
+def test_pair_is_of_two_users(store: Store) -> None:
+    store.commit(part(0, [call(7, 1)]))
+    assert found(store, number="0107", other_number="107") == []
 
 
 def test_pages_give_every_call_once_in_order(store: Store) -> None:
