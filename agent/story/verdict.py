@@ -17,7 +17,7 @@ from agent.story.conditions import silent_network
 from agent.story.diagnoses import Finding, findings
 from agent.story.ladder import LadderStep, ladder
 from agent.story.path import WAYS_OF, CallPath, DirectionPath, Network, PathSpan, path_of
-from agent.story.words import FAR, NAMES, NOTABLE, clock, percent
+from agent.story.words import FAR, NAMES, NOTABLE, clock, day, percent
 from agent.summary.records import KNOWN_SHARE, MINUTE_NS, UNSIGNALLED, CallRecords, expected, sides_with
 
 BAD_MOS = 3.6  # G.107: below it many users are dissatisfied
@@ -70,6 +70,7 @@ def verdict(records: CallRecords) -> CallVerdict:
         *_unknown(records, path, found),
         *_not_judged(records, described),
         *(() if records.forgotten else (*_clean(path), *_inside(path))),
+        *_days(records),
     ]
     networks = [one.network for one in statements if one.kind == "bad" and one.network is not None]
     return CallVerdict(statements, list(dict.fromkeys(networks)))
@@ -284,6 +285,17 @@ def _not_judged(records: CallRecords, described: dict[str, LadderStep]) -> Itera
     if call.get("outcome") == "answered" and over and not records.media and not call.get("unlogged"):
         words = "the call was answered, and none of its media was seen: it went past this host, or never ran"
         yield Statement("unknown", words)
+
+
+def _days(records: CallRecords) -> Iterator[Statement]:
+    """A call that was up on two dates: its times of day are of the one or the other."""
+    call = records.call
+    told = [int(record["event_timestamp"]) * 1_000_000 - 1 for record in records.media]
+    begun_ns = call.get("invite_ns") or call.get("answer_ns")
+    over_ns = call.get("end_ns") or max(told, default=None)
+    if begun_ns and over_ns and day(begun_ns) != day(over_ns):
+        since, until = (f"{day(at_ns)} {clock(at_ns)}" for at_ns in (begun_ns, over_ns))
+        yield Statement("note", f"the call went over midnight, from {since} to {until} UTC")
 
 
 def _sent_no_rtcp(its: DirectionPath, path: CallPath) -> bool:

@@ -305,3 +305,11 @@ def test_one_way_audio_is_the_silent_sides() -> None:
     scene.bye(20)
     (one,) = gather(scene.play(until=60).summaries)
     assert verdict(one).networks == ["vc"]
+
+
+@pytest.mark.parametrize(("hours", "is_said"), [(0, False), (12, True), (36, True)])
+def test_call_over_midnight_says_of_which_days_its_times_are(hours: int, is_said: bool) -> None:
+    (records,) = gather(scenario("loss-vc2cust").summaries)
+    call = records.call | {"end_ns": records.call["end_ns"] + hours * 3_600 * 10**9}
+    words = verdict(CallRecords(call, records.media, records.messages)).text
+    assert ("the call went over midnight, from 2026-11-2" in words) is is_said
