@@ -95,7 +95,7 @@ def schema(database: str, hosts: int = 1, *, replicated: bool = True) -> Iterato
         indexes += [(name, name) for name in _TOKENS[kind]]
         if "call_ids" in columns:
             indexes.append(("call_ids", "call_ids"))
-        lines = [f"    {name} {kind_of} CODEC(ZSTD(1))" for name, kind_of in columns.items()]
+        lines = [f"    {name} {kind_of} CODEC(ZSTD(3))" for name, kind_of in columns.items()]
         lines += [
             f"    at DateTime MATERIALIZED toDateTime({_AT[kind]}, 'UTC')",
             "    hour DateTime MATERIALIZED toStartOfHour(at)",
@@ -111,7 +111,7 @@ def schema(database: str, hosts: int = 1, *, replicated: bool = True) -> Iterato
         )
         # A table that an older version made is widened.
         more = ",\n".join(
-            f"    ADD COLUMN IF NOT EXISTS {name} {kind_of} CODEC(ZSTD(1))"
+            f"    ADD COLUMN IF NOT EXISTS {name} {kind_of} CODEC(ZSTD(3))"
             for name, kind_of in columns.items()
         )
         yield f"ALTER TABLE {database}.{kind}\n{more}"
