@@ -10,21 +10,22 @@ that ran beside it do not.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 from agent.media.sockets_cy import MediaSockets, SocketOwner
 from agent.media.stream_index_cy import StreamIndex
 from agent.model.call_cy import Leg, Stream
 from agent.model.sides import Socket
 from agent.model.trust import Trust
-from agent.model.units import SLOT_NS
+from agent.model.units import SECOND_NS, SLOT_NS
 
 ALONE, UNKNOWN = Trust.ALONE.value, Trust.UNKNOWN.value
 Times = Callable[[Stream], tuple[int, int]]  # a stream's newest packet (ns), and how many it has had
 Paused = Callable[[Stream, int, int], bool]  # whether nothing of a stream came between two times (ns)
-STAND_IN_NS = 1_000_000_000  # a stand-in runs for so long
+STAND_IN_NS = SECOND_NS  # a stand-in runs for so long
 HANDOVER_NS = 200_000_000  # it may begin so much before the last packet of the named source, and end as late
 PASSING_PACKETS = 16  # a stream of fewer, while another runs between its two sockets, is passing
-PASSING_STREAMS = 8  # so many of them with two packets and more may be media all the same
+PASSING_STREAMS = 8  # more of them, or more that come too fast, are a flood
 PASSING_RATE = 200  # packets a second that short streams in turns do not reach: their packets are 10 ms long
 
 
@@ -120,10 +121,10 @@ class SourceEvidence:
     def passing(self, leg: Leg) -> list[Stream]:
         """Streams that arrive on `leg` and are too short to be its media.
 
-        All of each passes while a longer stream runs between the same two sockets, which their names and the
-        far end's socket do not tell from it. A single packet proves no source (RFC 3550 A.1). Several do,
-        unless there are many such streams: a sender changes its SSRC, but not every few packets. Many pass
-        without a longer stream too, where their packets come faster than one source sends.
+        A single packet proves no source (RFC 3550 A.1): it passes while a longer stream runs between the same
+        two sockets. Several packets do, unless such streams are many: a sender changes its SSRC, but not each
+        few packets. Many beside a longer stream, or faster than one source sends, are a flood, and all of the
+        short ones pass.
         """
         short: dict[tuple[Socket, Socket], list[tuple[Stream, int, int]]] = {}
         longer: dict[tuple[Socket, Socket], list[tuple[int, int]]] = {}
@@ -136,17 +137,16 @@ class SourceEvidence:
                     longer.setdefault(pair, []).append((stream.first_ns, last_ns))
         found: list[Stream] = []
         for pair, candidates in short.items():
-            fast = _too_fast(candidates)
             spans = longer.get(pair, [])[:PASSING_STREAMS]
             beside = [
                 (stream, packets)
                 for stream, last_ns, packets in candidates
-                if stream not in fast
-                and any(begin <= stream.first_ns and last_ns <= end for begin, end in spans)
+                if any(begin <= stream.first_ns and last_ns <= end for begin, end in spans)
             ]
-            several = len(beside) + len(fast) > PASSING_STREAMS
-            found += [*fast]
-            found += [stream for stream, packets in beside if several or packets == 1]
+            if max(len(beside), _too_fast(candidates)) > PASSING_STREAMS:
+                found += [stream for stream, _, _ in candidates]
+            else:
+                found += [stream for stream, packets in beside if packets == 1]
         return found
 
     def _settle(self, stream: Stream) -> bool:
@@ -197,14 +197,13 @@ def is_accepted(leg: Leg) -> bool:
     return leg.was_up or "away" in leg.described
 
 
-def _too_fast(short: list[tuple[Stream, int, int]]) -> dict[Stream, None]:
-    """The streams that come in a crowd with more packets than one source sends in its time."""
+def _too_fast(short: list[tuple[Stream, int, int]]) -> int:
+    """The number of streams after which the next one begins sooner than one source sends.
+
+    Floods come in bursts, so neighbours are compared and no mean is taken.
+    """
     short.sort(key=lambda each: (each[0].first_ns, each[0].id))
-    found: dict[Stream, None] = {}
-    for at in range(len(short) - PASSING_STREAMS):
-        crowd = short[at : at + PASSING_STREAMS + 1]
-        packets = sum(packets for _, _, packets in crowd)
-        span_ns = max(last_ns for _, last_ns, _ in crowd) - crowd[0][0].first_ns
-        if packets * 1_000_000_000 > PASSING_RATE * span_ns:
-            found.update((stream, None) for stream, _, _ in crowd)
-    return found
+    return sum(
+        (following.first_ns - stream.first_ns) * PASSING_RATE < packets * SECOND_NS
+        for (stream, _, packets), (following, _, _) in pairwise(short)
+    )
