@@ -19,6 +19,7 @@ from agent.commands.tables import UNKNOWN, add, clock, percent, show, text
 from agent.config.load import load
 from agent.errors import ConfigError
 from agent.store import CallQuery, StoreReader
+from agent.store.call_query import far_end
 from agent.store.overview import OverviewPoint
 from agent.store.reader import IndexedCall
 from agent.summary.catalog import DIRECTIONS
@@ -27,6 +28,7 @@ from agent.summary.records import MINUTE_NS
 FOREVER_NS = 1 << 62
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is one in a spreadsheet
 _DAY_TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
 WAYS = {"cust2vc": "cust→vc", "vc2cust": "vc→cust", "rem2vc": "rem→vc", "vc2rem": "vc→rem"}
 
@@ -87,14 +89,22 @@ def query_of(options: argparse.Namespace, now_ns: int | None = None) -> CallQuer
         number=options.number or "",
         connector=options.connector or "",
         carrier=options.carrier or "",
-        address=options.address or "",
+        address=_address(options.address or ""),
         outcome=options.outcome or "",
         status=options.status,
-        flags=tuple(options.flag),
+        flags=tuple(re.sub("[ -]", "_", flag.lower()) for flag in options.flag),
         worse_than=options.worse_than,
         loss_over=None if options.loss_over is None else options.loss_over / 100,
         sort=options.sort,
     )
+
+
+def _address(said: str) -> str:
+    """An address as the store has it; a token stands as it is."""
+    try:
+        return far_end(said)
+    except ValueError:
+        return said
 
 
 def span_ns(options: argparse.Namespace, now_ns: int) -> tuple[int | None, int | None]:
@@ -183,7 +193,8 @@ def write_csv(rows: Iterable[dict[str, Any]]) -> None:
 
 def _safe(value: Any) -> Any:
     # A number in E.164 begins with + as well, so numbers are not quoted.
-    formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@") and not value[1:].isdigit()
+    is_text = isinstance(value, str)
+    formula = is_text and value.startswith(_FORMULA) and not value[1:].isdigit()
     return f"'{value}" if formula else value
 
 

@@ -7,8 +7,10 @@ because a page then fills soon.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_address
 from typing import Any, Literal
 
 import msgspec
@@ -18,6 +20,7 @@ from agent.store.call_index import COLUMNS, LONGEST, call_id_key, first_id, user
 MANY = 5_000
 MAX_PAGE = 1_000
 GREATEST = (1 << 63) - 1
+_WITH_PORT = re.compile(r"\[?([0-9a-fA-F:.]+)\]:\d{1,5}|(\d+(?:\.\d+){3}):\d{1,5}")
 Sort = Literal["start", "mos", "loss"]
 _EQUAL = (
     "connector", "carrier", "host", "direction", "outcome", "status", "end_reason", "ended_by", "codec",
@@ -67,6 +70,14 @@ class CallQuery(msgspec.Struct, frozen=True, kw_only=True):
     sort: Sort = "start"
     limit: int = 50
     after: str = ""
+
+
+def far_end(text: str) -> str:
+    """An address, with or without its port, as the store has it. Raises ValueError."""
+    with_port = _WITH_PORT.fullmatch(text)
+    address = (with_port[1] or with_port[2]) if with_port else text.strip("[]").partition("%")[0]
+    found = ip_address(address)
+    return str((found.version == 6 and found.ipv4_mapped) or found)
 
 
 def page_of(connection: sqlite3.Connection, query: CallQuery) -> tuple[list[tuple[Any, ...]], str]:

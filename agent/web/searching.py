@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 import msgspec
 from msgspec.structs import replace
 
 from agent.store.call_index import MASKED
-from agent.store.call_query import CallQuery
+from agent.store.call_query import CallQuery, far_end
 from agent.summary.records import MINUTE_NS
 from agent.web.spoken import BESIDE, SECOND_NS, Times, plain_words
 
@@ -23,7 +23,6 @@ MAX_TEXT = 512
 SHORTEST = 3  # digits of a number beside other words: "2 calls" names none
 _NUMBER = re.compile(r"\+?[0-9][0-9().\-/]*")
 _NO_DATE = re.compile(r"\d{4}-\d\d-\d\d|\d\d?/\d\d?/\d{4}")  # no such day, or nobody knows which
-_WITH_PORT = re.compile(r"\[?([0-9a-fA-F:.]+)\]:\d{1,5}|(\d+(?:\.\d+){3}):\d{1,5}")
 _COMPARED = re.compile(r"(mos|loss)([<>])(\d+(?:\.\d+)?)%?", re.IGNORECASE)
 _NAMED = re.compile(r"([a-z_\-]+):(.+)", re.IGNORECASE)
 _NAME_APART = re.compile(r"(?<!\S)([a-z_\-]+):\s+(?=\S)", re.IGNORECASE)
@@ -47,7 +46,7 @@ _NAMES: dict[str, Callable[[str], dict[str, object]]] = {
     "callid": lambda text: {"call_id": text},
     "call_id": lambda text: {"call_id": text},
     "transaction": lambda text: {"transaction_id": text},
-    "address": lambda text: {"address": _address(text)},
+    "address": lambda text: {"address": far_end(text)},
 }
 
 
@@ -139,14 +138,6 @@ def _is_network(word: str) -> bool:
         return False
 
 
-def _address(text: str) -> str:
-    """An address as the store has it. Raises ValueError."""
-    with_port = _WITH_PORT.fullmatch(text)
-    address = (with_port[1] or with_port[2]) if with_port else text.strip("[]").partition("%")[0]
-    found = ip_address(address)
-    return str((found.version == 6 and found.ipv4_mapped) or found)
-
-
 def _take_unsure(found: Understood, unsure: list[str]) -> None:
     """A word with digits or signs in it is a Call-ID; plain words are a user's name where no other condition
     is.
@@ -183,7 +174,7 @@ def _condition(word: str) -> dict[str, object] | None:
             return {"worse_than": value}
         return {"loss_over": value / 100}
     try:
-        return {"address": _address(word)}
+        return {"address": far_end(word)}
     except ValueError:
         pass
     named = _NAMED.fullmatch(word)

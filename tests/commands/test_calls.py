@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent import cli
-from agent.commands.calls import moment_ns, span_ns
+from agent.commands.calls import moment_ns, query_of, span_ns
 from agent.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -138,3 +138,13 @@ def test_span_that_ends_before_it_begins_is_refused(until: str) -> None:
 @pytest.mark.parametrize("since", ["9000-01-01", "99999999d", "0001-01-01"])
 def test_time_that_no_store_holds_is_no_fault(store: str, command: str, since: str) -> None:
     assert cli.main([command, "--since", since, "--store", store]) in (0, 1)
+
+
+@pytest.mark.parametrize("said", ["10.10.0.10:5060", "::ffff:10.10.0.10", "[::ffff:10.10.0.10]:5060"])
+def test_address_is_found_as_people_write_it(store: str, said: str) -> None:
+    assert cli.main(["calls", "--address", said, "--store", store]) == 0
+
+
+def test_flag_may_have_spaces() -> None:
+    options = cli.parser().parse_args(["calls", "--flag", "One way-audio"])
+    assert query_of(options).flags == ("one_way_audio",)
