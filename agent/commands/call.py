@@ -121,8 +121,7 @@ def _head(records: CallRecords, index: IndexedCall | None) -> list[str]:
     times += f", answered {clock(answered)}" if answered else f", {went}"
     if over:
         by = f" by {call['ended_by']}" if call.get("ended_by") else ""
-        date = f"{day(over)} " if first_ns and day(first_ns) != day(over) else ""
-        times += f", ended {date}{clock(over)} ({call.get('end_reason')}{by})"
+        times += f", ended {clock(over)} ({call.get('end_reason')}{by})"
     elif answered:
         times += ", no end seen yet"
     lines.append(times + " UTC")
