@@ -1,6 +1,7 @@
 cimport cython
 from agent.calls.signalling_cy cimport Signalling
 from agent.transport.copies_cy cimport Copies
+from agent.transport.peers_cy cimport Peers
 from agent.wire.ip.decoder_cy cimport FRAGMENT, SCTP, TCP, UDP, Decoder, Packet, read, rejoined
 from agent.wire.sip.message_cy cimport Message
 from agent.wire.sip.scan_cy cimport looks_like_sip, status_at
@@ -9,7 +10,8 @@ from agent.wire.sip.scan_cy cimport looks_like_sip, status_at
 cdef class Intake:
     cdef readonly long long duplicates
     cdef readonly object budget, counters
-    cdef object _rtp, _sides, _media, _rejects, _fragments, _tcp, _sctp, _rules, _bytes, _peers
+    cdef object _rtp, _sides, _media, _rejects, _fragments, _tcp, _sctp, _rules, _bytes
+    cdef Peers _peers
     cdef list _out
     cdef long long _captured
     cdef Signalling _signalling

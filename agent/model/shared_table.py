@@ -1,9 +1,9 @@
 """One bounded table for whatever waits: strangers' entries make room for those of peers.
 
 Anybody can fill such a table from addresses that he invents. So each entry is a stranger's or a peer's:
-somebody the vc deals with (`transport.peers`), or of whom both directions were seen. When the table is full
-the oldest stranger's entry goes, and a peer's only where no stranger has one. Strangers have at most half of
-the bytes.
+somebody the vc deals with (`peers_cy`), or of whom both directions were seen. When the table is full the
+oldest stranger's entry goes, and a peer's only where no stranger has one. Strangers have at most half of the
+bytes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
+# cython: language_level=3
 """Addresses that the vc deals with: whose packets are no stranger's."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+
+import cython
 
 MAX_PEERS = 16_384  # the one that the vc dealt with longest ago goes
 TAKEN_UP = (b"SIP/2.0 2", b"SIP/2.0 18")  # responses of the vc that take a call up
@@ -17,6 +20,7 @@ class Peers:
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, None] = OrderedDict()
+        self._newest = ""
 
     def __len__(self) -> int:
         return len(self._known)
@@ -30,6 +34,9 @@ class Peers:
             self.add(address)
 
     def add(self, address: str) -> None:
+        if address == self._newest:
+            return
+        self._newest = address
         known = self._known
         if address in known:
             known.move_to_end(address)
@@ -39,10 +46,10 @@ class Peers:
             known.popitem(last=False)
 
 
-def is_taken_up(message: bytes) -> bool:
+def is_taken_up(message: bytes) -> cython.bint:
     """Whether a message of the vc takes a call up."""
     return message.startswith(TAKEN_UP) and b" INVITE\r\n" in message
 
 
-def _is_registered(message: bytes) -> bool:
+def _is_registered(message: bytes) -> cython.bint:
     return message.startswith(TAKEN_UP[0]) and b" REGISTER\r\n" in message
