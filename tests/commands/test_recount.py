@@ -79,6 +79,16 @@ def test_clock_that_no_codec_has_is_taken_as_it_shows_itself() -> None:
     assert jitter_us(by_ones) == (0.0, 0.0)
 
 
+def test_two_packets_at_once_show_no_other_clock() -> None:
+    """The stream is so short that the mean is 8 % off."""
+    steady = packets(list(range(12)))
+    last = steady[-1]
+    late = [last._replace(stamp_ns=last.stamp_ns + 20_000_000, seq=n, timestamp=160 * n) for n in (12, 13)]
+    found = jitter_us([*steady, *late])
+    assert found is not None
+    assert found[1] == pytest.approx(20_000 / 16)
+
+
 def test_old_numbers_as_slow_as_at_first_are_a_restart() -> None:
     once = packets(list(range(40)))
     again = [p._replace(stamp_ns=p.stamp_ns + 900_000_000) for p in once]

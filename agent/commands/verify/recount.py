@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from statistics import mean, median
 from typing import NamedTuple
 
 MAX_DROPOUT, MAX_MISORDER = 3000, 100  # RFC 3550 A.1
@@ -149,7 +150,8 @@ def _is_alone(packets: list[RecountedPacket], place: int) -> bool:
 def _timing(packets: list[RecountedPacket]) -> tuple[int, float]:
     """Ticks a packet, and the clock rate that the timestamps show; 0 where they don't.
 
-    A standard one is taken where it is near.
+    A standard one is taken where it is near the mean, which two packets at once mislead in a short stream, or
+    near the median, which bursts mislead.
     """
     neighbours = [
         (b.timestamp - a.timestamp & 0xFFFFFFFF, b.stamp_ns - a.stamp_ns)
@@ -163,6 +165,8 @@ def _timing(packets: list[RecountedPacket]) -> tuple[int, float]:
     spent_ns = [ns for ticks, ns in neighbours if ticks == step]
     if sum(spent_ns) <= 0:
         return 0, 0
-    shown = step * len(spent_ns) * 1e9 / sum(spent_ns)
-    nearest = min(CLOCK_RATES, key=lambda rate: abs(rate / shown - 1))
-    return step, nearest if abs(nearest / shown - 1) <= RATE_NEAR else shown
+    by_mean, by_median = (step * 1e9 / max(ns, 1) for ns in (mean(spent_ns), median(spent_ns)))
+    near = [
+        rate for shown in (by_mean, by_median) for rate in CLOCK_RATES if abs(rate / shown - 1) <= RATE_NEAR
+    ]
+    return step, near[0] if near else by_mean
