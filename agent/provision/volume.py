@@ -15,7 +15,7 @@ DAYS = 730 / 24
 EVENT_OVERHEAD = 26  # bytes that CloudWatch Logs adds to each event
 TIMELINE_BYTES = 680  # of a media record of a whole minute with four directions, where the log has them
 # Of one record in an object of the archive that holds 20, gzipped.
-ARCHIVED_BYTES = {"media": 420, "calls": 137, "sip": 211, "metrics": 275}
+ARCHIVED_BYTES = {"media": 420, "calls": 153, "sip": 211, "metrics": 275}
 # Of one record on ClickHouse's disk, one replica, merged.
 CLICKHOUSE_BYTES = {"media": 115, "calls": 88, "sip": 95}
 

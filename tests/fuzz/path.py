@@ -48,7 +48,7 @@ class Kept:
         for connector in summary.connectors:
             for name, value in connector.values.items():
                 check_value(name, value)
-        msgspec.json.encode([summary.media, summary.calls, summary.extras], enc_hook=plain)
+        msgspec.json.encode([list(summary.media), summary.calls, summary.extras], enc_hook=plain)
 
 
 def check_value(name: str, value: object) -> None:
