@@ -261,7 +261,7 @@ def open_to_all(folder: Path) -> None:
     """A temporary folder that another user can get into."""
     folder.chmod(0o777)
     for each in folder.parents:
-        if each.name.startswith("pytest-"):
+        if each.name.startswith(("pytest-", "popen-")):
             each.chmod(0o711)
 
 

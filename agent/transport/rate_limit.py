@@ -33,9 +33,6 @@ SOURCES_AT_ONCE = 4  # sources that may be at their limits together; strangers h
 PACKET_COST = 256  # bytes whose reassembly takes as long as one packet's fixed work
 STEP_COST = 128  # ... as one more line, frame or message in a packet
 TOP = 5  # talkers reported a minute
-CALLED = (
-    b"INVITE "  # ... of the vc: the response is the call's, and comes from an address that a flood may use
-)
 ANSWERED_S = 4 * 3600  # a call that the vc took up is kept at least this long
 CALM_S = 60  # seconds for which less must be shed before more is kept
 MAX_BITS = 12  # at least one call in 4,096 is kept
@@ -179,7 +176,7 @@ class RateLimit:
             source.messages += 1
             if not source.heard:
                 source.heard, source.scanner = True, _scanner(data)
-        if not to_vc and (is_taken_up(data) or data.startswith(CALLED)):
+        if not to_vc and is_taken_up(data):
             self._answer(data, second)
         weight = _weight(data)
         bits = source.bits
@@ -212,7 +209,7 @@ class RateLimit:
         return False
 
     def _answer(self, data: bytes, second: int) -> None:
-        """Notes that the vc took a call up, or calls itself."""
+        """Notes that the vc took a call up."""
         if second - self._aged >= ANSWERED_S:
             self._sieve.age()
             self._aged = second

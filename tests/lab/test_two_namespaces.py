@@ -197,6 +197,7 @@ LIVE = {
     "rtt_btwn_vc_and_cust": 1_000.0,  # us; two stamps' worth
     "rtt_btwn_vc_and_rem": 1_000.0,
     "mos": 0.02,  # of which a round trip is part
+    "MOS": 0.02,
     "Jitter": 50.0,
     "RTT": 1_000.0,
 }

@@ -176,18 +176,6 @@ def test_calls_that_the_vc_answered_are_kept_in_a_flood_of_their_trunks_name() -
             assert limit.takes(peer, False, of_call(number, b"SIP/2.0 200 OK"), now * SECOND_NS)
 
 
-def test_calls_that_the_vc_begins_are_kept_in_a_flood_of_their_trunks_name() -> None:
-    limit, peer = RateLimit(100), "192.0.2.10"
-    for now in range(1, 5):
-        for number in range(2_000):
-            limit.takes(peer, True, of_call(10_000 * now + number), now * SECOND_NS)
-            limit.takes(peer, False, of_call(10_000 * now + number, b"SIP/2.0 503 X"), now * SECOND_NS)
-        for number in range(10 * now, 10 * now + 10):
-            assert limit.takes(peer, False, of_call(number), now * SECOND_NS)
-            assert limit.takes(peer, True, of_call(number, b"SIP/2.0 200 OK"), now * SECOND_NS)
-            assert limit.takes(peer, False, of_call(number, b"ACK sip:a SIP/2.0"), now * SECOND_NS)
-
-
 def test_an_answered_calls_name_is_no_way_around_the_limit() -> None:
     limit, peer = RateLimit(100), "192.0.2.10"
     limit.takes(peer, True, of_call(1), 0)
