@@ -87,7 +87,7 @@ class Running:
         return {name: float(value) for name, _, value in (x.rpartition(" ") for x in lines if x[0] != "#")}
 
 
-def until(what: Callable[[], object], seconds: float = 60.0) -> None:
+def until(what: Callable[[], object], seconds: float = 180.0) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline
