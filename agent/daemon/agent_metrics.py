@@ -347,9 +347,12 @@ def self_metrics(daemon: Daemon) -> dict[str, Row]:
 
 
 def former(daemon: Daemon, before: Former) -> Former:
-    """The amount to add to each counter so that it goes on from `before`: a new pipeline counts from zero."""
+    """The amount to add to each counter so that it goes on from `before`: a new pipeline counts from zero.
+
+    A part that stays has no amount: what it counted meanwhile is not taken away, and its rows go with it.
+    """
     now = counted(daemon)
-    return {key: value - now.get(key, 0.0) for key, value in before.items()}
+    return {key: lost for key, value in before.items() if (lost := value - now.get(key, 0.0)) > 0}
 
 
 def counted(daemon: Daemon) -> Former:
