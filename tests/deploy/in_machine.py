@@ -1,4 +1,4 @@
-"""Runs as root inside the booted system of test_machine.py: works the units, writes what it saw as JSON.
+"""Runs inside the booted system of test_machine.py (in_root.py): works the units.
 
 Plain Python of the root: no package of ours.
 """
@@ -10,10 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-import traceback
 import urllib.request
-
-SEEN: dict[str, object] = {}
 
 
 def show(unit, *names):
@@ -122,49 +119,49 @@ def frozen(unit):
     os.kill(pid, signal.SIGSTOP)
 
 
-def main():
-    SEEN["start"] = systemctl("start", "sbcwatch.service")
-    SEEN["started"] = first = state("sbcwatch.service")
+def main(seen):
+    seen["start"] = systemctl("start", "sbcwatch.service")
+    seen["started"] = first = state("sbcwatch.service")
     pid = first["MainPID"]
-    SEEN["privileges"] = privileges(pid)
-    SEEN["files"] = sorted(os.listdir("/var/lib/private/sbcwatch"))
-    SEEN["write_etc"] = inside(pid, "echo x > /etc/sbcwatch/x")
-    SEEN["write_state"] = inside(pid, "echo x > /var/lib/sbcwatch/x && rm /var/lib/sbcwatch/x")
-    SEEN["read_home"] = inside(pid, "ls /root")
+    seen["privileges"] = privileges(pid)
+    seen["files"] = sorted(os.listdir("/var/lib/private/sbcwatch"))
+    seen["write_etc"] = inside(pid, "echo x > /etc/sbcwatch/x")
+    seen["write_state"] = inside(pid, "echo x > /var/lib/sbcwatch/x && rm /var/lib/sbcwatch/x")
+    seen["read_home"] = inside(pid, "ls /root")
     before = frames()
     call()
     until(lambda: frames() > before, 15)
-    SEEN["frames"] = [before, frames()]
-    SEEN["reload"] = systemctl("reload", "sbcwatch.service")
+    seen["frames"] = [before, frames()]
+    seen["reload"] = systemctl("reload", "sbcwatch.service")
     time.sleep(1.5)
-    SEEN["reloaded"] = state("sbcwatch.service")
-    SEEN["healthcheck"] = subprocess.run(
+    seen["reloaded"] = state("sbcwatch.service")
+    seen["healthcheck"] = subprocess.run(
         ["/opt/sbcwatch/bin/sbcwatch", "healthcheck"], check=False
     ).returncode
 
-    SEEN["web"] = pages()
+    seen["web"] = pages()
 
     began = time.monotonic()
-    SEEN["stop"] = systemctl("stop", "sbcwatch.service")
-    SEEN["stop_seconds"] = time.monotonic() - began
-    SEEN["stopped"] = state("sbcwatch.service")
+    seen["stop"] = systemctl("stop", "sbcwatch.service")
+    seen["stop_seconds"] = time.monotonic() - began
+    seen["stopped"] = state("sbcwatch.service")
 
     # On to instances: the link that the single unit left is in their way, and nothing else is.
-    SEEN["link"] = os.path.islink("/var/lib/sbcwatch")
+    seen["link"] = os.path.islink("/var/lib/sbcwatch")
     os.unlink("/var/lib/sbcwatch")
 
     # A bad configuration ends with 2 and is not tried again.
     systemctl("start", "--no-block", "sbcwatch@bad.service")
     until(lambda: state("sbcwatch@bad.service")["ActiveState"] == "failed")
-    SEEN["bad"] = state("sbcwatch@bad.service")
+    seen["bad"] = state("sbcwatch@bad.service")
 
     # An instance, frozen: the watchdog ends it and it comes back.
-    SEEN["two"] = systemctl("start", "sbcwatch@two.service")
+    seen["two"] = systemctl("start", "sbcwatch@two.service")
     frozen("sbcwatch@two.service")
     until(lambda: state("sbcwatch@two.service")["NRestarts"] == "1", 40)
     until(lambda: state("sbcwatch@two.service")["ActiveState"] == "active", 20)
-    SEEN["thawed"] = state("sbcwatch@two.service")
-    SEEN["instance_files"] = sorted(os.listdir("/var/lib/private/sbcwatch/two"))
+    seen["thawed"] = state("sbcwatch@two.service")
+    seen["instance_files"] = sorted(os.listdir("/var/lib/private/sbcwatch/two"))
 
     log = subprocess.run(
         ["journalctl", "-o", "json", "--no-pager", "-u", "sbcwatch*"],
@@ -173,19 +170,7 @@ def main():
         check=False,
     ).stdout
     entries = [json.loads(line) for line in log.splitlines()]
-    SEEN["journal"] = [
+    seen["journal"] = [
         [one.get("_SYSTEMD_UNIT", one.get("UNIT", "")), one.get("PRIORITY"), one.get("MESSAGE")]
         for one in entries
     ]
-
-
-signal.alarm(150)
-signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError()))
-try:
-    main()
-except Exception:
-    SEEN["failed"] = traceback.format_exc()
-with open("/seen.json.new", "w") as file:
-    json.dump(SEEN, file)
-os.rename("/seen.json.new", "/seen.json")
-subprocess.run(["systemctl", "poweroff", "--force"], check=False)

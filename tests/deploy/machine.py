@@ -22,12 +22,13 @@ SUITE_PYTHON = (3, 11)
 KEPT = Path(os.environ.get("SBCWATCH_BASE", f"/var/tmp/sbcwatch-{SUITE}"))
 PACKAGES = "python3,python3-venv,systemd,systemd-sysv,dbus,iproute2,ca-certificates"
 
+BOOT_S = 60  # up, and down again
 CHECK = """[Unit]
 Description=Work the units
 After=multi-user.target
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/python3 /check.py
+ExecStart=/usr/bin/python3 /in_root.py {seconds}
 StandardOutput=journal+console
 """
 
@@ -74,21 +75,18 @@ def site_packages() -> Path:
     return Path(sysconfig.get_path("purelib"))
 
 
-def put_check(root: Path, script: Path) -> None:
-    """A target that runs `script` once the system is up; it writes /seen.json and powers the system off."""
+def boot(root: Path, script: Path, *options: str, seconds: int) -> dict[str, Any]:
+    """Boot `root` and call `main(seen)` of `script` once it is up: what that saw in at most `seconds`."""
     units = root / "etc/systemd/system"
-    (units / "check.service").write_text(CHECK)
+    (units / "check.service").write_text(CHECK.format(seconds=seconds))
     (units / "check.target").write_text("[Unit]\nRequires=multi-user.target\nWants=check.service\n")
     shutil.copy(script, root / "check.py")
-
-
-def boot(root: Path, *options: str, seconds: int = 200) -> dict[str, Any]:
-    """Boot `root` for its check: what the script inside saw."""
+    shutil.copy(Path(__file__).with_name("in_root.py"), root)
     run = subprocess.run(
         [
             # SIGTERM tells the system inside to power off; SIGKILL would leave it running.
-            "timeout", "--kill-after=20", str(seconds), "systemd-nspawn", "--directory", str(root), "--boot",
-            "--quiet", "--register=no", "--keep-unit",
+            "timeout", "--kill-after=20", str(seconds + BOOT_S),
+            "systemd-nspawn", "--directory", str(root), "--boot", "--quiet", "--register=no", "--keep-unit",
             "--private-network", "--machine=sbcwatch-test", "--console=pipe",
             # Its own filter does not know these calls, a host's has none: ours is the one to be tried.
             "--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self",

@@ -10,10 +10,10 @@ import pytest
 
 from tests.deploy import packages
 from tests.deploy.clone import TREE, cloned, connected, run
-from tests.deploy.machine import boot, needs, put_check
+from tests.deploy.machine import boot, needs
 
 pytestmark = pytest.mark.image
-PLAYS_S = 560  # seven plays, on a busy machine too
+PLAYS_S = 500  # seven plays, on a busy machine too
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             run(root, "apt-get install -qq -y --no-install-recommends ansible-core python3-apt", 600)
         (root / TREE / "dist").mkdir()
         shutil.copy(package, root / TREE / "dist")
-        put_check(root, Path(__file__).with_name("in_playbook.py"))
-        return boot(root, seconds=PLAYS_S)
+        return boot(root, Path(__file__).with_name("in_playbook.py"), seconds=PLAYS_S)
 
 
 def test_role_installs_and_starts_by_its_own_defaults(seen: dict[str, Any]) -> None:

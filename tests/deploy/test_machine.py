@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.machine import ROOT, base, boot, needs, put_check, same_python, site_packages
+from tests.deploy.machine import ROOT, base, boot, needs, same_python, site_packages
 
 pytestmark = pytest.mark.slow
 CAP_NET_RAW = 1 << 13
@@ -33,15 +33,17 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         furnish(root)
         return boot(
             root,
+            Path(__file__).with_name("in_machine.py"),
             f"--bind-ro={ROOT / 'agent'}:/opt/sbcwatch/lib/agent",
             f"--bind-ro={site_packages()}:/opt/sbcwatch/packages",
+            seconds=150,
         )
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
 
 def furnish(root: Path) -> None:
-    """Units, program, configurations, and a target that runs the check."""
+    """Units, program, configurations."""
     units = root / "etc/systemd/system"
     for name in ("sbcwatch.service", "sbcwatch@.service", "sbcwatch-web.service"):
         shutil.copy(ROOT / "systemd" / name, units / name)
@@ -60,7 +62,6 @@ def furnish(root: Path) -> None:
     (settings / "sbcwatch.toml").write_text('[vc]\naddresses = ["127.0.0.1"]\n')
     (settings / "two.toml").write_text('[vc]\naddresses = ["127.0.0.1"]\n[prometheus]\nport = 9643\n')
     (settings / "bad.toml").write_text("[vc]\nadresses = []\n")
-    put_check(root, Path(__file__).with_name("in_machine.py"))
 
 
 def test_unit_starts_when_the_daemon_says_it_is_ready(seen: dict[str, Any]) -> None:
