@@ -289,7 +289,7 @@ def _no_network(text: str) -> str:
 def _override(raw: dict[str, Any], environment: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
     """Puts the values of variables into `raw`. Returns each variable by "section.key"."""
     variables: dict[str, str] = {}
-    for name, text in sorted(environment.items()):
+    for name, text in sorted(environment.items(), key=_in_order):
         if not name.startswith(ENVIRONMENT) or NO_SETTINGS.fullmatch(f"{name}={text}"):
             continue
         place = _place(raw, name[len(ENVIRONMENT) :].lower())
@@ -300,6 +300,11 @@ def _override(raw: dict[str, Any], environment: Mapping[str, str], problems: lis
         row[setting.name] = _from_environment(text, setting)
         variables[f"{where}.{setting.name}"] = name
     return variables
+
+
+def _in_order(variable: tuple[str, str]) -> str:
+    """Sorts by name, numbers in it by their value: connector 10 comes after connector 9."""
+    return re.sub(r"[0-9]+", lambda number: number[0].zfill(9), variable[0])
 
 
 def _place(raw: dict[str, Any], name: str) -> tuple[str, dict[str, Any], Any] | str:

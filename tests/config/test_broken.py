@@ -15,6 +15,7 @@ import pytest
 
 from agent.assembly.check import looked_at
 from agent.cli import main
+from agent.config.load import read
 
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
 BEGIN, END = "<!-- broken: written by tests/config/test_broken.py -->\n", "<!-- /broken -->"
@@ -284,6 +285,13 @@ def test_connector_of_the_environment_alone_and_over_the_files(
         (row,) = config.connectors
         assert (row.id, row.customer_networks, row.default) == ("123", ("10.1.0.0/16", "10.2.0.0/16"), True)
         assert row.region == ("eu-west-1" if text else "local")
+
+
+def test_twelve_connectors_of_the_environment_stand_in_the_order_of_their_numbers() -> None:
+    variables = {f"SBCWATCH_CONNECTORS__{n}__ID": f"trunk-{n}" for n in range(12)}
+    config, problems = read("", variables)
+    assert config is not None, problems
+    assert [row.id for row in config.connectors] == [f"trunk-{n}" for n in range(12)]
 
 
 def table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -37,6 +37,22 @@ def test_every_section_is_taken_by_somebody_and_what_waits_is_a_setting() -> Non
         assert hasattr(getattr(Config(), section), key)
 
 
+def waiting_of(section: str) -> str:
+    """The settings of a section that wait, as the page has them."""
+    keys = getattr(Config(), section).__struct_fields__
+    waits = [key for key in keys if f"{section}.{key}" in WAITS]
+    at_once = [f"`{key}`" for key in keys if key not in waits]
+    if len(waits) > len(at_once):
+        return f"`[{section}]`" + (f" but {', '.join(at_once)}" if at_once else "")
+    return ", ".join(f"`{section}.{key}`" for key in waits)
+
+
+def test_page_names_what_waits() -> None:
+    sections = dict.fromkeys(name.partition(".")[0] for name in WAITS)
+    wanted = f"These wait: {', '.join(map(waiting_of, sections))}."
+    assert wanted in (ROOT / "docs/configuration.md").read_text()
+
+
 def test_what_waits_keeps_its_value_and_is_named_and_the_rest_is_taken() -> None:
     old = config("[capture]\nring_mb = 8\n")
     new = config('[capture]\nring_mb = 16\nsingle_span = true\n[store]\ndirectory = "/x"\nkeep_hours = 2.0\n')

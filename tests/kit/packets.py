@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import cache
 from ipaddress import ip_address
 
 Socket = tuple[str, int]
@@ -12,6 +13,7 @@ FRAGMENT = 44  # the IPv6 extension header
 MACS = b"\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01"  # destination, source
 
 
+@cache
 def packed(address: str) -> bytes:
     return ip_address(address).packed
 
