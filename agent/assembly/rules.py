@@ -57,7 +57,6 @@ def rules(config: Config, *, live: bool = False, own: tuple[str, ...] = (), read
         # A file names no peers: without a configured tunnel its reader opens every one, and says so.
         tunnels=believed(config.capture) if live or config.capture.tunnels else None,
         sip_ports=() if reads_tls else tuple(config.capture.sip_ports),
-        hep_ports=tuple(config.capture.hep_ports) if live else None,
         own=own,
         idle_ns=LIVE_IDLE_NS if live else FILE_IDLE_NS,
     )
@@ -89,6 +88,8 @@ def believed(capture: Capture) -> tuple[Tunnel, ...]:
             raise ConfigError(f"capture.tunnels: {error}: write peers as 192.0.2.1 or 192.0.2.0/24") from None
         if tunnel.port and not tunnel.row.ports:
             raise ConfigError(f"capture.tunnels: {tunnel.kind} is no UDP and has no port: remove it")
+        if tunnel.row.over_tcp and not tunnel.peers:  # whole messages, made up at no cost
+            raise ConfigError(f"capture.tunnels: {tunnel.kind} needs peers: name who sends it")
         if tunnel.vni is not None and not tunnel.row.identifier:
             raise ConfigError(f"capture.tunnels: {tunnel.kind} has no identifier: remove vni")
         found.append(tunnel)

@@ -36,6 +36,10 @@ NO_SETTINGS = re.compile(
 # Settings that were renamed or moved: "section.key" before, "section.key" now. A file or variable with the
 # old name works as before, and a warning names the new one. An entry stays for two minor versions at least.
 RENAMED: dict[str, str] = {}
+# Settings that are gone, and what stands in their place.
+GONE = {
+    "capture.hep_ports": 'is gone: write [[capture.tunnels]] with kind = "hep", port, and peers: who sends it'
+}
 # Sections that may stand several times, as [[tables]]; and an id for the shipped file.
 TABLES: dict[str, Any] = {"connectors": ConnectorSettings, "carriers": CarrierSettings}
 _EXAMPLES = {"connectors": "trunk-1", "carriers": "carrier-1"}
@@ -205,7 +209,8 @@ def _section(kind: Any, where: str, content: Any, text: str, problems: list[Prob
         field = fields.get(key)
         if field is None:
             line = _line_of(text, where, key)
-            problems.append(Problem(f"{where}.{key}", line, _unknown(key, fields)))
+            name = f"{where}.{key}"
+            problems.append(Problem(name, line, GONE.get(name) or _unknown(key, fields)))
             continue
         try:
             values[key] = msgspec.convert(value, field.type)
@@ -331,7 +336,8 @@ def _place(raw: dict[str, Any], name: str) -> tuple[str, dict[str, Any], Any] | 
         )
     fields = _fields(sections[section].type)
     if key not in fields:
-        return _unknown((ENVIRONMENT + name).upper(), _variables(section, sections[section]))
+        gone = GONE.get(f"{section}.{key}")
+        return gone or _unknown((ENVIRONMENT + name).upper(), _variables(section, sections[section]))
     content = raw.setdefault(section, {})
     return (section, content, fields[key]) if isinstance(content, dict) else f"[{section}] must be a table"
 

@@ -71,24 +71,37 @@ class CarrierSettings(_Section):
 
 
 class TunnelSettings(_Section):
-    """A tunnel that is believed: its outer packets' kind and source. Repeat the table for each."""
+    """A tunnel, or HEP of capture agents, that is believed: kind and outer source. Repeat for each."""
 
     kind: Annotated[
         Literal[
-            "ipip", "6in4", "gre", "nvgre", "erspan", "erspan3", "pptp", "vxlan", "geneve", "gtpu", "l2tp"
+            "ipip",
+            "6in4",
+            "gre",
+            "nvgre",
+            "erspan",
+            "erspan3",
+            "pptp",
+            "vxlan",
+            "geneve",
+            "gtpu",
+            "l2tp",
+            "hep",
         ],
-        Meta(description="ipip 6in4 gre nvgre erspan erspan3 pptp vxlan geneve gtpu l2tp."),
+        Meta(description="ipip 6in4 gre nvgre erspan erspan3 pptp vxlan geneve gtpu l2tp hep."),
     ]
     peers: Annotated[
         tuple[str, ...],
-        Meta(description="Who sends it: outer source addresses or networks (CIDR); empty: anybody."),
+        Meta(
+            description="Who sends it: outer source addresses or networks (CIDR); empty: anybody (not hep)."
+        ),
     ] = ()
     vni: Annotated[
         int,
         Meta(ge=-1, le=0xFFFFFFFF, description="Its VNI, ERSPAN session, GRE key or the like; -1: any."),
     ] = -1
     port: Annotated[
-        int, Meta(ge=0, le=65535, description="UDP port of vxlan, geneve, gtpu, l2tp; 0: the usual one.")
+        int, Meta(ge=0, le=65535, description="Port of vxlan, geneve, gtpu, l2tp, hep; 0: the usual one.")
     ] = 0
 
 
@@ -136,10 +149,6 @@ class Capture(_Section):
         5061,
         5080,
     )
-    hep_ports: Annotated[
-        tuple[Port, ...],
-        Meta(description="Ports where capture agents send HEP3; what they say is believed. Files: any port."),
-    ] = ()
     media_ports: Annotated[
         str, Meta(description="UDP ports of RTP and RTCP, first-last; empty: all UDP.")
     ] = ""
@@ -148,7 +157,7 @@ class Capture(_Section):
     ] = ""
     tunnels: Annotated[
         tuple[TunnelSettings, ...],
-        Meta(description="Tunnels that are opened, as [[capture.tunnels]]. Live: no others."),
+        Meta(description="Tunnels and HEP that are opened, as [[capture.tunnels]]. Live: no others."),
     ] = ()
     snap_length: Annotated[
         int, Meta(ge=256, le=262144, description="Bytes kept of a frame: a SIP message must fit.")

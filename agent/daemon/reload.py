@@ -45,7 +45,6 @@ WAITS = (
     "capture.method",
     "capture.interfaces",
     "capture.sip_ports",
-    "capture.hep_ports",
     "capture.media_ports",
     "capture.filter",
     "capture.tunnels",

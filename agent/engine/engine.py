@@ -77,7 +77,6 @@ class Rules(Struct, frozen=True):
     sip_budget: int = 0  # messages a second from one far address, 0: no bound
     tunnels: tuple[Tunnel, ...] | None = None  # that are opened, and no others; None: every one
     sip_ports: tuple[int, ...] = SIP_PORTS  # where TLS is taken for SIP
-    hep_ports: tuple[int, ...] | None = None  # where HEP is believed; None: everywhere
     own: tuple[str, ...] = ()  # this host's addresses: a frame that it received from one is forged
     idle_ns: int = 3600 * SECOND_NS  # after so long without a frame, or a word of the clock, there is a gap
 
@@ -345,7 +344,7 @@ class Engine:
         return total
 
     def tunnels(self) -> Counter[str]:
-        """Frames out of tunnels, and datagrams put together that were some, by the outermost kind."""
+        """Frames out of tunnels, datagrams put together that were some, and HEP, by the outermost kind."""
         return Counter(self.loop.tunnels()) + Counter(self.intake.tunnels())
 
     def late(self) -> int:
@@ -485,7 +484,6 @@ def _intake_rules(rules: Rules) -> IntakeRules:
         rules.single_span,
         rules.tunnels,
         rules.sip_ports,
-        rules.hep_ports,
         each,
         each * SOURCES_AT_ONCE,
     )

@@ -2,7 +2,7 @@ cimport cython
 from agent.calls.signalling_cy cimport Signalling
 from agent.transport.copies_cy cimport Copies
 from agent.transport.peers_cy cimport Peers
-from agent.wire.ip.decoder_cy cimport FRAGMENT, SCTP, TCP, UDP, Decoder, Packet, read, rejoined
+from agent.wire.ip.decoder_cy cimport FRAGMENT, HEP, SCTP, TCP, UDP, Decoder, Packet, read, rejoined
 from agent.wire.sip.message_cy cimport Message
 from agent.wire.sip.scan_cy cimport looks_like_sip, status_at
 

@@ -34,7 +34,7 @@ from agent.wire.sip.message_cy import Message
 from agent.wire.sip.scan_cy import looks_like_sip, status_at
 
 if not cython.compiled:  # intake_cy.pxd has the same for the compiler
-    from agent.wire.ip.decoder_cy import FRAGMENT, SCTP, TCP, UDP
+    from agent.wire.ip.decoder_cy import FRAGMENT, HEP, SCTP, TCP, UDP
 
 HEP_DELAY_NS = 3_000_000_000  # a capture agent's packet comes so late at most; else its clock is not believed
 HEP_PATH = 1 << 62  # HEP is a path of its own, one a capture agent
@@ -48,14 +48,13 @@ class IntakeRules(Struct, frozen=True):
     """`single_span`: copies come through one interface too, so RTCP seen twice is one packet.
 
     `tunnels`: the tunnels to open, and no others; None: every one. `sip_ports`: where TLS is taken for SIP.
-    `hep_ports`: where HEP is believed, None: everywhere (files). `bytes_each`, `bytes_all`: bytes a second
-    that may be reassembled of one far address and of all; 0: no bound.
+    `bytes_each`, `bytes_all`: bytes a second that may be reassembled of one far address and of all; 0: no
+    bound.
     """
 
     single_span: bool = False
     tunnels: tuple[Tunnel, ...] | None = None
     sip_ports: tuple[int, ...] = SIP_PORTS
-    hep_ports: tuple[int, ...] | None = None
     bytes_each: int = 0
     bytes_all: int = 0
 
@@ -257,7 +256,7 @@ class Intake:
         return packet.src_port in self._rules.sip_ports or packet.dst_port in self._rules.sip_ports
 
     def tunnels(self) -> dict[str, int]:
-        """Datagrams put together that were tunnels, by their kind."""
+        """Datagrams put together that were tunnels, and messages of capture agents, by their kind."""
         found: dict[str, int] = self._inner.tunnels()
         return found
 
@@ -287,9 +286,8 @@ class Intake:
             self._sip(packet, payload)
 
     def _hep(self, packet: Packet, data: bytes) -> None:
-        """Takes the SIP of a capture agent as if it had been captured here."""
-        ports = self._rules.hep_ports
-        if ports is not None and packet.dst_port not in ports:
+        """Takes the SIP of a believed capture agent as if it had been captured here."""
+        if not self._inner.opens(packet, HEP):
             self.counters["hep_refused"] += 1
             return
         try:

@@ -134,8 +134,10 @@ def test_what_is_believed_of_tunnels_is_told_and_a_tunnel_of_anybody_warned_of()
         explained(
             '[[capture.tunnels]]\nkind = "erspan"\npeers = ["192.0.2.7", "192.0.2.8"]\nvni = 5\n'
             '[[capture.tunnels]]\nkind = "vxlan"\nport = 8472\n'
+            '[[capture.tunnels]]\nkind = "hep"\npeers = ["192.0.2.9"]\n'
         )
     )
+    assert "tunnels: believed is hep from 192.0.2.9" in text
     assert "tunnels: believed is erspan from 192.0.2.7, 192.0.2.8, the session 5\n" in text
     assert (
         "tunnels: believed is vxlan on port 8472 from anybody: anybody who can send here can make up" in text
@@ -148,6 +150,8 @@ def test_what_is_believed_of_tunnels_is_told_and_a_tunnel_of_anybody_warned_of()
         ('kind = "vxlan"\npeers = ["mirror"]', "'mirror' does not appear to be"),
         ('kind = "gre"\nport = 5', "gre is no UDP and has no port: remove it"),
         ('kind = "ipip"\nvni = 5', "ipip has no identifier: remove vni"),
+        ('kind = "hep"', "hep needs peers: name who sends it"),
+        ('kind = "hep"\npeers = ["192.0.2.7"]\nvni = 5', "hep has no identifier: remove vni"),
         ('kind = "vxlans"', "Invalid enum value 'vxlans'"),
         ("peers = []", "Object missing required field `kind`"),
     ],

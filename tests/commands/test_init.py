@@ -1,4 +1,5 @@
 import os
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,7 +14,7 @@ from agent.config.load import load
 from agent.config.settings import Config
 from agent.errors import CaptureError, ConfigError
 from agent.wire.frame import LINK_IPV4, Batch, Frame, batch_of, origin
-from tests.kit import packets
+from tests.kit import packets, tunnelled
 
 FIB_TRIE = """Local:
   +-- 0.0.0.0/0 3 0 5
@@ -124,6 +125,25 @@ def test_sides_are_offered_never_set(root: Path) -> None:
     text = render(look(root, 1, lambda config: traffic(), None))
     settings = [line for line in text.splitlines() if not line.startswith("#")]
     assert not any("customer_networks" in line or "addresses" in line for line in settings)
+
+
+def test_tunnels_and_hep_are_offered_by_their_sender_and_never_set(root: Path, tmp_path: Path) -> None:
+    vxlan = tunnelled.frames("vxlan", "10.0.5.7")[0][14:]
+    heard = Heard(
+        [Frame(vxlan, 0, origin(LINK_IPV4, 0), len(vxlan))] * 4
+        + [udp("10.0.5.8", 7, "10.1.0.5", 9061, b"HEP3\0\6")]
+    )
+    output = tmp_path / "first.toml"
+    write_first(str(output), root=root, listen=lambda config: heard, ask_imds=never)
+    assert load(output, {}).capture.tunnels == ()
+    text = output.read_text()
+    assert '#[[capture.tunnels]]  # 4 packets in 5 s\n#kind = "vxlan"\n#peers = ["10.0.5.7"]\n#[[' in text
+    assert '#kind = "hep"\n#peers = ["10.0.5.8"]\n#port = 9061\n' in text
+    assert "203.0.113.1" not in text, "the calls in a tunnel are no peers of ours"
+    output.write_text(
+        re.sub("^#(?! )", "", text[text.index("#[[capture") : text.index("[cloudwatch]")], flags=re.M)
+    )
+    assert [tunnel.kind for tunnel in load(output, {}).capture.tunnels] == ["vxlan", "hep"]
 
 
 def test_host_that_may_not_listen_still_gets_a_file(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from agent.model.sides import Sides
 from agent.model.unseen import Cause, Sight
 from agent.transport.rate_limit import RateLimit
 from agent.wire.frame import LINK_ETHERNET, origin
+from agent.wire.ip.encapsulations import Tunnel
 from tests.kit import packets
 from tests.kit.framing import message
 from tests.kit.packets import datagram, ethernet, tcp
@@ -27,7 +28,7 @@ from tests.kit.tunnelled import PEER as ROUTER
 from tests.kit.tunnelled import TUNNELLED, VOICE, ip
 
 MS, SECOND = 1_000_000, 1_000_000_000
-VC, PEER, STRANGER = "10.0.0.1", "192.0.2.10", "203.0.113.9"
+VC, PEER, STRANGER, AGENT = "10.0.0.1", "192.0.2.10", "203.0.113.9", "198.51.100.60"
 RINGING = (
     b"SIP/2.0 180 Ringing\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1\r\nFrom: <sip:a@a>;tag=1\r\n"
     b"To: <sip:b@b>;tag=2\r\nCall-ID: c1\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
@@ -134,12 +135,27 @@ def test_copy_is_dropped_and_a_retransmission_is_not() -> None:
     assert (len(tap.messages), tap.intake.duplicates) == (2, 1)
 
 
-def test_hep_is_believed_on_its_ports_only_when_live() -> None:
-    tap = Tap(IntakeRules(hep_ports=(9060,)))
-    tap.udp(STRANGER, VC, hep(message(1)), port=9062)
-    tap.udp(STRANGER, VC, hep(message(2)), port=9060)
-    assert [seen.call_id for seen in tap.messages] == ["c2"]
-    assert tap.intake.counters["hep_refused"] == 1
+def test_live_hep_is_believed_of_named_senders_on_their_port_only() -> None:
+    tap = Tap(IntakeRules(tunnels=(Tunnel("hep", (AGENT,)), Tunnel("hep", (STRANGER,), port=9062))))
+    sent = [(AGENT, 9060), (AGENT, 9062), (STRANGER, 9060), (STRANGER, 9062)]
+    for number, (source, port) in enumerate(sent):
+        tap.udp(source, VC, hep(message(2 * number)), port=port)
+        tap.tcp(source, VC, hep(message(2 * number + 1)), 1, port=port)
+    assert [seen.call_id for seen in tap.messages] == ["c0", "c1", "c6", "c7"]
+    assert (tap.intake.counters["hep_refused"], tap.intake.tunnels()) == (4, {"hep": 4})
+
+
+def test_live_hep_of_strangers_is_refused_where_nobody_is_named() -> None:
+    tap = Tap(IntakeRules(tunnels=()))
+    tap.udp(STRANGER, VC, hep(message(1)), port=9060)
+    tap.tcp(STRANGER, VC, hep(message(2)), 1, port=5060)
+    assert (tap.messages, tap.intake.counters["hep_refused"]) == ([], 2)
+
+
+def test_hep_of_a_file_is_read_from_anybody_and_told() -> None:
+    tap = Tap()
+    tap.udp(STRANGER, VC, hep(message(1)), port=9999)
+    assert (len(tap.messages), tap.intake.tunnels()) == (1, {"hep": 1})
 
 
 def test_hep_of_no_sip_is_counted_and_ignored() -> None:

@@ -40,7 +40,7 @@ from agent.wire.frame import (
     batch_of,
 )
 from agent.wire.ip.decoder_cy import Decoder, read
-from agent.wire.ip.encapsulations import TUNNELS, Tunnel
+from agent.wire.ip.encapsulations import Tunnel
 from tests.kit import packets, tunnelled
 
 capture = partial(AfPacket, block_timeout_ms=20)
@@ -180,7 +180,7 @@ def the_filter_and_the_decoder_open_the_same_tunnels() -> None:
         *[tunnelled.frames(kind, source)[0] for kind in tunnelled.TUNNELLED for source in sources],
     ]
     last = ethernet(b"BYE sip:a SIP/2.0\r\n", 5060)
-    for kind in ("", *TUNNELS):
+    for kind in ("", *tunnelled.TUNNELLED):
         tunnels = [Tunnel(kind, ("203.0.113.0/26", "2001:db8:1::/48"))] if kind else []
         expected = [frame for frame in sent if _says_voice(frame, tunnels)]
         assert len(expected) == len(framed) + (2 if kind else 0), kind

@@ -200,6 +200,8 @@ def _marks(tunnel: Tunnel) -> Iterator[tuple[int, int | None, tuple[int, ...]]]:
         yield _UDP, 2, tunnel.ports
     if tunnel.ports and row.either_port:
         yield _UDP, 0, tunnel.ports
+    if row.over_tcp:
+        yield _TCP, 2, tunnel.ports
 
 
 def _peers(program: _Program, yes: str, no: str, base: int, version: int, tunnel: Tunnel) -> None:
@@ -289,11 +291,11 @@ def expression(
 def _phrases(tunnel: Tunnel) -> Iterator[str]:
     """`_marks` in libpcap's words, without the GRE type: libpcap cannot look behind options."""
     for protocol, at, values in _marks(tunnel):
-        if protocol != _UDP:
-            yield f"proto {protocol}"
-        else:
+        if name := {_TCP: "tcp", _UDP: "udp"}.get(protocol):
             end = "dst" if at == 2 else "src"
-            yield "udp and (" + " or ".join(f"{end} port {port}" for port in values) + ")"
+            yield f"{name} and (" + " or ".join(f"{end} port {port}" for port in values) + ")"
+        else:
+            yield f"proto {protocol}"
 
 
 def nothing() -> list[Instruction]:

@@ -19,6 +19,7 @@ from agent.commands.init.surroundings import Findings, Traffic, look
 from agent.config.load import read
 from agent.config.settings import Config
 from agent.errors import ConfigError
+from agent.wire.ip.encapsulations import TUNNELS
 
 SHOWN = 20  # peers written down; a scan of the internet must not fill the file
 SAMPLE_PORTS = 20  # media ports heard before a range is worth proposing
@@ -57,12 +58,12 @@ def write_first(
 
 def render(found: Findings) -> str:
     """The file, for what was found."""
-    parts = (_vc(found), _connectors(found), _capture(found), _aws(found))
+    parts = (_vc(found), _connectors(found), _capture(found), _tunnels(found), _aws(found))
     head = (
         "# A first configuration, from what this host looked like. Check it: sbcwatch check-config FILE",
         "# All settings with their defaults: sbcwatch config",
     )
-    return "\n".join([*head, *(line for part in parts for line in ("", *part))]) + "\n"
+    return "\n".join([*head, *(line for part in map(list, parts) if part for line in ("", *part))]) + "\n"
 
 
 def _vc(found: Findings) -> Iterator[str]:
@@ -141,6 +142,21 @@ def _capture(found: Findings) -> Iterator[str]:
         yield f"# RTP was heard on our UDP ports {min(media)} to {max(media)}. A range saves work in the"
         yield "# kernel, but must be the whole range of the media server's configuration: see there."
         yield f'#media_ports = "{min(media) & ~1}-{max(media) | 1}"'
+
+
+def _tunnels(found: Findings) -> Iterator[str]:
+    """Tunnels and HEP that were heard, as comments: anybody can send such packets, so none is set."""
+    heard = found.traffic.tunnels.most_common(SHOWN)
+    if not heard:
+        return
+    yield "# Packets that carry others were heard. Live, none is opened unless its sender is named here: then"
+    yield "# the calls in them count as if they had passed this host. Remove the # of those that are yours."
+    for (kind, sender, port), count in heard:
+        yield f"#[[capture.tunnels]]  # {count} packets in {found.traffic.seconds:g} s"
+        yield f'#kind = "{kind}"'
+        yield f'#peers = ["{sender}"]'
+        if port not in (0, *TUNNELS[kind].ports):
+            yield f"#port = {port}"
 
 
 def _aws(found: Findings) -> Iterator[str]:

@@ -13,19 +13,24 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any, cast
 
 from agent.capture.source import Source
 from agent.commands.init.imds import Instance
-from agent.config.settings import Capture, Config
+from agent.config.settings import Capture, Config, TunnelSettings
 from agent.daemon import host
 from agent.errors import CaptureError, ConfigError, WireError
-from agent.wire.ip.decoder_cy import KIND_UDP, Packet, packet
+from agent.wire.hep import MAGIC
+from agent.wire.ip.decoder_cy import KIND_UDP, Decoder, Packet, packet, read
+from agent.wire.ip.encapsulations import KINDS, TUNNELS
 from agent.wire.sip import looks_like_sip
 
 USUAL_PORTS = range(5060, 5100)
 # Programs whose listening ports are SIP, whatever their number.
 SBC_PROGRAMS = ("kamailio", "opensips", "asterisk", "freeswitch", "rtpengine", "sems", "yate", "drachtio")
 ENOUGH = 50_000  # frames; a busy SBC's few seconds are millions
+MAX_HEARD = 1_000  # peers, and senders of tunnels
+EVERYBODY = ("0.0.0.0/0", "::/0")
 _RTP_FIRST = {bytes((first,)) for first in range(0x80, 0xC0)}
 
 
@@ -38,12 +43,16 @@ class Listener:
 
 @dataclass(slots=True)
 class Traffic:
-    """The traffic heard: SIP messages by peer, and our ports of SIP and of RTP."""
+    """The traffic heard: SIP messages by peer, our ports of SIP and of RTP, packets by tunnel.
+
+    A tunnel, as which HEP counts, is its kind, the outer source and the port (0: it has none).
+    """
 
     seconds: float = 0.0
     peers: Counter[str] = field(default_factory=Counter)
     sip_ports: Counter[int] = field(default_factory=Counter)
     rtp_ports: Counter[int] = field(default_factory=Counter)
+    tunnels: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     why_not: str = ""
 
 
@@ -138,7 +147,11 @@ def hear(
     if seconds <= 0:
         heard.why_not = "not asked to"
         return heard
-    settings = Capture(sip_ports=tuple(sorted({5060, 5061, 5080, *ports})), ring_mb=8)
+    settings = Capture(
+        sip_ports=tuple(sorted({5060, 5061, 5080, *ports})),
+        tunnels=tuple(TunnelSettings(kind=cast(Any, kind), peers=EVERYBODY) for kind in TUNNELS),
+        ring_mb=8,
+    )
     try:
         source = listen(Config(capture=settings))
     except (CaptureError, ConfigError) as error:
@@ -155,14 +168,27 @@ def hear(
 
 def _hear(source: Source, heard: Traffic, ours: frozenset[str]) -> None:
     begun_ns = frames = 0
+    shut = Decoder(())  # that opens no tunnel: it reads the outer header
     for batch, now_ns in source:
         begun_ns = begun_ns or now_ns
         for frame in batch.frames():
             with contextlib.suppress(WireError):
-                _count(packet(frame.data, 0, len(frame.data), frame.stamp_ns, frame.origin), heard, ours)
+                one = packet(frame.data, 0, len(frame.data), frame.stamp_ns, frame.origin)
+                if one.tunnel or one.payload.startswith(MAGIC):
+                    shut.attach(frame.data)
+                    outer = read(shut, 0, len(frame.data), frame.stamp_ns, frame.origin)
+                    _count_tunnel(KINDS[one.tunnel] or "hep", outer, heard)
+                else:
+                    _count(one, heard, ours)
         frames += len(batch)
         if now_ns - begun_ns >= heard.seconds * 1e9 or frames >= ENOUGH:
             return
+
+
+def _count_tunnel(kind: str, outer: Packet, heard: Traffic) -> None:
+    tunnel = (kind, outer.src, outer.dst_port if TUNNELS[kind].ports else 0)
+    if len(heard.tunnels) < MAX_HEARD or tunnel in heard.tunnels:
+        heard.tunnels[tunnel] += 1
 
 
 def _count(one: Packet, heard: Traffic, ours: frozenset[str]) -> None:
@@ -172,7 +198,7 @@ def _count(one: Packet, heard: Traffic, ours: frozenset[str]) -> None:
     peer, port = (one.src, one.dst_port) if inwards else (one.dst, one.src_port)
     if looks_like_sip(one.payload):
         heard.sip_ports[port] += 1
-        if len(heard.peers) < 1_000 or peer in heard.peers:
+        if len(heard.peers) < MAX_HEARD or peer in heard.peers:
             heard.peers[peer] += 1
     elif inwards and one.kind == KIND_UDP and one.length > 12 and one.payload[:1] in _RTP_FIRST:
         heard.rtp_ports[port] += 1

@@ -24,8 +24,6 @@ def capture(config: Config) -> Iterator[Finding]:
             )
     if not capture.sip_ports and not capture.filter:
         yield "capture", "sip_ports", "is empty: without a port no SIP is seen: write [5060]"
-    for port in sorted(set(capture.sip_ports) & set(capture.hep_ports)):
-        yield "capture", "hep_ports", f"{port} is in sip_ports too: it can be one of them"
 
 
 def capture_doubts(config: Config) -> Iterator[Finding]:
@@ -34,7 +32,7 @@ def capture_doubts(config: Config) -> Iterator[Finding]:
         yield "capture", "snap_length", f"{capture.snap_length} cuts SIP messages: {LEAST_SNAP} at least"
     if capture.filter and capture.media_ports:
         yield "capture", "media_ports", "is not used: filter stands in its place"
-    for key in ("interfaces", "sip_ports", "hep_ports"):
+    for key in ("interfaces", "sip_ports"):
         yield from twice("capture", key, getattr(capture, key))
 
 

@@ -49,6 +49,7 @@ cdef enum:
     GENEVE = 13
     GTPU = 14
     L2TP = 15
+    HEP = 16
 
     RULE = 7  # numbers a rule of `encapsulations.rules`
 
@@ -122,6 +123,7 @@ cdef class Decoder:
     cdef int gtpu(self) except -100 nogil
     cdef int l2tp(self) except -100 nogil
     cdef bint enter(self, long long number, long long vni) except -1 nogil
+    cpdef bint opens(self, Packet packet, long long number) except -1
     cdef bint believes(self, long long number, long long vni) except -1 nogil
     cdef int again(self) except -1 nogil
     cdef int resume(self, Packet packet, long long length) except -100

@@ -39,8 +39,8 @@ if not cython.compiled:  # decoder_cy.pxd holds them for the compiler
         __name__, "MAX_LAYERS MAX_DEPTH RULE V4_MAPPED"
     )
     VLAN, VNTAG, MPLS, PPPOE = uncompiled.constants(__name__, "VLAN VNTAG MPLS PPPOE")
-    PLAIN_GRE, NVGRE, ERSPAN, ERSPAN3, PPTP, VXLAN, GENEVE, GTPU, L2TP = uncompiled.constants(
-        __name__, "PLAIN_GRE NVGRE ERSPAN ERSPAN3 PPTP VXLAN GENEVE GTPU L2TP"
+    PLAIN_GRE, NVGRE, ERSPAN, ERSPAN3, PPTP, VXLAN, GENEVE, GTPU, L2TP, HEP = uncompiled.constants(
+        __name__, "PLAIN_GRE NVGRE ERSPAN ERSPAN3 PPTP VXLAN GENEVE GTPU L2TP HEP"
     )
     Octets = bytes | bytearray | memoryview
 
@@ -495,6 +495,13 @@ class Decoder:
         self.path ^= (vni * 16 + number) & 0xFFFFFF
         return True
 
+    def opens(self, packet: Packet, number: cython.longlong) -> cython.bint:
+        """Whether the messages that `packet` carries may be read, by the rules of its sender and port."""
+        self.depth = packet.depth
+        self.port = packet.dst_port
+        self.src_hi, self.src_lo = halves(packet.src)
+        return self.enter(number, -1)
+
     def believes(self, number: cython.longlong, vni: cython.longlong) -> cython.bint:
         """Whether a rule has this kind, port, identifier and outer source."""
         at: cython.longlong = 0
@@ -603,7 +610,7 @@ class Decoder:
             return self.geneve()
         if number == GTPU:
             return self.gtpu()
-        return self.l2tp()
+        return self.l2tp() if number == L2TP else UDP
 
     def vxlan(self) -> cython.int:
         """RFC 7348 5: the I flag, the network identifier; other bits are "ignored on receipt"."""

@@ -2,7 +2,8 @@
 
 The decoder's dispatch, the kernel's filter, the libpcap expression and the settings are made from these rows.
 To add one: a row in the table, its name in the enum of `decoder_cy.pxd` in the same place, and a method of
-`Decoder` that `ethernet`, `generic` or `datagram` calls.
+`Decoder` that `ethernet`, `generic` or `datagram` calls. HEP carries messages and no packets, over TCP too:
+the engine's intake opens it, once a message is whole.
 
 Framing of the link (VLAN, MPLS, PPPoE) is always read: only the link's own stations can send it. A tunnel
 comes in an IP packet from anywhere, so a live capture opens only the configured tunnels.
@@ -29,6 +30,7 @@ class Encapsulation(Struct, frozen=True):
     gre_types: tuple[int, ...] = ()
     ports: tuple[int, ...] = ()
     either_port: bool = False  # the source port counts too
+    over_tcp: bool = False  # it carries messages, over UDP and TCP: no work of the decoder
     identifier: str = ""  # the header field that `vni` means
 
     @property
@@ -52,6 +54,7 @@ ROWS = (
     Encapsulation("geneve", "RFC 8926", ports=(6081,), identifier="the network"),
     Encapsulation("gtpu", "3GPP TS 29.281", ports=(2152,), identifier="the tunnel endpoint"),
     Encapsulation("l2tp", "RFC 2661", ports=(1701,), either_port=True, identifier="the session"),
+    Encapsulation("hep", "HEP3 (EEP)", ports=(9060,), over_tcp=True),
 )
 KINDS = ("", *(row.kind for row in ROWS))  # by the number that decoder_cy.pxd gives a row
 TUNNELS = {row.kind: row for row in ROWS if row.is_tunnel}

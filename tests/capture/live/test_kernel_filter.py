@@ -138,6 +138,22 @@ def test_tcp_counts_on_sip_ports_only() -> None:
         assert run(PROGRAM, ethernet(wrap(6, tcp(12000, 443)), tags)) == 0
 
 
+def test_hep_counts_from_its_senders_on_their_port_over_udp_and_tcp() -> None:
+    named = [Tunnel("hep", ("203.0.113.0/26",)), Tunnel("hep", ("2001:db8:1::/48",), port=9999)]
+    program = bpf.voice(sip_ports=SIP_PORTS, media_ports=MEDIA, tunnels=named)
+    for source, port, taken in (
+        (tunnelled.PEER, 9060, True),
+        (tunnelled.PEER, 9999, False),
+        (tunnelled.STRANGER, 9060, False),
+        (tunnelled.PEER6, 9999, True),
+        (tunnelled.PEER6, 9060, False),
+        (tunnelled.STRANGER6, 9999, False),
+    ):
+        for protocol, body in ((17, datagram(33000, port, b"HEP3")), (6, tcp(33000, port))):
+            frame = packets.ethernet(tunnelled.ip(protocol, body, source))
+            assert run(program, frame) == (WHOLE if taken else 0)
+
+
 def test_fragments_extensions_and_tunnels_are_kept_whole() -> None:
     assert run(PROGRAM, ethernet(ipv4(17, b"x" * 64, fragment=0x2000))) == WHOLE
     assert run(PROGRAM, ethernet(ipv4(17, b"x" * 64, fragment=185))) == WHOLE
@@ -218,7 +234,7 @@ def test_a_user_expression_goes_through_libpcap() -> None:
 
 def test_expression_lets_the_rows_through_that_the_kernels_filter_does() -> None:
     """All but the GRE type, which it does not look at."""
-    for kind in ("", *TUNNELS_BY_KIND):
+    for kind in ("", *tunnelled.TUNNELLED):
         tunnels = [Tunnel(kind, ("203.0.113.0/26", "2001:db8:1::/48"))] if kind else []
         words = bpf.expression(sip_ports=[5060], media_ports=(40000, 40010), tunnels=tunnels)
         try:
