@@ -11,6 +11,7 @@ reads their headers in place. Without sampled sources this code does not run.
 
 from __future__ import annotations
 
+import mmap
 from array import array
 
 import cython
@@ -95,7 +96,8 @@ class SampledSources:
         self.bits = memoryview(array("q", bytes(8 * MAX_LOUD)))
         self.counts = memoryview(array("q", bytes(16 * MAX_LOUD)))
         # A bit for each call that the vc took up, by its hash: of this generation, then of the one before.
-        self.answered = memoryview(array("Q", bytes(2 * ANSWERED // 8)))
+        # The kernel commits a page when it is first written: without a sampled source none is.
+        self.answered = memoryview(mmap.mmap(-1, 2 * ANSWERED // 8)).cast("Q")
 
     def answer(self, message: bytes) -> None:
         """Notes that the vc took this call up: messages with its hash are not removed."""

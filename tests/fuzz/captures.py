@@ -1,7 +1,8 @@
 """Captures that are nearly right: whole calls by hand, bent at one layer or several.
 
-`capture(draw)` gives the bytes of a file. Each layer has its own benders, which know its structure: lengths
-that lie, fields at their bounds, lines twice or gone, pieces out of order, other protocols around them.
+`capture(draw)` gives a file. Each layer has its own benders, which know its structure: lengths that lie,
+fields at their bounds, lines twice or gone, pieces out of order, other protocols around them. Calls are
+written once and come from a pool (`POOL`): to build a frame here costs more than the agent takes to read it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from socket import inet_ntoa
+from typing import NamedTuple
 
 from tests.fuzz.carriers import over_another, segments
 from tests.kit.capture_files import Packet, enhanced, interface, pcap, section, statistics
@@ -35,6 +38,8 @@ from tests.kit.scene import (
 
 SECOND = 10**9
 EDGES = (0, 1, 2, 7, 8, 20, 127, 128, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 1 << 31, (1 << 32) - 1)
+POOL = 4096  # calls
+PARTS = 0.6  # of files begin and end in the middle of a call
 REPORT = (
     "VQSessionReport: CallTerm\r\nCallID: b\r\nLocalAddr: IP=198.51.100.20 PORT=7000 SSRC=0x2\r\n"
     "RemoteAddr: IP=10.0.0.2 PORT=6000 SSRC=0x1\r\nLocalMetrics:\r\nPacketLoss: NLR=1.5 JDR=0.1\r\n"
@@ -54,42 +59,56 @@ HEADERS = (
 
 
 def calls(draw: random.Random) -> Scene:
-    """A call or two: SIP of all kinds, media both ways, reports of every type."""
+    """A call: SIP of all kinds, media both ways, reports of every type. Two of three are short."""
     scene = Scene()
+    whole = draw.random() < 0.3
+    often, most = (0.8, 12) if whole else (0.3, 5)
     offer = sdp(
         CUST, types=draw.choice(("8", "0 8 96", "18 101")), more=draw.sample(LINES, draw.randrange(4))
     )
     scene.call(draw.random(), customer=offer)
+    if not whole and draw.random() < 0.5:  # some messages were never captured
+        scene.frames = [frame for frame in scene.frames if draw.random() < 0.7]
     for src, dst, ssrc in ((CUST, VC2CUST, 1), (VC2CUST, CUST, 2), (REM, VC2REM, 2), (VC2REM, REM, 1)):
-        first = draw.choice((0, 65_530, 1000))
-        kind = draw.choice((8, 0, 18, 101, 96, 13))
-        scene.rtp(2, src, dst, ssrc, range(first, first + draw.randrange(1, 12)), payload_type=kind)
+        if draw.random() < often:
+            first = draw.choice((0, 65_530, 1000))
+            kind = draw.choice((8, 0, 18, 101, 96, 13))
+            numbers = range(first, first + draw.randrange(1, most))
+            scene.rtp(2, src, dst, ssrc, numbers, payload_type=kind)
     for local, peer, ssrc in ((VC2CUST, CUST, 2), (VC2REM, REM, 1)):
-        scene.send(3, odd(local), odd(peer), sender_report(ssrc, 7))
-        said = block(
-            ssrc, draw.choice((0, 3, 0x7FFFFF, -1)), draw.choice(EDGES), lsr=7, dlsr=draw.choice(EDGES)
-        )
-        scene.send(3.1, odd(peer), odd(local), receiver_report(PHONE, said))
-        kind = draw.randrange(9)
-        scene.send(3.2, peer, local, extended_report(PHONE, kind, draw.randbytes(4 * draw.randrange(12))))
-    if draw.random() < 0.4:
+        if draw.random() < often:
+            scene.send(3, odd(local), odd(peer), sender_report(ssrc, 7))
+            said = block(
+                ssrc, draw.choice((0, 3, 0x7FFFFF, -1)), draw.choice(EDGES), lsr=7, dlsr=draw.choice(EDGES)
+            )
+            scene.send(3.1, odd(peer), odd(local), receiver_report(PHONE, said))
+        if draw.random() < often:
+            kind = draw.randrange(9)
+            scene.send(3.2, peer, local, extended_report(PHONE, kind, draw.randbytes(4 * draw.randrange(12))))
+    if draw.random() < often / 3:
         scene.again(
             4, offer, sdp(VC2CUST), away=draw.choice((sdp(VC2REM), fax(VC2REM))), refused=draw.random() < 0.3
         )
-    if draw.random() < 0.4:
+    if draw.random() < often / 3:
         scene.sip(
             5, REMOTE, VC_R, "PUBLISH sip:c@b SIP/2.0", call_id="q", cseq="1 PUBLISH", body=REPORT,
             content="application/vq-rtcpxr",
         )  # fmt: skip
-    if draw.random() < 0.4:
+    if draw.random() < often / 3:
         parts = f"--x\r\nContent-Type: application/sdp\r\n\r\n{offer}\r\n--x\r\n\r\nnoise\r\n--x--\r\n"
         scene.sip(
             5.5, CUST[0], VC_C, "UPDATE sip:c@b SIP/2.0", call_id="a", to_tag="c", cseq="3 UPDATE",
             body=parts, content="multipart/mixed;boundary=x",
         )  # fmt: skip
-    if draw.random() < 0.8:
-        scene.bye(draw.choice((6, 70)), headers=draw.sample(HEADERS, 1))
+    if draw.random() < 0.3 + often / 2:
+        scene.bye(draw.choice((6, 6, 70)), headers=draw.sample(HEADERS, 1))
     return scene
+
+
+@lru_cache(POOL)
+def pooled(number: int) -> list[tuple[int, int, bytes]]:
+    """The frames of one call of the pool by time: stamp, interface, Ethernet frame."""
+    return sorted(calls(random.Random(number)).frames)
 
 
 # -- payloads
@@ -216,17 +235,14 @@ BENDERS: tuple[Callable[[bytes, random.Random], list[bytes]], ...] = (
 # -- stamps and container
 
 
+STEPS_S = (-10, 3, 3, 61, 61, 61, 3_700)
+
+
 def bent_stamp(stamp_ns: int, draw: random.Random) -> int:
-    return draw.choice(
-        (
-            0,
-            stamp_ns - 10 * SECOND,
-            stamp_ns + 61 * SECOND,
-            stamp_ns + 86_400 * SECOND,
-            (2**32 - 1) * SECOND,
-            stamp_ns,
-        )
-    )
+    """Set back or ahead: some seconds, over a minute's end, an hour; rarely by years or a day."""
+    if draw.random() < 0.1:
+        return draw.choice((0, stamp_ns + 86_400 * SECOND, (2**32 - 1) * SECOND))
+    return stamp_ns + draw.choice(STEPS_S) * SECOND
 
 
 def container(packets: list[Packet], draw: random.Random) -> bytes:
@@ -243,23 +259,37 @@ def container(packets: list[Packet], draw: random.Random) -> bytes:
     return b"".join(out)
 
 
-def capture(draw: random.Random) -> bytes:
-    """The bytes of one file."""
-    share = draw.choice((0.0, 0.02, 0.1, 0.5))
+class Capture(NamedTuple):
+    """A file. `is_bent`: a frame, a stamp or the file itself was changed."""
+
+    data: bytes
+    is_bent: bool
+
+
+def capture(draw: random.Random) -> Capture:
+    """A file with a call of the pool, or with some frames of it; rarely with two that have the same names."""
+    share = draw.choice((0.0, 0.05, 0.2, 0.5))
+    frames = pooled(draw.randrange(POOL))
+    if draw.random() < PARTS:
+        first = draw.randrange(len(frames) or 1)
+        frames = frames[first : first + draw.randrange(1, 13)]
+    elif draw.random() < 0.02:
+        frames = sorted(frames + pooled(draw.randrange(POOL)))
     packets = []
-    for stamp_ns, number, data in sorted(calls(draw).frames):
-        pieces = [data]
-        if draw.random() < share:
-            pieces = draw.choice(BENDERS)(data, draw)
-            if draw.random() < 0.2:
-                pieces = [
-                    one
-                    for piece in pieces
-                    for one in (bent_frame(piece, draw) if len(piece) > 42 else [piece])
-                ]
+    for stamp_ns, number, data in frames:
+        if not share or draw.random() >= share:
+            packets.append(Packet(stamp_ns, data, interface=number & 1))
+            continue
+        pieces = draw.choice(BENDERS)(data, draw)
+        if draw.random() < 0.2:
+            pieces = [
+                one for piece in pieces for one in (bent_frame(piece, draw) if len(piece) > 42 else [piece])
+            ]
         for piece in pieces:
-            stamp = bent_stamp(stamp_ns, draw) if draw.random() < share / 20 else stamp_ns
-            cut = piece[: draw.randrange(1, 200)] if draw.random() < share / 10 else piece
+            stamp = bent_stamp(stamp_ns, draw) if draw.random() < 0.04 else stamp_ns
+            cut = piece[: draw.randrange(1, 200)] if draw.random() < 0.1 else piece
             packets.append(Packet(stamp, cut, wire=len(piece), interface=number & 1))
     data = container(packets, draw)
-    return bend_octets(data, draw) if draw.random() < 0.1 else data
+    if is_bent := bool(share) and draw.random() < 0.15:
+        data = bend_octets(data, draw)
+    return Capture(data, is_bent or bool(share))

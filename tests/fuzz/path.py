@@ -1,123 +1,238 @@
 """Any capture file goes through the whole path and ends: container, decoder, SIP, media, minutes, JSON.
 
-    python -m tests.fuzz.path [-max_total_time=SECONDS] [-runs=N] [-seed=N]
+    python -m tests.fuzz.path [-max_total_time=SECONDS] [-runs=N] [-seed=N] [-keep_going=1] [-verbosity=0]
 
-What must hold: nothing but `CaptureError` comes out; a file of a hundred frames has at most `BOUND_S` of CPU;
-what is published is JSON without NaN, counts are not negative, RTT is at most 10 s, MOS between 1 and 4.5; a
-checkpoint in the middle goes on in another process's engine. A run that fails prints its seed:
-`-seed=N -runs=1` is that file again.
+What must hold: nothing but `CaptureError` comes out; a file has at most `BOUND_S` of CPU and `WALL_S` of
+the clock; what is published is possible and the books are closed (`tests.fuzz.books`). Of sixteen files one
+changes its pipeline in the middle by a checkpoint (a restart), and one by a move (a reload). A move changes
+nothing that is published; a checkpoint of a file that is not bent changes only round trips, and what follows
+from them. A run that fails prints its seed: `-seed=N -runs=1` is that file again; with `-keep_going=1` a run
+goes on behind a failure and ends with status 77.
 """
 
 from __future__ import annotations
 
+import gc
 import random
 import signal
 import sys
 import tempfile
 import time
+import traceback
+from array import array
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from agent.commands import replay
-from agent.config.settings import Config
+from agent.config.settings import (
+    CallSettings,
+    Capture,
+    CarrierSettings,
+    Config,
+    ConnectorSettings,
+    Limits,
+    MediaSettings,
+    Privacy,
+    Quality,
+    Vc,
+)
 from agent.daemon import checkpoint
+from agent.engine.engine import Engine
 from agent.errors import CaptureError
-from agent.pipeline import build, pass_on
-from agent.summary.records import Samples, Summary
-from agent.summary.timeline_cy import plain
+from agent.media.rtp.loop_cy import Loop
+from agent.model.events import Event
+from agent.pipeline import Pipeline, build, pass_on
+from agent.summary.interval import Intervals
+from agent.summary.redaction import Redaction
+from agent.wire.frame import STRIDE, Batch
+from tests.fuzz.books import Books, without_round_trips
 from tests.fuzz.captures import capture
 from tests.kit.scene import VC_C, VC_R
 
-BOUND_S = 5.0
+BOUND_S, WALL_S = 5.0, 120.0  # of CPU, and of the clock: a machine may be busy
+TIMERS = ((signal.ITIMER_PROF, BOUND_S), (signal.ITIMER_REAL, WALL_S))
+REPORT_EVERY = 10_000
+FAILED = 77  # the exit status, as libFuzzer's
 CUSTOMERS = ["192.0.2.0/24"]
+MIDDLE = 30  # a change comes before one of the first frames of a file
+SHARES = (1 / 16, 1 / 16)  # of files: with a checkpoint, with a move
+SETTINGS = (
+    *(Config(),) * 6,
+    Config(limits=Limits(max_calls=100, max_streams=100), capture=Capture(single_span=True)),
+    Config(quality=Quality(jitter_buffer="adaptive"), media=MediaSettings(unsignalled="null")),
+    Config(privacy=Privacy(mask_numbers=True, sip_log="headers", country="49"), vc=Vc(observer="customer")),
+    Config(
+        connectors=[
+            ConnectorSettings(id="a", domains=("a.example",), customer_networks=("192.0.2.10/32",)),
+            ConnectorSettings(id="b", domains=("b.example",), default=True),
+        ],
+        carriers=[CarrierSettings(id="c", networks=("198.51.100.0/24",))],
+        calls=CallSettings(count_at="outgoing"),
+    ),
+)
+GC = 20_000, 10, 10
+LIVE = 1 / 8  # of files are read as a live capture is: with limits, tunnels closed
 
 
-class Kept:
-    """Checks what is published."""
-
-    def __init__(self) -> None:
-        self.minutes = 0
-
-    def messages(self, rows: list[dict[str, Any]]) -> None:
-        msgspec.json.encode(rows)
-
-    def commit(self, summary: Summary) -> None:
-        self.minutes += 1
-        for connector in summary.connectors:
-            for name, value in connector.values.items():
-                check_value(name, value)
-        msgspec.json.encode([list(summary.media), summary.calls, summary.extras], enc_hook=plain)
+@lru_cache
+def built(settings: int, live: bool) -> Pipeline:
+    config = SETTINGS[settings]
+    return build(config, vc=[VC_C, VC_R], customers=CUSTOMERS, key=b"k", live=live)
 
 
-def check_value(name: str, value: object) -> None:
-    if isinstance(value, Samples):
-        if not value.count:
-            return
-        found = value.summary()
-        assert 0 <= found["min"] <= found["max"] < float("inf"), (name, found)
-        if name.startswith("RTT"):
-            assert found["max"] <= 10_000_000, (name, found)
-        if name.startswith("MOS"):
-            assert 1.0 <= found["min"] <= found["max"] <= 4.5, (name, found)
-    else:
-        assert value is None or (isinstance(value, int) and value >= 0), (name, value)
+Change = Callable[[Pipeline, Books], Pipeline]
 
 
-def check(data: bytes, draw: random.Random, folder: Path) -> int:
-    """Minutes that were published."""
-    path = folder / "in.pcap"
-    path.write_bytes(data)
-    config, kept = Config(), Kept()
-    pipeline = build(config, vc=[VC_C, VC_R], customers=CUSTOMERS, key=b"k")
-    stop = draw.randrange(3)
-    try:
-        for number, (batch, now_ns) in enumerate(replay.open_files([str(path)], config)):
-            pass_on(pipeline.engine.feed(batch), pipeline.intervals, kept)
-            pass_on(pipeline.engine.advance(now_ns), pipeline.intervals, kept)
-            if number == stop:
-                saved = checkpoint.packed(checkpoint.save(pipeline.engine, pipeline.intervals))
-                pipeline = build(config, vc=[VC_C, VC_R], customers=CUSTOMERS, key=b"k")
-                checkpoint.restore(saved, pipeline.engine, pipeline.intervals)
-    except CaptureError:
-        pass
-    pass_on(pipeline.engine.finish(), pipeline.intervals, kept)
-    return kept.minutes
+class Case:
+    """One file, the settings it is read with, and the place and kind of a change in the middle."""
+
+    def __init__(self, seed: int) -> None:
+        draw = random.Random(seed)
+        self.data, self.is_bent = capture(draw)
+        self.settings = draw.randrange(len(SETTINGS))
+        self.config = SETTINGS[self.settings]
+        self.live = draw.random() < LIVE
+        self.middle = draw.randrange(1, MIDDLE)
+        self.drawn = draw.random()
+        self.is_waiting = False  # a stream had its first packet alone when the pipeline changed
+
+    def pipeline(self, books: Books) -> Pipeline:
+        """A fresh one. Whatever holds nothing of a capture is built once for each of the settings."""
+        first = built(self.settings, self.live)
+        engine = Engine(first.sides, first.engine.rules)
+        intervals = Intervals(
+            first.sides,
+            identity=first.intervals.identity,
+            observer=self.config.vc.observer,
+            redaction=Redaction(self.config.privacy.sip_log),
+            on_stream=books.stream,
+            sip_rate=first.intervals.sip_log.rate,
+        )
+        return Pipeline(first.sides, engine, intervals)
+
+    def restored(self, before: Pipeline, books: Books) -> Pipeline:
+        after = self.pipeline(books)
+        assert isinstance(before.engine.loop, Loop)
+        self.is_waiting = bool(before.engine.loop.candidates)
+        image = checkpoint.packed(checkpoint.save(before.engine, before.intervals))
+        checkpoint.restore(image, after.engine, after.intervals)
+        return after
+
+    def moved(self, before: Pipeline, books: Books) -> Pipeline:
+        after = self.pipeline(books)
+        checkpoint.move(before, after)
+        return after
+
+    def play(self, path: Path, change: Change | None = None) -> Books:
+        """Reads the file, with a change of the pipeline before frame `middle`."""
+        books = Books()
+        pipeline, left = self.pipeline(books), self.middle
+        try:
+            for batch, now_ns in replay.open_files([str(path)], self.config):
+                if change is not None and 0 <= left < len(batch):
+                    feed(pipeline, part(batch, 0, left), books)
+                    pipeline, change = change(pipeline, books), None
+                    batch = part(batch, left, len(batch))
+                left -= len(batch)
+                feed(pipeline, batch, books)
+                take(pipeline, pipeline.engine.advance(now_ns), books)
+        except CaptureError:
+            pass
+        if change is not None:
+            pipeline = change(pipeline, books)
+        take(pipeline, pipeline.engine.finish(), books)
+        books.close()
+        return books
+
+    def check(self, path: Path) -> int:
+        """Minutes that were published. Raises AssertionError."""
+        restores, moves = SHARES
+        if self.drawn < restores:
+            parts = self.play(path, self.restored)
+            if not self.is_bent and not self.live and not self.is_waiting:
+                whole = self.play(path)
+                assert without_round_trips(parts.minute_rows) == without_round_trips(whole.minute_rows)
+                assert sorted(parts.message_rows) == sorted(whole.message_rows)
+            return parts.minutes
+        if self.drawn < restores + moves:
+            whole, parts = self.play(path), self.play(path, self.moved)
+            assert parts.minute_rows == whole.minute_rows
+            assert sorted(parts.message_rows) == sorted(whole.message_rows)
+            return whole.minutes
+        return self.play(path).minutes
+
+
+def part(batch: Batch, first: int, end: int) -> Batch:
+    """Some frames of a batch. What the capture missed stands with the first."""
+    index = array("q", batch.index[first * STRIDE : end * STRIDE])
+    return Batch(batch.data, index, [] if first else batch.losses, 0 if first else batch.strays)
+
+
+def feed(pipeline: Pipeline, batch: Batch, books: Books) -> None:
+    take(pipeline, pipeline.engine.feed(batch), books)
+
+
+def take(pipeline: Pipeline, events: list[Event], books: Books) -> None:
+    books.see(events)
+    pass_on(events, pipeline.intervals, books)
 
 
 def late(signum: int, frame: object) -> None:
-    raise TimeoutError(f"a file took more than {BOUND_S} s of CPU")
+    raise TimeoutError(f"a file took more than {BOUND_S} s of CPU, or {WALL_S} s")
 
 
-def one(seed: int, folder: Path) -> int:
-    """Execute the capture of `seed`."""
-    draw = random.Random(seed)
-    data = capture(draw)
-    signal.setitimer(signal.ITIMER_PROF, BOUND_S)
+def one(seed: int, path: Path) -> int:
+    """Execute the capture of `seed` by way of the file `path`."""
+    case = Case(seed)
+    path.write_bytes(case.data)
+    for timer, seconds in TIMERS:
+        signal.setitimer(timer, seconds)
     try:
-        return check(data, draw, folder)
+        return case.check(path)
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        for timer, _ in TIMERS:
+            signal.setitimer(timer, 0)
 
 
-def main() -> None:
+def main() -> int:
     options = dict(option[1:].split("=", 1) for option in sys.argv[1:] if "=" in option)
     seed = int(options.get("seed", random.SystemRandom().getrandbits(40)))
     runs, seconds = int(options.get("runs", 10**9)), float(options.get("max_total_time", 1e9))
-    signal.signal(signal.SIGPROF, late)
-    began, done = time.monotonic(), 0
+    every = REPORT_EVERY if int(options.get("verbosity", 1)) else runs
+    goes_on = bool(int(options.get("keep_going", 0)))
+    for number in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(number, late)
+    gc.collect()
+    gc.freeze()  # the modules are not walked again for each of a thousand engines
+    gc.set_threshold(*GC)
+    began, done, failed = time.monotonic(), 0, 0
     memory = Path("/dev/shm")  # a file is written for each capture: not onto a disk
+
+    def report() -> None:
+        print(
+            f"{done} captures from seed {seed}, {failed} failed, in {time.monotonic() - began:.0f} s,"
+            f" {time.process_time():.0f} s of CPU",
+            flush=True,
+        )
+
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        path = Path(folder, "in.pcap")
         while done < runs and time.monotonic() - began < seconds:
             try:
-                one(seed + done, Path(folder))
-            except BaseException:
+                one(seed + done, path)
+            except BaseException as error:
                 print(f"failed: -seed={seed + done} -runs=1", flush=True)
-                raise
+                if not goes_on or not isinstance(error, Exception):
+                    raise
+                failed += 1
+                traceback.print_exc()
             done += 1
-    print(f"{done} captures from seed {seed} in {time.monotonic() - began:.0f} s", flush=True)
+            if done % every == 0:
+                report()
+    report()
+    return FAILED if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -21,6 +21,7 @@ from agent.wire import frame
 
 CHUNK = 1 << 20  # bytes; chunk and index stay in the CPU's cache
 _ROWS = 16384  # frames a batch at most
+_RECORD = 16  # bytes of the shortest record in a file
 _LOSSES = 1024  # dropcounts a batch at most
 
 READABLE = frozenset(
@@ -102,7 +103,9 @@ class PcapFile:
         self._base = 0  # byte of the (inflated) file that the buffer begins with
         self._skip = 0
         self._damage = ""
-        self._index: array[int] = array("q", bytes(_ROWS * frame.STRIDE * 8))
+        # A short file has few frames, so its index is short: each record has a header at least.
+        most = _ROWS if size is None or octets.compressed else min(_ROWS, size // _RECORD + 1)
+        self._index: array[int] = array("q", bytes(most * frame.STRIDE * 8))
         self._losses: array[int] = array("q", bytes(_LOSSES * walk.LOSS_STRIDE * 8))
         self._registers: array[int] = array("q", bytes(walk.REGISTERS * 8))
         self._classic = (False, False, False, 0)

@@ -18,7 +18,6 @@ docs/accuracy.md has the meaning of every figure. The rules that a packet passes
 
 from __future__ import annotations
 
-import mmap
 import struct
 from array import array
 from collections.abc import Sequence
@@ -101,14 +100,14 @@ class Loop(Clocks):
         self.stopped = 0
         self.fresh = self.position = -1
         self.ignored = self.late_frames = self.duplicate_frames = 0
-        self.reasons = memoryview(mmap.mmap(-1, 4096)).cast("q")
-        self.paths = memoryview(mmap.mmap(-1, 4096)).cast("q")
+        self.reasons = memoryview(bytearray(4096)).cast("q")
+        self.paths = memoryview(bytearray(4096)).cast("q")
         self.known_paths = 0
         self.last_path = self.last_path_id = -1
         self.slot_from = self.slot_to = self.slot_now = self.odd_now = 0
-        self.seen = memoryview(mmap.mmap(-1, 4096)).cast("Q")
+        self.seen = memoryview(bytearray(4096)).cast("Q")
         self.headers = 0
-        self.accepted = memoryview(mmap.mmap(-1, 4096)).cast("q")
+        self.accepted = memoryview(bytearray(4096)).cast("q")
         self.n_accepted = self.kept = 0
         self.named = NamedSockets(2 * max_streams)
 

@@ -22,8 +22,6 @@ at most 64, are still open.
 
 from __future__ import annotations
 
-import mmap
-
 import cython
 
 from agent.media.rtp.timeline_cy import Timelines
@@ -50,8 +48,8 @@ class Losses(Timelines):
     def __init__(self, max_streams: int, minute_ns: int) -> None:
         super().__init__(max_streams, minute_ns)
         self.losses = 0
-        self.loss_start = memoryview(mmap.mmap(-1, 4096)).cast("q")
-        self.loss_end = memoryview(mmap.mmap(-1, 4096)).cast("q")
+        self.loss_start = memoryview(bytearray(4096)).cast("q")
+        self.loss_end = memoryview(bytearray(4096)).cast("q")
 
     # --- the time line of a source socket
 

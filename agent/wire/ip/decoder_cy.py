@@ -109,7 +109,7 @@ class Decoder:
         self.tunnel = self.depth = self.port = 0
         self.vni = -1
         self.opens_all = tunnels is None
-        believed = EVERY if tunnels is None else tunnels
+        believed = EVERY if tunnels is None else tuple(tunnels)
         self.ether_types, self.gre_types, self.protocols = ETHER_TYPES, GRE_TYPES, PROTOCOLS
         self.ports = numbered_ports(believed)
         self.source_ports = numbered_ports(believed, source=True)

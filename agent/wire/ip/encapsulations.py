@@ -11,7 +11,8 @@ comes in an IP packet from anywhere, so a live capture opens only the configured
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from msgspec import Struct
@@ -101,8 +102,12 @@ def numbered(field: str, size: int = 65536) -> bytes:
     return bytes(table)
 
 
-def numbered_ports(tunnels: Sequence[Tunnel], *, source: bool = False) -> bytes:
-    """A row's number for each UDP destination port, or `source` port, of `tunnels`; 0: no row."""
+@lru_cache(maxsize=8)
+def numbered_ports(tunnels: tuple[Tunnel, ...], *, source: bool = False) -> bytes:
+    """A row's number for each UDP destination port, or `source` port, of `tunnels`; 0: no row.
+
+    Every decoder of an engine has the same tables of 64 kB.
+    """
     table = bytearray(65536)
     for tunnel in tunnels:
         for port in tunnel.ports:
@@ -111,18 +116,19 @@ def numbered_ports(tunnels: Sequence[Tunnel], *, source: bool = False) -> bytes:
     return bytes(table)
 
 
-def rules(tunnels: Sequence[Tunnel]) -> list[int]:
+@lru_cache(maxsize=8)
+def rules(tunnels: tuple[Tunnel, ...]) -> tuple[int, ...]:
     """The rules that the decoder compares with an outer packet, 7 numbers for each peer of each tunnel.
 
     The row's number, UDP port (0: no UDP), identifier plus one (0: any), network and mask (two halves each).
     """
-    found = []
+    found: list[int] = []
     for tunnel in tunnels:
         vni = 0 if tunnel.vni is None else tunnel.vni + 1  # 0: any
         for port in tunnel.ports or (0,):
             for network, mask in _halves(tunnel):
                 found += [KINDS.index(tunnel.kind), port, vni, *network, *mask]
-    return found
+    return tuple(found)
 
 
 def _halves(tunnel: Tunnel) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
