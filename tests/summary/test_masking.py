@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 MASK = Masking(b"a host's key")
 BOB, NUMBER = MASK.user("bob"), MASK.user("+442079460110")
 QUOTED = MASK.user('B, \\"b\\" S')
+QUOTE_BOB = MASK.user('"bob"')
 X = MASK.user("x")
 PLACE = MASK.user("<https://lis.example/bob>;inserted-by=h")
 CLAIMS = MASK.user("eyJi")
@@ -45,7 +46,26 @@ def test_number_has_one_token_however_it_is_written(same: str) -> None:
         ('f:"B, \\"b\\" S"<sip:10.0.0.1>', f'f:"{QUOTED}" <sip:10.0.0.1>'),
         ('From: "+44 20 7946 0110" <sip:bob@h>', f'From: "{NUMBER}" <sip:{BOB}@h>'),
         ('From: "bob" < sip:bob@h>;tag=1', f'From: "{BOB}" < sip:{BOB}@h>;tag=1'),
-        ('From: "bob"<im:x@h>, bob <urn:service:sos>', f'From: "{BOB}" <im:x@h>, {BOB} <urn:service:sos>'),
+        ('From: "bob"<im:x@h>, bob <urn:service:sos>', f'From: "{BOB}" <im:{X}@h>, {BOB} <urn:service:sos>'),
+        ("From: B, b <sip:x@h>;tag=1", f"From: {MASK.user('B, b')} <sip:{X}@h>;tag=1"),
+        ("Contact: sip:x@h;q=1, bob <sip:bob@i>", f"Contact: sip:{X}@h;q=1, {BOB} <sip:{BOB}@i>"),
+        ('From: "bob" sip:bob@h', f'From: "{BOB}" sip:{BOB}@h'),
+        ("Geolocation:\r\n bob", f"Geolocation:{BOB}"),
+        ("X: tel:%2B442079460110", f"X: tel:{NUMBER}"),
+        ("X: tel:4%342079460110", f"X: tel:{NUMBER}"),
+        ("X: sms:+442079460110", f"X: sms:{NUMBER}"),
+        ("X: <tel:1234567;  phone-context = \"+442079460110\">",
+         f"X: <tel:{MASK.user('1234567')};  phone-context = \"{NUMBER}\">"),
+        ("X: <sip: b ob@h>", f"X: <sip: {MASK.user('b ob')}@h>"),
+        ("X: <sip :bob@example.com@h>", f"X: <sip :{MASK.user('bob@example.com')}@h>"),
+        ('X: <sip:"bob"@h;x=y@z>', f"X: <sip:{QUOTE_BOB}@h;x=y@z>"),
+        ("Refer-To: <sip:x@h?P-Asserted-Identity=%22bob%22%20%3Csip%3Abob%40h%3E&Subject=a%20b>",
+         f"Refer-To: <sip:{X}@h?P-Asserted-Identity=%22{BOB}%22%20%3Csip%3A{BOB}%40h%3E&Subject=a%20b>"),
+        ("Refer-To: <sip:x@h?From=tel%3A%2B442079460110>", f"Refer-To: <sip:{X}@h?From=tel%3A{NUMBER}>"),
+        ("X: %3Csip%3Abob%40h%3E", f"X: %3Csip%3A{BOB}%40h%3E"),
+        ("X: Digest username=bob, realm=h", f"X: Digest username={BOB}, realm=h"),
+        (" O = bob 1 1 IN IP4 192.0.2.1", f" O = {BOB} 1 1 IN IP4 192.0.2.1"),
+        ("s=-\rp=+44 20 7946 0110\rt=0 0", f"s=-\rp={NUMBER}\rt=0 0"),
         ('Contact: "bob" <h:5060>', f'Contact: "{BOB}" <h:5060>'),
         ("Geolocation: <https://lis.example/bob>;inserted-by=h", f"Geolocation: {PLACE}\r\n"),
         ("geolocation :<https://lis.example/bob>;inserted-by=h\r\n , <cid:bob>", "geolocation :n-"),

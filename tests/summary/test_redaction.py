@@ -49,7 +49,7 @@ def logged(text: str, redaction: Redaction = REDACTION) -> str:
         message(),
         message(body=SDP, kind="application/sdp"),
         message("P-Asserted-Identity: <tel:+1555>", "Allow: INVITE", body=SDP, kind="application/sdp"),
-        message("Subject: a folded\r\n  one: with a colon", "X-Authorization: kept"),
+        message("Subject: a folded\r\n  one: with a colon", "X-Author: kept"),
         message('WWW-Authenticate: Digest realm="x", qop="auth"', start="SIP/2.0 401 Unauthorized"),
         message("Contact: <sip:[2001:db8::1]:5060>, <sip:h:5060;lr>, <sip:h?Replaces=a%40b%3Bto-tag%3D1>"),
         message("Refer-To: <sip:bob@h?Replaces=a%40b>", "History-Info: <sip:a@h?Reason=SIP%3Bcause%3D302>"),
@@ -123,6 +123,33 @@ DIGEST = 'Digest username="SECRET", response="SECRET", uri="sip:SECRET"'
         "Call-Info: <https://h/x?access_token=SECRET&x=y>",
         "Contact: sip:\xc3\xa0:\xc3\xa0SECRET@h",
         "Contact: <sip:alice@h;auth=\xc3\xa0SECRET>",
+        # Names that say so, whoever made them up.
+        "X-Auth-Token: SECRET",
+        "X-API-Key : SECRET",
+        "Cookie: a=SECRET",
+        "P-Media-Authorization: SECRET",
+        f"Proxy_Authorization: {DIGEST}",
+        f"X-Authorization:\r\n {DIGEST}",
+        "Contact: <sip:alice@h;access-token=SECRET;x-client-secret=SECRET>",
+        "Contact: <sip:alice@h;pn-provider=apns;pn-prid=SECRET>",
+        "Contact: <sip:alice@h;%74oken=SECRET>",
+        "Contact: <sip:alice@h>;token\r\n =\r\n SECRET",
+        "Call-Info: <https://h/x?X-Amz-Credential=SECRET&X-Amz-Signature=SECRET>",
+        "Call-Info: <https://h/x#token=SECRET>",
+        # Credentials in another header.
+        'X-Copy: Digest realm="x", response="SECRET"',
+        'X-Copy: Authorization: Digest realm="x",response = SECRET',
+        "X-Copy: Bearer SECRET",
+        'WWW-Authenticate: Digest realm="x", nonce="n", ik="SECRET", ck="SECRET"',
+        "Author\r\n ization: Digest SECRET",
+        # URIs.
+        "Contact: <sip :alice:SECRET@h>",
+        "X: sip%3Aalice%3ASECRET%40h",
+        "Refer-To: <sip:b@h?Authorization%3DSECRET>",
+        "Refer-To: <sip:b@h?Authorization:SECRET>",
+        "Refer-To: <sip:b@h?a=b;Authorization=SECRET>",
+        'Refer-To: sip:b@h?Authorization="x SECRET"',
+        "Refer-To: <sip:b@h?X-Token=SECRET>",
     ],
 )  # fmt: skip
 def test_secret_of_a_header_is_removed(line: str) -> None:
@@ -167,6 +194,15 @@ def test_what_is_no_secret_stays_beside_it() -> None:
         ("a=candidate:1 1 SECRET UDP 0.83 192.0.2.1 4000", "a=candidate:1 1 <removed>"),
         ("a=x-thing:inline:SECRET", "a=x-thing:inline:<removed>"),
         ("u=https://user:SECRET@h/", "u=https://user:***@h/"),
+        ("a=ice-pwd=SECRET", "a=ice-pwd=<removed>"),
+        ("a=ice-pwd SECRET", "a=ice-pwd <removed>"),
+        ("a=ice\x00-pwd:SECRET", "a=ice-pwd:<removed>"),
+        ("\xa0a=\xc2\xa0crypto:1 A inline:SECRET", "a=crypto:1 A <removed>"),
+        ("a=srtp-key:SECRET", "a=srtp-key:<removed>"),
+        ("a=x-credential:SECRET", "a=x-credential:<removed>"),
+        ("a=identity:SECRET", "a=identity:<removed>"),
+        ("a=cpar: a=ice-pwd:SECRET", "a=cpar: a=ice-pwd:<removed>"),
+        ("a=cparmin:k=clear:SECRET", "a=cparmin:k=<removed>"),
         ("SECRET", "<removed>"),
         ("Authorization: SECRET", "<removed>"),
     ],
@@ -240,6 +276,34 @@ def test_parts_of_multipart_are_each_by_their_own_type_nested_too() -> None:
     assert shown.count("<removed text/plain, 6 bytes>") == 1
 
 
+@pytest.mark.parametrize(
+    ("header", "stays"),
+    [
+        ("Content-Transfer-Encoding: quoted-printable", False),
+        ("Content-Transfer-Encoding : BASE64", False),
+        ("Content-Encoding: gzip", False),
+        ("e: deflate", False),
+        ("Content-Transfer-Encoding: 8BIT", True),
+        ("Content-Encoding: identity", True),
+    ],
+)
+def test_body_that_is_encoded_is_removed_for_nobody_looked_into_it(header: str, stays: bool) -> None:
+    body = f"{SDP}a=ic=65-pwd:SECRET\r\n"
+    part = f"--b\r\nContent-Type: application/sdp\r\n{header}\r\n\r\n{body}\r\n--b--\r\n"
+    for shown in (
+        logged(message(header, body=body, kind="application/sdp")),
+        logged(message(body=part, kind="multipart/mixed;boundary=b")),
+    ):
+        assert ("SECRET" in shown) is stays
+        assert (f"<removed application/sdp, {len(body)} bytes>" in shown) is not stays
+
+
+def test_configured_header_is_removed_in_a_uri_too() -> None:
+    redaction = Redaction("redacted", ("P-Asserted-Identity",))
+    shown = logged(message("Refer-To: <sip:b@h?P-Asserted-Identity=SECRET&Subject=x>"), redaction)
+    assert "<sip:b@h?P-Asserted-Identity=***&Subject=x>" in shown
+
+
 def test_depth_of_nesting_is_bounded() -> None:
     body = "SECRET"
     for _ in range(200):
@@ -251,6 +315,15 @@ def test_message_cut_by_the_snap_length_leaves_nothing_of_a_secret() -> None:
     whole = message(f"Authorization: {DIGEST}", body=f"{SDP}a=ice-pwd:SECRET\r\n", kind="application/sdp")
     for size in range(20, len(whole)):
         assert "SECR" not in logged(whole[:size])
+
+
+@pytest.mark.parametrize("uri", ["<sip:alice:SECRET@h>", "sip:alice:SECRET@h", "<https://alice:SECRET@h>"])
+def test_password_before_the_at_that_the_snap_length_cut_is_removed(uri: str) -> None:
+    whole = message(f"Contact: {uri}")
+    at = whole.index("SECRET")
+    for size in range(at + 1, len(whole[:at]) + 7):
+        shown = logged(whole[:size])
+        assert shown.endswith("alice:***")
 
 
 def test_configured_headers_are_removed_in_any_spelling() -> None:
