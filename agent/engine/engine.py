@@ -43,6 +43,7 @@ from agent.wire.frame import (
     ORIGIN,
     STAMP,
     STRIDE,
+    WIRE,
     Batch,
     CaptureDrop,
     Frame,
@@ -452,7 +453,7 @@ class Engine:
         if minute_ns is not None and stamp_ns < minute_ns:
             self.late_frames += 1
             stamp_ns = minute_ns
-        self.intake.frame(index[at], index[at + CAPTURED], stamp_ns, index[at + ORIGIN])
+        self.intake.frame(index[at], index[at + CAPTURED], index[at + WIRE], stamp_ns, index[at + ORIGIN])
 
     def _joined_rtp(self, packet: Packet) -> bool:
         """Counts RTP that came in fragments as one packet. False where no loop can take it."""

@@ -2,7 +2,7 @@ cimport cython
 from agent.calls.signalling_cy cimport Signalling
 from agent.transport.copies_cy cimport Copies
 from agent.transport.peers_cy cimport Peers
-from agent.wire.ip.decoder_cy cimport FRAGMENT, HEP, SCTP, TCP, UDP, Decoder, Packet, read, rejoined
+from agent.wire.ip.decoder_cy cimport FRAGMENT, HEP, SCTP, TCP, UDP, Decoder, Packet, address, read, rejoined
 from agent.wire.sip.message_cy cimport Message
 from agent.wire.sip.scan_cy cimport looks_like_sip, status_at
 
@@ -18,9 +18,11 @@ cdef class Intake:
     cdef Decoder _decoder, _inner
     cdef Copies _copies
 
-    cpdef object frame(self, long long offset, long long captured, long long stamp_ns, long long origin)
+    cpdef object frame(self, long long offset, long long captured, long long wire, long long stamp_ns, long long origin)
+    cdef object _headers_cut(self, long long stamp_ns)
     cpdef object take(self, Packet packet)
     cdef Packet _joined(self, Packet packet)
+    cdef object _fragment_cut(self, Packet packet)
     cdef object _segment(self, Packet packet)
     cdef object _chunks(self, Packet packet)
     cdef object _found(self, Packet packet, object found)

@@ -28,7 +28,7 @@ from agent.transport.sctp import SctpPaths
 from agent.transport.sip_framing import Found
 from agent.transport.tcp import TcpStreams
 from agent.wire.hep import KIND_SIP, MAGIC, hep_packet
-from agent.wire.ip.decoder_cy import Decoder, Packet, read, rejoined
+from agent.wire.ip.decoder_cy import Decoder, Packet, address, read, rejoined
 from agent.wire.ip.encapsulations import Tunnel
 from agent.wire.sip.message_cy import Message
 from agent.wire.sip.scan_cy import looks_like_sip, status_at
@@ -41,6 +41,7 @@ HEP_PATH = 1 << 62  # HEP is a path of its own, one a capture agent
 SIP_PORTS = (5060, 5061, 5080)
 TCP_PROTOCOL, UDP_PROTOCOL, SCTP_PROTOCOL = 6, 17, 132
 UDP_HEADER, RTP_HEADER = 8, 12
+HEADERS_CUT = frozenset({Reason.LINK_TRUNCATED, Reason.IP_TRUNCATED, Reason.UDP_TRUNCATED})
 STEPS_FREE = 8  # of a segment's framing: a few messages
 
 
@@ -147,17 +148,31 @@ class Intake:
         self,
         offset: cython.longlong,
         captured: cython.longlong,
+        wire: cython.longlong,
         stamp_ns: cython.longlong,
         origin: cython.longlong,
     ) -> None:
-        """Takes the frame of `captured` bytes at `offset` in the held data."""
+        """Takes the frame of `captured` bytes, of `wire` that it had, at `offset` in the held data."""
         self._captured = captured
         try:
             packet = read(self._decoder, offset, captured, stamp_ns, origin)
         except WireError as error:
             self._rejects[error.reason] += 1
+            if captured < wire and error.reason in HEADERS_CUT:
+                self._headers_cut(stamp_ns)
             return
         self.take(packet)
+
+    def _headers_cut(self, stamp_ns: cython.longlong) -> None:
+        """Reports a frame that the capture cut in its headers: it may have been SIP or media."""
+        packet: Packet = Packet()
+        decoder = self._decoder
+        packet.stamp_ns = stamp_ns
+        if decoder.ip_version and decoder.protocol in (0, TCP_PROTOCOL, UDP_PROTOCOL, SCTP_PROTOCOL):
+            packet.src = address(decoder.src_hi, decoder.src_lo)
+            packet.dst = address(decoder.dst_hi, decoder.dst_lo)
+        is_stream = bool(packet.src) and decoder.protocol in (TCP_PROTOCOL, SCTP_PROTOCOL)
+        self._unseen(packet, Sight.SIP if is_stream else Sight.ALL, Cause.SNAP_LENGTH)
 
     def take(self, packet: Packet) -> None:
         whole: Packet | None
@@ -177,6 +192,9 @@ class Intake:
         """The datagram that this fragment completes."""
         if not self._within_limits(packet):
             return None
+        if len(packet.payload) < packet.length:
+            self._fragment_cut(packet)
+            return None
         whole = self._fragments.add(
             (packet.src, packet.dst, packet.protocol),
             packet.identification,
@@ -195,6 +213,33 @@ class Intake:
             self._rejects[error.reason] += 1
             return None
         return joined
+
+    def _fragment_cut(self, packet: Packet) -> None:
+        """Takes a fragment that the capture cut: its datagram is as far as its first one goes."""
+        if packet.fragment_offset:
+            return
+        self._fragments.leave_out(
+            (packet.src, packet.dst, packet.protocol),
+            packet.identification,
+            packet.stamp_ns,
+            self._is_peers(packet),
+        )
+        head = packet.payload
+        numbers = [int.from_bytes(head[at : at + 2], "big") for at in (0, 2, 4)]  # ports and length
+        if (
+            packet.protocol != UDP_PROTOCOL
+            or len(head) < UDP_HEADER
+            or self._decoder.begins_tunnel(numbers[0], numbers[1])
+        ):
+            if packet.protocol not in (TCP_PROTOCOL, SCTP_PROTOCOL):
+                packet.src = ""  # perhaps a tunnel's
+            self._unseen(packet, Sight.ALL, Cause.SNAP_LENGTH)
+            return
+        packet.src_port, packet.dst_port, length = numbers
+        packet.kind = UDP
+        packet.length = length - UDP_HEADER
+        packet.payload = head[UDP_HEADER:]
+        self._datagram(packet)
 
     def _segment(self, packet: Packet) -> None:
         if not self._within_limits(packet):
@@ -235,6 +280,8 @@ class Intake:
             )
         except WireError as error:
             self._rejects[error.reason] += 1
+            if len(packet.payload) < packet.length:
+                self._unseen(packet, Sight.SIP, Cause.SNAP_LENGTH)
             return
         for found in messages:
             self._found(packet, found)
@@ -249,7 +296,7 @@ class Intake:
         elif found.data:
             self._cut(packet, found.data)
             self._unseen(packet, Sight.SIP, found.cause)
-        elif found.cause is not Cause.TLS or self._is_sip_port(packet):
+        elif found.is_sip or self._is_sip_port(packet):
             self._unseen(packet, Sight.SIP, found.cause)
 
     def _is_sip_port(self, packet: Packet) -> cython.bint:
@@ -278,7 +325,9 @@ class Intake:
         elif payload.startswith(MAGIC):
             self._hep(packet, payload)
         elif len(payload) >= RTP_HEADER and payload[0] >> 6 == 2:  # whole, the loop has had it
-            if not self._rtp(packet):
+            if len(payload) < packet.length:  # a first fragment
+                self._unseen(packet, Sight.MEDIA, Cause.SNAP_LENGTH)
+            elif not self._rtp(packet):
                 self._unseen(packet, Sight.MEDIA, Cause.FRAGMENTS)
         elif looks_like_sip(payload):
             if len(payload) < packet.length and not _has_whole_head(payload):
@@ -294,6 +343,9 @@ class Intake:
             inner = hep_packet(data)
         except WireError as error:
             self._rejects[error.reason] += 1
+            if packet.kind == UDP and len(data) < packet.length:
+                packet.src = ""  # the agent's
+                self._unseen(packet, Sight.SIP, Cause.SNAP_LENGTH)
             return
         if inner.kind != KIND_SIP or not looks_like_sip(inner.payload):
             self.counters["hep_ignored"] += 1
@@ -350,9 +402,12 @@ class Intake:
         return sides.has_vc and sides.is_vc(packet.src) == sides.is_vc(packet.dst)
 
     def _unseen(self, packet: Packet, sight: Sight, cause: Cause) -> None:
-        """Reports frames that were not understood. A stranger makes nothing unknown."""
+        """Reports frames that were not understood. A stranger makes nothing unknown.
+
+        A packet without addresses was cut before them.
+        """
         self.counters[f"unseen_{cause}"] += 1
-        if self._is_elsewhere(packet):
+        if packet.src and self._is_elsewhere(packet):
             return
         is_stranger = (
             self._sides.has_vc and not self._sides.is_vc(packet.src) and packet.src not in self._peers
@@ -418,9 +473,9 @@ def _too_little(payload: bytes) -> Sight | None:
         return Sight.ALL
     if payload[0] >> 6 == 2:
         return Sight.MEDIA if len(payload) < RTP_HEADER else None
-    if not payload.isascii() or b"\n" in payload or looks_like_sip(payload):
+    if not payload.isascii() or b"\n" in payload or looks_like_sip(payload) or payload.startswith(MAGIC):
         return None
-    return Sight.SIP if payload[:4].upper() == b"SIP/" else Sight.SIP_CALLS  # a request has no class
+    return Sight.SIP if b"SIP/".startswith(payload[:4].upper()) else Sight.SIP_CALLS  # a request has no class
 
 
 def _has_whole_head(data: bytes) -> cython.bint:

@@ -110,6 +110,13 @@ class Fragments:
         self._make_room()
         return None
 
+    def leave_out(self, key: FragmentKey, identification: int, now_ns: int, is_peer: bool = False) -> None:
+        """Notes a datagram that can never be whole: its other fragments begin no new one."""
+        name = (key, identification)
+        self._table.pop(name)
+        self._table.add(name, _Datagram(now_ns, refused=True), is_peer)
+        self._make_room()
+
     def expire(self, now_ns: int) -> int:
         """Drops the datagrams that waited longer than the timeout. Returns their number."""
         count = 0

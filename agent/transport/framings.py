@@ -57,7 +57,7 @@ class TlsFraming:
                 del buffer[:1]
                 continue
             if buffer[0] == TLS_APPLICATION:
-                found.append(Found(b"", Cause.TLS))
+                found.append(Found(b"", Cause.TLS, is_sip=False))
             self._skip = TLS_HEADER + length
         return found
 
@@ -72,6 +72,8 @@ class TlsFraming:
         self._buffer.clear()
         self._is_lost = not 0 < missing <= self._skip
         self._skip = 0 if self._is_lost else self._skip - missing
+        if self._is_lost and cause is Cause.SNAP_LENGTH:  # a record's header was cut
+            return [Found(b"", cause, is_sip=False)]
         return []
 
 

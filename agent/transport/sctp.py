@@ -90,9 +90,13 @@ class SctpPaths:
                 path = self._path(name, now_ns, is_peer)
                 self._data(path, number, flags, chunk, cut, found)
                 self._table.size(name, path.held)
+            elif kind == DATA and missing:
+                found.append(Found(b"", Cause.SNAP_LENGTH, is_sip=False))
             elif kind in (INIT, INIT_ACK, ABORT):
                 self._table.pop(name)
             at += (length + 3) & ~3
+        if len(data) < at + CHUNK_HEADER <= len(data) + missing:
+            found.append(Found(b"", Cause.SNAP_LENGTH, is_sip=False))
         self._make_room(now_ns)
         return *ports, found
 
@@ -112,8 +116,8 @@ class SctpPaths:
             self.retransmitted += 1
             return
         if cut:
-            if flags & BEGIN and looks_like_sip(chunk):
-                found.append(Found(chunk, Cause.SNAP_LENGTH))
+            is_sip = bool(flags & BEGIN) and looks_like_sip(chunk)
+            found.append(Found(chunk if is_sip else b"", Cause.SNAP_LENGTH, is_sip or path.is_sip))
         elif flags & BEGIN and flags & END:
             self._whole(path, chunk, found)
         else:

@@ -34,11 +34,13 @@ class Found(NamedTuple):
     """A message, or the beginning of an unreadable one.
 
     `cause` None: `data` is a message, or its headers and as much of its body as came. Else `data` is the
-    beginning of a message whose headers were cut, b"" where not even that is known.
+    beginning of a message whose headers were cut, b"" where not even that is known. `is_sip` False: nothing
+    but its port can say whether it was SIP.
     """
 
     data: bytes
     cause: Cause | None = None
+    is_sip: bool = True
 
 
 class Framing(Protocol):
@@ -126,6 +128,8 @@ class SipFraming:
             found.append(Found(bytes(self._buffer), cause))
         elif self._known or is_cut:
             found.append(Found(b"", cause))
+        elif cause is Cause.SNAP_LENGTH:
+            found.append(Found(b"", cause, is_sip=False))
         self._buffer.clear()
         self._begin(lost=True)
         self._strayed = 0

@@ -109,11 +109,11 @@ class TcpStreams:
                 self._table.pop(name)
                 stream = None
         if stream is None:
-            if not payload and not flags & SYN:
+            if not (payload or missing) and not flags & SYN:
                 return []
             stream = _Stream(sequence, sequence, now_ns, self._framing(not flags & SYN))
             self._table.add(name, stream, is_peer=False)
-        if payload and not stream.has_data:
+        if (payload or missing) and not stream.has_data:
             self._meet(name, stream)
         self._table.renew(name)
         stream.last_ns = now_ns
@@ -155,7 +155,7 @@ class TcpStreams:
         self, stream: _Stream, sequence: int, payload: bytes, missing: int, now_ns: int
     ) -> list[Found]:
         found: list[Found] = []
-        if payload:
+        if payload or missing:
             distance = _distance(sequence, stream.next)
             if abs(distance) > self.WINDOW:
                 found += self._skip_to(stream, sequence, 0)
@@ -195,7 +195,7 @@ class TcpStreams:
         elif _distance(sequence, stream.nearest) < 0:
             stream.nearest = sequence
         held = stream.ahead.get(sequence, (b"", 0))[0]
-        if len(payload) > len(held):
+        if len(payload) > len(held) or (missing and not held):
             stream.ahead[sequence] = (payload, missing)
             stream.ahead_bytes += len(payload) - len(held)
             self.reordered += 1

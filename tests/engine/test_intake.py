@@ -81,7 +81,7 @@ class Tap:
         self.identification += 1 if not flags else 0
         data = ethernet(packets.ip(src, dst, protocol, payload, self.identification, flags))
         self.intake.hold(data)
-        self.intake.frame(0, len(data) - cut, at_ns, origin(LINK_ETHERNET, 0))
+        self.intake.frame(0, len(data) - cut, len(data), at_ns, origin(LINK_ETHERNET, 0))
         self.intake.hold(b"")
 
     def udp(self, src: str, dst: str, payload: bytes, at_ns: int = 0, port: int = 5060, cut: int = 0) -> None:
@@ -287,7 +287,7 @@ def pieces(packet: bytes, size: int) -> list[bytes]:
 def give_frames(to: Intake, frames: list[bytes]) -> None:
     for at_ns, data in enumerate(frames):
         to.hold(data)
-        to.frame(0, len(data), at_ns, origin(LINK_ETHERNET, 0))
+        to.frame(0, len(data), len(data), at_ns, origin(LINK_ETHERNET, 0))
         to.hold(b"")
 
 

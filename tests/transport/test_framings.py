@@ -20,6 +20,7 @@ V2_TLV = PROXY_V2 + b"\x21\x11\x00\x13" + bytes(12) + b"\xea\x00\x04\x01vpc"
 PROXIED = [V1, V1_UNKNOWN, V2_4, V2_6, V2_LOCAL, V2_TLV]
 TLS = b"\x16\x03\x01\x00\x04abcd" + b"\x14\x03\x03\x00\x01\x01" + b"\x17\x03\x03\x00\x05hello"
 HEP = b"HEP3\x00\x0cabcdef"
+UNREAD = Found(b"", Cause.TLS, is_sip=False)  # its port must say whether it was SIP
 
 
 @pytest.mark.parametrize("header", PROXIED)
@@ -34,7 +35,7 @@ def test_proxy_header_before_the_first_message_is_passed_over(header: bytes, los
 
 
 def test_proxy_header_is_passed_over_before_tls_too() -> None:
-    assert whole(OpeningFraming, V2_4 + TLS) == [Found(b"", Cause.TLS)]
+    assert whole(OpeningFraming, V2_4 + TLS) == [UNREAD]
 
 
 def test_line_ends_before_the_first_message_are_no_proxy_header() -> None:
@@ -47,14 +48,14 @@ def test_method_that_begins_as_proxy_does_is_sip() -> None:
 
 
 def test_tls_tells_each_record_of_application_data() -> None:
-    assert whole(OpeningFraming, TLS + TLS[-10:] * 2) == [Found(b"", Cause.TLS)] * 3
+    assert whole(OpeningFraming, TLS + TLS[-10:] * 2) == [UNREAD] * 3
 
 
 def test_tls_begun_midway_is_told_from_its_next_record() -> None:
     framing = OpeningFraming()
     framing.feed(TLS)
     framing.gap(0, Cause.FRAMING)
-    assert framing.feed(b"cipher" + TLS[-10:]) == [Found(b"", Cause.TLS)]
+    assert framing.feed(b"cipher" + TLS[-10:]) == [UNREAD]
 
 
 def test_hep_over_tcp_is_cut_by_its_length() -> None:

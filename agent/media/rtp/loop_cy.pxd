@@ -71,7 +71,7 @@ cdef class Loop(Clocks):
     cdef int touch(self, long long position) except -1 nogil
     cdef int frames(self, long long[::1] index, long long position, long long until_ns) except -1
     # `inline`: each is called from one or two places, and its registers are a tenth of a packet's cost.
-    cdef inline int frame(self, long long offset, long long captured, long long stamp_ns, long long origin, long long until_ns) except -1 nogil
+    cdef inline int frame(self, long long offset, long long captured, long long wire, long long stamp_ns, long long origin, long long until_ns) except -1 nogil
     cdef inline int rtp(self, long long stamp_ns) except -1 nogil
     cdef int is_named_rtp(self) except -1 nogil
     cdef int is_rtcp_chain(self) except -1 nogil

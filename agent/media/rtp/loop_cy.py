@@ -187,8 +187,8 @@ class Loop(Clocks):
         """Walk the frames of a batch from `position`: the position of the first one not consumed.
 
         `stopped` is then END (there is none), DUE (that frame's stamp is `until_ns` or later), SLOW (it is
-        the caller's: SIP, RTCP, a fragment or TCP; go on behind it) or STREAM (it makes `fresh` a stream:
-        set its payload map and go on at the same position).
+        the caller's: SIP, RTCP, TCP, a fragment, cut headers; go on behind it) or STREAM (it makes `fresh` a
+        stream: set its payload map and go on at the same position).
         """
         if data is self.held and index is self.held_index:
             self.frames(self.open_index, position, until_ns)
@@ -244,6 +244,7 @@ class Loop(Clocks):
                 position += self.frame(
                     index[5 * position],
                     index[5 * position + 1],
+                    index[5 * position + 2],
                     index[5 * position + 3],
                     index[5 * position + 4],
                     until_ns,
@@ -320,6 +321,7 @@ class Loop(Clocks):
         self,
         offset: cython.longlong,
         captured: cython.longlong,
+        wire: cython.longlong,
         stamp_ns: cython.longlong,
         origin: cython.longlong,
         until_ns: cython.longlong,
@@ -348,7 +350,9 @@ class Loop(Clocks):
                 self.reasons[BAD_RTP] += 1
             else:
                 self.ignored += 1
-        elif kind in (FRAGMENT, TCP, SCTP):
+        elif kind in (FRAGMENT, TCP, SCTP) or (
+            kind in (SHORT_LINK, SHORT_IP, SHORT_UDP) and captured < wire  # cut in its headers
+        ):
             self.stopped = SLOW
         elif kind < 0:
             self.reasons[-kind] += 1

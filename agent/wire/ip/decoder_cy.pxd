@@ -118,6 +118,9 @@ cdef class Decoder:
     cdef int erspan3(self) except -100 nogil
     cdef int pptp(self, long long flags) except -100 nogil
     cdef int datagram(self, long long number) except -100 nogil
+    cdef int short_udp(self, long long at) except -100 nogil
+    cdef bint begins_tunnel(self, int source, int destination) except -1 nogil
+    cdef int cut(self) except -100 nogil
     cdef int vxlan(self) except -100 nogil
     cdef int geneve(self) except -100 nogil
     cdef int gtpu(self) except -100 nogil

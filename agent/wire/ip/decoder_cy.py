@@ -91,6 +91,9 @@ class Decoder:
     `path` tells one way through the host from another: interface, packet type, VLAN tags and tunnel. `tunnel`
     is the number of the outermost tunnel's row in `encapsulations` (0: none), `vni` its identifier (-1: it
     has none), `depth` the number of tunnels that were opened.
+
+    Of a frame that is too short (SHORT_*) `ip_version` is 0 where its innermost addresses were not reached.
+    `protocol` of one over IPv6 is 0 where it was not.
     """
 
     def __init__(self, tunnels: Sequence[Tunnel] | None = None, own: Sequence[str] = ()) -> None:
@@ -206,6 +209,7 @@ class Decoder:
         self.depth = 0
         self.tunnel = 0
         self.vni = -1
+        self.ip_version = 0
         # interface << 48 | interface index of SLL2 << 32 | packet type << 24 | outer tag << 12 | inner tag
         self.path = (origin & 0x7FFF) << 48 | ((origin >> 16) & 0xFF) << 24
         return self.link(origin >> 32)
@@ -352,7 +356,7 @@ class Decoder:
         length: cython.longlong = load16(ip, 4)
         following: cython.longlong = ip[6]
         self.ip_version = 6
-        self.identification = 0
+        self.protocol = self.identification = 0
         self.src_hi = load64(ip, 8)
         self.src_lo = load64(ip, 16)
         self.dst_hi = load64(ip, 24)
@@ -435,7 +439,7 @@ class Decoder:
             if self.payload_length < 8:
                 return BAD_UDP
             if at + 8 > self.end:
-                return SHORT_UDP
+                return self.short_udp(at)
             header = octets_of(self, at, 8)
             length = load16(header, 4)
             if length == 0:  # RFC 2675 4
@@ -480,6 +484,16 @@ class Decoder:
             return self.in_ip()
         return OTHER_IP
 
+    def short_udp(self, at: cython.longlong) -> cython.int:
+        """A UDP header that was cut. Without its ports nobody knows whether it begins a tunnel."""
+        if at + 4 > self.end or self.begins_tunnel(self.be16(at), self.be16(at + 2)):
+            self.ip_version = 0
+        return SHORT_UDP
+
+    def begins_tunnel(self, source: cython.int, destination: cython.int) -> cython.bint:
+        """Whether a believed tunnel is known by one of these UDP ports."""
+        return self.ports[destination] != 0 or self.source_ports[source] != 0
+
     # --- tunnels. Each method reads its header, asks `enter`, and goes on with the inner packet.
 
     def enter(self, number: cython.longlong, vni: cython.longlong) -> cython.bint:
@@ -491,6 +505,7 @@ class Decoder:
             self.vni = vni
             self.opened[number] += 1
         self.depth += 1
+        self.ip_version = 0
         # A frame that two mirrors copy comes by two paths.
         self.path ^= (vni * 16 + number) & 0xFFFFFF
         return True
@@ -599,9 +614,12 @@ class Decoder:
         return self.ppp()
 
     def datagram(self, number: cython.longlong) -> cython.int:
-        """A UDP datagram on a tunnel's port; UDP where it is not that tunnel's, or not believed."""
+        """A UDP datagram on a tunnel's port; UDP where it is not that tunnel's, or not believed.
+
+        SHORT_UDP where the capture cut the tunnel's header.
+        """
         if self.payload_captured < 8:
-            return UDP
+            return self.cut()
         self.at = self.payload_offset
         self.end = self.payload_offset + self.payload_captured
         if number == VXLAN:
@@ -612,9 +630,16 @@ class Decoder:
             return self.gtpu()
         return self.l2tp() if number == L2TP else UDP
 
+    def cut(self) -> cython.int:
+        """The kind of a datagram on a tunnel's port that is too short for the tunnel's header."""
+        if self.payload_captured == self.payload_length:
+            return UDP
+        self.ip_version = 0
+        return SHORT_UDP
+
     def vxlan(self) -> cython.int:
         """RFC 7348 5: the I flag, the network identifier; other bits are "ignored on receipt"."""
-        if self.payload_captured < 22 or not self.view[self.at] & 8:
+        if self.payload_length < 22 or not self.view[self.at] & 8:
             return UDP
         if not self.enter(VXLAN, self.be32(self.at + 4) >> 8):
             return UDP
@@ -625,8 +650,10 @@ class Decoder:
         """RFC 8926 3.4: version 0, options of 4 bytes each, an EtherType, the network identifier."""
         first: cython.longlong = self.be16(self.at)
         size: cython.longlong = 8 + ((first >> 8) << 2)
-        if first >> 14 or first & 0x80 or self.at + size > self.end:  # 0x80: a control packet
+        if first >> 14 or first & 0x80:  # a control packet
             return UDP
+        if self.at + size > self.end:
+            return self.cut()
         inner: cython.longlong = self.be16(self.at + 2)
         if not self.enter(GENEVE, self.be32(self.at + 4) >> 8):
             return UDP
@@ -645,17 +672,21 @@ class Decoder:
         following: cython.longlong = 0
         if first & 0x700:
             if at + 4 > self.end:
-                return UDP
+                return self.cut()
             following = self.view[at + 3] if first & 0x400 else 0
             at += 4
         size: cython.longlong
         while following:
             self.layers += 1
-            if self.layers > MAX_LAYERS or at >= self.end:
+            if self.layers > MAX_LAYERS:
                 return UDP
+            if at >= self.end:
+                return self.cut()
             size = self.view[at] << 2
-            if size == 0 or at + size > self.end:
+            if size == 0:
                 return UDP
+            if at + size > self.end:
+                return self.cut()
             at += size
             following = self.view[at - 1]
         if not self.enter(GTPU, self.be32(self.at + 4)):
@@ -672,9 +703,11 @@ class Decoder:
         at: cython.longlong = session + 2 + ((flags >> 9) & 4)
         if flags & 0x200:
             if at + 2 > self.end:
-                return UDP
+                return self.cut()
             at += 2 + self.be16(at)
-        if at + 2 > self.end or not self.enter(L2TP, self.be16(session)):
+        if at + 2 > self.end:
+            return self.cut()
+        if not self.enter(L2TP, self.be16(session)):
             return UDP
         self.at = at
         return self.ppp()
@@ -739,8 +772,8 @@ class Decoder:
         return self.payload_captured < self.payload_length
 
     def is_text(self, at: cython.longlong, end: cython.longlong) -> cython.bint:
-        """Whether these are four or more printable characters of one line, of which the first is a letter."""
-        if end - at < 4 or not 65 <= self.view[at] & 0xDF <= 90:
+        """Whether these are printable characters of one line, of which the first is a letter."""
+        if at >= end or not 65 <= self.view[at] & 0xDF <= 90:
             return False
         while at < end and 32 <= self.view[at] <= 126:
             at += 1

@@ -175,6 +175,8 @@ class Message:
         else:
             # Cut by the snap length: the last line counts only if its end was captured.
             end, self._body_at, self._whole = data.rfind(b"\n") + 1, len(data), False
+            if end <= start:
+                raise WireError(Reason.SIP_TRUNCATED)
         self._head = re.sub(_FOLD, b" ", data[start:end].replace(b"\r\n", b"\n").rstrip(b"\n"))
         self._line, self._end = 0, len(self._head)
         self._via_end = self._from_end = self._to_end = self._cseq_end = self._names = self._noted = 0
