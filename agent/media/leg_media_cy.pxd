@@ -22,7 +22,7 @@ cdef class LegMedia:
 
     cpdef object describe(self, Leg leg, Session session, str passage)
     cdef object _replaced(self, Leg leg, Session session, str passage)
-    cdef object _cut(self, list streams)
+    cdef object _cut(self, list streams, list reports=*)
     cpdef object release(self, Leg leg)
     cpdef long long heard_ns(self, Call call)
     cpdef long long leg_heard_ns(self, Leg leg)

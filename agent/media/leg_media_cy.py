@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import cython
 
@@ -18,7 +19,7 @@ from agent.model.call_cy import Call, Leg, Passage, Stream
 from agent.model.events import Event, FarEndFlag, MediaHeard, Unseen
 from agent.model.handover import Handover
 from agent.model.sides import Sides, Socket
-from agent.model.stream_minute_cy import SoFar, StreamMinute
+from agent.model.stream_minute_cy import ReportsMinute, SoFar, StreamMinute
 from agent.model.units import MINUTE_NS
 from agent.model.unseen import Cause, Sight
 from agent.wire import sdp
@@ -143,11 +144,14 @@ class LegMedia:
     def take(self, handover: Handover, loop: Loop | RtpWorkers) -> None:
         """Goes on with the streams of `loop` and the calls of `handover`, which their table has already."""
         self._loop, self._refused = loop, int(loop.refused)
-        self.offers.tell(loop.named)
+        named: Any = loop.named
+        peers = named.peers()
+        self.offers.tell(named)
         self.streams.go_on_with(loop)
         for call, _ in handover.calls:
             for leg in call.legs:
                 self._describe_again(leg)
+        named.recall(peers)
         for ours, far, kind, call in handover.unsignalled:
             self.unsignalled.restore(ours, far, kind, call)
         for stream_id in loop.live_streams():
@@ -178,15 +182,14 @@ class LegMedia:
         """The leg is over and its last reports have come."""
         self.streams.judge(leg)
         self._rtcp.judge(leg)
-        self._cut(self.streams.released(leg, self.open_minutes))
+        self._cut(self.streams.released(leg, self.open_minutes), self._rtcp.released(leg, self.open_minutes))
         self.offers.release(leg)
-        self._rtcp.release(leg)
         self._other.pop(leg, None)
 
-    def _cut(self, streams: list[StreamMinute]) -> None:
-        """Closes the counts of streams before they leave their leg."""
-        if streams:
-            self._out.append(MediaHeard(streams, []))
+    def _cut(self, streams: list[StreamMinute], reports: list[ReportsMinute] | None = None) -> None:
+        """Closes the counts of streams, and of RTCP, before they leave their leg."""
+        if streams or reports:
+            self._out.append(MediaHeard(streams, reports or []))
 
     def heard_ns(self, call: Call) -> cython.longlong:
         """The time of the last RTP of `call`, 0 if none came."""

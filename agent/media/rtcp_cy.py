@@ -29,7 +29,13 @@ from agent.model.far_end_cy import MAX_JITTER_S, Hearing
 from agent.model.handover import Handover
 from agent.model.shared_table import SharedTable
 from agent.model.sides import Socket
-from agent.model.stream_minute_cy import ReportsMinute, SoFar, add_reports, taken_reports
+from agent.model.stream_minute_cy import (
+    Reporting,
+    ReportsMinute,
+    SoFar,
+    add_reports,
+    taken_reports,
+)
 from agent.model.trust import Effect, takes
 from agent.model.units import MINUTE_NS
 from agent.wire.rtp import rtcp, rtcp_xr
@@ -99,9 +105,17 @@ class LegRtcp:
         """The media of the leg is over, and its streams are judged: so is the RTCP of their sources."""
         self._belongs(self._strangers.take(leg))
 
-    def release(self, leg: Leg) -> None:
-        """The leg is over and its last reports have come."""
+    def released(self, leg: Leg, minutes: list[int]) -> list[ReportsMinute]:
+        """The leg is over and its last reports have come. Takes its RTCP counts of the open `minutes`.
+
+        Nothing keeps them behind here: neither a checkpoint nor a reload knows the leg any more.
+        """
         self._unheard.pop(leg, None)
+        own: Reporting = {leg: None}
+        taken = [told for minute_ns in minutes for told in taken_reports(own, minute_ns)]
+        if leg not in own:
+            self._reporting.pop(leg, None)
+        return taken
 
     def so_far(self, totals: SoFar) -> None:
         """Adds every leg's RTCP counts of the open minutes. Nothing is taken."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
@@ -11,9 +12,21 @@ from agent.config.settings import Config, Quality
 from agent.daemon import checkpoint
 from agent.pipeline import Pipeline, build, pass_on
 from agent.summary.records import Samples
-from agent.wire.frame import STAMP, STRIDE, Batch, Frame, batch_of
+from agent.wire.frame import LINK_ETHERNET, STAMP, STRIDE, Batch, Frame, batch_of, origin
 from tests.kit.halves import FRAMES, Kept, feed, pipeline_for
 from tests.kit.replayed import sidecar
+from tests.kit.scene import (
+    CUST,
+    PHONE,
+    VC2CUST,
+    VC_C,
+    Scene,
+    block,
+    ns,
+    odd,
+    receiver_report,
+    sender_report,
+)
 
 HOUR_NS = 3_600 * 10**9
 NAME = "loss-vc2cust"
@@ -87,3 +100,61 @@ def test_move_anywhere_every_count_and_every_round_trip_is_there(shift_ns: int) 
 def test_reload_with_another_jitter_buffer_takes_the_streams_by_a_snapshot() -> None:
     counts, _ = totals(2_000, config=Config(quality=Quality(jitter_buffer_ms=80.0)))
     assert counts == WHOLE[0]
+
+
+def played(scene: Scene, cut_s: float, change: Callable[[Pipeline, Pipeline], None] | None) -> Counter[str]:
+    """All counts of a scene, whose pipeline changes after `cut_s` seconds."""
+
+    def fresh() -> Pipeline:
+        return build(Config(), vc=scene.vc, customers=scene.customers, key=b"key")
+
+    pipeline, kept, counts = fresh(), Kept(), Counter[str]()
+    frames = [
+        Frame(data, stamp, origin(LINK_ETHERNET, 0), len(data)) for stamp, _, data in sorted(scene.frames)
+    ]
+    first = [frame for frame in frames if frame.stamp_ns < ns(cut_s)]
+    feed(pipeline, batch_of(first), kept)
+    if change is not None:
+        before, pipeline = pipeline, fresh()
+        change(before, pipeline)
+    feed(pipeline, batch_of(frames[len(first) :]), kept)
+    pass_on(pipeline.engine.finish(), pipeline.intervals, kept)
+    for summary in kept.summaries:
+        values = {**summary.connectors[0].values, **summary.connectors[0].seen, **summary.extras}
+        counts.update({name: value for name, value in values.items() if isinstance(value, int) and value})
+    return counts
+
+
+def restart(before: Pipeline, after: Pipeline) -> None:
+    image = checkpoint.packed(checkpoint.save(before.engine, before.intervals))
+    checkpoint.restore(image, after.engine, after.intervals)
+
+
+@pytest.mark.parametrize("change", [restart, checkpoint.move])
+def test_rtcp_of_a_call_that_is_forgotten_counts_after_the_change(
+    change: Callable[[Pipeline, Pipeline], None],
+) -> None:
+    """The call is over and forgotten, the minute of its reports is open."""
+    scene = Scene()
+    scene.call(1)
+    scene.rtp(2, CUST, VC2CUST, 1, range(20))
+    scene.send(3, odd(VC2CUST), odd(CUST), sender_report(2, 7))
+    scene.send(3.1, odd(CUST), odd(VC2CUST), receiver_report(PHONE, block(2)))
+    scene.bye(6)
+    for at in (45, 55):
+        scene.sip(at, CUST[0], VC_C, "OPTIONS sip:b SIP/2.0", call_id=f"o{at}", cseq="1 OPTIONS")
+    whole = played(scene, 50, None)
+    assert whole["CustomerToVcRtcpPackets"] == whole["VcToCustomerRtcpPackets"] == 1
+    assert played(scene, 50, change) == whole
+
+
+def test_socket_keeps_its_first_peer_over_a_reload() -> None:
+    """One packet of a stranger is no stream there, as before."""
+    scene = Scene()
+    scene.call(1)
+    scene.rtp(2, CUST, VC2CUST, 1, range(20))
+    scene.rtp(4, ("203.0.113.66", 4444), VC2CUST, 0x66, range(1))
+    scene.bye(6)
+    whole = played(scene, 3, None)
+    assert "intruder_packets" not in whole
+    assert played(scene, 3, checkpoint.move) == whole

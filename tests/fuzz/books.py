@@ -22,7 +22,7 @@ from tests.kit.scene import VC_C, VC_R
 VC = (VC_C, VC_R)
 MAX_RTT_US = 10_000_000
 MAX_MOS = 5.0
-# What the bounds of a record's field are, by its name; of a record any other number is at least 0.
+# The bounds of a record's field, by its name; any other number of a record is at least 0.
 BOUNDS: tuple[tuple[re.Pattern[str], float, float], ...] = (
     (re.compile(r"^mos_(?!directions)|_mos$"), 1.0, MAX_MOS),
     (re.compile(r"^r_(worst_)?btwn"), -100.0, 130.0),
@@ -30,7 +30,8 @@ BOUNDS: tuple[tuple[re.Pattern[str], float, float], ...] = (
     (re.compile(r"^rtt_"), 0.0, MAX_RTT_US),
     (re.compile(r"_density$"), 0.0, 100.0),
 )
-OF_ROUND_TRIPS = re.compile("rtt_|mos_|r_|worst|RTT|MOS")
+# A restart may change these: a sender report left before it, RTCP came before its SDP.
+OF_RESTART = re.compile("rtt_|mos_|r_|worst|RTT|MOS|.*_rtcp_|.*Rtcp")
 
 
 class Books:
@@ -107,15 +108,15 @@ class Books:
         assert self.published == self.events, (self.published, self.events)
 
 
-def without_round_trips(minute_rows: list[list[bytes]]) -> list[list[Any]]:
-    """What a restart leaves as it is: all but what a round trip is in. Its sender report left before."""
+def without(names: re.Pattern[str], minute_rows: list[list[bytes]]) -> list[list[Any]]:
+    """Published minutes without the fields of `names`."""
 
     def left(thing: Any) -> Any:
         if isinstance(thing, list):
             return [left(each) for each in thing]
         if not isinstance(thing, dict):
             return thing
-        return {name: left(its) for name, its in thing.items() if not OF_ROUND_TRIPS.match(name)}
+        return {name: left(its) for name, its in thing.items() if not names.match(name)}
 
     return [[left(msgspec.json.decode(row)) for row in rows] for rows in minute_rows]
 

@@ -85,6 +85,22 @@ class NamedSockets:
             self.entries[at] = 0
         self.count = 0
 
+    def peers(self) -> bytes:
+        """Everything known of each socket, for `recall`."""
+        return bytes(self.entries[: (self.mask + 1) * FIELDS]) if self.count else b""
+
+    def recall(self, before: bytes) -> None:
+        """The sockets were named anew: each has the peer and the admissions left that `before` says."""
+        rows: cython.ulonglong[::1] = memoryview(bytearray(before)).cast("Q")
+        at: cython.longlong
+        place: cython.int
+        for at in range(0, len(rows), FIELDS):
+            if rows[at + 2]:
+                place = self.find(rows[at], rows[at + 1], (rows[at + 2] & MASK32) - 1)
+                if self.entries[place + 2]:
+                    self.entries[place + 2] = rows[at + 2]
+                    self.entries[place + 3] = (self.entries[place + 3] & MASK32) | (rows[at + 3] & ~MASK32)
+
     def _grow(self) -> None:
         """Twice as many slots; every entry finds its own anew."""
         size: cython.ulonglong = (self.mask + 1) * FIELDS

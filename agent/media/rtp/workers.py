@@ -40,6 +40,13 @@ class NamedOfAll:
         for _, loop in self._each():
             loop.named.clear()
 
+    def peers(self) -> list[bytes]:
+        return [loop.named.peers() for _, loop in self._each()]
+
+    def recall(self, before: list[bytes]) -> None:
+        for (_, loop), own in zip(self._each(), before, strict=True):
+            loop.named.recall(own)
+
 
 class RtpWorkers:
     """A loop's methods over all workers. `made` makes a loop, `locks` has one a thread."""
