@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -38,7 +40,30 @@ NAT = ("198.51.100.77", 31_000)  # where the remote end's packets come from behi
 PRIVATE = ("192.168.1.5", 7000)  # ... and what its SDP says
 
 
-def real_call(*, far: tuple[str, int] = REM, remote: str | None = None, away: bool = True) -> Scene:
+CALLS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "behind nat": {"far": NAT, "remote": sdp(PRIVATE)},
+    "behind nat, one way": {"far": NAT, "remote": sdp(PRIVATE), "away": False},
+}
+
+
+@cache
+def written(kind: str) -> Scene:
+    return call_of_20_s(**CALLS[kind])
+
+
+def real_call(kind: str = "plain") -> Scene:
+    """One of `CALLS`, to add to."""
+    return replace(written(kind), frames=written(kind).frames.copy())
+
+
+@cache
+def alone(kind: str = "plain") -> dict[str, Any]:
+    """The figures of one of `CALLS`, which nobody changes."""
+    return figures(real_call(kind).play(until=180))
+
+
+def call_of_20_s(*, far: tuple[str, int] = REM, remote: str | None = None, away: bool = True) -> Scene:
     """A call of 20 s, 1 in 50 packets lost on each side, with RTCP of both far ends; hung up at 22."""
     scene = Scene()
     scene.call(1, remote=remote)
@@ -321,12 +346,6 @@ FORGERIES: dict[str, Callable[[Scene], None]] = {
     "rtp statistics of a stranger": rtp_statistics,
 }  # fmt: skip
 
-CALLS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "behind nat": {"far": NAT, "remote": sdp(PRIVATE)},
-    "behind nat, one way": {"far": NAT, "remote": sdp(PRIVATE), "away": False},
-}
-
 
 def test_the_real_call_has_figures() -> None:
     played = real_call().play(until=180)
@@ -340,21 +359,19 @@ def test_the_real_call_has_figures() -> None:
 @pytest.mark.parametrize("kind", CALLS)
 @pytest.mark.parametrize("name", FORGERIES)
 def test_forgery_changes_no_figure(name: str, kind: str) -> None:
-    alone = figures(real_call(**CALLS[kind]).play(until=180))
-    scene = real_call(**CALLS[kind])
+    scene = real_call(kind)
     FORGERIES[name](scene)
-    assert figures(scene.play(until=180)) == alone
+    assert figures(scene.play(until=180)) == alone(kind)
 
 
 def test_invite_of_a_stranger_in_a_calls_name_is_an_attempt_of_its_own() -> None:
-    alone = figures(real_call().play(until=180))
     scene = real_call()
     other_invite(scene)
     played = scene.play(until=180)
     found = figures(played)
-    assert found["calls"][0] == alone["calls"][0]
+    assert found["calls"][0] == alone()["calls"][0]
     found["metrics"][0]["InboundCallAttempts"] = 0
-    assert (found["metrics"], found["media"]) == (alone["metrics"], alone["media"])
+    assert (found["metrics"], found["media"]) == (alone()["metrics"], alone()["media"])
     assert played.summaries[0].connectors[0].extras["attempts_unanswered_strangers"] == 1
 
 
@@ -377,7 +394,6 @@ def forged_streams(scene: Scene, count: int, packets: int) -> None:
 
 @pytest.mark.parametrize(("count", "packets"), [(1, 1), (60, 1), (300, 1), (30, 2), (700, 2), (20, 15)])
 def test_short_streams_from_the_far_ends_own_socket_are_an_intruders(count: int, packets: int) -> None:
-    alone = figures(real_call().play(until=180))
     scene = real_call()
     forged_streams(scene, count, packets)
     played = scene.play(until=180)
@@ -386,7 +402,7 @@ def test_short_streams_from_the_far_ends_own_socket_are_an_intruders(count: int,
     found = figures(played)
     for row in found["calls"]:
         row["flags"] = [flag for flag in row["flags"] if flag != "ssrc_flood"]
-    assert found == alone
+    assert found == alone()
     intruder = played.summaries[0].extras["intruder_packets"]
     if count <= 60:
         assert intruder == 2 * count * packets
@@ -395,14 +411,13 @@ def test_short_streams_from_the_far_ends_own_socket_are_an_intruders(count: int,
 
 
 def test_flood_of_short_streams_before_the_media_is_an_intruders() -> None:
-    alone = figures(real_call().play(until=180))
     scene = real_call()
     for number in range(400):
         scene.rtp(1.2 + number / 1000, REM, VC2REM, 0x1000 + number, range(2), step=0.001)
     found = figures(scene.play(until=180))
     for row in found["calls"]:
         row["flags"] = [flag for flag in row["flags"] if flag != "ssrc_flood"]
-    assert found == alone
+    assert found == alone()
 
 
 def test_source_that_changes_its_ssrc_in_turns_counts_with_all_of_them() -> None:
@@ -435,7 +450,6 @@ def test_caller_whom_the_vc_refuses_names_nobody() -> None:
 
 def test_what_is_sent_in_the_vcs_name_from_afar_changes_no_figure() -> None:
     """Live: the host receives what it never sent."""
-    alone = figures(real_call().play(until=180))
     scene = real_call()
     scene.own = (VC_C, VC_R)
     real = len(scene.frames)
@@ -449,7 +463,7 @@ def test_what_is_sent_in_the_vcs_name_from_afar_changes_no_figure() -> None:
         scene.sip(7.1, host, peer_host, "SIP/2.0 200 OK", **how)
     scene.received = range(real, len(scene.frames))
     played = scene.play(until=180)
-    assert figures(played) == alone
+    assert figures(played) == alone()
     assert played.rejects["own_source"] == len(scene.received) == 406
 
 

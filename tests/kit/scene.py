@@ -25,11 +25,8 @@ CUSTOMER, REMOTE = "192.0.2.10", "198.51.100.20"
 VC_C, VC_R = "10.0.0.1", "10.0.0.2"
 # RTP sockets: of the customer, of the vc towards it, of the vc towards the remote end, of the remote end.
 CUST, VC2CUST, VC2REM, REM = (CUSTOMER, 4000), (VC_C, 5000), (VC_R, 6000), (REMOTE, 7000)
-A, B, PHONE = (
-    0xAAAA,
-    0xBBBB,
-    0xCCCC,
-)  # SSRCs: of one stream, of another, of a phone that reports
+A, B, PHONE = 0xAAAA, 0xBBBB, 0xCCCC  # SSRCs: of one stream, of another, of a phone that reports
+RTP_HEAD = struct.Struct(">BBHII")
 
 
 def ns(seconds: float) -> int:
@@ -279,13 +276,15 @@ class Scene:
         `first`: the place of the first of them in the timestamps.
         """
         base: int | None = None
+        content = bytes(size)
+        headers = udp(src, dst, bytes(RTP_HEAD.size) + content)[: -RTP_HEAD.size - size]  # of every packet
         for number in numbers:
             base = number if base is None else base
             place = number - base
             second = payload_type | (0x80 if marker and not place else 0)
             stamp = (first + place) * ticks & 0xFFFF_FFFF
-            head = struct.pack(">BBHII", 0x80, second, number & 0xFFFF, stamp, ssrc)
-            self.send(at + place * step, src, dst, head + bytes(size))
+            head = RTP_HEAD.pack(0x80, second, number & 0xFFFF, stamp, ssrc)
+            self.frames.append((ns(at + place * step), 0, headers + head + content))
 
     def relayed(
         self,

@@ -50,8 +50,23 @@ def config(connectors: int, more: str = "") -> Config:
 
 
 @lru_cache
+def texts(connectors: int) -> dict[str, str]:
+    return templates(config(connectors), 12)
+
+
+@lru_cache
 def stacks(connectors: int) -> dict[str, dict[str, Any]]:
-    return {name: json.loads(text) for name, text in templates(config(connectors), 12).items()}
+    return {name: json.loads(text) for name, text in texts(connectors).items()}
+
+
+@lru_cache
+def alarms_of(connectors: int) -> list[dict[str, Any]]:
+    return alarm_parameters(config(connectors), 12)
+
+
+@lru_cache
+def dashboard(connectors: int) -> dict[str, Any]:
+    return dashboard_body(config(connectors), "eu-central-1")
 
 
 def resources(connectors: int, kind: str) -> list[dict[str, Any]]:
@@ -123,7 +138,7 @@ def test_policy_allows_each_group_and_none_of_its_neighbours(connectors: int) ->
 
 @pytest.mark.parametrize("connectors", SIZES)
 def test_templates_are_within_500_resources_and_a_megabyte(connectors: int) -> None:
-    for name, text in templates(config(connectors), 12).items():
+    for name, text in texts(connectors).items():
         assert len(text.encode()) <= 1_000_000, name
         assert 1 <= len(json.loads(text)["Resources"]) <= 500, name
 
@@ -133,10 +148,10 @@ def test_templates_together_have_everything_once(connectors: int) -> None:
     names = [one["LogGroupName"] for one in resources(connectors, "AWS::Logs::LogGroup")]
     assert sorted(names) == sorted(name for kind in groups(config(connectors)).values() for name in kind)
     alarms = [one["AlarmName"] for one in resources(connectors, "AWS::CloudWatch::Alarm")]
-    assert sorted(alarms) == sorted(one["AlarmName"] for one in alarm_parameters(config(connectors), 12))
+    assert sorted(alarms) == sorted(one["AlarmName"] for one in alarms_of(connectors))
     assert len(alarms) == len(set(alarms))
     nested = {one["TemplateURL"] for one in resources(connectors, "AWS::CloudFormation::Stack")}
-    own = apart(templates(config(connectors), 12))
+    own = apart(texts(connectors))
     assert nested | set(own) == set(stacks(connectors)) - {MAIN}
     assert len(own) == (connectors == 500)
 
@@ -144,7 +159,7 @@ def test_templates_together_have_everything_once(connectors: int) -> None:
 @pytest.mark.parametrize("connectors", SIZES)
 def test_main_template_and_what_it_nests_are_within_one_operation(connectors: int) -> None:
     made = stacks(connectors)
-    own = apart(templates(config(connectors), 12))
+    own = apart(texts(connectors))
     together = [name for name in made if name not in own]
     assert sum(len(made[name]["Resources"]) for name in together) <= 2_500
     for name in own:  # it stands alone: all that it refers to is in it
@@ -158,7 +173,7 @@ def test_main_template_and_what_it_nests_are_within_one_operation(connectors: in
 
 @pytest.mark.parametrize("connectors", SIZES)
 def test_dashboard_is_within_widgets_and_metrics(connectors: int) -> None:
-    body = dashboard_body(config(connectors), "eu-central-1")
+    body = dashboard(connectors)
     assert len(body["widgets"]) <= 500
     assert metrics_of(body) <= 2_500
     for widget in body["widgets"]:
@@ -170,7 +185,7 @@ def test_dashboard_is_within_widgets_and_metrics(connectors: int) -> None:
 @pytest.mark.parametrize("connectors", SIZES)
 def test_alarms_have_at_most_ten_metrics_and_one_answer(connectors: int) -> None:
     insights = 0
-    for alarm in alarm_parameters(config(connectors), 12):
+    for alarm in alarms_of(connectors):
         assert sum("MetricStat" in query for query in alarm["Metrics"]) <= 10
         assert sum(query["ReturnData"] for query in alarm["Metrics"]) == 1
         assert len(alarm["AlarmName"]) <= 255
@@ -181,8 +196,8 @@ def test_alarms_have_at_most_ten_metrics_and_one_answer(connectors: int) -> None
 
 @pytest.mark.parametrize("connectors", SIZES)
 def test_parameters_are_what_the_service_model_takes(connectors: int) -> None:
-    calls = [("cloudwatch", "PutMetricAlarm", one) for one in alarm_parameters(config(connectors), 12)[-400:]]
-    body = quotas.compact(dashboard_body(config(connectors), "eu-central-1"))
+    calls = [("cloudwatch", "PutMetricAlarm", one) for one in alarms_of(connectors)[-400:]]
+    body = quotas.compact(dashboard(connectors))
     calls.append(("cloudwatch", "PutDashboard", {"DashboardName": "sbcwatch", "DashboardBody": body}))
     for query, named, text in definitions(config(connectors)):
         parameters = {"name": query.name, "queryString": text, "logGroupNames": named}
@@ -341,11 +356,7 @@ def test_partition_is_the_regions_in_every_arn(region: str, name: str) -> None:
 
 
 def merged(key: str, **inputs: float) -> bool:
-    alarm = next(
-        one
-        for one in alarm_parameters(config(36), 12)
-        if re.fullmatch(rf"sbcwatch \S+ {key}", one["AlarmName"])
-    )
+    alarm = next(one for one in alarms_of(36) if re.fullmatch(rf"sbcwatch \S+ {key}", one["AlarmName"]))
     names = [query["Id"] for query in alarm["Metrics"] if "MetricStat" in query]
     values = dict.fromkeys(names, 0.0) | inputs
     assert set(values) == set(names)
@@ -374,7 +385,7 @@ def test_merged_alarm_breaches_where_the_worst_of_its_rules_does(
 
 
 def test_beyond_the_setting_each_connector_has_three_alarms_and_regions_have_all() -> None:
-    names = [one["AlarmName"] for one in alarm_parameters(config(100), 12)]
+    names = [one["AlarmName"] for one in alarms_of(100)]
     of_one = [name for name in names if "trunk-007" in name]
     assert {name.split()[-1] for name in of_one} == set(MERGED)
     assert len([name for name in names if name.startswith("sbcwatch eu-central-1 ")]) > 15
@@ -382,7 +393,7 @@ def test_beyond_the_setting_each_connector_has_three_alarms_and_regions_have_all
 
 
 def test_silence_and_stuck_delivery_are_one_alarm_each_that_names_hosts() -> None:
-    alarms = {one["AlarmName"]: one for one in alarm_parameters(config(1), 12)}
+    alarms = {one["AlarmName"]: one for one in alarms_of(1)}
     for name, function in (("host-silent", "COUNT(Frames)"), ("stuck-delivery", "MAX(UndeliveredSeconds)")):
         (query,) = alarms[f"sbcwatch {name}"]["Metrics"]
         assert query["Expression"].startswith(
@@ -397,7 +408,7 @@ def test_silence_and_stuck_delivery_are_one_alarm_each_that_names_hosts() -> Non
 
 
 def test_dashboard_of_many_ranks_all_of_them_and_lets_one_be_chosen() -> None:
-    body = dashboard_body(config(500), "eu-central-1")
+    body = dashboard(500)
     (variable,) = body["variables"]
     assert variable["property"] == "VoiceConnectorId"
     lines = [line for widget in body["widgets"] for line in widget["properties"].get("metrics", [])]
@@ -409,7 +420,7 @@ def test_dashboard_of_many_ranks_all_of_them_and_lets_one_be_chosen() -> None:
 
 
 def test_dashboard_of_few_has_a_section_each() -> None:
-    text = json.dumps(dashboard_body(config(13), "eu-central-1"))
+    text = json.dumps(dashboard(13))
     assert all(f"## VoiceConnectorId {one.id}" in text for one in config(13).connectors)
 
 
