@@ -16,6 +16,7 @@ Groups begin in the order of `_place`, the longest first, so that no processor w
 
 from __future__ import annotations
 
+import gc
 import os
 from contextlib import suppress
 from functools import cache
@@ -26,6 +27,8 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from xdist.remote import Producer
     from xdist.scheduler import LoadScopeScheduling
 
@@ -51,6 +54,17 @@ ALONE = (
 )
 REAL_TIME = ("lab", "host")
 GIVING_WAY = 10  # nice: one of the lab's programs gets ten times the processor of one that gives way
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Thousands of tests stay for good: no garbage collection walks them, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
