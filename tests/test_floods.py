@@ -17,8 +17,9 @@ import pytest
 from agent.assembly.rules import rules, tables
 from agent.config.settings import Capture, Config, Limits
 from agent.daemon import capture_threads, writer
+from agent.model.units import SECOND_NS
 from agent.summary.sip_log import MAX_WAITING, SipLog
-from agent.transport.rate_limit import CALM_S, MAX_SOURCES, SECOND_NS, RateLimit, Talker
+from agent.transport.rate_limit_cy import CALM_S, MAX_SOURCES, RateLimit, Talker
 
 ROOT = Path(__file__).parent.parent
 OPTIONS = b"OPTIONS sip:a SIP/2.0\r\nCall-ID: 1\r\n"

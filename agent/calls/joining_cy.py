@@ -350,7 +350,7 @@ class Joiner:
             calls = self._recent.get(users)
             if calls is None:
                 calls = self._recent[users] = deque(maxlen=MAX_SAME_USERS)
-            if call not in calls:
+            if len(call.legs) == 1 or call not in calls:  # of a call with one leg nothing was remembered
                 calls.append(call)
             self._recent.move_to_end(users)
         while len(self._recent) > MAX_RECENT:

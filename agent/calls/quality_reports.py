@@ -16,6 +16,7 @@ from agent.wire.sip import Message
 from agent.wire.sip import quality_report as vq
 
 TELLING = frozenset({"BYE", "PUBLISH", "NOTIFY"})
+STATISTICS = vq.HEADERS  # of a BYE
 
 
 def take(
@@ -30,7 +31,7 @@ def take(
     if message.method == "BYE":
         if leg is None or leg.peer != peer:
             return None
-        for name in vq.HEADERS:
+        for name in STATISTICS:
             value = message.header(name)
             stat = vq.rtp_stat(value) if value else None
             if stat is not None:

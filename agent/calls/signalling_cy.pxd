@@ -50,6 +50,8 @@ cdef class Signalling(CallTable):
 cdef int _VC, _ANSWERED, _CONNECTOR, _UNKNOWN
 cdef tuple _MAY_CHANGE_DIALOG, _MAY_REPEAT
 cdef object _TELLING, _OFFERING
+cdef tuple _STATISTICS
+cdef bint _may_tell(Message message) except -1
 cdef object _turn_to(Leg leg, str address)
 cdef bint _is_counted(Call call) except -1
 cdef tuple _named(Message message, str header)

@@ -110,7 +110,7 @@ class Signalling(CallTable):
         if not route.seen:
             self.counters["messages_elsewhere"] += 1
             return
-        if route.towards and message.method in _TELLING:
+        if route.towards and message.method in _TELLING and _may_tell(message):
             told = quality_reports.take(message, leg, self._legs, route.peer, self._media, now_ns)
             if told is not None and self.changed is not None:
                 self._pass_on(told[0], now_ns, told[1])
@@ -640,9 +640,14 @@ _VC, _ANSWERED, _CONNECTOR, _UNKNOWN = Trust.VC, Trust.ANSWERED, Trust.CONNECTOR
 _MAY_CHANGE_DIALOG = tuple(takes(Effect.DIALOG, trust) for trust in Trust)
 _MAY_REPEAT = tuple(takes(Effect.REPEAT, trust) for trust in Trust)
 _NO_BODY = b"\r\n\r\n"  # most messages end with their headers: no need to look for a description
-_TELLING = quality_reports.TELLING
+_TELLING, _STATISTICS = quality_reports.TELLING, quality_reports.STATISTICS
 _OFFERING = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})  # RFC 3261 13.2.1, RFC 3262 5, RFC 3311
 _DIALOG_METHODS = frozenset({"INVITE", "INFO"})
+
+
+def _may_tell(message: Message) -> cython.bint:
+    """Whether the far end may report its reception in this message; nearly no BYE has a header that does."""
+    return message.method != "BYE" or message.has_one_of(_STATISTICS)
 
 
 def _turn_to(leg: Leg, address: str) -> None:

@@ -30,6 +30,7 @@ cdef class CallTable:
     cdef readonly Joiner _joiner
     cdef Counting _counting
 
+    cdef long long due(self)
     cdef object _register(self, Leg leg)
     cdef object _make_room(self)
     cdef object _touch(self, Call call)

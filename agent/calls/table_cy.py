@@ -75,6 +75,9 @@ class CallTable:
     @property
     def due_ns(self) -> int:
         """When `advance` has something to do next; it may turn out to be nothing."""
+        return self.due()
+
+    def due(self) -> cython.longlong:
         return self._timers.due_ns
 
     def advance(self, now_ns: cython.longlong) -> None:

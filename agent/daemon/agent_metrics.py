@@ -19,7 +19,7 @@ from agent.evidence.recorder import Recorder
 from agent.pipeline import Pipeline
 from agent.sinks.delivery import Delivery
 from agent.store import Store
-from agent.transport.rate_limit import Talker
+from agent.transport.rate_limit_cy import Talker
 from agent.uncompiled import status
 
 Sample = tuple[Mapping[str, str], float]

@@ -3,7 +3,7 @@
     level   skipped                                                       where
     1       headers and bodies of logged SIP messages, but of failures    summary/sip_log
     2       those of failures too; streams that no SDP explains           media/orphans
-    3       of SIP sources above their limit all but a quarter of it      transport/rate_limit
+    3       of SIP sources above their limit all but a quarter of it      transport/rate_limit_cy
 
 The least needed work is skipped first. No skipped work makes a number wrong: it is counted as shed. The level
 rises with each second of being behind (or of frames lost by the ring, whose size in time depends on the

@@ -53,7 +53,7 @@ from agent.pipeline import Pipeline, build, pass_on
 from agent.sinks.delivery import Delivery
 from agent.sinks.prometheus import Totals
 from agent.store import Store
-from agent.transport.rate_limit import Talker
+from agent.transport.rate_limit_cy import Talker
 from agent.wire.frame import Batch
 
 CHECKPOINT_SHARE = 50  # the part of the time that checkpoints may take

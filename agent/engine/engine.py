@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from ipaddress import ip_address
 from struct import pack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
@@ -21,10 +21,11 @@ from agent.engine.intake_cy import SIP_PORTS, Intake, IntakeRules
 from agent.engine.minute_clock import Event as ClockEvent
 from agent.engine.minute_clock import MinuteClock
 from agent.engine.refusals import Refusals
+from agent.engine.walk_cy import Walk
 from agent.errors import Reason
 from agent.gc_pause import held_off
 from agent.media.leg_media_cy import LegMedia
-from agent.media.rtp.loop_cy import STOP_END, STOP_SLOW, STOP_STREAM, Loop
+from agent.media.rtp.loop_cy import STOP_STREAM, Loop
 from agent.media.rtp.workers import Lock, RtpWorkers
 from agent.media.streams_cy import Observer, QualityRules
 from agent.model.call_cy import CountedAttempt
@@ -36,26 +37,11 @@ from agent.model.sides import Connector, Sides
 from agent.model.stream_minute_cy import SoFar
 from agent.model.units import MINUTE_NS
 from agent.model.unseen import Cause, Sight
-from agent.transport.rate_limit import MESSAGE_BYTES, SOURCES_AT_ONCE, RateLimit
-from agent.wire.frame import (
-    CAPTURED,
-    LINK_RAW,
-    ORIGIN,
-    STAMP,
-    STRIDE,
-    WIRE,
-    Batch,
-    CaptureDrop,
-    Frame,
-    batch_of,
-    origin,
-)
+from agent.transport.rate_limit_cy import MESSAGE_BYTES, SOURCES_AT_ONCE, RateLimit
+from agent.wire.frame import LINK_RAW, STAMP, STRIDE, Batch, CaptureDrop, Frame, batch_of, origin
 from agent.wire.ip.datagram import MAX_PAYLOAD, datagram
 from agent.wire.ip.decoder_cy import Packet
 from agent.wire.ip.encapsulations import Tunnel
-
-if TYPE_CHECKING:
-    from array import array
 
 SECOND_NS = 1_000_000_000
 FOREVER_NS = 1 << 62
@@ -117,7 +103,7 @@ class Engine:
         )
         self.refusals = Refusals(self._left_out)
         self.clock = MinuteClock(self, rules.lateness_ns, rules.idle_ns)
-        self.late_frames = 0  # of what is not plain RTP; the loop has its own
+        self.walk = Walk(self.clock, self.signalling, self.media.streams, self.intake)
         self._begun_ns = 0  # when watching began, where it did here
 
     @property
@@ -350,7 +336,7 @@ class Engine:
 
     def late(self) -> int:
         """Frames of a minute already closed, the loop's and ours."""
-        return int(self.loop.late_frames) + self.late_frames
+        return int(self.loop.late_frames) + self.walk.late_frames
 
     def duplicates(self) -> int:
         """Copies removed before counting, the loop's and ours."""
@@ -393,33 +379,13 @@ class Engine:
         self.loop.hold(batch.data, batch.index)
         self.intake.hold(batch.data)
         try:
-            self._walked(self.loop, batch, count)
+            self.walk.batch(self.loop, batch)
         finally:
             self.loop.hold(b"")
             self.intake.hold(b"")
         self.clock.see(self.loop.newest_ns)
         self._miss_messages()
         return self._taken()
-
-    def _walked(self, loop: Loop, batch: Batch, count: int) -> None:
-        data, index, signalling, clock, position = batch.data, batch.index, self.signalling, self.clock, 0
-        while position < count:
-            due_ns = signalling.due_ns
-            if due_ns > clock.boundary_ns:
-                due_ns = clock.boundary_ns
-            position = loop.walk(data, index, position, due_ns)
-            stopped = loop.stopped
-            if stopped == STOP_STREAM:
-                self.media.streams.fresh(loop.fresh)
-                continue
-            if stopped == STOP_END:
-                break
-            stamp_ns = index[position * STRIDE + STAMP]
-            if stamp_ns >= due_ns or (stamp_ns > clock.gap_ns and clock.is_gap(stamp_ns)):
-                clock.pass_to(stamp_ns)
-            if stopped == STOP_SLOW:
-                self._slow(index, position * STRIDE, stamp_ns)
-                position += 1
 
     def _processed(self, workers: RtpWorkers, batch: Batch) -> list[Event]:
         """The loops had this batch before us, and know its losses."""
@@ -433,7 +399,7 @@ class Engine:
                 stamp_ns = batch.index[position * STRIDE + STAMP]
                 self._meet(stamp_ns)
                 clock.pass_to(stamp_ns)
-                self._slow(batch.index, position * STRIDE, stamp_ns)
+                self.walk.frame(batch.index, position * STRIDE, stamp_ns)
         finally:
             self.intake.hold(b"")
         self._miss_messages()
@@ -444,16 +410,6 @@ class Engine:
         if isinstance(self.loop, RtpWorkers):
             for stream_id, clean in self.loop.begun(until_ns):
                 self.media.streams.fresh(stream_id, clean)
-
-    def _slow(self, index: array[int], at: int, stamp_ns: int) -> None:
-        """The frame whose row is `index[at:]`, which is not plain RTP; its batch is held."""
-        clock = self.clock
-        clock.see(stamp_ns)
-        minute_ns = clock.minute_ns
-        if minute_ns is not None and stamp_ns < minute_ns:
-            self.late_frames += 1
-            stamp_ns = minute_ns
-        self.intake.frame(index[at], index[at + CAPTURED], index[at + WIRE], stamp_ns, index[at + ORIGIN])
 
     def _joined_rtp(self, packet: Packet) -> bool:
         """Counts RTP that came in fragments as one packet. False where no loop can take it."""

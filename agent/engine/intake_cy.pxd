@@ -2,6 +2,7 @@ cimport cython
 from agent.calls.signalling_cy cimport Signalling
 from agent.transport.copies_cy cimport Copies
 from agent.transport.peers_cy cimport Peers
+from agent.transport.rate_limit_cy cimport RateLimit
 from agent.wire.ip.decoder_cy cimport FRAGMENT, HEP, SCTP, TCP, UDP, Decoder, Packet, address, read, rejoined
 from agent.wire.sip.message_cy cimport Message
 from agent.wire.sip.scan_cy cimport looks_like_sip, status_at
@@ -9,9 +10,11 @@ from agent.wire.sip.scan_cy cimport looks_like_sip, status_at
 @cython.final
 cdef class Intake:
     cdef readonly long long duplicates
-    cdef readonly object budget, counters
+    cdef readonly RateLimit budget
+    cdef readonly object counters
     cdef object _rtp, _sides, _media, _rejects, _fragments, _tcp, _sctp, _rules, _bytes
     cdef Peers _peers
+    cdef frozenset _own
     cdef list _out
     cdef long long _captured
     cdef Signalling _signalling

@@ -21,9 +21,10 @@ from agent.model.handover import Handover
 from agent.model.sides import Sides
 from agent.model.units import SECOND_NS
 from agent.model.unseen import Cause, Sight
+from agent.transport.byte_limit import ByteLimit
 from agent.transport.copies_cy import Copies
 from agent.transport.fragments import Fragments
-from agent.transport.rate_limit import ByteLimit, RateLimit
+from agent.transport.rate_limit_cy import RateLimit
 from agent.transport.sctp import SctpPaths
 from agent.transport.sip_framing import Found
 from agent.transport.tcp import TcpStreams
@@ -80,6 +81,7 @@ class Intake:
         self.counters: Counter[str] = Counter()
         self.budget = budget
         self._sides = sides
+        self._own = sides.own  # asked for each packet
         self._signalling = signalling
         self._media = media
         self._rejects = rejects
@@ -366,7 +368,7 @@ class Intake:
             self._sip(message, inner.payload)
 
     def _sip(self, packet: Packet, data: bytes) -> None:
-        to_vc = not self._sides.is_vc(packet.src)
+        to_vc: cython.bint = packet.src not in self._own
         peer = packet.src if to_vc else packet.dst
         if not self.budget.takes(peer, to_vc, data, packet.stamp_ns):
             return
@@ -441,7 +443,7 @@ class Intake:
 
     def _is_peers(self, packet: Packet) -> cython.bint:
         """Whether the vc deals with the far end of a packet, or sent it itself."""
-        return self._sides.is_vc(packet.src) or packet.src in self._peers
+        return packet.src in self._own or self._peers.knows(packet.src)
 
     def _peer_of(self, packet: Packet) -> str:
         """The far end of a packet."""

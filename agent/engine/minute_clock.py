@@ -13,6 +13,7 @@ import enum
 from collections.abc import Callable
 from typing import Protocol
 
+from agent.engine.walk_cy import ClockTimes
 from agent.model.state_table import picture
 from agent.model.units import MINUTE_NS
 
@@ -103,18 +104,14 @@ TABLE: dict[tuple[State, Event], tuple[Action, State]] = {
 }
 
 
-class MinuteClock:
-    """The clock of one engine. `minute_ns` starts the oldest open minute; None: no minute has begun."""
+class MinuteClock(ClockTimes):
+    """The clock of one engine."""
 
     def __init__(self, work: MinuteWork, lateness_ns: int, idle_ns: int) -> None:
         """`idle_ns`: after so long without a frame or a clock reading there is a gap."""
+        super().__init__(idle_ns)
         self.work = work
         self.state = State.BEFORE
-        self.minute_ns: int | None = None
-        self.now_ns: int | None = None
-        self.boundary_ns = 0  # when the open minute ends or, once it has, closes
-        self.gap_ns = -1  # no time up to here is a gap; of a later one `is_gap` knows
-        self._idle_ns = idle_ns
         self._lateness_ns = lateness_ns
 
     @property
@@ -150,12 +147,6 @@ class MinuteClock:
 
     # -- events
 
-    def see(self, stamp_ns: int) -> None:
-        """Time has reached `stamp_ns`: nothing is due before it."""
-        if self.now_ns is None or stamp_ns > self.now_ns:
-            self.now_ns = stamp_ns
-            self.gap_ns = stamp_ns + self._idle_ns
-
     def begin(self, now_ns: int) -> None:
         """Watching starts, unless it has."""
         if self.state is State.BEFORE:
@@ -179,7 +170,7 @@ class MinuteClock:
 
     def is_gap(self, now_ns: int) -> bool:
         """Whether so long passed until `now_ns` that capture may not have run."""
-        return now_ns - self._watched_ns > self._idle_ns
+        return now_ns - self._watched_ns > self.idle_ns
 
     @property
     def _watched_ns(self) -> int:

@@ -69,9 +69,9 @@ class Sides:
         }
         # Under 1:1 NAT frames may carry the public address too; it also names the vc.
         named = {str(ip_address(address)) for address in vc}
-        self._vc = frozenset(named | {private for public, private in self.public.items() if public in named})
+        self.own = frozenset(named | {private for public, private in self.public.items() if public in named})
         # Every SIP message asks; a method of Python's would take 600 instructions more.
-        self.is_vc: Callable[[str], bool] = self._vc.__contains__
+        self.is_vc: Callable[[str], bool] = self.own.__contains__
         networks: list[tuple[Network, Connector | None]] = [
             (ip_network(network, strict=False), connector)
             for connector in self.connectors
@@ -86,7 +86,7 @@ class Sides:
         }
         self.has_domains = any(connector.domains for connector in self.connectors)
         # Whether sides can be told at all: without any customer every peer would be `remote`.
-        self.known = bool(self._vc) and bool(networks or any(c.domains for c in self.connectors))
+        self.known = bool(self.own) and bool(networks or any(c.domains for c in self.connectors))
         self.carriers = tuple(carriers)
         self._carrier_networks = sorted(
             ((ip_network(text, strict=False), its.id) for its in self.carriers for text in its.networks),
@@ -103,12 +103,12 @@ class Sides:
 
     @property
     def vc(self) -> list[str]:
-        return sorted(self._vc)
+        return sorted(self.own)
 
     @property
     def has_vc(self) -> bool:
         """Whether the direction towards the vc and away from it can be told."""
-        return bool(self._vc)
+        return bool(self.own)
 
     def side(self, address: str) -> Side | None:
         return self.place(address)[0]
@@ -117,7 +117,7 @@ class Sides:
         """The side of `address`, and the connector whose customer network holds it."""
         if self.known:
             return self._look(address)
-        return ("vc" if address in self._vc else None), None
+        return ("vc" if address in self.own else None), None
 
     def by_peer(self, address: str) -> Connector | None:
         """The connector whose customer network holds `address`."""
@@ -125,7 +125,7 @@ class Sides:
 
     def serves(self, connector: Connector, address: str) -> bool:
         """Whether `address` is in a customer network of `connector`, perhaps in another connector's too."""
-        if address in self._vc:
+        if address in self.own:
             return False
         key = connector, address
         found = self._served.get(key)
@@ -179,7 +179,7 @@ class Sides:
         return found
 
     def _match(self, address: str) -> tuple[Side, Connector | None]:
-        if address in self._vc:
+        if address in self.own:
             return "vc", None
         if not self._networks:
             return "remote", None

@@ -1,3 +1,3 @@
-"""Packets to messages: `fragments`, `copies_cy`, `rate_limit` for all; `tcp` over `framings` (one row each:
-`sip_framing`, `websocket`), and `sctp`.
+"""Packets to messages: `fragments`, `copies_cy`, `rate_limit_cy`, `byte_limit` for all; `tcp` over `framings`
+(one row each: `sip_framing`, `websocket`), and `sctp`.
 """

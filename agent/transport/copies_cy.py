@@ -63,8 +63,9 @@ class Copies:
 
     def _has(self, packet: Packet, is_sip: cython.bint) -> cython.bint:
         seen: Packet
-        recent: tuple[Packet, ...] | None = self._recent.get(packet)
-        older: tuple[Packet, ...] | None = self._before.get(packet)
+        # A table without entries is not asked: often peers alone speak.
+        recent: tuple[Packet, ...] | None = self._recent.get(packet) if self._recent else None
+        older: tuple[Packet, ...] | None = self._before.get(packet) if self._before else None
         if recent is not None:
             for seen in recent:
                 if self._same(packet, seen, is_sip):
@@ -76,12 +77,13 @@ class Copies:
         return False
 
     def _remember(self, packet: Packet) -> None:
-        recent: tuple[Packet, ...] | None = self._recent.get(packet)
         full: cython.bint = len(self._recent) >= MAX_COPIES
         if full or not -COPY_NS <= packet.stamp_ns - self._since_ns <= COPY_NS:
             self._before, self._recent, self._since_ns = self._recent, {}, packet.stamp_ns
-            recent = None
-        self._recent[packet] = (packet,) if recent is None else (*recent[1 - MAX_ALIKE :], packet)
+        first = (packet,)
+        alike: tuple[Packet, ...] = self._recent.setdefault(packet, first)
+        if alike is not first:
+            self._recent[packet] = (*alike[1 - MAX_ALIKE :], packet)
 
     def _same(self, packet: Packet, seen: Packet, is_sip: cython.bint) -> cython.bint:
         """Whether these two packets, with the same bytes and sockets, are copies by the table above."""

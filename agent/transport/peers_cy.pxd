@@ -5,6 +5,7 @@ cdef class Peers:
     cdef object _known
     cdef str _newest
 
+    cpdef bint knows(self, str address) except -1
     cpdef object sent(self, str address, bytes message)
     cpdef object add(self, str address)
 

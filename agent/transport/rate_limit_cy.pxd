@@ -1,33 +1,39 @@
 cimport cython
-from agent.wire.ip.decoder_cy cimport *
+from agent.transport.peers_cy cimport Peers, is_taken_up
+from agent.transport.sampled_sources_cy cimport SampledSources
 
-cdef enum:
-    MAX_LOUD = 64
-    ANSWERED = 1048576
-    LF = 10
-    CR = 13
-    SPACE = 32
-    TAB = 9
-    COLON = 58
-
-cdef extern from *:
-    """
-    #define SBCWATCH_CALL_MASK 0xFFFFFFFFULL
-    """
-    const unsigned long long MASK "SBCWATCH_CALL_MASK"
-
-cdef unsigned int call_hash(const unsigned char[::1] view, long long at, long long end) except? 0 nogil
+cdef long long _SECOND_NS, _MAX_BITS
 
 @cython.final
-cdef class SampledSources:
-    cdef Decoder decoder
-    cdef readonly long long loud
-    cdef dict places
-    cdef unsigned long long[::1] highs, lows
-    cdef long long[::1] bits, counts
-    cdef unsigned long long[::1] answered
+@cython.no_gc
+cdef class SourceTraffic:
+    cdef long long offered, taken, room, answered
 
-    cdef int rows(self, long long[::1] index) except -1
-    cdef int out(self, long long offset, long long captured, long long origin) except -1 nogil
-    cdef bint is_answered(self, unsigned int hashed) except -1 nogil
-    cdef int place(self, unsigned long long high, unsigned long long low) except -2 nogil
+@cython.final
+@cython.no_gc
+cdef class SampledSource:
+    cdef long long second, bits, held, busy, messages, shed
+    cdef SourceTraffic to_it, from_it
+    cdef str scanner
+    cdef bint heard
+
+@cython.final
+cdef class RateLimit:
+    cdef public long long rate
+    cdef public bint strained
+    cdef readonly long long shed, evicted
+    cdef public Peers peers
+    cdef long long _told, _aged
+    cdef SampledSources _sieve
+    cdef object _sources
+    cdef SampledSource _strangers
+
+    cpdef bint takes(self, str peer, bint to_vc, bytes data, long long now_ns) except -1
+    cdef bint _admits(self, SampledSource source, bint to_vc, bytes data, long long weight, long long rate) except -1
+    cdef object _answer(self, bytes data, long long second)
+    cdef SampledSource _begin(self, str peer)
+    cdef object _count(self, str peer, SampledSource source)
+    cdef object _turn(self, str peer, SampledSource source, long long second)
+    cdef object _resample(self, SampledSource source, long long second, long long rate)
+
+cdef long long _weight(bytes data) except -1

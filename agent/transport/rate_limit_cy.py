@@ -1,212 +1,252 @@
-# cython: language_level=3, boundscheck=True, wraparound=False, cdivision=True, initializedcheck=False
-# optimize: -O3
-# mypy: disable-error-code="valid-type"
-"""Removes messages of sampled sources from a batch before they are decoded.
+# cython: language_level=3
+"""Limits how many SIP messages a second of one address are parsed. Above the limit whole calls are sampled.
 
-A flood comes faster than Python can look at a message. So the calls of a sampled source that are not kept
-(`keeps`: one in 2**bits, by a hash of the Call-ID) are removed from the batch's index by compiled code that
-reads their headers in place. Without sampled sources this code does not run.
+Of an address above its limit one Call-ID in 2**n is kept, with n such that the kept messages fit the limit. A
+kept call has all its messages and so exact numbers; the other calls have none. n rises at once and falls a
+minute later, because each change cuts the calls under way in two. While the host cannot follow (`strained`),
+sources above their limit are cut down to a quarter of it. Dropped messages leave their batch in compiled code
+(`sampled_sources_cy`), because a flood comes faster than Python can look at a message.
+
+Strangers, with whom the vc does not deal (`peers`), have one limit together as well: a
+flood of many forged sources is sampled like one source.
+
+Counted by whole seconds of capture time, for the far address in both directions: the vc's answers to a flood
+belong to the flood. Sources come from the wire, so the table is bounded: the source that was silent longest
+goes.
 """
-# ruff: noqa: F403, F405 -- the constants come whole, as the compiler takes them from the .pxd
 
 from __future__ import annotations
 
-import mmap
-from array import array
+from collections import OrderedDict
 
 import cython
+from msgspec import Struct
 
-from agent.wire.ip.decoder_cy import Decoder, halves
+from agent.model.units import SECOND_NS
+from agent.transport.peers_cy import Peers, is_taken_up
+from agent.transport.sampled_sources_cy import SampledSources, keeps
+from agent.wire.frame import STAMP, Batch
 
-if not cython.compiled:  # rate_limit_cy.pxd has these for the compiler
-    from agent.uncompiled import constants
-    from agent.wire.ip.decoder_cy import *
-
-    LF, CR, SPACE, TAB, COLON, MAX_LOUD, ANSWERED = constants(
-        __name__, "LF CR SPACE TAB COLON MAX_LOUD ANSWERED"
-    )
-    MASK = 0xFFFF_FFFF
-
-__all__ = ["MOST", "SampledSources", "keeps"]
-
-MOST = MAX_LOUD  # sampled sources held
-
-
-def keeps(message: bytes, bits: int) -> bool:
-    """Whether a message's call is among the one in 2**`bits` that is kept."""
-    return bool(call_hash(message, 0, len(message)) & (1 << bits) - 1 == 0)
-
-
-def call_hash(
-    view: cython.const[cython.uchar][::1], at: cython.longlong, end: cython.longlong
-) -> cython.uint:
-    """32 bits of a message's Call-ID (RFC 3261 20.8), by FNV-1a; 0 where it has none."""
-    mixed: cython.ulonglong = 2166136261
-    last: cython.ulonglong = 0
-    here: cython.ulonglong
-    name: cython.ulonglong
-    while at < end:
-        if view[at] != LF:
-            at += 1
-            continue
-        at += 1
-        if at + 8 > end or view[at] == CR or view[at] == LF:
-            return 0  # the end of the headers
-        name = view[at] | 32
-        if name == 105:  # i, the compact form
-            at += 1
-        elif (
-            name == 99  # call-id
-            and view[at + 1] | 32 == 97
-            and view[at + 2] | 32 == 108
-            and view[at + 3] | 32 == 108
-            and view[at + 4] == 45
-            and view[at + 5] | 32 == 105
-            and view[at + 6] | 32 == 100
-        ):
-            at += 7
-        else:
-            continue
-        while at < end and (view[at] == SPACE or view[at] == TAB):
-            at += 1
-        if at == end or view[at] != COLON:
-            continue
-        at += 1
-        while at < end and (view[at] == SPACE or view[at] == TAB):
-            at += 1
-        while at < end and view[at] != CR and view[at] != LF:
-            here = view[at]
-            mixed = (mixed ^ here) * 16777619 & MASK
-            if here != SPACE and here != TAB:
-                last = mixed
-            at += 1
-        return (last ^ last >> 15) & MASK
-    return 0
+MAX_SOURCES = 16_384
+# seconds of average messages that give a source's byte limit; a longer message counts as several
+MESSAGE_BYTES = 2048
+MESSAGE_LINES = 64  # ... and so does one of more lines
+SOURCES_AT_ONCE = 4  # sources that may be at their limits together; strangers have so much in all
+TOP = 5  # talkers reported a minute
+ANSWERED_S = 4 * 3600  # a call that the vc took up is kept at least this long
+CALM_S = 60  # seconds for which less must be shed before more is kept
+MAX_BITS = 12  # at least one call in 4,096 is kept
+STRAINED_BITS = 2  # the part of its limit that a source keeps while the host cannot follow
+# User-Agents of well-known scanners. Only these words are ever repeated.
+SCANNERS = (
+    "friendly-scanner", "friendly-request", "sipvicious", "sundayddr", "sipcli", "sip-scan", "sipsak", "sipp",
+    "vaxsipuseragent", "pplsip", "iwar", "smap", "eyebeam release 3006o",
+)  # fmt: skip
 
 
-class SampledSources:
-    """At most `MOST` sampled sources (`loud` now), each with its share. It counts what it removes."""
+@cython.no_gc
+@cython.cclass
+class SourceTraffic:
+    """This second's messages in one direction: come, kept, and allowed before fewer calls are kept."""
 
     def __init__(self) -> None:
-        self.decoder = Decoder()
-        self.loud = 0
-        self.places: dict[str, int] = {}
-        self.highs = memoryview(array("Q", bytes(8 * MAX_LOUD)))
-        self.lows = memoryview(array("Q", bytes(8 * MAX_LOUD)))
-        self.bits = memoryview(array("q", bytes(8 * MAX_LOUD)))
-        self.counts = memoryview(array("q", bytes(16 * MAX_LOUD)))
-        # A bit for each call that the vc took up, by its hash: of this generation, then of the one before.
-        # The kernel commits a page when it is first written: without a sampled source none is.
-        self.answered = memoryview(mmap.mmap(-1, 2 * ANSWERED // 8)).cast("Q")
+        self.offered = self.taken = self.room = 0
+        self.answered = 0  # of calls that the vc took up
 
-    def answer(self, message: bytes) -> None:
-        """Notes that the vc took this call up: messages with its hash are not removed."""
-        at = call_hash(message, 0, len(message)) % ANSWERED
-        self.answered[at >> 6] = self.answered[at >> 6] | 1 << (at & 63)
 
-    def age(self) -> None:
-        """Forgets the calls that were answered before the last `age`."""
-        half = ANSWERED // 64
-        for at in range(half):
-            self.answered[half + at] = self.answered[at]
-            self.answered[at] = 0
+@cython.no_gc
+@cython.cclass
+class SampledSource:
+    """One far address. One of its calls in 2**`bits` is kept; `held` is that from the second's start."""
 
-    def answers(self, message: bytes) -> bool:
-        """Whether the vc took up this message's call."""
-        return bool(self.is_answered(call_hash(message, 0, len(message))))
+    def __init__(self) -> None:
+        self.second = -1
+        self.to_it = SourceTraffic()
+        self.from_it = SourceTraffic()
+        self.bits = self.held = 0
+        self.busy = 0  # the last second that needed this many bits
+        self.messages = self.shed = 0  # from the source in this minute, and how many of those were shed
+        self.scanner: str | None = None
+        self.heard = False  # its User-Agent was looked at
 
-    def is_answered(self, hashed: cython.uint) -> cython.bint:
-        at: cython.uint = hashed % ANSWERED
-        one: cython.ulonglong = 1
-        found: cython.ulonglong = self.answered[at >> 6] | self.answered[(ANSWERED + at) >> 6]
-        return found & (one << (at & 63)) != 0
 
-    def share(self, address: str, bits: int) -> None:
-        """Keeps one call in 2**`bits` of `address`; 0: all, and the source is not sampled any more.
+class Talker(Struct, frozen=True):
+    """A source that was above its limit, or whose User-Agent is a scanner's, in the last minute."""
 
-        The caller must take its counts first.
-        """
-        at = self.places.get(address)
-        if at is None:
-            if not bits or self.loud == MAX_LOUD:
-                return  # no room: the caller sheds its messages
-            at = self.places[address] = int(self.loud)
-            self.loud += 1
-            self.highs[at], self.lows[at] = halves(address)
-            self.counts[2 * at] = self.counts[2 * at + 1] = 0
-        self.bits[at] = bits
-        if not bits:
-            self.loud -= 1
-            del self.places[address]
-            if at != self.loud:  # the last one moves to its place
-                moved = next(name for name, place in self.places.items() if place == self.loud)
-                self.places[moved] = at
-                self.highs[at], self.lows[at] = self.highs[self.loud], self.lows[self.loud]
-                self.bits[at] = self.bits[self.loud]
-                self.counts[2 * at] = self.counts[2 * self.loud]
-                self.counts[2 * at + 1] = self.counts[2 * self.loud + 1]
+    address: str
+    messages: int
+    shed: int
+    scanner: str | None
 
-    def sources(self) -> list[str]:
-        return list(self.places)
 
-    def taken_out(self, address: str) -> tuple[int, int]:
-        """Messages to and from `address` removed since the last call."""
-        at = self.places.get(address)
-        if at is None:
-            return 0, 0
-        found = int(self.counts[2 * at]), int(self.counts[2 * at + 1])
-        self.counts[2 * at] = self.counts[2 * at + 1] = 0
-        return found
+class RateLimit:
+    """At most `rate` messages a second of each source; 0: no bound. Time comes with each message."""
 
-    def thin(self, data: bytes | bytearray | memoryview, index: array[int]) -> array[int]:
-        """The index of a batch without the removed frames."""
-        self.decoder.attach(data)
-        try:
-            end = int(self.rows(index))
-        finally:
-            self.decoder.attach(b"")
-        return index if end == len(index) else index[:end]
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+        self.strained = False
+        self.shed = self.evicted = 0
+        self._told = 0  # of `shed`
+        self._aged = 0  # the second in which the oldest answered calls were last forgotten
+        self._sieve = SampledSources()
+        self._sources: OrderedDict[str, SampledSource] = OrderedDict()
+        self._strangers = SampledSource()  # all of them together
+        self.peers = Peers()
 
-    def rows(self, index: cython.longlong[::1]) -> cython.int:
-        """Moves the rows that stay to the front. Returns where they end."""
-        count: cython.longlong = len(index) // 5
-        row: cython.longlong
-        column: cython.longlong
-        to: cython.longlong = 0
-        with cython.nogil:
-            for row in range(count):
-                if self.out(index[5 * row], index[5 * row + 1], index[5 * row + 4]):
-                    continue
-                if to != 5 * row:
-                    for column in range(5):
-                        index[to + column] = index[5 * row + column]
-                to += 5
-        return to
+    def __len__(self) -> int:
+        return len(self._sources)
 
-    def out(self, offset: cython.longlong, captured: cython.longlong, origin: cython.longlong) -> cython.int:
-        """1: a SIP message of a sampled source whose call is not kept; it is now counted."""
-        if self.decoder.frame(offset, captured, origin) != UDP:
-            return 0
-        if self.decoder.classify() != PAYLOAD_SIP:
-            return 0
-        at: cython.longlong = self.place(self.decoder.src_hi, self.decoder.src_lo)
-        way: cython.longlong = 1
-        if at < 0:
-            at = self.place(self.decoder.dst_hi, self.decoder.dst_lo)
-            way = 0
-        if at < 0:
-            return 0
-        begin: cython.longlong = self.decoder.payload_offset
-        hashed: cython.uint = call_hash(self.decoder.view, begin, begin + self.decoder.payload_captured)
-        one: cython.uint = 1
-        if hashed & (one << self.bits[at]) - 1 == 0 or self.is_answered(hashed):
-            return 0
-        self.counts[2 * at + way] += 1
+    def thin(self, batch: Batch) -> None:
+        """Removes from a batch the messages of sampled sources beyond their limit."""
+        source: SampledSource
+        if self._sieve.loud and batch.index:
+            second = batch.index[STAMP] // SECOND_NS
+            for peer in self._sieve.sources():
+                source = self._sources[peer]
+                self._count(peer, source)
+                if second > source.second:
+                    self._turn(peer, source, second)
+            batch.index = self._sieve.thin(batch.data, batch.index)
+
+    def takes(self, peer: str, to_vc: cython.bint, data: bytes, now_ns: cython.longlong) -> cython.bint:
+        """Whether this message is to be parsed. `to_vc`: `peer` sent it; else it was sent to `peer`."""
+        if not to_vc:
+            self.peers.sent(peer, data)
+        if not self.rate:
+            return True
+        found: SampledSource | None = self._sources.get(peer)
+        source: SampledSource = self._begin(peer) if found is None else found
+        second: cython.longlong = now_ns // _SECOND_NS
+        if second > source.second:
+            self._turn(peer, source, second)
+        if to_vc:
+            source.messages += 1
+            if not source.heard:
+                source.heard, source.scanner = True, _scanner(data)
+        if not to_vc and is_taken_up(data):
+            self._answer(data, second)
+        weight = _weight(data)
+        bits = source.bits
+        is_kept: cython.bint = self._admits(source, to_vc, data, weight, self.rate)
+        if source.bits != bits:
+            self._sieve.share(peer, source.bits)
+        if is_kept and not self.peers.knows(peer):
+            rate = self.rate * SOURCES_AT_ONCE
+            if second > self._strangers.second:
+                self._resample(self._strangers, second, rate)
+            is_kept = self._admits(self._strangers, to_vc, data, weight, rate)
+        if not is_kept:
+            source.shed += to_vc
+            self.shed += 1
+        return is_kept
+
+    def _admits(
+        self,
+        source: SampledSource,
+        to_vc: cython.bint,
+        data: bytes,
+        weight: cython.longlong,
+        rate: cython.longlong,
+    ) -> cython.bint:
+        """Whether a message is within the limit of `source`, or of a call that is kept. It is counted."""
+        way = source.from_it if to_vc else source.to_it
+        way.offered += weight
+        if source.bits and way.answered < rate and self._sieve.answers(data):
+            way.answered += weight  # a flood in this address's name does not touch calls that are up
+            return True
+        if way.taken >= way.room and source.bits < _MAX_BITS:
+            source.bits += 1
+            way.room += rate // 4
+        if way.taken < way.room and (not source.bits or keeps(data, source.bits)):
+            way.taken += weight
+            return True
+        return False
+
+    def _answer(self, data: bytes, second: cython.longlong) -> None:
+        """Notes that the vc took a call up."""
+        if second - self._aged >= ANSWERED_S:
+            self._sieve.age()
+            self._aged = second
+        self._sieve.answer(data)
+
+    def _begin(self, peer: str) -> SampledSource:
+        if len(self._sources) >= MAX_SOURCES:
+            silent, source = self._sources.popitem(last=False)
+            self._count(silent, source)
+            self._sieve.share(silent, 0)
+            self.evicted += 1
+        source = self._sources[peer] = SampledSource()
+        return source
+
+    def _count(self, peer: str, source: SampledSource) -> None:
+        """Counts the messages that compiled code removed as offered and shed."""
+        to_it, from_it = self._sieve.taken_out(peer)
+        source.to_it.offered += to_it
+        source.from_it.offered += from_it
+        source.messages += from_it
+        source.shed += from_it
+        self.shed += to_it + from_it
+
+    def _turn(self, peer: str, source: SampledSource, second: cython.longlong) -> None:
+        """Begins a new second of a source."""
+        self._resample(source, second, self.rate)
+        self._sieve.share(peer, source.bits)
+        self._sources.move_to_end(peer)
+
+    def _resample(self, source: SampledSource, second: cython.longlong, rate: cython.longlong) -> None:
+        """The second before decides which calls of `source` are kept in this one."""
+        way: SourceTraffic
+        offered: cython.longlong = 0
+        bits: cython.longlong = 0
+        most: cython.longlong = rate
+        if source.second == second - 1:
+            offered = max(source.to_it.offered, source.from_it.offered)
+        if self.strained and offered > rate:
+            most >>= STRAINED_BITS
+        while offered >> bits > most and bits < _MAX_BITS:
+            bits += 1
+        if bits >= source.held or second - source.busy >= CALM_S:
+            source.held, source.busy = bits, second
+        source.second, source.bits = second, source.held
+        for way in (source.to_it, source.from_it):
+            way.offered = way.taken = way.answered = 0
+            way.room = most
+
+    def settle(self) -> None:
+        """Counts what compiled code removed since each sampled source's newest second began."""
+        for peer in self._sieve.sources():
+            self._count(peer, self._sources[peer])
+
+    def taken_shed(self) -> int:
+        """The messages shed since the last call."""
+        told, self._told = self._told, self.shed
+        return self.shed - told
+
+    def talkers(self) -> list[Talker]:
+        """The loudest sources since the last call. Their counts start again."""
+        source: SampledSource
+        found: list[Talker] = []
+        for address, source in self._sources.items():
+            if source.messages and (source.shed or source.scanner):
+                found.append(Talker(address, source.messages, source.shed, source.scanner))
+            source.messages = source.shed = 0
+        return sorted(found, key=lambda talker: (-talker.shed, -talker.messages, talker.address))[:TOP]
+
+
+def _weight(data: bytes) -> cython.longlong:
+    """The message's cost in messages of usual length: reading time grows with bytes and lines."""
+    if len(data) < MESSAGE_LINES:
         return 1
+    return max(1, len(data) // MESSAGE_BYTES, data.count(b"\n") // MESSAGE_LINES)
 
-    def place(self, high: cython.ulonglong, low: cython.ulonglong) -> cython.int:
-        at: cython.longlong
-        for at in range(self.loud):
-            if self.lows[at] == low and self.highs[at] == high:
-                return at
-        return -1
+
+def _scanner(data: bytes) -> str | None:
+    """The scanner that a message's User-Agent names. It is read once a source, not once a message."""
+    at = data.find(b"\nUser-Agent:")
+    if at < 0:
+        return None
+    agent = data[at + 12 : at + 80].split(b"\r", 1)[0].strip().lower().decode("latin-1")
+    return next((name for name in SCANNERS if agent.startswith(name)), None)
+
+
+_SECOND_NS, _MAX_BITS = SECOND_NS, MAX_BITS

@@ -18,7 +18,7 @@ from agent.media.streams_cy import QualityRules
 from agent.model.events import Event, MessageSeen, Unseen
 from agent.model.sides import Sides
 from agent.model.unseen import Cause, Sight
-from agent.transport.rate_limit import RateLimit
+from agent.transport.rate_limit_cy import RateLimit
 from agent.wire.frame import LINK_ETHERNET, origin
 from agent.wire.ip.encapsulations import Tunnel
 from tests.kit import packets

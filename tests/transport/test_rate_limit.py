@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.transport.rate_limit import MAX_SOURCES, PACKET_COST, SECOND_NS, ByteLimit, RateLimit
-from agent.transport.rate_limit_cy import MOST, SampledSources, keeps
+from agent.model.units import SECOND_NS
+from agent.transport.byte_limit import PACKET_COST, ByteLimit
+from agent.transport.rate_limit_cy import MAX_SOURCES, RateLimit
+from agent.transport.sampled_sources_cy import MOST, SampledSources, keeps
 from agent.wire.frame import LINK_ETHERNET, Batch, Frame, batch_of, origin
 from benchmarks.generate import VC, udp
 

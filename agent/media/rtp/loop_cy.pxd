@@ -66,6 +66,7 @@ cdef class Loop(Clocks):
     cdef unsigned long long[::1] seen
     cdef long long[::1] accepted
     cdef long long n_accepted, kept
+    cpdef long long walk(self, object data, object index, long long position, long long until_ns)
     cdef int process_frames(self, long long[::1] index, long long position, long long kept, long long until_ns) except -1
     cdef int look(self, long long position, long long offset, long long captured) except -1 nogil
     cdef int touch(self, long long position) except -1 nogil

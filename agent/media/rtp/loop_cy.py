@@ -181,9 +181,9 @@ class Loop(Clocks):
         self,
         data: bytes | bytearray | memoryview,
         index: array[int] | memoryview,
-        position: int,
-        until_ns: int,
-    ) -> int:
+        position: cython.longlong,
+        until_ns: cython.longlong,
+    ) -> cython.longlong:
         """Walk the frames of a batch from `position`: the position of the first one not consumed.
 
         `stopped` is then END (there is none), DUE (that frame's stamp is `until_ns` or later), SLOW (it is
@@ -192,13 +192,13 @@ class Loop(Clocks):
         """
         if data is self.held and index is self.held_index:
             self.frames(self.open_index, position, until_ns)
-            return int(self.position)
+            return self.position
         self.decoder.attach(data)
         try:
             self.frames(index, position, until_ns)
         finally:
             self.decoder.attach(self.held)
-        return int(self.position)
+        return self.position
 
     def process(
         self,

@@ -43,6 +43,7 @@ cdef class Message:
     cdef object _odd_start_line(self, str line)
     cdef str _start_text(self)
     cpdef str header(self, str name)
+    cpdef bint has_one_of(self, object names) except -1
     cpdef list headers(self, str name)
     cpdef list values(self, str name)
     cdef Py_ssize_t _seek(self, bytes long, bytes short, Py_ssize_t at) except -2

@@ -13,6 +13,7 @@ Hosts are in lower case and IPv6 addresses without their brackets; users are une
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import cython
 
@@ -310,6 +311,14 @@ class Message:
         long, short = _spellings(name)
         at: cython.Py_ssize_t = self._seek(long, short, self._at)
         return None if at < 0 else self._value(at)
+
+    def has_one_of(self, names: Iterable[str]) -> cython.bint:
+        """Whether there is a header with one of these names."""
+        for name in names:
+            long, short = _spellings(name)
+            if self._seek(long, short, self._at) >= 0:
+                return True
+        return False
 
     def headers(self, name: str) -> list[str]:
         """Each value line of a header, in order."""
