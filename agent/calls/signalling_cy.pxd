@@ -33,6 +33,7 @@ cdef class Signalling(CallTable):
     cdef Leg _resume(self, Message message, Route route, long long now_ns)
     cdef Leg _new_leg(self, Message message, str from_tag, object way, Route route, long long now_ns)
     cdef Leg _replaced(self, Message message)
+    cdef Call _passed_before(self, Leg leg, Message message, str src)
     cdef object _request(self, Leg leg, Message message, bint known, long long now_ns)
     cdef bint _is_repeated(self, Leg leg, Attempt attempt, Message message, long long now_ns) except -1
     cdef object _bye(self, Leg leg, Message message, bint known, long long now_ns)
@@ -57,4 +58,5 @@ cdef bint _is_counted(Call call) except -1
 cdef tuple _named(Message message, str header)
 cdef bint _is_recording(Message message) except -1
 cdef bint _is_another(Leg leg, Message message) except -1
+cdef bint _has_one_of(Attempt attempt, list[str] branches) except -1
 cdef bint _is_in_dialog(Message message) except -1

@@ -13,7 +13,9 @@ from typing import cast
 import cython
 
 from agent.calls import quality_reports
+from agent.calls.correlation import branch_of
 from agent.calls.counting_cy import CallRules
+from agent.calls.joining_cy import MAX_LEGS, MAX_VIAS
 from agent.calls.rfc6076 import Method
 from agent.calls.table_cy import CallTable
 from agent.calls.unproven import Unproven
@@ -274,6 +276,12 @@ class Signalling(CallTable):
             leg.joined, leg.role = True, replaced.role
             self._register(leg)
             return leg
+        passed = self._passed_before(leg, message, src)
+        if passed is not None:
+            passed.adopt(leg)
+            leg.joined, leg.role = True, "internal"
+            self._register(leg)
+            return leg
         leg.attempt = Attempt(now_ns, message.cseq, message.branch)
         self._joiner.join(leg, message)
         if self._joiner.ambiguous:
@@ -370,6 +378,31 @@ class Signalling(CallTable):
                 return leg
             if leg.attempt is not None and leg.attempt.is_open() and leg.attempt.responded:
                 return leg
+        return None
+
+    def _passed_before(self, leg: Leg, message: Message, src: str) -> Call | None:
+        """The call whose INVITE the vc sent on and now gets again: a spiral (RFC 3261 6).
+
+        It comes from where the vc sent it, or has the Via of the vc. A customer's host that sends on what was
+        not this customer's begins a call of its own.
+        """
+        other: Leg
+        legs: list[Leg] | None = self._legs.get(message.call_id)
+        if legs is None or leg.way != "incoming" or not leg.from_tag:
+            return None
+        vias = [branch_of(via) for via in message.values("via")[1:MAX_VIAS]]
+        for other in legs:
+            attempt: Attempt | None = other.attempt
+            if other.way != "outgoing" or other.from_tag != leg.from_tag or attempt is None:
+                continue
+            call: Call = other.call
+            lead: Leg | None = call.find_incoming()
+            if lead is None or attempt.is_closed() or len(call.legs) >= MAX_LEGS:
+                continue
+            if not (other.knows(src) or _has_one_of(attempt, vias)):
+                continue
+            if leg.side != "customer" or (lead.side == "customer" and lead.connector is leg.connector):
+                return call
         return None
 
     def _note_ends(self, leg: Leg, route: Route, src: str) -> None:
@@ -699,6 +732,13 @@ def _is_another(leg: Leg, message: Message) -> cython.bint:
     if not attempt.takes(message.cseq, message.branch):
         return True  # all was decided before
     return call.end_reason == "bye" and not attempt.knows(message.branch)
+
+
+def _has_one_of(attempt: Attempt, branches: list[str]) -> cython.bint:
+    for branch in branches:
+        if attempt.knows(branch):
+            return True
+    return False
 
 
 def _is_in_dialog(message: Message) -> cython.bint:
