@@ -246,10 +246,14 @@ class Streams:
         self._loop = loop
 
     def know_orphans(self, orphans: Iterable[Stream]) -> None:
-        """Takes over the orphans of the engine before."""
+        """Takes over the orphans of the engine before. An intruder's stream stays one, until it is judged."""
         for old in orphans:
             stream = self.get(old.id)
-            if stream is not None and stream.measured_here is None:
+            if stream is None:
+                continue
+            if old.trust == UNKNOWN:
+                self._expel(stream)
+            if stream.measured_here is None:
                 stream.clean, stream.attached, stream.heard = old.clean, old.attached, old.heard
 
     def leaving(self, rtp: Socket, ssrc: int, peer: Socket) -> Stream | None:

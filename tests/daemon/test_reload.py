@@ -25,6 +25,7 @@ from tests.kit.scene import (
     ns,
     odd,
     receiver_report,
+    sdp,
     sender_report,
 )
 
@@ -158,3 +159,16 @@ def test_socket_keeps_its_first_peer_over_a_reload() -> None:
     whole = played(scene, 3, None)
     assert "intruder_packets" not in whole
     assert played(scene, 3, checkpoint.move) == whole
+
+
+def test_stream_that_is_judged_an_intruders_stays_one_over_a_reload() -> None:
+    """Media before the answer has no evidence; the next close judges again, and no reload before it."""
+    scene = Scene()
+    invite = "INVITE sip:bob@b.example SIP/2.0"
+    scene.sip(1, CUST[0], VC_C, invite, call_id="a", body=sdp(CUST))
+    scene.rtp(2, CUST, VC2CUST, 1, range(3))
+    scene.sip(3, VC_C, CUST[0], "SIP/2.0 200 OK", call_id="a", to_tag="c")
+    scene.sip(5, CUST[0], VC_C, "OPTIONS sip:b SIP/2.0", call_id="o", cseq="1 OPTIONS")
+    whole = played(scene, 4, None)
+    assert whole["intruder_packets"] == 3
+    assert played(scene, 4, checkpoint.move) == whole
