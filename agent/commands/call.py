@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from agent.commands.calls import opened, outcome, query_of
+from agent.commands.calls import left_out_by_time, named, opened, outcome, query_of
 from agent.config.load import load
 from agent.evidence.files import notes_of, path_of_note
-from agent.store import StoreReader
+from agent.store import CallQuery, StoreReader
 from agent.store.reader import IndexedCall, StoredCall
 from agent.story.diagnoses import findings
 from agent.story.ladder import LadderStep, ladder
@@ -38,11 +38,14 @@ def call_command(options: argparse.Namespace) -> int:
     """The newest call with this Call-ID or number. Exit status 1 where there is none."""
     reader = opened(options)
     try:
-        stored = find(reader, options)
+        query = query_of(options)
+        stored = find(reader, query, options.id)
+        told = "" if stored else left_out_by_time(query, lambda query: named(reader, query, options.id))
     finally:
         reader.close()
     if stored is None:
-        print(f"sbcwatch: no call in the store has the Call-ID or number {options.id!a}", file=sys.stderr)
+        text = f"no call in the store has the Call-ID or number {options.id!a}{told}"
+        print(f"sbcwatch: {text}", file=sys.stderr)
         return 1
     if options.json:
         print(msgspec.json.encode(whole(stored)).decode())
@@ -62,14 +65,9 @@ def evidence_lines(options: argparse.Namespace, records: CallRecords) -> list[st
     ]
 
 
-def find(reader: StoreReader, options: argparse.Namespace) -> StoredCall | None:
-    """By Call-ID, else by number, else by transaction id; a line on stderr where there are several."""
-    query = msgspec.structs.replace(query_of(options), call_id=options.id)
-    page = reader.search(query)
-    if not page.calls:
-        page = reader.search(msgspec.structs.replace(query, call_id="", number=options.id))
-    if not page.calls:  # media without SIP has neither
-        page = reader.search(msgspec.structs.replace(query, call_id="", transaction_id=options.id))
+def find(reader: StoreReader, query: CallQuery, said: str) -> StoredCall | None:
+    """The newest call of this name; a line on stderr where there are several."""
+    page = named(reader, query, said)
     if not page.calls:
         return None
     if len(page.calls) > 1:

@@ -7,7 +7,7 @@ import csv
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from agent.errors import ConfigError
 from agent.store import CallQuery, StoreReader
 from agent.store.call_query import far_end
 from agent.store.overview import OverviewPoint
-from agent.store.reader import IndexedCall
+from agent.store.reader import CallPage, IndexedCall
 from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import MINUTE_NS
 
@@ -29,6 +29,7 @@ FOREVER_NS = 1 << 62
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is one in a spreadsheet
+_START = "%Y-%m-%d %H:%M:%S"
 _DAY_TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
 WAYS = {"cust2vc": "cust→vc", "vc2cust": "vc→cust", "rem2vc": "rem→vc", "vc2rem": "vc→rem"}
 
@@ -39,6 +40,7 @@ def calls_command(options: argparse.Namespace) -> int:
     query = query_of(options)
     try:
         found = list(_pages(with_store, query, options.limit))
+        told = "" if found else left_out_by_time(query, with_store.search)
     finally:
         with_store.close()
     if options.json:
@@ -50,7 +52,7 @@ def calls_command(options: argparse.Namespace) -> int:
         show([call_list(found)])
         if len(found) == options.limit:
             print(f"the first {options.limit}: --limit shows more")
-    return _answer(bool(found), "no call")
+    return _answer(bool(found), "no call", told)
 
 
 def minutes_command(options: argparse.Namespace) -> int:
@@ -97,6 +99,27 @@ def query_of(options: argparse.Namespace, now_ns: int | None = None) -> CallQuer
         loss_over=None if options.loss_over is None else options.loss_over / 100,
         sort=options.sort,
     )
+
+
+def named(reader: StoreReader, query: CallQuery, said: str) -> CallPage:
+    """Calls by a Call-ID, else by a number, else by a transaction id: media without SIP has nothing else."""
+    page = CallPage([], "")
+    for field in ("call_id", "number", "transaction_id"):
+        page = reader.search(msgspec.structs.replace(query, **{field: said}))
+        if page.calls:
+            break
+    return page
+
+
+def left_out_by_time(query: CallQuery, search: Callable[[CallQuery], CallPage]) -> str:
+    """The end of a line of none: the times asked for, and the newest call that only they left out."""
+    times = {"from": query.since_ns, "to": query.until_ns}
+    asked = [f" {word} {clock(at_ns, _START)}" for word, at_ns in times.items() if at_ns is not None]
+    if not asked:
+        return ""
+    others = search(msgspec.structs.replace(query, since_ns=None, until_ns=None, sort="start", limit=1)).calls
+    newest = f"; the newest at another time began {clock(others[0].start_ns, _START)}" if others else ""
+    return f"{''.join(asked)} UTC{newest}"
 
 
 def _address(said: str) -> str:
@@ -160,7 +183,7 @@ def call_list(calls: Iterable[IndexedCall]) -> Sheet:
     for call in calls:
         add(
             sheet,
-            clock(call.start_ns, "%Y-%m-%d %H:%M:%S"),
+            clock(call.start_ns, _START),
             call.from_user or UNKNOWN,
             call.to_user or UNKNOWN,
             seconds(call),
@@ -308,8 +331,8 @@ def seconds(call: IndexedCall) -> str:
     return f"{((call.end_ns or call.seen_ns) - call.answer_ns) / 1e9:.0f}"
 
 
-def _answer(found: bool, what: str) -> int:
-    """Exit status 1 says that the answer is no."""
+def _answer(found: bool, what: str, told: str = "") -> int:
+    """Exit status 1 says that the answer is no; `told` ends its line."""
     if not found:
-        print(f"sbcwatch: {what} in the store meets that", file=sys.stderr)
+        print(f"sbcwatch: {what} in the store meets that{told}", file=sys.stderr)
     return 0 if found else 1

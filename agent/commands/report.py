@@ -14,12 +14,12 @@ from pathlib import Path
 
 import msgspec
 
-from agent.commands.calls import opened, query_of
+from agent.commands.calls import left_out_by_time, named, opened, query_of
 from agent.commands.replay import CollectedMinutes, ended, reading
 from agent.config.load import load
 from agent.errors import CaptureError, ConfigError
-from agent.store import Store
-from agent.store.reader import IndexedCall, StoreReader
+from agent.store import CallQuery, Store
+from agent.store.reader import CallPage, IndexedCall, StoreReader
 from agent.story.words import NOTABLE, SILENT
 from agent.summary.redaction import Redaction
 from agent.web.call_picture import call_picture
@@ -54,7 +54,7 @@ def report_command(options: argparse.Namespace) -> int:
     with _gathered(options) as gathered:
         calls = _chosen(gathered.reader, options)
         if not calls:
-            print("sbcwatch: no call meets that", file=sys.stderr)
+            print(f"sbcwatch: no call meets that{_left_out(gathered.reader, options)}", file=sys.stderr)
             return ended(gathered.fault) or 1
         redaction = (
             None if options.unredacted else Redaction("redacted", load(options.config).privacy.redact_headers)
@@ -102,13 +102,11 @@ def _gathered(options: argparse.Namespace) -> Iterator[Gathered]:
 def _chosen(reader: StoreReader, options: argparse.Namespace) -> list[IndexedCall]:
     """The calls that meet the conditions, the worst first where there are many.
 
-    `--call` names one: the newest that has this Call-ID, else this number.
+    `--call` names one: the newest of this name.
     """
-    query = msgspec.structs.replace(query_of(options), limit=500)
+    query = msgspec.structs.replace(query_of(options), limit=1 if options.call else 500)
     if options.call:
-        query = msgspec.structs.replace(query, limit=1)
-        by_id = reader.search(msgspec.structs.replace(query, call_id=options.call)).calls
-        return by_id or reader.search(msgspec.structs.replace(query, number=options.call)).calls
+        return named(reader, query, options.call).calls
     found: list[IndexedCall] = []
     while len(found) < MAX_CALLS:
         page = reader.search(query)
@@ -118,6 +116,13 @@ def _chosen(reader: StoreReader, options: argparse.Namespace) -> list[IndexedCal
         query = msgspec.structs.replace(query, after=page.next, number=page.number or query.number)
     found.sort(key=_rank)
     return found[:MAX_LISTED]
+
+
+def _left_out(reader: StoreReader, options: argparse.Namespace) -> str:
+    def search(query: CallQuery) -> CallPage:
+        return named(reader, query, options.call) if options.call else reader.search(query)
+
+    return left_out_by_time(query_of(options), search)
 
 
 def _rank(call: IndexedCall) -> tuple[bool, float, bool, float, int]:

@@ -88,6 +88,32 @@ def test_nothing_found_is_status_1(store: str, line: list[str], capsys: pytest.C
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["call", "0110"], "the Call-ID or number '0110' from 2026-11-24"),
+        (["call", "c92938e13da25690"], "from 2026-11-24"),
+        (["calls", "--number", "0110"], "no call in the store meets that from 2026-11-24"),
+        (["report", "--number", "0110", "-o", "-"], "no call meets that from 2026-11-24"),
+        (["report", "--call", "0110", "-o", "-"], "no call meets that from 2026-11-24"),
+    ],
+)
+def test_call_that_the_times_alone_leave_out_is_named(
+    store: str, line: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*line, "--since", "2026-11-24", "--store", store]) == 1
+    err = capsys.readouterr().err
+    assert said in err
+    assert "the newest at another time began 2026-11-23 15:42:36" in err
+
+
+def test_nothing_at_any_time_names_the_times_alone(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    times = ["--since", "2026-11-23T15:00", "--until", "2026-11-23T16:00"]
+    assert cli.main(["call", "99999", *times, "--store", store]) == 1
+    err = capsys.readouterr().err
+    assert err.endswith("number '99999' from 2026-11-23 15:00:00 to 2026-11-23 16:00:00 UTC\n")
+
+
 def test_no_store_is_bad_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["calls", "--store", str(tmp_path)]) == 2
     assert "no store" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""docs/install.md by its own commands in a clean Debian root: a package, a wheel, the first configuration.
+"""docs/install.md and README by their own commands in a clean Debian root.
 
 The blocks of the page that carry a mark are run as they stand, and timed. The root knows apt's and pip's
 sources as this machine does. Lines of systemctl and curl are left out: they need a booted system.
@@ -18,6 +18,7 @@ from tests.deploy.machine import ROOT
 pytestmark = pytest.mark.image
 COMPILE_S = 1_500  # two to five minutes where nothing else runs
 PAGE = ROOT / "docs/install.md"
+README = (ROOT / "README.md").read_text()
 
 
 def block(mark: str) -> str:
@@ -65,8 +66,18 @@ def test_wheel_is_built_and_installed_by_the_commands_of_the_page(tmp_path: Path
         run(root, block("start").partition("systemctl")[0], 60)
 
 
+def test_demo_runs_with_python_and_make_alone_and_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    shown = README.split("$ make demo\n")[1].split("```")[0]
+    with clean(tmp_path) as root:
+        run(root, "apt-get install -y make", 300)
+        printed = run(root, "make demo", 300)
+    lines = {line.rstrip() for line in printed.splitlines()}
+    assert {line.rstrip() for line in shown.splitlines()} - lines == set()
+    assert "This ran uncompiled" in printed
+
+
 def test_first_commands_of_the_readme_run(tmp_path: Path, compiled: Path) -> None:
-    text = (ROOT / "README.md").read_text().split("## Watch a host")[1]
+    text = README.split("## Watch a host")[1]
     commands = text.split("```")[1].partition("\n")[2]
     *before, last = commands.strip().splitlines()
     assert last.startswith("sbcwatch run ")
