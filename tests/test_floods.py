@@ -109,6 +109,17 @@ def test_live_flood_of_one_address_is_shed_and_named_and_real_calls_are_exact() 
     assert_real_calls_are_exact(result)
 
 
+@pytest.mark.slow
+def test_calls_that_begin_in_a_flood_of_their_trunks_name_are_exact() -> None:
+    result, alone = flooded("trunks", 60_000, live=True), flooded("invites", 0)
+    assert result["counters"]["sip_shed"] > 30_000
+    assert len(result["calls"]) == 50
+    for what in ("calls", "media"):
+        assert result[what] == alone[what]
+    assert result["values"]["OutboundCallsAnswered"] == 50  # attempts are the flood's, in their name
+    assert result["rss_mb"] < MEMORY_MB
+
+
 # -- limits and the budget by themselves
 
 

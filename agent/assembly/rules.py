@@ -18,9 +18,9 @@ LIVE_IDLE_NS = 65 * 10**9
 BASE_BYTES, STREAM_BYTES = 64 << 20, 2 << 10
 LEAST = 100  # calls, and streams: the least value of both settings
 EVIDENCE_SHARE = 8  # packets from before a trigger may take an eighth of the memory
-WAITING_BYTES = (
-    96 << 20
-)  # for the engine (capture_threads.ROOM) and for the disk (writer.MAX_WAITING), at most
+# At most: for the engine (capture_threads.ROOM), for the disk (writer.MAX_WAITING), for their answer
+# (held_invites_cy).
+WAITING_BYTES = (32 + 64 + 22) << 20
 
 
 def rules(config: Config, *, live: bool = False, own: tuple[str, ...] = (), reads_tls: bool = False) -> Rules:

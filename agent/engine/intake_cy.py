@@ -7,6 +7,7 @@ source's limit to `signalling`. Unreadable frames are reported as `Unseen`.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 
@@ -370,8 +371,11 @@ class Intake:
     def _sip(self, packet: Packet, data: bytes) -> None:
         to_vc: cython.bint = packet.src not in self._own
         peer = packet.src if to_vc else packet.dst
-        if not self.budget.takes(peer, to_vc, data, packet.stamp_ns):
+        if not self.budget.takes(peer, to_vc, data, packet.stamp_ns, packet.dst if to_vc else packet.src):
             return
+        if (invite := self.budget.invite) is not None:
+            with contextlib.suppress(WireError):
+                self._signalling.take(Message(invite[0]), invite[1], invite[2], invite[3])
         try:
             message = Message(data)
         except WireError as error:

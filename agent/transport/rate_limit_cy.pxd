@@ -23,12 +23,14 @@ cdef class RateLimit:
     cdef public bint strained
     cdef readonly long long shed, evicted
     cdef public Peers peers
-    cdef long long _told, _aged
+    cdef readonly object invite
+    cdef long long _told, _aged, _returned, _second
     cdef SampledSources _sieve
     cdef object _sources
     cdef SampledSource _strangers
 
-    cpdef bint takes(self, str peer, bint to_vc, bytes data, long long now_ns) except -1
+    cpdef bint takes(self, str peer, bint to_vc, bytes data, long long now_ns, str vc=*) except -1
+    cdef object _leave_out(self, long long count)
     cdef bint _admits(self, SampledSource source, bint to_vc, bytes data, long long weight, long long rate) except -1
     cdef object _answer(self, bytes data, long long second)
     cdef SampledSource _begin(self, str peer)

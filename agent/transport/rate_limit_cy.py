@@ -7,8 +7,11 @@ minute later, because each change cuts the calls under way in two. While the hos
 sources above their limit are cut down to a quarter of it. Dropped messages leave their batch in compiled code
 (`sampled_sources_cy`), because a flood comes faster than Python can look at a message.
 
-Strangers, with whom the vc does not deal (`peers`), have one limit together as well: a
-flood of many forged sources is sampled like one source.
+A call that is taken up (18x, 2xx) is kept, whoever floods in its trunk's name: its INVITE is held meanwhile,
+and is given out before the answer (`invite`). Such calls have room of their own, as much as the limit.
+
+Strangers, with whom the vc does not deal (`peers`), have one limit together as well: a flood of many forged
+sources is sampled like one source.
 
 Counted by whole seconds of capture time, for the far address in both directions: the vc's answers to a flood
 belong to the flood. Sources come from the wire, so the table is bounded: the source that was silent longest
@@ -23,6 +26,7 @@ import cython
 from msgspec import Struct
 
 from agent.model.units import SECOND_NS
+from agent.transport.held_invites_cy import Invite
 from agent.transport.peers_cy import Peers, is_taken_up
 from agent.transport.sampled_sources_cy import SampledSources, keeps
 from agent.wire.frame import STAMP, Batch
@@ -32,6 +36,7 @@ MAX_SOURCES = 16_384
 MESSAGE_BYTES = 2048
 MESSAGE_LINES = 64  # ... and so does one of more lines
 SOURCES_AT_ONCE = 4  # sources that may be at their limits together; strangers have so much in all
+NOBODY = "0.0.0.0"
 TOP = 5  # talkers reported a minute
 ANSWERED_S = 4 * 3600  # a call that the vc took up is kept at least this long
 CALM_S = 60  # seconds for which less must be shed before more is kept
@@ -51,7 +56,7 @@ class SourceTraffic:
 
     def __init__(self) -> None:
         self.offered = self.taken = self.room = 0
-        self.answered = 0  # of calls that the vc took up
+        self.answered = 0  # of calls that were taken up
 
 
 @cython.no_gc
@@ -86,7 +91,10 @@ class RateLimit:
         self.rate = rate
         self.strained = False
         self.shed = self.evicted = 0
+        self.invite: Invite | None = None  # of the message taken last, where it had been left out
         self._told = 0  # of `shed`
+        self._returned = 0  # messages counted as shed that were given out after all, not yet taken off
+        self._second = -1
         self._aged = 0  # the second in which the oldest answered calls were last forgotten
         self._sieve = SampledSources()
         self._sources: OrderedDict[str, SampledSource] = OrderedDict()
@@ -101,6 +109,8 @@ class RateLimit:
         source: SampledSource
         if self._sieve.loud and batch.index:
             second = batch.index[STAMP] // SECOND_NS
+            if second > self._second:
+                self._second, self._sieve.room = second, self.rate
             for peer in self._sieve.sources():
                 source = self._sources[peer]
                 self._count(peer, source)
@@ -108,8 +118,13 @@ class RateLimit:
                     self._turn(peer, source, second)
             batch.index = self._sieve.thin(batch.data, batch.index)
 
-    def takes(self, peer: str, to_vc: cython.bint, data: bytes, now_ns: cython.longlong) -> cython.bint:
-        """Whether this message is to be parsed. `to_vc`: `peer` sent it; else it was sent to `peer`."""
+    def takes(
+        self, peer: str, to_vc: cython.bint, data: bytes, now_ns: cython.longlong, vc: str = NOBODY
+    ) -> cython.bint:
+        """Whether this message is to be parsed. `to_vc`: `peer` sent it to `vc`; else the other way.
+
+        Then `invite` is to be parsed before it, where it is not None.
+        """
         if not to_vc:
             self.peers.sent(peer, data)
         if not self.rate:
@@ -123,7 +138,8 @@ class RateLimit:
             source.messages += 1
             if not source.heard:
                 source.heard, source.scanner = True, _scanner(data)
-        if not to_vc and is_taken_up(data):
+        src, dst = (peer, vc) if to_vc else (vc, peer)
+        if is_taken_up(data) and (not to_vc or self._sieve.is_answer(data, src, dst)):
             self._answer(data, second)
         weight = _weight(data)
         bits = source.bits
@@ -137,8 +153,19 @@ class RateLimit:
             is_kept = self._admits(self._strangers, to_vc, data, weight, rate)
         if not is_kept:
             source.shed += to_vc
-            self.shed += 1
+            self._leave_out(1)
+        if data.startswith(b"INVITE "):
+            self._sieve.hold(data, src, dst, now_ns, is_kept)
+        self.invite = None
+        if is_kept and (source.bits or self._strangers.bits) and self._sieve.answers(data):
+            self.invite = self._sieve.release(data, src, dst)
+            self._returned += self.invite is not None
         return is_kept
+
+    def _leave_out(self, count: cython.longlong) -> None:
+        returned = min(count, self._returned)
+        self._returned -= returned
+        self.shed += count - returned
 
     def _admits(
         self,
@@ -163,7 +190,7 @@ class RateLimit:
         return False
 
     def _answer(self, data: bytes, second: cython.longlong) -> None:
-        """Notes that the vc took a call up."""
+        """Notes that a call was taken up."""
         if second - self._aged >= ANSWERED_S:
             self._sieve.age()
             self._aged = second
@@ -185,7 +212,7 @@ class RateLimit:
         source.from_it.offered += from_it
         source.messages += from_it
         source.shed += from_it
-        self.shed += to_it + from_it
+        self._leave_out(to_it + from_it)
 
     def _turn(self, peer: str, source: SampledSource, second: cython.longlong) -> None:
         """Begins a new second of a source."""

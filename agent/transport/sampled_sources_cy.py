@@ -6,6 +6,8 @@
 A flood comes faster than Python can look at a message. So the calls of a sampled source that are not kept
 (`keeps`: one in 2**bits, by a hash of the Call-ID) are removed from the batch's index by compiled code that
 reads their headers in place. Without sampled sources this code does not run.
+
+A removed INVITE is held (`held_invites_cy`) until its call is taken up; then its messages are not removed.
 """
 # ruff: noqa: F403, F405 -- the constants come whole, as the compiler takes them from the .pxd
 
@@ -16,6 +18,7 @@ from array import array
 
 import cython
 
+from agent.transport.held_invites_cy import HeldInvites, Invite
 from agent.wire.ip.decoder_cy import Decoder, halves
 
 if not cython.compiled:  # sampled_sources_cy.pxd has these for the compiler
@@ -35,6 +38,37 @@ MOST = MAX_LOUD  # sampled sources held
 def keeps(message: bytes, bits: int) -> bool:
     """Whether a message's call is among the one in 2**`bits` that is kept."""
     return bool(call_hash(message, 0, len(message)) & (1 << bits) - 1 == 0)
+
+
+def is_invite(
+    view: cython.const[cython.uchar][::1], at: cython.longlong, end: cython.longlong
+) -> cython.bint:
+    return end - at > 7 and view[at + 6] == SPACE and says_invite(view, at)
+
+
+def says_invite(view: cython.const[cython.uchar][::1], at: cython.longlong) -> cython.bint:
+    return bool(
+        view[at] == 73  # I
+        and view[at + 1] == 78
+        and view[at + 2] == 86
+        and view[at + 3] == 73
+        and view[at + 4] == 84
+        and view[at + 5] == 69
+    )
+
+
+def takes_up(view: cython.const[cython.uchar][::1], at: cython.longlong, end: cython.longlong) -> cython.bint:
+    """Whether a message takes a call up, as `peers_cy.is_taken_up` says: 18x or 2xx to INVITE."""
+    if end - at < 12 or view[at] != 83 or view[at + 3] != 47 or view[at + 7] != SPACE:  # SIP/2.0
+        return False
+    if view[at + 8] != 50 and (view[at + 8] != 49 or view[at + 9] != 56):  # 2, 18
+        return False
+    at += 12
+    while at + 9 <= end:  # of CSeq
+        if view[at] == SPACE and view[at + 7] == CR and view[at + 8] == LF and says_invite(view, at + 1):
+            return True
+        at += 1
+    return False
 
 
 def call_hash(
@@ -95,14 +129,34 @@ class SampledSources:
         self.lows = memoryview(array("Q", bytes(8 * MAX_LOUD)))
         self.bits = memoryview(array("q", bytes(8 * MAX_LOUD)))
         self.counts = memoryview(array("q", bytes(16 * MAX_LOUD)))
-        # A bit for each call that the vc took up, by its hash: of this generation, then of the one before.
+        # A bit for each call that was taken up, by its hash: of this generation, then of the one before.
         # The kernel commits a page when it is first written: without a sampled source none is.
         self.answered = memoryview(mmap.mmap(-1, 2 * ANSWERED // 8)).cast("Q")
+        self.held = HeldInvites()
+        self.room = 0  # calls that compiled code may still mark as taken up in this second
 
     def answer(self, message: bytes) -> None:
-        """Notes that the vc took this call up: messages with its hash are not removed."""
-        at = call_hash(message, 0, len(message)) % ANSWERED
-        self.answered[at >> 6] = self.answered[at >> 6] | 1 << (at & 63)
+        """Notes that this call was taken up: messages with its hash are not removed."""
+        self.mark(call_hash(message, 0, len(message)))
+
+    def mark(self, hashed: cython.uint) -> cython.int:
+        at: cython.uint = hashed % ANSWERED
+        one: cython.ulonglong = 1
+        self.answered[at >> 6] = self.answered[at >> 6] | one << (at & 63)
+        return 0
+
+    def hold(self, message: bytes, src: str, dst: str, stamp_ns: int, taken: bool) -> None:
+        """Holds an INVITE that is left out; of one that was `taken` it keeps a note."""
+        self.held.hold(message, call_hash(message, 0, len(message)), src, dst, stamp_ns, taken)
+
+    def is_answer(self, message: bytes, src: str, dst: str) -> bool:
+        """Whether a message takes up a call whose INVITE is held."""
+        hashed = call_hash(message, 0, len(message))
+        return takes_up(message, 0, len(message)) and self.held.answers(hashed, src, dst)
+
+    def release(self, message: bytes, src: str, dst: str) -> Invite | None:
+        """The INVITE of this message's call, where it was left out; only once."""
+        return self.held.release(call_hash(message, 0, len(message)), src, dst)
 
     def age(self) -> None:
         """Forgets the calls that were answered before the last `age`."""
@@ -112,7 +166,7 @@ class SampledSources:
             self.answered[at] = 0
 
     def answers(self, message: bytes) -> bool:
-        """Whether the vc took up this message's call."""
+        """Whether this message's call was taken up."""
         return bool(self.is_answered(call_hash(message, 0, len(message))))
 
     def is_answered(self, hashed: cython.uint) -> cython.bint:
@@ -175,7 +229,7 @@ class SampledSources:
         to: cython.longlong = 0
         with cython.nogil:
             for row in range(count):
-                if self.out(index[5 * row], index[5 * row + 1], index[5 * row + 4]):
+                if self.out(index[5 * row], index[5 * row + 1], index[5 * row + 4], index[5 * row + 3]):
                     continue
                 if to != 5 * row:
                     for column in range(5):
@@ -183,7 +237,13 @@ class SampledSources:
                 to += 5
         return to
 
-    def out(self, offset: cython.longlong, captured: cython.longlong, origin: cython.longlong) -> cython.int:
+    def out(
+        self,
+        offset: cython.longlong,
+        captured: cython.longlong,
+        origin: cython.longlong,
+        stamp_ns: cython.longlong,
+    ) -> cython.int:
         """1: a SIP message of a sampled source whose call is not kept; it is now counted."""
         if self.decoder.frame(offset, captured, origin) != UDP:
             return 0
@@ -197,11 +257,41 @@ class SampledSources:
         if at < 0:
             return 0
         begin: cython.longlong = self.decoder.payload_offset
-        hashed: cython.uint = call_hash(self.decoder.view, begin, begin + self.decoder.payload_captured)
+        end: cython.longlong = begin + self.decoder.payload_captured
+        hashed: cython.uint = call_hash(self.decoder.view, begin, end)
         one: cython.uint = 1
         if hashed & (one << self.bits[at]) - 1 == 0 or self.is_answered(hashed):
             return 0
+        if is_invite(self.decoder.view, begin, end):
+            self.held.add(
+                self.decoder.view,
+                begin,
+                end - begin,
+                hashed,
+                stamp_ns,
+                self.decoder.src_hi,
+                self.decoder.src_lo,
+                self.decoder.dst_hi,
+                self.decoder.dst_lo,
+            )
+        elif self.is_taken_up(hashed, begin, end, way == 0):
+            return 0
         self.counts[2 * at + way] += 1
+        return 1
+
+    def is_taken_up(
+        self, hashed: cython.uint, begin: cython.longlong, end: cython.longlong, to_it: cython.bint
+    ) -> cython.int:
+        """1: this message takes a call up. It goes to the source (`to_it`), or answers a held INVITE."""
+        if self.room <= 0 or not takes_up(self.decoder.view, begin, end):
+            return 0
+        answered: cython.int = self.held.find(
+            hashed, self.decoder.dst_hi, self.decoder.dst_lo, self.decoder.src_hi, self.decoder.src_lo
+        )
+        if not to_it and answered < 0:
+            return 0
+        self.room -= 1
+        self.mark(hashed)
         return 1
 
     def place(self, high: cython.ulonglong, low: cython.ulonglong) -> cython.int:

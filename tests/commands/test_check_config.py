@@ -72,7 +72,7 @@ def test_sides_connectors_filter_sinks_and_cost_are_told() -> None:
         "or (ip6[6] = 43) or (ip6[6] = 44) or (ip6[6] = 60) or (ether proto 0x8100) or (ether proto 0x88a8) "
         "or (ether proto 0x9100) or (ether proto 0x8926) or (ether proto 0x8847) or (ether proto 0x8848) "
         "or (ether proto 0x8864) (COUNT instructions in the kernel)",
-        "memory: 512 MB, for 16,384 calls and 73,728 streams at once",
+        "memory: 512 MB, for 15,132 calls and 68,096 streams at once",
         "SIP log: redacted, that is messages without credentials, keys, passwords and texts",
         "sinks: CloudWatch, namespace ChimeVoiceConnector; Logs, kept 30 days",
         "/metrics: on 127.0.0.1 port 9642",
@@ -110,7 +110,7 @@ def test_more_ports_than_a_filter_holds_are_told_on_their_line(tmp_path: Path) -
 def test_rings_that_leave_no_memory_for_calls_are_refused_with_what_is_needed(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         checked(tmp_path, "[limits]\nmax_memory_mb = 256\n[capture]\nring_mb = 128\n")
-    said = "limits.max_memory_mb: leaves none for calls: at least 304 with rings of 128 MB"
+    said = "limits.max_memory_mb: leaves none for calls: at least 326 with rings of 128 MB"
     assert str(raised.value).endswith(f"line 2: {said}")
 
 

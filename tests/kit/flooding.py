@@ -36,6 +36,11 @@ def invites(number: int, draw: random.Random) -> bytes:
     return _sip("INVITE", number, f"203.0.113.{number % 250}", draw)
 
 
+def trunks(number: int, draw: random.Random) -> bytes:
+    """In the name of four customers, who call while it goes on: from 0.4 s before the calls begin."""
+    return _sip("INVITE", number, generate.customer(number % 4), draw)
+
+
 def registers(number: int, draw: random.Random) -> bytes:
     return _sip("REGISTER", number, "203.0.113.9", draw)
 
@@ -126,7 +131,7 @@ def big_sdp(number: int, draw: random.Random) -> bytes:
 
 
 FLOODS: dict[str, Callable[[int, random.Random], bytes]] = {
-    f.__name__: f for f in (invites, registers, ssrcs, pairs, segments, fragments, big_sip, big_sdp)
+    f.__name__: f for f in (invites, trunks, registers, ssrcs, pairs, segments, fragments, big_sip, big_sdp)
 }
 BIG = ("big_sip", "big_sdp")
 
@@ -143,13 +148,14 @@ def chunks(kind: str, count: int, calls: list[Frame]) -> Iterator[list[Frame]]:
     draw = random.Random(count)
     make = FLOODS[kind] if count else None
     size, step_ns = (CHUNK // 50, 20 * STEP_NS) if kind in BIG else (CHUNK, STEP_NS)
+    begin_ns = generate.BEGIN_S * 10**9 - 400_000_000 if kind == "trunks" else BEGIN_NS
     place = 0
     for begin in range(0, count, size):
         frames = []
         assert make is not None
         for number in range(begin, min(count, begin + size)):
             data = make(number, draw)
-            frames.append(Frame(data, BEGIN_NS + number * step_ns, ORIGIN, len(data)))
+            frames.append(Frame(data, begin_ns + number * step_ns, ORIGIN, len(data)))
         until = place
         while until < len(calls) and calls[until].stamp_ns <= frames[-1].stamp_ns:
             until += 1
