@@ -30,10 +30,10 @@ demo: $(ANY)
 	@echo "The call whole: \`$(BIN)/sbcwatch call 0110 --store .demo\`; all calls: \`$(BIN)/sbcwatch calls --store .demo\`."
 	@echo "Next: \`$(BIN)/sbcwatch replay YOUR.pcap\` reads a capture of yours; docs/install.md sets up a host."
 
-# Tests beside each other: as many as JOBS says are at work. Those of the lab and of the host mostly wait, and have
-# two processes more. tests/conftest.py has which of them go one after the other.
+# Tests beside each other: as many as JOBS says are at work. Some wait, so there is a process more; those of the lab
+# and of the host mostly wait, and have two more. tests/conftest.py has which of them go one after the other.
 JOBS ?= 2
-BESIDE := -n $(JOBS)
+BESIDE := -n $(shell expr $(JOBS) + 1)
 BESIDE_LAB := -n $(shell expr $(JOBS) + 2)
 # A flood and the daemon that reads it want a processor each: nothing beside them.
 FLOODS := tests/lab/test_floods.py

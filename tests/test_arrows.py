@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,15 +52,21 @@ def room_of(module: str) -> str:
     return module.split(".")[0]
 
 
-def imported(path: Path) -> set[str]:
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text())
+
+
+@cache
+def imported(path: Path) -> frozenset[str]:
     """Dotted names below `agent` that a file imports, wherever in it."""
-    names = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+    names: set[str] = set()
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-    return {name.removeprefix("agent.") for name in names if name.startswith("agent.")}
+    return frozenset(name.removeprefix("agent.") for name in names if name.startswith("agent."))
 
 
 def name_of(path: Path) -> str:
@@ -120,7 +127,7 @@ def test_sources_and_sinks_never_meet(room: str, siblings: set[str]) -> None:
 def test_a_class_name_exists_once() -> None:
     homes = defaultdict(list)
     for path in MODULES:
-        for node in ast.parse((ROOT / path).read_text()).body:
+        for node in tree(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 homes[node.name].append(str(path))
     assert not {name: files for name, files in homes.items() if len(files) > 1}

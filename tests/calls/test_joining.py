@@ -556,7 +556,7 @@ def joined(heard: Heard) -> set[int]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shape", ["random", "one-caller"])
+@pytest.mark.parametrize("shape", ["random", pytest.param("one-caller", marks=pytest.mark.slow)])
 def test_two_thousand_b2bua_calls_at_200_a_second_are_joined_without_error(shape: str, kind: str) -> None:
     rng = random.Random(7)
     heard = run((generated(shape, KINDS[kind], number, rng) for number in range(2_000)), rng)

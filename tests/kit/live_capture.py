@@ -2,7 +2,8 @@
 
 SBCWATCH_NO_COMPILED=1 takes the uncompiled way: the packet socket without a ring.
 
-`test_afpacket` starts them; a failed assertion is a traceback and exit status 1.
+`test_afpacket` starts them; a failed assertion is a traceback and exit status 1. pytest takes longer to
+import than all else, so only those that need it do.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-
-import pytest
 
 from agent.capture.clock import Clock
 from agent.capture.live import afpacket, kernel_filter
@@ -361,6 +360,8 @@ def a_tun_interface_gives_raw_ip() -> None:
 
 
 def faults_are_told_with_the_fix() -> None:
+    import pytest
+
     veth("sbc")
     with pytest.raises(CaptureError, match=r"there is no interface nosuch0: name one of .*sbc"):
         capture(["nosuch0"], ring_mb=2)
@@ -370,6 +371,8 @@ def faults_are_told_with_the_fix() -> None:
 
 
 def the_capability_alone_is_enough() -> None:
+    import pytest
+
     program = kernel_filter.voice(sip_ports=[5060], media_ports=None)
     source = capture(["lo"], filter=program, ring_mb=2, promiscuous=True)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -382,6 +385,8 @@ def the_capability_alone_is_enough() -> None:
 
 
 def without_the_capability_it_says_what_is_needed() -> None:
+    import pytest
+
     with pytest.raises(CaptureError, match="CAP_NET_RAW"):
         capture(["lo"], ring_mb=2)
 
