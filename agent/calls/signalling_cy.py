@@ -24,6 +24,7 @@ from agent.media.leg_media_cy import LegMedia
 from agent.model.attempt_cy import SECOND_NS, TIMER_B_NS, Attempt
 from agent.model.call_cy import MAX_OTHERS, Call, CountedAttempt, Dialog, Leg, Passage, Place, Way, way_of
 from agent.model.events import Event, Measured, MessageSeen, Tallied
+from agent.model.handover import Handover
 from agent.model.missed import Missed
 from agent.model.sides import Connector, Sides
 from agent.model.trust import Effect, Trust, takes
@@ -77,6 +78,18 @@ class Signalling(CallTable):
         self._unproven = Unproven()
         # Call-ID to the last final that came before any INVITE, and when
         self._early: OrderedDict[str, tuple[Message, int]] = OrderedDict()
+
+    def give(self, handover: Handover) -> None:
+        """Calls; live: messages that wait for another."""
+        super().give(handover)
+        if handover.live is not None:
+            handover.live.answers = self._unproven, self._early
+
+    def take_over(self, handover: Handover) -> None:
+        """Takes them over. Where the clock was set, stamped messages are left out."""
+        super().take_over(handover)
+        if handover.live is not None and not handover.shift_ns:
+            self._unproven, self._early = handover.live.answers
 
     # -- messages
 

@@ -51,7 +51,7 @@ from agent.summary.open_minute import OpenMinute
 from agent.summary.records import MINUTE_NS
 from agent.summary.split_host import SplitHost
 
-FORMAT = 6
+FORMAT = 7
 _LEVEL = 1  # of compression: a checkpoint is written every few seconds
 # Classes whose objects a checkpoint may hold. Their order is part of the format.
 _KINDS: tuple[type, ...] = (
@@ -128,6 +128,7 @@ class _Image(NamedTuple):
     intervals: bytes
     begun_ns: int
     claims_read: dict[str, str]
+    early: list[tuple[Any, dict[int, list[int]]]]
 
 
 def _blank(number: int) -> Any:
@@ -268,6 +269,7 @@ def _image_of(handover: Handover) -> bytes:
         _dumps(handover.intervals, name_of),
         handover.begun_ns,
         handover.claims_read,
+        handover.early,
     )
     return pickle.dumps(tuple(image), protocol=5)
 
@@ -366,6 +368,7 @@ def _read(image: _Image, sides: Sides, shift_ns: int) -> Handover:
         [(*pair, call) for pair, call in pairs],
         begun_ns=image.begun_ns + shift_ns,
         claims_read=image.claims_read,
+        early=image.early,
         shift_ns=shift_ns,
     )
 

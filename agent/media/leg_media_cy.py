@@ -131,10 +131,10 @@ class LegMedia:
         self.streams.taken_over.clear()
 
     def give(self, handover: Handover) -> None:
-        """The far end's view of each stream; live: reports under way, early RTCP, orphans."""
+        """The far end's view of each stream, early RTCP; live: reports under way, orphans."""
         streams = [stream for stream in self.streams if stream.measured_here is False]
         handover.away = [(stream.id, stream.first, stream.away) for stream in streams]
-        self._rtcp.claim_unsignalled(self.open_minutes)  # what is early is not saved
+        self._rtcp.claim_unsignalled(self.open_minutes)  # where the clock is set the rest is lost
         handover.unsignalled = self.unsignalled.rows()
         self._rtcp.give(handover)
         live = handover.live

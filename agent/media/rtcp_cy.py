@@ -80,7 +80,8 @@ class LegRtcp:
         self._strangers = RtcpOfStrangers()
 
     def give(self, handover: Handover) -> None:
-        """Live: reports under way, RTCP that came before its SDP, and that of strangers."""
+        """RTCP that came before its SDP; live: reports under way too, and RTCP of strangers."""
+        handover.early = [(pair, self._early.get(pair) or {}) for pair in self._early]
         live = handover.live
         if live is not None:
             live.reports = self._sender_reports, self._reference_times
@@ -94,6 +95,9 @@ class LegRtcp:
                 if leg.reports:  # over or not: RTCP that was counted waits for its minute's close
                     self._reporting[leg] = None
         live = handover.live
+        for (src, dst), minutes in handover.early if live is None and not handover.shift_ns else ():
+            for minute, (packets, length) in minutes.items():
+                self._keep_early(src, dst, minute, packets, length)
         if live is not None:
             self._sender_reports, self._reference_times = live.reports
             self._sender_reports.shift(handover.shift_ns)
@@ -150,7 +154,7 @@ class LegRtcp:
         leg: Leg | None = None
         measured_here: bool | None = None
         if found is None:
-            self._keep_early(src, dst, stamp_ns // MINUTE_NS * MINUTE_NS, length)
+            self._keep_early(src, dst, stamp_ns // MINUTE_NS * MINUTE_NS, 1, length)
         else:
             claim, to_vc = found
             leg = claim.leg
@@ -159,7 +163,7 @@ class LegRtcp:
                 if measured_here and not self._believes(claim, src, dst):
                     minute_ns = stamp_ns // MINUTE_NS * MINUTE_NS
                     if not is_accepted(leg):
-                        self._keep_early(src, dst, minute_ns, length)
+                        self._keep_early(src, dst, minute_ns, 1, length)
                     elif not self._strangers.keep(leg, claim.rtp, src[0], minute_ns, length):
                         self._out.append(Tallied(stamp_ns, leg, None, INTRUDER_RTCP))
                     return
@@ -404,7 +408,7 @@ class LegRtcp:
             else:
                 self._out.append(Tallied(minute_ns, leg, None, INTRUDER_RTCP, packets))
 
-    def _keep_early(self, src: Socket, dst: Socket, minute: int, length: int) -> None:
+    def _keep_early(self, src: Socket, dst: Socket, minute: int, packets: int, length: int) -> None:
         """Keeps RTCP that came before its SDP: it counts once its socket is claimed."""
         pair = src, dst
         minutes = self._early.get(pair)
@@ -419,7 +423,7 @@ class LegRtcp:
             while (oldest := self._early.crowded()) is not None:
                 self._forget_early(oldest)
         counts = minutes.setdefault(minute, [0, 0])
-        counts[0] += 1
+        counts[0] += packets
         counts[1] += length
 
     def _forget_early(self, pair: Pair) -> dict[int, list[int]]:

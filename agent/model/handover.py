@@ -25,6 +25,7 @@ class Live(Struct):
     transport: Any = None  # half-assembled fragments and TCP streams
     copies: Any = None  # packets of the last 20 ms
     budget: Any = None  # the rate limit of each SIP source
+    answers: Any = None  # SIP messages that wait for the vc's confirmation, or for their request
     claims: Any = None  # the newest claim of each leg
 
 
@@ -39,6 +40,8 @@ class Handover(Struct):
     away: list[tuple[int, bool, FarEndLoss]] = []  # stream id, seen from its first packet, the far end's view
     intervals: Any = None
     unsignalled: list[tuple[Any, ...]] = []  # sockets, kind of media and call of streams without signalling
+    # RTCP that came before its SDP: its two sockets, packets and bytes by minute
+    early: list[tuple[Any, dict[int, list[int]]]] = []
     begun_ns: int = 0  # when watching began
     claims_read: dict[str, str] = {}  # the newest entry of the board that was taken, by relay address
     live: Live | None = None

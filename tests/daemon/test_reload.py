@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.config.settings import Config, Quality
+from agent.config.settings import CallSettings, Config, Quality
 from agent.daemon import checkpoint
 from agent.pipeline import Pipeline, build, pass_on
 from agent.summary.records import Samples
@@ -18,8 +18,12 @@ from tests.kit.replayed import sidecar
 from tests.kit.scene import (
     CUST,
     PHONE,
+    REM,
+    REMOTE,
     VC2CUST,
+    VC2REM,
     VC_C,
+    VC_R,
     Scene,
     block,
     ns,
@@ -107,7 +111,7 @@ def played(scene: Scene, cut_s: float, change: Callable[[Pipeline, Pipeline], No
     """All counts of a scene, whose pipeline changes after `cut_s` seconds."""
 
     def fresh() -> Pipeline:
-        return build(Config(), vc=scene.vc, customers=scene.customers, key=b"key")
+        return build(scene.config, vc=scene.vc, customers=scene.customers, key=b"key")
 
     pipeline, kept, counts = fresh(), Kept(), Counter[str]()
     frames = [
@@ -147,6 +151,33 @@ def test_rtcp_of_a_call_that_is_forgotten_counts_after_the_change(
     whole = played(scene, 50, None)
     assert whole["CustomerToVcRtcpPackets"] == whole["VcToCustomerRtcpPackets"] == 1
     assert played(scene, 50, change) == whole
+
+
+@pytest.mark.parametrize("change", [restart, checkpoint.move])
+def test_rtcp_that_came_before_its_sdp_counts_after_the_change(
+    change: Callable[[Pipeline, Pipeline], None],
+) -> None:
+    scene = Scene()
+    scene.send(0.5, odd(VC2CUST), odd(CUST), sender_report(2, 7))
+    scene.send(0.6, odd(CUST), odd(VC2CUST), receiver_report(PHONE, block(2)))
+    scene.call(1)
+    scene.rtp(2, CUST, VC2CUST, 1, range(20))
+    whole = played(scene, 0.8, None)
+    assert whole["CustomerToVcRtcpPackets"] == whole["VcToCustomerRtcpPackets"] == 1
+    assert played(scene, 0.8, change) == whole
+
+
+def test_answer_from_a_third_address_counts_where_the_vc_takes_it_up_after_a_reload() -> None:
+    third, ack = "198.51.100.99", "ACK sip:bob@b.example SIP/2.0"
+    scene = Scene(Config(calls=CallSettings(count_at="outgoing")))
+    scene.sip(1, CUST[0], VC_C, "INVITE sip:bob@b.example SIP/2.0", call_id="a", body=sdp(CUST))
+    scene.sip(1.01, VC_R, REMOTE, "INVITE sip:bob@b.example SIP/2.0", call_id="b", body=sdp(VC2REM))
+    scene.sip(1.5, third, VC_R, "SIP/2.0 200 OK", call_id="b", to_tag="r", body=sdp(REM))
+    scene.sip(1.7, VC_R, third, ack, call_id="b", to_tag="r", cseq="1 ACK")
+    scene.sip(3, CUST[0], VC_C, "OPTIONS sip:b SIP/2.0", call_id="o", cseq="1 OPTIONS")
+    whole = played(scene, 1.6, None)
+    assert sum(whole[f"{way}CallsAnswered"] for way in ("Inbound", "Outbound")) == 1
+    assert played(scene, 1.6, checkpoint.move) == whole
 
 
 def test_socket_keeps_its_first_peer_over_a_reload() -> None:

@@ -224,6 +224,8 @@ def main() -> int:
     gc.collect()
     gc.freeze()  # the modules are not walked again for each of a thousand engines
     gc.set_threshold(*GC)
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
     began, done, failed = time.monotonic(), 0, 0
     memory = Path("/dev/shm")  # a file is written for each capture: not onto a disk
 
@@ -236,7 +238,7 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         path = Path(folder, "in.pcap")
-        while done < runs and time.monotonic() - began < seconds:
+        while done < runs and time.monotonic() - began < seconds and not stopped:
             try:
                 one(seed + done, path)
             except BaseException as error:
