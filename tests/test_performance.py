@@ -118,9 +118,9 @@ def test_calls_of_a_file_cost_no_more_than_thousands_of_steps_each(tmp_path) -> 
 
 
 def test_stream_takes_no_more_than_its_row_and_its_object() -> None:
-    """Python's own objects of a stream; the loop's row is 832 bytes by its layout, slots of 10 s included."""
+    """Python's own objects of a stream; the loop's row is 704 bytes by its layout, slots of 10 s included."""
     traffic = Traffic(5000, 15_000, 0.0)
-    assert ctypes.sizeof(StreamRow) == 832
+    assert ctypes.sizeof(StreamRow) == 704
     pipeline = build(Config(), vc=["192.168.0.1"])
     gc.collect()
     before = sys.getallocatedblocks()

@@ -47,7 +47,7 @@ cdef class Clocks(Losses):
     cdef int late(self, StreamRow row, MinuteRow minute, long long stamp_ns, double step_us, double off_us) noexcept nogil
     cdef int settle(self, StreamRow row, MinuteRow minute, long long stamp_ns, long long ts, long long payload_type) except -1 nogil
     cdef void use_codec(self, StreamRow row, MinuteRow minute, long long codec, long long payload_type) noexcept nogil
-    cdef void count_rest(self, MinuteRow minute, long long payload_type) noexcept nogil
+    cdef void count_rest(self, MinuteRow minute, long long payload_type, long long newest) noexcept nogil
     cdef void count_type(self, MinuteRow minute, long long payload_type, long long packets) noexcept nogil
     cdef long long measured_rate(self, StreamRow row, long long stamp_ns, long long ts) noexcept nogil
     cdef long long shown_rate(self, StreamRow row, double seen) noexcept nogil

@@ -20,7 +20,7 @@ from agent.wire.rtp.payload_types import STATIC_ROWS
 if not cython.compiled:  # clocks_cy.pxd has them, typed
     from agent import uncompiled
     from agent.media.rtp.loss_cy import *
-    from agent.media.rtp.stream_row import MinuteRow, StreamRow
+    from agent.media.rtp.stream_row import MinuteRow, RareRow, StreamRow
     from agent.media.rtp.stream_table_cy import *
 
     OTHER_TYPE, EVENT, COMFORT, VIDEO = uncompiled.constants(__name__, "OTHER_TYPE EVENT COMFORT VIDEO")
@@ -99,7 +99,8 @@ class Clocks(Losses):
 
     def new_base(self, row: StreamRow, minute: MinuteRow) -> None:
         """The packet's timestamp begins a new time base: it is the reference, and no sample."""
-        minute.timebase_changes = min(minute.timebase_changes + 1, MOST)
+        rare: RareRow = self.rare_for(minute)
+        rare.timebase_changes = min(rare.timebase_changes + 1, MOST)
         row.anchored = 0
         row.excess_us = 0.0
         row.late_run = 0
@@ -135,7 +136,8 @@ class Clocks(Losses):
         kind += excess_us >= 150_000.0
         kind += excess_us >= 200_000.0
         kind += excess_us >= 300_000.0
-        minute.delays[kind] = min(minute.delays[kind] + 1, MOST)
+        rare: RareRow = self.rare_for(minute)
+        rare.delays[kind] = min(rare.delays[kind] + 1, MOST)
 
     def late(
         self,
@@ -150,8 +152,9 @@ class Clocks(Losses):
         if row.late_run == SUSPECT and off_us > -step_us / 2.0:  # the clock stood: nothing catches up
             self.new_base(row, minute)
             row.window[(row.top - 1) & (WINDOW - 1)] &= ~CELL_DISCARDED & MASK32
-            if minute.delays[DELAYS - 1] >= 2:  # this packet, and the one before
-                minute.delays[DELAYS - 1] -= 2
+            rare: RareRow = self.rare_for(minute)
+            if rare.delays[DELAYS - 1] >= 2:  # this packet, and the one before
+                rare.delays[DELAYS - 1] -= 2
             return 0
         excess_us: cython.double = row.excess_us
         if excess_us > 4e9:
@@ -219,9 +222,9 @@ class Clocks(Losses):
         same: cython.bint = payload_type == row.payload_type
         if not same:
             # Packets that no slot has were of the type before, all but this one.
-            self.count_rest(half(row, 0), row.payload_type)
-            self.count_rest(half(row, 1), row.payload_type)
-            self.count_type(minute, row.payload_type, -1)
+            odd: cython.bint = is_odd_half(row, minute)
+            self.count_rest(half(row, 0), row.payload_type, not odd)
+            self.count_rest(half(row, 1), row.payload_type, odd)
         row.payload_type = payload_type
         row.codec = codec
         row.refuted = 0
@@ -241,25 +244,28 @@ class Clocks(Losses):
         row.anchored = 0
         row.step = 0
 
-    def count_rest(self, minute: MinuteRow, payload_type: cython.longlong) -> None:
-        """Gives the packets without a slot to this type."""
+    def count_rest(self, minute: MinuteRow, payload_type: cython.longlong, newest: cython.longlong) -> None:
+        """Gives the packets without a slot to this type, all but the `newest` ones (0 or 1)."""
         rest: cython.longlong = minute.packets
+        rest -= newest
+        rare: RareRow = rare_of(self, minute)
         at: cython.longlong
         for at in range(TYPE_SLOTS):
-            rest -= minute.type_packets[at]
+            rest -= rare.type_packets[at]
         self.count_type(minute, payload_type, rest)
 
     def count_type(self, minute: MinuteRow, payload_type: cython.longlong, packets: cython.longlong) -> None:
         at: cython.longlong
         if packets == 0:
             return
+        rare: RareRow = self.rare_for(minute)
         for at in range(TYPE_SLOTS):
-            if minute.type_packets[at] == 0 or minute.types[at] == payload_type:
-                minute.types[at] = payload_type
-                minute.type_packets[at] += packets
+            if rare.type_packets[at] == 0 or rare.types[at] == payload_type:
+                rare.types[at] = payload_type
+                rare.type_packets[at] += packets
                 return
-        minute.types[TYPE_SLOTS - 1] = FURTHER_TYPES
-        minute.type_packets[TYPE_SLOTS - 1] += packets
+        rare.types[TYPE_SLOTS - 1] = FURTHER_TYPES
+        rare.type_packets[TYPE_SLOTS - 1] += packets
 
     def measured_rate(
         self, row: StreamRow, stamp_ns: cython.longlong, ts: cython.longlong
@@ -355,8 +361,11 @@ class Clocks(Losses):
     def forget_timing(self, minute: MinuteRow) -> None:
         """Drops figures by a wrong clock: jitter starts anew, nothing was late, losses are single ones."""
         at: cython.longlong
-        for at in range(DELAYS):
-            minute.delays[at] = 0
+        if minute.rare:
+            rare: RareRow = self.rare_for(minute)
+            for at in range(DELAYS):
+                rare.delays[at] = 0
+            rare.bursts = rare.burst_lost = rare.burst_packets = 0
         minute.jitter_sum_us = 0.0
         minute.jitter_max_us = -1.0
         minute.jitter_peak_us = 0.0
@@ -365,6 +374,3 @@ class Clocks(Losses):
         minute.loss_runs = min(minute.lost, MASK32)
         minute.gap_lost = min(minute.lost, MASK32)
         minute.gap_packets = min(minute.judged, MASK32)
-        minute.bursts = 0
-        minute.burst_lost = 0
-        minute.burst_packets = 0

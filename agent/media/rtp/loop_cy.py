@@ -35,7 +35,7 @@ if not cython.compiled:  # loop_cy.pxd has them, typed
     from agent import uncompiled
     from agent.media.rtp.clocks_cy import *
     from agent.media.rtp.loss_cy import *
-    from agent.media.rtp.stream_row import MinuteRow, StreamRow, clear
+    from agent.media.rtp.stream_row import MinuteRow, StreamRow
     from agent.media.rtp.stream_table_cy import *
     from agent.wire.ip.decoder_cy import *
 
@@ -484,10 +484,7 @@ class Loop(Clocks):
         packets: cython.uint = minute.packets
         duplicates: cython.uint = minute.duplicates
         size: cython.longlong = minute.bytes
-        if cython.compiled:
-            memset(minute, 0, MINUTE_BYTES)  # type: ignore[name-defined]
-        else:
-            clear(minute)
+        self.blank(minute)
         minute.packets = packets
         minute.duplicates = duplicates
         minute.bytes = size

@@ -33,8 +33,8 @@ cdef class Losses(Timelines):
     cdef inline long long came_ns(self, StreamRow row, unsigned int cell) noexcept nogil
     cdef inline unsigned int arrival(self, StreamRow row, long long stamp_ns) noexcept nogil
     cdef double packet_ns(self, StreamRow row) noexcept nogil
-    cdef tuple runs_of(self, MinuteRow minute)
-    cdef tuple delays_of(self, MinuteRow minute)
+    cdef tuple runs_of(self, RareRow rare)
+    cdef tuple delays_of(self, RareRow rare)
     cdef void judge(self, StreamRow row, MinuteRow minute, long long number) noexcept nogil
     cdef void judge_to(self, StreamRow row, MinuteRow minute, long long number) noexcept nogil
     cdef int advance(self, StreamRow row, MinuteRow minute, long long top, long long last_ns, long long stamp_ns) except -1 nogil
@@ -48,4 +48,5 @@ cdef class Losses(Timelines):
     cdef int is_odd(self, long long minute_start_ns) noexcept nogil
     cdef bint holds(self, MinuteRow minute) noexcept nogil
     cdef void move_on(self, MinuteRow here, MinuteRow there) noexcept nogil
+    cdef void move_rare(self, RareRow here, RareRow there) noexcept nogil
     cdef StreamMinute take(self, long long number, StreamRow row, MinuteRow minute, long long minute_start_ns)

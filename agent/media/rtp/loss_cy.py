@@ -29,7 +29,7 @@ from agent.model.stream_minute_cy import StreamMinute
 
 if not cython.compiled:  # loss_cy.pxd has them, typed
     from agent import uncompiled
-    from agent.media.rtp.stream_row import MinuteRow, StreamRow, clear
+    from agent.media.rtp.stream_row import MinuteRow, RareRow, StreamRow
     from agent.media.rtp.stream_table_cy import *
 
     CELL_COUNT, CELL_DISCARDED, CELL_UNKNOWN = uncompiled.constants(
@@ -122,10 +122,11 @@ class Losses(Timelines):
             minute.gap_lost += 1
             minute.gap_packets += 1
         elif row.cluster > 1:
-            minute.bursts += 1
+            rare: RareRow = self.rare_for(minute)
+            rare.bursts += 1
             cluster: cython.longlong = row.cluster
-            minute.burst_lost = min(minute.burst_lost + cluster, MASK32)
-            minute.burst_packets = min(minute.burst_packets + cluster + row.cluster_received, MASK32)
+            rare.burst_lost = min(rare.burst_lost + cluster, MASK32)
+            rare.burst_packets = min(rare.burst_packets + cluster + row.cluster_received, MASK32)
         if row.cluster > 0:
             minute.gap_packets += row.since
         row.cluster = 0
@@ -134,7 +135,8 @@ class Losses(Timelines):
     def end_run(self, row: StreamRow, minute: MinuteRow) -> None:
         """Ends a run of lost numbers: the next one came, or is unknown."""
         kind: cython.longlong = min(row.run, RUNS) - 1
-        minute.runs[kind] = min(minute.runs[kind] + 1, MOST)
+        rare: RareRow = self.rare_for(minute)
+        rare.runs[kind] = min(rare.runs[kind] + 1, MOST)
         row.run = 0
 
     def came_ns(self, row: StreamRow, cell: cython.uint) -> cython.longlong:
@@ -375,7 +377,7 @@ class Losses(Timelines):
             or minute.judged > 0
             or minute.unknown > 0
             or minute.gap_packets > 0
-            or minute.bursts > 0
+            or rare_of(self, minute).bursts > 0
         )
 
     def take(
@@ -396,44 +398,44 @@ class Losses(Timelines):
         its.reordered = minute.reordered
         its.discarded = minute.discarded
         its.loss_runs = minute.loss_runs
-        its.burst_packets = minute.burst_packets
-        its.burst_lost = minute.burst_lost
         its.gap_lost = minute.gap_lost
-        its.bursts = minute.bursts
         its.ssrc_gap = minute.ssrc_gap
-        its.timebase_changes = minute.timebase_changes
-        if minute.type_packets[0]:
-            its.by_type = self.types_of(row, minute)
-        its.runs = self.runs_of(minute)
-        its.delays = self.delays_of(minute)
-        if cython.compiled:
-            memset(minute, 0, MINUTE_BYTES)  # type: ignore[name-defined]
-        else:
-            clear(minute)
+        if minute.rare:
+            rare: RareRow = rare_of(self, minute)
+            its.bursts = rare.bursts
+            its.burst_packets = rare.burst_packets
+            its.burst_lost = rare.burst_lost
+            its.timebase_changes = rare.timebase_changes
+            if rare.type_packets[0]:
+                its.by_type = self.types_of(row, minute)
+            its.runs = self.runs_of(rare)
+            its.delays = self.delays_of(rare)
+        self.blank(minute)
         return its
 
-    def runs_of(self, minute: MinuteRow) -> tuple[int, ...]:
+    def runs_of(self, rare: RareRow) -> tuple[int, ...]:
         """Runs of losses by length; empty: there were none."""
         for at in range(RUNS):
-            if minute.runs[at]:
-                return tuple([int(minute.runs[at]) for at in range(RUNS)])
+            if rare.runs[at]:
+                return tuple([int(rare.runs[at]) for at in range(RUNS)])
         return ()
 
-    def delays_of(self, minute: MinuteRow) -> tuple[int, ...]:
+    def delays_of(self, rare: RareRow) -> tuple[int, ...]:
         """Late packets by how late they were; empty: there were none."""
         for at in range(DELAYS):
-            if minute.delays[at]:
-                return tuple([int(minute.delays[at]) for at in range(DELAYS)])
+            if rare.delays[at]:
+                return tuple([int(rare.delays[at]) for at in range(DELAYS)])
         return ()
 
     def types_of(self, row: StreamRow, minute: MinuteRow) -> tuple[tuple[int, int], ...]:
         """Packets by payload type; the last figure is of the newest type."""
         rest: int = minute.packets
+        rare: RareRow = rare_of(self, minute)
         pairs: list[tuple[int, int]] = []
         for at in range(TYPE_SLOTS):
-            packets: int = minute.type_packets[at]
+            packets: int = rare.type_packets[at]
             if packets:
-                pairs.append((int(minute.types[at]), packets))
+                pairs.append((int(rare.types[at]), packets))
                 rest -= packets
         newest = int(row.payload_type)
         if rest > 0:
@@ -492,7 +494,6 @@ class Losses(Timelines):
         judged: cython.longlong = here.judged
         lost: cython.longlong = here.lost
         unknown: cython.longlong = here.unknown
-        at: cython.longlong
         there.packets = min(packets + here.packets, MASK32)
         there.duplicates = min(duplicates + here.duplicates, MASK32)
         there.bytes += here.bytes
@@ -503,22 +504,24 @@ class Losses(Timelines):
         there.jitter_count += here.jitter_count
         there.lost = min(there.lost + lost, MASK32)
         there.unknown = min(there.unknown + unknown, MASK32)
-        for at in range(RUNS):
-            there.runs[at] = min(there.runs[at] + here.runs[at], MOST)
-        for at in range(DELAYS):
-            there.delays[at] = min(there.delays[at] + here.delays[at], MOST)
-        there.burst_packets += here.burst_packets
-        there.burst_lost += here.burst_lost
         there.reordered += here.reordered
         there.discarded += here.discarded
         there.loss_runs += here.loss_runs
         there.gap_lost += here.gap_lost
+        if here.rare:
+            self.move_rare(rare_of(self, here), self.rare_for(there))
+        self.blank(here)
+
+    def move_rare(self, here: RareRow, there: RareRow) -> None:
+        at: cython.longlong
         there.bursts += here.bursts
+        there.burst_packets += here.burst_packets
+        there.burst_lost += here.burst_lost
         there.timebase_changes = min(there.timebase_changes + here.timebase_changes, MOST)
-        if cython.compiled:
-            memset(here, 0, MINUTE_BYTES)  # type: ignore[name-defined]
-        else:
-            clear(here)
+        for at in range(RUNS):
+            there.runs[at] = min(there.runs[at] + here.runs[at], MOST)
+        for at in range(DELAYS):
+            there.delays[at] = min(there.delays[at] + here.delays[at], MOST)
 
     def close(self, minute_start_ns: int, end_ns: int) -> list[StreamMinute]:
         """`harvest_all` of a minute that ended at `end_ns`; a late frame of it counts in the next one."""

@@ -4,7 +4,7 @@
 
 Column by column, a column being one field of every row: the least value, the width in bytes (0, 1, 2, 4 or 8)
 of the greatest difference from it, then that difference for every stream. Most columns differ little from
-stream to stream, so a row of 832 bytes takes some 110. Of the window only these marks are kept: not seen,
+stream to stream, so a row of 704 bytes takes some 110. Of the window only these marks are kept: not seen,
 discarded, unknown. Candidates are not kept: a stream that begins during a restart is accepted again by its
 next two packets.
 """
@@ -23,10 +23,10 @@ from agent.media.rtp.stream_table_cy import Table
 
 if not cython.compiled:  # snapshot_cy.pxd has them, typed
     from agent.media.rtp.loss_cy import CELL_COUNT, CELL_DISCARDED, CELL_UNKNOWN
-    from agent.media.rtp.stream_row import StreamRow
+    from agent.media.rtp.stream_row import MinuteRow, StreamRow
     from agent.media.rtp.stream_table_cy import *
 
-VERSION = 4
+VERSION = 5
 _HEAD = struct.Struct("<4sHIqq")  # magic, version, rows, minute length, end of the closed minutes
 _COLUMN = struct.Struct("<qB")
 _MAGIC = b"SBCW"
@@ -62,8 +62,16 @@ def _places() -> dict[str, tuple[int, int]]:
     return {
         name: place
         for name, place in _fields_of("", StreamRow, 0).items()
-        if name.partition(".")[0] not in _LEFT_OUT
+        if name.partition(".")[0] not in _LEFT_OUT and name.rpartition(".")[2] != "rare"
     }
+
+
+@cache
+def _rare_places() -> dict[str, tuple[int, int]]:
+    """The same of the counts that few streams have."""
+    from agent.media.rtp.stream_row import RareRow
+
+    return _fields_of("", RareRow, 0)
 
 
 def _fields_of(name: str, kind: Any, offset: int) -> dict[str, tuple[int, int]]:
@@ -93,15 +101,21 @@ def save(table: Table) -> bytes:
     numbers, others = array("q", rows), array("q", rows)
     out = bytearray(_HEAD.pack(_MAGIC, VERSION, len(rows), table.minute_ns, table.closed_ns))
     _pack(out, numbers)
-    for name in _places():
-        _read(table, rows, name, numbers)
+    memory, places = memoryview(table.memory), _places()
+    for name, place in places.items():
+        _read(memory, ROW_BYTES, rows, place, numbers)
         if name in _WHILE:
-            _read(table, rows, _WHILE[name], others)
+            _read(memory, ROW_BYTES, rows, places[_WHILE[name]], others)
             _blank(numbers, others)
         if name in _BEFORE:
-            _read(table, rows, _BEFORE[name], others)
+            _read(memory, ROW_BYTES, rows, places[_BEFORE[name]], others)
             _differ(numbers, others)
         _pack(out, numbers)
+    for odd in (0, 1):
+        _records(table, rows, odd, others)
+        for place in _rare_places().values():
+            _read(memoryview(table.rare), RARE_BYTES, others, place, numbers)
+            _pack(out, numbers)
     for mark in _MARKS:
         _marks(table, rows, *mark, numbers)
         _pack(out, numbers)
@@ -142,6 +156,13 @@ def restore(table: Table, data: bytes) -> int:
         except OverflowError as error:
             raise ValueError(f"snapshot holds no {name}") from error
         _field(table, name, used)[:] = memoryview(filled)
+    for odd in (0, 1):
+        for name, where in _rare_places().items():
+            numbers, at = _unpack(data, at, count)
+            try:
+                _count(table, rows, odd, where, numbers)
+            except (OverflowError, ValueError) as error:
+                raise ValueError(f"snapshot holds no {name}") from error
     for first, which in _MARKS:
         numbers, at = _unpack(data, at, count)
         _mark(table, rows, numbers, first, which)
@@ -160,13 +181,39 @@ def _field(table: Table, name: str, used: int) -> memoryview:
     return field
 
 
-def _read(table: Table, rows: cython.longlong[::1], name: str, numbers: cython.longlong[::1]) -> None:
-    """One field of these rows."""
-    place, size = _places()[name]
+def _records(table: Table, rows: cython.longlong[::1], odd: int, records: cython.longlong[::1]) -> None:
+    """The numbers of the `RareRow`s of one minute of these rows; 0 where there is none."""
+    minute: MinuteRow
     at: cython.longlong
-    first: cython.longlong = place // size
-    stride: cython.longlong = ROW_BYTES // size
-    memory = memoryview(table.memory)
+    for at in range(len(rows)):
+        minute = half(row_of(table, rows[at]), odd)
+        records[at] = minute.rare
+
+
+def _count(table: Table, rows: list[int], odd: int, place: tuple[int, int], numbers: list[int]) -> None:
+    """Writes one field of the `RareRow`s of one minute of these rows, where it is not 0."""
+    offset, size = place
+    minute: MinuteRow
+    field = memoryview(table.rare).cast(_CODES[size])
+    for row, number in zip(rows, numbers, strict=True):
+        if number:
+            minute = half(row_of(table, row), odd)
+            table.rare_for(minute)
+            field[(minute.rare * RARE_BYTES + offset) // size] = number
+
+
+def _read(
+    memory: memoryview,
+    record: cython.longlong,
+    rows: cython.longlong[::1],
+    place: tuple[int, int],
+    numbers: cython.longlong[::1],
+) -> None:
+    """One field of these rows of `memory`, a row being of `record` bytes."""
+    offset, size = place
+    at: cython.longlong
+    first: cython.longlong = offset // size
+    stride: cython.longlong = record // size
     if size == 8:
         words: cython.longlong[::1] = memory.cast("q")
         for at in range(len(rows)):

@@ -1,6 +1,6 @@
 """The layout of a stream's row, for uncompiled code and for snapshots. stream_table_cy.pxd has it in C.
 
-A row is thirteen cache lines of 64 bytes, of which a packet touches four: the first two, one for its minute's
+A row is eleven cache lines of 64 bytes, of which a packet touches four: the first two, one for its minute's
 counters and one of its window. Accesses to its fields are not checked in C, so every index into `window` must
 come from a mask. Where one packet may add more than 1 (numbers skipped) a counter of 32 bits stops at its
 greatest value; where it adds 1, 32 bits are a minute of 71 million packets a second.
@@ -35,6 +35,21 @@ class SlotRow(Structure):
     )
 
 
+class RareRow(Structure):
+    """Counts that few streams have; a minute gets a row when it first needs one (`Table.rare_for`)."""
+
+    _fields_ = (
+        ("bursts", c_uint32),
+        ("burst_packets", c_uint32),
+        ("burst_lost", c_uint32),
+        ("type_packets", c_uint32 * 4),  # by `types`; packets in none of these are of the newest type
+        ("types", c_uint8 * 4),
+        ("timebase_changes", c_uint16),
+        ("runs", c_uint16 * 10),  # of losses in a row: of 1, of 2 ... of 10 or more
+        ("delays", c_uint16 * 7),  # packets late by 50, 70, 90, 120, 150, 200, 300 ms or more
+    )
+
+
 class MinuteRow(Structure):
     """A stream's counts of one minute; see `stream_minute_cy.COUNTERS`."""
 
@@ -53,20 +68,13 @@ class MinuteRow(Structure):
         ("slotted", c_uint32),  # packets that slots have
         ("lost", c_uint32),
         ("unknown", c_uint32),
-        ("burst_packets", c_uint32),
-        ("burst_lost", c_uint32),
         ("reordered", c_uint32),
         ("discarded", c_uint32),
         ("loss_runs", c_uint32),
         ("gap_lost", c_uint32),
-        ("bursts", c_uint32),
         ("ssrc_gap", c_uint32),  # numbers that another SSRC of the same sockets stood in for
         ("jitter_peak_us", c_float),  # the largest of the slots before
-        ("type_packets", c_uint32 * 4),  # by `types`; packets in none of these are of the newest type
-        ("types", c_uint8 * 4),
-        ("timebase_changes", c_uint16),
-        ("runs", c_uint16 * 10),  # of losses in a row: of 1, of 2 ... of 10 or more
-        ("delays", c_uint16 * 7),  # packets late by 50, 70, 90, 120, 150, 200, 300 ms or more
+        ("rare", c_uint32),  # the number of its `RareRow`; 0: nothing of that was counted
     )
 
 
@@ -102,7 +110,7 @@ class StreamRow(Structure):
         ("bad_seq", c_uint16),  # A.1's bad_seq
         ("stray", c_uint8),  # NONE, STRAY: `bad_seq` is set, REBASE, FIRST: the next packet begins a count
         ("anchored", c_uint8),  # `anchor_at` and `anchor_ts` are set
-        # The third to the eighth: two minutes are open at once, and between them what few packets touch.
+        # The third to the seventh: two minutes are open at once, and between them what few packets touch.
         ("even", MinuteRow),
         ("unknown", c_int64),  # numbers of this epoch that the capture may itself have missed
         ("cluster", c_uint32),  # numbers lost since the last gap (RFC 3611 4.7.2) ...

@@ -9,6 +9,16 @@ cdef struct SlotFields:
     unsigned short jitter
     unsigned short gap
 
+cdef struct RareFields:
+    unsigned int bursts
+    unsigned int burst_packets
+    unsigned int burst_lost
+    unsigned int type_packets[4]
+    unsigned char types[4]
+    unsigned short timebase_changes
+    unsigned short runs[10]
+    unsigned short delays[7]
+
 cdef struct MinuteFields:
     long long bytes
     double jitter_sum_us
@@ -23,20 +33,13 @@ cdef struct MinuteFields:
     unsigned int slotted
     unsigned int lost
     unsigned int unknown
-    unsigned int burst_packets
-    unsigned int burst_lost
     unsigned int reordered
     unsigned int discarded
     unsigned int loss_runs
     unsigned int gap_lost
-    unsigned int bursts
     unsigned int ssrc_gap
     float jitter_peak_us
-    unsigned int type_packets[4]
-    unsigned char types[4]
-    unsigned short timebase_changes
-    unsigned short runs[10]
-    unsigned short delays[7]
+    unsigned int rare
 
 cdef struct RowFields:
     unsigned long long src_hi
@@ -90,10 +93,12 @@ cdef struct RowFields:
 ctypedef RowFields *StreamRow
 ctypedef MinuteFields *MinuteRow
 ctypedef SlotFields *SlotRow
+ctypedef RareFields *RareRow
 
 cdef enum:
-    ROW_BYTES = 832
-    MINUTE_BYTES = 152
+    ROW_BYTES = 704
+    MINUTE_BYTES = 88
+    RARE_BYTES = 68
     SLOT_BYTES = 10
     SLOTS = 6  # of a minute
     RING = 8  # slots that a row remembers
@@ -125,6 +130,9 @@ cdef extern from "Python.h":
 
 cdef class Table:
     cdef unsigned char[::1] memory
+    cdef unsigned char[::1] rare
+    cdef int[::1] rare_spare
+    cdef readonly long long rare_used, rare_spares
     cdef unsigned long long[::1] slots
     cdef int[::1] spare
     cdef int[::1] queue
@@ -144,11 +152,18 @@ cdef class Table:
     cdef int place(self, unsigned long long hashed, long long number) except -1 nogil
     cdef int remove(self, long long number) except -1 nogil
     cdef int grow(self) except -1 nogil
+    cdef RareRow rare_for(self, MinuteRow minute) except NULL nogil
+    cdef int give_back(self, MinuteRow minute) except -1 nogil
+    cdef void blank(self, MinuteRow minute) noexcept nogil
     cdef int waits(self, long long position) except -2 nogil
     cdef MinuteRow minute_at(self, StreamRow row, long long stamp_ns) noexcept nogil
 
 cdef inline StreamRow row_of(Table table, unsigned long long number) except NULL nogil:
     return <StreamRow>&table.memory[number * ROW_BYTES]
+
+# The counts of that minute that few streams have; all zero where `rare` is 0. Only to read.
+cdef inline RareRow rare_of(Table table, MinuteRow minute) noexcept nogil:
+    return <RareRow>(&table.rare[0] + minute.rare * RARE_BYTES)
 
 cdef inline MinuteRow half(StreamRow row, bint odd) noexcept nogil:
     return &row.odd if odd else &row.even

@@ -3,10 +3,13 @@
 """RTP streams by key: an open-addressing hash table over rows of one lazily committed mapping.
 
 A stream is (source, source port, destination, destination port, SSRC), never the SSRC alone. Its whole state
-is one row of 832 bytes (stream_row.py), so that a packet touches few cache lines; the row number is the
+is one row of 704 bytes (stream_row.py), so that a packet touches few cache lines; the row number is the
 stream's id. A row is found by one bounds check and then read field by field. The mapping has room for
 `max_streams` rows from the start and the kernel commits pages when they are first written, so growing copies
 nothing and an idle table costs nothing.
+
+Counts that few streams have (bursts, histograms, packets by payload type) are in a table beside the
+rows: a minute gets a record there when it first counts some, and gives it back when it is taken.
 
 The wire can fill this table, so a stream is a candidate until the loop accepts it. At `max_streams` the
 oldest candidate is evicted (a flood of random SSRCs gets no further), and where there is none the new stream
@@ -28,9 +31,10 @@ if not cython.compiled:  # stream_table_cy.pxd has them, typed
     from ctypes import addressof
 
     from agent import uncompiled
-    from agent.media.rtp.stream_row import MinuteRow, SlotRow, StreamRow, clear
+    from agent.media.rtp.stream_row import MinuteRow, RareRow, SlotRow, StreamRow, clear
 
     ROW_BYTES, MINUTE_BYTES, SLOT_BYTES = uncompiled.constants(__name__, "ROW_BYTES MINUTE_BYTES SLOT_BYTES")
+    (RARE_BYTES,) = uncompiled.constants(__name__, "RARE_BYTES")
     WINDOW, SLOTS, RING, MOST = uncompiled.constants(__name__, "WINDOW SLOTS RING MOST")
     RUNS, DELAYS = uncompiled.constants(__name__, "RUNS DELAYS")
     TYPE_SLOTS, FURTHER_TYPES = uncompiled.constants(__name__, "TYPE_SLOTS FURTHER_TYPES")
@@ -39,6 +43,10 @@ if not cython.compiled:  # stream_table_cy.pxd has them, typed
 
     def row_of(table: Table, number: int) -> StreamRow:
         return table.rows[number]
+
+    def rare_of(table: Table, minute: MinuteRow) -> RareRow:
+        rare: RareRow = table.rares[minute.rare]
+        return rare
 
     def half(row: StreamRow, odd: int) -> MinuteRow:
         minute: MinuteRow = row.odd if odd else row.even
@@ -63,12 +71,19 @@ class Table:
         self.streams = self.refused = self.evicted = self.live = 0
         self.used = self.spares = self.queued = self.oldest = 0
         self.memory = memoryview(mmap.mmap(-1, max_streams * ROW_BYTES))
+        # Two minutes of a stream are open at once. Record 0 stays all zero, for minutes without one.
+        most_rare = 2 * max_streams + 1
+        self.rare = memoryview(mmap.mmap(-1, most_rare * RARE_BYTES))
+        self.rare_spare = memoryview(mmap.mmap(-1, most_rare * 4)).cast("i")
+        self.rare_used = self.rare_spares = 0
         if cython.compiled:  # the one check that finds a row trusts its length
             assert cython.sizeof(RowFields) == ROW_BYTES  # type: ignore[name-defined] # noqa: F821
             assert cython.sizeof(MinuteFields) == MINUTE_BYTES  # type: ignore[name-defined] # noqa: F821
             assert cython.sizeof(SlotFields) == SLOT_BYTES  # type: ignore[name-defined] # noqa: F821
+            assert cython.sizeof(RareFields) == RARE_BYTES  # type: ignore[name-defined] # noqa: F821
         else:
             self.rows = (StreamRow * max_streams).from_buffer(self.memory)
+            self.rares = (RareRow * most_rare).from_buffer(self.rare)
         self.spare = memoryview(mmap.mmap(-1, max_streams * 4)).cast("i")
         self.mask = 1023
         self.widest = max(1024, 1 << (2 * max_streams - 1).bit_length())
@@ -251,10 +266,46 @@ class Table:
         if row.state == ACCEPTED:
             self.streams -= 1
         row.state = FREE
+        self.give_back(half(row, 0))
+        self.give_back(half(row, 1))
         self.spare[self.spares] = number
         self.spares += 1
         self.live -= 1
         return 0
+
+    # --- counts that few streams have
+
+    def rare_for(self, minute: MinuteRow) -> RareRow:
+        """The minute's record of these, made where it has none; to write."""
+        if minute.rare == 0:
+            if self.rare_spares > 0:
+                self.rare_spares -= 1
+                minute.rare = self.rare_spare[self.rare_spares]
+            else:
+                self.rare_used += 1
+                minute.rare = self.rare_used
+        return rare_of(self, minute)
+
+    def give_back(self, minute: MinuteRow) -> cython.int:
+        """Frees the minute's record, if it has one."""
+        if minute.rare == 0:
+            return 0
+        if cython.compiled:
+            memset(rare_of(self, minute), 0, RARE_BYTES)  # type: ignore[name-defined] # noqa: F821
+        else:
+            clear(rare_of(self, minute))
+        self.rare_spare[self.rare_spares] = minute.rare
+        self.rare_spares += 1
+        minute.rare = 0
+        return 0
+
+    def blank(self, minute: MinuteRow) -> None:
+        """Clears all counts of a minute."""
+        self.give_back(minute)
+        if cython.compiled:
+            memset(minute, 0, MINUTE_BYTES)  # type: ignore[name-defined] # noqa: F821
+        else:
+            clear(minute)
 
     def minute_at(self, row: StreamRow, stamp_ns: cython.longlong) -> MinuteRow:
         """The counters of the minute that `stamp_ns` counts in: its own, or the oldest open one."""

@@ -490,8 +490,9 @@ class TestLayout:
         declared = Path(stream_row.__file__).with_name("stream_table_cy.pxd").read_text()
         for record, name, size in (
             (stream_row.SlotRow, "SlotFields", 10),
-            (stream_row.MinuteRow, "MinuteFields", 152),
-            (stream_row.StreamRow, "RowFields", 832),
+            (stream_row.RareRow, "RareFields", 68),
+            (stream_row.MinuteRow, "MinuteFields", 88),
+            (stream_row.StreamRow, "RowFields", 704),
         ):
             body = re.search(rf"cdef struct {name}:\n((?:    .*\n)+)", declared)
             assert body
