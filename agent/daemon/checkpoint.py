@@ -22,6 +22,7 @@ import msgspec
 from agent import __version__
 from agent.engine.engine import Engine
 from agent.gc_pause import held_off
+from agent.media.strangers import Waiting
 from agent.model import attempt_cy, events, stream_minute_cy
 from agent.model.attempt_cy import Attempt
 from agent.model.call_cy import (
@@ -126,6 +127,7 @@ class _Image(NamedTuple):
     loop: bytes
     missed: list[tuple[int, int]]
     intervals: bytes
+    waiting: bytes
     begun_ns: int
     claims_read: dict[str, str]
     early: list[tuple[Any, dict[int, list[int]]]]
@@ -267,6 +269,7 @@ def _image_of(handover: Handover) -> bytes:
         handover.loop,
         handover.missed,
         _dumps(handover.intervals, name_of),
+        _dumps([tuple(row) for row in handover.waiting if row.leg in names], name_of),
         handover.begun_ns,
         handover.claims_read,
         handover.early,
@@ -347,6 +350,7 @@ def _read(image: _Image, sides: Sides, shift_ns: int) -> Handover:
         return find(pid)
 
     state = _Unpickler(image.intervals, find_any).load()
+    waiting = [Waiting(*row) for row in _Unpickler(image.waiting, find_any).load()]
     now_ns, minute_ns = image.now_ns, image.minute_ns
     if shift_ns:
         _shift((calls, state), shift_ns)
@@ -355,6 +359,9 @@ def _read(image: _Image, sides: Sides, shift_ns: int) -> Handover:
         oldest_ns, minutes, messages, host = state
         minutes = {(minute + shift_ns) // MINUTE_NS * MINUTE_NS: its for minute, its in minutes.items()}
         state = oldest_ns if minute_ns is None else minute_ns, minutes, messages, host
+        waiting = [
+            row._replace(minute_ns=(row.minute_ns + shift_ns) // MINUTE_NS * MINUTE_NS) for row in waiting
+        ]
     signalled = len(calls) - len(image.unsignalled)
     pairs = zip(image.unsignalled, calls[signalled:], strict=True)
     return Handover(
@@ -366,6 +373,7 @@ def _read(image: _Image, sides: Sides, shift_ns: int) -> Handover:
         [_heard(row, shift_ns) for row in image.away],
         state,
         [(*pair, call) for pair, call in pairs],
+        waiting=waiting,
         begun_ns=image.begun_ns + shift_ns,
         claims_read=image.claims_read,
         early=image.early,

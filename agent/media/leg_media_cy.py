@@ -148,6 +148,7 @@ class LegMedia:
         peers = named.peers()
         self.offers.tell(named)
         self.streams.go_on_with(loop)
+        self.streams.evidence.end_close(handover.minute_ns or 0)  # no pauses are known of what is closed
         for call, _ in handover.calls:
             for leg in call.legs:
                 self._describe_again(leg)

@@ -80,12 +80,13 @@ class LegRtcp:
         self._strangers = RtcpOfStrangers()
 
     def give(self, handover: Handover) -> None:
-        """RTCP that came before its SDP; live: reports under way too, and RTCP of strangers."""
+        """RTCP that came before its SDP, or waits for its source; live: reports under way too."""
         handover.early = [(pair, self._early.get(pair) or {}) for pair in self._early]
+        handover.waiting = self._strangers.rows()
         live = handover.live
         if live is not None:
             live.reports = self._sender_reports, self._reference_times
-            live.early = self._early, self._early_at, self._strangers
+            live.early = self._early, self._early_at
 
     def take_over(self, handover: Handover, loop: Loop | RtpWorkers) -> None:
         """Goes on with the streams of `loop` and the calls of `handover`."""
@@ -94,6 +95,7 @@ class LegRtcp:
             for leg in call.legs:
                 if leg.reports:  # over or not: RTCP that was counted waits for its minute's close
                     self._reporting[leg] = None
+        self._strangers.restore(handover.waiting)
         live = handover.live
         for (src, dst), minutes in handover.early if live is None and not handover.shift_ns else ():
             for minute, (packets, length) in minutes.items():
@@ -103,7 +105,7 @@ class LegRtcp:
             self._sender_reports.shift(handover.shift_ns)
             self._reference_times.shift(handover.shift_ns)
             if not handover.shift_ns:
-                self._early, self._early_at, self._strangers = live.early
+                self._early, self._early_at = live.early
 
     def judge(self, leg: Leg) -> None:
         """The media of the leg is over, and its streams are judged: so is the RTCP of their sources."""

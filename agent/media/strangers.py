@@ -61,5 +61,17 @@ class RtcpOfStrangers:
         """Takes what waits on any leg, up to that minute."""
         return [waiting for leg in tuple(self._counts) for waiting in self.take(leg, minute_ns)]
 
+    def rows(self) -> list[Waiting]:
+        """Everything that waits. Nothing is taken."""
+        return [
+            Waiting(leg, *key, *count) for leg, rows in self._counts.items() for key, count in rows.items()
+        ]
+
+    def restore(self, rows: list[Waiting]) -> None:
+        """Goes on with what waited before."""
+        for leg, ours, host, minute_ns, packets, size in rows:
+            self._counts.setdefault(leg, {})[ours, host, minute_ns] = [packets, size]
+        self._size += len(rows)
+
     def __len__(self) -> int:
         return self._size

@@ -335,6 +335,8 @@ class Streams:
         if arrives and self.evidence.meet(stream, claim.leg):
             self._expel(stream)
             return
+        if stream.trust == ALONE and stream.dst in (claim.leg.sources or ()):
+            self._strangers[stream] = None  # a stand-in, which a restart met so
         self._attach(stream, claim, to_vc)
         if to_vc is None or arrives:
             return

@@ -20,7 +20,7 @@ class Live(Struct):
     loop: Any = None  # the streams, where the next engine has the same settings
     loop_settings: Any = None
     reports: Any = None  # sender reports and reference times that wait for their answer
-    early: Any = None  # RTCP that came before its SDP, or that waits for its stream's judgement
+    early: Any = None  # RTCP that came before its SDP
     orphans: Any = None  # streams without SDP
     transport: Any = None  # half-assembled fragments and TCP streams
     copies: Any = None  # packets of the last 20 ms
@@ -42,6 +42,7 @@ class Handover(Struct):
     unsignalled: list[tuple[Any, ...]] = []  # sockets, kind of media and call of streams without signalling
     # RTCP that came before its SDP: its two sockets, packets and bytes by minute
     early: list[tuple[Any, dict[int, list[int]]]] = []
+    waiting: list[Any] = []  # RTCP whose source's RTP is not judged yet
     begun_ns: int = 0  # when watching began
     claims_read: dict[str, str] = {}  # the newest entry of the board that was taken, by relay address
     live: Live | None = None

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.config.settings import Config
+from agent.daemon import checkpoint
 from agent.model.stream_minute_cy import StreamMinute
-from agent.pipeline import build, pass_on
+from agent.pipeline import Pipeline, build, pass_on
 from agent.summary.records import Samples, Summary
 from agent.wire.frame import HOST, LINK_ETHERNET, UNKNOWN_TYPE, CaptureDrop, Frame, batch_of, origin
 from tests.kit import packets
@@ -306,20 +307,31 @@ class Scene:
         shift = (gone[0] - base) * how.get("step", 0.02)
         self.rtp(at + 0.001 + shift, through[1], dst, ssrc, gone, **how)
 
-    def play(self, *, until: float | None = None, level: int = 0) -> Played:
-        """Everything in order of time; `until`: how long the capture goes on, `level`: of overload."""
-        streams: list[StreamMinute] = []
+    def _pipeline(self, streams: list[StreamMinute], level: int) -> Pipeline:
         pipeline = build(
             self.config, vc=self.vc, customers=self.customers, own=self.own, on_stream=streams.append
         )
         pipeline.shed(level)
-        engine, kept = pipeline.engine, _Kept()
+        return pipeline
+
+    def play(self, *, until: float | None = None, level: int = 0, restarts: Iterable[float] = ()) -> Played:
+        """Everything in order of time.
+
+        `until`: how long the capture goes on, `level`: of overload, `restarts`: times at which the state is
+        saved and a new process takes it up, without a frame missed.
+        """
+        streams: list[StreamMinute] = []
+        pipeline, kept = self._pipeline(streams, level), _Kept()
         types = [HOST if place in self.received else UNKNOWN_TYPE for place in range(len(self.frames))]
         frames = sorted(zip(self.frames, types, strict=True), key=lambda row: row[0][0])
-        losses = sorted(self.losses, key=lambda loss: loss.end_ns)
-        while frames or losses:
-            stop = losses[0].end_ns if losses else None
-            now = [row for row in frames if stop is None or row[0][0] < stop]
+        stops: list[tuple[int, CaptureDrop | None]] = [
+            *((loss.end_ns, loss) for loss in self.losses),
+            *((ns(at), None) for at in restarts),
+        ]
+        stops.sort(key=lambda stop: stop[0])
+        while frames or stops:
+            stop_ns, loss = stops.pop(0) if stops else (None, None)
+            now = [row for row in frames if stop_ns is None or row[0][0] < stop_ns]
             frames = frames[len(now) :]
             batch = batch_of(
                 [
@@ -327,11 +339,16 @@ class Scene:
                     for (stamp, interface, data), packet_type in now
                 ]
             )
-            pass_on(engine.feed(batch), pipeline.intervals, kept)
-            if losses:
+            pass_on(pipeline.engine.feed(batch), pipeline.intervals, kept)
+            if loss is not None:
                 batch = batch_of([])
-                batch.losses.append(losses.pop(0))
-                pass_on(engine.feed(batch), pipeline.intervals, kept)
+                batch.losses.append(loss)
+                pass_on(pipeline.engine.feed(batch), pipeline.intervals, kept)
+            elif stop_ns is not None:
+                image = checkpoint.packed(checkpoint.save(pipeline.engine, pipeline.intervals))
+                pipeline = self._pipeline(streams, level)
+                checkpoint.restore(image, pipeline.engine, pipeline.intervals)
+        engine = pipeline.engine
         if until is not None:
             pass_on(engine.advance(ns(until)), pipeline.intervals, kept)
         pass_on(engine.finish(), pipeline.intervals, kept)

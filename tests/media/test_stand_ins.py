@@ -93,6 +93,21 @@ def test_reports_of_music_on_hold_are_the_calls(begin: float, end: float, bye: f
     assert size == len(times) * len(sender_report(HELD, 0))
 
 
+@pytest.mark.parametrize("restart", [12.5, 30.5, 59.5, 60.5, 74.9])
+def test_reports_of_music_on_hold_are_the_calls_after_a_restart(restart: float) -> None:
+    scene = held(10, 70, bye=90)
+    reports(scene, range(12, 68, 5))
+    scene.send(71, ("203.0.113.66", 7001), odd(VC2CUST), sender_report(HELD, 0))
+    played = scene.play(until=220, restarts=[restart])
+    assert packets(played) == (400 + 2995 + 1000, 0)
+    assert rtcp(played) == (12, 1)
+
+
+def test_music_that_began_in_a_closed_minute_is_the_calls_after_restarts() -> None:
+    scene = held(30, 200, bye=230)
+    assert packets(scene.play(until=360, restarts=[100, 150.5, 185])) == (28 * 50 + 8495 + 30 * 50, 0)
+
+
 def test_reports_of_a_host_that_sends_no_rtp_stay_an_intruders() -> None:
     scene = held(10, 20, bye=90)
     reports(scene, (12, 14, 70), host="203.0.113.66")
