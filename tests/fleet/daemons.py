@@ -6,7 +6,6 @@ so what each daemon sees, and when, is the same in every run.
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import socket
@@ -25,24 +24,10 @@ from tests.chaos import daemon as chaos
 from tests.chaos import feed
 from tests.chaos.simtime import BEGIN_NS, SimTime
 from tests.kit.board_server import Server
+from tests.kit.fleet_host import archived, configuration
 
 SECOND_NS = 10**9
 KINDS = ("media", "calls", "sip", "metrics")
-CONFIG = """
-[vc]
-addresses = {vc}
-[customers]
-networks = {customers}
-[store]
-directory = "{folder}/state"
-[archive]
-url = "file://{folder}/archive"
-[prometheus]
-enabled = false
-[fleet]
-host = "{name}"
-key_file = "{key}"
-"""
 BOARD = """
 media_addresses = {media}
 board = "{url}"
@@ -154,11 +139,7 @@ class Host:
         return found
 
     def archived(self, kind: str) -> list[dict[str, Any]]:
-        """The records of one kind, in the order of the objects' names."""
-        rows: list[dict[str, Any]] = []
-        for path in sorted(self.folder.glob(f"archive/kind={kind}/**/*.jsonl.gz")):
-            rows += [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
-        return rows
+        return archived(self.folder, kind)
 
 
 class Fleet:
@@ -184,12 +165,11 @@ class Fleet:
         ahead_ns = ahead_s * SECOND_NS
         host = Host(name, self._folder / name, sees, lambda: self.now_ns, media, ahead_ns)
         self.hosts[name] = host
-        given = {"vc": json.dumps(self._vc), "customers": json.dumps(self._customers)}
-        text = CONFIG.format(**given, folder=host.folder, name=name, key=self._key)
+        text = configuration(host.folder, name, self._key, vc=self._vc, customers=self._customers)
         if media is not None:
             password = self._server.folder / "password"
             text += BOARD.format(media=json.dumps(media), url=self._server.url, password=password)
-        host.config.write_text(text + more)
+        host.config.write_text(f"{text}[prometheus]\nenabled = false\n{more}")
         host.start()
         return host
 

@@ -8,8 +8,6 @@ field by field and without tolerance.
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 import shutil
 import signal
@@ -25,6 +23,7 @@ import pytest
 from agent.commands import replay
 from agent.config.settings import Config
 from agent.wire.frame import LINK_ETHERNET, Frame, origin
+from tests.kit.fleet_host import archived, configuration
 from tests.kit.two_hosts import Hosts, Records, alike, alone, assert_minutes_alike, comparable, known, rows_of
 from tests.lab.lab import Lab, why_not
 from tests.lab.network import INTERFACES, NG_SBC, OBSERVED, SIDES
@@ -38,23 +37,6 @@ SCENARIOS = [
     "cancelled-outbound",
     "transcoded-inbound",
 ]
-CONFIG = """
-[vc]
-addresses = {vc}
-[customers]
-networks = {customers}
-[store]
-directory = "{folder}/state"
-[archive]
-url = "file://{folder}/archive"
-kinds = ["media", "calls", "metrics"]
-[fleet]
-host = "{host}"
-key_file = "{key}"
-{board}
-[prometheus]
-port = {port}
-"""
 PORTS = {"sbc": 9643, "relay": 9644, "observer": 9645}
 
 
@@ -67,13 +49,6 @@ class Run:
         self.metrics: dict[str, list[dict[str, Any]]] = {}
         self.alone: Records = {}  # of one pipeline that is given all recorded frames
         self.joined: Records = {}  # ... of two with a board between them
-
-
-def archived(folder: Path, kind: str) -> list[dict[str, Any]]:
-    rows = []
-    for path in sorted(folder.glob(f"archive/kind={kind}/**/*.jsonl.gz")):
-        rows += [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
-    return rows
 
 
 def watches(daemon: Process) -> bool:
@@ -106,17 +81,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                 dumps.append(lab.start_in(name, dump, folder / f"dump-{name}-{side}.log"))
             (folder / name).mkdir()
             config = folder / name / "sbcwatch.toml"
-            config.write_text(
-                CONFIG.format(
-                    vc=json.dumps(lab.vc_addresses),
-                    customers=json.dumps(lab.customer_networks),
-                    folder=folder / name,
-                    host=name,
-                    key=key,
-                    board=f'board = "redis://{NG_SBC}:6379"' if name != "observer" else "",
-                    port=PORTS[name],
-                )
+            text = configuration(
+                folder / name, name, key, vc=lab.vc_addresses, customers=lab.customer_networks
             )
+            text += f'board = "redis://{NG_SBC}:6379"\n' if name != "observer" else ""
+            config.write_text(f"{text}[prometheus]\nport = {PORTS[name]}\n")
             command = [sys.executable, "-m", "agent", "run", "--config", str(config)]
             for interface in OBSERVED if name == "observer" else INTERFACES.values():
                 command += ["--interface", interface]
