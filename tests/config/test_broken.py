@@ -58,6 +58,12 @@ BROKEN = [
     ),
     Broken('[customers]\nnetworks = ["10.1.0.0/33"]', "customers.networks", "is no network: write it as 192.0.2.0/24"),
     Broken('[customers]\nnetworks = ["0.0.0.0/0"]', "customers.networks", "holds every address", "warning"),
+    Broken(
+        '[customers]\nnetworks = ["198.51.100.128/25"]',
+        "customers.networks",
+        "is a network for examples: name the customer's own",
+        "warning",
+    ),
     # Fleet
     Broken('[fleet]\nboard = "valkey.example"', "fleet.board", "is no board: write it as rediss://"),
     Broken('[fleet]\nmedia_addresses = ["relay-1"]', "fleet.media_addresses", "is no IP address"),

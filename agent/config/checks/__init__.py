@@ -34,6 +34,7 @@ REFUSED: Checks = (
 DOUBTFUL: Checks = (
     sides.nobody,
     sides.overlaps,
+    sides.examples,
     traffic.capture_doubts,
     traffic.call_doubts,
     traffic.codec_doubts,

@@ -11,6 +11,10 @@ from agent.config.settings import Config
 
 Network = IPv4Network | IPv6Network
 
+# RFC 5737 and RFC 3849: for documents, never on a wire.
+EXAMPLES = [
+    ip_network(text) for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
+]
 MAX_DIMENSION = 255  # characters of a dimension's value (CloudWatch)
 MAX_GROUP = 512  # characters of a log group's name
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
@@ -63,6 +67,17 @@ def overlaps(config: Config) -> Iterator[Finding]:
             other = owners.get(outer, owner)
             if other != owner and outer != inner:
                 yield section, key, f'"{inner}" lies in {outer} of {other}: calls from it are {owner}\'s'
+
+
+def examples(config: Config) -> Iterator[Finding]:
+    """Networks of documents, left in from an example: no call comes from there, so all would be remote."""
+    for section, key, _, text in claims_of(config):
+        network = _network(text)
+        if network is not None and any(
+            network.prefixlen >= one.prefixlen and network.supernet(new_prefix=one.prefixlen) == one
+            for one in EXAMPLES
+        ):
+            yield section, key, f'"{text}" is a network for examples: name the customer\'s own'
 
 
 def claims_of(config: Config) -> Iterator[tuple[str, str, str, str]]:
