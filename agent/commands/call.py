@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from agent.commands.calls import left_out_by_time, named, opened, outcome, query_of
+from agent.commands.json_lines import print_json
 from agent.config.load import load
 from agent.evidence.files import notes_of, path_of_note
 from agent.store import CallQuery, StoreReader
@@ -48,7 +49,7 @@ def call_command(options: argparse.Namespace) -> int:
         print(f"sbcwatch: {text}", file=sys.stderr)
         return 1
     if options.json:
-        print(msgspec.json.encode(whole(stored)).decode())
+        print_json(whole(stored))
     else:
         print("\n".join(call_lines(stored.records, stored.index)))
         for line in evidence_lines(options, stored.records):

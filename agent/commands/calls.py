@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from agent.commands.json_lines import print_json
 from agent.commands.sheet import Sheet
 from agent.commands.tables import UNKNOWN, add, clock, percent, show, text
 from agent.config.load import load
@@ -23,12 +24,13 @@ from agent.store.call_query import far_end
 from agent.store.overview import OverviewPoint
 from agent.store.reader import CallPage, IndexedCall
 from agent.summary.catalog import DIRECTIONS
+from agent.summary.printable import printable
 from agent.summary.records import MINUTE_NS
 
 FOREVER_NS = 1 << 62
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is one in a spreadsheet
+_FORMULA = ("=", "+", "-", "@")  # a cell that begins so is one in a spreadsheet
 _START = "%Y-%m-%d %H:%M:%S"
 _DAY_TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
 WAYS = {"cust2vc": "cust→vc", "vc2cust": "vc→cust", "rem2vc": "rem→vc", "vc2rem": "vc→rem"}
@@ -45,7 +47,7 @@ def calls_command(options: argparse.Namespace) -> int:
         with_store.close()
     if options.json:
         for call in found:
-            print(msgspec.json.encode(call).decode())
+            print_json(call)
     elif options.csv:
         write_csv(map(_flat, found))
     elif found:
@@ -68,7 +70,7 @@ def minutes_command(options: argparse.Namespace) -> int:
     rows = rows[: options.limit]
     if options.json:
         for row in rows:
-            print(msgspec.json.encode(row).decode())
+            print_json(row)
     elif options.csv:
         write_csv(rows)
     elif rows:
@@ -205,7 +207,7 @@ def outcome(call: IndexedCall) -> str:
 
 
 def write_csv(rows: Iterable[dict[str, Any]]) -> None:
-    """Rows as RFC 4180 with a header; a cell that a spreadsheet could take for a formula is quoted."""
+    """Printable rows as RFC 4180 with a header; cells that a spreadsheet takes for formulas are quoted."""
     writer = None
     for row in rows:
         if writer is None:
@@ -215,10 +217,11 @@ def write_csv(rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _safe(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
     # A number in E.164 begins with + as well, so numbers are not quoted.
-    is_text = isinstance(value, str)
-    formula = is_text and value.startswith(_FORMULA) and not value[1:].isdigit()
-    return f"'{value}" if formula else value
+    is_formula = value.lstrip().startswith(_FORMULA) and not value[1:].isdigit()
+    return f"'{printable(value)}" if is_formula else printable(value)
 
 
 def _pages(reader: StoreReader, query: CallQuery, limit: int) -> Iterator[IndexedCall]:

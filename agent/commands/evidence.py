@@ -8,8 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-import msgspec
-
+from agent.commands.json_lines import print_json
 from agent.config.load import load
 from agent.errors import ConfigError
 from agent.evidence.files import EvidenceNote, path_of_note, read_notes
@@ -31,7 +30,7 @@ def _list(options: argparse.Namespace, directory: Path) -> int:
     notes = read_notes(directory)
     for note in notes:
         if options.json:
-            print(msgspec.json.encode(note).decode())
+            print_json(note)
         else:
             print("\n".join(printable(line) for line in _lines(note)))
     if options.json:

@@ -13,6 +13,7 @@ from agent.errors import ConfigError, SinkError
 from agent.provision.grafana_clickhouse import grafana_text
 from agent.sinks.clickhouse import ClickHouse, ClickHouseError
 from agent.sinks.clickhouse_schema import schema
+from agent.summary.printable import printable_json
 
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400}
 # A call goes by its id, or by the Call-ID of any of its legs.
@@ -70,7 +71,7 @@ def _call(server: ClickHouse, options: argparse.Namespace) -> int:
     found = b"".join(
         server.ask(query.format(db=server.database), {"id": options.id}) for query in _CALL.split(";")
     )
-    sys.stdout.write(found.decode(errors="replace"))
+    sys.stdout.write(printable_json(found).decode())
     return 0 if found else 1
 
 

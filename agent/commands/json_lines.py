@@ -10,6 +10,7 @@ import msgspec
 from agent.capture.source import Source
 from agent.pipeline import Pipeline
 from agent.summary.catalog import SIP_FIELDS
+from agent.summary.printable import printable_json
 from agent.summary.records import ConnectorMinute, Samples, Summary
 from agent.summary.timeline_cy import plain
 
@@ -49,6 +50,11 @@ def capture_row(source: Source, pipeline: Pipeline) -> Row:
     }
 
 
+def print_json(row: object) -> None:
+    """Prints `row` as one JSON line."""
+    print(printable_json(msgspec.json.encode(row)).decode())
+
+
 class JsonLines:
     """A keeper that prints JSON lines as minutes close."""
 
@@ -58,7 +64,7 @@ class JsonLines:
 
     def line(self, row: Row, head: bytes = b"{") -> None:
         """Print `row`, with `head` in place of its opening brace: a record is given its type uncopied."""
-        self._write(b"".join((head, self._encode(row)[1:], b"\n")))
+        self._write(printable_json(b"".join((head, self._encode(row)[1:], b"\n"))))
 
     def messages(self, rows: list[Row]) -> None:
         for row in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from agent.cli import main
+from agent.commands.calls import write_csv
 from agent.commands.tables import add, show, stream_table
 from agent.summary.printable import printable
 from tests.kit.capture_files import START_NS, Packet, pcap
@@ -18,6 +20,7 @@ from tests.kit.conversation import frame, sdp
 
 VC, CUSTOMER = ("192.0.2.1", 5060), ("198.51.100.1", 5060)
 OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+FORMS = ("--json", "--csv")
 HOSTILE = [
     "alice[/x]",
     "[link=https://evil.example]x[/link]",
@@ -98,7 +101,39 @@ def test_hostile_text_is_shown_by_every_command_and_obeyed_by_none(
     shown = capsys.readouterr().out
     assert "answered" in shown
     assert not OBEYED.search(shown)
-    assert main(["replay", "--json", str(capture), *sides]) == 0
+    for command in (
+        ["replay", "--json", str(capture), *sides],
+        ["streams", "--json", str(capture), *sides],
+        *([what, "--store", str(folder / "store"), form] for what in ("calls", "minutes") for form in FORMS),
+    ):
+        assert main(command) == 0
+        shown = capsys.readouterr().out.replace("\r\n", "\n")
+        assert not OBEYED.search(shown), command
+
+
+def test_json_of_a_call_has_escapes_and_says_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "\x7f\x9b31m\u202e\U000e0041Zoë"
+    capture, store = tmp_path / "hostile.pcap", str(tmp_path / "store")
+    capture.write_bytes(pcap(call(text)))
+    assert (
+        main(["replay", str(capture), "--vc", VC[0], "--customer", "198.51.100.0/24", "--store", store]) == 0
+    )
+    capsys.readouterr()
+    assert main(["call", text, "--store", store, "--json"]) == 0
+    shown = capsys.readouterr().out
+    assert not OBEYED.search(shown)
+    assert "Zoë" in shown
+    assert text in json.dumps(json.loads(shown), ensure_ascii=False)
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "@x", "-1+1", "+44 1|x", " =1", "\t=1"])
+def test_cell_that_a_spreadsheet_takes_for_a_formula_is_quoted(
+    cell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_csv([{"a": cell, "b": "+442079460110", "c": "x\x1b[2J", "d": -1}])
+    assert capsys.readouterr().out == f"a,b,c,d\r\n'{printable(cell)},+442079460110,x\\x1b[2J,-1\r\n"
 
 
 @pytest.mark.parametrize("text", HOSTILE)
