@@ -7,8 +7,6 @@ import sys
 import textwrap
 from pathlib import Path
 
-import msgspec
-
 from agent.commands.calls import left_out_by_time, named, opened, outcome, query_of
 from agent.commands.json_lines import print_json
 from agent.config.load import load

@@ -68,11 +68,18 @@ class Access(msgspec.Struct, kw_only=True):
             return False
         return from_ip.is_loopback or any(from_ip in ip_network(one, strict=False) for one in self.proxies)
 
-    def knows_host(self, host: str) -> bool:
-        """Whether a request is for us, by its Host header."""
-        name = urlsplit(f"//{host}").hostname or ""
-        public = urlsplit(self.public_url).hostname
-        return bool(self.token or self.proxies) or name in LOCAL_NAMES or name in (public, self.address)
+    def knows_host(self, host: str, peer: str) -> bool:
+        """Whether a request from `peer` is for us, by its Host header.
+
+        Proxies sign readers in, but a browser on this host (or at the end of a tunnel to it) comes past them.
+        """
+        if self.token or (self.proxies and not ip_address(peer).is_loopback):
+            return True
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        return name in LOCAL_NAMES or name in (urlsplit(self.public_url).hostname, self.address)
 
     def admits(self, cookie: str, authorization: str) -> bool:
         """Whether a request carries the token, as a cookie of `sign_in` or `Authorization: Bearer`."""

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlencode
 import msgspec
 from msgspec.structs import replace
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -308,10 +308,13 @@ class Site:
         if request.method == "GET":
             return self._page("login.html", next=own_path(request.query_params.get("next", "")), wrong=False)
         body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_FORM:
-                return self._message(413, "Too long", "That is no token.")
+        try:
+            async for part in request.stream():
+                body += part
+                if len(body) > MAX_FORM:
+                    return self._message(413, "Too long", "That is no token.")
+        except ClientDisconnect:
+            return Response(status_code=400)  # to nobody
         form = {key: values[0] for key, values in parse_qs(body.decode("latin-1")).items()}
         path = own_path(form.get("next", ""))
         if not self._access.is_token(form.get("token", "")):

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.web.access import COOKIE, Access
 
+MAX_PATH = 4_096  # characters; the longest has a Call-ID
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -59,7 +60,9 @@ class Guard:
         peer = request.client.host if request.client else ""
         if not self._access.lets_connect(peer):
             return PlainTextResponse("not from here\n", 403)
-        if not self._access.knows_host(request.headers.get("host", "")):
+        if len(request.url.path) > MAX_PATH:
+            return PlainTextResponse("no path of ours is that long\n", 414)
+        if not self._access.knows_host(request.headers.get("host", ""), peer):
             return PlainTextResponse("Host is not known: set [web] public_url\n", 421)
         if request.method not in ("GET", "HEAD") and request.url.path != "/login":
             return PlainTextResponse("GET or HEAD\n", 405)

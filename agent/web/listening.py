@@ -7,6 +7,7 @@ import os
 import socket
 from typing import Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -15,7 +16,7 @@ from agent.web.access import Access
 from agent.web.app import Site
 
 MAX_CONNECTIONS = 64
-REQUEST_S = 10.0  # from the connection to the end of its first request's head
+REQUEST_S = 10.0  # for a client to send its request, or to read some of the answer
 IDLE_S = 10  # between two requests
 STOP_S = 3  # for requests under way
 MAX_HEAD = 16_384
@@ -58,13 +59,40 @@ def server_of(site: Site, granted: Access) -> tuple[uvicorn.Server, socket.socke
 
 
 class _Impatient(H11Protocol):
-    """Closes a connection that sends no request: uvicorn alone waits for ever, and it takes at most 64."""
+    """Closes a connection that waits for its client too long: uvicorn alone waits for ever, and it takes 64.
+
+    until its request is whole, body too    `REQUEST_S` from the connection, or from the answer before
+    while we work on the answer             as long as that takes
+    while the answer is on its way          as long as some of it leaves in each `REQUEST_S`
+    """
+
+    _timer: asyncio.TimerHandle | None = None
+    _unsent = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.loop.call_later(REQUEST_S, self._give_up)
+        self._watch()
 
-    def _give_up(self) -> None:
-        first_request: Any = self.cycle  # None until its head is whole
-        if first_request is None and not self.transport.is_closing():
-            self.transport.close()
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def on_response_complete(self) -> None:
+        self._watch()  # before `super`, which may begin with the next request at once
+        super().on_response_complete()
+
+    def _watch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._unsent = self.transport.get_write_buffer_size()
+        self._timer = self.loop.call_later(REQUEST_S, self._look)
+
+    def _look(self) -> None:
+        cycle: Any = self.cycle  # None until the first request's head is whole
+        is_whole = cycle is not None and not cycle.response_complete and self.conn.their_state is h11.DONE
+        is_ours = is_whole and not self.flow.write_paused
+        if is_ours or self.transport.get_write_buffer_size() < self._unsent:
+            self._watch()
+        else:
+            self.transport.abort()

@@ -104,6 +104,16 @@ def test_stranger_is_refused_behind_a_proxy(store: Path) -> None:
     assert ask(app, "/", peer="10.0.0.9", headers={"host": "any.example"}).status == 200
 
 
+def test_unknown_host_name_is_refused_past_the_proxy(store: Path) -> None:
+    """A browser at the end of a tunnel to this host, on a page whose name points here."""
+    granted = Access(
+        address="10.0.0.1", port=9643, proxies=("10.0.0.9/32",), public_url="https://noc.example"
+    )
+    app = site_of(store, granted).app()
+    for host, status in (("evil.example", 421), ("noc.example", 200), ("10.0.0.1:9643", 200), ("[", 421)):
+        assert ask(app, "/", peer="127.0.0.1", headers={"host": host}).status == status
+
+
 @pytest.fixture
 def guarded(store: Path) -> Access:
     return Access(address="0.0.0.0", port=9643, token=TOKEN, certificate="x", key="y")

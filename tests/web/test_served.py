@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import socket
@@ -11,12 +12,13 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.cli import main
-from agent.web import listening
+from agent.web import app, listening
 from agent.web.access import Access
 from tests.kit.pages import site_of, stored
 
@@ -55,25 +57,82 @@ def test_pages_are_served_over_tls_to_who_has_the_token(tmp_path: Path) -> None:
         assert "Traceback" not in process.stderr.read()
 
 
-def test_connection_that_asks_nothing_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Of a server that waits 0.2 s for its clients, and whose static files are long."""
     monkeypatch.setattr(listening, "REQUEST_S", 0.2)
+    monkeypatch.setattr(app, "static_text", lambda name: "x" * LONG)
     granted = Access(address="127.0.0.1", port=0)
     site = site_of(stored(tmp_path), granted)
     server, listener = listening.server_of(site, granted)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
-    try:
-        with (
-            socket.create_connection(("127.0.0.1", granted.port), 10) as silent,
-            socket.create_connection(("127.0.0.1", granted.port), 10) as slow,
-        ):
-            slow.sendall(b"GET / HTTP/1.1\r\nHost: ")
-            assert silent.recv(1) == b""
-            assert slow.recv(1) == b""
-    finally:
-        server.should_exit = True
-        thread.join()
-        site.close()
+    yield granted.port
+    server.should_exit = True
+    thread.join()
+    site.close()
+
+
+LONG = 16 << 20
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LOGIN = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: ",
+        LOGIN,
+        LOGIN + b"token=",
+        LOGIN.replace(b"100", b"9999") + bytes(5_000),
+    ],
+    ids=["nothing", "half a head", "no body", "half a body", "half a body, answered"],
+)
+@pytest.mark.parametrize("before", [b"", HEALTH], ids=["first", "second"])
+def test_connection_that_asks_nothing_is_closed(port: int, before: bytes, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(before + sent)
+        with contextlib.suppress(ConnectionResetError):
+            while connection.recv(1 << 16):
+                pass
+
+
+def test_answer_that_nobody_reads_is_dropped_and_a_slow_reader_gets_all_of_it(port: int) -> None:
+    def ask() -> socket.socket:
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.settimeout(10)
+        connection.connect(("127.0.0.1", port))
+        connection.sendall(HEALTH.replace(b"healthz", b"static/page.css"))
+        return connection
+
+    with ask() as silent, ask() as reader:
+        size = 0
+        while data := reader.recv(1 << 16):
+            size += len(data)
+        assert size > LONG
+        with contextlib.suppress(ConnectionResetError):
+            while data := silent.recv(1 << 16):
+                size += len(data)
+        assert size < 2 * LONG
+
+
+def test_request_of_a_stranger_leaves_no_traceback(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    for path, host in (
+        ("/", "["),
+        ("/call/" + "9" * 5_000, "localhost"),
+        ("/call-id/" + "x" * 5_000, "localhost"),
+    ):
+        with socket.create_connection(("127.0.0.1", port), 10) as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            assert connection.recv(100).startswith((b"HTTP/1.1 421 ", b"HTTP/1.1 414 "))
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(LOGIN)
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(HEALTH)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+    assert not caplog.records
 
 
 def test_address_that_is_taken_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
