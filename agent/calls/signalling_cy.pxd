@@ -12,14 +12,21 @@ cdef class Route:
     cdef readonly str passage, peer, by_caller, by_callee
     cdef readonly tuple place
     cdef readonly bint seen, towards, away, internal
+    cdef public bint asked
 
 @cython.final
 cdef class Signalling(CallTable):
     cdef readonly object suspects, ends
     cdef dict _routes
+    cdef bint _vc_asks
     cdef object _early, _unproven
 
     cpdef object take(self, Message message, str src, str dst, long long now_ns)
+    cdef object _ask(self, Route route, str src, str dst)
+    cdef int _responder(self, Message message, Leg leg, Route route, str src) except -1
+    cdef object _apart(self, Leg leg, long long now_ns)
+    cdef object _take_place(self, Leg leg, Leg replaced)
+    cdef object _replace(self, Leg leg)
     cdef int _trust(self, Leg leg, Route route, str src) except -1
     cdef object _take_up(self, Leg leg, Message message, Route route, long long now_ns)
     cdef bint _is_asked(self, Leg leg, Message message, str src, bint believed, long long now_ns) except -1
@@ -49,10 +56,11 @@ cdef class Signalling(CallTable):
     cdef object _exchange(self, Message message, object connector, long long now_ns)
 
 cdef int _VC, _ANSWERED, _CONNECTOR, _UNKNOWN
-cdef tuple _MAY_CHANGE_DIALOG, _MAY_REPEAT
+cdef tuple _MAY_CHANGE_DIALOG, _MAY_REPEAT, _MAY_COUNT, _MAY_REPLACE
 cdef object _TELLING, _OFFERING
 cdef tuple _STATISTICS
 cdef bint _may_tell(Message message) except -1
+cdef int _newcomer(Call call, Leg leg, str src) except -1
 cdef object _turn_to(Leg leg, str address)
 cdef bint _is_counted(Call call) except -1
 cdef tuple _named(Message message, str header)

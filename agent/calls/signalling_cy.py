@@ -61,6 +61,7 @@ class Route:
         self.peer = peer
         self.place = place
         self.seen = seen
+        self.asked = False  # the vc has sent its peer a request
         self.by_caller = way_of(passage, True)
         self.by_callee = way_of(passage, False)
 
@@ -75,6 +76,7 @@ class Signalling(CallTable):
         self.suspects: Counter[str] = Counter()  # who may be the vc, where nobody said
         self.ends: Counter[tuple[str, str]] = Counter()  # who called whom, where sides are unknown
         self._routes: dict[tuple[str, str], Route] = {}
+        self._vc_asks = False  # requests of the vc are seen
         self._unproven = Unproven()
         # Call-ID to the last final that came before any INVITE, and when
         self._early: OrderedDict[str, tuple[Message, int]] = OrderedDict()
@@ -98,6 +100,8 @@ class Signalling(CallTable):
         route: Route | None = self._routes.get((src, dst))
         if route is None:
             route = self._route(src, dst)
+        if route.away and message.is_request and not route.asked:
+            self._ask(route, src, dst)
         leg = self._leg_of(message, route, src, now_ns)
         if leg is not None:
             call = leg.call
@@ -135,12 +139,35 @@ class Signalling(CallTable):
             connector = connector or self._sides.fallback
             if message.method in ("OPTIONS", "REGISTER") and not route.internal:
                 self._exchange(message, connector, now_ns)
+        counts: cython.bint = message.is_request or _MAY_COUNT[self._responder(message, leg, route, src)]
+        if not counts:
+            self.counters["responses_of_strangers"] += 1
         to_vc = None if route.internal else bool(route.towards)
         self._out.append(
             MessageSeen(
-                now_ns, leg, connector, message.call_id, message.status, message.data, src, dst, to_vc
+                now_ns, leg, connector, message.call_id, message.status, message.data, src, dst, to_vc, counts
             )
         )
+
+    def _ask(self, route: Route, src: str, dst: str) -> None:
+        """The vc sends this peer its first request."""
+        self._vc_asks = route.asked = True
+        back: Route | None = self._routes.get((dst, src))
+        if back is not None:
+            back.asked = True
+
+    def _responder(self, message: Message, leg: Leg | None, route: Route, src: str) -> cython.int:
+        """The trust class of a response, by whom the vc asked and by what only they were told.
+
+        Where no request of the vc is seen, every source may be one that it asked.
+        """
+        if not route.towards:
+            return _VC
+        if route.asked or not self._vc_asks or (leg is not None and leg.knows(src)):
+            return _ANSWERED
+        if leg is not None and leg.attempt is not None and leg.attempt.knows(message.branch):
+            return _ANSWERED
+        return _UNKNOWN
 
     def _trust(self, leg: Leg, route: Route, src: str) -> cython.int:
         """The trust class of a message of `leg`."""
@@ -210,6 +237,8 @@ class Signalling(CallTable):
                 passage, peer = "towards", src
         place: Place = (None, None) if passage == "internal" else self._sides.place(peer)
         route = Route(passage, peer, place, seen)
+        back: Route | None = self._routes.get((dst, src))
+        route.asked = back is not None and back.asked
         if len(self._routes) >= MAX_ROUTES:
             self._routes.clear()
         self._routes[src, dst] = route
@@ -257,7 +286,8 @@ class Signalling(CallTable):
             self._early[message.call_id] = message, now_ns
             if len(self._early) > MAX_EARLY_ANSWERS:
                 self._early.popitem(last=False)
-        if _is_in_dialog(message):
+        is_believed = message.is_request or not route.towards or route.asked or not self._vc_asks
+        if is_believed and _is_in_dialog(message):
             return self._resume(message, route, now_ns)
         return None
 
@@ -284,9 +314,13 @@ class Signalling(CallTable):
         leg.asserted = (*_named(message, "p-asserted-identity"), *_named(message, "remote-party-id"))
         leg.diverted = _named(message, "diversion")
         replaced = self._replaced(message) or self._joiner.transferor(leg, message)
-        if replaced is not None:
-            replaced.call.adopt(leg)  # RFC 3891, RFC 5589: it goes on with another party, and is no attempt
-            leg.joined, leg.role = True, replaced.role
+        if replaced is not None:  # RFC 3891, RFC 5589: it goes on with another party, and is no attempt
+            if route.towards and not _MAY_REPLACE[_newcomer(replaced.call, leg, src)]:
+                self._apart(leg, now_ns)
+                leg.call.reported = True
+                self._replacing[leg] = replaced
+                return leg
+            self._take_place(leg, replaced)
             self._register(leg)
             return leg
         passed = self._passed_before(leg, message, src)
@@ -341,11 +375,35 @@ class Signalling(CallTable):
     def _record(self, leg: Leg, now_ns: cython.longlong) -> Leg:
         """Notes a recording session (RFC 7866): no leg of a call, and its media belongs to no side."""
         leg.recording, leg.side = True, None
+        self._apart(leg, now_ns)
+        self._out.append(Tallied(now_ns, leg, None, "recording_sessions"))
+        return leg
+
+    def _apart(self, leg: Leg, now_ns: cython.longlong) -> None:
+        """Keeps a leg in a call of its own that counts in nothing."""
         Call().adopt(leg)
         self._register(leg)
         self._timers.set(leg.call, now_ns, TIMER_B_NS)
-        self._out.append(Tallied(now_ns, leg, None, "recording_sessions"))
-        return leg
+
+    def _take_place(self, leg: Leg, replaced: Leg) -> None:
+        """Adds `leg` to the call of the leg whose place it takes."""
+        replaced.call.adopt(leg)
+        leg.joined, leg.role = True, replaced.role
+
+    def _replace(self, leg: Leg) -> None:
+        """The vc has accepted a third address in the place of another leg."""
+        replaced: Leg = self._replacing.pop(leg)
+        own: Call = leg.call
+        if replaced.call not in self._up and replaced.call not in self._down:
+            return
+        self._up.pop(own, None)
+        self._down.pop(own, None)
+        self._timers.drop(own)
+        self._weight -= self._weights.pop(own, 0)
+        self._take_place(leg, replaced)
+        self._touch(own)
+        self._touch(leg.call)
+        self._weigh(leg.call)
 
     def _resume(self, message: Message, route: Route, now_ns: cython.longlong) -> Leg:
         """A dialog whose beginning was not seen: it is up, has no attempt and no direction."""
@@ -564,6 +622,8 @@ class Signalling(CallTable):
                     dialog.confirmed, dialog.answer_ns = True, now_ns
                     self._counting.had_call(leg)
                 self._session(leg, message, now_ns)
+                if leg in self._replacing:
+                    self._replace(leg)
             if leg.recording:
                 self._recording_answered(leg, status, now_ns)
             if leg.attempt is not None and message.from_tag == leg.from_tag:
@@ -685,6 +745,8 @@ class Signalling(CallTable):
 _VC, _ANSWERED, _CONNECTOR, _UNKNOWN = Trust.VC, Trust.ANSWERED, Trust.CONNECTOR, Trust.UNKNOWN
 _MAY_CHANGE_DIALOG = tuple(takes(Effect.DIALOG, trust) for trust in Trust)
 _MAY_REPEAT = tuple(takes(Effect.REPEAT, trust) for trust in Trust)
+_MAY_COUNT = tuple(takes(Effect.SIP_CODE, trust) for trust in Trust)
+_MAY_REPLACE = tuple(takes(Effect.REPLACES, trust) for trust in Trust)
 _NO_BODY = b"\r\n\r\n"  # most messages end with their headers: no need to look for a description
 _TELLING, _STATISTICS = quality_reports.TELLING, quality_reports.STATISTICS
 _OFFERING = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})  # RFC 3261 13.2.1, RFC 3262 5, RFC 3311
@@ -694,6 +756,18 @@ _DIALOG_METHODS = frozenset({"INVITE", "INFO"})
 def _may_tell(message: Message) -> cython.bint:
     """Whether the far end may report its reception in this message; nearly no BYE has a header that does."""
     return message.method != "BYE" or message.has_one_of(_STATISTICS)
+
+
+def _newcomer(call: Call, leg: Leg, src: str) -> cython.int:
+    """The trust class that the source of a new leg has in a call."""
+    other: Leg
+    trust: cython.int = _UNKNOWN
+    for other in call.legs:
+        if other.knows(src):
+            return _ANSWERED
+        if leg.side == "customer" and other.place == leg.place:
+            trust = _CONNECTOR
+    return trust
 
 
 def _turn_to(leg: Leg, address: str) -> None:

@@ -18,7 +18,7 @@ cdef class CallTable:
     cdef LegMedia _media
     cdef object _rules, _sides, _exchanges, _up, _down, _missed
     cdef list _out
-    cdef dict _weights
+    cdef dict _weights, _replacing
     cdef long long _weight
     cdef public dict changed
     cdef readonly dict reports

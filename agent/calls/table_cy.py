@@ -62,6 +62,9 @@ class CallTable:
         # Oldest first. Calls that are not up make room for others first.
         self._up: OrderedDict[Call, None] = OrderedDict()
         self._down: OrderedDict[Call, None] = OrderedDict()
+        self._replacing: dict[
+            Leg, Leg
+        ] = {}  # legs of third addresses, until the vc puts them in another's place
         self._weights: dict[Call, int] = {}  # bytes that SDPs of a call take beyond what a call may
         self._weight = 0
         self._timers: Timers = Timers()
@@ -251,6 +254,7 @@ class CallTable:
         self._joiner.forget(call)
         for leg in call.legs:
             self.reports.pop(leg, None)
+            self._replacing.pop(leg, None)
             self._timers.drop(leg)
             self._connectors.drop(leg, self._counting.unjoined)
             self._media.release(leg)

@@ -95,6 +95,8 @@ class SourceEvidence:
         is_alone = since_ns is not None and (self._ended_before(stream, since_ns) or self.stands_in(stream))
         if trust is Trust.UNKNOWN and is_alone:
             trust = Trust.ALONE
+        if trust is Trust.ALONE and _is_over(leg, stream.first_ns):
+            trust = Trust.UNKNOWN
         stream.trust = trust
         if trust < ALONE:
             before_ns = leg.sources.get(stream.dst, stream.first_ns)
@@ -182,19 +184,29 @@ class SourceEvidence:
         trust = self.weigh(leg, src, claim.rtp)
         if trust is not Trust.ALONE:
             return trust
-        for stream in self._found.few_at(claim.rtp):
-            if stream.leg is leg and stream.dst == claim.rtp:  # RTP comes in: RTCP comes from there too
-                trust = Trust.UNKNOWN
-                if stream.src[0] == src[0]:
-                    return Trust.ALONE
-        return trust
+        # RTP comes in: RTCP comes from there too. Of several hosts, the minute's close says whose it was.
+        hosts = {
+            stream.src[0]
+            for stream in self._found.few_at(claim.rtp)
+            if stream.leg is leg and stream.dst == claim.rtp
+        }
+        if hosts == {src[0]}:
+            return Trust.ALONE
+        return Trust.UNKNOWN if hosts else trust
 
 
 def is_accepted(leg: Leg) -> bool:
     """Whether the vc has taken a caller up. Before that his SDP is no evidence for his own packets."""
-    if leg.way != "incoming" or (leg.attempt is None and leg.call.claim is None):
+    was_seen_to_ask = leg.whole or leg.call.claim is not None
+    if leg.way != "incoming" or not was_seen_to_ask:
         return True
     return leg.was_up or "away" in leg.described
+
+
+def _is_over(leg: Leg, stamp_ns: int) -> bool:
+    """Whether a BYE had ended the leg by then: nobody begins to stand in for somebody who has left."""
+    end_ns = leg.call.end_ns if leg.call.end_reason == "bye" else None
+    return end_ns is not None and end_ns < stamp_ns and not leg.up
 
 
 def _too_fast(short: list[tuple[Stream, int, int]]) -> int:

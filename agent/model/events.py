@@ -18,6 +18,7 @@ class MessageSeen(Struct, gc=False):
     """A SIP message to or from the vc.
 
     `connector`: where no leg knows it. `status`: 0 for requests. `to_vc`: None where the vc is not known.
+    `counts`: False for a response of somebody whom the vc never asked.
     """
 
     stamp_ns: int
@@ -29,6 +30,7 @@ class MessageSeen(Struct, gc=False):
     src: str = ""
     dst: str = ""
     to_vc: bool | None = None
+    counts: bool = True
 
 
 class Attempted(Struct):

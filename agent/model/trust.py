@@ -15,7 +15,8 @@ class Trust(enum.IntEnum):
     """From the most trusted to the least."""
 
     VC = 0  # the vc sent it itself
-    ANSWERED = 1  # the vc deals with this source on this leg, or sends media to it from that socket
+    # the vc deals with this source on this leg, has asked it something, or sends media to it from that socket
+    ANSWERED = 1
     NAMED = 2  # an SDP of the leg names its source address
     CONNECTOR = 3  # from the connector's own networks
     # neither answered nor named, and no other source runs on that socket: NAT, before the vc answers
@@ -32,6 +33,8 @@ class Effect(enum.StrEnum):
     REPEAT = "repeat"  # an INVITE is a retry or a branch of an attempt that is there
     CONNECTOR_HEADER = "connector_header"  # X-VoiceConnector-ID
     CONNECTOR_HOST = "connector_host"  # From and Contact name a connector's domain
+    SIP_CODE = "sip_code"  # a response counts in its class
+    REPLACES = "replaces"  # an INVITE takes another leg's place before the vc accepts it
     STATISTICS = "statistics"  # X-RTP-Stat, PUBLISH and NOTIFY with a quality report
     RTP = "rtp"  # packets, loss, jitter, MOS; that a call is alive
     RTCP = "rtcp"  # RTCP packets and bytes; loss and jitter away from the vc, round trips, the far end's view
@@ -46,6 +49,8 @@ TAKES: dict[Effect, frozenset[Trust]] = {
     Effect.REPEAT: frozenset({Trust.VC, Trust.ANSWERED, Trust.CONNECTOR}),
     Effect.CONNECTOR_HEADER: frozenset({Trust.VC, Trust.CONNECTOR}),
     Effect.CONNECTOR_HOST: frozenset({Trust.VC, Trust.CONNECTOR}),
+    Effect.SIP_CODE: frozenset({Trust.VC, Trust.ANSWERED}),
+    Effect.REPLACES: frozenset({Trust.VC, Trust.ANSWERED, Trust.CONNECTOR}),
     Effect.STATISTICS: frozenset({Trust.ANSWERED}),
     Effect.RTP: _MEDIA,
     Effect.RTCP: _MEDIA,

@@ -182,7 +182,7 @@ class Intervals:
             host.note_message(event.status, from_vc=from_vc)
             if not self._sides.has_vc:
                 host.has_signalling = True
-        if 100 <= event.status < 700:
+        if 100 <= event.status < 700 and event.counts:
             owner = owner_of(event.leg, event.connector)
             count(self._minute(event.stamp_ns).counts, owner, SIP_CODES[event.status // 100])
 

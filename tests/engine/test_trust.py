@@ -134,6 +134,11 @@ def stray_rtp_after_the_bye(scene: Scene) -> None:
     scene.rtp(21, (STRANGER, 4444), VC2REM, 0x66, range(150))
 
 
+def stray_rtp_after_the_end(scene: Scene) -> None:
+    for ours in (VC2CUST, VC2REM):
+        scene.rtp(22.2, (STRANGER, 4444), ours, 0x66, range(500))
+
+
 def stray_rtp_of_another_customer(scene: Scene) -> None:
     strays(scene, (NEIGHBOUR, 4444), VC2CUST)
 
@@ -157,6 +162,13 @@ def stray_reports(scene: Scene) -> None:
 def stray_reports_that_reset_the_count(scene: Scene) -> None:
     for lost in (0, 8_000_000, -8_000_000, 3):
         scene.send(8.5, RTCP_SENDERS, odd(VC2REM), receiver_report(PHONE, block(OUT, lost, 1 << 20)))
+
+
+def stray_rtp_with_reports(scene: Scene) -> None:
+    """Before the vc's answer to the far end has made that one known, where it is behind NAT."""
+    for ours in (VC2CUST, VC2REM):
+        scene.rtp(5.2, (STRANGER, 7777), ours, 0x66, range(200))
+        scene.send(9, (STRANGER, 7778), odd(ours), receiver_report(0x66, block(BACK, 200, 500, jitter=9000)))
 
 
 def stray_goodbyes(scene: Scene) -> None:
@@ -252,6 +264,25 @@ def other_invite(scene: Scene) -> None:
     )
 
 
+def replacement(answer: str = "") -> Callable[[Scene], None]:
+    """An INVITE in a third address's name that takes the call over, media from its SDP's socket, its BYE."""
+
+    def forge(scene: Scene) -> None:
+        how: dict[str, Any] = {"call_id": "q", "cseq": "1 INVITE"}
+        socket = (STRANGER, 7777)
+        scene.sip(
+            5, STRANGER, VC_C, "INVITE sip:bob@b.example SIP/2.0", body=sdp(socket), headers=TAKEN, **how
+        )
+        if answer:
+            scene.sip(5.1, VC_C, STRANGER, f"SIP/2.0 {answer}", to_tag="v", **how)
+        for ours in (VC2CUST, VC2REM):
+            scene.rtp(5.2, socket, ours, 0x66, range(200))
+            scene.send(9, odd(socket), odd(ours), receiver_report(0x66, block(BACK, 200, 500, jitter=9000)))
+        scene.sip(11, STRANGER, VC_C, "BYE sip:x SIP/2.0", call_id="q", to_tag="v", cseq="2 BYE")
+
+    return forge
+
+
 def bye_in_the_peers_name(answer: str) -> Callable[[Scene], None]:
     def forge(scene: Scene) -> None:
         scene.sip(10, REMOTE, VC_R, "BYE sip:x SIP/2.0", call_id="b", to_tag="r", cseq="44 BYE", swapped=True)
@@ -299,7 +330,12 @@ def rtp_statistics(scene: Scene) -> None:
         )  # fmt: skip
 
 
+TAKEN = ["Replaces: a;to-tag=c;from-tag=from-a"]  # RFC 3891: the customer's leg
+
 FORGERIES: dict[str, Callable[[Scene], None]] = {
+    "stray rtp with reports": stray_rtp_with_reports,
+    "stray rtp after the end": stray_rtp_after_the_end,
+    **{f"replaces, {answer}": replacement(answer) for answer in ("", "401 Unauthorized", "481 No", "603 No")},
     "stray rtp": stray_rtp,
     "stray rtp in sequence": stray_rtp_in_sequence,
     "stray rtp with the call's ssrc": stray_rtp_with_the_calls_ssrc,
@@ -373,6 +409,85 @@ def test_invite_of_a_stranger_in_a_calls_name_is_an_attempt_of_its_own() -> None
     found["metrics"][0]["InboundCallAttempts"] = 0
     assert (found["metrics"], found["media"]) == (alone()["metrics"], alone()["media"])
     assert played.summaries[0].connectors[0].extras["attempts_unanswered_strangers"] == 1
+
+
+@pytest.mark.parametrize("call_id", ["b", "nobodys"])
+@pytest.mark.parametrize("cseq", ["44 INVITE", "44 BYE", "1 OPTIONS"])
+def test_response_of_somebody_whom_the_vc_never_asked_counts_in_no_class(call_id: str, cseq: str) -> None:
+    scene = real_call()
+    for number, status in enumerate((100, 200, 302, 401, 503, 603)):
+        for at in (1.05, 5):
+            scene.sip(
+                at + number / 1000,
+                STRANGER,
+                VC_R,
+                f"SIP/2.0 {status} X",
+                call_id=call_id,
+                to_tag="z",
+                cseq=cseq,
+            )
+    played, alone = scene.play(until=180), real_call().play(until=180)
+    for klass in range(1, 7):
+        assert played.metric(f"Sip{klass}xxCodes") == alone.metric(f"Sip{klass}xxCodes")
+    assert played.summaries[0].extras["calls_active_unknown"] == 0
+    assert sum(len(summary.sip) for summary in played.summaries) + len(played.sip) >= 12  # the log has them
+
+
+def test_correlation_value_of_a_stranger_leaves_the_vcs_leg_apart() -> None:
+    """He knows it before the vc's INVITE leaves: the leg is nobody's rather than his."""
+    scene = real_call()
+    how: dict[str, Any] = {"call_id": "q", "cseq": "1 INVITE", "headers": ["X-Call-ID: call"]}
+    scene.sip(1.005, STRANGER, VC_C, "INVITE sip:bob@b.example SIP/2.0", body=ELSEWHERE, **how)
+    calls = [row for summary in scene.play(until=180).summaries for row in summary.calls]
+    assert sorted(row["call_ids"] for row in calls) == [["a"], ["b"], ["q"]]
+
+
+def test_response_counts_where_requests_of_the_vc_are_not_seen() -> None:
+    """A mirror of what comes in: who was asked, nobody can tell."""
+    scene = Scene()
+    for number, status in enumerate((200, 503)):
+        scene.sip(
+            1,
+            REMOTE,
+            VC_R,
+            f"SIP/2.0 {status} X",
+            call_id=f"o{number}",
+            to_tag="r",
+            cseq="1 OPTIONS",
+        )
+    played = scene.play(until=60)
+    assert (played.metric("Sip2xxCodes")[0], played.metric("Sip5xxCodes")[0]) == (1, 1)
+
+
+def test_response_from_another_address_counts_by_the_branch_of_the_vc() -> None:
+    """A farm that answers from another host than it was asked at."""
+    scene = Scene()
+    how: dict[str, Any] = {"call_id": "b", "cseq": "1 INVITE"}
+    scene.sip(1, VC_R, REMOTE, "INVITE sip:bob@b.example SIP/2.0", body=sdp(VC2REM), **how)
+    branch = f"Via: SIP/2.0/UDP {VC_R}:5060;branch=z9hG4bK-b-1INVITE"
+    data = "\r\n".join(
+        ["SIP/2.0 180 Ringing", branch, "From: <sip:a@a.example>;tag=from-b", "To: <sip:b@b.example>;tag=r",
+         "Call-ID: b", "CSeq: 1 INVITE", "Content-Length: 0", "", ""]
+    )  # fmt: skip
+    scene.send(2, ("198.51.100.21", 5060), (VC_R, 5060), data.encode())
+    assert scene.play(until=60).metric("Sip1xxCodes")[0] == 1
+
+
+def test_replacement_of_a_third_address_that_the_vc_accepts_goes_on_with_the_call() -> None:
+    scene = Scene()
+    scene.call(1)
+    moved = ("203.0.113.67", 4100)
+    how: dict[str, Any] = {"call_id": "q", "cseq": "1 INVITE"}
+    scene.sip(5, moved[0], VC_C, "INVITE sip:bob@b.example SIP/2.0", body=sdp(moved), headers=TAKEN, **how)
+    scene.sip(5.1, VC_C, moved[0], "SIP/2.0 200 OK", to_tag="v", body=sdp((VC_C, 5200)), **how)
+    scene.rtp(5.2, moved, (VC_C, 5200), 0x77, range(200))
+    scene.bye(12)
+    played = scene.play(until=180)
+    (call,) = [row for summary in played.summaries for row in summary.calls if row["outcome"] != "pending"]
+    assert call["call_ids"] == ["a", "b", "q"]
+    assert played.metric("RemoteToVcRtpPackets")[0] == 200
+    assert sum(played.metric("InboundCallAttempts")) == 0
+    assert sum(played.metric("OutboundCallAttempts")) == 1
 
 
 def test_intruders_are_counted_apart() -> None:

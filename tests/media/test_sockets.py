@@ -69,8 +69,17 @@ def test_another_sdp_of_the_vc_takes_the_socket_over() -> None:
 def test_media_lingers_after_the_dialogs_end_and_no_longer() -> None:
     talk = Conversation(Config(media=MediaSettings(linger=5)))
     call(talk).bye(10)
-    within = talk.rtp(14, (ELSEWHERE, 9), HERE, seconds=0.5)
-    talk.rtp(16, (ELSEWHERE, 10), HERE, seconds=0.5, ssrc=9)
+    within = talk.rtp(14, THERE, HERE, seconds=0.5)
+    assert talk.play().total("CustomerToVcRtpPackets") == within
+    later = talk.rtp(16, THERE, HERE, seconds=0.5, ssrc=9)
+    assert [summary.extras["orphan_packets"] for summary in talk.play().summaries] == [later]
+
+
+def test_nobody_begins_to_stand_in_for_who_has_left() -> None:
+    talk = Conversation(Config(media=MediaSettings(linger=5)))
+    call(talk).bye(10)
+    within = talk.rtp(11, THERE, HERE, seconds=0.5)
+    talk.rtp(11, (ELSEWHERE, 9), HERE, seconds=3, ssrc=8)
     assert talk.play().total("CustomerToVcRtpPackets") == within
 
 
