@@ -22,6 +22,7 @@ from agent.summary.catalog import CARRIER_METRICS, METRICS
 from agent.summary.records import ConnectorMinute, Samples, Summary
 
 needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool")
+ROOT = Path(__file__).parents[2]
 LABELS = 'voice_connector_id="vc1",region="us-east-1"'
 
 
@@ -72,18 +73,36 @@ def test_command_prints_a_rule_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.rstrip() == rules_text(Config(), 2)
 
 
-def test_alerts_name_only_series_that_metrics_shows() -> None:
+def shown() -> set[str]:
+    """Every series that /metrics can show, but those by carrier."""
     values: dict[str, Any] = {
         metric.name: Samples([2.0], [1.0]) if metric.kind == "samples" else 1 for metric in METRICS
     }
     totals = Totals()
-    totals.add(Summary(0, 0, True, [ConnectorMinute("vc1", "local", values, {})], [], [], []))
+    minute = ConnectorMinute("vc1", "local", values, {})
+    totals.add(Summary(0, 0, True, [minute], [], [], [], extras={"calls_active_unknown": 1}))
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Collector(totals))
-    shown = set(re.findall(r"^(sbcwatch_\w+)", generate_latest(registry).decode(), re.MULTILINE))
-    shown |= {f"sbcwatch_agent_{each.name}{'_total' * (each.kind == 'counter')}" for each in SERIES}
+    names = set(re.findall(r"^(?:# HELP )?(sbcwatch_\w+)", generate_latest(registry).decode(), re.MULTILINE))
+    return names | {f"sbcwatch_agent_{each.name}{'_total' * (each.kind == 'counter')}" for each in SERIES}
+
+
+def test_alerts_name_only_series_that_metrics_shows() -> None:
+    series = shown()
     for alert in alerts(Config()):
-        assert set(re.findall(r"sbcwatch_\w+", alert.expression)) <= shown, alert.key
+        assert set(re.findall(r"sbcwatch_\w+", alert.expression)) <= series, alert.key
+
+
+def test_pages_name_only_series_that_metrics_shows() -> None:
+    series = shown() | {"sbcwatch_carrier_", "sbcwatch_config"}  # a prefix; a variable of the Ansible role
+    pages = [
+        ROOT / "README.md",
+        ROOT / "deploy/README.md",
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("docs/sbc/*.md"),
+    ]
+    named = {(page.name, name) for page in pages for name in re.findall(r"`(sbcwatch_\w+)", page.read_text())}
+    assert {(page, name) for page, name in named if name not in series} == set()
 
 
 @needs_promtool
