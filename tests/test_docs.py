@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from agent import cli
 from agent.config.load import read
 
 ROOT = Path(__file__).parent.parent
@@ -56,6 +59,20 @@ def test_commands_of_a_page_run(page: str, commands: str, tmp_path: Path) -> Non
 
 def test_commands_are_marked_in_readme_and_docs() -> None:
     assert {page for page, _ in blocks(f"{MARK}\n```sh")} >= {"README.md", "docs/configuration.md"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_and_options_that_a_page_names_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = page.read_text().replace("\\\n", " ")
+    printed = "\n".join(re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    lines = re.findall(r"^(?:\S*/)?(sbcwatch [^\n]+)", printed, re.MULTILINE)
+    for line in [*lines, *re.findall(r"`(sbcwatch [^`]+)`", text)]:
+        words = shlex.split(re.split(r"[|>#;]", line)[0])
+        with suppress(SystemExit):  # a page may leave out a name or a number
+            cli._options(words[1:])
+        said = capsys.readouterr().err
+        assert "unrecognized arguments" not in said, line
+        assert "invalid choice" not in said, line
 
 
 @pytest.mark.parametrize(("page", "text"), blocks("```toml"))
