@@ -20,6 +20,11 @@ MAX_CACHED = 65_536  # addresses come from the wire, so the cache is bounded
 CLOUD_DOMAIN = ".voiceconnector.chime.aws"
 
 
+def is_group(address: str) -> bool:
+    """Whether it is a multicast address (RFC 5771 3, RFC 4291 2.7): nobody's, so of no side."""
+    return address.startswith("ff") if ":" in address else 224 <= int(address.partition(".")[0]) <= 239
+
+
 class Connector(Struct, frozen=True, cache_hash=True):
     """One customer trunk. A SIP host in `domains` names it; the managed service's domain always does."""
 

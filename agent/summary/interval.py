@@ -34,7 +34,7 @@ from agent.model.events import (
     Unseen,
 )
 from agent.model.handover import Handover
-from agent.model.sides import Connector, Sides
+from agent.model.sides import Connector, Sides, is_group
 from agent.model.stream_minute_cy import SoFar, StreamMinute
 from agent.model.unseen import Cause, Sight
 from agent.summary.call_minute_cy import CallMinute, share_out
@@ -251,6 +251,8 @@ class Intervals:
             minute.intruder_packets += stream.packets
             return
         minute.orphan_packets += stream.packets
+        if is_group(stream.dst[0]):
+            return  # paging, music for many: neither a customer's nor the remote end's
         self._host.unsignalled |= from_vc  # the vc sends nothing without a call
         side, connector = self._sides.place((stream.dst if from_vc else stream.src)[0])
         end = "cust" if side == "customer" else "rem"

@@ -26,6 +26,7 @@ cdef enum:
     REPEATS = 8  # so many in a row, as slowly as they came at first, are a restart
     REPEATS_MASK = 15
 
+    PACKET_MOST = 8  # so many of the longest packets make a second: RFC 7587 has 120 ms
     MAX_VOTES = 4
     CHECK_EVERY = 31  # a clock is looked at every 32 samples
     TIME_BASE_US = 1000000  # a timestamp that is off by more begins a new time base

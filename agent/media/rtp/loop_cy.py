@@ -48,6 +48,7 @@ if not cython.compiled:  # loop_cy.pxd has them, typed
     MAX_VOTES, CHECK_EVERY, FEW_PACKETS, TIME_BASE_US = uncompiled.constants(
         __name__, "MAX_VOTES CHECK_EVERY FEW_PACKETS TIME_BASE_US"
     )
+    (PACKET_MOST,) = uncompiled.constants(__name__, "PACKET_MOST")
     NONE, STRAY, REBASE, FIRST = uncompiled.constants(__name__, "NONE STRAY REBASE FIRST")
     REPEATED, REPEATS, REPEATS_MASK = uncompiled.constants(__name__, "REPEATED REPEATS REPEATS_MASK")
 
@@ -804,7 +805,7 @@ class Loop(Clocks):
                 return 0
         if apart_us > TIME_BASE_US:
             return self.jump(row, minute, stamp_ns, step, off_us)
-        if follows and step > 0:
+        if follows and 0 < step * PACKET_MOST <= rate:  # longer is silence between its descriptors
             self.vote(row, step)
         late: cython.int = 0
         if not is_video:
