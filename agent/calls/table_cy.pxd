@@ -10,7 +10,7 @@ from agent.media.leg_media_cy cimport LegMedia
 # Memory of a leg's descriptions, by its sockets and the condensed text (which stands for the parsed form).
 cdef enum:
     SOCKET_BYTES = 700
-    TEXT_TIMES = 8
+    TEXT_TIMES = 10
     MESSAGE_BYTES = 4096
 
 cdef class CallTable:

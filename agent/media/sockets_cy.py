@@ -21,6 +21,8 @@ from agent.wire.sdp.session_cy import MediaDescription, Session
 class SocketOwner:
     """A socket that an SDP of `leg` named; `rtp` is the RTP socket that it serves (itself, or its RTCP's)."""
 
+    __slots__ = ("leg", "media", "rtp")
+
     def __init__(self, leg: Leg, rtp: Socket, media: MediaDescription) -> None:
         self.leg = leg
         self.rtp = rtp
@@ -33,6 +35,8 @@ class SocketOwner:
 
 class Description:
     """The last SDP of each end of a leg."""
+
+    __slots__ = ("far", "ours")
 
     def __init__(self) -> None:
         self.ours: list[MediaDescription] = []

@@ -28,9 +28,9 @@ def check(data: bytes) -> None:
         assert all(0 < port <= 65535 for _, port in media.sockets)
         assert all(0 <= payload_type <= 127 for payload_type in (*media.payload_types, *media.rtpmap))
         assert all(rate > 0 and channels > 0 for _, rate, channels in media.rtpmap.values())
-        assert len(media.candidates) <= sdp.CANDIDATES_MAX
-        assert len(media.ssrcs) <= sdp.SSRCS_MAX
         assert (media.is_rtp, media.encrypted, media.held) is not None
+    assert sum(len(media.candidates) for media in session.media) <= sdp.CANDIDATES_MAX
+    assert sum(len(media.ssrcs) for media in session.media) <= sdp.SSRCS_MAX
 
 
 if __name__ == "__main__":

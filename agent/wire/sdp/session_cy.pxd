@@ -12,7 +12,7 @@ cdef enum:
 @cython.final
 @cython.no_gc
 cdef class Session:
-    cdef public int rtpmaps_left, candidates_left
+    cdef public int rtpmaps_left, candidates_left, ssrcs_left
     cdef readonly str connection, direction
     cdef readonly bint crypto
     cdef readonly list media, bundles
@@ -35,7 +35,7 @@ cdef MediaDescription _media(str value, Session session)
 cdef object _attribute(bytes data, Py_ssize_t at, Py_ssize_t stop, MediaDescription media, Session session)
 cdef object _of_session(Session session, str name, str value)
 cdef object _rtcp(MediaDescription media, str value)
-cdef object _candidate(str value)
+cdef object _candidate(str value, MediaDescription media)
 cdef str _connection(str value)
 cdef str _canonical(str address)
 cdef long long _number(str text, long long most) except -2

@@ -11,6 +11,7 @@ calls of a host share, are read once.
 from __future__ import annotations
 
 from functools import lru_cache
+from sys import intern
 from typing import Any, NamedTuple
 
 import cython
@@ -31,17 +32,17 @@ if not cython.compiled:  # session_cy.pxd has these for the compiler
 # One 64 KiB body could name thousands of sockets, each an entry in the table that attaches streams to calls.
 MEDIA_MAX = 32
 SOCKETS_MAX = 8  # of one m= line with a port count
-CANDIDATES_MAX = 64
-SSRCS_MAX = 64
+SSRCS_MAX = 64  # of one description
 FORMATS_MAX = 128
 RTPMAPS_MAX = 128  # of one description
-ALL_CANDIDATES_MAX = 64  # of one description
+CANDIDATES_MAX = 64  # of one description
 GROUPS_MAX = 8
 WORD_MAX = 64  # characters of a name; what is longer is cut
 HOST_MAX = 255  # characters of an address or a host name
 KEPT_MAX = 64  # characters of a value that may be kept read
 
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
+CANDIDATE_TYPES = {kind: kind for kind in ("host", "srflx", "prflx", "relay")}
 _KEYS = ("crypto", "fingerprint", "zrtp-hash")  # RFC 4568, RFC 8122, RFC 6189
 _DISCARD_PORT = 9  # RFC 8840 4.1.3: trickled ICE says c=0.0.0.0 and port 9, and holds nothing
 
@@ -106,7 +107,8 @@ class Session:
         self.media: list[MediaDescription] = []
         self.bundles: list[tuple[str, ...]] = []  # mids that share a socket, the first m= names it (RFC 9143)
         self.rtpmaps_left = RTPMAPS_MAX
-        self.candidates_left = ALL_CANDIDATES_MAX
+        self.candidates_left = CANDIDATES_MAX
+        self.ssrcs_left = SSRCS_MAX
 
 
 def parse(data: bytes) -> Session:
@@ -272,7 +274,7 @@ def _media(value: str, session: Session) -> MediaDescription | None:
     if port < 0:
         return None
     formats = _formats(words[2]) if len(words[2]) <= KEPT_MAX else _formats.__wrapped__(words[2])
-    media = MediaDescription(words[0][:WORD_MAX].lower(), port, formats, session)
+    media = MediaDescription(intern(words[0][:WORD_MAX].lower()), port, formats, session)
     if count:
         media.port_count = min(max(_number(count, 65535), 0) or 1, SOCKETS_MAX)
     return media
@@ -286,7 +288,7 @@ def _formats(value: str) -> tuple[str, bool, bool, tuple[int, ...]]:
     is_rtp = "RTP/" in protocol
     numbers = [_number(word, 127) for word in words[1 : 1 + FORMATS_MAX]] if is_rtp else []
     payload_types = tuple(dict.fromkeys(number for number in numbers if number >= 0))
-    return words[0][:WORD_MAX], is_rtp, "SAVP" in protocol, payload_types
+    return intern(words[0][:WORD_MAX]), is_rtp, "SAVP" in protocol, payload_types
 
 
 def _attribute(
@@ -319,13 +321,15 @@ def _attribute(
         media.mid = text_at(data, colon + 1, stop)[:WORD_MAX]
     elif name == "ssrc":
         ssrc = _number(text_at(data, colon + 1, stop).split(" ", 1)[0], 0xFFFF_FFFF)
-        if ssrc >= 0 and ssrc not in media.ssrcs and len(media.ssrcs) < SSRCS_MAX:
+        if ssrc >= 0 and session.ssrcs_left > 0 and ssrc not in media.ssrcs:
+            session.ssrcs_left -= 1
             media.ssrcs.append(ssrc)
     elif name == "candidate":
-        candidate = _candidate(text_at(data, colon + 1, stop))
-        if candidate is not None and len(media.candidates) < CANDIDATES_MAX and session.candidates_left > 0:
-            session.candidates_left -= 1
-            media.candidates.append(candidate)
+        if session.candidates_left > 0:
+            candidate = _candidate(text_at(data, colon + 1, stop), media)
+            if candidate is not None:
+                session.candidates_left -= 1
+                media.candidates.append(candidate)
     elif name in _KEYS:
         media.crypto = True
 
@@ -364,15 +368,23 @@ def _rtcp(media: MediaDescription, value: str) -> None:
         media.rtcp_port, media.rtcp_address = port, _canonical(words[3]) if len(words) >= 4 else ""
 
 
-def _candidate(value: str) -> Candidate | None:
-    """<foundation> <component> <transport> <priority> <address> <port> typ <type> ... (RFC 8839 5.1)"""
+def _candidate(value: str, media: MediaDescription) -> Candidate | None:
+    """<foundation> <component> <transport> <priority> <address> <port> typ <type> ... (RFC 8839 5.1)
+
+    Addresses of a section are few, and so are types: each text is kept once.
+    """
     words = value.split()
     if len(words) < 8 or words[2].lower() != "udp" or words[6].lower() != "typ":
         return None
     component, port = _number(words[1], 256), _number(words[5], 65535)
     if component <= 0 or port <= 0:
         return None
-    return Candidate(_canonical(words[4]), port, component, words[7][:WORD_MAX].lower())
+    address, kind = _canonical(words[4]), words[7][:WORD_MAX].lower()
+    if address == media.address:
+        address = media.address
+    elif media.candidates and address == media.candidates[-1].address:
+        address = media.candidates[-1].address
+    return Candidate(address, port, component, CANDIDATE_TYPES.get(kind, kind))
 
 
 def _connection(value: str) -> str:

@@ -177,6 +177,13 @@ def test_flood_of_sections_candidates_and_ssrcs_is_bounded():
     assert len(media.payload_types) <= sdp.FORMATS_MAX
 
 
+def test_ssrcs_and_candidates_of_all_sections_together_are_bounded():
+    lines = [f"a=ssrc:{n}\r\na=candidate:1 1 udp 1 192.0.2.1 {n + 1} typ host\r\n" for n in range(40)]
+    text = "v=0\r\n" + ("m=audio 6000 RTP/AVP 0\r\n" + "".join(lines)) * 4
+    media = sdp.parse(text.encode()).media
+    assert [len(one.ssrcs) for one in media] == [len(one.candidates) for one in media] == [40, 24, 0, 0]
+
+
 LINES = st.sampled_from(
     [
         *(
