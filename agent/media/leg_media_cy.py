@@ -155,8 +155,8 @@ class LegMedia:
         named.recall(peers)
         for ours, far, kind, call in handover.unsignalled:
             self.unsignalled.restore(ours, far, kind, call)
-        for stream_id in loop.live_streams():
-            self.streams.fresh(stream_id)
+        live = handover.live
+        self.streams.take(live.orphans if live is not None and not handover.shift_ns else ())
         for stream_id, first, away in handover.away:
             stream = self.streams.get(self._loop.renumber(stream_id))
             if stream is not None:
@@ -165,9 +165,6 @@ class LegMedia:
                     self.streams.told(stream)
         self.unsignalled.prune()
         self._rtcp.take_over(handover, loop)
-        live = handover.live
-        if live is not None and not handover.shift_ns:
-            self.streams.know_orphans(live.orphans)
 
     def _describe_again(self, leg: Leg) -> None:
         """Lets the last SDP of `leg` claim its sockets again."""

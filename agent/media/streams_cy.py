@@ -197,7 +197,7 @@ class Streams:
                 self._leave_alone(stream)
         if len(leg.streams) < LEG_STREAMS:
             return
-        ages = {stream: (stream.named, self._loop.last_ns(stream.id)) for stream in leg.streams}
+        ages = {stream: (stream.named, self._loop.last_ns(stream.id), stream.id) for stream in leg.streams}
         left = sorted(ages, key=ages.__getitem__)[: LEG_STREAMS // 2]
         self.crowded(leg, left)
         for stream in left:
@@ -245,16 +245,24 @@ class Streams:
         """Takes over streams. Only before any stream."""
         self._loop = loop
 
-    def know_orphans(self, orphans: Iterable[Stream]) -> None:
-        """Takes over the orphans of the engine before. An intruder's stream stays one, until it is judged."""
-        for old in orphans:
-            stream = self.get(old.id)
-            if stream is None:
+    def take(self, orphans: Iterable[Stream]) -> None:
+        """Takes up the streams of the loop, the `orphans` of the engine before among them.
+
+        A stream of a call that is over, or of an intruder, was judged and stays as it is.
+        """
+        before = {old.id: old for old in orphans}
+        for stream_id in self._loop.live_streams():
+            old: Stream | None = before.get(stream_id)
+            if old is not None and (old.attached or old.trust == UNKNOWN):
+                self._found.add(old)
+                self._link(old)
+                self._stray(stream_id)
+                if old.trust == UNKNOWN:
+                    self._strangers[old] = None
                 continue
-            if old.trust == UNKNOWN:
-                self._expel(stream)
-            if stream.measured_here is None:
-                stream.clean, stream.attached, stream.heard = old.clean, old.attached, old.heard
+            stream = self.fresh(stream_id)
+            if old is not None and stream is not None and stream.measured_here is None:
+                stream.clean, stream.heard = old.clean, old.heard
 
     def leaving(self, rtp: Socket, ssrc: int, peer: Socket) -> Stream | None:
         """The stream that leaves socket `rtp` with `ssrc`.
@@ -366,6 +374,7 @@ class Streams:
         stream: Stream
         doubtful = [stream for stream in streams if stream.trust == ALONE and stream.leg is not None]
         if doubtful:
+            doubtful.sort(key=_id_of)
             for stream in self.evidence.intruders(doubtful):
                 self._expel(stream)
 
@@ -441,14 +450,14 @@ class Streams:
             due_ns = max([self._loop.last_ns(stream.id) for stream in leg.streams]) + SILENCE_NS
             for stream in leg.streams:
                 self._loop.flush_stream(stream.id, due_ns)
-        return [event for stream in tuple(leg.streams) for event in self.cut(stream, minutes)]
+        return [event for stream in sorted(leg.streams, key=_id_of) for event in self.cut(stream, minutes)]
 
     def harvest(self, minute_ns: int, counted: list[StreamMinute]) -> list[StreamMinute]:
         """The minute of every stream, from the loop's counts in `counted`."""
         self._judge(counted)
         self.evidence.end_close(minute_ns + MINUTE_NS)
         done = self._measure.harvest(counted, self._found.by_id, self._told, orphans=not self.shedding)
-        for stream in tuple(self._told):
+        for stream in sorted(self._told, key=_id_of):
             # Its last report may come a minute after its last packet.
             if minute_ns in stream.away.minutes:
                 its = self._loop.silent(stream.id, minute_ns)
@@ -590,6 +599,11 @@ class Streams:
             stream.leg.streams.discard(stream)
             stream.leg = stream.to_vc = stream.measured_here = None
             self._strays.add(stream.id)
+
+
+def _id_of(stream: Stream) -> int:
+    """An order that is the same each time a capture is read: of equals the first one counts."""
+    return int(stream.id)
 
 
 def _ignore(leg: Leg) -> None:

@@ -203,3 +203,15 @@ def test_stream_that_is_judged_an_intruders_stays_one_over_a_reload() -> None:
     whole = played(scene, 4, None)
     assert whole["intruder_packets"] == 3
     assert played(scene, 4, checkpoint.move) == whole
+
+
+def test_late_packets_of_a_call_that_is_over_make_no_new_call_after_a_reload() -> None:
+    scene = Scene()
+    scene.call(1)
+    for at in (2, 25):
+        scene.rtp(at, CUST, VC2CUST, 1, range(at * 50, at * 50 + 50))
+        scene.rtp(at, VC2CUST, CUST, 2, range(at * 50, at * 50 + 50))
+    scene.bye(6)
+    whole = played(scene, 50, None)
+    assert whole["CustomerToVcRtpPackets"] == whole["VcToCustomerRtpPackets"] == 50
+    assert played(scene, 50, checkpoint.move) == whole

@@ -7,14 +7,17 @@ written once and come from a pool (`POOL`): to build a frame here costs more tha
 
 from __future__ import annotations
 
+import gzip
 import random
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from socket import inet_ntoa
 from typing import NamedTuple
 
-from tests.fuzz.carriers import over_another, segments
+from agent.wire.frame import LINK_ETHERNET, LINK_RAW
+from tests.fuzz.carriers import FRAMED, TUNNELLED, over_another, segments
 from tests.kit.capture_files import Packet, enhanced, interface, pcap, section, statistics
 from tests.kit.packets import ethernet, ip
 from tests.kit.scene import (
@@ -193,23 +196,18 @@ def as_fragments(frame: bytes, draw: random.Random) -> list[bytes]:
 
 
 def in_tunnel(frame: bytes, draw: random.Random) -> list[bytes]:
-    """VLAN tags, GRE, IP in IP, VXLAN, in one another."""
+    """The packet in tunnels and tags of every kind, in one another, over IPv4 and IPv6."""
     for _ in range(draw.choice((1, 1, 2, 5))):
-        ends = frame[26:34] if len(frame) > 34 else bytes(8)
-        how = draw.randrange(4)
-        if how == 0:
-            frame = frame[:12] + b"\x81\x00\x00\x07" + frame[12:]
-        elif how == 1:
-            frame = ipv4(47, ends, b"\x00\x00\x08\x00" + frame[14:])
-        elif how == 2:
-            frame = ipv4(4, ends, frame[14:])
-        else:
-            inner = (
-                struct.pack(">HHHH", 4789, 4789, (16 + len(frame)) & 0xFFFF, 0)
-                + b"\x08\0\0\0\0\0\x07\0"
-                + frame
-            )
-            frame = ipv4(17, ends, inner)
+        packet = frame[14:]
+        if not packet or len(packet) > 60_000:
+            break
+        if draw.random() < 0.3:
+            ether_type, body = draw.choice(FRAMED)(packet)
+            frame = ethernet(body, ether_type)
+            continue
+        protocol, body = draw.choice(TUNNELLED)(packet)
+        ends = ("2001:db8::1", "2001:db8::2") if draw.random() < 0.1 else ("203.0.113.1", "203.0.113.2")
+        frame = ethernet(ip(*ends, protocol, body))
     return [frame]
 
 
@@ -246,12 +244,21 @@ def bent_stamp(stamp_ns: int, draw: random.Random) -> int:
 
 
 def container(packets: list[Packet], draw: random.Random) -> bytes:
-    order = draw.choice("<>")
+    order, link = draw.choice("<>"), LINK_ETHERNET
+    if draw.random() < 0.1:  # without their Ethernet headers
+        link = LINK_RAW
+        packets = [
+            replace(packet, data=packet.data[14:], wire=max(0, packet.wire_length - 14)) for packet in packets
+        ]
     if draw.random() < 0.5:
         return pcap(
-            packets, order, nanoseconds=draw.random() < 0.5, modified=order == "<" and draw.random() < 0.1
+            packets,
+            order,
+            nanoseconds=draw.random() < 0.5,
+            link=link,
+            modified=order == "<" and draw.random() < 0.1,
         )
-    out = [section(order), interface(order), interface(order)]
+    out = [section(order), interface(order, link), interface(order, link)]
     for packet in packets:
         out.append(enhanced(packet, order))
         if draw.random() < 0.02:
@@ -290,6 +297,8 @@ def capture(draw: random.Random) -> Capture:
             cut = piece[: draw.randrange(1, 200)] if draw.random() < 0.1 else piece
             packets.append(Packet(stamp, cut, wire=len(piece), interface=number & 1))
     data = container(packets, draw)
+    if draw.random() < 0.03:
+        data = gzip.compress(data, 1)
     if is_bent := bool(share) and draw.random() < 0.15:
         data = bend_octets(data, draw)
     return Capture(data, is_bent or bool(share))

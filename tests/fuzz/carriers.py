@@ -1,4 +1,7 @@
-"""A SIP datagram over another carrier: WebSocket, SCTP and HEP, whose framing lies here and there."""
+"""A frame in a tunnel of each kind, and a SIP datagram over another carrier: WebSocket, SCTP and HEP.
+
+Their framing lies here and there.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import random
 import struct
 from collections.abc import Callable
 
-from tests.kit.packets import SCTP, TCP, UDP
+from tests.kit.packets import GRE, SCTP, TCP, UDP, datagram, ethernet, ip_type
 
 UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -15,6 +18,32 @@ UPGRADE = (
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: sip\r\n"
 Bend = Callable[[bytes, random.Random], bytes]
 Ip = Callable[[int, bytes, bytes], bytes]  # protocol, addresses, payload -> frame
+
+
+# Of a packet: the EtherType of a frame around it, or the IP protocol of a packet, and the body.
+FRAMED: tuple[Callable[[bytes], tuple[int, bytes]], ...] = (
+    lambda packet: (0x8100, b"\0\7" + struct.pack(">H", ip_type(packet)) + packet),
+    lambda packet: (0x88A8, b"\0\7\x81\0\0\1" + struct.pack(">H", ip_type(packet)) + packet),
+    lambda packet: (0x8926, b"\x80\2\3\xe8" + struct.pack(">H", ip_type(packet)) + packet),
+    lambda packet: (0x8847, b"\0\1\0\x40\0\2\1\x40" + packet),
+    lambda packet: (0x8864, b"\x11\0\0\7" + struct.pack(">H", 2 + len(packet) & 0xFFFF) + b"\0\x21" + packet),
+)
+TUNNELLED: tuple[Callable[[bytes], tuple[int, bytes]], ...] = (
+    lambda packet: (4, packet),
+    lambda packet: (41, packet),
+    lambda packet: (GRE, b"\x20\0" + struct.pack(">H", ip_type(packet)) + b"\0\0\0\7" + packet),
+    lambda packet: (GRE, b"\x20\0\x65\x58\0\0\7\0" + ethernet(packet)),
+    lambda packet: (GRE, b"\x10\0\x88\xbe\0\0\0\1\x10\0\0\7" + bytes(4) + ethernet(packet)),
+    lambda packet: (GRE, b"\x10\0\x22\xeb\0\0\0\1\x20\0\0\7" + bytes(8) + ethernet(packet)),
+    lambda packet: (
+        GRE,
+        b"\x30\1\x88\x0b" + struct.pack(">HHI", 4 + len(packet) & 0xFFFF, 7, 1) + b"\xff\3\0\x21" + packet,
+    ),
+    lambda packet: (UDP, datagram(33333, 4789, b"\x08\0\0\0\0\0\7\0" + ethernet(packet))),
+    lambda packet: (UDP, datagram(33333, 6081, b"\2\0\x65\x58\0\0\7\0" + bytes(8) + ethernet(packet))),
+    lambda packet: (UDP, datagram(2152, 2152, b"\x30\xff" + struct.pack(">HI", len(packet), 7) + packet)),
+    lambda packet: (UDP, datagram(1701, 1701, b"\0\2\0\1\0\7\xff\3\0\x21" + packet)),
+)
 
 
 def web_socket_frame(payload: bytes, first: int, draw: random.Random) -> bytes:

@@ -51,6 +51,7 @@ def test_captures_have_every_shape() -> None:
     data = b"".join(case.data for case in cases)
     magics = {case.data[:4] for case in cases}
     assert {b"\n\r\r\n", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1"} <= magics
+    assert b"\x1f\x8b" in {magic[:2] for magic in magics}
     assert {case.settings for case in cases} == set(range(len(whole_path.SETTINGS)))
     assert sum(not case.is_bent for case in cases) > len(cases) / 5
     for shape in SHAPES:

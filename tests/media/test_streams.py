@@ -16,8 +16,10 @@ from tests.kit.scene import (
     REM,
     VC2CUST,
     VC2REM,
+    VC_C,
     A,
     B,
+    Scene,
     answered,
     block,
     odd,
@@ -265,3 +267,17 @@ def test_streams_of_one_pair_of_sockets_may_expire_together() -> None:
     for ssrc in range(1, 21):  # few enough to take turns
         scene.rtp(ssrc / 10, ("203.0.113.9", 9), VC2REM, ssrc, range(5))
     assert len(scene.play(until=400).summaries) == 7
+
+
+def test_of_streams_alike_the_first_one_names_the_codec_each_time() -> None:
+    """A leg that ends gives its streams out in their order, not in that of their places in memory."""
+    codecs = []
+    for first in range(12):
+        scene = Scene()
+        scene.call(1)
+        for number in range(4):
+            scene.rtp(2 + number, CUST, VC2CUST, 1 + number, range(1), payload_type=(8, 0, 9, 4)[number])
+        scene.bye(10)
+        scene.sip(50, CUST[0], VC_C, "OPTIONS sip:b SIP/2.0", call_id=f"o{first}", cseq="1 OPTIONS")
+        codecs += scene.play().field("codec")
+    assert set(codecs) == {"PCMA"}
