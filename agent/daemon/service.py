@@ -430,6 +430,7 @@ class Service:
         self.reload_succeeded, self.reloaded_at = True, time.time()
         later = f"; at the next start only: {', '.join(waiting)}" if waiting else ""
         self._journal.info("reload", f"configuration taken, hash {self.config_hash}{later}")
+        self._warn_of_sides()
 
     def _move_into(self, pipeline: Pipeline, shift_ns: int) -> None:
         """Goes on in another pipeline with all state. The open minute ends as a part."""
@@ -515,15 +516,18 @@ class Service:
         names = [delivery.sink.name for delivery in self.deliveries]
         vc = self.pipeline.sides.vc
         info("start", "; ".join(beginning(self.config, self._config_path, self.config_hash, vc, names)))
-        if not self.pipeline.sides.known:
-            self._journal.warning(
-                "start",
-                "no customer network, connector network or domain is named: sided metrics are null."
-                " Set [customers] networks",
-            )
+        self._warn_of_sides()
         if self.endpoint.port is not None:
             address = self.config.prometheus.address
             info("start", f"/metrics, /healthz, /readyz on {address} port {self.endpoint.port}")
+
+    def _warn_of_sides(self) -> None:
+        if not self.pipeline.sides.known:
+            self._journal.warning(
+                "sides",
+                "no customer network, connector network or domain is named: sided metrics are null."
+                " Set [customers] networks",
+            )
 
 
 def _bounds(config: Config) -> dict[str, Any]:

@@ -35,6 +35,18 @@ def test_process_that_starts_is_alive_and_not_ready(clock: Clock) -> None:
     assert health.well() == health.ready() == (True, "ok")
 
 
+def test_interface_that_is_down_leaves_it_alive_and_not_ready(clock: Clock) -> None:
+    health = Health(clock)
+    health.passed(0)
+    health.away = ["ens5", "ens6"]
+    assert health.well() == (True, "ok")
+    assert health.ready() == (
+        False, "nothing is captured on ens5, ens6: down, gone or without carrier",
+    )  # fmt: skip
+    health.away = []
+    assert health.ready() == (True, "ok")
+
+
 def test_silent_ring_and_late_close_are_not_well(clock: Clock) -> None:
     health = Health(clock)
     health.passed(OVERDUE_NS + 1)

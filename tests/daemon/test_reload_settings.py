@@ -198,6 +198,11 @@ def test_daemon_tells_start_reload_and_stop_and_no_gauge_vanishes(running: Runni
     assert refused["sbcwatch_agent_config_last_reload_successful"] == 0.0
     assert refused[active] == 1.0
     assert any(name.startswith("sbcwatch_agent_build_info{") for name in refused)
+    # Without customers sides are unknown from now on.
+    assert running.lines("sides") == []
+    running.reload(text.replace('[customers]\nnetworks = ["127.0.0.2/32"]\n', ""))
+    until(lambda: running.lines("sides"))
+    assert "Set [customers] networks" in running.lines("sides")[0]
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(30) == 0
     (stop,) = running.lines("stop")
