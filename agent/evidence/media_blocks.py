@@ -58,7 +58,12 @@ def _sdes(octets: bytearray, at: int, stop: int) -> Texts:
             texts.append((item + 2, end))
             item = end
         chunk = item + 4 - (item - chunk) % 4  # a null ends the chunk, and more up to its word's end
-    return texts
+    return [*texts, *_behind(chunk, stop)]
+
+
+def _behind(at: int, stop: int) -> Texts:
+    """Octets of a packet behind all that its definition names."""
+    return [(at, stop)] if at < stop else []
 
 
 def _bye(octets: bytearray, at: int, stop: int) -> Texts:
@@ -69,26 +74,50 @@ def _bye(octets: bytearray, at: int, stop: int) -> Texts:
 
 def _app(octets: bytearray, at: int, stop: int) -> Texts:
     """Data behind the name (RFC 3550 6.7)."""
-    return [(at + 12, stop)] if at + 12 < stop else []
+    return _behind(at + 12, stop)
 
 
-def _numbers_alone(octets: bytearray, at: int, stop: int) -> Texts:
-    return []
+def _sender(octets: bytearray, at: int, stop: int) -> Texts:
+    """A profile's extension behind sender info and blocks (RFC 3550 6.4.1): whatever its maker put there."""
+    return _behind(at + 28 + 24 * (octets[at] & 31), stop)
+
+
+def _receiver(octets: bytearray, at: int, stop: int) -> Texts:
+    """A profile's extension behind the blocks (RFC 3550 6.4.2)."""
+    return _behind(at + 8 + 24 * (octets[at] & 31), stop)
+
+
+def _feedback(octets: bytearray, at: int, stop: int) -> Texts:
+    """What is asked for, but in formats that hold numbers alone (RFC 4585 6.2)."""
+    return [] if octets[at] & 31 in NUMBERED_FORMATS else _behind(at + 12, stop)
+
+
+def _extended(octets: bytearray, at: int, stop: int) -> Texts:
+    """The content of blocks that hold other things than numbers, or nobody knows what (RFC 3611 3)."""
+    texts: Texts = []
+    at += 8
+    while at + 4 <= stop:
+        end = min(at + 4 + 4 * (octets[at + 2] << 8 | octets[at + 3]), stop)
+        if octets[at] not in NUMBERED_BLOCKS:
+            texts += _behind(at + 4, end)
+        at = end
+    return texts
 
 
 def _unknown(octets: bytearray, at: int, stop: int) -> Texts:
-    return [(at + SRTCP_CLEAR, stop)] if at + SRTCP_CLEAR < stop else []
+    return _behind(at + SRTCP_CLEAR, stop)
 
 
-# RTCP packet types: SR, RR (RFC 3550 6.4), RTPFB (RFC 4585) and XR (RFC 3611) hold no text.
+NUMBERED_FORMATS = frozenset({1, 3, 4, 8, 11, 15})  # NACK, TMMBR, TMMBN, ECN, CCFB, TWCC
+NUMBERED_BLOCKS = frozenset(range(1, 8))  # RFC 3611 4
 _TEXTS = {
-    200: _numbers_alone,
-    201: _numbers_alone,
+    200: _sender,
+    201: _receiver,
     202: _sdes,
     203: _bye,
     204: _app,
-    205: _numbers_alone,
-    207: _numbers_alone,
+    205: _feedback,
+    207: _extended,
 }
 
 

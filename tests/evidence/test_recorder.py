@@ -51,6 +51,42 @@ def test_names_in_rtcp_are_blanked_and_lengths_stay() -> None:
     assert left[42:] == receiver + sdes.replace(b"alice", b"xxxxx").replace(b"Bob", b"xxx")
 
 
+@pytest.mark.parametrize(
+    ("flags", "kind", "before", "stays"),
+    [
+        (0, 200, bytes(20), 28),  # behind sender info
+        (1, 200, bytes(44), 52),
+        (0, 201, b"", 8),
+        (1, 201, bytes(24), 32),
+        (0, 202, b"", 4),  # behind no chunk at all
+        (1, 202, b"\0\0\0\0", 12),  # behind the last one
+        (9, 205, bytes(4), 12),
+        (0, 207, struct.pack("!BBH", 99, 0, 4), 12),
+    ],
+)
+def test_octets_of_rtcp_that_no_definition_names_are_blanked(
+    flags: int, kind: int, before: bytes, stays: int
+) -> None:
+    payload = (
+        struct.pack("!BBHI", 0x80 | flags, kind, 1 + len(before) // 4 + 4, 7) + before + b"A name, a place "
+    )
+    left = without_text(rtcp_packet(payload))[42:]
+    assert left == payload[:stays] + b"x" * (len(payload) - stays)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        struct.pack("!BBHI", 0x81, 201, 7, 7) + bytes(range(24)),
+        struct.pack("!BBHI", 0x81, 200, 12, 7) + bytes(range(44)),
+        struct.pack("!BBHI", 0x8F, 205, 4, 7) + bytes(range(12)),
+        struct.pack("!BBHI", 0x80, 207, 10, 7) + struct.pack("!BBH", 7, 0, 8) + bytes(range(32)),
+    ],
+)
+def test_numbers_of_rtcp_stay(payload: bytes) -> None:
+    assert without_text(rtcp_packet(payload))[42:] == payload
+
+
 def test_ciphertext_in_rtcp_is_cut_behind_the_clear_octets() -> None:
     encrypted = struct.pack("!BBHI", 0x81, 200, 12, 7) + b"\xaa" * 60
     assert len(without_text(rtcp_packet(encrypted))) == 42 + 8
