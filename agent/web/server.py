@@ -189,7 +189,10 @@ class HttpEndpoint:
         if path == "/metrics":
             from prometheus_client.exposition import choose_encoder
 
-            encoder, content_type = choose_encoder(accept)
+            try:
+                encoder, content_type = choose_encoder(accept)
+            except (TypeError, ValueError):  # a version that is none
+                encoder, content_type = choose_encoder("")
             return 200, content_type, encoder(self._registry)
         if path in self._checks:
             well, text = self._checks[path]()
@@ -209,4 +212,5 @@ def _read(request: bytes) -> tuple[str, str, str]:
         return "", "", ""
     named = (line.partition(":") for line in lines)
     accept = next((value.strip() for name, _, value in named if name.lower() == "accept"), "")
-    return words[0], words[1].partition("?")[0], accept
+    # The answer's head says the version that it names: nothing but a line of text may come back.
+    return words[0], words[1].partition("?")[0], accept if accept.isprintable() else ""

@@ -116,6 +116,24 @@ def test_answer_is_by_the_head(endpoint: HttpEndpoint, request_head: bytes, stat
         assert answer.endswith(b"\r\n\r\n") == request_head.startswith(b"HEAD")
 
 
+@pytest.mark.parametrize(
+    "accept",
+    [
+        b"application/openmetrics-text;version=9x",
+        b"application/openmetrics-text;version=" + b"9" * 5_000,
+        b"application/openmetrics-text;version=1.0.0.\rX-Mine: 1",
+        b"text/plain;version=1.0.0;escaping=\x85X-Mine: 1",
+        b";;,=,;version",
+        bytes(range(14, 256)),
+    ],
+)
+def test_accept_that_nobody_means_is_answered_and_not_repeated(endpoint: HttpEndpoint, accept: bytes) -> None:
+    answer = asked(endpoint, b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: " + accept + b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"X-Mine" not in answer
+    assert b"process_start_time_seconds" in answer
+
+
 def test_answer_that_cannot_be_made_is_one_line_and_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
     lines: list[str] = []
     made = HttpEndpoint(Nothing(), port=0, say=lines.append)
