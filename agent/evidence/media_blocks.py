@@ -88,7 +88,7 @@ def _receiver(octets: bytearray, at: int, stop: int) -> Texts:
 
 
 def _feedback(octets: bytearray, at: int, stop: int) -> Texts:
-    """What is asked for, but in formats that hold numbers alone (RFC 4585 6.2)."""
+    """The request itself, but in formats that hold numbers alone (RFC 4585 6.2)."""
     return [] if octets[at] & 31 in NUMBERED_FORMATS else _behind(at + 12, stop)
 
 
