@@ -50,7 +50,7 @@ class Books:
         for event in events:
             if isinstance(event, MessageSeen):
                 self.events["messages"] += 1
-                if 100 <= event.status < 700:
+                if 100 <= event.status < 700 and event.counts:
                     self.events["responses"] += 1
             elif isinstance(event, Attempted) and event.account.direction is not None:
                 self.events["attempts"] += 1
