@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cases.checks import Check, Near, no_extra, record, total
+from tests.cases.checks import Check, Near, flagged, no_extra, record, total
 from tests.cases.field_calls import (
     CUSTOMER,
     DOWN,
@@ -190,7 +190,45 @@ def reported_beside_media() -> list[Stamped]:
     return call.end(12.3).scene.frames
 
 
+FORK_A, FORK_B = ("198.51.100.11", 52_000), ("198.51.100.12", 53_000)
+
+
+def early_from_two_forks() -> list[Stamped]:
+    """Two forks of the remote end play early media to the vc's one socket; the second one answers."""
+    call = Call()
+    offer, to_callee, _, to_caller = call.sdps()
+    into, out, scene = call.incoming, call.outgoing, call.scene
+    into.invite(0, offer)
+    into.answer(0.01, 100)
+    out.invite(0.03, to_callee)
+    for tag, at, far in (("A", 0.5, FORK_A), ("B", 0.7, FORK_B)):
+        out.to_tag = tag
+        out.answer(at, 183, body=sdp(far))
+    into.answer(0.72, 183, body=to_caller)
+    out.answer(3, 200, body=sdp(FORK_B))
+    out.request(3.01, "ACK")
+    into.answer(3.02, 200, body=to_caller)
+    into.request(3.03, "ACK")
+    scene.rtp(range(100), at=0.6, src=FORK_A, dst=NEAR_R, ssrc=0xA1)
+    scene.rtp(range(90), at=0.8, src=FORK_B, dst=NEAR_R, ssrc=DOWN)
+    call.far = FORK_B
+    call.relay(10, at=3.1, first=90)
+    return call.end(14).scene.frames
+
+
+FORKED = "each fork's SDP names its source"
 EQUIPMENT: tuple[Variant, ...] = (
+    (
+        "early-media-of-two-forks",
+        early_from_two_forks,
+        (
+            total("RemoteToVcRtpPackets", 690, FORKED),
+            total("RemoteToVcPacketsLost", 0, FORKED),
+            total("OutboundCallAttempts", 1, FORKED),
+            flagged("unexpected_source", False, FORKED),
+            no_extra("intruder_packets", FORKED),
+        ),
+    ),
     ("paging", partial(paged, "239.1.1.7"), each_way(500, NOBODYS)),
     ("music-for-many", partial(paged, "224.0.1.75"), each_way(500, NOBODYS)),
     ("clocks-drift-by-200-ppm", partial(drifting, 200), each_way(9000, "4 us a packet", 4.341)),

@@ -521,7 +521,10 @@ class Streams:
         if description is None or stream.to_vc is None:
             return True
         said = description.far if stream.to_vc else description.ours
-        return self._sockets.may_send(said, stream.src[0])
+        if self._sockets.may_send(said, stream.src[0]):
+            return True
+        # Each fork has an SDP of its own, and an UPDATE comes after early media: an earlier one named it.
+        return stream.leg is not None and self._sockets.names_host(stream.leg, stream.src[0])
 
     def _attach(self, stream: Stream, claim: SocketOwner, to_vc: Known) -> None:
         leg = claim.leg
