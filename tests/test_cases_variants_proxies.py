@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
 
-from tests.cases.checks import Check, counted, minutes, no_extra, total
-from tests.cases.field_calls import CUSTOMER, REMOTE, SIDES, VC_C, VC_R
+from tests.cases.checks import Check, call, counted, flagged, minutes, no_extra, total
+from tests.cases.field_calls import CUSTOMER, REMOTE, SIDES, VC_C, VC_R, Call, sdp
+from tests.cases.packets import Stamped
 from tests.cases.proxied_calls import Hop, through
 from tests.cases.variant import Variant, check, named
 
@@ -87,3 +89,59 @@ ACTIVE: tuple[Variant, ...] = tuple(
 @pytest.mark.parametrize("variant", ACTIVE, ids=named)
 def test_spiral_that_goes_on_is_one_active_call(variant: Variant, tmp_path: Path) -> None:
     check(variant, tmp_path, SIDES)
+
+
+# -- two forks of a proxy that both answer
+
+OTHER = ("198.51.100.12", 53_000)  # the fork whose 200 comes second
+
+
+def answered_twice(*, keeps_second: bool, by_callee: bool) -> list[Stamped]:
+    """A forking proxy passes both 2xx on (RFC 3261 16.7); the caller, or the callee, ends one dialog."""
+    talk = Call()
+    offer, to_callee, answer, to_caller = talk.sdps()
+    into, out = talk.incoming, talk.outgoing
+    out.call_id, out.from_tag = into.call_id, f"f{into.call_id}"
+    into.invite(0, offer)
+    into.answer(0.01, 100)
+    out.invite(0.03, to_callee)
+    for at, tag, body in ((2.0, "first", answer), (2.1, "second", sdp(OTHER))):
+        into.to_tag = out.to_tag = tag
+        out.answer(at, 200, body=body)
+        into.answer(at + 0.01, 200, body=to_caller)
+        into.request(at + 0.02, "ACK")
+        out.request(at + 0.03, "ACK")
+    kept, left = ("second", "first") if keeps_second else ("first", "second")
+    into.to_tag = out.to_tag = left
+    legs = (out, into) if by_callee else (into, out)
+    for place, leg in enumerate(legs):
+        leg.request(2.3 + place / 100, "BYE", by="b" if by_callee else "a")
+    for place, leg in enumerate(legs[::-1]):
+        leg.answer(2.35 + place / 100, 200, "BYE", by="b" if by_callee else "a")
+    into.to_tag = out.to_tag = kept
+    talk.far = OTHER if keeps_second else talk.far
+    talk.relay(60, at=2.4)
+    return talk.end(62.6).scene.frames
+
+
+BOTH = "RFC 3261 13.2.2.4: each 2xx is a dialog, and the call is up while one of them is"
+
+
+@pytest.mark.parametrize(("keeps_second", "by_callee"), list(product((False, True), repeat=2)))
+def test_second_2xx_of_a_forking_proxy_changes_nothing(
+    keeps_second: bool, by_callee: bool, tmp_path: Path
+) -> None:
+    checks = (
+        *attempts(0, 1, 1),
+        minutes("OutboundCallsActive", [1, None], BOTH),
+        *(
+            total(f"{way}RtpPackets", 3000, BOTH)
+            for way in ("CustomerToVc", "VcToCustomer", "RemoteToVc", "VcToRemote")
+        ),
+        counted("call", 1, BOTH),
+        call("end_reason", "bye", BOTH),
+        flagged("unexpected_source", False, BOTH),
+        no_extra("intruder_packets", BOTH),
+    )
+    frames = partial(answered_twice, keeps_second=keeps_second, by_callee=by_callee)
+    check(("answered-twice", frames, checks), tmp_path, SIDES)
