@@ -14,6 +14,18 @@ A `WireError` costs one record only. Its `reason`, a closed enum, becomes the la
 from __future__ import annotations
 
 import enum
+import importlib.util
+import sys
+
+
+def how_to_add(package: str) -> str:
+    """The command that adds a package to this installation.
+
+    It never names sbcwatch: nothing of that name is on an index, and whoever took it would be root here.
+    """
+    if importlib.util.find_spec("pip") is None:
+        return f"this installation has no pip: install the wheel, and {package} beside it (docs/install.md)"
+    return f"{sys.executable} -m pip install {package}"
 
 
 class SbcwatchError(Exception):

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from agent.commands.calls import call_list, opened
 from agent.commands.tables import show
 from agent.commands.top_look import TopView, connector_list, headline, look
-from agent.errors import ConfigError
+from agent.errors import ConfigError, how_to_add
 from agent.store import Store, StoreReader
 
 
@@ -32,7 +32,7 @@ def top_command(options: argparse.Namespace) -> int:
             if error.name and not error.name.startswith("textual"):
                 raise
             raise ConfigError(
-                "the live view needs the package textual: pip install 'sbcwatch[top]'; --once prints one look"
+                f"the live view needs the package textual: {how_to_add('textual')}; --once prints one look"
             ) from None
         TopScreen(reader, view).run()
     return 0

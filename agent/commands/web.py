@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.config.load import load
 from agent.config.settings import Config
-from agent.errors import ConfigError
+from agent.errors import ConfigError, how_to_add
 from agent.evidence.files import packets_of
 from agent.summary.redaction import Redaction
 from agent.web.access import Access, access
@@ -41,7 +41,7 @@ def serve(path: Path, granted: Access, redaction: Redaction) -> None:
         from agent.web.listening import server_of
     except ModuleNotFoundError as error:
         missing = f"the pages need the package {error.name}"
-        raise ConfigError(f"{missing}: install the extra [web], or requirements/runtime.txt") from None
+        raise ConfigError(f"{missing}: {how_to_add('starlette uvicorn')}") from None
     site = Site(path, granted, redaction, lambda call_ids: packets_of(path.parent, call_ids))
     try:
         server, listener = server_of(site, granted)

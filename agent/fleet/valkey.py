@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from agent.errors import ConfigError
+from agent.errors import ConfigError, how_to_add
 from agent.fleet.board import MAX_WAITING, Elected, claim_key, leg_key
 from agent.model.claim import Claim, RemoteClaim
 
@@ -278,7 +278,7 @@ def _connected(url: str, options: Mapping[str, Any]) -> Redis:
     try:
         from redis import Redis
     except ImportError:
-        raise ConfigError("fleet.board needs the package redis: pip install 'sbcwatch[fleet]'") from None
+        raise ConfigError(f"fleet.board needs the package redis: {how_to_add('redis')}") from None
     try:
         return Redis.from_url(url, **options)
     except ValueError as error:

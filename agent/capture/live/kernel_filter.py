@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
-from agent.errors import ConfigError
+from agent.errors import ConfigError, how_to_add
 from agent.wire.ip.encapsulations import GRE, ROWS, Tunnel
 
 Instruction = tuple[int, int, int, int]
@@ -332,7 +332,7 @@ def compile_expression(expression: str, snap_length: int = WHOLE) -> list[Instru
     except (ImportError, OSError) as error:
         raise ConfigError(
             f"a filter expression needs scapy and libpcap ({error}):"
-            ' pip install "sbcwatch[scapy]", and libpcap from the system; or leave it empty'
+            f" {how_to_add('scapy')}, and libpcap from the system; or leave it empty"
         ) from None
     except Exception as error:  # scapy's own class
         raise ConfigError(f"the filter expression {expression!r} does not compile: {error}") from None

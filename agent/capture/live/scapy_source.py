@@ -14,7 +14,7 @@ from typing import Any
 
 from agent.capture.live import kernel_filter
 from agent.capture.order_cy import sort_rows
-from agent.errors import CaptureError
+from agent.errors import CaptureError, how_to_add
 from agent.wire import frame
 
 _FRAMES = 256  # frames a batch, so that timers run in time
@@ -48,7 +48,7 @@ class ScapySource:
             from scapy.interfaces import get_if_list
             from scapy.layers import inet, inet6, l2  # noqa: F401  (they register the link types)
         except ImportError as error:
-            raise CaptureError(f'scapy cannot be imported ({error}): pip install "sbcwatch[scapy]"') from None
+            raise CaptureError(f"scapy cannot be imported ({error}): {how_to_add('scapy')}") from None
         self._select = conf.L2listen.select
         self._numbers = conf.l2types.layer2num
         conf.ifaces.reload()  # scapy keeps what it saw when it was imported

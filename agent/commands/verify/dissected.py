@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from agent.commands.verify.recount import RecountedPacket
-from agent.errors import CaptureError
+from agent.errors import CaptureError, how_to_add
 
 COPY_NS = 20_000_000  # the same packet again within this may be a copy of it
 NEAR_NS = 2_000_000  # without IP identification: SIP that comes again on one path within this is a copy
@@ -149,7 +149,7 @@ def _command(path: str) -> list[str]:
         import pyshark
         from pyshark.tshark.tshark import TSharkNotFoundException, get_process_path
     except ImportError as error:
-        raise CaptureError(f'pyshark cannot be imported ({error}): pip install "sbcwatch[tshark]"') from None
+        raise CaptureError(f"pyshark cannot be imported ({error}): {how_to_add('pyshark')}") from None
     try:
         tshark = get_process_path()
     except TSharkNotFoundException:

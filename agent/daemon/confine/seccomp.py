@@ -18,6 +18,7 @@ from typing import Any
 
 from agent.capture.live.linux import SEALED
 from agent.daemon.confine.report import ConfineReport
+from agent.errors import how_to_add
 
 FREE = (
     # files: Landlock says which
@@ -125,7 +126,7 @@ def fence_calls(
     """
     if seccomp is None:
         report.left_out.append(
-            "seccomp: package pyseccomp or libseccomp is not installed (pip install 'sbcwatch[confine]')"
+            f"seccomp: package pyseccomp or libseccomp is not installed ({how_to_add('pyseccomp')})"
         )
         return
     if runs_programs:
