@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -17,6 +18,9 @@ from agent.errors import CaptureError
 from agent.pipeline import Pipeline, build, pass_on
 from agent.wire.frame import Batch, CaptureDrop, Frame, batch_of
 from agent.wire.ip import decoder_cy
+from tests.cases.field_calls import FAR, NEAR_C, NEAR_R, PHONE, VC_C, VC_R, Call
+from tests.cases.packets import Stamped
+from tests.kit import packets
 from tests.kit.loop_tap import T0, WIRE, ethernet, rtp
 from tests.kit.replayed import PCAPS, Keeper, scenario, sidecar
 
@@ -117,36 +121,68 @@ def sliced(name: str, workers: int) -> tuple[list[Slices], int]:
     ], first_ns
 
 
+def played(
+    sources: list[Slices], first_ns: int, vc: list[str], customers: list[str]
+) -> tuple[Pipeline, Keeper]:
+    """Everything that the threads are given, to the end."""
+    source = CaptureThreads(sources, Hands(first_ns).clock(), lead_ns=0)
+    key, name = replay.host_key(), host.name()
+    pipeline = build(Config(), vc=vc, customers=customers, key=key, host=name, locks=source.locks)
+    kept = Keeper()
+    pipeline.engine.begin(first_ns)
+    source.serve(pipeline.engine.workers)
+    for batch, now_ns in source:
+        pass_on(pipeline.engine.feed(batch) + pipeline.engine.advance(now_ns), pipeline.intervals, kept)
+    pass_on(pipeline.engine.finish(), pipeline.intervals, kept)
+    source.close()
+    return pipeline, kept
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize(
     "name", ["loss-vc2cust", "transcoded-inbound", "hold-outbound", "ipv6-inbound", "twenty-inbound"]
 )
 def test_threads_give_the_numbers_of_one(name: str, workers: int) -> None:
-    sources, first_ns = sliced(name, workers)
-    source = CaptureThreads(sources, Hands(first_ns).clock(), lead_ns=0)
-    spec = sidecar(name)
-    pipeline = build(
-        Config(),
-        vc=spec["vc"],
-        customers=spec["customer_networks"],
-        key=replay.host_key(),
-        host=host.name(),
-        locks=source.locks,
-    )
-    pipeline.engine.begin(first_ns)
-    source.serve(pipeline.engine.workers)
-    kept = Keeper()
-    for batch, now_ns in source:
-        pass_on(pipeline.engine.feed(batch) + pipeline.engine.advance(now_ns), pipeline.intervals, kept)
-    pass_on(pipeline.engine.finish(), pipeline.intervals, kept)
-    source.close()
-    expected = scenario(name)
+    spec, expected = sidecar(name), scenario(name)
+    pipeline, kept = played(*sliced(name, workers), spec["vc"], spec["customer_networks"])
     assert [s.start_ns for s in kept.summaries] == [s.start_ns for s in expected.summaries]
     for ours, its in zip(kept.summaries, expected.summaries, strict=True):
         assert [c.values for c in ours.connectors] == [c.values for c in its.connectors]
         assert ours.calls == its.calls
     assert len(kept.sip) == len(expected.sip)
     assert pipeline.engine.duplicates() == expected.capture["duplicate_frames"]
+
+
+def in_fragments(frames: list[Stamped]) -> tuple[list[Frame], list[Frame]]:
+    """The frames that are whole, and those with media of 1,600 bytes, which the kernel gives another ring."""
+    whole, cut = [], []
+    for ident, (stamp_ns, data) in enumerate(sorted(frames), 1):
+        if data[42] >> 6 != 2:
+            whole.append(Frame(data, stamp_ns, WIRE, len(data)))
+            continue
+        src, dst = str(ip_address(data[26:30])), str(ip_address(data[30:34]))
+        ports = int.from_bytes(data[34:36], "big"), int.from_bytes(data[36:38], "big")
+        for part in packets.fragments(
+            src, dst, packets.UDP, packets.datagram(*ports, data[42:]), ident, 1480
+        ):
+            cut.append(Frame(packets.ethernet(part), stamp_ns, WIRE, len(part) + 14))
+    return whole, cut
+
+
+def test_media_only_in_fragments_is_unknown_and_says_so_never_a_zero() -> None:
+    call = Call().begin()
+    for src, dst in ((PHONE, NEAR_C), (NEAR_C, PHONE), (FAR, NEAR_R), (NEAR_R, FAR)):
+        call.scene.rtp(range(100), at=3, src=src, dst=dst, size=1600)
+    frames = call.end(6).scene.frames
+    sources = [
+        Slices([(batch_of([frame]), frame.stamp_ns) for frame in part]) for part in in_fragments(frames)
+    ]
+    _, kept = played(sources, frames[0][0], [VC_C, VC_R], ["192.0.2.0/24"])
+    minute = kept.summaries[0].connectors[0]
+    assert minute.values["OutboundCallsAnswered"] == 1
+    for way in ("CustomerToVc", "VcToCustomer", "RemoteToVc", "VcToRemote"):
+        assert minute.values[f"{way}RtpPackets"] is None
+    assert "fragments" in {because["cause"] for because in minute.unknown_because}
 
 
 # -- who waits for whom
