@@ -32,6 +32,7 @@ from agent.store import Store
 from agent.store.codec import unpack
 from benchmarks.live import hindrance
 from tests.chaos import calls
+from tests.kit.cgroup import bounded
 from tests.kit.replayed import sidecar
 from tests.lab.flood_kinds import KINDS, Pair
 from tests.lab.network import inside
@@ -43,6 +44,16 @@ STALLS = (1, 3, 8, 30)
 AWAY_S = 2.5  # how long an interface is gone; the daemon looks for it every second
 PEER_PORT = 6000  # where the lab's peers take media
 USERS = (b"2079460110", b"2065550110")  # who calls whom there
+# Floods of a daemon in a control group: how it is told, the flood, the bounds.
+BOUNDED: dict[str, tuple[str, str, dict[str, int]]] = {
+    "quota": ("INVITEs of one source, the daemon held to 20 % of a core", "one-source", {"cpu_percent": 20}),
+    "memory": ("INVITEs of 59 kB, 28 m-lines, memory held to 576 MB", "large-sdp", {"memory_mb": 576}),
+}
+TOLD = {
+    "link": "an interface goes and returns, with evidence",
+    **{kind: words for kind, (words, *_) in KINDS.items()},
+    **{kind: words for kind, (words, *_) in BOUNDED.items()},
+}
 RATE, RATE_LARGE = 20_000, 500  # frames a second of a flood, and of one whose frames are 60 kB
 VC = sidecar(TEMPLATES[0])["vc"]
 CONFIG = """
@@ -86,6 +97,8 @@ class Run:
     cpu_percent: float = 0.0
     status: int | None = None
     log: list[dict[str, Any]] = field(default_factory=list)
+    throttled: int = 0  # periods of 100 ms in which its quota of CPU time was used up
+    group_mb: float = 0.0  # the most memory of its control group, with the page cache
     evidence: int = 0  # bytes of packets kept for evidence
 
     @property
@@ -211,17 +224,18 @@ def _ends(data: bytes) -> Pair:
 
 
 def run(kind: str, folder: Path, *, seconds: float = 10.0, rate: float | None = None) -> Run:
-    """The daemon under a flood of `KINDS`, under none (`nothing`), or stopped meanwhile (`stall-8`).
+    """The daemon under a flood of `KINDS` or `BOUNDED`, under none (`nothing`), or stopped (`stall-8`).
 
     `link`: an interface goes and returns, then come a few REGISTERs; the daemon keeps evidence.
     """
     if rate is None:
-        rate = RATE_LARGE if kind.startswith("large-") else RATE
+        rate = RATE_LARGE if BOUNDED.get(kind, ("", kind))[1].startswith("large-") else RATE
     found, state, log = Run(kind), folder / "state", folder / "log"
     flooder, config = folder / "frame_flood", folder / "sbcwatch.toml"
     subprocess.run(["cc", "-O2", "-w", "-o", flooder, ROOT / "tests" / "kit" / "frame_flood.c"], check=True)
     config.write_text(CONFIG.format(state=state) + (EVIDENCE if kind == "link" else ""))
-    with wires() as (far, near), log.open("wb") as output:
+    bounds = BOUNDED[kind][2] if kind in BOUNDED else {}
+    with wires() as (far, near), log.open("wb") as output, bounded(**bounds) as group:
         before = frames_at(near)
         # Ahead of whatever else runs here: what is judged is the daemon, not its neighbours.
         command = ["nice", "-n", "-15", "ip", "netns", "exec", near]
@@ -229,30 +243,19 @@ def run(kind: str, folder: Path, *, seconds: float = 10.0, rate: float | None = 
         daemon = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
         flood = None
         try:
+            group.take(daemon.pid)
             _wait_until_it_watches(daemon, log)
             cpu_s, began = _cpu_s(daemon.pid), time.monotonic()
             player = Player(far, near)
             if kind == "link":
                 _away_and_back(far, near)
                 seconds, rate = 2.0, 50.0
-            source = "registers" if kind == "link" else kind
+            source = "registers" if kind == "link" else BOUNDED.get(kind, ("", kind))[1]
             if source in KINDS:
                 records = folder / "frames"
                 records.write_bytes(b"".join(one.packed() for one in KINDS[source][1](player.sockets())))
-                words = [
-                    "nice",
-                    "-n",
-                    "-5",
-                    "ip",
-                    "netns",
-                    "exec",
-                    far,
-                    flooder,
-                    "flood0",
-                    records,
-                    seconds,
-                    rate,
-                ]
+                words = ["nice", "-n", "-5", "ip", "netns", "exec", far, flooder]
+                words += ["flood0", records, seconds, rate]
                 flood = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, text=True)
             stall_s = int(kind.removeprefix("stall-")) if kind.startswith("stall-") else 0
             if stall_s:
@@ -270,6 +273,7 @@ def run(kind: str, folder: Path, *, seconds: float = 10.0, rate: float | None = 
             assert daemon.poll() is None, log.read_text()
             found.cpu_percent = (_cpu_s(daemon.pid) - cpu_s) / (time.monotonic() - began) * 100
             found.rss_mb = _rss_mb(daemon.pid)
+            found.throttled, found.group_mb = group.throttled(), group.most_mb()
             daemon.send_signal(signal.SIGTERM)
             found.status = daemon.wait(60)
         finally:
@@ -372,8 +376,7 @@ HEADS = "flood", "frames/s", "frames", "calls exact", "drops told", "left out, t
 
 def row(one: Run) -> str:
     """A row of Markdown below `HEADS`."""
-    words = KINDS[one.kind][0] if one.kind in KINDS else one.kind.replace("stall-", "SIGSTOP, seconds: ")
-    words = "an interface goes and returns, with evidence" if one.kind == "link" else words
+    words = TOLD.get(one.kind) or one.kind.replace("stall-", "SIGSTOP, seconds: ")
     causes = {**one.left_out, **one.refused}
     told = ", ".join(f"{cause} {count:,}" for cause, count in sorted(causes.items()) if count)
     books = "closed" if one.is_closed else f"{one.sent - one.read - one.dropped:,} missing"
@@ -389,7 +392,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    every = ["nothing", "link", *KINDS, *(f"stall-{seconds}" for seconds in STALLS)]
+    every = ["nothing", "link", *KINDS, *BOUNDED, *(f"stall-{seconds}" for seconds in STALLS)]
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(every)} (all)")
     parser.add_argument(
         "--rate", type=float, help=f"frames a second (0: all that go; {RATE:,}, large ones {RATE_LARGE})"

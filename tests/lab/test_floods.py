@@ -10,7 +10,7 @@ import pytest
 from agent.config.settings import Limits
 from agent.wire.ip import decoder_cy
 from benchmarks.live import hindrance
-from tests.lab.floods import CALLS, run
+from tests.lab.floods import CALLS, Run, run
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 SECONDS = 6.0
@@ -43,6 +43,30 @@ def test_real_calls_are_exact_over_a_stall_that_the_ring_rides_out(tmp_path: Pat
     assert found.wrong == []
     assert found.is_closed
     assert found.dropped == 0
+
+
+def test_daemon_with_a_fifth_of_a_core_survives_a_flood_and_closes_its_books(tmp_path: Path) -> None:
+    found = run_in_a_group("quota", tmp_path)
+    assert found.throttled  # it had less than it would have taken
+    assert found.is_closed
+    assert found.left_out.get("capture_drops", 0) == found.dropped
+    assert found.wrong == [] or found.dropped  # what is not exact was told
+    assert found.status == 0
+
+
+def test_daemon_in_a_group_of_little_more_than_its_memory_is_not_killed(tmp_path: Path) -> None:
+    found = run_in_a_group("memory", tmp_path)
+    assert found.rss_mb < Limits().max_memory_mb
+    assert found.is_closed
+    assert found.left_out.get("capture_drops", 0) == found.dropped
+    assert found.status == 0
+
+
+def run_in_a_group(kind: str, folder: Path) -> Run:
+    try:
+        return run(kind, folder, seconds=SECONDS)
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
 
 
 def test_confined_daemon_keeps_evidence_and_captures_on_an_interface_that_returned(tmp_path: Path) -> None:
