@@ -268,7 +268,9 @@ class Redaction:
         """A session description without lines that do not belong to it."""
         kept: list[str] = []
         for line, end in _LINE.findall(body):
-            secret = _SECRET_LINE.match(line) or _SECRET_LINE.match(_ODD.sub("", line))
+            secret = _SECRET_LINE.match(line)
+            if not secret and _ODD.search(line):
+                secret = _SECRET_LINE.match(_ODD.sub("", line))
             if secret:
                 line = secret[0] + REMOVED
             elif line and not _SDP_LINE.match(line):

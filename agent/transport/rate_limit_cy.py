@@ -34,7 +34,7 @@ from agent.wire.frame import STAMP, Batch
 MAX_SOURCES = 16_384
 # seconds of average messages that give a source's byte limit; a longer message counts as several
 MESSAGE_BYTES = 2048
-MESSAGE_LINES = 64  # ... and so does one of more lines
+MESSAGE_LINES = 32  # ... and so does one of more lines
 SOURCES_AT_ONCE = 4  # sources that may be at their limits together; strangers have so much in all
 NOBODY = "0.0.0.0"
 TOP = 5  # talkers reported a minute

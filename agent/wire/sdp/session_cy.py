@@ -304,11 +304,12 @@ def _attribute(
     if media is None:
         _of_session(session, name, text_at(data, colon + 1, stop))
     elif name == "rtpmap":
-        value = text_at(data, colon + 1, stop)
-        row = _rtpmap(value) if len(value) <= KEPT_MAX else _rtpmap.__wrapped__(value)
-        if row is not None and session.rtpmaps_left > 0:
-            session.rtpmaps_left -= 1
-            media.rtpmap[row[0]] = row[1]
+        if session.rtpmaps_left > 0:
+            value = text_at(data, colon + 1, stop)
+            row = _rtpmap(value) if len(value) <= KEPT_MAX else _rtpmap.__wrapped__(value)
+            if row is not None:
+                session.rtpmaps_left -= 1
+                media.rtpmap[row[0]] = row[1]
     elif name == "fmtp" or name == "ptime":
         pass  # frequent, and of no use here
     elif name in DIRECTIONS:
@@ -320,10 +321,11 @@ def _attribute(
     elif name == "mid":
         media.mid = text_at(data, colon + 1, stop)[:WORD_MAX]
     elif name == "ssrc":
-        ssrc = _number(text_at(data, colon + 1, stop).split(" ", 1)[0], 0xFFFF_FFFF)
-        if ssrc >= 0 and session.ssrcs_left > 0 and ssrc not in media.ssrcs:
-            session.ssrcs_left -= 1
-            media.ssrcs.append(ssrc)
+        if session.ssrcs_left > 0:
+            ssrc = _number(text_at(data, colon + 1, stop).split(" ", 1)[0], 0xFFFF_FFFF)
+            if ssrc >= 0 and ssrc not in media.ssrcs:
+                session.ssrcs_left -= 1
+                media.ssrcs.append(ssrc)
     elif name == "candidate":
         if session.candidates_left > 0:
             candidate = _candidate(text_at(data, colon + 1, stop), media)
