@@ -286,7 +286,9 @@ class Signalling(CallTable):
             self._early[message.call_id] = message, now_ns
             if len(self._early) > MAX_EARLY_ANSWERS:
                 self._early.popitem(last=False)
-        is_believed = message.is_request or not route.towards or route.asked or not self._vc_asks
+        # Anybody can say that a dialog is up; the vc's 2xx says it too, if it is.
+        is_ours: cython.bint = not route.towards and (route.seen or self._sides.is_vc(src))
+        is_believed: cython.bint = is_ours or route.asked or not self._vc_asks
         if is_believed and _is_in_dialog(message):
             return self._resume(message, route, now_ns)
         return None
@@ -837,8 +839,8 @@ def _is_in_dialog(message: Message) -> cython.bint:
     """
     if not (message.from_tag and message.to_tag):
         return False
-    if message.is_request:
-        if message.method == "UPDATE":
-            return message.header("session-expires") is not None and message.data.endswith(_NO_BODY)
-        return message.method in _DIALOG_METHODS
-    return message.method == "INVITE" and 200 <= message.status < 300
+    if not message.is_request and not 200 <= message.status < 300:
+        return False
+    if message.method == "UPDATE":
+        return message.header("session-expires") is not None and message.data.endswith(_NO_BODY)
+    return message.method in _DIALOG_METHODS

@@ -433,6 +433,42 @@ def test_response_of_somebody_whom_the_vc_never_asked_counts_in_no_class(call_id
     assert sum(len(summary.sip) for summary in played.summaries) + len(played.sip) >= 12  # the log has them
 
 
+MIDWAY = {
+    "INVITE": {"body": ELSEWHERE},
+    "INFO": {},
+    "UPDATE": {"headers": ["Session-Expires: 1800"]},
+}
+
+
+@pytest.mark.parametrize("answer", ["", "481 No", "403 No"])
+@pytest.mark.parametrize("method", MIDWAY)
+@pytest.mark.parametrize("call_id", ["a", "nobodys"])
+def test_strangers_word_that_a_dialog_is_up_makes_no_call(call_id: str, method: str, answer: str) -> None:
+    scene, alone = real_call(), real_call().play(until=180)
+    for from_tag in ("0", "zz"):  # nobody can tell which tag is the caller's
+        request = f"{method} sip:x SIP/2.0"
+        how: dict[str, Any] = {"call_id": call_id, "to_tag": from_tag, "cseq": f"44 {method}"}
+        scene.sip(5, STRANGER, VC_C, request, swapped=True, **how, **MIDWAY[method])
+        if answer:
+            scene.sip(5.1, VC_C, STRANGER, f"SIP/2.0 {answer}", swapped=True, **how)
+        scene.sip(6, STRANGER, CUSTOMER, request, **how, **MIDWAY[method])  # past the vc, on a mirror port
+    played = scene.play(until=180)
+    assert figures(played) == figures(alone)
+    assert [len(summary.calls) for summary in played.summaries] == [
+        len(summary.calls) for summary in alone.summaries
+    ]
+    assert {summary.extras["calls_active_unknown"] for summary in played.summaries[:2]} == {0}
+
+
+@pytest.mark.parametrize("method", MIDWAY)
+def test_dialog_met_midway_is_up_once_the_vc_answers_in_it(method: str) -> None:
+    scene = real_call()
+    how: dict[str, Any] = {"call_id": "before", "to_tag": "t", "cseq": f"44 {method}"}
+    scene.sip(5, STRANGER, VC_C, f"{method} sip:x SIP/2.0", **how, **MIDWAY[method])
+    scene.sip(5.1, VC_C, STRANGER, "SIP/2.0 200 OK", **how, headers=["Session-Expires: 1800"])
+    assert scene.play(until=60).summaries[0].extras["calls_active_unknown"] == 1
+
+
 def test_correlation_value_of_a_stranger_leaves_the_vcs_leg_apart() -> None:
     """He knows it before the vc's INVITE leaves: the leg is nobody's rather than his."""
     scene = real_call()
