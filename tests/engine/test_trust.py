@@ -433,7 +433,7 @@ def test_response_of_somebody_whom_the_vc_never_asked_counts_in_no_class(call_id
     assert sum(len(summary.sip) for summary in played.summaries) + len(played.sip) >= 12  # the log has them
 
 
-MIDWAY = {
+MIDWAY: dict[str, dict[str, Any]] = {
     "INVITE": {"body": ELSEWHERE},
     "INFO": {},
     "UPDATE": {"headers": ["Session-Expires: 1800"]},
