@@ -13,9 +13,10 @@ import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -159,6 +160,12 @@ def page(network: str, path: str) -> str:
         return str(urllib.request.urlopen(f"http://127.0.0.1:9642{path}", timeout=5).read().decode())
 
 
+def is_ready(network: str) -> bool:
+    with suppress(HTTPError):
+        return page(network, "/readyz").strip() == "ok"
+    return False
+
+
 @pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
 def test_example_starts_captures_and_stops_in_order(
     images: Images,
@@ -173,7 +180,7 @@ def test_example_starts_captures_and_stops_in_order(
             assert initial.process.wait(30) == 0, initial.log
     with images.started(IMAGE, network, start) as container:
         container.wait_until_healthy()
-        assert page(network, "/readyz").strip() == "ok"
+        wait_until(lambda: is_ready(network), "the first frames to be read", 30)  # alive comes before ready
         speak(network)
         wait_until(lambda: FRAMES.search(page(network, "/metrics")) is not None, "frames of eth0", 15)
         assert "no capability; no new privileges" in container.log
