@@ -82,15 +82,28 @@ class Signalling(CallTable):
         self._early: OrderedDict[str, tuple[Message, int]] = OrderedDict()
 
     def give(self, handover: Handover) -> None:
-        """Calls; live: messages that wait for another."""
+        """Calls; live: what the vc asked, of whom and on which leg, and messages that wait for another."""
         super().give(handover)
         if handover.live is not None:
             handover.live.answers = self._unproven, self._early
+            handover.live.asked = (
+                [[leg.asked for leg in call.legs] for call, _ in handover.calls],
+                [ends for ends, route in self._routes.items() if route.asked],
+                self._vc_asks,
+            )
 
     def take_over(self, handover: Handover) -> None:
         """Takes them over. Where the clock was set, stamped messages are left out."""
         super().take_over(handover)
-        if handover.live is not None and not handover.shift_ns:
+        if handover.live is None:
+            return
+        calls, routes, self._vc_asks = handover.live.asked
+        for (call, _), legs in zip(handover.calls, calls, strict=True):
+            for leg, own in zip(call.legs, legs, strict=True):
+                leg.asked = own
+        for src, dst in routes:
+            self._route(src, dst).asked = True
+        if not handover.shift_ns:
             self._unproven, self._early = handover.live.answers
 
     # -- messages

@@ -26,6 +26,7 @@ class Live(Struct):
     copies: Any = None  # packets of the last 20 ms
     budget: Any = None  # the rate limit of each SIP source
     answers: Any = None  # SIP messages that wait for the vc's confirmation, or for their request
+    asked: Any = None  # whom the vc asked: CSeqs by call and leg, pairs of addresses, whether anybody
     claims: Any = None  # the newest claim of each leg
 
 
