@@ -19,6 +19,7 @@ SECOND_NS = 1_000_000_000
 ASK_AGAIN_NS = SECOND_NS  # how often messages that wait are asked whether their connector is decided
 MESSAGE_BYTES = 1_500  # of one message, on average; of a source's in a second
 SPARE_BYTES = 64 << 10  # ... and so much more: a few long ones
+LONG_BYTES = 1 << 20  # what all messages of a second may have beyond `MESSAGE_BYTES` each; failures once more
 MAX_SOURCES = 16_384
 MAX_WAITING_BYTES = 32 << 20
 MAX_WAITING = 65_536  # messages that wait for their connector to be decided: a flood of one call alone
@@ -41,7 +42,7 @@ class SipLog:
         self.level = 0  # of overload (`agent.daemon.overload`)
         self.cut = 0  # messages logged without headers and body
         self._second = 0
-        self._logged = self._failures = 0
+        self._logged = self._failures = self._long = 0
         self.unlogged_bytes = 0
         self._waiting_bytes = 0
         self._sources: dict[str, list[int]] = {}  # messages and bytes of this second, by the far address
@@ -145,7 +146,7 @@ class SipLog:
         """Count one more of its second. Long messages cost most, so a source has bytes by its messages."""
         second = stamp_ns // SECOND_NS
         if second > self._second:
-            self._second, self._logged, self._failures = second, 0, 0
+            self._second, self._logged, self._failures, self._long = second, 0, 0, 0
             self._sources.clear()
         if size > MESSAGE_BYTES or peer in self._sources:
             if peer not in self._sources and len(self._sources) >= MAX_SOURCES:
@@ -154,7 +155,11 @@ class SipLog:
             spent[0] += 1
             if spent[1] + size > SPARE_BYTES + spent[0] * MESSAGE_BYTES:
                 return False
+            more = max(0, size - MESSAGE_BYTES)  # redaction takes as long as a message is
+            if self._long + more > LONG_BYTES * (2 if failure else 1):
+                return False
             spent[1] += size
+            self._long += more
         if failure:
             self._failures += 1
             return self._failures <= self.rate

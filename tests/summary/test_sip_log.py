@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from agent.summary.sip_log import MAX_WAITING_BYTES, MESSAGE_BYTES, SECOND_NS, SPARE_BYTES, SipLog
+from agent.summary.sip_log import (
+    LONG_BYTES,
+    MAX_WAITING_BYTES,
+    MESSAGE_BYTES,
+    SECOND_NS,
+    SPARE_BYTES,
+    SipLog,
+)
 
 LONG = 59_000
 
@@ -33,3 +40,12 @@ def test_messages_that_wait_for_a_connector_are_bounded_by_bytes() -> None:
     log._waiting_bytes = MAX_WAITING_BYTES
     assert not log.takes(0, 0, 1, LONG)
     assert log.takes(503, 0, 1, LONG)
+
+
+def test_long_messages_of_many_sources_have_a_second_together_and_failures_once_more() -> None:
+    log = SipLog(5_000)
+    taken = [log.takes(0, n, 0, LONG, f"203.0.113.{n}") for n in range(200)]
+    assert sum(taken) == LONG_BYTES // (LONG - MESSAGE_BYTES)
+    assert log.takes(486, 200, 0, LONG, "192.0.2.10")
+    assert log.takes(0, 200, 0, MESSAGE_BYTES, "192.0.2.11")
+    assert log.takes(0, SECOND_NS, 0, LONG, "192.0.2.10")
