@@ -114,6 +114,10 @@ class Case:
         )
         return Pipeline(first.sides, engine, intervals)
 
+    def kept(self, before: Pipeline, books: Books) -> Pipeline:
+        """As without a change, in the same two parts."""
+        return before
+
     def restored(self, before: Pipeline, books: Books) -> Pipeline:
         """As a restart goes on."""
         after = self.pipeline(books)
@@ -158,12 +162,12 @@ class Case:
         if self.drawn < restores:
             parts = self.play(path, self.restored)
             if self.is_alike:
-                alike(parts, self.play(path), OF_RESTART)
+                alike(parts, self.play(path, self.kept), OF_RESTART)
             return parts.minutes
         if self.drawn < restores + moves:
             parts = self.play(path, self.moved)
             if self.is_alike:
-                alike(parts, self.play(path))
+                alike(parts, self.play(path, self.kept))
             return parts.minutes
         return self.play(path).minutes
 
