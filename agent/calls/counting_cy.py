@@ -300,8 +300,10 @@ class Counting:
 
     def unjoined(self, leg: Leg) -> None:
         """The minute of a leg closes: reports one that counts nowhere and joined no other."""
+        if leg.joined or leg.attempt is None:
+            return
         counts = leg.account is not None and leg.account.direction is not None
-        if leg.direction is not None and leg.attempt is not None and not leg.joined and not counts:
+        if not counts and leg.direction is not None:
             self._counters["legs_unjoined"] += 1
             self._out.append(Tallied(leg.invite_ns, leg, None, "legs_unjoined"))
 

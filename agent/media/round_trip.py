@@ -25,12 +25,16 @@ NO_TRIP = MetDeparture(None, ClaimVerdict.NONE)
 
 
 class Departures(Struct):
-    """Sender reports that left one end for one peer: times by SSRC and stamp, and the newest of each SSRC."""
+    """Sender reports that left one end for one peer: times by SSRC and stamp, and the newest of each SSRC.
+
+    `last_ns`: when the last new one left.
+    """
 
     left_ns: dict[int, int] = {}
     newest: dict[int, int] = {}
     stuck: set[int] = set()  # stamps that left again later
     clocks: dict[tuple[int, int], AnswerClock] = {}  # by reporter and the SSRC that it reports on
+    last_ns: int = 0
 
 
 class RoundTrips:
@@ -54,7 +58,7 @@ class RoundTrips:
         key = ssrc << 32 | middle
         before_ns = found.left_ns.get(key)
         if before_ns is None:
-            found.left_ns[key] = stamp_ns
+            found.left_ns[key] = found.last_ns = stamp_ns
         elif stamp_ns - before_ns > SAME_NS:
             found.stuck.add(key)
         found.newest[ssrc] = middle
@@ -99,15 +103,13 @@ class RoundTrips:
         """Moves all times: the clock was set."""
         if shift_ns:
             for found in self._pairs.values():
+                found.last_ns += shift_ns
                 for key in found.left_ns:
                     found.left_ns[key] += shift_ns
 
     def forget(self, before_ns: int) -> None:
         """Drops the pairs without a departure since then."""
-        old = [
-            pair for pair, found in self._pairs.items() if next(reversed(found.left_ns.values())) < before_ns
-        ]
-        for pair in old:
+        for pair in [pair for pair, found in self._pairs.items() if found.last_ns < before_ns]:
             del self._pairs[pair]
 
     def __len__(self) -> int:

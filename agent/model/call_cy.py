@@ -52,8 +52,13 @@ class LegMediaTotals:
     def gap(self, ssrc: cython.longlong, gaps: cython.longlong, arrived: cython.bint) -> None:
         """Adds `gaps` numbers of a stream that were never seen."""
         table: Gaps = self.arrived if arrived else self.left
-        if ssrc in table or len(table) < MAX_RELAYS:
-            table[ssrc] = table.get(ssrc, 0) + gaps
+        number: object = ssrc  # one object for both look-ups
+        before = table.get(number)  # type: ignore[call-overload]
+        if before is not None:
+            gaps += before
+        elif len(table) >= MAX_RELAYS:
+            return
+        table[number] = gaps  # type: ignore[index]
 
 
 Way = Literal["incoming", "outgoing", "internal"]

@@ -132,7 +132,8 @@ class DirectionFigures:
         self.known += other.known
         self.known_lost += other.known_lost
         self.known_packets += other.known_packets
-        self.jitters_us += other.jitters_us
+        for sample in other.jitters_us:  # mostly one: to append it takes less than to extend
+            self.jitters_us.append(sample)
 
     def judge(self, stream: StreamMinute, score: Score) -> None:
         """Its score, weighted by the packets behind it."""
@@ -146,9 +147,10 @@ class DirectionFigures:
         self.r_sum += rating * scored
         self.codec_assumed = self.codec_assumed or score.assumed
         self.buffer = score.buffer
-        if score.mos_wb is not None:
+        wide = score.mos_wb
+        if wide is not None:
             self.wide += scored
-            self.wide_sum += score.mos_wb * scored
+            self.wide_sum += wide * scored
 
 
 def added(counts: list[int] | None, more: Sequence[int]) -> list[int]:
@@ -178,7 +180,10 @@ class MediaTotals:
 
     def sample(self, metric: str, value: cython.double) -> None:
         """Adds one call's figure: a side's RTT, a direction's MOS."""
-        self.sampled.setdefault(metric, []).append(value)
+        samples: list[float] | None = self.sampled.get(metric)
+        if samples is None:
+            samples = self.sampled[metric] = []
+        samples.append(value)
 
     @property
     def values(self) -> dict[str, int | None]:

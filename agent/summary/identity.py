@@ -46,7 +46,7 @@ class Identity(Struct, frozen=True):
 
         Computed once a connector, until a leg joins.
         """
-        known: dict[str, str] = (call.who or self._of(call))[1]
+        known: dict[str, str] = (call.who or self.of(call))[1]
         found = known.get(connector.id)
         if found is None and call.elected is not None:
             found = call.elected.get(connector.id)
@@ -72,10 +72,10 @@ class Identity(Struct, frozen=True):
 
         The lead's Call-ID is the first. Computed once for its legs.
         """
-        who: Who = (call.who or self._of(call))[0]
+        who: Who = (call.who or self.of(call))[0]
         return who
 
-    def _of(self, call: Call) -> tuple[Who, dict[str, str]]:
+    def of(self, call: Call) -> tuple[Who, dict[str, str]]:
         """The parties that the records of `call` name, and its ids by connector."""
         claim = call.claim
         call.who = (self._found(call), {}) if claim is None else (claim.who, dict(claim.ids))

@@ -200,7 +200,7 @@ class CallView:
         sided: dict[str, list[str]] | None = None
         side: SideFigures
         for side in (customer, remote):
-            own: set[str] = set(side.flags)
+            own: set[str] = set(side.flags) if side.flags else set()
             if side.legs:
                 flag_side(own, call, side.legs, side.to_vc, side.away, start_ns, until_ns)
             if own:
@@ -215,8 +215,11 @@ class CallView:
         if not customer.some() and not remote.some() and not is_dead:
             return None
         lead: Leg = call.lead
-        call_ids, from_user, from_country, to_user, to_country, endpoint_id = identity.of_call(call)
-        transaction_id: str = identity.transaction_id(call, connector)
+        # Both are asked of `identity` where the call does not know them yet: two calls of Python's for each.
+        who: tuple[Any, ...] = call.who or identity.of(call)
+        call_ids, from_user, from_country, to_user, to_country, endpoint_id = who[0]
+        ids: dict[str, str] = who[1]
+        transaction_id: str = ids.get(connector.id) or identity.transaction_id(call, connector)
         row: Row = [
             connector.id,
             end_ns // 1_000_000,
@@ -243,7 +246,7 @@ class CallView:
             self.heard.vc_lost,
             None,
             None,
-            identity.page(call_ids, transaction_id),
+            identity.page(call_ids, transaction_id) if identity.public_url else None,
             *_EXTRAS,
         ]
         for direction, total in self.owner.ledger.lost.items():

@@ -559,3 +559,15 @@ def test_stream_older_than_its_leg_takes_its_first_block_as_a_baseline() -> None
     scene.send(17.2, odd(CUST), odd(VC2CUST), receiver_report(PHONE, block(B, 0, 90)))
     rows = {row["call_id"]: row for row in scene.play().media}
     assert rows["a2"]["vc2cust_packets_lost"] == 0
+
+
+def test_pair_is_forgotten_by_its_newest_departure_after_the_clock_was_set_too() -> None:
+    departures = RoundTrips()
+    for stamp_ns, middle in ((100, 1), (2_000, 2)):
+        departures.sent("a", 7, middle, stamp_ns)
+    departures.sent("b", 7, 1, 100)
+    departures.shift(1_000)
+    departures.forget(1_101)
+    assert (departures.knows("a"), departures.knows("b")) == (True, False)
+    departures.forget(3_001)
+    assert not departures.knows("a")
