@@ -18,12 +18,12 @@ cdef class Route:
 cdef class Signalling(CallTable):
     cdef readonly object suspects, ends
     cdef dict _routes
-    cdef bint _vc_asks
+    cdef object _vc_asks_ns
     cdef object _early, _unproven
 
     cpdef object take(self, Message message, str src, str dst, long long now_ns)
-    cdef object _ask(self, Route route, str src, str dst)
-    cdef int _responder(self, Message message, Leg leg, Route route, str src) except -1
+    cdef object _ask(self, Route route, str src, str dst, long long now_ns)
+    cdef int _responder(self, Message message, Leg leg, Route route, str src, long long now_ns) except -1
     cdef object _apart(self, Leg leg, long long now_ns)
     cdef object _take_place(self, Leg leg, Leg replaced)
     cdef object _replace(self, Leg leg)

@@ -21,7 +21,7 @@ from agent.calls.table_cy import CallTable
 from agent.calls.unproven import Unproven
 from agent.errors import WireError
 from agent.media.leg_media_cy import LegMedia
-from agent.model.attempt_cy import SECOND_NS, TIMER_B_NS, Attempt
+from agent.model.attempt_cy import SECOND_NS, TIMER_B_NS, TIMER_C_NS, Attempt
 from agent.model.call_cy import MAX_OTHERS, Call, CountedAttempt, Dialog, Leg, Passage, Place, Way, way_of
 from agent.model.events import Event, Measured, MessageSeen, Tallied
 from agent.model.handover import Handover
@@ -76,7 +76,7 @@ class Signalling(CallTable):
         self.suspects: Counter[str] = Counter()  # who may be the vc, where nobody said
         self.ends: Counter[tuple[str, str]] = Counter()  # who called whom, where sides are unknown
         self._routes: dict[tuple[str, str], Route] = {}
-        self._vc_asks = False  # requests of the vc are seen
+        self._vc_asks_ns: int | None = None  # when the first request of the vc was seen
         self._unproven = Unproven()
         # Call-ID to the last final that came before any INVITE, and when
         self._early: OrderedDict[str, tuple[Message, int]] = OrderedDict()
@@ -89,7 +89,7 @@ class Signalling(CallTable):
             handover.live.asked = (
                 [[leg.asked for leg in call.legs] for call, _ in handover.calls],
                 [ends for ends, route in self._routes.items() if route.asked],
-                self._vc_asks,
+                self._vc_asks_ns,
             )
 
     def take_over(self, handover: Handover) -> None:
@@ -97,7 +97,8 @@ class Signalling(CallTable):
         super().take_over(handover)
         if handover.live is None:
             return
-        calls, routes, self._vc_asks = handover.live.asked
+        calls, routes, asks_ns = handover.live.asked
+        self._vc_asks_ns = None if asks_ns is None else asks_ns + handover.shift_ns
         for (call, _), legs in zip(handover.calls, calls, strict=True):
             for leg, own in zip(call.legs, legs, strict=True):
                 leg.asked = own
@@ -114,7 +115,7 @@ class Signalling(CallTable):
         if route is None:
             route = self._route(src, dst)
         if route.away and message.is_request and not route.asked:
-            self._ask(route, src, dst)
+            self._ask(route, src, dst, now_ns)
         leg = self._leg_of(message, route, src, now_ns)
         if leg is not None:
             call = leg.call
@@ -152,8 +153,9 @@ class Signalling(CallTable):
             connector = connector or self._sides.fallback
             if message.method in ("OPTIONS", "REGISTER") and not route.internal:
                 self._exchange(message, connector, now_ns)
-        counts: cython.bint = message.is_request or _MAY_COUNT[self._responder(message, leg, route, src)]
-        if not counts:
+        counts: cython.bint = True
+        if not message.is_request and not _MAY_COUNT[self._responder(message, leg, route, src, now_ns)]:
+            counts = False
             self.counters["responses_of_strangers"] += 1
         to_vc = None if route.internal else bool(route.towards)
         self._out.append(
@@ -162,23 +164,32 @@ class Signalling(CallTable):
             )
         )
 
-    def _ask(self, route: Route, src: str, dst: str) -> None:
+    def _ask(self, route: Route, src: str, dst: str, now_ns: cython.longlong) -> None:
         """The vc sends this peer its first request."""
-        self._vc_asks = route.asked = True
+        route.asked = True
+        if self._vc_asks_ns is None:
+            self._vc_asks_ns = now_ns
         back: Route | None = self._routes.get((dst, src))
         if back is not None:
             back.asked = True
 
-    def _responder(self, message: Message, leg: Leg | None, route: Route, src: str) -> cython.int:
+    def _responder(
+        self, message: Message, leg: Leg | None, route: Route, src: str, now_ns: cython.longlong
+    ) -> cython.int:
         """The trust class of a response, by whom the vc asked and by what only they were told.
 
-        Where no request of the vc is seen, every source may be one that it asked.
+        Where no request of the vc is seen, every source may be one that it asked; so it may as long as a
+        request from before the first that was seen may wait for its answer.
         """
         if not route.towards:
             return _VC
-        if route.asked or not self._vc_asks or (leg is not None and leg.knows(src)):
+        begun_ns = self._vc_asks_ns
+        if route.asked or begun_ns is None:
             return _ANSWERED
-        if leg is not None and leg.attempt is not None and leg.attempt.knows(message.branch):
+        if leg is None:
+            patience_ns = TIMER_C_NS if message.method == "INVITE" else TIMER_B_NS
+            return _ANSWERED if now_ns - begun_ns < patience_ns else _UNKNOWN
+        if leg.knows(src) or (leg.attempt is not None and leg.attempt.knows(message.branch)):
             return _ANSWERED
         return _UNKNOWN
 
@@ -301,7 +312,7 @@ class Signalling(CallTable):
                 self._early.popitem(last=False)
         # Anybody can say that a dialog is up; the vc's 2xx says it too, if it is.
         is_ours: cython.bint = not route.towards and (route.seen or self._sides.is_vc(src))
-        is_believed: cython.bint = is_ours or route.asked or not self._vc_asks
+        is_believed: cython.bint = is_ours or route.asked or self._vc_asks_ns is None
         if is_believed and _is_in_dialog(message):
             return self._resume(message, route, now_ns)
         return None

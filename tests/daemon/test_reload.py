@@ -220,7 +220,7 @@ def test_late_packets_of_a_call_that_is_over_make_no_new_call_after_a_reload() -
 def test_response_that_the_vc_never_asked_for_counts_no_more_after_a_reload() -> None:
     scene = Scene()
     scene.call(1)
-    scene.sip(3, "203.0.113.66", VC_R, "SIP/2.0 200 OK", call_id="x", to_tag="r", cseq="7 INVITE")
+    scene.sip(3, "203.0.113.66", VC_R, "SIP/2.0 200 OK", call_id="b", to_tag="z", cseq="7 INVITE")
     scene.sip(5, CUST[0], VC_C, "OPTIONS sip:b SIP/2.0", call_id="o", cseq="1 OPTIONS")
     whole = played(scene, 2, None)
     assert whole["Sip2xxCodes"] == 2

@@ -411,12 +411,14 @@ def test_invite_of_a_stranger_in_a_calls_name_is_an_attempt_of_its_own() -> None
     assert played.summaries[0].connectors[0].extras["attempts_unanswered_strangers"] == 1
 
 
-@pytest.mark.parametrize("call_id", ["b", "nobodys"])
+@pytest.mark.parametrize(("call_id", "times"), [("b", (1.05, 5)), ("nobodys", (182, 200))])
 @pytest.mark.parametrize("cseq", ["44 INVITE", "44 BYE", "1 OPTIONS"])
-def test_response_of_somebody_whom_the_vc_never_asked_counts_in_no_class(call_id: str, cseq: str) -> None:
+def test_response_of_somebody_whom_the_vc_never_asked_counts_in_no_class(
+    call_id: str, times: tuple[float, ...], cseq: str
+) -> None:
     scene = real_call()
     for number, status in enumerate((100, 200, 302, 401, 503, 603)):
-        for at in (1.05, 5):
+        for at in times:
             scene.sip(
                 at + number / 1000,
                 STRANGER,
@@ -426,7 +428,7 @@ def test_response_of_somebody_whom_the_vc_never_asked_counts_in_no_class(call_id
                 to_tag="z",
                 cseq=cseq,
             )
-    played, alone = scene.play(until=180), real_call().play(until=180)
+    played, alone = scene.play(until=360), real_call().play(until=360)
     for klass in range(1, 7):
         assert played.metric(f"Sip{klass}xxCodes") == alone.metric(f"Sip{klass}xxCodes")
     assert played.summaries[0].extras["calls_active_unknown"] == 0
@@ -493,6 +495,18 @@ def test_response_counts_where_requests_of_the_vc_are_not_seen() -> None:
         )
     played = scene.play(until=60)
     assert (played.metric("Sip2xxCodes")[0], played.metric("Sip5xxCodes")[0]) == (1, 1)
+
+
+@pytest.mark.parametrize(("cseq", "last"), [("1 INVITE", 180), ("1 OPTIONS", 32)])
+def test_response_counts_as_long_as_its_request_may_be_from_before_the_capture(cseq: str, last: int) -> None:
+    """A capture that begins under way: the vc's first request that it has is another."""
+    scene = Scene()
+    scene.sip(0, VC_C, CUSTOMER, "OPTIONS sip:x SIP/2.0", call_id="o", cseq="9 OPTIONS")
+    for at, status in ((1, 180), (last - 1, 200), (last + 1, 503)):
+        scene.sip(at, REMOTE, VC_R, f"SIP/2.0 {status} X", call_id="before", to_tag="r", cseq=cseq)
+    played = scene.play(until=300)
+    counted = [sum(played.metric(f"Sip{klass}xxCodes")) for klass in (1, 2, 5)]
+    assert counted == [1, 1, 0]
 
 
 def test_response_from_another_address_counts_by_the_branch_of_the_vc() -> None:
