@@ -18,6 +18,11 @@ _PICK_UP = [RINGING, sipp.pause(500), ANSWER, sipp.request("ACK"), sipp.play()]
 UNTIL_BYE = [sipp.request("BYE"), sipp.in_dialog_reply(200, "OK")]
 _ANSWERED = [sipp.provisional(), sipp.response(200), sipp.ack(), sipp.play(), sipp.pause(_CLIP_MS)]
 HANG_UP = [sipp.bye(), sipp.response(200)]
+_HOPS = (
+    *(("Via:", 1, "via1"), ("Via:", 2, "via2"), ("CSeq:", 1, "cseq")),
+    *(("Record-Route:", 1, "route1"), ("Record-Route:", 2, "route2")),
+)
+_PARTIES = (("From:", 1, "from"), ("To:", 1, "to"))
 _GIVE_WAY = [sipp.request("CANCEL"), sipp.cancel_ok(), sipp.terminated(), sipp.request("ACK")]
 
 
@@ -206,4 +211,17 @@ def forked(stage: Stage) -> None:
     first = stage.answering([sipp.remembered_invite(), RINGING, *_GIVE_WAY])
     second = stage.answering([sipp.request("INVITE"), *_PICK_UP, *UNTIL_BYE], host=stage.hosts[1])
     caller = stage.calling([sipp.invite(), *_ANSWERED, *HANG_UP])
+    stage.finish(caller, first, second)
+
+
+def forked_late(stage: Stage) -> None:
+    """kamailio's class 7: the second host answers; the first one's 200 crosses its CANCEL, and gets a BYE."""
+    late = [sipp.request("CANCEL"), sipp.cancel_ok(), sipp.late_answer(sipp.sdp(), _HOPS)]
+    first = stage.answering([sipp.remembered_invite(_HOPS), RINGING, *late, sipp.request("ACK"), *UNTIL_BYE])
+    hangs_up = [sipp.pause(_CLIP_MS), sipp.request_of_callee("BYE", 1, "[routes]\n"), sipp.response(200)]
+    second = stage.answering([sipp.remembered_invite(_PARTIES), *_PICK_UP, *hangs_up], host=stage.hosts[1])
+    answered = [sipp.response(200), sipp.ack()]
+    caller = stage.calling(
+        [sipp.invite(), sipp.provisional(), *answered, sipp.play(), *answered, *HANG_UP, *UNTIL_BYE]
+    )
     stage.finish(caller, first, second)

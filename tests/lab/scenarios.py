@@ -279,6 +279,15 @@ _ALL: list[Scenario] = [
         service=7,
         seconds=12,
     ),
+    Scenario(
+        "forked-late-inbound",
+        "The sbc rings two hosts of the customer; one answers, and the other's 200 crosses its CANCEL.",
+        "inbound",
+        plays.forked_late,
+        service=7,
+        seconds=12,
+        container="pcap-ns.gz",
+    ),
     # At a B2BUA.
     _bridged(
         "transfer-blind-inbound",

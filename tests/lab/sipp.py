@@ -169,12 +169,13 @@ Max-Forwards: 70""",
     )
 
 
-def late_answer(body: str) -> str:
-    """200 to the remembered INVITE, after its CANCEL was answered; one hop."""
+def late_answer(body: str, kept: Sequence[tuple[str, int, str]] = (("Via:", 1, "via1"),)) -> str:
+    """200 to the remembered INVITE, after its CANCEL was answered; `kept` are its hops and routes."""
+    hops = "\n".join(f"{header}[${variable}]" for header, _, variable in kept if header != "CSeq:")
     return _message(
-        """
+        f"""
 SIP/2.0 200 OK
-Via:[$via1]
+{hops}
 [last_From:]
 [last_To:];tag=[pid]SIPpTag01[call_number]
 [last_Call-ID:]
