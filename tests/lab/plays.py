@@ -220,8 +220,7 @@ def forked_late(stage: Stage) -> None:
     first = stage.answering([sipp.remembered_invite(_HOPS), RINGING, *late, sipp.request("ACK"), *UNTIL_BYE])
     hangs_up = [sipp.pause(_CLIP_MS), sipp.request_of_callee("BYE", 1, "[routes]\n"), sipp.response(200)]
     second = stage.answering([sipp.remembered_invite(_PARTIES), *_PICK_UP, *hangs_up], host=stage.hosts[1])
-    answered = [sipp.response(200), sipp.ack()]
-    caller = stage.calling(
-        [sipp.invite(), sipp.provisional(), *answered, sipp.play(), *answered, *HANG_UP, *UNTIL_BYE]
-    )
+    answered = [sipp.response(200), sipp.ack(), sipp.play()]
+    too_late = [sipp.late_response(), sipp.ack(target=sipp.LATE), sipp.bye(sipp.LATE), sipp.response(200)]
+    caller = stage.calling([sipp.invite(), sipp.provisional(), *answered, *too_late, *UNTIL_BYE])
     stage.finish(caller, first, second)

@@ -79,13 +79,13 @@ def reinvite(body: str) -> str:
     return _request("INVITE", "[next_url]", f"{_TO_CALLEE}[peer_tag_param]", "[routes]\n", body)
 
 
-def ack(body: str = "") -> str:
+def ack(body: str = "", target: str = "[next_url]") -> str:
     """ACK of a 2xx: a request of its own, along the route set."""
-    return _request("ACK", "[next_url]", f"{_TO_CALLEE}[peer_tag_param]", "[routes]\n", body, "")
+    return _request("ACK", target, f"{_TO_CALLEE}[peer_tag_param]", "[routes]\n", body, "")
 
 
-def bye() -> str:
-    return _request("BYE", "[next_url]", f"{_TO_CALLEE}[peer_tag_param]", "[routes]\n", "")
+def bye(target: str = "[next_url]") -> str:
+    return _request("BYE", target, f"{_TO_CALLEE}[peer_tag_param]", "[routes]\n", "")
 
 
 def ack_failure() -> str:
@@ -126,6 +126,15 @@ def response(status: int, optional: bool = False, auth: bool = False) -> str:
     flags += ' optional="true"' if optional else ""
     flags += ' auth="true"' if auth else ""
     return f'<recv response="{status}"{flags}/>'
+
+
+LATE = "[$late]"  # the target of a dialog that `late_response` began
+
+
+def late_response() -> str:
+    """Expect a second 200, of another fork. sipp keeps the target of the first, so its own is kept apart."""
+    keep = '<ereg regexp="sip:[^>]*" search_in="hdr" header="Contact:" assign_to="late"/>'
+    return f'<recv response="200"><action>{keep}</action></recv>'
 
 
 def provisional() -> str:
