@@ -461,11 +461,11 @@ def offer(host: str, port: int, version: int = 1, more: str = "") -> str:
 CUSTOMER, PEER, OURS = "192.0.2.10", ("192.0.2.10", 5060), (VC, 5060)
 
 
-def call(number: int = 1, at_ns: int = 0, more: str = "") -> list[Frame]:
-    """A call answered, whose media runs between ports 4000 and 5000."""
+def call(number: int = 1, at_ns: int = 0, more: str = "", port: int = 5000) -> list[Frame]:
+    """A call answered, whose media runs between ports 4000 and `port`."""
     return [
         frame(at_ns, PEER, OURS, request(number, body=offer(CUSTOMER, 4000, more=more))),
-        frame(at_ns + 1, OURS, PEER, answer(number, offer(VC, 5000, more=more))),
+        frame(at_ns + 1, OURS, PEER, answer(number, offer(VC, port, more=more))),
         frame(at_ns + 2, PEER, OURS, request(number, "ACK", to=";tag=t")),
     ]
 
@@ -519,6 +519,19 @@ def ten_calls(count: int) -> tuple[Talk, int]:
 def hang_up(count: int) -> tuple[Talk, int]:
     frames = [frame(10**9, PEER, OURS, request(1, "BYE", to=";tag=t", cseq=2))]
     return Talk(call() + list(streams(count)), frames), wire(frames)
+
+
+def one_sender(count: int) -> tuple[Talk, int]:
+    """Streams of two packets from one socket, onto the sockets of forty calls."""
+    ports = [5000 + 2 * number for number in range(40)]
+    before = [each for port in ports for each in call(port, port, port=port)]
+    frames = []
+    for number in range(count):
+        for sequence in (0, 1):
+            rtp = struct.pack("!BBHII", 0x80, 0, sequence, 0, (1 << 20) + number) + bytes(20)
+            at_ns = 10**9 + number * 10**5 + sequence
+            frames.append(frame(at_ns, (FAR, 1024), (VC, ports[number % len(ports)]), rtp))
+    return Talk(before, frames), wire(frames)
 
 
 def reports(count: int) -> tuple[Talk, int]:
@@ -603,6 +616,9 @@ def _talks() -> Iterator[Shape]:
         "reports on a socket of many streams": reports,
     }.items():
         yield Shape(name, make, flowed, 25.0, 100.0, 50_000, staged)
+    yield Shape(
+        "streams of one socket, onto those of forty calls", one_sender, flowed, 0.6, 100.0, 50_000, staged
+    )
     yield Shape("calls that nobody answers", calls, flowed, 2.0, 30.0, 100_000, staged)
     for text in (
         "m=audio 1{} RTP/AVP 0\r\n", "a=candidate:1 1 udp 1 203.0.113.9 {} typ host\r\n",

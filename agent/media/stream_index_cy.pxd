@@ -22,6 +22,7 @@ cdef class StreamIndex:
     cpdef Py_ssize_t count(self, tuple socket) except -1
     cpdef list sent_by(self, tuple socket)
     cpdef tuple few_at(self, tuple socket)
+    cpdef list between(self, tuple src, tuple dst)
     cpdef list line(self, tuple src, tuple dst)
     cpdef object add(self, Stream stream)
     cpdef Stream pop(self, long long stream_id)

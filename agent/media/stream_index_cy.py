@@ -116,6 +116,13 @@ class StreamIndex:
         users = self._by_socket.get(socket, ())
         return () if isinstance(users, ManyStreams) else _few(users)
 
+    def between(self, src: Socket, dst: Socket) -> list[Stream]:
+        """The streams from `src` to `dst`; none where more than `MANY` use each of both sockets."""
+        socket = src if self.count(src) <= self.count(dst) else dst
+        if self.count(socket) > MANY:
+            return []
+        return [stream for stream in self.at(socket) if stream.src == src and stream.dst == dst]
+
     def line(self, src: Socket, dst: Socket) -> list[int]:
         """Ids of the streams from `src` to `dst`, where a few use the sockets; none where many do."""
         users = self._by_socket.get(src)

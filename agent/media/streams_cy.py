@@ -228,12 +228,10 @@ class Streams:
         far = stream.src if to_vc else stream.dst
         if to_vc is None or self._sockets.names(claim.leg, far):
             return False
-        for other in (stream, *self._found.at(stream.src)):
+        for other in (stream, *self._found.between(stream.src, stream.dst)):
             leg = other.leg
-            if (
-                other.dst != stream.dst
-                or not other.attached
-                or (leg is not None and (leg.call is claim.leg.call or UNSIGNALLED in leg.call.flags))
+            if not other.attached or (
+                leg is not None and (leg.call is claim.leg.call or UNSIGNALLED in leg.call.flags)
             ):
                 continue
             is_over = (leg is None or not leg.up) and claim.leg.invite_ns > other.first_ns

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent import uncompiled
 from agent.media import stream_index_cy
-from agent.media.stream_index_cy import FEW
+from agent.media.stream_index_cy import FEW, MANY
 from agent.model import call_cy
 from agent.model.sides import Socket
 
@@ -91,6 +91,30 @@ def test_both_ways_between_two_sockets_are_found_at_each(module: Any) -> None:
     assert table.leaving(SBC, 2) == []
     table.pop(0)
     assert table.at(SBC) == table.at(phone(0)) == (back,)
+
+
+@pytest.mark.parametrize(("others", "crowd"), [(0, 0), (FEW, 0), (0, FEW), (1_000, 20), (20, 1_000)])
+def test_streams_between_two_sockets_are_found_where_few_use_one_of_them(
+    module: Any, others: int, crowd: int
+) -> None:
+    table = module.StreamIndex()
+    pairs = [(phone(0), SBC)] * 2 + [(SBC, phone(0))]
+    pairs += [(phone(0), phone(1 + number)) for number in range(others)]
+    pairs += [(phone(1 + number), SBC) for number in range(crowd)]
+    for number, (src, dst) in enumerate(pairs):
+        table.add(module.Stream(number, src, dst, number, 0))
+    assert sorted(stream.id for stream in table.between(phone(0), SBC)) == [0, 1]
+    assert [stream.id for stream in table.between(SBC, phone(0))] == [2]
+    assert table.between(phone(0), phone(9_999)) == []
+
+
+def test_streams_between_two_sockets_of_many_are_asked_of_nobody(module: Any) -> None:
+    table = module.StreamIndex()
+    for number in range(MANY + 1):
+        table.add(module.Stream(2 * number, phone(0), phone(1 + number), 1, 0))
+        table.add(module.Stream(2 * number + 1, phone(1 + number), SBC, 1, 0))
+    table.add(module.Stream(9_999, phone(0), SBC, 2, 0))
+    assert table.between(phone(0), SBC) == []
 
 
 @pytest.mark.parametrize("count", [1, FEW, 20])
