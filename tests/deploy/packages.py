@@ -23,7 +23,7 @@ def package(kind: str, venv: Path) -> Path:
     if ready := _MADE.get(kind) or os.environ.get(f"SBCWATCH_TEST_{kind.upper()}"):
         return Path(ready)
     done = subprocess.run(
-        ["make", kind, f"PYTHON={sys.base_prefix}/bin/python3", f"VENV={venv}"],
+        ["make", "--no-print-directory", kind, f"PYTHON={sys.base_prefix}/bin/python3", f"VENV={venv}"],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
