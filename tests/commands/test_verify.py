@@ -17,7 +17,10 @@ from agent.config.settings import Config
 from tests.kit import traffic
 from tests.kit.replayed import PCAPS
 
-pytestmark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+pytestmark = [
+    pytest.mark.slow,  # two dozen starts of tshark
+    pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed"),
+]
 
 CAPTURE = str(PCAPS / "short-inbound-customer.pcap")
 SIDES = ["--vc", "10.10.0.1", "--customer", "10.10.0.0/24"]

@@ -72,6 +72,7 @@ def test_a_busy_engine_leaves_no_packet_in_the_ring() -> None:
     in_namespace("a_busy_engine_leaves_no_packet_in_the_ring")
 
 
+@pytest.mark.slow  # all live captures a second time
 @pytest.mark.parametrize("name", LIVE)
 def test_live_uncompiled_by_the_socket(name: str) -> None:
     in_namespace(name, uncompiled=True)
