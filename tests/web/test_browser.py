@@ -52,8 +52,10 @@ def picture(page: Page, name: str, folder: Path) -> None:
 
 
 def open_call(page: Page, base: str) -> None:
+    """Opens the call as a person does, and waits until its page is whole: a click returns before that."""
     page.goto(f"{base}/calls?q=0110")
     page.locator("tr[data-call] a").first.click()
+    page.wait_for_url("**/call/*")
 
 
 def test_sentence_typed_at_night_leads_to_the_verdict_by_keys_alone(
@@ -68,6 +70,7 @@ def test_sentence_typed_at_night_leads_to_the_verdict_by_keys_alone(
         picture(page, "calls", tmp_path)
         page.locator("body").press("j")  # 2: the first call
         page.keyboard.press("Enter")  # 3: open it
+        page.wait_for_url("**/call/*")
         expect(page.locator(".verdict li").first).to_contain_text(VERDICT)
         assert page.locator(".verdict").bounding_box()["y"] < 200  # type: ignore[index]
         picture(page, "call", tmp_path)
@@ -114,7 +117,7 @@ def test_pages_read_the_same_without_javascript(browser: Browser, base: str) -> 
         assert VERDICT in page.locator(".verdict").inner_text()
         page.locator("#m1 summary").click()
         assert "INVITE sip:" in page.locator("#m1 pre").inner_text()
-        assert page.locator("figure.plot svg path.curve").count() == 14
+        expect(page.locator("figure.plot svg path.curve")).to_have_count(14)
 
 
 def test_pages_meet_the_rules_of_accessibility(browser: Browser, base: str) -> None:
