@@ -94,7 +94,7 @@ UV := uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annota
 lock:
 	$(UV) --universal --python-version $(LOCKED_PYTHON) -o requirements/build.txt requirements/build.in
 	$(UV) --universal --python-version $(LOCKED_PYTHON) -o requirements/sbom.txt requirements/sbom.in
-	$(UV) --universal --python-version $(LOCKED_PYTHON) --extra confine --extra web --extra top -o requirements/runtime.txt pyproject.toml
+	$(UV) --universal --python-version $(LOCKED_PYTHON) --extra confine --extra web --extra top --extra fleet -o requirements/runtime.txt pyproject.toml
 	$(UV) --python-platform x86_64-manylinux_2_28 --python-version $(LOCKED_PYTHON) --extra test -o requirements/test.txt pyproject.toml
 
 # The package built, installed, upgraded and removed in a clean Debian root: three minutes.

@@ -6,6 +6,7 @@ credential providers. pip and setuptools install nothing any more.
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import sys
 from pathlib import Path
@@ -20,14 +21,22 @@ UNUSED = (
     "pkg_resources",
     "distutils-precedence.pth",
 )
-# scapy's contributed protocols; boto3's resource layer; tables of words for colouring source code.
-NEVER_IMPORTED = (
-    "scapy/contrib",
-    "boto3/data/*",
+NEVER_READ = (
+    "scapy/contrib",  # contributed protocols
+    "boto3/data/*",  # its resource layer
     "boto3/examples",
-    "pygments/lexers/[a-z]*",
+    "botocore/data/*/*/examples-1.json",
+    "pygments/lexers/[a-z]*",  # tables of words for colouring source code
     "pygments/lexers/_*_builtins.py",
+    *(f"redis/commands/{module}" for module in ("bf", "json", "search", "timeseries", "vectorset")),
+    "textual/demo",
+    "textual/tree-sitter",
+    "*.dist-info/sboms",  # `make sbom` writes ours
+    "*.dist-info/RECORD",  # read to uninstall
+    "**/*.pxd",  # read by compilers and type checkers alone
+    "**/*.pyi",
 )
+PACKED = "botocore/data/endpoints.json"  # botocore reads it packed as well, like its models
 
 
 def trim(site: Path) -> int:
@@ -36,9 +45,12 @@ def trim(site: Path) -> int:
     for path in (site / "botocore/data").glob("*/"):
         if path.name not in SERVICES:
             shutil.rmtree(path)
-    for pattern in (*UNUSED, *NEVER_IMPORTED, "**/__pycache__"):
+    for pattern in (*UNUSED, *NEVER_READ, "**/__pycache__"):
         for path in list(site.glob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in site.glob(PACKED):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+        path.unlink()
     return before - size(site)
 
 

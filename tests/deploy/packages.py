@@ -13,7 +13,14 @@ from pathlib import Path
 from tests.deploy.machine import ROOT, base, needs
 
 CONFIG = "etc/sbcwatch/sbcwatch.toml"
-MINE = '[vc]\naddresses = ["192.0.2.1"]\n[customers]\nnetworks = ["198.51.100.0/24"]\n'
+# Of a fleet, whose board needs a package that most do without.
+MINE = """[vc]
+addresses = ["192.0.2.1"]
+[customers]
+networks = ["198.51.100.0/24"]
+[fleet]
+board = "rediss://192.0.2.9"
+"""
 _MADE: dict[str, str] = {}  # packages of this run of the tests, by kind
 
 

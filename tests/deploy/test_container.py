@@ -143,12 +143,20 @@ def test_container_hears_its_neighbour_in_the_shared_network(container: Containe
 
 
 @pytest.mark.image
-@pytest.mark.parametrize("service", ["cloudwatch", "logs", "sts"])
+@pytest.mark.parametrize("service", ["cloudwatch", "logs", "s3", "sts"])
 def test_container_has_the_services_used(container: Container, service: str) -> None:
     code = f"import boto3; boto3.client({service!r}, region_name='eu-west-1')"
     assert container.execute("/opt/sbcwatch/bin/python3", "-c", code).returncode == 0
     code = "import boto3; boto3.client('ec2', region_name='eu-west-1')"
     assert container.execute("/opt/sbcwatch/bin/python3", "-c", code).returncode != 0
+
+
+@pytest.mark.image
+def test_container_has_the_package_of_a_board(container: Container) -> None:
+    board = "SBCWATCH_FLEET_BOARD=rediss://192.0.2.9"
+    checked = container.execute("env", board, "sbcwatch", "check-config", "/dev/null")
+    assert checked.returncode == 0, checked.stderr
+    assert "board: rediss://192.0.2.9" in checked.stdout
 
 
 @pytest.mark.image

@@ -14,7 +14,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-EXTRAS = {"runtime": ("confine", "web", "top"), "test": ("test",)}
+EXTRAS = {"runtime": ("confine", "web", "top", "fleet"), "test": ("test",)}
 
 
 def locked(path: Path) -> dict[str, str]:
