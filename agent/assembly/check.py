@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 from agent.assembly import sources
 from agent.assembly.rules import believed, taken
@@ -12,7 +13,7 @@ from agent.config.checks import doubtful
 from agent.config.checks.words import Finding, nearest
 from agent.config.load import Problem, load, read, text_of
 from agent.config.settings import Config
-from agent.errors import ConfigError
+from agent.errors import ConfigError, how_to_add
 from agent.provision.cost import check_bound
 from agent.web.access import access
 
@@ -29,6 +30,7 @@ def usable(path: str | None, warn: Callable[[str], None]) -> Config:
     def beyond(config: Config) -> Iterator[Finding]:
         yield from beyond_the_file(config)
         yield from region_of_this_host(config)
+        yield from packages_of_this_host(config)
 
     return load(path, warn=warn, further=beyond, doubts=doubtful)
 
@@ -45,6 +47,7 @@ def looked_at(path: str, *, elsewhere: bool = False) -> tuple[Config | None, lis
             yield from readers_of_pages(config)
             yield from nics_of_this_host(config)
             yield from region_of_this_host(config)
+            yield from packages_of_this_host(config)
 
     warnings: list[Problem] = []
     config, problems = read(text_of(path), os.environ, warnings, beyond, doubtful)
@@ -103,3 +106,14 @@ def region_of_this_host(config: Config) -> Iterator[Finding]:
 
         if not region_of(config.cloudwatch.region) and not Session().get_config_variable("region"):
             yield "cloudwatch", "region", "no AWS region: set it, as eu-central-1, or AWS_REGION"
+
+
+def packages_of_this_host(config: Config) -> Iterator[Finding]:
+    """Settings whose package this installation lacks."""
+    needed = (
+        ("fleet", "board", "redis", bool(config.fleet.board)),
+        ("capture", "method", "scapy", config.capture.method == "scapy"),
+    )
+    for section, key, package, is_set in needed:
+        if is_set and find_spec(package) is None:
+            yield section, key, f"needs the package {package}: {how_to_add(package)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,10 @@ def explained(text: str) -> list[str]:
     return check_config.explain(config).splitlines()
 
 
-def checked(folder: Path, text: str) -> int:
+def checked(folder: Path, text: str, *, elsewhere: bool = True) -> int:
     path = folder / "sbcwatch.toml"
     path.write_text(text)
-    options = argparse.Namespace(file=str(path), json=False, strict=False, elsewhere=True)
+    options = argparse.Namespace(file=str(path), json=False, strict=False, elsewhere=elsewhere)
     return check_config.check_command(options)
 
 
@@ -105,6 +106,23 @@ def test_filter_that_does_not_compile_is_told_on_its_line_beside_the_rest(tmp_pa
 def test_more_ports_than_a_filter_holds_are_told_on_their_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"line 2: capture\.sip_ports: .*: name fewer ports"):
         checked(tmp_path, f"[capture]\nsip_ports = {list(range(5000, 5100))}\n")
+
+
+@pytest.mark.parametrize(
+    ("package", "setting"),
+    [
+        ("redis", '[fleet]\nboard = "rediss://192.0.2.9"\n[vc]\naddresses = ["192.0.2.1"]\n'),
+        ("scapy", '[capture]\nmethod = "scapy"\n'),
+    ],
+)
+def test_setting_whose_package_is_missing_is_refused_but_for_another_host(
+    package: str, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert checked(tmp_path, setting) == 0
+    with pytest.raises(ConfigError, match=rf"line 2: .*: needs the package {package}: ") as refused:
+        checked(tmp_path, setting, elsewhere=False)
+    assert refused.value.exit_status == 2
 
 
 def test_rings_that_leave_no_memory_for_calls_are_refused_with_what_is_needed(tmp_path: Path) -> None:
