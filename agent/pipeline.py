@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
@@ -13,7 +13,6 @@ from agent.capture.source import Source
 from agent.config.settings import Config
 from agent.engine.engine import Engine
 from agent.errors import ConfigError
-from agent.evidence.recorder import Recorder
 from agent.media.rtp.workers import Lock
 from agent.model.events import Event
 from agent.model.sides import Carrier, Connector, Sides
@@ -22,6 +21,9 @@ from agent.summary.identity import Identity, key_id_of
 from agent.summary.interval import Intervals
 from agent.summary.records import ConnectorMinute, Summary
 from agent.summary.redaction import Redaction
+
+if TYPE_CHECKING:
+    from agent.evidence.recorder import Recorder
 
 
 class MinuteSink(Protocol):

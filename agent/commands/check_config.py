@@ -14,7 +14,7 @@ from agent.assembly.check import looked_at
 from agent.assembly.rules import believed, tables
 from agent.config.load import Problem
 from agent.config.settings import Config
-from agent.daemon import host
+from agent.daemon import host, keys
 from agent.daemon.board_link import media_addresses
 from agent.daemon.reload import digest
 from agent.errors import ConfigError
@@ -117,7 +117,7 @@ def _fleet(config: Config) -> Iterator[str]:
     if config.fleet.host:
         yield f"records: host {config.fleet.host}"
     if config.fleet.key_file:
-        key_id = key_id_of(host.shared_key(Path(config.fleet.key_file)))
+        key_id = key_id_of(keys.shared_key(Path(config.fleet.key_file)))
         yield f"records: ids by the key in {config.fleet.key_file}, key_id {key_id}"
     if config.fleet.board:
         own = ", ".join(media_addresses(config, host.addresses())) or "none"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from agent.model.sides import Sides
 
@@ -71,16 +71,16 @@ def peers_of(vc: Iterable[str], edges: Edges) -> Counter[str]:
 
 def likely_networks(peers: Counter[str]) -> list[str]:
     """The networks of the peers, that of most addresses first, then a private one; /24, IPv6 /64."""
-    networks: defaultdict[str, set[str]] = defaultdict(set)
+    networks: defaultdict[IPv4Network | IPv6Network, set[str]] = defaultdict(set)
     for peer in peers:
         length = 64 if ":" in peer else 24
-        networks[str(ip_network(f"{peer}/{length}", strict=False))].add(peer)
+        networks[ip_network(f"{peer}/{length}", strict=False)].add(peer)
 
-    def rank(network: str) -> tuple[int, bool, int]:
+    def rank(network: IPv4Network | IPv6Network) -> tuple[int, bool, int]:
         those = networks[network]
-        return len(those), all(ip_address(peer).is_private for peer in those), sum(peers[p] for p in those)
+        return len(those), network.is_private, sum(peers[peer] for peer in those)
 
-    return sorted(networks, key=rank, reverse=True)
+    return [str(network) for network in sorted(networks, key=rank, reverse=True)]
 
 
 def _most(addresses: Counter[str]) -> list[str]:

@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agent.assembly.evidence import recorder
 from agent.assembly.rules import ns
 from agent.capture.files.pcapfile import open_capture
 from agent.capture.merge import merge
@@ -28,12 +26,12 @@ from agent.config.load import load
 from agent.config.settings import Config
 from agent.daemon import host
 from agent.errors import CaptureError, ConfigError
-from agent.evidence.recorder import Recorder
 from agent.model.stream_minute_cy import StreamMinute
 from agent.pipeline import MinuteSink, Pipeline, build, run
 from agent.summary.records import Summary
 
 if TYPE_CHECKING:
+    from agent.evidence.recorder import Recorder
     from agent.store import Store
 
 MAX_VERDICTS, VERDICT_COLUMNS = 5, 80
@@ -59,6 +57,8 @@ def replay_command(options: argparse.Namespace) -> int:
     totals = StreamTotals()
     with reading(options, totals.add) as files:
         if options.store is not None:
+            from agent.assembly.evidence import recorder
+
             files.recorder = recorder(load(options.config), Path(options.store))
         fault = files.through(kept)
     from agent.commands.tables import address_table, call_table, minute_table, show, side_table
@@ -84,6 +84,7 @@ def replay_command(options: argparse.Namespace) -> int:
 def verdict_lines(kept: CollectedMinutes) -> list[str]:
     """The verdict, in words, on each call with a fault, the first `MAX_VERDICTS` of them."""
     import textwrap
+    from shutil import get_terminal_size
 
     from agent.story.gather import gather
     from agent.story.verdict import verdict
@@ -262,12 +263,16 @@ def prepare(
     reads_tls: bool = False,
 ) -> Pipeline:
     """The pipeline for files: no address is this host's. Raises ConfigError."""
-    key_file = config.fleet.key_file
+    key = host_key()
+    if config.fleet.key_file:
+        from agent.daemon.keys import shared_key
+
+        key = shared_key(Path(config.fleet.key_file))
     return build(
         config,
         vc=vc,
         customers=customers,
-        key=host.shared_key(Path(key_file)) if key_file else host_key(),
+        key=key,
         host=host.name(config.fleet.host),
         on_stream=on_stream,
         reads_tls=reads_tls,

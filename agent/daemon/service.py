@@ -33,7 +33,7 @@ from agent.assembly.rules import ns
 from agent.capture.clock import Clock
 from agent.capture.source import Source
 from agent.config.settings import Config, PrometheusSettings
-from agent.daemon import checkpoint, host
+from agent.daemon import checkpoint, host, keys
 from agent.daemon.agent_metrics import Figures, Former, counted, former, self_metrics
 from agent.daemon.board_link import board_link
 from agent.daemon.capture_threads import CaptureThreads
@@ -108,7 +108,7 @@ class Service:
         directory = Path(config.store.directory)
         # Read once, while every file may be read: records keep their host's name through each reload.
         key_file = config.fleet.key_file
-        self._key = host.shared_key(Path(key_file)) if key_file else host.key(directory)
+        self._key = keys.shared_key(Path(key_file)) if key_file else keys.key(directory)
         self._host = host.name(config.fleet.host)
         self.clock = clock or Clock()
         self.health = Health(time.monotonic, lambda text: self._journal.error("thread", text))

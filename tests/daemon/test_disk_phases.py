@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.daemon.host import KEY_BYTES, key
+from agent.daemon.keys import KEY_BYTES, key
 from agent.errors import StateError
 from agent.evidence.files import PACKETS, EvidenceFiles, EvidenceNote, FileBounds
 from agent.store import Draft, Store

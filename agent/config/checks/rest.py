@@ -7,8 +7,6 @@ import math
 import re
 from collections.abc import Iterator
 
-import msgspec
-
 from agent.config.checks.words import Finding, address, header
 from agent.config.settings import Config
 
@@ -17,16 +15,16 @@ MOST_SECONDS = 1e9  # 30 years: a larger value is a slip, and does not fit into 
 
 def numbers(config: Config) -> Iterator[Finding]:
     """`inf`, `nan` and seconds beyond all sense, in any section."""
-    for section in msgspec.structs.fields(Config):
-        content = getattr(config, section.name)
+    for section in config.__struct_fields__:
+        content = getattr(config, section)
         if isinstance(content, list):
             continue
-        for field in msgspec.structs.fields(type(content)):
-            value = getattr(content, field.name)
+        for field in content.__struct_fields__:
+            value = getattr(content, field)
             if isinstance(value, float) and not math.isfinite(value):
-                yield section.name, field.name, f"{value} is no number to reckon with: write digits"
+                yield section, field, f"{value} is no number to reckon with: write digits"
             elif isinstance(value, float) and value > MOST_SECONDS:
-                yield section.name, field.name, f"{value:g} is too much: {MOST_SECONDS:g} at most"
+                yield section, field, f"{value:g} is too much: {MOST_SECONDS:g} at most"
 
 
 def privacy(config: Config) -> Iterator[Finding]:

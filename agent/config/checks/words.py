@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +14,8 @@ _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")  # a header's name (RFC 3261 25.
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """` (nearest: ...)`, or nothing where no word is near."""
+    import difflib  # 1 ms: only where a word is wrong
+
     near = difflib.get_close_matches(word.lower(), list(words), 1)
     return f" (nearest: {near[0]})" if near else ""
 
