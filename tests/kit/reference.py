@@ -163,6 +163,10 @@ class Model:
                 return
             sequence.unknown.discard(number)
             sequence.hear(number, here)
+        elif WINDOW < delta < MAX_DROPOUT and self.is_skip(packet, delta):
+            self.restart(packet.seq, packet.stamp_ns)
+            assert self.sequence is not None
+            self.sequence.hear(packet.seq, here)
         elif delta < MAX_DROPOUT:
             if delta > 1 and any(start <= packet.stamp_ns and end >= before_ns for start, end in self.losses):
                 sequence.unknown.update(range(sequence.top + 1, number))
@@ -221,6 +225,17 @@ class Model:
         self.stray = self.repeated = None
         self.reference = self.anchor = None
         self.excess = 0.0
+
+    def is_skip(self, packet: Heard, delta: int) -> bool:
+        """Numbers that the sender left out: neither time nor its own clock had room for them."""
+        if not self.step or not self.codec or self.reference is None:
+            return False
+        ticks = (packet.ts - self.reference[1]) & 0xFFFFFFFF
+        if ticks >= 1 << 31:
+            ticks -= 1 << 32
+        room_ns = delta * (self.step * 1e9 / self.codec[1])
+        fits = abs(delta * self.step - ticks) * 4 <= delta * self.step
+        return not fits and (packet.stamp_ns - self.reference[0]) * 4 < room_ns
 
     def goes_back(self, packet: Heard, known: bool) -> bool:
         """Numbers that came before come again one by one, as slowly as at first."""

@@ -84,6 +84,7 @@ cdef class Loop(Clocks):
     cdef inline int count(self, StreamRow row, long long stamp_ns, long long seq, long long ts, long long second) except -1 nogil
     cdef int is_copy(self, StreamRow row, long long stamp_ns, long long seq, long long delta) except -1 nogil
     cdef int admitted(self, StreamRow row, MinuteRow minute, long long stamp_ns, long long seq, long long delta, long long last_ns) except -1 nogil
+    cdef int is_skip(self, StreamRow row, long long stamp_ns, long long delta) except -1 nogil
     cdef int goes_back(self, StreamRow row, long long stamp_ns, long long seq) except -1 nogil
     cdef void begin_again(self, StreamRow row, MinuteRow minute, long long seq) noexcept nogil
     cdef inline int slide(self, StreamRow row, MinuteRow minute, unsigned int leaving) noexcept nogil

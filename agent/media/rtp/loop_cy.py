@@ -8,7 +8,8 @@ docs/accuracy.md has the meaning of every figure. The rules that a packet passes
     copy        the same number again within 20 ms through another path: removed before all counting
     probation   on a socket that an SDP names the first packet counts; elsewhere a stream exists once two of
                 its newest numbers are neighbours (RFC 3550 A.1), and all since the first of them count
-    sequence    A.1's MAX_DROPOUT and MAX_MISORDER; two in a row out of range are a restart, never loss
+    sequence    A.1's MAX_DROPOUT and MAX_MISORDER; two in a row out of range are a restart, never loss, and
+                so are numbers of audio for which neither time nor the sender's clock had room
     loss        judged when a number leaves the window (loss_cy)
     jitter      RFC 3550 A.8 over the admitted packets; a new time base is a reference and no sample
     buffer      a packet later than the modelled jitter buffer allows is discarded
@@ -584,7 +585,9 @@ class Loop(Clocks):
             if cell & CELL_UNKNOWN:
                 row.unknown -= 1
         elif delta < MAX_DROPOUT:
-            if delta != 1 or not self.slide(row, minute, row.window[at]):
+            if delta > WINDOW and self.is_skip(row, stamp_ns, delta):
+                self.restart(row, minute, seq)
+            elif delta != 1 or not self.slide(row, minute, row.window[at]):
                 self.advance(row, minute, row.top + delta, last_ns, stamp_ns)
             row.received += 1
             row.stray = NONE
@@ -602,6 +605,21 @@ class Loop(Clocks):
             row.bad_cell = self.tagged(row, stamp_ns) | 1
             return 0
         return 1
+
+    def is_skip(self, row: StreamRow, stamp_ns: cython.longlong, delta: cython.longlong) -> cython.int:
+        """Whether the sender of audio left `delta` numbers out: neither its clock nor time had room for them.
+
+        A queue that drops its tail leaves no time either, and the timestamps of what it dropped pass.
+        """
+        step: cython.longlong = row.step
+        if not step or not row.referenced or row.codec & 255 == VIDEO:
+            return 0
+        ticks: cython.longlong = (self.decoder.rtp_ts - row.ref_ts) & MASK32
+        if ticks >= TS_HALF:
+            ticks -= TS_WRAP
+        off: cython.longlong = delta * step - ticks
+        room_ns: cython.double = delta * self.packet_ns(row)
+        return (off if off > 0 else -off) * 4 > delta * step and (stamp_ns - row.ref_ns) * 4.0 < room_ns
 
     def goes_back(self, row: StreamRow, stamp_ns: cython.longlong, seq: cython.longlong) -> cython.int:
         """Whether the last packets are old numbers once more, one after the other and as slowly as at first.
