@@ -82,29 +82,20 @@ class Signalling(CallTable):
         self._early: OrderedDict[str, tuple[Message, int]] = OrderedDict()
 
     def give(self, handover: Handover) -> None:
-        """Calls; live: what the vc asked, of whom and on which leg, and messages that wait for another."""
+        """Calls, and whom the vc asked; live: messages that wait for another."""
         super().give(handover)
+        handover.asks_ns = self._vc_asks_ns
+        handover.asked = [ends for ends, route in self._routes.items() if route.asked and route.away]
         if handover.live is not None:
             handover.live.answers = self._unproven, self._early
-            handover.live.asked = (
-                [[leg.asked for leg in call.legs] for call, _ in handover.calls],
-                [ends for ends, route in self._routes.items() if route.asked],
-                self._vc_asks_ns,
-            )
 
     def take_over(self, handover: Handover) -> None:
         """Takes them over. Where the clock was set, stamped messages are left out."""
         super().take_over(handover)
-        if handover.live is None:
-            return
-        calls, routes, asks_ns = handover.live.asked
-        self._vc_asks_ns = None if asks_ns is None else asks_ns + handover.shift_ns
-        for (call, _), legs in zip(handover.calls, calls, strict=True):
-            for leg, own in zip(call.legs, legs, strict=True):
-                leg.asked = own
-        for src, dst in routes:
+        self._vc_asks_ns = handover.asks_ns
+        for src, dst in handover.asked:
             self._route(src, dst).asked = True
-        if not handover.shift_ns:
+        if handover.live is not None and not handover.shift_ns:
             self._unproven, self._early = handover.live.answers
 
     # -- messages
@@ -179,7 +170,7 @@ class Signalling(CallTable):
         """The trust class of a response, by whom the vc asked and by what only they were told.
 
         Where no request of the vc is seen, every source may be one that it asked; so it may as long as a
-        request from before the first that was seen may wait for its answer.
+        request from before the first that was seen, or a missed one, may wait for its answer.
         """
         if not route.towards:
             return _VC
@@ -188,7 +179,9 @@ class Signalling(CallTable):
             return _ANSWERED
         if leg is None:
             patience_ns = TIMER_C_NS if message.method == "INVITE" else TIMER_B_NS
-            return _ANSWERED if now_ns - begun_ns < patience_ns else _UNKNOWN
+            since_ns = now_ns - patience_ns
+            unseen: cython.bint = since_ns < begun_ns or self._missed.touches(since_ns, now_ns)
+            return _ANSWERED if unseen else _UNKNOWN
         if leg.knows(src) or (leg.attempt is not None and leg.attempt.knows(message.branch)):
             return _ANSWERED
         return _UNKNOWN

@@ -18,7 +18,7 @@ from agent.calls.rfc6076 import Exchanges
 from agent.calls.timers_cy import Timers
 from agent.media.leg_media_cy import LegMedia
 from agent.model.attempt_cy import SECOND_NS
-from agent.model.call_cy import Call, CountedAttempt, Dialog, Leg
+from agent.model.call_cy import Call, CountedAttempt, Dialog, Leg, Passage
 from agent.model.events import CallOver, CallsUp, Event, Tallied
 from agent.model.handover import Handover
 from agent.model.missed import Missed
@@ -33,6 +33,10 @@ if not cython.compiled:  # table_cy.pxd has them, typed
     )
 
 Report = QualityReport | RtpStat
+# Deadlines, the keys of its legs, open attempts; a leg's place and a row of `MediaSockets.earlier`.
+State = tuple[
+    list[tuple[int, int] | None], list[list[Key]], list[bool], list[tuple[int, Passage, bytes, bool]]
+]
 
 MAX_REPORTS = 4  # of a leg's far end, the newest
 LAPSE_NS = 300 * SECOND_NS  # of a claimed call: claims are told anew each minute
@@ -417,11 +421,14 @@ class CallTable:
         """Every living call, oldest first, those that are up before the others."""
         return [*self._up, *self._down]
 
-    def state(self, call: Call) -> tuple[list[tuple[int, int] | None], list[list[Key]], list[bool]]:
-        """A call's state outside its object: deadlines, the keys of its legs, open attempts."""
+    def state(self, call: Call) -> State:
+        """A call's state outside its object."""
         deadlines = [self._timers.of(what) for what in _waiting(call)]
         keys = [self._joiner.keys(leg) for leg in call.legs]
-        return deadlines, keys, [leg in self._connectors for leg in call.legs]
+        earlier = [
+            (place, *row) for place, leg in enumerate(call.legs) for row in self._media.offers.earlier(leg)
+        ]
+        return deadlines, keys, [leg in self._connectors for leg in call.legs], earlier
 
     def give(self, handover: Handover) -> None:
         """Every call with its state outside the object; None where it is encoded already."""
@@ -431,7 +438,7 @@ class CallTable:
         """Takes over calls from `give`. Only before any message."""
         leg: Leg
         due: list[tuple[int, int, Due]] = []
-        for call, (deadlines, keys, undecided) in handover.calls:
+        for call, (deadlines, keys, undecided, _) in handover.calls:
             for leg, its, open_ in zip(call.legs, keys, undecided, strict=True):
                 if call.claim is not None:
                     self._claimed[call.claim.name] = call

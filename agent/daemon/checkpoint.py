@@ -52,7 +52,7 @@ from agent.summary.open_minute import OpenMinute
 from agent.summary.records import MINUTE_NS
 from agent.summary.split_host import SplitHost
 
-FORMAT = 7
+FORMAT = 8
 _LEVEL = 1  # of compression: a checkpoint is written every few seconds
 # Classes whose objects a checkpoint may hold. Their order is part of the format.
 _KINDS: tuple[type, ...] = (
@@ -131,6 +131,9 @@ class _Image(NamedTuple):
     begun_ns: int
     claims_read: dict[str, str]
     early: list[tuple[Any, dict[int, list[int]]]]
+    reported: list[tuple[Any, int]]
+    asks_ns: int | None
+    asked: list[tuple[str, str]]
 
 
 def _blank(number: int) -> Any:
@@ -141,7 +144,7 @@ def _blank(number: int) -> Any:
     made = kind.__new__(kind)
     if kind is Leg:
         made.streams = set()  # they are attached again, and judged again
-        made.sources, made.asked = None, ()  # requests from before the gap get no answer
+        made.sources = None
     elif kind is Call:
         made.saved = made.who = None  # neither is part of the object itself
     return made
@@ -273,6 +276,9 @@ def _image_of(handover: Handover) -> bytes:
         handover.begun_ns,
         handover.claims_read,
         handover.early,
+        handover.reported,
+        handover.asks_ns,
+        handover.asked,
     )
     return pickle.dumps(tuple(image), protocol=5)
 
@@ -377,6 +383,9 @@ def _read(image: _Image, sides: Sides, shift_ns: int) -> Handover:
         begun_ns=image.begun_ns + shift_ns,
         claims_read=image.claims_read,
         early=image.early,
+        reported=[(pair, last_ns + shift_ns) for pair, last_ns in image.reported],
+        asks_ns=None if image.asks_ns is None else image.asks_ns + shift_ns,
+        asked=image.asked,
         shift_ns=shift_ns,
     )
 

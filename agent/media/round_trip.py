@@ -99,6 +99,15 @@ class RoundTrips:
         """Whether a report has left for that peer lately."""
         return pair in self._pairs
 
+    def departed(self) -> list[tuple[Hashable, int]]:
+        """All pairs, and when the last report left for each."""
+        return [(pair, found.last_ns) for pair, found in self._pairs.items()]
+
+    def recall(self, pairs: list[tuple[Hashable, int]]) -> None:
+        """Knows the pairs of `departed` again; the reports themselves are lost."""
+        for pair, last_ns in pairs:
+            self._pairs[pair] = Departures(last_ns=last_ns)
+
     def shift(self, shift_ns: int) -> None:
         """Moves all times: the clock was set."""
         if shift_ns:

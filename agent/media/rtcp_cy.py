@@ -83,6 +83,13 @@ class LegRtcp:
         """RTCP that came before its SDP, or waits for its source; live: reports under way too."""
         handover.early = [(pair, self._early.get(pair) or {}) for pair in self._early]
         handover.waiting = self._strangers.rows()
+        legs = (leg for call, _ in handover.calls for leg in call.legs)
+        unanswered = {(leg.call_id, leg.way) for leg in legs if not is_accepted(leg)}
+        handover.reported = [
+            (pair, last_ns)
+            for pair, last_ns in (self._sender_reports.departed() if unanswered else ())
+            if isinstance(pair, tuple) and pair[:2] in unanswered
+        ]
         live = handover.live
         if live is not None:
             live.reports = self._sender_reports, self._reference_times
@@ -96,6 +103,7 @@ class LegRtcp:
                 if leg.reports:  # over or not: RTCP that was counted waits for its minute's close
                     self._reporting[leg] = None
         self._strangers.restore(handover.waiting)
+        self._sender_reports.recall(handover.reported)
         live = handover.live
         for (src, dst), minutes in handover.early if live is None and not handover.shift_ns else ():
             for minute, (packets, length) in minutes.items():

@@ -15,7 +15,7 @@ cdef class Description:
 @cython.final
 cdef class MediaSockets:
     cdef object _sides, _named
-    cdef dict _public, _ours, _far, _by_leg
+    cdef dict _public, _ours, _far, _by_leg, _withdrawn
     cdef readonly dict descriptions
 
     cpdef list describe(self, Leg leg, Session session, str passage)
@@ -30,11 +30,14 @@ cdef class MediaSockets:
     cpdef bint may_send(self, list[MediaDescription] medias, str address) except -1
     cdef bint _may_be(self, str named, str address) except -1
     cpdef object withdraw(self, Leg leg, MediaDescription media)
+    cdef list _claims_to(self, tuple socket, Leg leg)
+    cpdef list earlier(self, Leg leg)
     cpdef object find(self, tuple src, tuple dst)
     cpdef Py_ssize_t count(self, Leg leg) except -1
     cpdef list release(self, Leg leg)
 
 cdef bint _is_taken(SocketOwner owner, Leg leg) except -1
+cdef Session _session_of(list[MediaDescription] medias)
 cdef tuple _group_of(MediaDescription media, Session session)
 cdef frozenset _NOWHERE
 cdef object _claim(dict claims, Leg leg, tuple socket, tuple rtp, MediaDescription media)

@@ -15,7 +15,9 @@ from agent.media.rtp.named_sockets_cy import NamedSockets
 from agent.media.rtp.workers import NamedOfAll
 from agent.model.call_cy import Leg, Passage
 from agent.model.sides import Sides, Socket
-from agent.wire.sdp.session_cy import MediaDescription, Session
+from agent.wire.sdp.session_cy import MediaDescription, Session, condensed
+
+Earlier = tuple[Passage, list[MediaDescription], bool]  # m-lines of a claim; whether it was withdrawn
 
 
 class SocketOwner:
@@ -54,6 +56,7 @@ class MediaSockets:
         self._ours: dict[Socket, SocketOwner] = {}
         self._far: dict[Socket, SocketOwner] = {}
         self._by_leg: dict[Leg, dict[Socket, None]] = {}  # oldest first
+        self._withdrawn: dict[Leg, list[Earlier]] = {}  # streams that ran there are the leg's still
         self.descriptions: dict[Leg, Description] = {}
 
     def tell(self, named: NamedSockets | NamedOfAll | None) -> None:
@@ -220,8 +223,55 @@ class MediaSockets:
 
     def withdraw(self, leg: Leg, media: MediaDescription) -> None:
         """Ends the claim of `leg` to the sockets of `media`: they carry no RTP any more (T.38)."""
-        for socket in {socket for row in self._sockets(media) for socket in row}:
+        rows = self._withdrawn.setdefault(leg, [])
+        for socket in dict.fromkeys([socket for row in self._sockets(media) for socket in row]):
+            for passage, claim in self._claims_to(socket, leg):
+                if claim.rtp == socket:
+                    rows.append((passage, claim.media, True))
             self._withdraw(socket, leg)
+        del rows[:-MAX_WITHDRAWN]
+
+    def _claims_to(self, socket: Socket, leg: Leg) -> list[tuple[Passage, SocketOwner]]:
+        """The claims of `leg` to a socket, with the passage of the SDP that made each."""
+        found: list[tuple[Passage, SocketOwner]] = []
+        far: SocketOwner | None = self._far.get(socket)
+        ours: SocketOwner | None = self._ours.get(socket)
+        if far is not None and far.leg is leg:
+            found.append(("towards", far))
+        if ours is not None and ours.leg is leg:
+            found.append(("away", ours))
+        return found
+
+    def earlier(self, leg: Leg) -> list[tuple[Passage, bytes, bool]]:
+        """M-lines of SDPs before the last by which `leg` has media: passage, condensed SDP, withdrawn or not.
+
+        Oldest first. Of many the newest, at most `EARLIER_BYTES`.
+        """
+        claim: SocketOwner
+        description: Description | None = self.descriptions.get(leg)
+        held: dict[Socket, None] | None = self._by_leg.get(leg)
+        if description is None or held is None:
+            return []
+        seen = description.ours + description.far
+        rows: list[Earlier] = []
+        for row in self._withdrawn.get(leg, ()):
+            if held.keys().isdisjoint([socket for media in row[1] for socket, _ in self._sockets(media)]):
+                rows.append(row)
+        for socket in held:
+            for passage, claim in self._claims_to(socket, leg):
+                if claim.media[0] not in seen:
+                    seen.append(claim.media[0])
+                    rows.append((passage, claim.media, False))
+        size = 0
+        found: list[tuple[Passage, bytes, bool]] = []
+        for passage, medias, is_withdrawn in reversed(rows):
+            text = condensed(_session_of(medias))
+            size += len(text)
+            if size > EARLIER_BYTES:
+                break
+            found.append((passage, text, is_withdrawn))
+        found.reverse()
+        return found
 
     def find(self, src: Socket, dst: Socket) -> tuple[SocketOwner, bool | None] | None:
         """The claim for packets from src to dst, and whether they go towards the vc.
@@ -256,6 +306,7 @@ class MediaSockets:
     def release(self, leg: Leg) -> list[Socket]:
         """Ends all claims of a leg. Returns the sockets without any claim left."""
         self.descriptions.pop(leg, None)
+        self._withdrawn.pop(leg, None)
         freed = []
         for socket in self._by_leg.pop(leg, ()):
             for table in (self._ours, self._far):
@@ -275,6 +326,15 @@ def _is_taken(owner: SocketOwner | None, leg: Leg) -> cython.bint:
     if owner is None or owner.leg is leg:
         return False
     return owner.leg.call.claim is None or owner.leg.invite_ns > leg.invite_ns
+
+
+def _session_of(medias: list[MediaDescription]) -> Session:
+    """A description with the m-lines of one claim."""
+    session = Session()
+    session.media = medias
+    mids = tuple([media.mid for media in medias if media.mid])
+    session.bundles = [mids] if mids else []
+    return session
 
 
 def _group_of(media: MediaDescription, session: Session) -> tuple[str, ...]:
@@ -322,3 +382,5 @@ def _is_held(medias: list[MediaDescription]) -> cython.bint:
 
 # An offer of a browser names some dozens of ICE candidates; hundreds are an attack.
 MAX_SOCKETS = 64
+MAX_WITHDRAWN = 4  # m-lines of a leg: its audio, each way, and once more
+EARLIER_BYTES = 2048  # of the earlier SDPs of a leg that a checkpoint keeps; an m-line has some 100

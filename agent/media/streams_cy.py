@@ -507,11 +507,20 @@ class Streams:
                     self._loop.rebase(stream.id)
 
     def described(self, leg: Leg) -> None:
-        """An SDP passed on `leg`: the addresses of its streams may be explained now."""
+        """An SDP passed on `leg`: addresses and payload types of its streams may be explained now.
+
+        Those on sockets that it does not name too (behind NAT, or on hold): as a restart finds them.
+        """
         stream: Stream
+        claim: SocketOwner
         description: Description | None = self._sockets.descriptions.get(leg)
         for stream in leg.streams:
-            stream.named = self._is_named(stream, description)
+            found = self._sockets.find(stream.src, stream.dst)
+            if found is None or found[0].leg is not leg:
+                stream.named = self._is_named(stream, description)
+            else:
+                claim = found[0]
+                self._explain(stream, claim, description)
         if leg.sources:
             self._news.update(leg.sources)
 
@@ -555,7 +564,10 @@ class Streams:
                     sent.add(ssrc)
             stream.attached = True
         stream.to_vc, stream.measured_here = to_vc, measured_here
-        description: Description | None = self._sockets.descriptions.get(leg)
+        self._explain(stream, claim, self._sockets.descriptions.get(leg))
+
+    def _explain(self, stream: Stream, claim: SocketOwner, description: Description | None) -> None:
+        """Gives an attached stream its kind and codecs, and whether an SDP names its source."""
         stream.named = self._is_named(stream, description)
         media = claim.media
         section = media[0] if len(media) == 1 else self._section(stream, media)
@@ -563,7 +575,7 @@ class Streams:
         said = [media]
         if description is not None:
             ours, far = description.ours, description.far
-            said = [media, ours, far] if to_vc else [far, ours, media]
+            said = [media, ours, far] if stream.to_vc else [far, ours, media]
         kind = section.kind
         stream.audio = kind == "audio"
         medias = [media for medias in said for media in medias if media.kind == kind]

@@ -90,7 +90,7 @@ LEG_FIELDS = (
     "place", "whole", "connector", "attempt", "account", "dialogs", "reports", "sdp", "joined", "last_ns",
     "session_ns", "held", "final_ns", "rung", "ledger", "sent", "carried", "described_ns", "described",
     "source", "role", "asserted", "diverted", "recording", "retagged",
-    "others", "initial", "carrier", "call",
+    "others", "initial", "carrier", "asked", "call",
 )  # fmt: skip
 
 # A forking proxy makes a handful of dialogs a leg; thousands mean invented tags.

@@ -26,7 +26,6 @@ class Live(Struct):
     copies: Any = None  # packets of the last 20 ms
     budget: Any = None  # the rate limit of each SIP source
     answers: Any = None  # SIP messages that wait for the vc's confirmation, or for their request
-    asked: Any = None  # whom the vc asked: CSeqs by call and leg, pairs of addresses, whether anybody
     claims: Any = None  # the newest claim of each leg
 
 
@@ -44,6 +43,9 @@ class Handover(Struct):
     # RTCP that came before its SDP: its two sockets, packets and bytes by minute
     early: list[tuple[Any, dict[int, list[int]]]] = []
     waiting: list[Any] = []  # RTCP whose source's RTP is not judged yet
+    reported: list[tuple[Any, int]] = []  # ends for which sender reports left, and when the last one did
+    asks_ns: int | None = None  # when the vc's first request was seen
+    asked: list[tuple[str, str]] = []  # the vc sent requests from one address to the other
     begun_ns: int = 0  # when watching began
     claims_read: dict[str, str] = {}  # the newest entry of the board that was taken, by relay address
     live: Live | None = None

@@ -12,6 +12,7 @@ from agent.model.unseen import Cause, Sight
 from agent.pipeline import build
 from agent.wire.frame import Batch, CaptureDrop, batch_of
 from tests.kit.conversation import ALICE, BEGIN_NS, BOB, SECOND_NS, VC, Conversation
+from tests.kit.scene import REMOTE, VC_R, Scene
 
 Span = tuple[float, float]
 
@@ -83,3 +84,19 @@ def test_call_is_not_ended_by_silence_of_which_a_part_was_missed() -> None:
         events = events_of(talk, 364, drop)
         up = [event for event in events if type(event).__name__ == "CallsUp"]
         assert (not up[-1].accounts) is ended
+
+
+@pytest.mark.parametrize("missed", [False, True])
+def test_response_counts_whose_request_may_have_left_in_a_drop(missed: bool) -> None:
+    """The vc is known to ask, and was never seen to ask the second one."""
+    scene = Scene()
+    ok, asks = "SIP/2.0 200 OK", "OPTIONS sip:b SIP/2.0"
+    scene.sip(1, VC_R, REMOTE, asks, call_id="o", cseq="1 OPTIONS")
+    scene.sip(1.1, REMOTE, VC_R, ok, call_id="o", cseq="1 OPTIONS")
+    scene.sip(50, "198.51.100.99", VC_R, ok, call_id="p", cseq="1 OPTIONS")
+    if missed:
+        scene.missed(45, 46)
+    (minute,) = scene.play().summaries
+    (connector,) = minute.connectors
+    counts = {**connector.values, **connector.seen}
+    assert counts["Sip2xxCodes"] == (2 if missed else 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from tests.kit.scene import (
     VC_R,
     Scene,
     block,
+    fax,
     ns,
     odd,
     receiver_report,
@@ -107,13 +109,16 @@ def test_reload_with_another_jitter_buffer_takes_the_streams_by_a_snapshot() -> 
     assert counts == WHOLE[0]
 
 
-def played(scene: Scene, cut_s: float, change: Callable[[Pipeline, Pipeline], None] | None) -> Counter[str]:
-    """All counts of a scene, whose pipeline changes after `cut_s` seconds."""
+Change = Callable[[Pipeline, Pipeline], None]
+
+
+def kept_of(scene: Scene, cut_s: float, change: Change | None) -> Kept:
+    """Everything that is published of a scene, whose pipeline changes after `cut_s` seconds."""
 
     def fresh() -> Pipeline:
         return build(scene.config, vc=scene.vc, customers=scene.customers, key=b"key")
 
-    pipeline, kept, counts = fresh(), Kept(), Counter[str]()
+    pipeline, kept = fresh(), Kept()
     frames = [
         Frame(data, stamp, origin(LINK_ETHERNET, 0), len(data)) for stamp, _, data in sorted(scene.frames)
     ]
@@ -124,10 +129,26 @@ def played(scene: Scene, cut_s: float, change: Callable[[Pipeline, Pipeline], No
         change(before, pipeline)
     feed(pipeline, batch_of(frames[len(first) :]), kept)
     pass_on(pipeline.engine.finish(), pipeline.intervals, kept)
-    for summary in kept.summaries:
+    return kept
+
+
+def played(scene: Scene, cut_s: float, change: Change | None) -> Counter[str]:
+    """All counts of a scene, whose pipeline changes after `cut_s` seconds."""
+    counts = Counter[str]()
+    for summary in kept_of(scene, cut_s, change).summaries:
         values = {**summary.connectors[0].values, **summary.connectors[0].seen, **summary.extras}
         counts.update({name: value for name, value in values.items() if isinstance(value, int) and value})
     return counts
+
+
+def records(scene: Scene, cut_s: float, change: Change | None) -> list[dict[str, Any]]:
+    """All records of a scene, without what a restart may lose: round trips, and what follows from them."""
+    result = kept_of(scene, cut_s, change).result()
+    may_go = ("rtt_", "mos_", "r_", "worst")
+    return [
+        {name: value for name, value in row.items() if not name.startswith(may_go)}
+        for row in (*result["media"], *result["calls"])
+    ]
 
 
 def restart(before: Pipeline, after: Pipeline) -> None:
@@ -135,9 +156,13 @@ def restart(before: Pipeline, after: Pipeline) -> None:
     checkpoint.restore(image, after.engine, after.intervals)
 
 
-@pytest.mark.parametrize("change", [restart, checkpoint.move])
+CHANGES = pytest.mark.parametrize("change", [restart, checkpoint.move])
+UPDATE = "UPDATE sip:c@b SIP/2.0"
+
+
+@CHANGES
 def test_rtcp_of_a_call_that_is_forgotten_counts_after_the_change(
-    change: Callable[[Pipeline, Pipeline], None],
+    change: Change,
 ) -> None:
     """The call is over and forgotten, the minute of its reports is open."""
     scene = Scene()
@@ -153,9 +178,9 @@ def test_rtcp_of_a_call_that_is_forgotten_counts_after_the_change(
     assert played(scene, 50, change) == whole
 
 
-@pytest.mark.parametrize("change", [restart, checkpoint.move])
+@CHANGES
 def test_rtcp_that_came_before_its_sdp_counts_after_the_change(
-    change: Callable[[Pipeline, Pipeline], None],
+    change: Change,
 ) -> None:
     scene = Scene()
     scene.send(0.5, odd(VC2CUST), odd(CUST), sender_report(2, 7))
@@ -217,11 +242,118 @@ def test_late_packets_of_a_call_that_is_over_make_no_new_call_after_a_reload() -
     assert played(scene, 50, checkpoint.move) == whole
 
 
-def test_response_that_the_vc_never_asked_for_counts_no_more_after_a_reload() -> None:
+@CHANGES
+def test_response_that_the_vc_never_asked_for_counts_no_more_after_the_change(change: Change) -> None:
     scene = Scene()
     scene.call(1)
     scene.sip(3, "203.0.113.66", VC_R, "SIP/2.0 200 OK", call_id="b", to_tag="z", cseq="7 INVITE")
     scene.sip(5, CUST[0], VC_C, "OPTIONS sip:b SIP/2.0", call_id="o", cseq="1 OPTIONS")
     whole = played(scene, 2, None)
     assert whole["Sip2xxCodes"] == 2
-    assert played(scene, 2, checkpoint.move) == whole
+    assert played(scene, 2, change) == whole
+
+
+@CHANGES
+def test_source_that_an_earlier_description_named_stays_named_after_the_change(change: Change) -> None:
+    scene = Scene()
+    scene.call(1)
+    elsewhere = sdp(CUST).replace(f"IN IP4 {CUST[0]}", "IN IP6 ::1")
+    scene.sip(2, CUST[0], VC_C, UPDATE, call_id="a", to_tag="c", cseq="3 UPDATE", body=elsewhere)
+    scene.rtp(3, CUST, VC2CUST, 1, range(100))
+    scene.rtp(3, VC2CUST, CUST, 2, range(100))
+    whole = records(scene, 4, None)
+    assert all("unexpected_source" not in row["flags"] for row in whole)
+    assert records(scene, 4, change) == whole
+
+
+@CHANGES
+@pytest.mark.parametrize("at", [3, 5], ids=["while it runs", "when it is over"])
+def test_media_before_a_move_to_other_ports_counts_after_the_change(change: Change, at: float) -> None:
+    """Its sockets are named by an earlier description only."""
+    scene = Scene()
+    scene.call(1)
+    cust, vc = (CUST[0], 4400), (VC_C, 5500)
+    for src, dst, ssrc in ((CUST, VC2CUST, 1), (VC2CUST, CUST, 2)):
+        scene.rtp(2, src, dst, ssrc, range(150))
+    scene.again(2.5, sdp(cust), sdp(vc), away=sdp(VC2REM))
+    for src, dst, ssrc in ((cust, vc, 1), (vc, cust, 2)):
+        scene.rtp(3.5, src, dst, ssrc, range(200, 350))
+    whole = played(scene, at, None)
+    assert whole["CustomerToVcRtpPackets"] == whole["VcToCustomerRtpPackets"] == 300
+    assert played(scene, at, change) == whole
+    assert records(scene, at, change) == records(scene, at, None)
+
+
+@CHANGES
+def test_audio_before_a_fax_counts_after_the_change(change: Change) -> None:
+    """Both ends say that its socket carries T.38 now."""
+    scene = Scene()
+    scene.call(1)
+    scene.rtp(2, CUST, VC2CUST, 1, range(100))
+    scene.rtp(2, VC2CUST, CUST, 2, range(100))
+    scene.again(5, fax(CUST), fax(VC2CUST), away=fax(VC2REM))
+    whole = played(scene, 6, None)
+    assert whole["CustomerToVcRtpPackets"] == whole["VcToCustomerRtpPackets"] == 100
+    assert played(scene, 6, change) == whole
+    assert records(scene, 6, change) == records(scene, 6, None)
+
+
+@CHANGES
+def test_dialog_met_midway_is_no_call_after_the_change_where_the_vc_asks_others(change: Change) -> None:
+    """Anybody can send such a request; the vc is known to ask, and never asked its sender."""
+    scene = Scene()
+    scene.sip(1, VC_R, REMOTE, "ACK sip:bob@b.example SIP/2.0", call_id="b", to_tag="r", cseq="1 ACK")
+    invite = "INVITE sip:bob@b.example SIP/2.0"
+    scene.sip(4, CUST[0], VC_C, invite, call_id="a", to_tag="c", cseq="2 INVITE", body=sdp(CUST))
+    whole = records(scene, 2, None)
+    assert not whole
+    assert records(scene, 2, change) == whole
+
+
+@CHANGES
+def test_rtcp_of_a_caller_counts_after_the_change_where_the_answer_was_not_captured(change: Change) -> None:
+    """The vc reports to him, which says that it has taken him up."""
+    scene = Scene()
+    scene.sip(1, CUST[0], VC_C, "INVITE sip:bob@b.example SIP/2.0", call_id="a", body=sdp(CUST))
+    scene.send(3, odd(VC2CUST), odd(CUST), sender_report(2, 7))
+    scene.send(5, odd(CUST), odd(VC2CUST), receiver_report(PHONE, block(2)))
+    whole = played(scene, 4, None)
+    assert whole["CustomerToVcRtcpPackets"] == whole["VcToCustomerRtcpPackets"] == 1
+    assert played(scene, 4, change) == whole
+
+
+@CHANGES
+def test_codec_that_an_offer_without_a_socket_names_is_the_same_after_the_change(change: Change) -> None:
+    scene = Scene()
+    scene.call(1)
+    scene.rtp(2, VC2CUST, CUST, 2, range(100), payload_type=96)
+    held = sdp(("0.0.0.0", CUST[1]), types="8 96", more=["a=rtpmap:96 opus/48000/2"])
+    scene.sip(3, CUST[0], VC_C, UPDATE, call_id="a", to_tag="c", cseq="3 UPDATE", body=held)
+    whole = records(scene, 3.5, None)
+    assert records(scene, 3.5, change) == whole
+
+
+@CHANGES
+def test_of_two_calls_that_name_a_socket_the_later_description_has_it_after_the_change(
+    change: Change,
+) -> None:
+    """The order in which the calls came up is another."""
+    scene = Scene()
+    scene.call(1)
+    scene.call(
+        2, name="2", ours=(sdp((VC_C, 5500)), sdp((VC_R, 6600))), cust=(CUST[0], 4400), rem=(REM[0], 7700)
+    )
+    scene.sip(
+        3,
+        VC_C,
+        CUST[0],
+        UPDATE,
+        call_id="a",
+        to_tag="c",
+        cseq="3 UPDATE",
+        swapped=True,
+        body=sdp((VC_C, 5500)),
+    )
+    scene.rtp(4, (CUST[0], 4400), (VC_C, 5500), 1, range(100))
+    whole = records(scene, 5, None)
+    assert records(scene, 5, change) == whole

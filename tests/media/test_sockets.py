@@ -6,7 +6,10 @@ import pytest
 
 from agent.config.settings import Config, MediaSettings
 from agent.media.rtp.named_sockets_cy import NamedSockets
-from agent.media.sockets_cy import MAX_SOCKETS
+from agent.media.sockets_cy import EARLIER_BYTES, MAX_SOCKETS, MAX_WITHDRAWN, MediaSockets
+from agent.model.call_cy import Call, Leg
+from agent.pipeline import build
+from agent.wire.sdp.session_cy import parse
 from tests.kit.conversation import ALICE, BOB, VC, VC_MEDIA, Conversation, Script, sdp
 
 ELSEWHERE = "198.18.0.9"  # where packets come from behind NAT, in nobody's SDP
@@ -232,3 +235,47 @@ def test_a_v4_mapped_address_is_the_ipv4_one() -> None:
     assert named.count == 1
     named.discard("::ffff:1.2.3.4", 5000)
     assert ("1.2.3.4", 5000) not in named
+
+
+def leg_of_a_call() -> Leg:
+    leg = Leg("a", "from-a", "incoming", ALICE, "customer", 0, 1)
+    Call().adopt(leg)
+    return leg
+
+
+def test_earlier_descriptions_are_those_that_still_hold_a_socket() -> None:
+    sockets, leg = MediaSockets(build(Config(), vc=[VC]).sides), leg_of_a_call()
+    for port in (4000, 4000, 4100, 4200):
+        sockets.describe(leg, parse(sdp(ALICE, port).encode()), "towards")
+    sockets.describe(leg, parse(sdp(VC, 5000).encode()), "away")
+    rows = sockets.earlier(leg)
+    assert [(passage, is_withdrawn) for passage, _, is_withdrawn in rows] == [("towards", False)] * 2
+    assert [parse(text).media[0].port for _, text, _ in rows] == [4000, 4100]
+    again = MediaSockets(build(Config(), vc=[VC]).sides)
+    for passage, text, _ in rows:
+        again.describe(leg, parse(text), passage)
+    again.describe(leg, parse(sdp(ALICE, 4200).encode()), "towards")
+    again.describe(leg, parse(sdp(VC, 5000).encode()), "away")
+    assert again.earlier(leg) == rows
+    assert again.count(leg) == sockets.count(leg)
+
+
+def test_earlier_descriptions_are_bounded_and_the_newest_stay() -> None:
+    sockets, leg = MediaSockets(build(Config(), vc=[VC]).sides), leg_of_a_call()
+    for port in range(4000, 4200, 2):
+        sockets.describe(leg, parse(sdp(ALICE, port).encode()), "towards")
+    rows = sockets.earlier(leg)
+    assert sum(len(text) for _, text, _ in rows) <= EARLIER_BYTES
+    assert parse(rows[-1][1]).media[0].port == 4196
+    assert len(rows) > 8
+
+
+def test_withdrawn_descriptions_are_bounded_and_go_with_their_leg() -> None:
+    sockets, leg = MediaSockets(build(Config(), vc=[VC]).sides), leg_of_a_call()
+    for port in range(4000, 4040, 2):
+        session = parse(sdp(ALICE, port).encode())
+        sockets.describe(leg, session, "towards")
+        sockets.withdraw(leg, session.media[0])
+    assert [row[2] for row in sockets.earlier(leg)] == [True] * MAX_WITHDRAWN
+    sockets.release(leg)
+    assert sockets.earlier(leg) == []
