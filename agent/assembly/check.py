@@ -6,9 +6,10 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 
 from agent.assembly import sources
-from agent.assembly.rules import believed, taken
+from agent.assembly.rules import taken, tunnel_faults
 from agent.config.checks import doubtful
 from agent.config.checks.words import Finding, nearest
 from agent.config.load import Problem, load, read, text_of
@@ -18,6 +19,14 @@ from agent.provision.cost import check_bound
 from agent.web.access import access
 
 FOR_CALLS_MB = 16  # and streams: some 900 calls
+# Settings that name a file with a key or a password. Those of [web] are checked with its access.
+SECRETS = (
+    ("fleet", "key_file"),
+    ("fleet", "board_password_file"),
+    ("fleet", "board_ca_file"),
+    ("clickhouse", "password_file"),
+    ("otlp", "headers_file"),
+)
 
 
 def usable(path: str | None, warn: Callable[[str], None]) -> Config:
@@ -48,6 +57,7 @@ def looked_at(path: str, *, elsewhere: bool = False) -> tuple[Config | None, lis
             yield from nics_of_this_host(config)
             yield from region_of_this_host(config)
             yield from packages_of_this_host(config)
+            yield from files_of_this_host(config)
 
     warnings: list[Problem] = []
     config, problems = read(text_of(path), os.environ, warnings, beyond, doubtful)
@@ -68,10 +78,9 @@ def beyond_the_file(config: Config) -> Iterator[Finding]:
         key = "max_metrics" if "series, and" in str(error) else "max_monthly_cost"
         yield "cost", key, str(error)
     key = "filter" if config.capture.filter else "sip_ports"
-    try:
-        believed(config.capture)
-    except ConfigError as error:
-        yield "capture", "tunnels", str(error).removeprefix("capture.tunnels: ")
+    faults = list(tunnel_faults(config.capture))
+    yield from (("capture", "tunnels", fault) for fault in faults)
+    if faults:
         return
     try:
         sources.program(config)
@@ -106,6 +115,20 @@ def region_of_this_host(config: Config) -> Iterator[Finding]:
 
         if not region_of(config.cloudwatch.region) and not Session().get_config_variable("region"):
             yield "cloudwatch", "region", "no AWS region: set it, as eu-central-1, or AWS_REGION"
+
+
+def files_of_this_host(config: Config) -> Iterator[Finding]:
+    """Files with keys and passwords that cannot be read, and a state directory that is none."""
+    for section, key in SECRETS:
+        path = getattr(getattr(config, section), key)
+        try:
+            if path:
+                open(path, "rb").close()
+        except OSError as error:
+            yield section, key, f"{path}: {error.strerror}: name a file that the daemon may read"
+    folder = Path(config.store.directory)
+    if folder.exists() and not folder.is_dir():
+        yield "store", "directory", f"{folder} is no folder"
 
 
 def packages_of_this_host(config: Config) -> Iterator[Finding]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from ipaddress import ip_network
+
 from agent.calls.counting_cy import CALL_BYTES, CallRules
-from agent.config.settings import Capture, Config, Quality
+from agent.config.settings import Capture, Config, Quality, TunnelSettings
 from agent.engine.engine import Rules
 from agent.errors import ConfigError
 from agent.media.stream_score_cy import CodecFigures, QualityRules
@@ -78,22 +81,41 @@ def _quality(quality: Quality) -> QualityRules:
 
 def believed(capture: Capture) -> tuple[Tunnel, ...]:
     """The configured tunnels. Raises ConfigError where one is malformed."""
-    found = []
+    for fault in tunnel_faults(capture):
+        raise ConfigError(f"capture.tunnels: {fault}")
+    return tuple(_tunnel(setting) for setting in capture.tunnels)
+
+
+def _tunnel(setting: TunnelSettings) -> Tunnel:
+    return Tunnel(setting.kind, setting.peers, None if setting.vni < 0 else setting.vni, setting.port)
+
+
+def tunnel_faults(capture: Capture) -> Iterator[str]:
+    """Each tunnel that no packet can be of, or that takes the place of another."""
+    owners: dict[int, str] = {}
+    seen: set[Tunnel] = set()
     for setting in capture.tunnels:
-        vni = None if setting.vni < 0 else setting.vni
-        tunnel = Tunnel(setting.kind, setting.peers, vni, setting.port)
-        try:
-            list(tunnel.networks())
-        except ValueError as error:
-            raise ConfigError(f"capture.tunnels: {error}: write peers as 192.0.2.1 or 192.0.2.0/24") from None
-        if tunnel.port and not tunnel.row.ports:
-            raise ConfigError(f"capture.tunnels: {tunnel.kind} is no UDP and has no port: remove it")
-        if tunnel.row.over_tcp and not tunnel.peers:  # whole messages, made up at no cost
-            raise ConfigError(f"capture.tunnels: {tunnel.kind} needs peers: name who sends it")
-        if tunnel.vni is not None and not tunnel.row.identifier:
-            raise ConfigError(f"capture.tunnels: {tunnel.kind} has no identifier: remove vni")
-        found.append(tunnel)
-    return tuple(found)
+        tunnel = _tunnel(setting)
+        kind, row = tunnel.kind, tunnel.row
+        for peer in tunnel.peers:
+            try:
+                ip_network(peer)
+            except ValueError as error:
+                yield f"{error}: write peers as 192.0.2.1 or 192.0.2.0/24"
+        if tunnel.port and not row.ports:
+            yield f"{kind} is no UDP and has no port: remove it"
+        if row.over_tcp and not tunnel.peers:  # whole messages, made up at no cost
+            yield f"{kind} needs peers: name who sends it"
+        if tunnel.vni is not None and not row.identifier:
+            yield f"{kind} has no identifier: remove vni"
+        elif tunnel.vni is not None and tunnel.vni >> row.bits:
+            yield f"vni {tunnel.vni} can be in no {kind}: {row.identifier} has {row.bits} bits"
+        for port in tunnel.ports if row.ports else ():
+            if owners.setdefault(port, kind) != kind:
+                yield f"{kind} has port {port} of {owners[port]}: a port carries one kind"
+        if tunnel in seen:
+            yield f"{tunnel} stands there twice: once will do"
+        seen.add(tunnel)
 
 
 def tables(config: Config, *, live: bool = False) -> tuple[int, int]:

@@ -117,8 +117,9 @@ def _fleet(config: Config) -> Iterator[str]:
     if config.fleet.host:
         yield f"records: host {config.fleet.host}"
     if config.fleet.key_file:
-        key_id = key_id_of(keys.shared_key(Path(config.fleet.key_file)))
-        yield f"records: ids by the key in {config.fleet.key_file}, key_id {key_id}"
+        path = Path(config.fleet.key_file)
+        key = f"key_id {key_id_of(keys.shared_key(path))}" if path.exists() else "which is not on this host"
+        yield f"records: ids by the key in {path}, {key}"
     if config.fleet.board:
         own = ", ".join(media_addresses(config, host.addresses())) or "none"
         yield f"board: {config.fleet.board}; claims for media at {own} are heard here"

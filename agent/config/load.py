@@ -90,7 +90,7 @@ def text_of(path: str | Path | None) -> str:
     text = ""
     if path is not None:
         try:
-            with open(path, encoding="utf-8") as file:
+            with open(path, encoding="utf-8-sig") as file:  # some editors begin with a mark
                 text = file.read()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
@@ -233,16 +233,6 @@ def _check(config: Config) -> Iterator[tuple[str, str, str]]:
         if not _parses(ip_network, network):
             yield "customers", "networks", _no_network(network)
     yield from _check_carriers(config)
-    if config.archive.url and not re.fullmatch(
-        r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?|file:///[^?#]+", config.archive.url
-    ):
-        yield "archive", "url", f'"{config.archive.url}" will not do: s3://BUCKET/PREFIX or file:///FOLDER'
-    if not re.fullmatch(r"[A-Za-z0-9._-]{0,64}", config.fleet.host):
-        yield (
-            "fleet",
-            "host",
-            f'"{config.fleet.host}" will not do: letters, digits and . _ - only, 64 at most',
-        )
     seen: set[str] = set()
     for number, connector in enumerate(config.connectors):
         where = f"connectors[{number}]"

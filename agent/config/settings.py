@@ -13,6 +13,31 @@ Impairment = Annotated[float, Meta(ge=0, le=95)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
+# Flags of media records (agent/summary/media_flags_cy.py).
+Flag = Literal[
+    "answer_unseen",
+    "assumed_clock_rate",
+    "bye_refused",
+    "capture_loss",
+    "clock_rate_mismatch",
+    "codec_asymmetry",
+    "dead_air",
+    "far_end_deaf",
+    "late_answer",
+    "late_media",
+    "one_way_audio",
+    "packets_twice",
+    "ptime_asymmetry",
+    "rtcp_implausible",
+    "seen_twice",
+    "sip_seen_twice",
+    "ssrc_flood",
+    "static_type_redefined",
+    "unexpected_source",
+    "unsignalled",
+]
+
+
 class _Section(Struct, forbid_unknown_fields=True, kw_only=True):
     pass
 
@@ -431,7 +456,7 @@ class EvidenceSettings(_Section):
         ),
     ] = 1.0
     flags: Annotated[
-        tuple[str, ...], Meta(description="Flags of media records that trigger, as one_way_audio.")
+        tuple[Flag, ...], Meta(description="Flags of media records that trigger, as one_way_audio.")
     ] = ("one_way_audio", "dead_air")
     before_seconds: Annotated[
         float,

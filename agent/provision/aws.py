@@ -18,7 +18,7 @@ from agent.provision.policy import policy_document
 from agent.provision.prometheus import rules_text
 from agent.provision.put_alarms import alarm_parameters, is_merged
 from agent.provision.queries import queries_text
-from agent.provision.quotas import NESTED_RESOURCES, TAGS, TEMPLATE_DIRECT_BYTES, within
+from agent.provision.quotas import NESTED_RESOURCES, TEMPLATE_DIRECT_BYTES
 from agent.provision.scope import home
 from agent.provision.terraform import terraform_text
 
@@ -62,7 +62,6 @@ def aws_command(options: argparse.Namespace) -> int:
     """
     config = load(options.config)
     hosts = options.hosts or config.cost.hosts
-    within(len(config.aws.tags), TAGS, "tags (aws.tags)", "take fewer")
     if options.output:
         if options.text != "cloudformation":
             raise ConfigError("--output is for cloudformation alone: the other texts are one file, on stdout")

@@ -27,7 +27,6 @@ INSIGHTS_CONTRIBUTORS = 100  # series of one alarm that may be in ALARM at once
 INSIGHTS_METRICS = 10_000  # that one Metrics Insights query may match
 QUERY_GROUPS = 50  # named one by one
 QUERY_CHARACTERS = 10_000
-TAGS = 50
 
 
 def within(number: int, limit: int, what: str, instead: str) -> None:

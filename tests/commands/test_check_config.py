@@ -125,6 +125,13 @@ def test_setting_whose_package_is_missing_is_refused_but_for_another_host(
     assert refused.value.exit_status == 2
 
 
+def test_file_of_another_host_may_name_a_key_that_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert checked(tmp_path, '[fleet]\nkey_file = "/nonexistent"\n') == 0
+    assert "ids by the key in /nonexistent, which is not on this host" in capsys.readouterr().out
+
+
 def test_rings_that_leave_no_memory_for_calls_are_refused_with_what_is_needed(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         checked(tmp_path, "[limits]\nmax_memory_mb = 256\n[capture]\nring_mb = 128\n")

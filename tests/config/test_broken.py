@@ -50,6 +50,15 @@ BROKEN = [
     Broken('[vc]\naddresses = ["sbc.example.com"]', "vc.addresses", "is no IP address: write it as 192.0.2.1"),
     Broken('[vc]\naddresses = ["192.0.2.0/24"]', "vc.addresses", "is no IP address: write it as 192.0.2.1"),
     Broken('[vc]\naddresses = ["0.0.0.0"]', "vc.addresses", "is nobody's: write the address of one host"),
+    Broken('[vc]\naddresses = ["255.255.255.255"]', "vc.addresses", "is nobody's: write the address of one host"),
+    Broken('[vc]\naddresses = ["fe80::1%eth0"]', "vc.addresses", "has a zone: no frame carries it, write fe80::1"),
+    Broken('[vc]\naddresses = ["10.1.0.1", "10.1.0.1"]', "vc.addresses", "stands there 2 times", "warning"),
+    Broken(
+        '[vc]\naddresses = ["10.1.0.1"]\npublic_addresses = { "198.18.0.1" = "10.1.0.2" }',
+        "vc.public_addresses",
+        '"10.1.0.2" is none of vc.addresses: its frames are nobody\'s',
+        "warning",
+    ),
     Broken('[vc]\npublic_addresses = { "192.0.2.1" = "192.0.2.1" }', "vc.public_addresses", "is mapped to itself"),
     Broken(
         '[customers]\nnetworks = ["10.1.0.7/16"]',
@@ -65,7 +74,11 @@ BROKEN = [
         "warning",
     ),
     # Fleet
-    Broken('[fleet]\nboard = "valkey.example"', "fleet.board", "is no board: write it as rediss://"),
+    Broken('[fleet]\nboard = "valkey.example"', "fleet.board", "will not do: write it as rediss://"),
+    Broken('[fleet]\nboard = "rediss://user:secret@192.0.2.9"', "fleet.board", '"rediss://...@192.0.2.9" will not do'),
+    Broken('[fleet]\nboard = "rediss://valkey.example:99999"', "fleet.board", "will not do: write it as rediss://"),
+    Broken('[fleet]\nmedia_addresses = ["239.1.1.1"]', "fleet.media_addresses", "is nobody's"),
+    Broken('[fleet]\nkey_file = "/nonexistent"', "fleet.key_file", "/nonexistent: No such file or directory"),
     Broken('[fleet]\nmedia_addresses = ["relay-1"]', "fleet.media_addresses", "is no IP address"),
     Broken(
         '[fleet]\nboard = "redis://192.0.2.9"',
@@ -105,11 +118,37 @@ BROKEN = [
     Broken(connector('region = "münchen"'), "connectors[0].region", "CloudWatch refuses others"),
     Broken(connector('region = "eu-cental-1"'), "connectors[0].region", "(nearest: eu-central-1)", "warning"),
     # Capture
+    # Carriers
+    Broken('[[carriers]]\nid = "a"', "carriers[0].id", "a fits nothing: add networks or domains", "warning"),
+    Broken('[[carriers]]\nid = "a"\nnetworks = ["10.1.0.7/16"]', "carriers[0].networks", "has host bits"),
+    Broken('[[carriers]]\nid = "a"\ndomains = ["sip:a.example"]', "carriers[0].domains", "write a.example"),
+    Broken(
+        '[customers]\nnetworks = ["10.0.0.0/8"]\n[[carriers]]\nid = "a"\nnetworks = ["10.1.0.0/16"]',
+        "carriers[0].networks",
+        "lies in 10.0.0.0/8, a customer's: no carrier is there",
+        "warning",
+    ),
+    # Capture
     Broken('[capture]\ninterfaces = ["eht0"]', "capture.interfaces", "is not there: here are lo, eth0 (nearest: eth0)"),
     Broken('[capture]\ninterfaces = ["a-nic-of-a-long-name"]', "capture.interfaces", "can be no NIC"),
     Broken("[capture]\nsip_ports = []", "capture.sip_ports", "without a port no SIP is seen"),
     Broken("[capture]\nhep_ports = [9060]", "capture.hep_ports", 'is gone: write [[capture.tunnels]] with kind = "hep"'),
     Broken('[[capture.tunnels]]\nkind = "hep"', "capture.tunnels", "hep needs peers: name who sends it"),
+    Broken(
+        '[[capture.tunnels]]\nkind = "vxlan"\npeers = ["10.1.0.1/8"]', "capture.tunnels", "has host bits set: write peers"
+    ),
+    Broken('[[capture.tunnels]]\nkind = "vxlan"\nvni = 16777216', "capture.tunnels", "the network has 24 bits"),
+    Broken(
+        '[[capture.tunnels]]\nkind = "vxlan"\n[[capture.tunnels]]\nkind = "geneve"\nport = 4789',
+        "capture.tunnels",
+        "geneve has port 4789 of vxlan: a port carries one kind",
+    ),
+    Broken(
+        '[[capture.tunnels]]\nkind = "vxlan"\n[[capture.tunnels]]\nkind = "vxlan"',
+        "capture.tunnels",
+        "vxlan from anybody stands there twice",
+    ),
+    Broken('[capture]\ninterfaces = ["any", "eth0"]', "capture.interfaces", '"any" stands for all', "warning"),
     Broken('[capture]\nmedia_ports = "20000-10000"', "capture.media_ports", "write it as first-last"),
     Broken('[capture]\nfilter = "udp prot 5060"', "capture.filter", "syntax error"),
     Broken("[capture]\nlateness = 1.0", "capture.lateness", "must be more than calls.join_window"),
@@ -117,6 +156,7 @@ BROKEN = [
     Broken("[limits]\nmax_memory_mb = 128", "limits.max_memory_mb", "leaves none for calls: at least 262"),
     # Calls and quality
     Broken('[calls]\ncorrelation_headers = ["X-CID:"]', "calls.correlation_headers", "write its name alone, as X-CID"),
+    Broken('[calls]\ncorrelation_headers = ["User-Agent"]', "calls.correlation_headers", "all would join: remove it"),
     Broken('[calls]\ncall_id_suffixes = [""]', "calls.call_id_suffixes", "so all legs would join"),
     Broken('[calls]\nthrottle_patterns = ["Call limit"]', "calls.throttle_patterns", "begin with a status and a blank"),
     Broken("[calls]\nhold_timeout = 60.0", "calls.hold_timeout", "a call on hold would end first", "warning"),
@@ -131,6 +171,27 @@ BROKEN = [
     Broken('[cloudwatch]\ndimensions = ["Region", "Region"]', "cloudwatch.dimensions", "stands there 2 times"),
     Broken('[logs]\nmedia_group_prefix = "calls of "', "logs.media_group_prefix", "is refused by CloudWatch Logs"),
     Broken('[logs]\nsip_group_prefix = "aws/sip/"', "logs.sip_group_prefix", "is reserved: begin it with /aws/"),
+    Broken(
+        '[logs]\ncalls_group_prefix = "/aws/ChimeVoiceConnectorLogs/"',
+        "logs.calls_group_prefix",
+        "is media_group_prefix too: give each log groups of its own",
+    ),
+    Broken('[logs]\ncalls = true', "logs.calls", "has no effect: logs.enabled is false", "warning"),
+    Broken('[logs]\nkms_key = "alias/voice"', "logs.kms_key", "write arn:aws:kms:REGION:ACCOUNT:key/ID"),
+    Broken('[aws]\nrole_arn = "arn:aws:iam::1:user/bob"', "aws.role_arn", "write arn:aws:iam::ACCOUNT:role/NAME"),
+    Broken('[aws]\nexternal_id = "x-1"', "aws.external_id", "is for role_arn, which is empty", "warning"),
+    Broken('[aws]\nproxy = "proxy.example"', "aws.proxy", "write it as http://HOST:3128"),
+    Broken('[aws]\ntags = {"aws:team" = "voice"}', "aws.tags", "is reserved: no tag may begin with aws:"),
+    Broken('[aws]\ntags = {team = "voice;sip"}', "aws.tags", '"team" is refused by AWS'),
+    Broken('[archive]\nurl = "s3://Calls_1"', "archive.url", "will not do: s3://BUCKET/PREFIX"),
+    Broken('[archive]\nurl = "s3://calls"\nkinds = []', "archive.kinds", "is empty: nothing would be kept there"),
+    Broken('[clickhouse]\nurl = "clickhouse:9000"', "clickhouse.url", "write it as https://HOST:8443"),
+    Broken('[clickhouse]\ndatabase = "sbc-watch"', "clickhouse.database", "letters, digits and _ only"),
+    Broken('[otlp]\nurl = "collector:4317"', "otlp.url", "write it as https://HOST:4318"),
+    Broken(
+        '[cloudwatch]\ndimensions = ["Carrier"]', "cloudwatch.dimensions", "has Carrier, and no carrier is named", "warning"
+    ),
+    Broken('[alarms]\nrunbook_url = "docs/runbook.md"', "alarms.runbook_url", "write it as https://"),
     Broken('[logs]\nstream = "{hostname}"', "logs.stream", "names no log stream"),
     Broken("[logs]\nretention_days = 31", "logs.retention_days", "must be one of 1, 3, 5, 7, 14, 30"),
     Broken(
@@ -152,6 +213,10 @@ BROKEN = [
     Broken('[prometheus]\naddress = "eth0"', "prometheus.address", "127.0.0.1 for this host"),
     Broken("[prometheus]\nport = 96420", "prometheus.port", "Expected `int` <= 65535"),
     Broken('[store]\ndirectory = "state"', "store.directory", "depends on where the daemon is started", "warning"),
+    Broken('[store]\ndirectory = "/etc/passwd"', "store.directory", "/etc/passwd is no folder"),
+    Broken('[web]\nlisten = "127.0.0.1:9642"', "web.listen", "has the port of /metrics (9642)", "warning"),
+    Broken('[evidence]\nflags = ["one_way_adio"]', "evidence.flags", "(nearest: one_way_audio)"),
+    Broken("[evidence]\nmax_call_mb = 512", "evidence.max_call_mb", "is above max_mb (256)", "warning"),
     # Variables
     Broken("SBCWATCH_CAPTURE_RING=8", "SBCWATCH_CAPTURE_RING", "did you mean SBCWATCH_CAPTURE_RING_MB?"),
     Broken("SBCWATCH_CLOUDWTCH_REGION=x", "SBCWATCH_CLOUDWTCH_REGION", "did you mean SBCWATCH_CLOUDWATCH_REGION?"),
@@ -206,7 +271,7 @@ def test_broken_configuration_is_told_where_and_what(
 def test_broken_values_are_all_told_at_once(tmp_path: Path) -> None:
     # One file of every case that is a section alone and no table twice.
     sections: dict[str, list[str]] = {}
-    alone = ("capture.filter", "capture.sip_ports")  # each makes up for another's fault
+    alone = ("capture.filter", "capture.sip_ports", "logs.calls_group_prefix")  # another's fault makes up
     cases = [b for b in BROKEN if b.lines.count("\n") == 1 and b.severity == "error" and b.lines[1] != "["]
     wanted: set[str] = set()
     for broken in cases:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -10,6 +11,7 @@ from agent.commands import check_config
 from agent.config import load as configfile
 from agent.config import settings as config
 from agent.errors import ConfigError
+from agent.summary import media_flags_cy
 
 SHIPPED = Path(__file__).parents[2] / "config" / "sbcwatch.toml"
 
@@ -211,3 +213,15 @@ def test_what_is_wrong_with_carriers_and_fleet_is_told() -> None:
         'carriers[2].id: "b c" will not do: letters, digits and . _ - / # only',
         'carriers[2].domains: "sip.a" is a\'s already: it can have one carrier only',
     ]
+
+
+def test_file_of_an_editor_that_marks_utf_8_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "sbcwatch.toml"
+    path.write_text('[vc]\naddresses = ["192.0.2.1"]\n', encoding="utf-8-sig")
+    assert configfile.load(path, {}).vc.addresses == ("192.0.2.1",)
+
+
+def test_flags_that_may_trigger_are_those_of_media_records() -> None:
+    defined = re.findall(r"(?m)^(\w+_\w+) +[A-Z.]", media_flags_cy.__doc__ or "")
+    of_calls = {"answer_unseen", "unsignalled"}
+    assert set(get_args(config.Flag)) == {*defined, *of_calls}

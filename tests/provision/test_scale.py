@@ -285,7 +285,7 @@ def test_more_tags_than_a_resource_takes_are_refused(
     path = tmp_path / "x.toml"
     path.write_text("[aws.tags]\n" + "".join(f'k{n} = "v"\n' for n in range(51)))
     assert main(["aws", "terraform", "--config", str(path)]) == 2
-    assert "51 tags (aws.tags), and AWS takes 50" in capsys.readouterr().err
+    assert "aws.tags: are 51: AWS takes 50" in capsys.readouterr().err
 
 
 # --- what the agent may do

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from agent.config.checks import aws, rest, sides, traffic
+from agent.config.checks import aws, forms, rest, sides, traffic
 from agent.config.checks.words import Finding
 from agent.config.settings import Config
 
 Checks = tuple[Callable[[Config], Iterator[Finding]], ...]
 
 REFUSED: Checks = (
+    forms.forms,
     sides.vc,
     sides.networks,
     sides.domains,
@@ -28,19 +29,25 @@ REFUSED: Checks = (
     rest.store,
     rest.cost,
     rest.fleet,
+    rest.kinds,
     aws.cloudwatch,
     aws.logs,
+    aws.tags,
 )
 DOUBTFUL: Checks = (
+    sides.vc_doubts,
     sides.nobody,
     sides.overlaps,
     sides.examples,
+    sides.carriers,
     traffic.capture_doubts,
     traffic.call_doubts,
     traffic.codec_doubts,
     rest.privacy_doubts,
     rest.store_doubts,
     rest.fleet_doubts,
+    rest.ports_doubts,
+    rest.evidence_doubts,
     aws.aws_doubts,
 )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from agent.config.checks.sides import MAX_GROUP
+from agent.config.checks.sides import GROUP_PREFIXES, MAX_GROUP
 from agent.config.checks.words import Finding, nearest, twice
 from agent.config.settings import Config
 
 MAX_NAMESPACE = 255
+MAX_TAGS = 50
+_TAG = re.compile(r"[\w .:/=+@-]{0,256}")
 
 
 def cloudwatch(config: Config) -> Iterator[Finding]:
@@ -31,14 +33,15 @@ def cloudwatch(config: Config) -> Iterator[Finding]:
 def logs(config: Config) -> Iterator[Finding]:
     """Names that CloudWatch Logs refuses; both logs in one group could not be told apart."""
     logs = config.logs
-    for key in ("media_group_prefix", "sip_group_prefix"):
+    owners: dict[str, str] = {}
+    for key in GROUP_PREFIXES:
         prefix = getattr(logs, key)
         if not re.fullmatch(r"[A-Za-z0-9._\-/#]*", prefix) or len(prefix) >= MAX_GROUP:
             yield "logs", key, f'"{prefix}" is refused by CloudWatch Logs: letters, digits and . _ - / # only'
         elif prefix.startswith("aws/"):
             yield "logs", key, f'"{prefix}" is reserved: begin it with /aws/ or another word'
-    if logs.media_group_prefix == logs.sip_group_prefix:
-        yield "logs", "sip_group_prefix", "is media_group_prefix too: give each log groups of its own"
+        if owners.setdefault(prefix, key) != key:
+            yield "logs", key, f"is {owners[prefix]} too: give each log groups of its own"
     left = logs.stream.replace("{host}", "h")
     if not re.fullmatch(r"[^:*{}]{1,512}", left):
         yield (
@@ -48,7 +51,26 @@ def logs(config: Config) -> Iterator[Finding]:
         )
 
 
+def tags(config: Config) -> Iterator[Finding]:
+    """Tags that AWS refuses, and with them the group or the stack that has them."""
+    tags = config.aws.tags
+    if len(tags) > MAX_TAGS:
+        yield "aws", "tags", f"are {len(tags)}: AWS takes {MAX_TAGS}"
+    for name, value in tags.items():
+        if name.lower().startswith("aws:"):
+            yield "aws", "tags", f'"{name}" is reserved: no tag may begin with aws:'
+        elif not (0 < len(name) <= 128 and _TAG.fullmatch(name) and _TAG.fullmatch(value)):
+            text = "letters, digits, blanks and _ . : / = + - @; 128 at most, its value 256"
+            yield "aws", "tags", f'"{name}" is refused by AWS: {text}'
+
+
 def aws_doubts(config: Config) -> Iterator[Finding]:
+    if config.aws.external_id and not config.aws.role_arn:
+        yield "aws", "external_id", "is for role_arn, which is empty"
+    if config.logs.calls and not config.logs.enabled:
+        yield "logs", "calls", "has no effect: logs.enabled is false"
+    if "Carrier" in config.cloudwatch.dimensions and not config.carriers:
+        yield "cloudwatch", "dimensions", "has Carrier, and no carrier is named: nothing is sent for it"
     if config.logs.enabled and "{host}" not in config.logs.stream:
         yield "logs", "stream", "lacks {host}: all hosts would write into one stream"
     known = _regions() if any(c.region != "local" for c in config.connectors) else ()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Iterator
 
-from agent.config.checks.words import Finding, address, header
+from agent.config.checks.words import Finding, address, header, twice
 from agent.config.settings import Config
 
 MOST_SECONDS = 1e9  # 30 years: a larger value is a slip, and does not fit into nanoseconds
@@ -60,9 +59,6 @@ def store_doubts(config: Config) -> Iterator[Finding]:
 
 
 def fleet(config: Config) -> Iterator[Finding]:
-    board = config.fleet.board
-    if board and not re.fullmatch(r"rediss?://[^/?#\s]+(/\d*)?", board):
-        yield "fleet", "board", f'"{board}" is no board: write it as rediss://valkey.example:6379'
     for named in config.fleet.media_addresses:
         if address(named) is None:
             yield "fleet", "media_addresses", f'"{named}" is no IP address: write it as 192.0.2.1'
@@ -75,6 +71,32 @@ def fleet_doubts(config: Config) -> Iterator[Finding]:
         yield "fleet", "board", "without key_file the hosts' transaction ids and tokens differ: set it"
     if not config.vc.addresses:
         yield "fleet", "board", "needs [vc] addresses: those of every proxy and relay of the fleet"
+
+
+def ports_doubts(config: Config) -> Iterator[Finding]:
+    """The daemon and `sbcwatch web` on one port of this host: the later one waits for it for ever."""
+    port = config.web.listen.rpartition(":")[2]
+    if config.prometheus.enabled and config.prometheus.port and port == str(config.prometheus.port):
+        yield "web", "listen", f"has the port of /metrics ({port}): give the pages another"
+
+
+def evidence_doubts(config: Config) -> Iterator[Finding]:
+    evidence = config.evidence
+    if evidence.max_call_mb > evidence.max_mb:
+        yield (
+            "evidence",
+            "max_call_mb",
+            f"is above max_mb ({evidence.max_mb}): such a file goes at once",
+        )
+
+
+def kinds(config: Config) -> Iterator[Finding]:
+    """Archives of nothing, and kinds that stand there twice."""
+    for section in ("archive", "clickhouse"):
+        settings = getattr(config, section)
+        if settings.url and not settings.kinds:
+            yield section, "kinds", "is empty: nothing would be kept there"
+        yield from twice(section, "kinds", settings.kinds)
 
 
 def cost(config: Config) -> Iterator[Finding]:

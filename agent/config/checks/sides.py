@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 
-from agent.config.checks.words import Finding, address
+from agent.config.checks.words import Finding, address, twice
 from agent.config.settings import Config
 
 Network = IPv4Network | IPv6Network
@@ -15,31 +15,50 @@ Network = IPv4Network | IPv6Network
 EXAMPLES = [
     ip_network(text) for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
 ]
+BROADCAST = ip_address("255.255.255.255")
 MAX_DIMENSION = 255  # characters of a dimension's value (CloudWatch)
 MAX_GROUP = 512  # characters of a log group's name
+GROUP_PREFIXES = ("media_group_prefix", "sip_group_prefix", "calls_group_prefix")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
 def vc(config: Config) -> Iterator[Finding]:
     """Addresses that no frame of an SBC carries."""
     public = config.vc.public_addresses
-    for key, addresses in (
-        ("addresses", config.vc.addresses),
-        ("public_addresses", (*public, *public.values())),
+    for section, key, addresses in (
+        ("vc", "addresses", config.vc.addresses),
+        ("vc", "public_addresses", (*public, *public.values())),
+        ("fleet", "media_addresses", config.fleet.media_addresses),
     ):
         for named in addresses:
-            parsed = address(named)
-            if parsed is not None and (parsed.is_unspecified or parsed.is_multicast):
-                yield "vc", key, f'"{named}" is nobody\'s: write the address of one host, as 192.0.2.1'
+            parsed, bare = address(named), named.partition("%")[0]
+            if parsed is None:
+                continue
+            if parsed.is_unspecified or parsed.is_multicast or parsed == BROADCAST:
+                yield section, key, f'"{named}" is nobody\'s: write the address of one host, as 192.0.2.1'
+            elif bare != named:
+                yield (
+                    section,
+                    key,
+                    f'"{named}" has a zone: no frame carries it, write {bare}',
+                )
     for name, private in public.items():
         if address(name) is not None and address(name) == address(private):
             yield "vc", "public_addresses", f'"{name}" is mapped to itself: remove it'
 
 
+def vc_doubts(config: Config) -> Iterator[Finding]:
+    yield from twice("vc", "addresses", config.vc.addresses)
+    own = {address(named) for named in config.vc.addresses}
+    for private in config.vc.public_addresses.values():
+        if own and address(private) not in own:
+            yield "vc", "public_addresses", f'"{private}" is none of vc.addresses: its frames are nobody\'s'
+
+
 def networks(config: Config) -> Iterator[Finding]:
     """Networks with host bits, and networks that two connectors claim."""
     owners: dict[Network, str] = {}
-    for section, key, owner, network in claims_of(config):
+    for section, key, owner, network in (*claims_of(config), *carriers_of(config)):
         parsed = _network(network)
         if parsed is None:
             continue
@@ -89,21 +108,44 @@ def claims_of(config: Config) -> Iterator[tuple[str, str, str, str]]:
             yield f"connectors[{number}]", "customer_networks", connector.id, network
 
 
+def carriers_of(config: Config) -> Iterator[tuple[str, str, str, str]]:
+    """The same of carriers, whose owners `load` compares."""
+    for number, carrier in enumerate(config.carriers):
+        for network in carrier.networks:
+            yield f"carriers[{number}]", "networks", "", network
+
+
+def carriers(config: Config) -> Iterator[Finding]:
+    """Carriers that no call can have: without an address, or at a customer's."""
+    claimed = {network for *_, text in claims_of(config) if (network := _network(text)) is not None}
+    for section, key, _, text in carriers_of(config):
+        if (network := _network(text)) is None:
+            continue
+        wider = (network.supernet(new_prefix=length) for length in range(network.prefixlen + 1))
+        for outer in claimed.intersection(wider):
+            yield section, key, f'"{text}" lies in {outer}, a customer\'s: no carrier is there'
+    for number, carrier in enumerate(config.carriers):
+        if not carrier.networks and not carrier.domains:
+            yield f"carriers[{number}]", "id", f"{carrier.id} fits nothing: add networks or domains"
+
+
 def domains(config: Config) -> Iterator[Finding]:
     """Domains that no SIP URI's host can equal, and domains that two connectors claim."""
     owners: dict[str, str] = {}
-    for number, connector in enumerate(config.connectors):
-        for domain in connector.domains:
+    rows = [(f"carriers[{n}]", "", carrier.domains) for n, carrier in enumerate(config.carriers)]
+    rows += [(f"connectors[{n}]", one.id, one.domains) for n, one in enumerate(config.connectors)]
+    for where, owner, named in rows:
+        for domain in named:
             host = re.sub(r"^\w+:(//)?", "", domain).split("/")[0].rpartition("@")[2].partition(":")[0]
             if domain.startswith("*"):
                 said = f'"{domain}": no wildcard is known here: write each host'
             elif not _HOST.fullmatch(domain) and address(domain.strip("[]")) is None:
                 said = f'"{domain}" is no host name: write {host or "sip.example.com"}'
-            elif owners.setdefault(domain.lower(), connector.id) != connector.id:
+            elif owner and owners.setdefault(domain.lower(), owner) != owner:
                 said = f'"{domain}" is {owners[domain.lower()]}\'s already: a host names one connector'
             else:
                 continue
-            yield f"connectors[{number}]", "domains", said
+            yield where, "domains", said
 
 
 def connectors(config: Config) -> Iterator[Finding]:
@@ -125,7 +167,7 @@ def connectors(config: Config) -> Iterator[Finding]:
                 f"1 to {MAX_DIMENSION} printable ASCII characters, no colon first: CloudWatch refuses others"
             )
             yield where, "region", f'"{connector.region}" will not do: {text}'
-        for key in ("media_group_prefix", "sip_group_prefix"):
+        for key in GROUP_PREFIXES:
             if len(getattr(config.logs, key)) + len(connector.id) > MAX_GROUP:
                 yield where, "id", f"is too long behind logs.{key}: {MAX_GROUP} characters together at most"
 

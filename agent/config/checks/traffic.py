@@ -12,6 +12,12 @@ from agent.quality.codecs import table
 MAX_INTERFACE = 15  # octets of a NIC's name (IFNAMSIZ less its NUL)
 LEAST_SNAP = 1_600  # an INVITE with SDP in one Ethernet frame
 
+# Headers whose values say nothing of one call: a client's name and abilities, whom somebody calls.
+SHARED_HEADERS = {
+    "accept", "allow", "contact", "content-length", "content-type", "cseq", "expires", "max-forwards",
+    "organization", "require", "server", "supported", "to", "user-agent",
+}  # fmt: skip
+
 
 def capture(config: Config) -> Iterator[Finding]:
     capture = config.capture
@@ -32,6 +38,8 @@ def capture_doubts(config: Config) -> Iterator[Finding]:
         yield "capture", "snap_length", f"{capture.snap_length} cuts SIP messages: {LEAST_SNAP} at least"
     if capture.filter and capture.media_ports:
         yield "capture", "media_ports", "is not used: filter stands in its place"
+    if "any" in capture.interfaces and len(set(capture.interfaces)) > 1:
+        yield "capture", "interfaces", '"any" stands for all: the others have no effect'
     for key in ("interfaces", "sip_ports"):
         yield from twice("capture", key, getattr(capture, key))
 
@@ -40,6 +48,9 @@ def calls(config: Config) -> Iterator[Finding]:
     calls = config.calls
     for name in calls.correlation_headers:
         yield from header("calls", "correlation_headers", name)
+        if name.lower() in SHARED_HEADERS:
+            text = "calls of strangers share its values, and all would join: remove it"
+            yield "calls", "correlation_headers", f'"{name}": {text}'
     if "" in calls.call_id_suffixes:
         yield "calls", "call_id_suffixes", '"" is every Call-ID\'s suffix, so all legs would join: remove it'
     for pattern in calls.throttle_patterns:

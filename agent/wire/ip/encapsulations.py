@@ -33,6 +33,7 @@ class Encapsulation(Struct, frozen=True):
     either_port: bool = False  # the source port counts too
     over_tcp: bool = False  # it carries messages, over UDP and TCP: no work of the decoder
     identifier: str = ""  # the header field that `vni` means
+    bits: int = 32  # of it
 
     @property
     def is_tunnel(self) -> bool:
@@ -47,14 +48,16 @@ ROWS = (
     Encapsulation("ipip", "RFC 2003", protocols=(4,)),
     Encapsulation("6in4", "RFC 4213", protocols=(41,)),
     Encapsulation("gre", "RFC 2784, 2890", gre_types=(0x0800, 0x86DD, 0x8847, 0x8848), identifier="the key"),
-    Encapsulation("nvgre", "RFC 7637", gre_types=(0x6558,), identifier="the virtual subnet"),
-    Encapsulation("erspan", "draft-foschiano-erspan", gre_types=(0x88BE,), identifier="the session"),
-    Encapsulation("erspan3", "draft-foschiano-erspan", gre_types=(0x22EB,), identifier="the session"),
-    Encapsulation("pptp", "RFC 2637", gre_types=(0x880B,), identifier="the call"),
-    Encapsulation("vxlan", "RFC 7348", ports=(4789,), identifier="the network"),
-    Encapsulation("geneve", "RFC 8926", ports=(6081,), identifier="the network"),
+    Encapsulation("nvgre", "RFC 7637", gre_types=(0x6558,), identifier="the virtual subnet", bits=24),
+    Encapsulation("erspan", "draft-foschiano-erspan", gre_types=(0x88BE,), identifier="the session", bits=10),
+    Encapsulation(
+        "erspan3", "draft-foschiano-erspan", gre_types=(0x22EB,), identifier="the session", bits=10
+    ),
+    Encapsulation("pptp", "RFC 2637", gre_types=(0x880B,), identifier="the call", bits=16),
+    Encapsulation("vxlan", "RFC 7348", ports=(4789,), identifier="the network", bits=24),
+    Encapsulation("geneve", "RFC 8926", ports=(6081,), identifier="the network", bits=24),
     Encapsulation("gtpu", "3GPP TS 29.281", ports=(2152,), identifier="the tunnel endpoint"),
-    Encapsulation("l2tp", "RFC 2661", ports=(1701,), either_port=True, identifier="the session"),
+    Encapsulation("l2tp", "RFC 2661", ports=(1701,), either_port=True, identifier="the session", bits=16),
     Encapsulation("hep", "HEP3 (EEP)", ports=(9060,), over_tcp=True),
 )
 KINDS = ("", *(row.kind for row in ROWS))  # by the number that decoder_cy.pxd gives a row
