@@ -14,7 +14,7 @@ from deploy.trim import SERVICES, trim
 from tests.deploy.machine import ROOT, site_packages
 from tests.kit.board_server import Server, has_server
 
-TRIMMED = ("boto3", "botocore", "redis", "rich", "pygments", "textual")
+TRIMMED = ("boto3", "botocore", "redis", "rich", "phonenumbers", "pygments", "textual")
 LINKED = {*SERVICES, "ec2"}  # of botocore's 400: linking all takes half a minute
 CLIENTS = f"""
 import boto3
@@ -34,6 +34,10 @@ board.step(1)
 assert not board.fault, board.fault
 assert [each.claim for each in board.hear()] == [told]
 print(redis.__file__)
+"""
+NUMBERS = """
+from agent.summary.identity import country_of
+assert country_of("+442079460110", None) == "GB"
 """
 SCREEN = """
 import asyncio
@@ -63,6 +67,7 @@ def trimmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     site = tmp_path_factory.mktemp("site-packages")
     for name in TRIMMED:
         shutil.copytree(site_packages() / name, site / name, ignore=left_out, copy_function=os.symlink)
+    shutil.copytree(ROOT / "agent", site / "agent", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     trim(site)
     assert {path.name for path in site.glob("botocore/data/*/")} == SERVICES
     return site
@@ -89,6 +94,16 @@ def test_claim_goes_by_a_board(trimmed: Path, tmp_path: Path) -> None:
         assert run(trimmed, BOARD, server.url, str(tmp_path / "password")).startswith(str(trimmed))
     finally:
         server.stop()
+
+
+def test_selftest_is_right_uncompiled(trimmed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SBCWATCH_NO_COMPILED", "1")
+    told = run(trimmed, "from agent.cli import main; main(['selftest'])")
+    assert "numbers: right" in told
+
+
+def test_country_of_a_number_is_known(trimmed: Path) -> None:
+    run(trimmed, NUMBERS)
 
 
 def test_screen_of_top_is_drawn(trimmed: Path) -> None:
