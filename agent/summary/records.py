@@ -188,6 +188,12 @@ class CallRecords(msgspec.Struct):
     closed_ns: int | None = None
     forgotten: dict[str, int] = {}
 
+    @property
+    def has_no_sides(self) -> bool:
+        """Whether RTP of the call was seen, and whose it was is unknown: a media record is of known sides."""
+        has_record = bool(self.media or self.forgotten)
+        return not has_record and bool(self.call.get("last_rtp_ns")) and self.call.get("direction") is None
+
 
 Side = Literal["customer", "remote"]
 

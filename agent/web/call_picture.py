@@ -176,7 +176,7 @@ def _lane(its: DirectionPath, records: CallRecords, *, is_silent: bool) -> Lane:
     """`is_silent`: the way that should have been heard, and was not."""
     if is_silent:
         state = "silent"
-    elif its.direction in records.forgotten and not its.packets:
+    elif (its.direction in records.forgotten or records.has_no_sides) and not its.packets:
         state = "unknown"
     elif not its.packets and not its.lost:
         state = "none"
@@ -193,7 +193,7 @@ def _lane(its: DirectionPath, records: CallRecords, *, is_silent: bool) -> Lane:
         its.loss,
         its.lost,
         its.expected,
-        its.packets or (None if its.direction in records.forgotten else 0),
+        its.packets or (None if state == "unknown" else 0),
         its.mos,
         its.jitter_us,
         told,
@@ -229,7 +229,9 @@ def _unknowns(records: CallRecords, path: CallPath, steps: Sequence[LadderStep])
                 found.append(f"MOS {ARROWS[its.direction]} is unknown: its loss or its codec is.")
         if not heard.packets and not sent.packets and records.media:
             found.append(f"No media of the {side} was seen.")
-    if not records.media and not records.forgotten:
+    if records.has_no_sides:
+        found.append("Its media was seen, but no side is named, so none of it is of a direction.")
+    elif not records.media and not records.forgotten:
         found.append("No media record of this call is kept (it had none, or they are too old).")
     for way, packets in records.forgotten.items():
         found.append(f"The records of {packets} packets {ARROWS[way]} are no longer kept.")

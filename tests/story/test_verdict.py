@@ -11,7 +11,7 @@ from agent.story.gather import gather
 from agent.story.verdict import CallVerdict, verdict
 from agent.summary.records import CallRecords, UnseenSpan
 from tests.kit.packets import Socket
-from tests.kit.replayed import scenario
+from tests.kit.replayed import PCAPS, scenario, sidecar, through
 from tests.kit.scene import (
     CUST,
     CUSTOMER,
@@ -153,6 +153,17 @@ def test_loss_of_a_video_call_says_that_it_is_of_both() -> None:
     assert told(scene).text.startswith(
         "4.0 % of packets (audio and video together) lost between the customer"
     )
+
+
+def test_answered_call_without_named_sides_is_not_said_to_have_no_media() -> None:
+    side = sidecar("loss-vc2cust")
+    for vc in (side["vc"], []):
+        replayed = through([str(PCAPS / file) for file in side["files"]], vc=vc, customers=[])
+        (records,) = gather(replayed.summaries, replayed.sip)
+        assert verdict(records).networks == []
+        assert verdict(records).text.startswith(
+            "The call was answered and its media was seen, but whose it was is unknown, for no side is named"
+        )
 
 
 def test_answered_call_without_media_says_so() -> None:
