@@ -286,8 +286,8 @@ def _not_judged(records: CallRecords, described: dict[str, LadderStep]) -> Itera
         words = "the call was answered, and none of its media was seen: it went past this host, or never ran"
         if records.has_no_sides:
             words = (
-                "the call was answered and its media was seen, but whose it was is unknown, for no side is named:"
-                " name the SBC's addresses and the customers' networks"
+                "the call was answered and its media was seen, but whose it was is unknown, for no side is"
+                " named: name the SBC's addresses and the customers' networks"
             )
         yield Statement("unknown", words)
 

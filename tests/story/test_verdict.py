@@ -157,8 +157,9 @@ def test_loss_of_a_video_call_says_that_it_is_of_both() -> None:
 
 def test_answered_call_without_named_sides_is_not_said_to_have_no_media() -> None:
     side = sidecar("loss-vc2cust")
-    for vc in (side["vc"], []):
-        replayed = through([str(PCAPS / file) for file in side["files"]], vc=vc, customers=[])
+    nobody: list[str] = []
+    for vc in (side["vc"], nobody):
+        replayed = through([str(PCAPS / file) for file in side["files"]], vc=vc, customers=nobody)
         (records,) = gather(replayed.summaries, replayed.sip)
         assert verdict(records).networks == []
         assert verdict(records).text.startswith(
