@@ -374,7 +374,7 @@ def test_call_that_was_answered_beside_a_doubtful_leg_does_not_wait() -> None:
     assert talk.play(until=61).counters["legs_unjoined"] == 2
 
 
-# -- 2,000 calls at 200 a second
+# -- thousands of calls at 200 a second
 
 
 def national(number: str) -> str:
@@ -555,13 +555,18 @@ def joined(heard: Heard) -> set[int]:
     return found
 
 
+# A second of such traffic is quick. Ten seconds find what is rare.
+SOME_OR_MANY = pytest.mark.parametrize("count", [200, pytest.param(2_000, marks=pytest.mark.slow)])
+
+
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shape", ["random", pytest.param("one-caller", marks=pytest.mark.slow)])
-def test_two_thousand_b2bua_calls_at_200_a_second_are_joined_without_error(shape: str, kind: str) -> None:
+@pytest.mark.parametrize("shape", ["random", "one-caller"])
+@SOME_OR_MANY
+def test_b2bua_calls_at_200_a_second_are_joined_without_error(count: int, shape: str, kind: str) -> None:
     rng = random.Random(7)
-    heard = run((generated(shape, KINDS[kind], number, rng) for number in range(2_000)), rng)
-    assert len(joined(heard)) >= 1_990
-    assert heard.counts() == (2_000, 0, 2_000)
+    heard = run((generated(shape, KINDS[kind], number, rng) for number in range(count)), rng)
+    assert len(joined(heard)) >= 0.995 * count
+    assert heard.counts() == (count, 0, count)
 
 
 @pytest.mark.parametrize("shape", ["one-called", "sequential"])
@@ -573,19 +578,21 @@ def test_calls_of_every_kind_side_by_side_are_joined_without_error(shape: str) -
 
 
 @pytest.mark.parametrize("kind", BY_NAME)
-def test_load_test_with_one_caller_and_one_called_user_is_joined_by_name(kind: str) -> None:
+@SOME_OR_MANY
+def test_load_test_with_one_caller_and_one_called_user_is_joined_by_name(count: int, kind: str) -> None:
     rng = random.Random(7)
-    heard = run((generated("load-test", KINDS[kind], number, rng) for number in range(2_000)), rng)
-    assert len(joined(heard)) >= 1_990
+    heard = run((generated("load-test", KINDS[kind], number, rng) for number in range(count)), rng)
+    assert len(joined(heard)) >= 0.995 * count
 
 
 @pytest.mark.parametrize("shape", ["random", "sequential"])
-def test_next_carrier_after_a_silent_one_joins_two_thousand_times_without_error(shape: str) -> None:
+@SOME_OR_MANY
+def test_next_carrier_after_a_silent_one_joins_every_time_without_error(count: int, shape: str) -> None:
     rng = random.Random(7)
-    calls = (generated(shape, KINDS["national"], number, rng) for number in range(2_000))
+    calls = (generated(shape, KINDS["national"], number, rng) for number in range(count))
     heard = run(calls, rng, silent_first=True)
-    assert len(joined(heard)) >= 1_990
-    assert heard.counts() == (2_000, 0, 2_000)
+    assert len(joined(heard)) >= 0.995 * count
+    assert heard.counts() == (count, 0, count)
 
 
 def test_same_two_users_for_all_calls_leave_doubtful_legs_apart() -> None:
