@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -65,6 +66,17 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out a file whose `pytestmark` deselects all of it: what it imports is often heavy."""
+    expression = config.option.markexpr
+    if collection_path.suffix != ".py" or " or " in expression:
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    marks = re.search(r"^pytestmark = (\[.*?^\]|.*?$)", text, re.DOTALL | re.MULTILINE)
+    unwanted = re.findall(r"not (\w+)", expression)
+    return True if marks and any(f"pytest.mark.{name}" in marks[1] for name in unwanted) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
