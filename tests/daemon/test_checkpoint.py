@@ -16,7 +16,7 @@ from agent.daemon import checkpoint
 from agent.media.rtp.loop_cy import Loop
 from agent.pipeline import Pipeline, pass_on
 from agent.wire.frame import STAMP, STRIDE, batch_of
-from tests.kit.halves import CAPTURES, FRAMES, WHOLE, Kept, feed, pipeline_for
+from tests.kit.halves import CAPTURES, Kept, feed, frames_of, pipeline_for, whole
 from tests.kit.replayed import sidecar
 
 
@@ -38,7 +38,7 @@ def moved(pipeline: Pipeline, name: str, shift_ns: int = 0) -> Pipeline:
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_restored_anywhere_every_total_is_the_same(name: str, data: st.DataObject) -> None:
-    frames = FRAMES[name]
+    frames = frames_of(name)
     cuts = data.draw(st.lists(st.integers(0, len(frames)), min_size=1, max_size=3).map(sorted))
     pipeline, kept = pipeline_for(name), Kept()
     fed = 0
@@ -51,7 +51,7 @@ def test_restored_anywhere_every_total_is_the_same(name: str, data: st.DataObjec
         if fed < len(frames):
             pipeline = moved(pipeline, name)
     pass_on(pipeline.engine.finish(), pipeline.intervals, kept)
-    got, expected = kept.result(), copy.deepcopy(WHOLE[name])
+    got, expected = kept.result(), copy.deepcopy(whole(name))
     # A sender report that left before the restart meets no block after it: a round trip may be missing.
     for part in (got, expected):
         for row in part["media"]:
@@ -65,7 +65,7 @@ def test_restored_anywhere_every_total_is_the_same(name: str, data: st.DataObjec
 
 def test_media_without_signalling_goes_on_after_a_restart() -> None:
     name = "loss-vc2cust"
-    frames = [frame for frame in FRAMES[name] if b"SIP/2.0" not in bytes(frame.data)]
+    frames = [frame for frame in frames_of(name) if b"SIP/2.0" not in bytes(frame.data)]
     results = []
     for cuts in ([], [len(frames) // 3, len(frames) // 2]):
         pipeline, kept, fed = pipeline_for(name), Kept(), 0
@@ -90,14 +90,14 @@ def test_media_without_signalling_goes_on_after_a_restart() -> None:
 
 def test_checkpoint_saved_twice_without_news_is_the_same() -> None:
     pipeline, kept = pipeline_for("twenty-inbound"), Kept()
-    feed(pipeline, batch_of(FRAMES["twenty-inbound"][:4000]), kept)
+    feed(pipeline, batch_of(frames_of("twenty-inbound")[:4000]), kept)
     first = checkpoint.save(pipeline.engine, pipeline.intervals)
     assert checkpoint.save(pipeline.engine, pipeline.intervals) == first
 
 
 def test_clock_set_an_hour_forward_calls_go_on_and_totals_stay() -> None:
     name, hour_ns = "loss-vc2cust", 3_600_000_000_000
-    frames = FRAMES[name]
+    frames = frames_of(name)
     pipeline, kept = pipeline_for(name), Kept()
     feed(pipeline, batch_of(frames[:2000]), kept)
     pass_on(pipeline.engine.suspend(), pipeline.intervals, kept)
@@ -133,7 +133,7 @@ def test_damaged_checkpoint_is_unreadable_and_says_so(damaged: bytes) -> None:
 
 def test_truncated_checkpoint_is_unreadable_at_every_length() -> None:
     pipeline, kept = pipeline_for("short-outbound"), Kept()
-    feed(pipeline, batch_of(FRAMES["short-outbound"][:100]), kept)
+    feed(pipeline, batch_of(frames_of("short-outbound")[:100]), kept)
     image = checkpoint.save(pipeline.engine, pipeline.intervals)
     for length in range(0, len(image), 97):
         fresh = pipeline_for("short-outbound")
@@ -165,8 +165,8 @@ def test_streams_whose_minute_waits_for_its_close_are_taken_up() -> None:
     name, results = "short-outbound", []
     for interrupted in (False, True):
         pipeline, kept = pipeline_for(name), Kept()
-        feed(pipeline, batch_of(FRAMES[name]), kept)
-        pass_on(pipeline.engine.advance(FRAMES[name][-1].stamp_ns + 10**10), pipeline.intervals, kept)
+        feed(pipeline, batch_of(frames_of(name)), kept)
+        pass_on(pipeline.engine.advance(frames_of(name)[-1].stamp_ns + 10**10), pipeline.intervals, kept)
         if interrupted:
             pipeline = moved(pipeline, name)
         pass_on(pipeline.engine.finish(), pipeline.intervals, kept)
@@ -178,8 +178,8 @@ def test_gauges_of_a_minute_that_waits_for_its_close_are_those_of_its_end() -> N
     """Nineteen of the twenty calls hang up between the minute's end and its close."""
     name = "twenty-inbound"
     pipeline, kept = pipeline_for(name), Kept()
-    feed(pipeline, batch_of(FRAMES[name][:18_742]), kept)
+    feed(pipeline, batch_of(frames_of(name)[:18_742]), kept)
     pipeline = moved(pipeline, name)
-    feed(pipeline, batch_of(FRAMES[name][18_742:]), kept)
+    feed(pipeline, batch_of(frames_of(name)[18_742:]), kept)
     pass_on(pipeline.engine.finish(), pipeline.intervals, kept)
     assert kept.result()["minutes"][0][2]["InboundCallsActive"] == 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from agent.daemon import checkpoint
 from agent.pipeline import Pipeline, build, pass_on
 from agent.summary.records import Samples
 from agent.wire.frame import LINK_ETHERNET, STAMP, STRIDE, Batch, Frame, batch_of, origin
-from tests.kit.halves import FRAMES, Kept, feed, pipeline_for
+from tests.kit.halves import Kept, feed, frames_of, pipeline_for
 from tests.kit.replayed import sidecar
 from tests.kit.scene import (
     CUST,
@@ -43,11 +44,10 @@ def is_rtcp(frame: Frame) -> bool:
     return len(frame.data) > 44 and frame.data[42] >> 6 == 2 and 192 <= frame.data[43] <= 223
 
 
-# Around each stream's first packets, and around every report: there something is under way.
-PLACES = sorted(
-    {*range(12, 32)}
-    | {at + more for at, frame in enumerate(FRAMES[NAME]) if is_rtcp(frame) for more in (0, 1)}
-)
+def places() -> list[int]:
+    """Around each stream's first packets, and around every report: there something is under way."""
+    reports = [at for at, frame in enumerate(frames_of(NAME)) if is_rtcp(frame)]
+    return sorted({*range(12, 32)} | {at + more for at in reports for more in (0, 1)})
 
 
 def reloaded(pipeline: Pipeline, kept: Kept, shift_ns: int, config: Config) -> Pipeline:
@@ -71,7 +71,7 @@ def totals(
     cut: int | None, shift_ns: int = 0, config: Config | None = None
 ) -> tuple[Counter[str], Counter[str]]:
     """Counts, and how many samples of each kind; `cut`: where the reload comes."""
-    frames = FRAMES[NAME]
+    frames = frames_of(NAME)
     pipeline, kept = pipeline_for(NAME), Kept()
     if cut is not None:
         feed(pipeline, batch_of(frames[:cut]), kept)
@@ -91,22 +91,24 @@ def totals(
     return counts, samples
 
 
-WHOLE = totals(None)
+@cache
+def whole() -> tuple[Counter[str], Counter[str]]:
+    return totals(None)
 
 
 @pytest.mark.parametrize("shift_ns", [0, HOUR_NS, -HOUR_NS], ids=["reload", "an hour ahead", "an hour back"])
 def test_move_anywhere_every_count_and_every_round_trip_is_there(shift_ns: int) -> None:
-    for cut in PLACES:
+    for cut in places():
         counts, samples = totals(cut, shift_ns)
-        assert counts == WHOLE[0], cut
+        assert counts == whole()[0], cut
         # Jitter counts packets of parts in which one was known: a part that ends before a report knows none.
-        least = {name: count for name, count in WHOLE[1].items() if not name.endswith("Jitter")}
+        least = {name: count for name, count in whole()[1].items() if not name.endswith("Jitter")}
         assert all(samples[name] >= count for name, count in least.items()), cut
 
 
 def test_reload_with_another_jitter_buffer_takes_the_streams_by_a_snapshot() -> None:
     counts, _ = totals(2_000, config=Config(quality=Quality(jitter_buffer_ms=80.0)))
-    assert counts == WHOLE[0]
+    assert counts == whole()[0]
 
 
 Change = Callable[[Pipeline, Pipeline], None]

@@ -15,7 +15,7 @@ from agent.daemon.service import Service
 from agent.media.orphans import Orphans
 from agent.summary.sip_log import SipLog
 from agent.wire.frame import batch_of
-from tests.kit.halves import CAPTURES, FRAMES, WHOLE, Kept, feed, pipeline_for
+from tests.kit.halves import CAPTURES, Kept, feed, frames_of, pipeline_for, whole
 from tests.kit.scene import CUST, REM, VC2CUST, VC2REM, Scene
 
 MESSAGE = b"INVITE sip:bob@b.example SIP/2.0\r\nCall-ID: 1\r\nAuthorization: x\r\n\r\nv=0\r\n"
@@ -26,13 +26,13 @@ A, B, ORPHAN = 0xAAAA, 0xBBBB, 0xCCCC
 def test_capture_under_the_highest_level_has_the_same_minutes_media_and_calls(name: str) -> None:
     pipeline, kept = pipeline_for(name), Kept()
     pipeline.shed(3)
-    feed(pipeline, batch_of(FRAMES[name]), kept)
+    feed(pipeline, batch_of(frames_of(name)), kept)
     for event in pipeline.engine.finish():
         pipeline.intervals.record(event)
     kept.messages(pipeline.intervals.messages())
     for summary in pipeline.intervals.closed():
         kept.commit(summary)
-    got, expected = kept.result(), WHOLE[name]
+    got, expected = kept.result(), whole(name)
     cut = sorted(row["sip_message"] for row in got.pop("sip"))
     assert cut == sorted(row["sip_message"].split("\n")[0] + "\n" for row in expected["sip"])
     assert got == {what: rows for what, rows in expected.items() if what != "sip"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from agent.commands import replay
@@ -55,13 +56,11 @@ class Kept:
         }
 
 
+@cache
 def frames_of(name: str) -> list[Frame]:
     side = sidecar(name)
     source = replay.open_files([str(PCAPS / file) for file in side["files"]], Config())
     return [frame for batch, _ in source for frame in batch.frames()]
-
-
-FRAMES = {name: frames_of(name) for name in CAPTURES}
 
 
 def pipeline_for(name: str) -> Pipeline:
@@ -73,11 +72,9 @@ def feed(pipeline: Pipeline, batch: Batch, kept: Kept) -> None:
     pass_on(pipeline.engine.feed(batch), pipeline.intervals, kept)
 
 
+@cache
 def whole(name: str) -> Any:
     pipeline, kept = pipeline_for(name), Kept()
-    feed(pipeline, batch_of(FRAMES[name]), kept)
+    feed(pipeline, batch_of(frames_of(name)), kept)
     pass_on(pipeline.engine.finish(), pipeline.intervals, kept)
     return kept.result()
-
-
-WHOLE = {name: whole(name) for name in CAPTURES}
