@@ -444,7 +444,8 @@ class StrictAws:
 
         settings: dict[str, Any] = {"connect_timeout": 30, "read_timeout": 60}
         settings["retries"] = {"mode": "standard", "total_max_attempts": 1}
-        return boto3.client(  # type: ignore[call-overload]
+        new: Any = boto3.client  # it has an overload for each of AWS's services
+        return new(
             service,
             region_name="us-east-1",
             endpoint_url=self.endpoint_url,
