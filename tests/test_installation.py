@@ -13,6 +13,7 @@ import pytest
 
 from tests.kit.replayed import PCAPS, scenario, sidecar
 
+pytestmark = pytest.mark.slow  # pip builds and installs
 ROOT = Path(__file__).parent.parent
 
 

@@ -66,6 +66,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built("sdist", copied(tmp_path_factory), tmp_path_factory.mktemp("sdist"))
 
 
+@pytest.mark.slow
 def test_sdist_holds_every_source_and_declaration(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -78,6 +79,7 @@ def test_sdist_holds_every_source_and_declaration(sdist: Path) -> None:
     assert not [name for name in names if name.endswith((".c", ".so"))]
 
 
+@pytest.mark.slow
 def test_sdist_builds_a_wheel_that_runs(sdist: Path, tmp_path: Path) -> None:
     wheel = built("wheel", unpacked(sdist, tmp_path), tmp_path)
     with zipfile.ZipFile(wheel) as archive:

@@ -106,6 +106,7 @@ def udp_packets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[UdpP
     return packets
 
 
+@pytest.mark.slow  # tshark reads all captures
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")
 @sidecars
 def test_truth_is_what_tshark_reads(path: Path, udp_packets: dict[str, list[UdpPacket]]) -> None:
