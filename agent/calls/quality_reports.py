@@ -16,7 +16,6 @@ from agent.wire.sip import Message
 from agent.wire.sip import quality_report as vq
 
 TELLING = frozenset({"BYE", "PUBLISH", "NOTIFY"})
-STATISTICS = vq.HEADERS  # of a BYE
 
 
 def take(
@@ -31,7 +30,7 @@ def take(
     if message.method == "BYE":
         if leg is None or leg.peer != peer:
             return None
-        for name in STATISTICS:
+        for name in vq.HEADERS:
             value = message.header(name)
             stat = vq.rtp_stat(value) if value else None
             if stat is not None:

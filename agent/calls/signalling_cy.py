@@ -30,6 +30,7 @@ from agent.model.sides import Connector, Sides
 from agent.model.trust import Effect, Trust, takes
 from agent.wire.sdp.session_cy import condensed_size, parse
 from agent.wire.sip.message_cy import Message
+from agent.wire.sip.quality_report import HEADERS
 from agent.wire.sip.values_cy import address_of, parse_uri
 
 __all__ = ["CallRules", "Signalling"]
@@ -767,14 +768,14 @@ _MAY_REPEAT = tuple(takes(Effect.REPEAT, trust) for trust in Trust)
 _MAY_COUNT = tuple(takes(Effect.SIP_CODE, trust) for trust in Trust)
 _MAY_REPLACE = tuple(takes(Effect.REPLACES, trust) for trust in Trust)
 _NO_BODY = b"\r\n\r\n"  # most messages end with their headers: no need to look for a description
-_TELLING, _STATISTICS = quality_reports.TELLING, quality_reports.STATISTICS
+_TELLING = quality_reports.TELLING
 _OFFERING = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})  # RFC 3261 13.2.1, RFC 3262 5, RFC 3311
 _DIALOG_METHODS = frozenset({"INVITE", "INFO"})
 
 
 def _may_tell(message: Message) -> cython.bint:
     """Whether the far end may report its reception in this message; nearly no BYE has a header that does."""
-    return message.method != "BYE" or message.has_one_of(_STATISTICS)
+    return message.method != "BYE" or message.has_one_of(HEADERS)
 
 
 def _newcomer(call: Call, leg: Leg, src: str) -> cython.int:

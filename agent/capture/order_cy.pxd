@@ -1,3 +1,5 @@
+from agent.wire.frame cimport CAPTURED, OFFSET, ORIGIN, STAMP, STRIDE, WIRE
+
 cdef enum:
     _INTERFACE_BITS = 0xFFFF
 

@@ -11,6 +11,7 @@ import cython
 
 if not cython.compiled:  # order_cy.pxd has it, typed
     from agent import uncompiled
+    from agent.wire.frame import CAPTURED, OFFSET, ORIGIN, STAMP, STRIDE, WIRE
 
     (_INTERFACE_BITS,) = uncompiled.constants(__name__, "_INTERFACE_BITS")
 
@@ -21,17 +22,17 @@ def sort_rows(index: array[int]) -> None:
     Disorder in real captures is slight (the NIC's queues meet), which insertion sorts in one pass. A hostile
     file could make that quadratic: past a budget, the ordinary sort does it.
     """
-    if not _insertion_sort(index, len(index) // 5 * 16):
-        positions = sorted(range(0, len(index), 5), key=lambda at: index[at + 3])
+    if not _insertion_sort(index, len(index) // STRIDE * 16):
+        positions = sorted(range(0, len(index), STRIDE), key=lambda at: index[at + STAMP])
         rows = array("q")
         for at in positions:
-            rows.extend(index[at : at + 5])
+            rows.extend(index[at : at + STRIDE])
         index[:] = rows
 
 
 def _insertion_sort(rows: cython.longlong[::1], budget: cython.longlong) -> bool:
     """False: the budget of moves ran out first (what was done stays valid)."""
-    at: cython.Py_ssize_t = 5
+    at: cython.Py_ssize_t = STRIDE
     end: cython.Py_ssize_t = len(rows)
     to: cython.Py_ssize_t
     offset: cython.longlong
@@ -41,26 +42,26 @@ def _insertion_sort(rows: cython.longlong[::1], budget: cython.longlong) -> bool
     origin: cython.longlong
     column: cython.Py_ssize_t
     while at < end:
-        stamp = rows[at + 3]
-        if rows[at - 2] > stamp:
-            offset = rows[at]
-            captured = rows[at + 1]
-            wire = rows[at + 2]
-            origin = rows[at + 4]
+        stamp = rows[at + STAMP]
+        if rows[at - STRIDE + STAMP] > stamp:
+            offset = rows[at + OFFSET]
+            captured = rows[at + CAPTURED]
+            wire = rows[at + WIRE]
+            origin = rows[at + ORIGIN]
             to = at
-            while to > 0 and rows[to - 2] > stamp:
-                for column in range(5):
-                    rows[to + column] = rows[to - 5 + column]
-                to -= 5
+            while to > 0 and rows[to - STRIDE + STAMP] > stamp:
+                for column in range(STRIDE):
+                    rows[to + column] = rows[to - STRIDE + column]
+                to -= STRIDE
                 budget -= 1
-            rows[to] = offset
-            rows[to + 1] = captured
-            rows[to + 2] = wire
-            rows[to + 3] = stamp
-            rows[to + 4] = origin
+            rows[to + OFFSET] = offset
+            rows[to + CAPTURED] = captured
+            rows[to + WIRE] = wire
+            rows[to + STAMP] = stamp
+            rows[to + ORIGIN] = origin
             if budget < 0:
                 return False
-        at += 5
+        at += STRIDE
     return True
 
 
@@ -69,12 +70,12 @@ def rows_until(
 ) -> int:
     """The first row number from `first` on whose stamp is past `limit_ns` (at it, unless `inclusive`)."""
     low: cython.Py_ssize_t = first
-    high: cython.Py_ssize_t = len(rows) // 5
+    high: cython.Py_ssize_t = len(rows) // STRIDE
     middle: cython.Py_ssize_t
     stamp: cython.longlong
     while low < high:
         middle = (low + high) // 2
-        stamp = rows[middle * 5 + 3]
+        stamp = rows[middle * STRIDE + STAMP]
         if stamp < limit_ns or (inclusive and stamp == limit_ns):
             low = middle + 1
         else:
@@ -84,15 +85,15 @@ def rows_until(
 
 def span(rows: cython.longlong[::1], first: cython.Py_ssize_t, last: cython.Py_ssize_t) -> tuple[int, int]:
     """The bytes that rows `first` to before `last` (at least one) cover: (start, end)."""
-    at: cython.Py_ssize_t = first * 5
-    start: cython.longlong = rows[at]
+    at: cython.Py_ssize_t = first * STRIDE
+    start: cython.longlong = rows[at + OFFSET]
     end: cython.longlong = start
-    while at < last * 5:
-        if rows[at] < start:
-            start = rows[at]
-        if rows[at] + rows[at + 1] > end:
-            end = rows[at] + rows[at + 1]
-        at += 5
+    while at < last * STRIDE:
+        if rows[at + OFFSET] < start:
+            start = rows[at + OFFSET]
+        if rows[at + OFFSET] + rows[at + CAPTURED] > end:
+            end = rows[at + OFFSET] + rows[at + CAPTURED]
+        at += STRIDE
     return start, end
 
 
@@ -106,18 +107,18 @@ def move_rows(
     into: cython.longlong[::1],
 ) -> None:
     """Copy rows, with `shift` added to offsets and interface numbers folded into base..base+room-1."""
-    at: cython.Py_ssize_t = first * 5
+    at: cython.Py_ssize_t = first * STRIDE
     to: cython.Py_ssize_t = 0
     number: cython.longlong
-    while at < last * 5:
-        number = (rows[at + 4] & _INTERFACE_BITS) % room + base
-        into[to] = rows[at] + shift
-        into[to + 1] = rows[at + 1]
-        into[to + 2] = rows[at + 2]
-        into[to + 3] = rows[at + 3]
-        into[to + 4] = rows[at + 4] & ~_INTERFACE_BITS | number
-        at += 5
-        to += 5
+    while at < last * STRIDE:
+        number = (rows[at + ORIGIN] & _INTERFACE_BITS) % room + base
+        into[to + OFFSET] = rows[at + OFFSET] + shift
+        into[to + CAPTURED] = rows[at + CAPTURED]
+        into[to + WIRE] = rows[at + WIRE]
+        into[to + STAMP] = rows[at + STAMP]
+        into[to + ORIGIN] = rows[at + ORIGIN] & ~_INTERFACE_BITS | number
+        at += STRIDE
+        to += STRIDE
 
 
 def merge_rows(first: cython.longlong[::1], second: cython.longlong[::1], into: cython.longlong[::1]) -> None:
@@ -129,21 +130,21 @@ def merge_rows(first: cython.longlong[::1], second: cython.longlong[::1], into: 
     to: cython.Py_ssize_t = 0
     column: cython.Py_ssize_t
     while a < a_end and b < b_end:
-        if second[b + 3] < first[a + 3]:
-            for column in range(5):
+        if second[b + STAMP] < first[a + STAMP]:
+            for column in range(STRIDE):
                 into[to + column] = second[b + column]
-            b += 5
+            b += STRIDE
         else:
-            for column in range(5):
+            for column in range(STRIDE):
                 into[to + column] = first[a + column]
-            a += 5
-        to += 5
+            a += STRIDE
+        to += STRIDE
     while a < a_end:
-        into[to] = first[a]
+        into[to + OFFSET] = first[a]
         a += 1
         to += 1
     while b < b_end:
-        into[to] = second[b]
+        into[to + OFFSET] = second[b]
         b += 1
         to += 1
 
@@ -151,5 +152,5 @@ def merge_rows(first: cython.longlong[::1], second: cython.longlong[::1], into: 
 def shift_stamps(rows: cython.longlong[::1], by_ns: cython.longlong) -> None:
     """Move every stamp by `by_ns`, in place."""
     at: cython.Py_ssize_t
-    for at in range(3, len(rows), 5):
-        rows[at] += by_ns
+    for at in range(STAMP, len(rows), STRIDE):
+        rows[at + OFFSET] += by_ns

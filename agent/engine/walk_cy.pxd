@@ -3,6 +3,7 @@ from agent.calls.signalling_cy cimport Signalling
 from agent.engine.intake_cy cimport Intake
 from agent.media.rtp.loop_cy cimport END, SLOW, STREAM, Loop
 from agent.media.streams_cy cimport Streams
+from agent.wire.frame cimport CAPTURED, OFFSET, ORIGIN, STAMP, STRIDE, WIRE
 
 cdef long long NO_TIME
 
@@ -22,4 +23,4 @@ cdef class Walk:
     cdef Streams _streams
     cdef Intake _intake
 
-    cdef object _slow(self, long long[::1] index, long long at, long long stamp_ns)
+    cpdef object frame(self, long long[::1] index, long long at, long long stamp_ns)

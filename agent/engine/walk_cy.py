@@ -7,8 +7,6 @@ cost of a message (`python -m benchmarks.sip`).
 
 from __future__ import annotations
 
-from array import array
-
 import cython
 
 from agent.calls.signalling_cy import Signalling
@@ -21,6 +19,7 @@ if not cython.compiled:  # walk_cy.pxd has these for the compiler
     from agent.media.rtp.loop_cy import STOP_END as END
     from agent.media.rtp.loop_cy import STOP_SLOW as SLOW
     from agent.media.rtp.loop_cy import STOP_STREAM as STREAM
+    from agent.wire.frame import CAPTURED, OFFSET, ORIGIN, STAMP, STRIDE, WIRE
 
 NO_TIME = -(1 << 62)
 
@@ -77,7 +76,7 @@ class Walk:
         frames = batch.index
         index: cython.longlong[::1] = frames
         clock = self._clock
-        count: cython.longlong = len(index) // 5
+        count: cython.longlong = len(index) // STRIDE
         position: cython.longlong = 0
         due_ns: cython.longlong
         stamp_ns: cython.longlong
@@ -89,23 +88,22 @@ class Walk:
                 continue
             if loop.stopped == END:
                 break
-            stamp_ns = index[5 * position + 3]
+            stamp_ns = index[STRIDE * position + STAMP]
             # A frame that comes soon after the last is not behind a gap; of any other the clock knows.
             if stamp_ns >= due_ns or (stamp_ns - clock._newest_ns > clock.idle_ns and clock.is_gap(stamp_ns)):
                 clock.pass_to(stamp_ns)
             if loop.stopped == SLOW:
-                self._slow(index, 5 * position, stamp_ns)
+                self.frame(index, STRIDE * position, stamp_ns)
                 position += 1
 
-    def frame(self, index: array[int], at: int, stamp_ns: int) -> None:
+    def frame(self, index: cython.longlong[::1], at: cython.longlong, stamp_ns: cython.longlong) -> None:
         """Takes the frame whose row is `index[at:]`, which is not plain RTP; the intake holds its batch."""
-        self._slow(index, at, stamp_ns)
-
-    def _slow(self, index: cython.longlong[::1], at: cython.longlong, stamp_ns: cython.longlong) -> None:
         clock = self._clock
         clock.see(stamp_ns)
         minute_ns = clock.minute_ns
         if minute_ns is not None and stamp_ns < minute_ns:
             self.late_frames += 1
             stamp_ns = minute_ns
-        self._intake.frame(index[at], index[at + 1], index[at + 2], stamp_ns, index[at + 4])
+        self._intake.frame(
+            index[at + OFFSET], index[at + CAPTURED], index[at + WIRE], stamp_ns, index[at + ORIGIN]
+        )

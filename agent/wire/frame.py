@@ -17,8 +17,11 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-STRIDE = 5
-OFFSET, CAPTURED, WIRE, STAMP, ORIGIN = range(STRIDE)
+from agent.uncompiled import constants
+
+STRIDE, OFFSET, CAPTURED, WIRE, STAMP, ORIGIN = constants(
+    __name__, "STRIDE OFFSET CAPTURED WIRE STAMP ORIGIN"
+)
 
 # Packet types as AF_PACKET and Linux cooked captures number them (linux/if_packet.h).
 # A frame that a loopback interface gives back is LOOPBACK here: its source is this host's own.

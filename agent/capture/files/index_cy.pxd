@@ -1,4 +1,7 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, initializedcheck=False
+from agent.wire.frame cimport CAPTURED, OFFSET, STAMP, STRIDE, WIRE
+from agent.wire.frame cimport ORIGIN as FRAME_ORIGIN
+
 ctypedef const unsigned char *Octets
 ctypedef long long *Row
 
@@ -43,7 +46,7 @@ cdef inline Octets octets_of(const unsigned char[::1] data, Py_ssize_t at, Py_ss
 
 # A row of the index, checked in the same way.
 cdef inline Row row_of(long long[::1] index, Py_ssize_t at) except NULL:
-    cdef Row last = &index[at + 4]
+    cdef Row last = &index[at + STRIDE - 1]
     return &index[at] if last else NULL
 
 cdef inline long long _u16(const unsigned char[::1] data, Py_ssize_t at, bint big) except? -1

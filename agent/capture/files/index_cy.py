@@ -33,6 +33,8 @@ LOSS_STRIDE = 3  # start_ns, end_ns, count
 
 if not cython.compiled:  # index_cy.pxd has these, typed: a module's own names are Python objects there
     from agent import uncompiled
+    from agent.wire.frame import CAPTURED, OFFSET, STAMP, STRIDE, WIRE
+    from agent.wire.frame import ORIGIN as FRAME_ORIGIN
 
     _MULTIPLY, _DIVIDE, _MAX_CAPTURED, _SECTION_TYPE = uncompiled.constants(
         __name__, "_MULTIPLY _DIVIDE _MAX_CAPTURED _SECTION_TYPE"
@@ -49,7 +51,7 @@ if not cython.compiled:  # index_cy.pxd has these, typed: a module's own names a
         return data[at : at + count]
 
     def row_of(index: cython.longlong[::1], at: int) -> Row:
-        return memoryview(index)[at : at + 5]
+        return memoryview(index)[at : at + STRIDE]
 
     def load16(octets: Octets, at: int, big: bool) -> int:
         return octets[at] << 8 | octets[at + 1] if big else octets[at + 1] << 8 | octets[at]
@@ -124,16 +126,16 @@ def walk_pcap(
         else:
             newest = stamp
         found = row_of(index, row)
-        found[0] = position + header
-        found[1] = captured
-        found[2] = wire if wire > captured else captured
-        found[3] = stamp
-        found[4] = origin
-        row += 5
+        found[OFFSET] = position + header
+        found[CAPTURED] = captured
+        found[WIRE] = wire if wire > captured else captured
+        found[STAMP] = stamp
+        found[FRAME_ORIGIN] = origin
+        row += STRIDE
         total += captured
         position += header + captured
     registers[0] = position
-    registers[1] = row // 5
+    registers[1] = row // STRIDE
     registers[2] = newest
     registers[3] = total
     return status
@@ -330,19 +332,19 @@ def walk_pcapng(
                 registers[4] = 1
             else:
                 newest = stamp
-        index[row] = start
-        index[row + 1] = captured
-        index[row + 2] = wire if wire > captured else captured
-        index[row + 3] = stamp
-        index[row + 4] = interfaces[entry] | packet_type << 16
-        row += 5
+        index[row + OFFSET] = start
+        index[row + CAPTURED] = captured
+        index[row + WIRE] = wire if wire > captured else captured
+        index[row + STAMP] = stamp
+        index[row + FRAME_ORIGIN] = interfaces[entry] | packet_type << 16
+        row += STRIDE
         total += captured
         position += length
     if fault:
         registers[5] = fault
         status = 2
     registers[0] = position
-    registers[1] = row // 5
+    registers[1] = row // STRIDE
     registers[2] = newest
     registers[3] = total
     registers[7] = lost // 3

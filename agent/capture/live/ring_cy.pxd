@@ -1,3 +1,5 @@
+from agent.wire.frame cimport CAPTURED, OFFSET, ORIGIN, STAMP, STRIDE, WIRE
+
 cdef extern from *:
     """
     #include <stdint.h>

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import cython
 
+if not cython.compiled:  # ring_cy.pxd has these for the compiler
+    from agent.wire.frame import CAPTURED, OFFSET, ORIGIN, STAMP, STRIDE, WIRE
+
 # Uncompiled Python cannot order memory accesses: the ring is then for tests only.
 COMPILED = bool(cython.compiled)
 
@@ -103,12 +106,12 @@ def walk_block(
             registers[2] = 1
         else:
             newest = stamp
-        index[row] = at + start
-        index[row + 1] = captured
-        index[row + 2] = wire if wire > captured else captured
-        index[row + 3] = stamp
-        index[row + 4] = link << 32 | packet_type << 16 | slot << 12 | vlan
-        row += 5
+        index[row + OFFSET] = at + start
+        index[row + CAPTURED] = captured
+        index[row + WIRE] = wire if wire > captured else captured
+        index[row + STAMP] = stamp
+        index[row + ORIGIN] = link << 32 | packet_type << 16 | slot << 12 | vlan
+        row += STRIDE
         total += captured
         at += words[word]
     registers[0] = newest

@@ -2,6 +2,7 @@ cimport cython
 from agent.media.rtp.clocks_cy cimport *
 from agent.media.rtp.named_sockets_cy cimport NamedSockets
 from agent.media.rtp.stream_table_cy cimport *
+from agent.wire.frame cimport CAPTURED, OFFSET, ORIGIN, STAMP, STRIDE, WIRE
 from agent.wire.ip.decoder_cy cimport *
 
 cdef enum:

@@ -38,6 +38,7 @@ if not cython.compiled:  # loop_cy.pxd has them, typed
     from agent.media.rtp.loss_cy import *
     from agent.media.rtp.stream_row import MinuteRow, StreamRow
     from agent.media.rtp.stream_table_cy import *
+    from agent.wire.frame import CAPTURED, OFFSET, ORIGIN, STAMP, STRIDE, WIRE
     from agent.wire.ip.decoder_cy import *
 
     END, DUE, SLOW, STREAM = uncompiled.constants(__name__, "END DUE SLOW STREAM")
@@ -234,21 +235,21 @@ class Loop(Clocks):
     def frames(
         self, index: cython.longlong[::1], position: cython.longlong, until_ns: cython.longlong
     ) -> cython.int:
-        count: cython.longlong = len(index) // 5
+        count: cython.longlong = len(index) // STRIDE
         ahead: cython.longlong
         self.stopped = END
         with cython.nogil:
             while position < count and self.stopped == END:
                 if cython.compiled and self.live > MANY_STREAMS and position + LOOK_AHEAD < count:
-                    ahead = 5 * (position + LOOK_AHEAD)
-                    self.look(position + LOOK_AHEAD, index[ahead], index[ahead + 1])
+                    ahead = STRIDE * (position + LOOK_AHEAD)
+                    self.look(position + LOOK_AHEAD, index[ahead + OFFSET], index[ahead + CAPTURED])
                     self.touch(position + TOUCH_AHEAD)
                 position += self.frame(
-                    index[5 * position],
-                    index[5 * position + 1],
-                    index[5 * position + 2],
-                    index[5 * position + 3],
-                    index[5 * position + 4],
+                    index[STRIDE * position + OFFSET],
+                    index[STRIDE * position + CAPTURED],
+                    index[STRIDE * position + WIRE],
+                    index[STRIDE * position + STAMP],
+                    index[STRIDE * position + ORIGIN],
                     until_ns,
                 )
         self.position = position
@@ -261,7 +262,7 @@ class Loop(Clocks):
         kept: cython.longlong,
         until_ns: cython.longlong,
     ) -> cython.int:
-        count: cython.longlong = len(index) // 5
+        count: cython.longlong = len(index) // STRIDE
         column: cython.longlong
         row: StreamRow
         self.stopped = END
@@ -269,8 +270,8 @@ class Loop(Clocks):
             self.frames(index, position, until_ns)
             position = self.position
             if self.stopped == SLOW:
-                for column in range(5):
-                    index[5 * kept + column] = index[5 * position + column]
+                for column in range(STRIDE):
+                    index[STRIDE * kept + column] = index[STRIDE * position + column]
                 kept += 1
                 position += 1
             elif self.stopped == STREAM:
