@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.cases.checks import Near, total
+from tests.cases import field_calls
+from tests.cases.checks import Check, Near, nulls, stderr, total, unknown_because
+from tests.cases.field_calls import NEAR_C, VC_C, Call
 from tests.cases.media_calls import FAR, MEDIA, NEAR, VC, Scene
 from tests.cases.packets import Stamped
 from tests.cases.variant import Variant, check, named
+from tests.kit.packets import ethernet, ip, packed, udp
 
 SIDES = ("--vc", VC, "--customer", "192.0.2.0/24")
 GOOD = Near(4.341, 0.0011)  # PCMU of 20 ms, no loss, 100 ms assumed
@@ -76,3 +81,71 @@ SKIPS: tuple[Variant, ...] = (
 @pytest.mark.parametrize("variant", SKIPS, ids=named)
 def test_skip_variant(variant: Variant, tmp_path: Path) -> None:
     check(variant, tmp_path, SIDES)
+
+
+# -- what nobody can read
+
+ESP = 50
+
+
+def hidden(packet: bytes) -> bytes:
+    """What ESP makes of a packet: an SPI, a number, and noise."""
+    return struct.pack(">II", 0x1234, 1) + bytes(7 * byte + 13 & 255 for byte in packet)
+
+
+def inside(carry: Callable[[str, str, bytes], bytes]) -> list[Stamped]:
+    """The customer's leg of a call in a tunnel between the same two hosts; the carrier's leg is plain."""
+    frames = []
+    for stamp, data in Call().whole(10).scene.frames:
+        src, dst = (".".join(map(str, data[at : at + 4])) for at in (26, 30))
+        frames.append((stamp, ethernet(carry(src, dst, data[14:])) if VC_C in (src, dst) else data))
+    return frames
+
+
+def in_channels() -> list[Stamped]:
+    """The customer's media comes through a TURN server: ChannelData of RFC 8656 12.4."""
+    near = packed(VC_C)
+    frames = []
+    for stamp, data in Call().whole(10).scene.frames:
+        payload = data[42:]
+        if near in (data[26:30], data[30:34]) and payload[0] == 0x80:
+            src, dst = (("192.0.2.10", 3478), NEAR_C)[:: 1 if data[30:34] == near else -1]
+            data = ethernet(udp(src, dst, struct.pack(">HH", 0x4001, len(payload)) + payload))
+        frames.append((stamp, data))
+    return frames
+
+
+COUNTS = ("OutboundCallAttempts", "OutboundCallsAnswered", "CustomerToVcRtpPackets", "VcToCustomerRtpPackets")
+IPSEC = "DESIGN 4: it was met and could not be read, so it is null"
+SEEN: tuple[Check, ...] = (
+    total("RemoteToVcRtpPackets", 500, "seen on the other leg"),
+    total("VcToRemoteRtpPackets", 500, "seen on the other leg"),
+)
+UNREAD: tuple[Variant, ...] = (
+    *(
+        (
+            name,
+            partial(inside, carry),
+            (*nulls(COUNTS, IPSEC), *SEEN, unknown_because(IPSEC), stderr("IPsec", why=IPSEC)),
+        )
+        for name, carry in (
+            ("ipsec", lambda src, dst, packet: ip(src, dst, ESP, hidden(packet))),
+            ("ipsec-behind-nat", lambda src, dst, packet: udp((src, 4500), (dst, 4500), hidden(packet))),
+        )
+    ),
+    (
+        "media-in-turn-channels",
+        in_channels,
+        (
+            *nulls(COUNTS[2:], "RFC 8656: media that was met and not read"),
+            total("OutboundCallsAnswered", 1, "its SIP is plain"),
+            unknown_because("RFC 8656"),
+            stderr("TURN", why="RFC 8656"),
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize("variant", UNREAD, ids=named)
+def test_what_cannot_be_read_is_no_zero(variant: Variant, tmp_path: Path) -> None:
+    check(variant, tmp_path, field_calls.SIDES)

@@ -107,13 +107,21 @@ class TunnelSettings(_Section):
             "erspan",
             "erspan3",
             "pptp",
+            "etherip",
+            "l2tpv3",
             "vxlan",
+            "vxlangpe",
             "geneve",
             "gtpu",
             "l2tp",
+            "mplsudp",
+            "tzsp",
             "hep",
         ],
-        Meta(description="ipip 6in4 gre nvgre erspan erspan3 pptp vxlan geneve gtpu l2tp hep."),
+        Meta(
+            description="ipip 6in4 gre nvgre erspan erspan3 pptp etherip l2tpv3 vxlan vxlangpe geneve gtpu"
+            " l2tp mplsudp tzsp hep."
+        ),
     ]
     peers: Annotated[
         tuple[str, ...],
@@ -126,7 +134,7 @@ class TunnelSettings(_Section):
         Meta(ge=-1, le=0xFFFFFFFF, description="Its VNI, ERSPAN session, GRE key or the like; -1: any."),
     ] = -1
     port: Annotated[
-        int, Meta(ge=0, le=65535, description="Port of vxlan, geneve, gtpu, l2tp, hep; 0: the usual one.")
+        int, Meta(ge=0, le=65535, description="Port of a kind over UDP, and of hep; 0: the usual one.")
     ] = 0
 
 

@@ -36,7 +36,7 @@ from agent.wire.sip.message_cy import Message
 from agent.wire.sip.scan_cy import looks_like_sip, status_at
 
 if not cython.compiled:  # intake_cy.pxd has the same for the compiler
-    from agent.wire.ip.decoder_cy import FRAGMENT, HEP, SCTP, TCP, UDP
+    from agent.wire.ip.decoder_cy import ESP, FRAGMENT, HEP, NAT_T, OTHER_IP, SCTP, TCP, UDP
 
 HEP_DELAY_NS = 3_000_000_000  # a capture agent's packet comes so late at most; else its clock is not believed
 HEP_PATH = 1 << 62  # HEP is a path of its own, one a capture agent
@@ -190,6 +190,8 @@ class Intake:
             self._segment(packet)
         elif packet.kind == SCTP:
             self._chunks(packet)
+        elif packet.kind == OTHER_IP and packet.protocol == ESP:
+            self._unseen(packet, Sight.ALL, Cause.IPSEC)
 
     def _joined(self, packet: Packet) -> Packet | None:
         """The datagram that this fragment completes."""
@@ -336,6 +338,11 @@ class Intake:
             if len(payload) < packet.length and not _has_whole_head(payload):
                 self._unseen(packet, Sight.SIP_CALLS, Cause.SNAP_LENGTH)
             self._sip(packet, payload)
+        elif NAT_T in (packet.src_port, packet.dst_port):
+            if len(payload) >= 8 and any(payload[:4]):  # four zeros begin IKE (RFC 3948 2.2)
+                self._unseen(packet, Sight.ALL, Cause.IPSEC)
+        elif len(payload) >= 8 and payload[0] >> 4 == 4:  # ChannelData, as the loop found
+            self._unseen(packet, Sight.MEDIA, Cause.TURN)
 
     def _hep(self, packet: Packet, data: bytes) -> None:
         """Takes the SIP of a believed capture agent as if it had been captured here."""

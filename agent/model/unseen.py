@@ -20,6 +20,8 @@ class Cause(enum.StrEnum):
     SNAP_LENGTH = "snap_length"  # cut by the capture before the part that counts
     TLS = "tls"  # inside TLS without keys
     FRAMING = "framing"  # a transport framing that no reader knows, or that lost its place
+    IPSEC = "ipsec"  # inside ESP, which hides everything
+    TURN = "turn"  # media inside TURN's channels
     FRAGMENTS = "fragments"  # siblings that never came
     ORPHAN_MEDIA = "orphan_media"  # RTP to or from the vc that belongs to no call
     MEDIA_ELSEWHERE = "media_elsewhere"  # answered calls of which no media passes this host

@@ -27,12 +27,12 @@ MAX_MINUTES = 1_440  # marked by one interval; a longer one marks its first day
 NOT_READ = frozenset(
     {
         Cause.SNAP_LENGTH, Cause.TLS, Cause.FRAMING, Cause.FRAGMENTS, Cause.ORPHAN_MEDIA,
-        Cause.OVERSIZED, Cause.MEDIA_ELSEWHERE, Cause.SIGNALLING_ELSEWHERE, Cause.ONE_DIRECTION,
-        Cause.CLAIMS_MISSED,
+        Cause.IPSEC, Cause.TURN, Cause.OVERSIZED, Cause.MEDIA_ELSEWHERE, Cause.SIGNALLING_ELSEWHERE,
+        Cause.ONE_DIRECTION, Cause.CLAIMS_MISSED,
     }
 )  # fmt: skip
-# The counts of these are no packets.
-_ELSEWHERE = frozenset({Cause.MEDIA_ELSEWHERE, Cause.SIGNALLING_ELSEWHERE, Cause.ONE_DIRECTION})
+# The counts of these are no packets of calls, or may be none: only a 0 is unknown beside them.
+_ELSEWHERE = frozenset({Cause.MEDIA_ELSEWHERE, Cause.SIGNALLING_ELSEWHERE, Cause.ONE_DIRECTION, Cause.IPSEC})
 DOUBT = 1e-9  # the share that these stand for: a 0 beside them is unknown
 # (what happened, what to do), after a number or "some".
 ADVICE: dict[Cause, tuple[str, str]] = {
@@ -47,6 +47,14 @@ ADVICE: dict[Cause, tuple[str, str]] = {
     Cause.FRAMING: (
         "packets of a SIP connection had a framing that is not understood",
         "capture the connection from its beginning, or where the SIP is plain",
+    ),
+    Cause.IPSEC: (
+        "packets of IPsec (ESP) between the vc and another host could not be read",
+        "capture behind the tunnel, where the packets are plain",
+    ),
+    Cause.TURN: (
+        "packets of media inside TURN could not be read",
+        "capture between the TURN server and the vc's media",
     ),
     Cause.FRAGMENTS: ("IP fragments never became whole", "capture where all fragments of a datagram pass"),
     Cause.ORPHAN_MEDIA: (

@@ -70,9 +70,11 @@ def test_sides_connectors_filter_sinks_and_cost_are_told() -> None:
         "media ports: 10000-20000",
         "tunnels: none is opened",
         "filter: (port 5060) or (udp portrange 10000-20000) or (ip[6:2] & 0x3fff != 0) or (ip6[6] = 0) "
-        "or (ip6[6] = 43) or (ip6[6] = 44) or (ip6[6] = 60) or (ether proto 0x8100) or (ether proto 0x88a8) "
-        "or (ether proto 0x9100) or (ether proto 0x8926) or (ether proto 0x8847) or (ether proto 0x8848) "
-        "or (ether proto 0x8864) (COUNT instructions in the kernel)",
+        "or (ip6[6] = 43) or (ip6[6] = 44) or (ip6[6] = 60) or (proto 50) or (proto 51) "
+        "or (ether proto 0x8100) or (ether proto 0x88a8) or (ether proto 0x9100) or (ether proto 0x8926) "
+        "or (ether proto 0x893f) or (ether proto 0x8909) or (ether proto 0x894f) or (ether proto 0x8847) "
+        "or (ether proto 0x8848) or (ether proto 0x8864) or (ether[12:2] <= 1500) "
+        "(COUNT instructions in the kernel)",
         "memory: 512 MB, for 15,132 calls and 68,096 streams at once",
         "SIP log: redacted, that is messages without credentials, keys, passwords and texts",
         "sinks: CloudWatch, namespace ChimeVoiceConnector; Logs, kept 30 days",

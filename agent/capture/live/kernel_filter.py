@@ -35,11 +35,14 @@ NETWORK = 0xFFF00000
 WHOLE = 262144
 RTP_BYTES = 192  # Ethernet with two tags 22, IPv6 40, UDP 8, RTP 12 with 15 CSRCs 60; room for an extension
 
+ESP_BYTES = 96  # IPsec: nothing behind its headers can be read
+
 _ETHER, _LOOPBACK = 1, 772  # ARPHRD_*
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _TAGS = next(row.ether_types for row in ROWS if row.kind == "vlan")
 _FRAMINGS = tuple(each for row in ROWS for each in row.ether_types if each not in _TAGS)
-_TCP, _UDP = 6, 17
+_LONGEST = 1500  # of IEEE 802.3: LLC and no EtherType
+_TCP, _UDP, _ESP, _AUTHENTICATION = 6, 17, 50, 51
 _IPV6_EXTENSIONS = (0, 43, 44, 60)  # hop-by-hop, routing, fragment, destination options: read in full
 
 
@@ -94,8 +97,8 @@ def voice(
     """The filter for SIP, media and fragments over IPv4 and IPv6, and for `tunnels` by their outer header.
 
     `sip_ports` count for UDP and TCP, either end; `media_ports` (first, last; None: any UDP) for UDP, either
-    end. The filter reads behind two VLAN tags; frames with more, and in other framing (MPLS, PPPoE), are
-    taken.
+    end. The filter reads behind two VLAN tags; frames with more, and in other framing (MPLS, PPPoE,
+    LLC), are taken.
 
     Raises:
         ValueError: more ports than one program holds (about 45), or more peers.
@@ -125,6 +128,7 @@ def voice(
             program.put(JEQ, ether_type, tagged)
         for ether_type in _FRAMINGS:
             program.put(JEQ, ether_type, f"framed-{at}")
+        program.put(JGT, _LONGEST, None, f"framed-{at}")
         program.put(RET, 0)
         program.label(f"framed-{at}")
         program.put(RET, snap_length)
@@ -235,6 +239,8 @@ def _words(network: IPv4Network | IPv6Network) -> Iterator[tuple[int, int, int]]
 def _transport(program: _Program, name: str, base: int, wanted: _Wanted) -> None:
     """With the protocol in A and the network header's length in X."""
     program.put(JEQ, _UDP, f"{name}-udp")
+    program.put(JEQ, _AUTHENTICATION, f"{name}-all")
+    program.put(JEQ, _ESP, f"{name}-hidden")
     program.put(JEQ, _TCP, None, f"{name}-none")
     for end in (0, 2):
         program.put(LD_H_IND, base + end)
@@ -242,6 +248,10 @@ def _transport(program: _Program, name: str, base: int, wanted: _Wanted) -> None
             program.put(JEQ, port, f"{name}-whole")
     program.label(f"{name}-none")
     program.put(RET, 0)
+    program.label(f"{name}-all")
+    program.put(RET, wanted.snap_length)
+    program.label(f"{name}-hidden")
+    program.put(RET, min(ESP_BYTES, wanted.snap_length))
     program.label(f"{name}-udp")
     for end in (0, 2):
         program.put(LD_H_IND, base + end)
@@ -281,7 +291,9 @@ def expression(
     parts.append(f"udp portrange {media_ports[0]}-{media_ports[1]}" if media_ports else "udp")
     parts.append("ip[6:2] & 0x3fff != 0")
     parts += [f"ip6[6] = {extension}" for extension in _IPV6_EXTENSIONS]
+    parts += [f"proto {protocol}" for protocol in (_ESP, _AUTHENTICATION)]
     parts += [f"ether proto {ether_type:#x}" for ether_type in (*_TAGS, *_FRAMINGS)]
+    parts.append(f"ether[12:2] <= {_LONGEST}")
     for tunnel in tunnels:
         peers = " or ".join(f"src net {network}" for network in tunnel.networks())
         parts += [f"{mark} and ({peers})" if peers else mark for mark in _phrases(tunnel)]

@@ -347,14 +347,20 @@ class Loop(Clocks):
                     self.decoder.again()
                     self.stopped = STREAM
                     return 0
-            elif kind in (PAYLOAD_SIP, PAYLOAD_RTCP) or (kind == PAYLOAD_SHORT and self.decoder.is_cut()):
+            elif kind in (PAYLOAD_SIP, PAYLOAD_RTCP, PAYLOAD_TURN) or (
+                kind == PAYLOAD_SHORT and self.decoder.is_cut()
+            ):
                 self.stopped = SLOW
             elif kind == PAYLOAD_SHORT:
                 self.reasons[BAD_RTP] += 1
+            elif self.decoder.src_port == NAT_T or self.decoder.dst_port == NAT_T:
+                self.stopped = SLOW
             else:
                 self.ignored += 1
-        elif kind in (FRAGMENT, TCP, SCTP) or (
-            kind in (SHORT_LINK, SHORT_IP, SHORT_UDP) and captured < wire  # cut in its headers
+        elif (
+            kind in (FRAGMENT, TCP, SCTP)
+            or (kind in (SHORT_LINK, SHORT_IP, SHORT_UDP) and captured < wire)  # cut in its headers
+            or (kind == OTHER_IP and self.decoder.protocol == ESP)
         ):
             self.stopped = SLOW
         elif kind < 0:

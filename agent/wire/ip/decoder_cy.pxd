@@ -17,6 +17,13 @@ cdef enum:
     BAD_TCP = -7
     OWN_SOURCE = -9
 
+    # IP protocol numbers (RFC 4303, RFC 4302).
+    ESP = 50
+    AUTHENTICATION = 51
+    NAT_T = 4500  # the UDP port of ESP behind NAT (RFC 3948)
+    LONGEST = 1500  # bytes of a frame of IEEE 802.3; a greater number in its place is an EtherType
+    L2TPV3_MOST = 12  # bytes of the longest cookie and the sublayer
+
     RECEIVED = 2  # packet types up to this one (HOST, BROADCAST, MULTICAST): for this host
 
     PAYLOAD_OTHER = 0
@@ -27,6 +34,7 @@ cdef enum:
     PAYLOAD_ZRTP = 5
     PAYLOAD_DTLS = 6
     PAYLOAD_SHORT = 7
+    PAYLOAD_TURN = 8  # RTP in TURN's ChannelData
 
     METHOD_MAX = 64  # characters of the method in what looks like SIP
     START_LINE_MAX = 4096  # octets in which a start line is looked for
@@ -36,20 +44,28 @@ cdef enum:
     # Rows of encapsulations.ROWS, in their order.
     VLAN = 1
     VNTAG = 2
-    MPLS = 3
-    PPPOE = 4
-    IPIP = 5
-    SIX_IN_4 = 6
-    PLAIN_GRE = 7
-    NVGRE = 8
-    ERSPAN = 9
-    ERSPAN3 = 10
-    PPTP = 11
-    VXLAN = 12
-    GENEVE = 13
-    GTPU = 14
-    L2TP = 15
-    HEP = 16
+    ETAG = 3
+    CMD = 4
+    NSH = 5
+    MPLS = 6
+    PPPOE = 7
+    IPIP = 8
+    SIX_IN_4 = 9
+    PLAIN_GRE = 10
+    NVGRE = 11
+    ERSPAN = 12
+    ERSPAN3 = 13
+    PPTP = 14
+    ETHERIP = 15
+    L2TPV3 = 16
+    VXLAN = 17
+    VXLANGPE = 18
+    GENEVE = 19
+    GTPU = 20
+    L2TP = 21
+    MPLSUDP = 22
+    TZSP = 23
+    HEP = 24
 
     RULE = 7  # numbers a rule of `encapsulations.rules`
 
@@ -112,6 +128,9 @@ cdef class Decoder:
     cdef bint is_own(self, unsigned long long high, unsigned long long low) except -1 nogil
     cdef int extensions(self, long long following, long long at, long long stop) except -100 nogil
     cdef int mpls(self) except -100 nogil
+    cdef int bridged(self, long long most) except -100 nogil
+    cdef int llc(self) except -100 nogil
+    cdef int nsh(self) except -100 nogil
     cdef int ppp(self) except -100 nogil
     cdef int in_ip(self) except -100 nogil
     cdef int generic(self) except -100 nogil
@@ -122,6 +141,8 @@ cdef class Decoder:
     cdef bint begins_tunnel(self, int source, int destination) except -1 nogil
     cdef int cut(self) except -100 nogil
     cdef int vxlan(self) except -100 nogil
+    cdef int vxlan_gpe(self) except -100 nogil
+    cdef int tzsp(self) except -100 nogil
     cdef int geneve(self) except -100 nogil
     cdef int gtpu(self) except -100 nogil
     cdef int l2tp(self) except -100 nogil

@@ -27,21 +27,30 @@ if not cython.compiled:  # decoder_cy.pxd holds them for the compiler
     BAD_LINK_TYPE, SHORT_LINK, SHORT_IP, BAD_IP, SHORT_UDP, BAD_UDP, BAD_TCP = uncompiled.constants(
         __name__, "BAD_LINK_TYPE SHORT_LINK SHORT_IP BAD_IP SHORT_UDP BAD_UDP BAD_TCP"
     )
-    OWN_SOURCE, RECEIVED = uncompiled.constants(__name__, "OWN_SOURCE RECEIVED")
+    OWN_SOURCE, RECEIVED, ESP, NAT_T = uncompiled.constants(__name__, "OWN_SOURCE RECEIVED ESP NAT_T")
     PAYLOAD_OTHER, PAYLOAD_RTP, PAYLOAD_RTCP, PAYLOAD_SIP = uncompiled.constants(
         __name__, "PAYLOAD_OTHER PAYLOAD_RTP PAYLOAD_RTCP PAYLOAD_SIP"
     )
-    PAYLOAD_STUN, PAYLOAD_ZRTP, PAYLOAD_DTLS, PAYLOAD_SHORT = uncompiled.constants(
-        __name__, "PAYLOAD_STUN PAYLOAD_ZRTP PAYLOAD_DTLS PAYLOAD_SHORT"
+    PAYLOAD_STUN, PAYLOAD_ZRTP, PAYLOAD_DTLS, PAYLOAD_SHORT, PAYLOAD_TURN = uncompiled.constants(
+        __name__, "PAYLOAD_STUN PAYLOAD_ZRTP PAYLOAD_DTLS PAYLOAD_SHORT PAYLOAD_TURN"
     )
     METHOD_MAX, START_LINE_MAX = uncompiled.constants(__name__, "METHOD_MAX START_LINE_MAX")
     MAX_LAYERS, MAX_DEPTH, RULE, V4_MAPPED = uncompiled.constants(
         __name__, "MAX_LAYERS MAX_DEPTH RULE V4_MAPPED"
     )
-    VLAN, VNTAG, MPLS, PPPOE = uncompiled.constants(__name__, "VLAN VNTAG MPLS PPPOE")
-    PLAIN_GRE, NVGRE, ERSPAN, ERSPAN3, PPTP, VXLAN, GENEVE, GTPU, L2TP, HEP = uncompiled.constants(
-        __name__, "PLAIN_GRE NVGRE ERSPAN ERSPAN3 PPTP VXLAN GENEVE GTPU L2TP HEP"
+    VLAN, VNTAG, ETAG, CMD, NSH, MPLS, PPPOE = uncompiled.constants(
+        __name__, "VLAN VNTAG ETAG CMD NSH MPLS PPPOE"
     )
+    PLAIN_GRE, NVGRE, ERSPAN, ERSPAN3, PPTP = uncompiled.constants(
+        __name__, "PLAIN_GRE NVGRE ERSPAN ERSPAN3 PPTP"
+    )
+    ETHERIP, L2TPV3, VXLAN, VXLANGPE, GENEVE, GTPU, L2TP = uncompiled.constants(
+        __name__, "ETHERIP L2TPV3 VXLAN VXLANGPE GENEVE GTPU L2TP"
+    )
+    LONGEST, AUTHENTICATION, L2TPV3_MOST = uncompiled.constants(
+        __name__, "LONGEST AUTHENTICATION L2TPV3_MOST"
+    )
+    MPLSUDP, TZSP, HEP = uncompiled.constants(__name__, "MPLSUDP TZSP HEP")
     Octets = bytes | bytearray | memoryview
 
     def octets_of(decoder: Decoder, at: int, count: int) -> Octets:
@@ -268,16 +277,67 @@ class Decoder:
                     return SHORT_LINK
                 self.ether_type = self.be16(self.at + 4)
                 self.at += 6
+            elif number in (ETAG, CMD):  # 6 bytes of either, then an EtherType
+                if self.at + 8 > self.end:
+                    return SHORT_LINK
+                self.ether_type = self.be16(self.at + 6)
+                self.at += 8
+            elif number == NSH:
+                return self.nsh()
             elif number == PPPOE:  # a session's 6 bytes, RFC 2516 4
                 self.at += 6
                 return self.ppp()
             elif number == MPLS:
                 return self.mpls()
+            elif self.ether_type <= LONGEST:
+                return self.llc()
             else:
                 return NOT_IP
 
+    def llc(self) -> cython.int:
+        """IEEE 802.3: a length in the EtherType's place, then LLC. With SNAP (RFC 1042) it has a type."""
+        if self.at + 8 > self.end:
+            return NOT_IP
+        if self.be16(self.at) != 0xAAAA or self.be32(self.at + 2) != 0x03000000:
+            return NOT_IP
+        self.ether_type = self.be16(self.at + 6)
+        self.at += 8
+        return self.ethernet() if self.ether_type > LONGEST else NOT_IP
+
+    def nsh(self) -> cython.int:
+        """RFC 8300 2.2: its length in words of 4 bytes, and what follows it."""
+        if self.at + 8 > self.end:
+            return SHORT_LINK
+        size: cython.longlong = (self.be16(self.at) & 0x3F) << 2
+        following: cython.longlong = self.be16(self.at + 2) & 0xFF
+        if size < 8:
+            return NOT_IP
+        if self.at + size > self.end:
+            return SHORT_LINK
+        self.at += size
+        if following == 3:
+            return self.link(1)
+        return self.network() if following == 1 or following == 2 else NOT_IP
+
+    def bridged(self, most: cython.longlong) -> cython.int:
+        """A frame of Ethernet behind up to `most` bytes that only the tunnel's ends know: a control word
+        (RFC 4448), a cookie and a sublayer (RFC 3931 4.1). It begins where the first known EtherType fits.
+        """
+        at: cython.longlong
+        self.layers += 1
+        if self.layers > MAX_LAYERS:
+            return BAD_IP
+        for at in range(self.at, self.at + most + 1, 4):
+            if at + 14 > self.end:
+                return SHORT_LINK
+            kind: cython.longlong = self.be16(at + 12)
+            if kind == 0x0800 or kind == 0x86DD or self.ether_types[kind]:
+                self.at = at
+                return self.link(1)
+        return NOT_IP
+
     def mpls(self) -> cython.int:
-        """RFC 3032 2.1: labels of 4 bytes, to the bottom of the stack. A pseudowire (RFC 4385) is not IP."""
+        """RFC 3032 2.1: labels of 4 bytes, to the bottom of the stack; then IP, or Ethernet (RFC 4448)."""
         while True:
             if self.at + 4 > self.end:
                 return SHORT_LINK
@@ -290,7 +350,7 @@ class Decoder:
         if self.at >= self.end:
             return SHORT_LINK
         version: cython.longlong = self.view[self.at] >> 4
-        return self.network() if version == 4 or version == 6 else NOT_IP
+        return self.network() if version == 4 or version == 6 else self.bridged(4)
 
     def ppp(self) -> cython.int:
         """RFC 1661 2 and 6.5, RFC 1662 3: address and control may be there, a protocol has 1 or 2 bytes."""
@@ -346,6 +406,10 @@ class Decoder:
             self.fragment_offset = (fragment & 0x1FFF) << 3
             self.more_fragments = (fragment >> 13) & 1
             return self.fragment()
+        if self.protocol == AUTHENTICATION:
+            return self.extensions(
+                self.protocol, self.payload_offset, self.payload_offset + self.payload_length
+            )
         return self.transport()
 
     def ipv6(self) -> cython.int:
@@ -395,7 +459,7 @@ class Decoder:
         size: cython.longlong
         extension: Octets
         # RFC 8200 4.1: extension headers in any order, each naming the next.
-        while following in (0, 43, 44, 51, 60, 135, 139, 140):
+        while following in (0, 43, 44, AUTHENTICATION, 60, 135, 139, 140):
             self.layers += 1
             if self.layers > MAX_LAYERS or at + 8 > stop:
                 return BAD_IP
@@ -415,7 +479,7 @@ class Decoder:
                     return self.fragment()
                 following = self.protocol
                 continue
-            size = (extension[1] + 2) << 2 if following == 51 else (extension[1] + 1) << 3
+            size = (extension[1] + 2) << 2 if following == AUTHENTICATION else (extension[1] + 1) << 3
             following = extension[0]
             at += size
         if at > stop:
@@ -507,7 +571,7 @@ class Decoder:
         self.depth += 1
         self.ip_version = 0
         # A frame that two mirrors copy comes by two paths.
-        self.path ^= (vni * 16 + number) & 0xFFFFFF
+        self.path ^= (vni * 32 + number) & 0xFFFFFF
         return True
 
     def opens(self, packet: Packet, number: cython.longlong) -> cython.bint:
@@ -543,13 +607,27 @@ class Decoder:
         return 0
 
     def in_ip(self) -> cython.int:
-        """IP in IP (RFC 2003, 2473, 4213)."""
+        """IP in IP (RFC 2003, 2473, 4213), Ethernet in IP (RFC 3378 3), L2TPv3 (RFC 3931 4.1.1)."""
         if self.depth >= MAX_DEPTH:
             return BAD_IP
-        if not self.enter(self.protocols[self.protocol], -1):
-            return OTHER_IP
+        number: cython.longlong = self.protocols[self.protocol]
         self.end = min(self.end, self.payload_offset + self.payload_length)
         self.at = self.payload_offset
+        vni: cython.longlong = -1
+        if number == L2TPV3:
+            if self.at + 4 > self.end:
+                return SHORT_IP
+            vni = self.be32(self.at)
+            if vni == 0:  # a control message
+                return OTHER_IP
+        if not self.enter(number, vni):
+            return OTHER_IP
+        if number == L2TPV3:
+            self.at += 4
+            return self.bridged(L2TPV3_MOST)
+        if number == ETHERIP:
+            self.at += 2
+            return self.link(1)
         return self.network()
 
     def generic(self) -> cython.int:
@@ -628,7 +706,15 @@ class Decoder:
             return self.geneve()
         if number == GTPU:
             return self.gtpu()
-        return self.l2tp() if number == L2TP else UDP
+        if number == L2TP:
+            return self.l2tp()
+        if number == VXLANGPE:
+            return self.vxlan_gpe()
+        if number == TZSP:
+            return self.tzsp()
+        if number == MPLSUDP and self.enter(MPLSUDP, -1):
+            return self.mpls()
+        return UDP
 
     def cut(self) -> cython.int:
         """The kind of a datagram on a tunnel's port that is too short for the tunnel's header."""
@@ -644,6 +730,40 @@ class Decoder:
         if not self.enter(VXLAN, self.be32(self.at + 4) >> 8):
             return UDP
         self.at += 8
+        return self.link(1)
+
+    def vxlan_gpe(self) -> cython.int:
+        """VXLAN with the P flag: the last byte before the network identifier says what is inside."""
+        first: cython.ulonglong = self.be32(self.at)
+        inner: cython.ulonglong = first & 0xFF
+        if not first & 0x04000000 or inner < 1 or inner > 5:
+            return UDP
+        if not self.enter(VXLANGPE, self.be32(self.at + 4) >> 8):
+            return UDP
+        self.at += 8
+        if inner == 4:
+            return self.nsh()
+        if inner == 5:
+            return self.mpls()
+        return self.link(1) if inner == 3 else self.network()
+
+    def tzsp(self) -> cython.int:
+        """Version 1, a received or sent packet of Ethernet; tags up to the end's, each with its length."""
+        at: cython.longlong = self.at + 4
+        if self.be16(self.at) >> 1 != 0x80 or self.be16(self.at + 2) != 1:
+            return UDP
+        tag: cython.longlong = -1
+        while tag != 1:
+            self.layers += 1
+            if self.layers > MAX_LAYERS:
+                return UDP
+            if at + 2 > self.end:
+                return self.cut()
+            tag = self.view[at]
+            at += 1 if tag < 2 else 2 + self.view[at + 1]  # padding and the end have no length
+        if not self.enter(TZSP, -1):
+            return UDP
+        self.at = at
         return self.link(1)
 
     def geneve(self) -> cython.int:
@@ -695,8 +815,13 @@ class Decoder:
         return self.network()
 
     def l2tp(self) -> cython.int:
-        """RFC 2661 3.1: a data message of version 2; length, numbers and an offset where flagged; PPP."""
+        """RFC 2661 3.1: a data message of version 2; length, numbers and an offset where flagged; PPP.
+        RFC 3931 4.1.2: one of version 3 has a session of 32 bits, and Ethernet.
+        """
         flags: cython.longlong = self.be16(self.at)
+        if flags & 0x800F == 3 and self.enter(L2TP, self.be32(self.at + 4)):
+            self.at += 8
+            return self.bridged(L2TPV3_MOST)
         if flags & 0x800F != 2:
             return UDP
         session: cython.longlong = self.at + 4 + ((flags >> 13) & 2)
@@ -756,6 +881,14 @@ class Decoder:
             return PAYLOAD_ZRTP
         if first >= 20 and first <= 63:
             return PAYLOAD_DTLS
+        if (  # RFC 8656 12.4: ChannelData of RTP
+            first >= 64
+            and first <= 79
+            and left >= 8
+            and self.be16(at + 2) + 4 == self.payload_length
+            and self.view[at + 4] >> 6 == 2
+        ):
+            return PAYLOAD_TURN
         while left > 4 and (self.view[at] == 13 or self.view[at] == 10):  # RFC 3261 7.5: leading CRLF
             at += 1
             left -= 1

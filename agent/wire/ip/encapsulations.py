@@ -5,8 +5,8 @@ To add one: a row in the table, its name in the enum of `decoder_cy.pxd` in the 
 `Decoder` that `ethernet`, `generic` or `datagram` calls. HEP carries messages and no packets, over TCP too:
 the engine's intake opens it, once a message is whole.
 
-Framing of the link (VLAN, MPLS, PPPoE) is always read: only the link's own stations can send it. A tunnel
-comes in an IP packet from anywhere, so a live capture opens only the configured tunnels.
+Framing of the link (VLAN and other tags, MPLS, PPPoE, LLC) is always read: only the link's own stations can
+send it. A tunnel comes in an IP packet from anywhere, so a live capture opens only the configured tunnels.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ class Encapsulation(Struct, frozen=True):
 
 ROWS = (
     Encapsulation("vlan", "IEEE 802.1Q, 802.1ad", ether_types=(0x8100, 0x88A8, 0x9100)),
-    Encapsulation("vntag", "IEEE 802.1BR", ether_types=(0x8926,)),
+    Encapsulation("vntag", "Cisco VN-Tag", ether_types=(0x8926,)),
+    Encapsulation("etag", "IEEE 802.1BR", ether_types=(0x893F,)),
+    Encapsulation("cmd", "Cisco metadata, TrustSec", ether_types=(0x8909,)),
+    Encapsulation("nsh", "RFC 8300", ether_types=(0x894F,)),
     Encapsulation("mpls", "RFC 3032", ether_types=(0x8847, 0x8848)),
     Encapsulation("pppoe", "RFC 2516", ether_types=(0x8864,)),
     Encapsulation("ipip", "RFC 2003", protocols=(4,)),
@@ -54,10 +57,15 @@ ROWS = (
         "erspan3", "draft-foschiano-erspan", gre_types=(0x22EB,), identifier="the session", bits=10
     ),
     Encapsulation("pptp", "RFC 2637", gre_types=(0x880B,), identifier="the call", bits=16),
+    Encapsulation("etherip", "RFC 3378", protocols=(97,)),
+    Encapsulation("l2tpv3", "RFC 3931", protocols=(115,), identifier="the session"),
     Encapsulation("vxlan", "RFC 7348", ports=(4789,), identifier="the network", bits=24),
+    Encapsulation("vxlangpe", "draft-ietf-nvo3-vxlan-gpe", ports=(4790,), identifier="the network", bits=24),
     Encapsulation("geneve", "RFC 8926", ports=(6081,), identifier="the network", bits=24),
     Encapsulation("gtpu", "3GPP TS 29.281", ports=(2152,), identifier="the tunnel endpoint"),
-    Encapsulation("l2tp", "RFC 2661", ports=(1701,), either_port=True, identifier="the session", bits=16),
+    Encapsulation("l2tp", "RFC 2661", ports=(1701,), either_port=True, identifier="the session"),
+    Encapsulation("mplsudp", "RFC 7510", ports=(6635,)),
+    Encapsulation("tzsp", "TaZmen Sniffer Protocol", ports=(37008,)),
     Encapsulation("hep", "HEP3 (EEP)", ports=(9060,), over_tcp=True),
 )
 KINDS = ("", *(row.kind for row in ROWS))  # by the number that decoder_cy.pxd gives a row

@@ -138,6 +138,14 @@ def test_tcp_counts_on_sip_ports_only() -> None:
         assert run(PROGRAM, ethernet(wrap(6, tcp(12000, 443)), tags)) == 0
 
 
+def test_what_hides_behind_ipsec_and_llc_is_let_through() -> None:
+    for wrap in (ipv4, ipv6):
+        assert run(PROGRAM, ethernet(wrap(50, bytes(40)))) == bpf.ESP_BYTES
+        assert run(PROGRAM, ethernet(wrap(51, bytes(40)), 1)) == WHOLE
+    snap = b"\xaa\xaa\3\0\0\0\x08\0" + ipv4(17, datagram(5060, 5060, b"x"))
+    assert run(PROGRAM, packets.ethernet(snap, len(snap))) == WHOLE
+
+
 def test_hep_counts_from_its_senders_on_their_port_over_udp_and_tcp() -> None:
     named = [Tunnel("hep", ("203.0.113.0/26",)), Tunnel("hep", ("2001:db8:1::/48",), port=9999)]
     program = bpf.voice(sip_ports=SIP_PORTS, media_ports=MEDIA, tunnels=named)
@@ -191,7 +199,7 @@ def test_more_ports_than_a_program_holds_are_refused() -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=120), st.sampled_from([1, 772, 512]))
 def test_any_bytes_get_a_verdict(frame: bytes, hatype: int) -> None:
-    assert run(PROGRAM, frame, hatype=hatype) in (0, RTP, WHOLE)
+    assert run(PROGRAM, frame, hatype=hatype) in (0, bpf.ESP_BYTES, RTP, WHOLE)
 
 
 _PORTS = st.sampled_from([53, 5060, 5080, 9999, 10000, 15000, 20000, 20001])
