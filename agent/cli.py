@@ -237,7 +237,8 @@ def _conditions(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--address", metavar="ADDR", help="the customer's or the remote end's")
     sub.add_argument("--connector", metavar="ID")
     sub.add_argument("--carrier", metavar="NAME")
-    sub.add_argument("--outcome", choices=("answered", "failed", "cancelled", "redirected", "pending"))
+    outcomes = ("answered", "failed", "cancelled", "redirected", "pending")
+    sub.add_argument("--outcome", metavar="OUTCOME", choices=outcomes, help="of " + ", ".join(outcomes))
     sub.add_argument("--status", metavar="CODE", type=int, help="the final response's")
     sub.add_argument("--worse-than", metavar="MOS", type=float, help="the worst direction's score is below")
     sub.add_argument("--loss-over", metavar="PERCENT", type=float, help="the worst direction lost more")
@@ -281,7 +282,7 @@ def _check(sub: argparse.ArgumentParser) -> None:
 
 
 def _init(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("-o", "--output", metavar="FILE", help="write a new FILE instead of stdout")
+    sub.add_argument("-o", "--output", metavar="FILE", help="write a new FILE; default, and -: stdout")
     sub.add_argument("--seconds", type=float, default=5.0, help="listen to traffic so long; 0: not at all")
     sub.add_argument("--no-imds", action="store_true", help="do not ask EC2 what this host is")
 
@@ -318,7 +319,7 @@ def _aws(sub: argparse.ArgumentParser) -> None:
     texts = (
         "dashboard", "alarms", "policy", "cloudformation", "terraform", "queries", "grafana", "prometheus",
     )  # fmt: skip
-    sub.add_argument("text", choices=texts, help="what to print")
+    sub.add_argument("text", metavar="TEXT", choices=texts, help="one of " + ", ".join(texts))
     _config(sub)
     sub.add_argument("--hosts", metavar="N", type=int, help="how many hosts send; default: cost.hosts")
     sub.add_argument(

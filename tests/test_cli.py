@@ -91,10 +91,12 @@ def test_value_that_is_a_commands_name_is_no_command() -> None:
 
 @pytest.mark.parametrize("name", cli._COMMANDS)
 def test_every_command_has_examples_that_parse_and_are_in_its_help(
-    name: str, capsys: pytest.CaptureFixture[str]
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert cli.main(["help", name]) == 0
     shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
     assert EXAMPLES[name]
     for line in EXAMPLES[name]:
         assert line in shown

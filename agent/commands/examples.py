@@ -11,7 +11,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "replay": (
         "sbcwatch replay call.pcap",
-        "sbcwatch replay customer.pcap remote.pcap --vc 192.0.2.1 --customer 198.51.100.0/24",
+        "sbcwatch replay one.pcap two.pcap --vc 192.0.2.1 --customer 198.51.100.0/24",
         "tcpdump -r big.pcap -w - port 5060 | sbcwatch replay - --vc 192.0.2.1 --json",
     ),
     "streams": (
@@ -20,7 +20,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "verify": ("sbcwatch verify call.pcap",),
     "report": (
-        "sbcwatch report call.pcap --vc 192.0.2.1 --customer 198.51.100.0/24 -o report.html",
+        "sbcwatch report call.pcap --vc 192.0.2.1 --customer 198.51.100.0/24 -o a.html",
         "sbcwatch report --number 0110 --since 15:42 -o report.html",
         "sbcwatch report --call a84b4c76e66710 --format pdf -o report.pdf",
     ),

@@ -103,6 +103,15 @@ def test_listeners_usual_ports_and_ports_of_sbc_programs(root: Path) -> None:
     assert found == [(5060, "udp", ""), (7443, "udp", "kamailio")]
 
 
+def test_dash_is_stdout_as_in_other_commands(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert write_first("-", root=root, listen=lambda config: traffic(), ask_imds=never) == 0
+    assert "[vc]" in capsys.readouterr().out
+    assert not list(tmp_path.glob("-"))
+
+
 def test_file_written_is_valid_and_says_what_was_found(root: Path, tmp_path: Path) -> None:
     output = tmp_path / "first.toml"
     source = traffic()

@@ -100,7 +100,7 @@ complete -c sbcwatch -n '_shtab_sbcwatch_using report' -l number -x -d 'last dig
 complete -c sbcwatch -n '_shtab_sbcwatch_using report' -l address -x -d 'the customer'"'"'s or the remote end'"'"'s'
 complete -c sbcwatch -n '_shtab_sbcwatch_using report' -l connector -x -d ID
 complete -c sbcwatch -n '_shtab_sbcwatch_using report' -l carrier -x -d NAME
-complete -c sbcwatch -n '_shtab_sbcwatch_using report' -l outcome -xka "answered failed cancelled redirected pending" -d outcome
+complete -c sbcwatch -n '_shtab_sbcwatch_using report' -l outcome -xka "answered failed cancelled redirected pending" -d 'of answered, failed, cancelled, redirected, pending'
 complete -c sbcwatch -n '_shtab_sbcwatch_using report' -l status -x -d 'the final response'"'"'s'
 complete -c sbcwatch -n '_shtab_sbcwatch_using report' -l worse-than -x -d 'the worst direction'"'"'s score is below'
 complete -c sbcwatch -n '_shtab_sbcwatch_using report' -l loss-over -x -d 'the worst direction lost more'
@@ -136,7 +136,7 @@ complete -c sbcwatch -n '_shtab_sbcwatch_using calls' -l number -x -d 'last digi
 complete -c sbcwatch -n '_shtab_sbcwatch_using calls' -l address -x -d 'the customer'"'"'s or the remote end'"'"'s'
 complete -c sbcwatch -n '_shtab_sbcwatch_using calls' -l connector -x -d ID
 complete -c sbcwatch -n '_shtab_sbcwatch_using calls' -l carrier -x -d NAME
-complete -c sbcwatch -n '_shtab_sbcwatch_using calls' -l outcome -xka "answered failed cancelled redirected pending" -d outcome
+complete -c sbcwatch -n '_shtab_sbcwatch_using calls' -l outcome -xka "answered failed cancelled redirected pending" -d 'of answered, failed, cancelled, redirected, pending'
 complete -c sbcwatch -n '_shtab_sbcwatch_using calls' -l status -x -d 'the final response'"'"'s'
 complete -c sbcwatch -n '_shtab_sbcwatch_using calls' -l worse-than -x -d 'the worst direction'"'"'s score is below'
 complete -c sbcwatch -n '_shtab_sbcwatch_using calls' -l loss-over -x -d 'the worst direction lost more'
@@ -155,7 +155,7 @@ complete -c sbcwatch -n '_shtab_sbcwatch_using minutes' -l number -x -d 'last di
 complete -c sbcwatch -n '_shtab_sbcwatch_using minutes' -l address -x -d 'the customer'"'"'s or the remote end'"'"'s'
 complete -c sbcwatch -n '_shtab_sbcwatch_using minutes' -l connector -x -d ID
 complete -c sbcwatch -n '_shtab_sbcwatch_using minutes' -l carrier -x -d NAME
-complete -c sbcwatch -n '_shtab_sbcwatch_using minutes' -l outcome -xka "answered failed cancelled redirected pending" -d outcome
+complete -c sbcwatch -n '_shtab_sbcwatch_using minutes' -l outcome -xka "answered failed cancelled redirected pending" -d 'of answered, failed, cancelled, redirected, pending'
 complete -c sbcwatch -n '_shtab_sbcwatch_using minutes' -l status -x -d 'the final response'"'"'s'
 complete -c sbcwatch -n '_shtab_sbcwatch_using minutes' -l worse-than -x -d 'the worst direction'"'"'s score is below'
 complete -c sbcwatch -n '_shtab_sbcwatch_using minutes' -l loss-over -x -d 'the worst direction lost more'
@@ -174,7 +174,7 @@ complete -c sbcwatch -n '_shtab_sbcwatch_using call' -l number -x -d 'last digit
 complete -c sbcwatch -n '_shtab_sbcwatch_using call' -l address -x -d 'the customer'"'"'s or the remote end'"'"'s'
 complete -c sbcwatch -n '_shtab_sbcwatch_using call' -l connector -x -d ID
 complete -c sbcwatch -n '_shtab_sbcwatch_using call' -l carrier -x -d NAME
-complete -c sbcwatch -n '_shtab_sbcwatch_using call' -l outcome -xka "answered failed cancelled redirected pending" -d outcome
+complete -c sbcwatch -n '_shtab_sbcwatch_using call' -l outcome -xka "answered failed cancelled redirected pending" -d 'of answered, failed, cancelled, redirected, pending'
 complete -c sbcwatch -n '_shtab_sbcwatch_using call' -l status -x -d 'the final response'"'"'s'
 complete -c sbcwatch -n '_shtab_sbcwatch_using call' -l worse-than -x -d 'the worst direction'"'"'s score is below'
 complete -c sbcwatch -n '_shtab_sbcwatch_using call' -l loss-over -x -d 'the worst direction lost more'
@@ -205,7 +205,7 @@ complete -c sbcwatch -n '_shtab_sbcwatch_using healthcheck' -s h -l help -d 'sho
 complete -c sbcwatch -n '_shtab_sbcwatch_using healthcheck' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'TOML settings; without it the defaults'
 complete -c sbcwatch -n '_shtab_sbcwatch_using; and test $_shtab_sbcwatch_npos -eq 0' -a init -d 'Look at this host, write a first configuration.'
 complete -c sbcwatch -n '_shtab_sbcwatch_using init' -s h -l help -d 'show this help message and exit'
-complete -c sbcwatch -n '_shtab_sbcwatch_using init' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'write a new FILE instead of stdout'
+complete -c sbcwatch -n '_shtab_sbcwatch_using init' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'write a new FILE; default, and -: stdout'
 complete -c sbcwatch -n '_shtab_sbcwatch_using init' -l seconds -x -d 'listen to traffic so long; 0: not at all'
 complete -c sbcwatch -n '_shtab_sbcwatch_using init' -l no-imds -d 'do not ask EC2 what this host is'
 complete -c sbcwatch -n '_shtab_sbcwatch_using; and test $_shtab_sbcwatch_npos -eq 0' -a cost -d 'What a configuration will cost a month, by part.'
@@ -221,7 +221,7 @@ complete -c sbcwatch -n '_shtab_sbcwatch_using aws' -s h -l help -d 'show this h
 complete -c sbcwatch -n '_shtab_sbcwatch_using aws' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'TOML settings; without it the defaults'
 complete -c sbcwatch -n '_shtab_sbcwatch_using aws' -l hosts -x -d 'how many hosts send; default: cost.hosts'
 complete -c sbcwatch -n '_shtab_sbcwatch_using aws' -s o -l output -x -d 'cloudformation: write here, as many templates as it takes'
-complete -c sbcwatch -n '_shtab_sbcwatch_using aws; and test $_shtab_sbcwatch_npos -eq 0' -ka "dashboard alarms policy cloudformation terraform queries grafana prometheus" -d 'what to print'
+complete -c sbcwatch -n '_shtab_sbcwatch_using aws; and test $_shtab_sbcwatch_npos -eq 0' -ka "dashboard alarms policy cloudformation terraform queries grafana prometheus" -d 'one of dashboard, alarms, policy, cloudformation, terraform, queries, grafana, prometheus'
 complete -c sbcwatch -n '_shtab_sbcwatch_using; and test $_shtab_sbcwatch_npos -eq 0' -a fleet -d 'What all hosts'"'"' records say, in ClickHouse.'
 complete -c sbcwatch -n '_shtab_sbcwatch_using fleet' -s h -l help -d 'show this help message and exit'
 complete -c sbcwatch -n '_shtab_sbcwatch_using fleet' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'TOML settings; without it the defaults'

@@ -59,7 +59,7 @@ _shtab_sbcwatch_aws_options=(
   "--config[TOML settings\; without it the defaults]:FILE:_files"
   "--hosts[how many hosts send\; default\: cost.hosts]:N:"
   {-o,--output}"[cloudformation\: write here, as many templates as it takes]:FOLDER:"
-  ":what to print:(dashboard alarms policy cloudformation terraform queries grafana prometheus)"
+  ":one of dashboard, alarms, policy, cloudformation, terraform, queries, grafana, prometheus:(dashboard alarms policy cloudformation terraform queries grafana prometheus)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -75,7 +75,7 @@ _shtab_sbcwatch_call_options=(
   "--address[the customer\'s or the remote end\'s]:ADDR:"
   "--connector[ID]:ID:"
   "--carrier[NAME]:NAME:"
-  "--outcome[outcome]:outcome:(answered failed cancelled redirected pending)"
+  "--outcome[of answered, failed, cancelled, redirected, pending]:OUTCOME:(answered failed cancelled redirected pending)"
   "--status[the final response\'s]:CODE:"
   "--worse-than[the worst direction\'s score is below]:MOS:"
   "--loss-over[the worst direction lost more]:PERCENT:"
@@ -98,7 +98,7 @@ _shtab_sbcwatch_calls_options=(
   "--address[the customer\'s or the remote end\'s]:ADDR:"
   "--connector[ID]:ID:"
   "--carrier[NAME]:NAME:"
-  "--outcome[outcome]:outcome:(answered failed cancelled redirected pending)"
+  "--outcome[of answered, failed, cancelled, redirected, pending]:OUTCOME:(answered failed cancelled redirected pending)"
   "--status[the final response\'s]:CODE:"
   "--worse-than[the worst direction\'s score is below]:MOS:"
   "--loss-over[the worst direction lost more]:PERCENT:"
@@ -234,7 +234,7 @@ _shtab_sbcwatch_help_defaults_added=0
 
 _shtab_sbcwatch_init_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  {-o,--output}"[write a new FILE instead of stdout]:FILE:_files"
+  {-o,--output}"[write a new FILE\; default, and -\: stdout]:FILE:_files"
   "--seconds[listen to traffic so long\; 0\: not at all]:seconds:"
   "--no-imds[do not ask EC2 what this host is]"
 )
@@ -252,7 +252,7 @@ _shtab_sbcwatch_minutes_options=(
   "--address[the customer\'s or the remote end\'s]:ADDR:"
   "--connector[ID]:ID:"
   "--carrier[NAME]:NAME:"
-  "--outcome[outcome]:outcome:(answered failed cancelled redirected pending)"
+  "--outcome[of answered, failed, cancelled, redirected, pending]:OUTCOME:(answered failed cancelled redirected pending)"
   "--status[the final response\'s]:CODE:"
   "--worse-than[the worst direction\'s score is below]:MOS:"
   "--loss-over[the worst direction lost more]:PERCENT:"
@@ -293,7 +293,7 @@ _shtab_sbcwatch_report_options=(
   "--address[the customer\'s or the remote end\'s]:ADDR:"
   "--connector[ID]:ID:"
   "--carrier[NAME]:NAME:"
-  "--outcome[outcome]:outcome:(answered failed cancelled redirected pending)"
+  "--outcome[of answered, failed, cancelled, redirected, pending]:OUTCOME:(answered failed cancelled redirected pending)"
   "--status[the final response\'s]:CODE:"
   "--worse-than[the worst direction\'s score is below]:MOS:"
   "--loss-over[the worst direction lost more]:PERCENT:"

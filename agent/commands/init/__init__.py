@@ -44,7 +44,7 @@ def write_first(
     _, problems = read(text, {})
     if problems:  # our own mistake; better to fail here than after installation
         raise ConfigError("init made a bad file: " + "; ".join(map(str, problems)))
-    if output is None:
+    if output in (None, "-"):
         sys.stdout.write(text)
         return 0
     try:
