@@ -82,7 +82,7 @@ def within(network: str, code: str) -> str:
 @pytest.mark.image
 def test_image_is_at_most_150_mb(images: Images) -> None:
     size = images.size(IMAGE)
-    print(f"image {size / 1e6:.0f} MB, of which the base {images.size('localhost/base') / 1e6:.0f} MB")
+    print(f"image {size / 1e6:.1f} MB, of which the base {images.size('localhost/base') / 1e6:.1f} MB")
     assert size <= SIZE_LIMIT
 
 

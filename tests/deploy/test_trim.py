@@ -14,7 +14,7 @@ from deploy.trim import SERVICES, trim
 from tests.deploy.machine import ROOT, site_packages
 from tests.kit.board_server import Server, has_server
 
-TRIMMED = ("boto3", "botocore", "redis", "rich", "phonenumbers", "pygments", "textual")
+TRIMMED = ("boto3", "botocore", "dateutil", "redis", "rich", "phonenumbers", "pygments", "textual")
 LINKED = {*SERVICES, "ec2"}  # of botocore's 400: linking all takes half a minute
 CLIENTS = f"""
 import boto3
