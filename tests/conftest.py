@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from xdist.remote import Producer
     from xdist.scheduler import LoadScopeScheduling
+    from xdist.workermanage import WorkerController
 
 # No deadline: a busy machine is no fault.
 settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
@@ -99,6 +100,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
     class ByGroup(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             return group(nodeid)
+
+        def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
+            """Forgets a group that is done: xdist counts through all groups at every message of a test."""
+            name = self._split_scope(self.registered_collections[node][item_index])
+            super().mark_test_complete(node, item_index, duration)
+            if all(self.assigned_work[node][name].values()):
+                del self.assigned_work[node][name]
 
     config.option.loadscopereorder = False  # the order is ours
     return ByGroup(config, log)
