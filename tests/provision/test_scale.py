@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
 from agent.cli import main
@@ -76,6 +77,18 @@ def resources(connectors: int, kind: str) -> list[dict[str, Any]]:
         for resource in stack["Resources"].values()
         if resource["Type"] == kind
     ]
+
+
+@lru_cache
+def session() -> boto3.Session:
+    return boto3.Session(region_name="eu-central-1")
+
+
+@lru_cache
+def service_model(service: str) -> ServiceModel:
+    client: Any = session().client  # it has an overload for each of AWS's services
+    model: ServiceModel = client(service).meta.service_model
+    return model
 
 
 # --- sizes
@@ -202,9 +215,8 @@ def test_parameters_are_what_the_service_model_takes(connectors: int) -> None:
     for query, named, text in definitions(config(connectors)):
         parameters = {"name": query.name, "queryString": text, "logGroupNames": named}
         calls.append(("logs", "PutQueryDefinition", parameters))
-    clients = {name: boto3.client(name, region_name="eu-central-1") for name in ("cloudwatch", "logs")}
     for service, operation, parameters in calls:
-        shape = clients[service].meta.service_model.operation_model(operation).input_shape
+        shape = service_model(service).operation_model(operation).input_shape
         assert shape is not None
         report = ParamValidator().validate(parameters, shape)
         assert not report.has_errors(), report.generate_report()
@@ -346,7 +358,7 @@ def test_partition_is_the_regions_in_every_arn(region: str, name: str) -> None:
     made, problems = read(f'[cloudwatch]\nregion = "{region}"\n[logs]\nenabled = true\n', {})
     assert made is not None, problems
     assert partition(made) == name
-    assert boto3.Session().get_partition_for_region(region) == name
+    assert session().get_partition_for_region(region) == name
     arns = re.findall(r'"arn:[^"]+', json.dumps(statements(made)))
     assert arns
     assert all(arn.startswith(f'"arn:{name}:') for arn in arns)
