@@ -71,11 +71,11 @@ def steady(streams: int, packets: int) -> Callable[[], float]:
 
 
 def test_packet_in_the_loop_costs_no_more_than_a_few_steps_of_python() -> None:
-    assert ratio(steady(1000, 100_000)) < 3.5
+    assert ratio(steady(1000, 50_000)) < 3.5
 
 
 def test_packet_among_many_streams_costs_less_than_three_times_one_among_few() -> None:
-    few, many = steady(1000, 100_000), steady(20_000, 100_000)
+    few, many = steady(500, 60_000), steady(20_000, 60_000)
     few_ns, many_ns = zip(*((few(), many()) for _ in range(ROUNDS)), strict=True)
     assert min(many_ns) < 3 * min(few_ns)
 

@@ -391,6 +391,7 @@ def test_terraform_validates(terraform: str, tmp_path: Path) -> None:
     assert said["valid"], errors(said)
 
 
+@pytest.mark.slow  # a start of terraform and of the provider each
 @pytest.mark.parametrize(
     ("right", "wrong", "told"),
     [
