@@ -3,13 +3,29 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from agent.store import Store
 from tests.kit.sink_clock import Clock
 from tests.kit.strict_aws import StrictAws
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_read_once() -> Iterator[None]:
+    """Each session of botocore reads the same files, which describe AWS's services in megabytes of JSON."""
+    load = JSONFileLoader.load_file
+
+    @cache
+    def loaded(path: str) -> object:
+        return load(JSONFileLoader(), path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: loaded(path))
+        yield
 
 
 @pytest.fixture
