@@ -40,19 +40,52 @@ def only(store: Path) -> tuple[EvidenceNote, Path]:
     return note, path_of_note(store, note)
 
 
-def fields(path: Path, shown: str, *names: str) -> list[str]:
-    """What tshark says of the packets that `shown` selects."""
-    words = [word for name in names for word in ("-e", name)]
-    done = subprocess.run(
-        ["tshark", "-r", str(path), "-Y", shown, "-T", "fields", *words], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+FIELDS = (
+    "frame.number",
+    "frame.protocols",
+    "frame.time_epoch",
+    "frame.len",
+    "frame.comment",
+    "ip.src",
+    "ip.dst",
+    "udp.srcport",
+    "rtp.seq",
+    "rtp.ssrc",
+    "rtcp.sdes.text",
+    "sip.CSeq",
+    "_ws.malformed",
+    "_ws.expert.severity",
+)
+ERROR = "8388608"  # a severity of Wireshark's
+Dissected = dict[str, str]  # of one packet, by field
 
 
 @cache
-def captured(name: str, shown: str, *names: str) -> list[str]:
-    return sorted(line for file in sidecar(name)["files"] for line in fields(PCAPS / file, shown, *names))
+def dissected(path: Path) -> list[Dissected]:
+    """What tshark says of each packet, all in one start. It warns of nothing."""
+    words = [word for name in FIELDS for word in ("-e", name)]
+    done = subprocess.run(["tshark", "-r", str(path), "-T", "fields", *words], capture_output=True, text=True)
+    said = [line for line in done.stderr.splitlines() if "root" not in line]
+    assert (done.returncode, said) == (0, [])
+    return [dict(zip(FIELDS, line.split("\t"), strict=True)) for line in done.stdout.splitlines()]
+
+
+def captured(name: str) -> list[Dissected]:
+    return [packet for file in sidecar(name)["files"] for packet in dissected(PCAPS / file)]
+
+
+def of(packets: list[Dissected], protocol: str, *keys: str) -> list[tuple[str, ...]]:
+    """These fields of the packets of a protocol, sorted. An ICMP error quotes one, and is none."""
+    found = []
+    for packet in packets:
+        protocols = packet["frame.protocols"].split(":")
+        if protocol in protocols and "icmp" not in protocols:
+            found.append(tuple(packet[key] for key in keys))
+    return sorted(found)
+
+
+def broken(packets: list[Dissected]) -> list[Dissected]:
+    return [p for p in packets if p["_ws.malformed"] or ERROR in p["_ws.expert.severity"].split(",")]
 
 
 @tshark
@@ -61,33 +94,37 @@ def test_a_call_with_loss_is_kept_whole_and_opens_without_a_malformed_packet(tmp
     assert note.reason.startswith("vc2cust lost 2")
     assert not note.asked_for
     assert note.left_out == 0
-    assert fields(path, "_ws.malformed", "frame.number") == []
-    for shown, keys in {
+    packets = dissected(path)
+    assert not broken(packets)
+    for protocol, keys in {
         "rtp": ("frame.time_epoch", "ip.src", "udp.srcport", "rtp.seq", "rtp.ssrc", "frame.len"),
-        "rtcp && !icmp": ("frame.time_epoch", "ip.src", "ip.dst", "frame.len"),
+        "rtcp": ("frame.time_epoch", "ip.src", "ip.dst", "frame.len"),
         "sip": ("frame.time_epoch", "ip.src", "ip.dst", "sip.CSeq"),
     }.items():
-        found = sorted(fields(path, shown, *keys))
-        assert found == captured("loss-vc2cust", shown, *keys)
+        found = of(packets, protocol, *keys)
+        assert found == of(captured("loss-vc2cust"), protocol, *keys)
         assert found
-    assert note.packets == len(fields(path, "frame", "frame.number"))
+    assert note.packets == len(packets)
 
 
 @tshark
 def test_the_far_ends_reports_of_loss_carry_comments(tmp_path: Path) -> None:
     note, path = only(replay(tmp_path, "loss-vc2cust"))
-    comments = fields(path, "frame.comment && ip.src == 10.10.0.10", "frame.comment")
+    commented = [packet for packet in dissected(path) if packet["frame.comment"]]
+    comments = [packet["frame.comment"] for packet in commented if packet["ip.src"] == "10.10.0.10"]
     assert "10.10.0.10 port 11265 reports loss: 4 more RTP of SSRC 0xC7030E83 lost" in comments[0]
     assert "23 since it began" in comments[-1]
-    assert note.comments == len(fields(path, "frame.comment", "frame.number"))
+    assert note.comments == len(commented)
 
 
 @tshark
 def test_each_gap_on_the_way_in_carries_a_comment_at_the_packet_behind_it(tmp_path: Path) -> None:
     _, path = only(replay(tmp_path, "loss-cust2vc"))
-    comments = fields(path, "rtp && frame.comment && ip.src == 10.10.0.10", "frame.comment")
+    rtp = of(dissected(path), "rtp", "ip.src", "frame.comment")
+    comments = [comment for src, comment in rtp if comment and src == "10.10.0.10"]
     lost = sum(int(comment.split()[0]) for comment in comments)
-    numbers = [int(line) for line in captured("loss-cust2vc", "rtp && ip.src == 10.10.0.10", "rtp.seq")]
+    rtp = of(captured("loss-cust2vc"), "rtp", "ip.src", "rtp.seq")
+    numbers = [int(number) for src, number in rtp if src == "10.10.0.10"]
     assert lost == max(numbers) - min(numbers) + 1 - len(numbers) > 0
     assert all("lost before this packet: sequence number" in comment for comment in comments)
 
@@ -96,10 +133,7 @@ def test_each_gap_on_the_way_in_carries_a_comment_at_the_packet_behind_it(tmp_pa
 @pytest.mark.parametrize("name", ["loss-vc2cust", "loss-cust2vc", "loss-rem2vc"])
 def test_tshark_reads_it_without_a_warning(tmp_path: Path, name: str) -> None:
     _, path = only(replay(tmp_path, name, "loss_above = 0.1"))
-    done = subprocess.run(["tshark", "-r", str(path), "-w", "/dev/null"], capture_output=True, text=True)
-    said = [line for line in done.stderr.splitlines() if "root" not in line]
-    assert (done.returncode, said) == (0, [])
-    assert fields(path, "_ws.malformed || _ws.expert.severity == error", "frame.number") == []
+    assert not broken(dissected(path))
 
 
 def octets_kept(path: Path) -> list[tuple[int, int]]:
@@ -120,7 +154,7 @@ def test_payload_and_names_are_absent(tmp_path: Path) -> None:
     assert len(rtp) > 4_000
     assert set(rtp) == {14 + 20 + 8 + 12}
     if shutil.which("tshark"):
-        assert set("".join(fields(path, "rtcp.sdes.text", "rtcp.sdes.text"))) <= {"x", ","}
+        assert set("".join(packet["rtcp.sdes.text"] for packet in dissected(path))) <= {"x", ","}
 
 
 @tshark
@@ -149,7 +183,7 @@ def test_a_call_that_is_asked_for_is_kept_though_it_was_well(tmp_path: Path, wha
     assert len(note.call_ids) == 2
     if shutil.which("tshark"):
         keys = ("frame.time_epoch", "ip.src", "rtp.seq")
-        assert sorted(fields(path, "rtp", *keys)) == captured("answered-inbound", "rtp", *keys)
+        assert of(dissected(path), "rtp", *keys) == of(captured("answered-inbound"), "rtp", *keys)
 
 
 def test_a_call_that_nobody_asked_for_and_was_well_leaves_nothing(tmp_path: Path) -> None:
