@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.cases import field_calls
-from tests.cases.checks import Check, Near, nulls, stderr, total, unknown_because
+from tests.cases.checks import Check, Near, flagged, nulls, stderr, total, unknown_because
 from tests.cases.field_calls import NEAR_C, VC_C, Call
-from tests.cases.media_calls import FAR, MEDIA, NEAR, VC, Scene
+from tests.cases.media_calls import FAR, MEDIA, NEAR, VC, Scene, both_ways
 from tests.cases.packets import Stamped
 from tests.cases.variant import Variant, check, named
 from tests.kit.packets import ethernet, ip, packed, udp
@@ -149,3 +149,45 @@ UNREAD: tuple[Variant, ...] = (
 @pytest.mark.parametrize("variant", UNREAD, ids=named)
 def test_what_cannot_be_read_is_no_zero(variant: Variant, tmp_path: Path) -> None:
     check(variant, tmp_path, field_calls.SIDES)
+
+
+# -- counts and fractions
+
+
+def fractions(fraction: int, lost: int) -> list[Stamped]:
+    """Nine reports of 250 packets each, all with one fraction; the count rises by `lost` a report."""
+    scene = both_ways(45)
+    for place in range(9):
+        at = 3.1 + 5 * place
+        scene.receiver_report(
+            at, highest=100 + round((at - MEDIA) * 50), lost=place * lost, fraction=fraction if place else 0
+        )
+    return scene.frames
+
+
+DENIED = "RFC 3550 6.4.1: a fraction of 26 in 256 lost 25 of 250 packets, and the count says none"
+REPORTS: tuple[Variant, ...] = (
+    (
+        "fraction-alone",
+        partial(fractions, 26, 0),
+        (total("VcToRemotePacketsLost", None, DENIED), flagged("rtcp_implausible", True, DENIED)),
+    ),
+    (
+        "fraction-of-one-packet",
+        partial(fractions, 1, 0),
+        (total("VcToRemotePacketsLost", 0, "1 in 256 of 250 packets is not one packet"),),
+    ),
+    (
+        "fraction-and-count",
+        partial(fractions, 25, 25),
+        (
+            total("VcToRemotePacketsLost", 200, "RFC 3550 6.4.1: 25 a report"),
+            flagged("rtcp_implausible", False, "25 * 256 / 250 is 25"),
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize("variant", REPORTS, ids=named)
+def test_report_variant(variant: Variant, tmp_path: Path) -> None:
+    check(variant, tmp_path, SIDES)

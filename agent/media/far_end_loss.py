@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from agent.media.plausible import Count, counted_as
+from agent.media.plausible import Count, counted_as, denies
 from agent.model.far_end_cy import AwayMinute, Baseline, Counted, FarEndLoss, Level
 from agent.model.units import MINUTE_NS, SLOT_NS
 from agent.wire.rtp.rtcp import ReportBlock
@@ -34,7 +34,7 @@ MISORDER = 3000  # a block whose highest lies no further back is an older one (R
 CUMULATIVE_MOST, CUMULATIVE_LEAST = 0x7F_FFFF, -0x80_0000
 MAX_LEVELS = 16
 MOST_RECEIVED = 1.5  # receptions a number, above which the capture shows a stream twice
-MAX_FALLS = 2  # a count that falls so often, beside a false fraction, counts nothing
+MAX_FALLS = 2  # a count that falls, or denies its fraction, so often counts nothing
 
 
 class Span(NamedTuple):
@@ -188,7 +188,7 @@ def _span(away: FarEndLoss, base: Baseline, now: Baseline, fraction: int, stamp_
     elif anew:
         away.pending = None if away.fraction_is_false else (alone.lost, advance)
         return None
-    elif fell and away.fraction_is_false:
+    elif (fell and away.fraction_is_false) or denies(now.cumulative, fraction, advance):
         away.falls += 1
         if away.falls >= MAX_FALLS:
             refuse(away, stamp_ns)

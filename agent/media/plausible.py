@@ -14,7 +14,8 @@ is false where it is
                   were cut off
 
 Loss. Cumulative loss is one running count. Some receivers send the loss of the last interval in its place.
-The fraction of the same block shows it: it fits the count itself, and not the count's increase.
+The fraction of the same block shows it: it fits the count itself, and not the count's increase. Others fill
+in the fraction alone: their blocks say that packets were lost, and that none ever was.
 
 Hearing. A far end whose highest number stands still in two new reports, while packets leave, hears nothing.
 """
@@ -120,6 +121,11 @@ def counted_as(increase: int, cumulative: int, fraction: int, expected: int) -> 
     if off_total == 0 and off_interval >= 2 and increase >= 0:
         return Count.TOTAL
     return Count.NEITHER if increase > 0 and min(off_total, off_interval) >= 2 else Count.UNDECIDED
+
+
+def denies(cumulative: int, fraction: int, expected: int) -> bool:
+    """Whether a block says that nothing was ever lost, and that two packets or more just were."""
+    return cumulative == 0 and fraction * expected >= 2 * 256
 
 
 def _fraction(lost: int, expected: int) -> int:
