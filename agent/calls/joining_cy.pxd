@@ -23,6 +23,8 @@ cdef class Joiner:
     cdef object _index(self, tuple key, Call call)
     cpdef Call named_in(self, Leg leg, Message message)
     cpdef object again(self, Leg leg)
+    cpdef object retarget(self, Leg leg, object users)
+    cpdef object redial(self, Leg leg, Message message)
     cpdef object move(self, Leg leg, Call call)
     cdef list _keys_for(self, Leg leg, Message message, list[str] values)
     cdef str _stripped(self, str call_id)

@@ -167,6 +167,23 @@ class Joiner:
             keys.append(key)
             self._index(key, leg.call)
 
+    def retarget(self, leg: Leg, users: Sequence[str]) -> None:
+        """The call of `leg` is for these users too (RFC 3261 8.1.3.4)."""
+        call: Call = leg.call
+        lead: Leg = call.find_lead()
+        known = _called(lead)
+        added = [user for user in users if user and user not in known]
+        if added and len(lead.targets) < MAX_USERS:
+            lead.targets += tuple(added[:MAX_USERS])
+            self._remember(lead, call)
+
+    def redial(self, leg: Leg, message: Message) -> None:
+        """The caller's INVITE came again: to whom the 3xx named, or with more digits (RFC 3578)."""
+        before = leg.to_user, leg.uri_user
+        if before != (message.to_user, message.uri_user) and len(leg.targets) < MAX_USERS:
+            leg.to_user, leg.uri_user = message.to_user, message.uri_user
+            self.retarget(leg, before)
+
     def move(self, leg: Leg, call: Call) -> None:
         """Moves a leg that was a call of its own to `call`."""
         keys = self._keys_of.get(leg, [])
@@ -350,7 +367,8 @@ class Joiner:
             calls = self._recent.get(users)
             if calls is None:
                 calls = self._recent[users] = deque(maxlen=MAX_SAME_USERS)
-            if len(call.legs) == 1 or call not in calls:  # of a call with one leg nothing was remembered
+            # Of a call with one leg nothing was remembered before, unless that leg has further targets.
+            if (len(call.legs) == 1 and not leg.targets) or call not in calls:
                 calls.append(call)
             self._recent.move_to_end(users)
         while len(self._recent) > MAX_RECENT:
@@ -455,6 +473,7 @@ def _called(leg: Leg) -> list[str]:
     if leg.uri_user and leg.uri_user != leg.to_user:  # it went to somebody else than it was meant for
         called.append(leg.uri_user)
     called += leg.diverted
+    called += leg.targets
     return called
 
 

@@ -333,6 +333,7 @@ class Signalling(CallTable):
             return self._record(leg, now_ns)
         leg.asserted = (*_named(message, "p-asserted-identity"), *_named(message, "remote-party-id"))
         leg.diverted = _named(message, "diversion")
+        leg.targets = _named(message, "history-info")
         replaced = self._replaced(message) or self._joiner.transferor(leg, message)
         if replaced is not None:  # RFC 3891, RFC 5589: it goes on with another party, and is no attempt
             if route.towards and not _MAY_REPLACE[_newcomer(replaced.call, leg, src)]:
@@ -553,13 +554,16 @@ class Signalling(CallTable):
         self, leg: Leg, attempt: Attempt, message: Message, now_ns: cython.longlong
     ) -> cython.bint:
         """An initial INVITE of a leg: True for a retry or a further branch, False for a retransmission."""
-        if attempt.state == "waiting" and message.cseq <= attempt.cseq and leg.retagged:
+        was_refused: cython.bint = attempt.state == "waiting"
+        if was_refused and message.cseq <= attempt.cseq and leg.retagged:
             attempt.retry(message.cseq, message.branch, now_ns)
         elif not attempt.invite(message.cseq, message.branch, now_ns):
             return False
         leg.retagged = False
         leg.cseq = message.cseq
         self._joiner.again(leg)
+        if was_refused and leg.way == "incoming":
+            self._joiner.redial(leg, message)
         return True
 
     def _bye(self, leg: Leg, message: Message, known: cython.bint, now_ns: cython.longlong) -> None:
@@ -715,6 +719,8 @@ class Signalling(CallTable):
         if status >= 300 and attempt.is_open():
             leg.final_ns = now_ns
             attempt.refused = self._counting.refused(leg, message)
+            if status < 400:
+                self._joiner.retarget(leg, _named(message, "contact"))
         outcome = attempt.response(status, message.cseq, message.branch, now_ns, self._rules.retry_window_ns)
         if outcome:
             self._counting.close(leg, outcome, now_ns)

@@ -2,7 +2,7 @@
 
 Visual separators are no part of a number (RFC 3966 5.1.1). Where both say their country (`+`, `00`, `011`)
 all digits must agree; else the last seven to nine, because a B2BUA adds and takes away trunk zeros, country
-codes and the 9 for an outside line.
+codes and the 9 for an outside line. Codes before a number (8001#, #31#, *67) are no part of it either.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ class User(NamedTuple):
 def user_of(text: str) -> User:
     """The user part of a URI, for comparison."""
     number = without_separators(text.partition(";")[0])
+    if "#" in number or "*" in number:  # a carrier's prefix or a feature's code: 8001#, #31#, *67
+        number = _after_code(number)
     digits = number.removeprefix("+")
     if not (digits.isascii() and digits.isdigit()):
         return User(text.lower())
@@ -41,6 +43,14 @@ def user_of(text: str) -> User:
         else:
             digits = digits.lstrip("0") or digits
     return User(digits[-SHORTEST:], digits, has_country)
+
+
+def _after_code(number: str) -> str:
+    """The number behind a code that ends with `#`, or begins with `*` and has two digits."""
+    bare = number.rpartition("#")[2]
+    if bare.startswith("*") and bare[1:3].isdigit():
+        bare = bare[3:]
+    return bare if len(bare) >= SHORTEST else number
 
 
 def is_hidden(text: str) -> bool:

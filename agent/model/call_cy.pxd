@@ -23,7 +23,7 @@ cdef class Dialog:
 @cython.final
 cdef class Leg:
     cdef public str call_id, from_tag, way, peer, from_user, to_user, uri_user, source, role, carrier
-    cdef public tuple asserted, diverted, others, asked, initial
+    cdef public tuple asserted, diverted, targets, others, asked, initial
     cdef public object side, connector, account, call
     cdef public tuple place
     cdef public Attempt attempt

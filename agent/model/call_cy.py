@@ -89,7 +89,7 @@ LEG_FIELDS = (
     "call_id", "from_tag", "way", "peer", "side", "invite_ns", "cseq", "from_user", "to_user", "uri_user",
     "place", "whole", "connector", "attempt", "account", "dialogs", "reports", "sdp", "joined", "last_ns",
     "session_ns", "held", "final_ns", "rung", "ledger", "sent", "carried", "described_ns", "described",
-    "source", "role", "asserted", "diverted", "recording", "retagged",
+    "source", "role", "asserted", "diverted", "targets", "recording", "retagged",
     "others", "initial", "carrier", "asked", "call",
 )  # fmt: skip
 
@@ -180,6 +180,8 @@ class Leg:
         )
         self.asserted: tuple[str, ...] = ()  # callers that P-Asserted-Identity and Remote-Party-ID name
         self.diverted: tuple[str, ...] = ()  # numbers called before, from Diversion
+        # further users called: of History-Info, of a 3xx's Contact, of its INVITE when that came again
+        self.targets: tuple[str, ...] = ()
         self.recording = False  # a recording session (RFC 7866), which is no leg of a call
         self.retagged = False  # its challenged INVITE comes again with another From tag
         self.asked: tuple[int, ...] = ()  # CSeqs of the vc's newest requests on it that may carry SDP

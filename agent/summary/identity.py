@@ -139,7 +139,7 @@ def users_of(call: Call) -> list[str]:
     return [
         user
         for leg in (call.lead, *call.legs)
-        for user in (leg.from_user, leg.to_user, *leg.asserted, *leg.diverted)
+        for user in (leg.from_user, leg.to_user, *leg.asserted, *leg.diverted, *leg.targets)
     ]
 
 
