@@ -35,7 +35,7 @@ if not cython.compiled:  # table_cy.pxd has them, typed
 Report = QualityReport | RtpStat
 # Deadlines, the keys of its legs, open attempts; a leg's place and a row of `MediaSockets.earlier`.
 State = tuple[
-    list[tuple[int, int] | None], list[list[Key]], list[bool], list[tuple[int, Passage, bytes, bool]]
+    list[tuple[int, int] | None], list[list[Key]], list[bool], list[tuple[int, Passage, bytes, int]]
 ]
 
 MAX_REPORTS = 4  # of a leg's far end, the newest
@@ -455,6 +455,9 @@ class CallTable:
                 if when is not None
             ]
             self._sort(call)
+        for legs in self._legs.values():
+            if len(legs) > 1:  # their calls came in the order in which they go
+                legs.sort(key=_invite_ns)
         # Each length of wait has a queue, oldest first.
         for due_ns, after_ns, what in sorted(due, key=lambda row: row[0]):
             self._timers.set(what, due_ns - after_ns, after_ns)
@@ -467,6 +470,10 @@ def _call_of(what: Due) -> Call:
     if isinstance(what, Call):
         return what
     return what.leg.call if isinstance(what, CountedAttempt) else what.call
+
+
+def _invite_ns(leg: Leg) -> int:
+    return leg.invite_ns
 
 
 def _waiting(call: Call) -> list[Due]:

@@ -26,5 +26,3 @@ cdef class LegMedia:
     cpdef object release(self, Leg leg)
     cpdef long long heard_ns(self, Call call)
     cpdef long long leg_heard_ns(self, Leg leg)
-
-cdef list _others(Session session)

@@ -88,7 +88,8 @@ class LegMedia:
             leg.described_ns = now_ns
             if before is not None:
                 self.streams.rebase(leg.call.legs, now_ns)
-        self._cut(self.streams.claimed(sockets, self.open_minutes))
+        # On all of its sockets: behind NAT, or on hold, an SDP names others than its streams use.
+        self._cut(self.streams.claimed(self.offers.held(leg), self.open_minutes))
         if self.streams.taken_over:
             self._take_over()
         self.streams.described(leg)
@@ -100,7 +101,10 @@ class LegMedia:
         An offer alone changes nothing: it may be refused.
         """
         media: MediaDescription
-        other = _others(session)
+        other: list[MediaDescription] = []
+        for media in session.media:
+            if media.port and not media.is_rtp:
+                other.append(media)
         if not other and leg not in self._other:
             return
         both = self._other.setdefault(leg, {})
@@ -110,7 +114,7 @@ class LegMedia:
             for medias in both.values():
                 for media in medias:
                     if in_use.isdisjoint(media.sockets):
-                        self.offers.withdraw(leg, media)
+                        self.offers.withdraw(leg, media, leg.last_ns)
 
     def _crowded(self, leg: Leg, streams: list[Stream]) -> None:
         """A leg gives up some of its many streams."""
@@ -146,19 +150,16 @@ class LegMedia:
         self.offers.tell(named)
         self.streams.go_on_with(loop)
         self.streams.evidence.end_close(handover.minute_ns or 0)  # no pauses are known of what is closed
-        withdrawn = self._describe_earlier(handover)
+        self._describe_earlier(handover)
         legs = [leg for call, _ in handover.calls for leg in call.legs]
         legs.sort(key=_described_ns)  # of two that named a socket, the last one has it
-        others = [row for leg in legs for row in self._describe_again(leg)]
+        for leg in legs:
+            self._describe_again(leg)
         named.recall(peers)
         for ours, far, kind, call in handover.unsignalled:
             self.unsignalled.restore(ours, far, kind, call)
         live = handover.live
         self.streams.take(live.orphans if live is not None and not handover.shift_ns else ())
-        for leg, media in withdrawn:
-            self.offers.withdraw(leg, media)
-        for leg, session, passage in others:
-            self._replaced(leg, session, passage)
         for stream_id, first, away in handover.away:
             stream = self.streams.get(self._loop.renumber(stream_id))
             if stream is not None:
@@ -168,31 +169,22 @@ class LegMedia:
         self.unsignalled.prune()
         self._rtcp.take_over(handover, loop)
 
-    def _describe_earlier(self, handover: Handover) -> list[tuple[Leg, MediaDescription]]:
-        """Lets earlier SDPs claim their sockets again, before the last ones of any leg do.
-
-        Returns m-lines that are to be withdrawn once the streams that ran there are taken up.
-        """
-        withdrawn: list[tuple[Leg, MediaDescription]] = []
+    def _describe_earlier(self, handover: Handover) -> None:
+        """Lets earlier SDPs claim their sockets again, before the last ones of any leg do."""
         for call, (*_, earlier) in handover.calls:
-            for place, passage, text, is_withdrawn in earlier:
-                session = sdp.parse(text)
-                self.offers.describe(call.legs[place], session, passage)
-                withdrawn += [(call.legs[place], media) for media in session.media if is_withdrawn]
-        return withdrawn
+            for place, passage, text, until_ns in earlier:
+                leg, session = call.legs[place], sdp.parse(text)
+                self.offers.restore(leg, session, passage, until_ns)
 
-    def _describe_again(self, leg: Leg) -> list[tuple[Leg, Session, Passage]]:
-        """Lets the last SDPs of `leg` claim their sockets again. Returns those with media other than RTP."""
-        others = []
+    def _describe_again(self, leg: Leg) -> None:
+        """Lets the last SDP of `leg` claim its sockets again."""
         for passage, (_, _, read) in leg.sdp.items():
             try:
                 session = sdp.parse(read) if isinstance(read, bytes) else read
             except WireError:
                 continue
             self.offers.describe(leg, session, passage)
-            if _others(session):
-                others.append((leg, session, passage))
-        return others
+            self._replaced(leg, session, passage)
 
     def release(self, leg: Leg) -> None:
         """The leg is over and its last reports have come."""
@@ -272,13 +264,3 @@ class LegMedia:
 
 def _described_ns(leg: Leg) -> int:
     return leg.described_ns
-
-
-def _others(session: Session) -> list[MediaDescription]:
-    """The m-lines that are not RTP."""
-    media: MediaDescription
-    other: list[MediaDescription] = []
-    for media in session.media:
-        if media.port and not media.is_rtp:
-            other.append(media)
-    return other

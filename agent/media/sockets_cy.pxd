@@ -7,6 +7,7 @@ cdef class SocketOwner:
     cdef readonly Leg leg
     cdef readonly tuple rtp
     cdef readonly list media
+    cdef public long long until_ns
 
 @cython.final
 cdef class Description:
@@ -15,7 +16,8 @@ cdef class Description:
 @cython.final
 cdef class MediaSockets:
     cdef object _sides, _named
-    cdef dict _public, _ours, _far, _by_leg, _withdrawn
+    cdef dict _public, _ours, _far, _by_leg
+    cdef dict _ours_before, _far_before, _withdrawn_of, _codecs_before
     cdef readonly dict descriptions
 
     cpdef list describe(self, Leg leg, Session session, str passage)
@@ -29,10 +31,18 @@ cdef class MediaSockets:
     cpdef bint names_host(self, Leg leg, str host) except -1
     cpdef bint may_send(self, list[MediaDescription] medias, str address) except -1
     cdef bint _may_be(self, str named, str address) except -1
-    cpdef object withdraw(self, Leg leg, MediaDescription media)
-    cdef list _claims_to(self, tuple socket, Leg leg)
+    cpdef object withdraw(self, Leg leg, MediaDescription media, long long now_ns)
+    cdef object _keep_withdrawn(self, SocketOwner claim, tuple socket, str passage)
+    cdef object _forget_withdrawn(self, Leg leg, tuple socket)
+    cpdef object find_withdrawn(self, tuple src, tuple dst, long long first_ns)
+    cdef list _take(self, Leg leg, dict claims, bint ours)
+    cdef object _keep_codecs(self, Leg leg, list[MediaDescription] medias, bint ours)
+    cpdef list codecs_of(self, Leg leg, bint ours)
+    cdef list _claims_to(self, tuple socket, Leg leg, dict ours, dict far)
+    cdef object _find(self, tuple src, tuple dst, dict ours, dict far)
     cpdef list earlier(self, Leg leg)
     cpdef object find(self, tuple src, tuple dst)
+    cpdef list held(self, Leg leg)
     cpdef Py_ssize_t count(self, Leg leg) except -1
     cpdef list release(self, Leg leg)
 

@@ -17,18 +17,17 @@ from agent.model.call_cy import Leg, Passage
 from agent.model.sides import Sides, Socket
 from agent.wire.sdp.session_cy import MediaDescription, Session, condensed
 
-Earlier = tuple[Passage, list[MediaDescription], bool]  # m-lines of a claim; whether it was withdrawn
-
 
 class SocketOwner:
     """A socket that an SDP of `leg` named; `rtp` is the RTP socket that it serves (itself, or its RTCP's)."""
 
-    __slots__ = ("leg", "media", "rtp")
+    __slots__ = ("leg", "media", "rtp", "until_ns")
 
     def __init__(self, leg: Leg, rtp: Socket, media: MediaDescription) -> None:
         self.leg = leg
         self.rtp = rtp
         self.media = [media]  # several m-lines share it under BUNDLE (RFC 8843)
+        self.until_ns = 0  # when it was withdrawn
 
     @property
     def encrypted(self) -> bool:
@@ -56,8 +55,12 @@ class MediaSockets:
         self._ours: dict[Socket, SocketOwner] = {}
         self._far: dict[Socket, SocketOwner] = {}
         self._by_leg: dict[Leg, dict[Socket, None]] = {}  # oldest first
-        self._withdrawn: dict[Leg, list[Earlier]] = {}  # streams that ran there are the leg's still
+        # Claims that ended while streams ran there, by socket as above; their sockets by leg.
+        self._ours_before: dict[Socket, SocketOwner] = {}
+        self._far_before: dict[Socket, SocketOwner] = {}
+        self._withdrawn_of: dict[Leg, dict[Socket, None]] = {}
         self.descriptions: dict[Leg, Description] = {}
+        self._codecs_before: dict[Leg, Description] = {}  # where the last SDP of an end has no RTP
 
     def tell(self, named: NamedSockets | NamedOfAll | None) -> None:
         """Sets the object that gets every claimed socket. Only before any is claimed."""
@@ -76,6 +79,8 @@ class MediaSockets:
         description: Description | None = self.descriptions.get(leg)
         if description is None:
             description = self.descriptions[leg] = Description()
+        if not media and (description.ours if ours else description.far):
+            self._keep_codecs(leg, description.ours if ours else description.far, ours)
         if ours:
             description.ours = media
         else:
@@ -83,13 +88,16 @@ class MediaSockets:
         leg.held = _is_held(description.ours) or _is_held(description.far)
         if passage == "internal" and self._sides.has_vc:
             return []
+        return self._take(leg, self._claims(leg, media, session), ours)
+
+    def _take(self, leg: Leg, claims: dict[Socket, SocketOwner], ours: cython.bint) -> list[Socket]:
         table = self._ours if ours else self._far
         held: dict[Socket, None] | None = self._by_leg.get(leg)
         if held is None:
             held = self._by_leg[leg] = {}
         taken = []
         is_claimed: cython.bint = leg.call.claim is not None
-        for socket, claim in self._claims(leg, media, session).items():
+        for socket, claim in claims.items():
             if ours and self._is_far_end_of(socket, leg):
                 continue  # a proxy that left the SDP alone: the socket is an endpoint's, not the vc's
             if is_claimed and _is_taken(table.get(socket), leg):
@@ -221,55 +229,124 @@ class MediaSockets:
             return True
         return ":" not in named and not named.replace(".", "").isdigit()
 
-    def withdraw(self, leg: Leg, media: MediaDescription) -> None:
-        """Ends the claim of `leg` to the sockets of `media`: they carry no RTP any more (T.38)."""
-        rows = self._withdrawn.setdefault(leg, [])
-        for socket in dict.fromkeys([socket for row in self._sockets(media) for socket in row]):
-            for passage, claim in self._claims_to(socket, leg):
-                if claim.rtp == socket:
-                    rows.append((passage, claim.media, True))
-            self._withdraw(socket, leg)
-        del rows[:-MAX_WITHDRAWN]
+    def withdraw(self, leg: Leg, media: MediaDescription, now_ns: cython.longlong) -> None:
+        """Ends the claim of `leg` to the sockets of `media`: they carry no RTP any more (T.38).
 
-    def _claims_to(self, socket: Socket, leg: Leg) -> list[tuple[Passage, SocketOwner]]:
+        Streams that began there before stay the leg's (`find_withdrawn`).
+        """
+        claim: SocketOwner
+        for socket in dict.fromkeys([socket for row in self._sockets(media) for socket in row]):
+            for passage, claim in self._claims_to(socket, leg, self._ours, self._far):
+                claim.until_ns = now_ns
+                self._keep_withdrawn(claim, socket, passage)
+            self._withdraw(socket, leg)
+
+    def restore(self, leg: Leg, session: Session, passage: Passage, until_ns: int) -> None:
+        """Takes over a row of `earlier`, before any other SDP of the leg."""
+        claim: SocketOwner
+        claims = self._claims(leg, session.media, session)
+        self._keep_codecs(leg, session.media, passage == "away")
+        if not until_ns:
+            self._take(leg, claims, passage == "away")
+            return
+        for socket, claim in claims.items():
+            claim.until_ns = until_ns
+            self._keep_withdrawn(claim, socket, passage)
+
+    def _keep_codecs(self, leg: Leg, medias: list[MediaDescription], ours: cython.bint) -> None:
+        """Keeps the m-lines by which an end described its media, the newest first."""
+        before: Description | None = self._codecs_before.get(leg)
+        if before is None:
+            before = self._codecs_before[leg] = Description()
+        if ours:
+            before.ours = (medias + before.ours)[:MAX_SOCKETS]
+        else:
+            before.far = (medias + before.far)[:MAX_SOCKETS]
+
+    def _keep_withdrawn(self, claim: SocketOwner, socket: Socket, passage: Passage) -> None:
+        held = self._withdrawn_of.setdefault(claim.leg, {})
+        held[socket] = None
+        if len(held) > MAX_WITHDRAWN:
+            self._forget_withdrawn(claim.leg, next(iter(held)))
+            del held[next(iter(held))]
+        (self._ours_before if passage == "away" else self._far_before)[socket] = claim
+
+    def _forget_withdrawn(self, leg: Leg, socket: Socket) -> None:
+        for table in (self._ours_before, self._far_before):
+            claim = table.get(socket)
+            if claim is not None and claim.leg is leg:
+                del table[socket]
+
+    def find_withdrawn(
+        self, src: Socket, dst: Socket, first_ns: cython.longlong
+    ) -> tuple[SocketOwner, bool | None] | None:
+        """As `find`, by claims that were withdrawn after a stream had begun."""
+        claim: SocketOwner
+        if not self._withdrawn_of:
+            return None
+        found = self._find(src, dst, self._ours_before, self._far_before)
+        if found is None:
+            return None
+        claim = found[0]
+        return found if first_ns <= claim.until_ns else None
+
+    def codecs_of(self, leg: Leg, ours: cython.bint) -> list[MediaDescription]:
+        """The m-lines by which an end of `leg` describes its media, or did before its SDP without RTP."""
+        description: Description | None = self.descriptions.get(leg)
+        medias: list[MediaDescription] = []
+        if description is not None:
+            medias = description.ours if ours else description.far
+        if not medias and self._codecs_before:
+            description = self._codecs_before.get(leg)
+            if description is not None:
+                medias = description.ours if ours else description.far
+        return medias
+
+    def _claims_to(
+        self, socket: Socket, leg: Leg, ours: dict[Socket, SocketOwner], far: dict[Socket, SocketOwner]
+    ) -> list[tuple[Passage, SocketOwner]]:
         """The claims of `leg` to a socket, with the passage of the SDP that made each."""
+        claim: SocketOwner | None
         found: list[tuple[Passage, SocketOwner]] = []
-        far: SocketOwner | None = self._far.get(socket)
-        ours: SocketOwner | None = self._ours.get(socket)
-        if far is not None and far.leg is leg:
-            found.append(("towards", far))
-        if ours is not None and ours.leg is leg:
-            found.append(("away", ours))
+        claim = far.get(socket)
+        if claim is not None and claim.leg is leg:
+            found.append(("towards", claim))
+        claim = ours.get(socket)
+        if claim is not None and claim.leg is leg:
+            found.append(("away", claim))
         return found
 
-    def earlier(self, leg: Leg) -> list[tuple[Passage, bytes, bool]]:
-        """M-lines of SDPs before the last by which `leg` has media: passage, condensed SDP, withdrawn or not.
+    def earlier(self, leg: Leg) -> list[tuple[Passage, bytes, int]]:
+        """M-lines of SDPs before the last by which `leg` has media.
 
-        Oldest first. Of many the newest, at most `EARLIER_BYTES`.
+        Passage, condensed SDP, and the time at which they were withdrawn; 0: they hold sockets still. Oldest
+        first. Of many the newest, at most `EARLIER_BYTES`.
         """
         claim: SocketOwner
         description: Description | None = self.descriptions.get(leg)
-        held: dict[Socket, None] | None = self._by_leg.get(leg)
-        if description is None or held is None:
+        if description is None:
             return []
-        seen = description.ours + description.far
-        rows: list[Earlier] = []
-        for row in self._withdrawn.get(leg, ()):
-            if held.keys().isdisjoint([socket for media in row[1] for socket, _ in self._sockets(media)]):
-                rows.append(row)
+        held = self._by_leg.get(leg, {})
+        claims: list[tuple[Passage, SocketOwner]] = []
+        for socket in self._withdrawn_of.get(leg, ()) if self._withdrawn_of else ():
+            if socket not in held:
+                claims += self._claims_to(socket, leg, self._ours_before, self._far_before)
         for socket in held:
-            for passage, claim in self._claims_to(socket, leg):
-                if claim.media[0] not in seen:
-                    seen.append(claim.media[0])
-                    rows.append((passage, claim.media, False))
+            claims += self._claims_to(socket, leg, self._ours, self._far)
+        seen = description.ours + description.far
+        rows = []
+        for passage, claim in claims:
+            if claim.media[0] not in seen:
+                seen.append(claim.media[0])
+                rows.append((passage, claim))
         size = 0
-        found: list[tuple[Passage, bytes, bool]] = []
-        for passage, medias, is_withdrawn in reversed(rows):
-            text = condensed(_session_of(medias))
+        found: list[tuple[Passage, bytes, int]] = []
+        for passage, claim in reversed(rows):
+            text = condensed(_session_of(claim.media))
             size += len(text)
             if size > EARLIER_BYTES:
                 break
-            found.append((passage, text, is_withdrawn))
+            found.append((passage, text, claim.until_ns))
         found.reverse()
         return found
 
@@ -278,9 +355,18 @@ class MediaSockets:
 
         None where no SDP named either end, or where the vc is at both.
         """
+        return self._find(src, dst, self._ours, self._far)
+
+    def _find(
+        self,
+        src: Socket,
+        dst: Socket,
+        ours: dict[Socket, SocketOwner],
+        far: dict[Socket, SocketOwner],
+    ) -> tuple[SocketOwner, bool | None] | None:
         claim: SocketOwner | None
-        at_dst: SocketOwner | None = self._ours.get(dst)
-        at_src: SocketOwner | None = self._ours.get(src)
+        at_dst: SocketOwner | None = ours.get(dst)
+        at_src: SocketOwner | None = ours.get(src)
         if at_dst and at_src:
             return None
         if (at_dst or at_src) and self._sides.is_vc(src[0]) and self._sides.is_vc(dst[0]):
@@ -293,10 +379,15 @@ class MediaSockets:
             if self._sides.is_vc(src[0]) == self._sides.is_vc(dst[0]):
                 return None  # the vc at both ends, or at neither: counts nowhere
             to_vc = self._sides.is_vc(dst[0])
-            claim = self._far.get(src if to_vc else dst)
+            claim = far.get(src if to_vc else dst)
             return (claim, to_vc) if claim and claim.leg.way != "internal" else None
-        claim = self._far.get(src) or self._far.get(dst)
+        claim = far.get(src) or far.get(dst)
         return (claim, None) if claim else None
+
+    def held(self, leg: Leg) -> list[Socket]:
+        """The sockets that a leg claims, oldest first."""
+        held: dict[Socket, None] | None = self._by_leg.get(leg)
+        return [] if held is None else [socket for socket in held]  # noqa: C416 -- a third of what list() takes
 
     def count(self, leg: Leg) -> cython.Py_ssize_t:
         """How many sockets a leg claims."""
@@ -306,7 +397,9 @@ class MediaSockets:
     def release(self, leg: Leg) -> list[Socket]:
         """Ends all claims of a leg. Returns the sockets without any claim left."""
         self.descriptions.pop(leg, None)
-        self._withdrawn.pop(leg, None)
+        self._codecs_before.pop(leg, None)
+        for socket in self._withdrawn_of.pop(leg, ()):
+            self._forget_withdrawn(leg, socket)
         freed = []
         for socket in self._by_leg.pop(leg, ()):
             for table in (self._ours, self._far):
@@ -382,5 +475,5 @@ def _is_held(medias: list[MediaDescription]) -> cython.bint:
 
 # An offer of a browser names some dozens of ICE candidates; hundreds are an attack.
 MAX_SOCKETS = 64
-MAX_WITHDRAWN = 4  # m-lines of a leg: its audio, each way, and once more
+MAX_WITHDRAWN = 8  # sockets of a leg: RTP and RTCP of its audio, each way, twice
 EARLIER_BYTES = 2048  # of the earlier SDPs of a leg that a checkpoint keeps; an m-line has some 100

@@ -45,7 +45,6 @@ cdef class Streams:
     cdef bint _is_of_another(self, Stream stream, SocketOwner claim, object to_vc) except -1
     cdef bint _is_named(self, Stream stream, Description description) except -1
     cdef object _attach(self, Stream stream, SocketOwner claim, object to_vc)
-    cdef object _explain(self, Stream stream, SocketOwner claim, Description description)
     cdef object _section(self, Stream stream, list medias)
     cdef tuple _codecs_of(self, str kind, list medias)
     cdef object _detach(self, Stream stream)

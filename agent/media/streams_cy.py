@@ -125,11 +125,11 @@ class Streams:
         """
         src_host, src_port, dst_host, dst_port, ssrc = self._loop.key(stream_id)
         src, dst = (src_host, src_port), (dst_host, dst_port)
-        found = self._sockets.find(src, dst)
+        first_ns = self._loop.first_ns(stream_id)
+        found = self._sockets.find(src, dst) or self._sockets.find_withdrawn(src, dst, first_ns)
         if found is None and self._is_left_alone(stream_id, src, dst):
             self._stray(stream_id)
             return None
-        first_ns = self._loop.first_ns(stream_id)
         stream = Stream(stream_id, src, dst, ssrc, first_ns)
         # A receiver without probation counts from the very first packet; we, from the first two in sequence.
         stream.clean = self._loop.last_ns(stream_id) == first_ns if clean is None else clean
@@ -297,7 +297,10 @@ class Streams:
         self._told.add(stream)
 
     def claimed(self, sockets: list[Socket], minutes: Sequence[int]) -> list[StreamMinute]:
-        """An SDP named `sockets`: attaches their streams. Their counts under another leg are closed."""
+        """An SDP passed on the leg that holds `sockets`: attaches their streams, and explains them anew.
+
+        Their counts under another leg are closed.
+        """
         stream: Stream
         claim: SocketOwner
         done: list[StreamMinute] = []
@@ -507,20 +510,11 @@ class Streams:
                     self._loop.rebase(stream.id)
 
     def described(self, leg: Leg) -> None:
-        """An SDP passed on `leg`: addresses and payload types of its streams may be explained now.
-
-        Those on sockets that it does not name too (behind NAT, or on hold): as a restart finds them.
-        """
+        """An SDP passed on `leg`: the addresses of its streams may be explained now."""
         stream: Stream
-        claim: SocketOwner
         description: Description | None = self._sockets.descriptions.get(leg)
         for stream in leg.streams:
-            found = self._sockets.find(stream.src, stream.dst)
-            if found is None or found[0].leg is not leg:
-                stream.named = self._is_named(stream, description)
-            else:
-                claim = found[0]
-                self._explain(stream, claim, description)
+            stream.named = self._is_named(stream, description)
         if leg.sources:
             self._news.update(leg.sources)
 
@@ -564,18 +558,12 @@ class Streams:
                     sent.add(ssrc)
             stream.attached = True
         stream.to_vc, stream.measured_here = to_vc, measured_here
-        self._explain(stream, claim, self._sockets.descriptions.get(leg))
-
-    def _explain(self, stream: Stream, claim: SocketOwner, description: Description | None) -> None:
-        """Gives an attached stream its kind and codecs, and whether an SDP names its source."""
-        stream.named = self._is_named(stream, description)
+        stream.named = self._is_named(stream, self._sockets.descriptions.get(leg))
         media = claim.media
         section = media[0] if len(media) == 1 else self._section(stream, media)
         # Payload types are the receiver's to define (RFC 3264 5.1): its SDP comes first.
-        said = [media]
-        if description is not None:
-            ours, far = description.ours, description.far
-            said = [media, ours, far] if stream.to_vc else [far, ours, media]
+        ours, far = self._sockets.codecs_of(leg, True), self._sockets.codecs_of(leg, False)
+        said = [media, ours, far] if to_vc else [far, ours, media]
         kind = section.kind
         stream.audio = kind == "audio"
         medias = [media for medias in said for media in medias if media.kind == kind]

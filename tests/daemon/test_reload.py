@@ -359,3 +359,49 @@ def test_of_two_calls_that_name_a_socket_the_later_description_has_it_after_the_
     scene.rtp(4, (CUST[0], 4400), (VC_C, 5500), 1, range(100))
     whole = records(scene, 5, None)
     assert records(scene, 5, change) == whole
+
+
+def faxed(*, answered: bool) -> Scene:
+    """Audio whose codec is the customer's to name, a fax offer, and more audio from another source."""
+    scene = Scene()
+    scene.call(1, customer=sdp(CUST, types="8 96", more=["a=rtpmap:96 opus/48000/2"]))
+    scene.rtp(2, VC2CUST, CUST, 2, range(100), payload_type=96)
+    scene.again(3, fax(CUST), fax(VC2CUST), away=fax(VC2REM), refused=not answered)
+    scene.rtp(5, VC2CUST, CUST, 3, range(50))
+    return scene
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_codec_of_audio_stays_known_after_a_fax_offer(answered: bool) -> None:
+    scene = faxed(answered=answered)
+    scene.frames = [frame for frame in scene.frames if frame[0] < ns(4)]
+    assert {row["codec"] for row in records(scene, 3.5, None)} == {"opus"}
+
+
+@CHANGES
+@pytest.mark.parametrize("answered", [True, False])
+@pytest.mark.parametrize("at", [4, 5.5, 7])
+def test_audio_before_and_after_a_fax_is_the_same_after_the_change(
+    change: Change, answered: bool, at: float
+) -> None:
+    """Only a stream that began before it is the call's, where the fax was accepted."""
+    scene = faxed(answered=answered)
+    whole = played(scene, at, None)
+    assert ("orphan_packets" in whole) is answered
+    assert played(scene, at, change) == whole
+    assert records(scene, at, change) == records(scene, at, None)
+
+
+@CHANGES
+def test_message_of_two_legs_with_its_tags_is_the_same_ones_after_the_change(change: Change) -> None:
+    """An answer with a broken From tag is a dialog of its own, which comes up before the call does."""
+    invite, link = "INVITE sip:bob@b.example SIP/2.0", ["X-Call-ID: call"]
+    scene = Scene()
+    scene.sip(0.9, CUST[0], VC_C, invite, call_id="a", body=sdp(CUST), headers=link)
+    scene.sip(1, VC_R, REMOTE, invite, call_id="b", body=sdp(VC2REM), headers=link)
+    scene.sip(1.1, REMOTE, VC_R, "SIP/2.0 200 OK", call_id="b", to_tag="r", body=sdp(REM))
+    stamp, interface, frame = scene.frames[-1]
+    scene.frames[-1] = stamp, interface, frame.replace(b";tag=from-b", b";tag=zrom-b")
+    scene.sip(2, VC_R, REMOTE, "ACK sip:bob@b.example SIP/2.0", call_id="b", to_tag="r", cseq="1 ACK")
+    whole = records(scene, 1.5, None)
+    assert records(scene, 1.5, change) == whole

@@ -88,10 +88,8 @@ def calls(draw: random.Random) -> Scene:
         if draw.random() < often:
             kind = draw.randrange(9)
             scene.send(3.2, peer, local, extended_report(PHONE, kind, draw.randbytes(4 * draw.randrange(12))))
-    if draw.random() < often / 3:
-        scene.again(
-            4, offer, sdp(VC2CUST), away=draw.choice((sdp(VC2REM), fax(VC2REM))), refused=draw.random() < 0.3
-        )
+    if draw.random() < often / 2:
+        renegotiate(scene, draw, offer)
     if draw.random() < often / 3:
         scene.sip(
             5, REMOTE, VC_R, "PUBLISH sip:c@b SIP/2.0", call_id="q", cseq="1 PUBLISH", body=REPORT,
@@ -106,6 +104,25 @@ def calls(draw: random.Random) -> Scene:
     if draw.random() < 0.3 + often / 2:
         scene.bye(draw.choice((6, 6, 70)), headers=draw.sample(HEADERS, 1))
     return scene
+
+
+def renegotiate(scene: Scene, draw: random.Random, offer: str) -> None:
+    """A re-INVITE, before or after the media of before: the same media, a hold, other ports, or a fax."""
+    at = draw.choice((2.03, 4))
+    cust, vc = (CUST[0], 4400), (VC2CUST[0], 5500)
+    kind = draw.randrange(4)
+    offered, answered = (
+        (offer, sdp(VC2CUST)),
+        (sdp(("0.0.0.0", CUST[1]), more=draw.sample(LINES, 2)), sdp(VC2CUST)),
+        (sdp(cust), sdp(vc)),
+        (fax(CUST), fax(VC2CUST)),
+    )[kind]
+    away = draw.choice((sdp(VC2REM), fax(VC2REM), sdp((VC2REM[0], 6600))))
+    scene.again(at, offered, answered, away=away, refused=draw.random() < 0.3)
+    ends = (cust, vc) if kind == 2 else (CUST, VC2CUST)
+    for src, dst, ssrc in ((*ends, draw.choice((1, 3))), (*ends[::-1], 2)):
+        if draw.random() < 0.5:
+            scene.rtp(at + 0.5, src, dst, ssrc, range(100, draw.randrange(101, 106)))
 
 
 @lru_cache(POOL)

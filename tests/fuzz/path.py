@@ -120,19 +120,19 @@ class Case:
 
     def restored(self, before: Pipeline, books: Books) -> Pipeline:
         """As a restart goes on."""
-        after = self.pipeline(books)
+        after, named = self.pipeline(books), named_sockets(before.engine)
         assert isinstance(before.engine.loop, Loop)
-        self.is_alike = not (self.is_bent or self.live or before.engine.loop.candidates)
+        waits = self.is_bent or self.live or before.engine.loop.candidates
         image = checkpoint.packed(checkpoint.save(before.engine, before.intervals))
         checkpoint.restore(image, after.engine, after.intervals)
+        self.is_alike = not waits and named_sockets(after.engine) == named
         return after
 
     def moved(self, before: Pipeline, books: Books) -> Pipeline:
         """As a reload goes on."""
-        after, named = self.pipeline(books), before.engine.tables()["media_sockets"]
+        after, named = self.pipeline(books), named_sockets(before.engine)
         checkpoint.move(before, after)
-        # Where two calls named a socket, and the one that had it is over, the other has it from now on.
-        self.is_alike = after.engine.tables()["media_sockets"] == named
+        self.is_alike = named_sockets(after.engine) == named
         return after
 
     def play(self, path: Path, change: Change | None = None) -> Books:
@@ -170,6 +170,16 @@ class Case:
                 alike(parts, self.play(path, self.kept))
             return parts.minutes
         return self.play(path).minutes
+
+
+def named_sockets(engine: Engine) -> list[object]:
+    """The sockets of each leg. Where two calls named one, a change may give it to the other."""
+    legs = [leg for call in engine.signalling.calls() for leg in call.legs]
+    held = sorted(
+        (leg.call_id, leg.from_tag, leg.way, leg.invite_ns, sorted(engine.media.offers.held(leg)))
+        for leg in legs
+    )
+    return [engine.tables()["media_sockets"], *held]
 
 
 def alike(parts: Books, whole: Books, but: re.Pattern[str] | None = None) -> None:

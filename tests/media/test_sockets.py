@@ -6,7 +6,7 @@ import pytest
 
 from agent.config.settings import Config, MediaSettings
 from agent.media.rtp.named_sockets_cy import NamedSockets
-from agent.media.sockets_cy import EARLIER_BYTES, MAX_SOCKETS, MAX_WITHDRAWN, MediaSockets
+from agent.media.sockets_cy import EARLIER_BYTES, MAX_SOCKETS, MediaSockets
 from agent.model.call_cy import Call, Leg
 from agent.pipeline import build
 from agent.wire.sdp.session_cy import parse
@@ -249,11 +249,11 @@ def test_earlier_descriptions_are_those_that_still_hold_a_socket() -> None:
         sockets.describe(leg, parse(sdp(ALICE, port).encode()), "towards")
     sockets.describe(leg, parse(sdp(VC, 5000).encode()), "away")
     rows = sockets.earlier(leg)
-    assert [(passage, is_withdrawn) for passage, _, is_withdrawn in rows] == [("towards", False)] * 2
+    assert [(passage, until_ns) for passage, _, until_ns in rows] == [("towards", 0)] * 2
     assert [parse(text).media[0].port for _, text, _ in rows] == [4000, 4100]
     again = MediaSockets(build(Config(), vc=[VC]).sides)
     for passage, text, _ in rows:
-        again.describe(leg, parse(text), passage)
+        again.restore(leg, parse(text), passage, 0)
     again.describe(leg, parse(sdp(ALICE, 4200).encode()), "towards")
     again.describe(leg, parse(sdp(VC, 5000).encode()), "away")
     assert again.earlier(leg) == rows
@@ -275,7 +275,13 @@ def test_withdrawn_descriptions_are_bounded_and_go_with_their_leg() -> None:
     for port in range(4000, 4040, 2):
         session = parse(sdp(ALICE, port).encode())
         sockets.describe(leg, session, "towards")
-        sockets.withdraw(leg, session.media[0])
-    assert [row[2] for row in sockets.earlier(leg)] == [True] * MAX_WITHDRAWN
+        sockets.withdraw(leg, session.media[0], port)
+    sockets.describe(leg, parse(sdp(ALICE, 0).encode()), "towards")
+    assert [row[2] for row in sockets.earlier(leg)] == [4032, 4034, 4036, 4038]
+    assert sockets.find((ALICE, 4038), HERE) is None
+    assert sockets.find_withdrawn((ALICE, 4038), HERE, 4038) is not None
+    assert sockets.find_withdrawn((ALICE, 4038), HERE, 4039) is None  # it began later
+    assert sockets.find_withdrawn((ALICE, 4000), HERE, 0) is None
     sockets.release(leg)
     assert sockets.earlier(leg) == []
+    assert sockets.find_withdrawn((ALICE, 4038), HERE, 4038) is None
