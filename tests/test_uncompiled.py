@@ -10,19 +10,19 @@ import pytest
 
 from agent import uncompiled
 from agent.capture.files import index_cy
-from agent.wire.ip import decoder_cy
+from agent.wire.ip import decoder_cy, layers_cy
 
 
 def test_constants_are_read_from_the_declarations_in_the_order_asked() -> None:
-    assert uncompiled.constants(decoder_cy.__name__, "TCP NOT_IP BAD_TCP MAX_LAYERS") == (3, 0, -7, 16)
-    assert uncompiled.constants(decoder_cy.__name__, "V4_MAPPED") == (0xFFFF_0000_0000,)
+    assert uncompiled.constants(layers_cy.__name__, "TCP NOT_IP BAD_TCP MAX_LAYERS") == (3, 0, -7, 16)
+    assert uncompiled.constants(layers_cy.__name__, "V4_MAPPED") == (0xFFFF_0000_0000,)
     assert uncompiled.constants(index_cy.__name__, "TIME_LIMIT _SECTION_TYPE") == (1 << 62, 0x0A0D0D0A)
     assert uncompiled.constants(index_cy.__name__, "SECONDS_LIMIT") == ((1 << 62) // 1_000_000_000,)
 
 
 def test_constant_that_is_not_declared_is_an_error() -> None:
     with pytest.raises(KeyError, match="NOWHERE"):
-        uncompiled.constants(decoder_cy.__name__, "UDP NOWHERE")
+        uncompiled.constants(layers_cy.__name__, "UDP NOWHERE")
 
 
 def test_compiled_and_uncompiled_have_the_same_kinds() -> None:

@@ -40,8 +40,8 @@ from agent.model.unseen import Cause, Sight
 from agent.transport.rate_limit_cy import MESSAGE_BYTES, SOURCES_AT_ONCE, RateLimit
 from agent.wire.frame import LINK_RAW, STAMP, STRIDE, Batch, CaptureDrop, Frame, batch_of, origin
 from agent.wire.ip.datagram import MAX_PAYLOAD, datagram
-from agent.wire.ip.decoder_cy import Packet
 from agent.wire.ip.encapsulations import Tunnel
+from agent.wire.ip.packet_cy import Packet
 
 SECOND_NS = 1_000_000_000
 FOREVER_NS = 1 << 62

@@ -3,7 +3,8 @@ from agent.calls.signalling_cy cimport Signalling
 from agent.transport.copies_cy cimport Copies
 from agent.transport.peers_cy cimport Peers
 from agent.transport.rate_limit_cy cimport RateLimit
-from agent.wire.ip.decoder_cy cimport ESP, FRAGMENT, HEP, NAT_T, OTHER_IP, SCTP, TCP, UDP, Decoder, Packet, address, read, rejoined
+from agent.wire.ip.decoder_cy cimport ESP, FRAGMENT, HEP, NAT_T, OTHER_IP, SCTP, TCP, UDP, Decoder, read, rejoined
+from agent.wire.ip.packet_cy cimport Packet, address
 from agent.wire.sip.message_cy cimport Message
 from agent.wire.sip.scan_cy cimport looks_like_sip, status_at
 

@@ -30,8 +30,9 @@ from agent.transport.sctp import SctpPaths
 from agent.transport.sip_framing import Found
 from agent.transport.tcp import TcpStreams
 from agent.wire.hep import KIND_SIP, MAGIC, hep_packet
-from agent.wire.ip.decoder_cy import Decoder, Packet, address, read, rejoined
+from agent.wire.ip.decoder_cy import Decoder, read, rejoined
 from agent.wire.ip.encapsulations import Tunnel
+from agent.wire.ip.packet_cy import Packet, address
 from agent.wire.sip.message_cy import Message
 from agent.wire.sip.scan_cy import looks_like_sip, status_at
 

@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 import cython
 
-from agent.wire.ip.decoder_cy import Decoder, address, halves
+from agent.wire.ip.decoder_cy import Decoder
 from agent.wire.ip.encapsulations import Tunnel
+from agent.wire.ip.packet_cy import address, halves
 
 if not cython.compiled:  # picker_cy.pxd has these for the compiler
     from agent.uncompiled import constants

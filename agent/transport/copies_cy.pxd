@@ -1,5 +1,5 @@
 cimport cython
-from agent.wire.ip.decoder_cy cimport Packet
+from agent.wire.ip.packet_cy cimport Packet
 
 cdef enum:
     COPY_NS = 20000000

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import cython
 
-from agent.wire.ip.decoder_cy import Packet
+from agent.wire.ip.packet_cy import Packet
 
 if not cython.compiled:  # copies_cy.pxd has these for the compiler
     from agent.uncompiled import constants

@@ -14,7 +14,7 @@ from mmap import mmap
 
 import cython
 
-from agent.wire.ip.decoder_cy import halves
+from agent.wire.ip.packet_cy import halves
 
 if not cython.compiled:  # held_invites_cy.pxd has these for the compiler
     from agent.uncompiled import constants

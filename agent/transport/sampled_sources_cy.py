@@ -19,7 +19,8 @@ from array import array
 import cython
 
 from agent.transport.held_invites_cy import HeldInvites, Invite
-from agent.wire.ip.decoder_cy import Decoder, halves
+from agent.wire.ip.decoder_cy import Decoder
+from agent.wire.ip.packet_cy import halves
 
 if not cython.compiled:  # sampled_sources_cy.pxd has these for the compiler
     from agent.uncompiled import constants

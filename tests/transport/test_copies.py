@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from agent.transport.copies_cy import MAX_ALIKE, MAX_COPIES, Copies
 from agent.wire.frame import LINK_ETHERNET, origin
-from agent.wire.ip.decoder_cy import Packet, packet
+from agent.wire.ip.decoder_cy import packet
+from agent.wire.ip.packet_cy import Packet
 from tests.kit.packets import ethernet, udp
 
 MS = 1_000_000

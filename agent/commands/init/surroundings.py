@@ -21,8 +21,9 @@ from agent.config.settings import Capture, Config, TunnelSettings
 from agent.daemon import host
 from agent.errors import CaptureError, ConfigError, WireError
 from agent.wire.hep import MAGIC
-from agent.wire.ip.decoder_cy import KIND_UDP, Decoder, Packet, packet, read
+from agent.wire.ip.decoder_cy import KIND_UDP, Decoder, packet, read
 from agent.wire.ip.encapsulations import KINDS, TUNNELS
+from agent.wire.ip.packet_cy import Packet
 from agent.wire.sip import looks_like_sip
 
 USUAL_PORTS = range(5060, 5100)

@@ -18,7 +18,7 @@ import os
 
 import cython
 
-from agent.wire.ip.decoder_cy import halves
+from agent.wire.ip.packet_cy import halves
 
 if not cython.compiled:  # named_sockets_cy.pxd has them, typed
     from agent import uncompiled

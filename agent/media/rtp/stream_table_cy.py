@@ -25,7 +25,7 @@ import os
 import cython
 
 from agent.model.stream_minute_cy import StreamMinute
-from agent.wire.ip.decoder_cy import address, halves
+from agent.wire.ip.packet_cy import address, halves
 
 if not cython.compiled:  # stream_table_cy.pxd has them, typed
     from ctypes import addressof

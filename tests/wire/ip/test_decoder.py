@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from agent import uncompiled
 from agent.errors import Reason, WireError
 from agent.wire import frame
-from agent.wire.ip import decoder_cy, encapsulations
+from agent.wire.ip import decoder_cy, encapsulations, layers_cy
+from agent.wire.ip.packet_cy import address, halves
 from tests.kit.packets import datagram, ethernet, ip
 
 SOURCE = uncompiled.sources("agent.wire.ip.decoder_cy")[0]
@@ -396,16 +397,16 @@ def by_both(module: Any, data: bytes) -> tuple[int, list[int], int, list[int]]:
 
 def test_addresses_are_canonical_text_both_ways() -> None:
     for text in ("192.0.2.1", "::1", "2001:db8::1:0:0:1", "::", "255.255.255.255"):
-        assert decoder_cy.address(*decoder_cy.halves(text)) == text
-    assert decoder_cy.address(*decoder_cy.halves("::ffff:192.0.2.1")) == "192.0.2.1"
+        assert address(*halves(text)) == text
+    assert address(*halves("::ffff:192.0.2.1")) == "192.0.2.1"
 
 
 def test_numbers_of_the_rows_are_those_that_the_compiler_has() -> None:
-    text = Path(decoder_cy.__file__).with_name("decoder_cy.pxd").read_text()
-    block = text[text.index("# Rows of") : text.index("RULE")]
+    text = Path(layers_cy.__file__).with_name("layers_cy.pxd").read_text()
+    block = text[text.index("# Rows of") : text.index("V4_MAPPED")]
     numbers = [int(value) for value in re.findall(r"^    \w+ = (\d+)$", block, re.MULTILINE)]
     assert numbers == list(range(1, len(encapsulations.KINDS)))
-    assert uncompiled.constants(decoder_cy.__name__, "VLAN L2TP") == (
+    assert uncompiled.constants(layers_cy.__name__, "VLAN L2TP") == (
         encapsulations.KINDS.index("vlan"),
         encapsulations.KINDS.index("l2tp"),
     )
