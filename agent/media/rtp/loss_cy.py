@@ -463,6 +463,8 @@ class Losses(Timelines):
                 if self.holds(here):
                     result.append(self.take(number, row, here, start_ns))
             elif here.packets > 0:
+                if here.slot > 0:
+                    self.leave(row, here)
                 self.carry_slots(row, half(row, 1 - odd), start_ns // self.slot_ns)
                 self.move_on(here, half(row, 1 - odd))
         return result

@@ -167,6 +167,7 @@ class Timelines(Table):
             if slot is not cython.NULL and there is not cython.NULL:
                 there.lost = min(there.lost + slot.lost, MOST)
                 there.late = min(there.late + slot.late, MOST)
+                there.jitter = max(there.jitter, slot.jitter)
                 slot.lost = slot.late = slot.packets = slot.jitter = slot.gap = 0
 
     def shift(self, shift_ns: int) -> None:
