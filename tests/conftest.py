@@ -1,4 +1,5 @@
 """Hypothesis tries the same examples in each run: a failure is a change's. `EXPLORE=1` tries others.
+Where slow tests are left out, it tries half as many.
 
 Beside each other (`-n`, pytest-xdist) the tests of a group run in one process, one after the other. A file is
 a group, for its tests share fixtures, with these exceptions:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 # No deadline: a busy machine is no fault.
 settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
+settings.register_profile("quick", settings.get_profile("fixed"), max_examples=50)
 if not os.environ.get("EXPLORE"):
     settings.load_profile("fixed")
 
@@ -56,6 +58,11 @@ ALONE = (
 )
 REAL_TIME = ("lab", "host")
 GIVING_WAY = 10  # nice: one of the lab's programs gets ten times the processor of one that gives way
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "not slow" in config.option.markexpr and not os.environ.get("EXPLORE"):
+        settings.load_profile("quick")
 
 
 @pytest.hookimpl(wrapper=True)

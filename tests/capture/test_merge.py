@@ -15,6 +15,7 @@ from agent.capture.merge import merge
 from agent.errors import CaptureError
 from agent.wire.frame import EMPTY, Batch, CaptureDrop, Frame, batch_of, origin
 from tests.kit.capture_files import SECOND, START_NS, Packet, pcap, steady
+from tests.kit.examples import examples
 
 
 class Listed:
@@ -140,7 +141,7 @@ def test_a_fault_in_one_source_is_raised_when_the_others_have_ended() -> None:
 _RUN = st.lists(st.lists(st.integers(0, 30), max_size=6), max_size=6)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(_RUN, min_size=2, max_size=4))
 def test_any_interleaving_is_the_sort_by_time(runs: list[list[list[int]]]) -> None:
     sources = []
@@ -159,7 +160,7 @@ def test_any_interleaving_is_the_sort_by_time(runs: list[list[list[int]]]) -> No
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, 400), st.booleans())
 def test_a_capture_split_anywhere_merges_to_itself(
     tmp_path_factory: pytest.TempPathFactory, cut: int, swapped: bool

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agent.summary.redaction import Redaction
 from agent.summary.secret_names import SECRET_HEADERS
 from agent.summary.secret_removal import REMOVED, SecretRemoval
+from tests.kit.examples import examples
 
 CORPUS = Path(__file__).parents[1] / "fuzz" / "corpus" / "sip"
 REDACTION = Redaction()
@@ -360,7 +361,7 @@ PIECES = [
 @given(
     st.lists(st.sampled_from(PIECES), max_size=40).map("".join), st.booleans(), st.sampled_from(["", *PIECES])
 )
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 def test_short_cut_changes_no_text(piece: str, is_body: bool, kind: str) -> None:
     """What the first look calls plain has nothing to remove; and redacted twice is as redacted once."""
     text = message(body=piece, kind=kind) if is_body else message(f"X: {piece}")
@@ -372,7 +373,7 @@ def test_short_cut_changes_no_text(piece: str, is_body: bool, kind: str) -> None
 
 
 @given(st.sampled_from(sorted(CORPUS.iterdir())).map(Path.read_bytes), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_octets_are_shown_and_twice_is_as_once(data: bytes, draw: st.DataObject) -> None:
     for _ in range(draw.draw(st.integers(0, 4))):
         at = draw.draw(st.integers(0, len(data)))

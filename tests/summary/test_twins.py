@@ -20,6 +20,7 @@ from agent.quality.emodel import Score
 from agent.summary import call_minute_cy, direction_totals_cy, media_record_cy, side_totals_cy
 from agent.summary.identity import Identity
 from agent.summary.media_columns import MEDIA_COLUMNS
+from tests.kit.examples import examples
 from tests.kit.loop_tap import T0, Tap
 
 NAMES = (
@@ -126,7 +127,7 @@ def stream_fields(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     streams=st.lists(st.tuples(st.integers(0, 1), stream_fields()), max_size=6),
     reports=st.lists(st.tuples(st.integers(0, 1), COUNT, COUNT, COUNT, COUNT), max_size=2),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agent.model.unseen import Cause
 from agent.transport.framings import PROXY_V2, OpeningFraming
 from agent.transport.sip_framing import Found
+from tests.kit.examples import examples
 from tests.kit.framing import by_bytes, in_pieces, message, whole
 
 V1 = b"PROXY TCP4 192.0.2.1 198.51.100.1 5060 5060\r\n"
@@ -76,7 +77,7 @@ PART = st.sampled_from(
     st.lists(st.integers(0, 800), max_size=20),
     st.booleans(),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_bytes_cut_anywhere_give_the_same(parts: list[bytes], cuts: list[int], lost: bool) -> None:
     data = b"".join(parts)
 

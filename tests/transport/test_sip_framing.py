@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agent.model.unseen import Cause
 from agent.transport.sip_framing import HEAD_MAX, LINE_MAX, MESSAGE_MAX, SKIP_MAX, Found, SipFraming
+from tests.kit.examples import examples
 from tests.kit.framing import by_bytes, in_pieces, message, whole
 
 STREAM = (
@@ -62,7 +63,7 @@ JUNK = st.sampled_from(
 
 
 @given(st.lists(JUNK | st.binary(max_size=40), max_size=12), st.lists(st.integers(0, 9000), max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_bytes_cut_anywhere_give_the_same(parts: list[bytes], cuts: list[int]) -> None:
     data = b"".join(parts)
 

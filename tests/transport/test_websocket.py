@@ -11,6 +11,7 @@ from agent.transport.framings import OpeningFraming
 from agent.transport.sip_framing import MESSAGE_MAX, Found
 from agent.transport.websocket import WebSocketFraming
 from agent.wire.websocket import frame_header, unmasked
+from tests.kit.examples import examples
 from tests.kit.framing import by_bytes, in_pieces, message, whole
 
 REQUEST = (
@@ -147,7 +148,7 @@ PART = st.one_of(
 
 
 @given(st.booleans(), st.lists(PART, max_size=10), st.lists(st.integers(0, 3000), max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_bytes_cut_anywhere_give_the_same(upgraded: bool, parts: list[bytes], cuts: list[int]) -> None:
     data = b"".join(parts)
 

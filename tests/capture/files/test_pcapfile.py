@@ -29,6 +29,7 @@ from tests.kit.capture_files import (
     statistics,
     steady,
 )
+from tests.kit.examples import examples
 
 
 def read(path: Path | str) -> tuple[list[Frame], str | None, PcapFile, list[CaptureDrop]]:
@@ -320,7 +321,7 @@ def test_paths_that_cannot_be_opened_are_told_with_the_fix(tmp_path: Path) -> No
 _GOOD = [pcap(steady(8, 24)), section() + interface() + b"".join(enhanced(p) for p in steady(8, 24))]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(which=st.integers(0, 1), at=st.integers(0, 600), octet=st.integers(0, 255), end=st.integers(0, 600))
 def test_corruption_at_any_byte_leaves_the_frames_before_it(
     tmp_path_factory: pytest.TempPathFactory, which: int, at: int, octet: int, end: int
@@ -340,7 +341,7 @@ def test_corruption_at_any_byte_leaves_the_frames_before_it(
     read(path)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=400), st.sampled_from([b"", _GOOD[0][:24], _GOOD[1][:48], _GOOD[1][:28]]))
 def test_any_bytes_give_frames_or_a_capture_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, start: bytes

@@ -16,6 +16,7 @@ from agent.errors import ConfigError
 from agent.wire.ip.encapsulations import TUNNELS as TUNNELS_BY_KIND
 from agent.wire.ip.encapsulations import Tunnel
 from tests.kit import packets, tunnelled
+from tests.kit.examples import examples
 from tests.kit.packets import datagram, ip
 
 WHOLE = bpf.WHOLE
@@ -196,7 +197,7 @@ def test_more_ports_than_a_program_holds_are_refused() -> None:
         bpf.voice(sip_ports=range(5060, 5360), media_ports=MEDIA)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=120), st.sampled_from([1, 772, 512]))
 def test_any_bytes_get_a_verdict(frame: bytes, hatype: int) -> None:
     assert run(PROGRAM, frame, hatype=hatype) in (0, bpf.ESP_BYTES, RTP, WHOLE)
@@ -218,7 +219,7 @@ def libpcap() -> list[Instruction]:
     return [(int(code, 16), int(jt), int(jf), int(k, 16)) for code, jt, jf, k in found]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(_PORTS, _PORTS, st.sampled_from([17, 6]), st.booleans(), st.sampled_from([0, 0x4000, 0x2000, 99]))
 def test_the_filter_accepts_what_libpcap_accepts(
     libpcap: list[Instruction], source: int, destination: int, protocol: int, six: bool, fragment: int

@@ -23,6 +23,7 @@ from agent.store.codec import pack
 from agent.summary.catalog import METRICS
 from agent.summary.records import ConnectorMinute, Samples
 from agent.summary.samples_cy import binned
+from tests.kit.examples import examples
 from tests.kit.minutes import SAMPLES, T0, connector, summary
 from tests.kit.sink_clock import Clock, delivery, run
 from tests.kit.strict_aws import StrictAws
@@ -160,7 +161,7 @@ def test_requests_stay_under_a_megabyte_and_gzip(aws: StrictAws, store: Store, c
     ),
     st.text(min_size=1, max_size=40),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @pytest.mark.parametrize("protocol", ["smithy-rpc-v2-cbor", "json", "query"])
 def test_wire_bytes_is_never_less_than_what_botocore_makes(
     protocol: str, values: list[float], name: str

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agent.errors import Reason, WireError
 from agent.wire.rtp import rtcp, rtcp_xr
+from tests.kit.examples import examples
 
 CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus" / "rtcp"
 
@@ -351,7 +352,7 @@ PACKETS = st.builds(
 
 
 @given(st.lists(PACKETS | st.binary(max_size=9), max_size=6).map(b"".join), st.integers(0, 80))
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_any_bytes_are_a_compound_or_a_wire_error(data, cut):
     for options in ({}, {"wire_length": len(data) + 4}):
         try:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agent.errors import Reason, WireError
 from agent.wire import sdp
+from tests.kit.examples import examples
 
 CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus" / "sdp"
 
@@ -206,7 +207,7 @@ LINES = st.sampled_from(
 
 
 @given(st.lists(LINES | st.binary(max_size=20), max_size=20), st.sampled_from([b"\r\n", b"\n", b"\r"]))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_any_bytes_are_a_session_or_a_wire_error(lines, end):
     try:
         session = sdp.parse(end.join(lines))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from agent.errors import Reason, WireError
 from agent.wire import sip
+from tests.kit.examples import examples
 
 CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus" / "sip"
 
@@ -435,7 +436,7 @@ START_PIECES = [
 
 
 @given(st.lists(st.sampled_from(START_PIECES) | st.binary(max_size=3), max_size=9).map(b"".join))
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 def test_what_looks_like_sip_is_what_the_grammar_says(data):
     assert sip.looks_like_sip(data) == bool(LOOKS.match(data))
 
@@ -510,7 +511,7 @@ def known_of(data):
 
 
 @given(start=st.sampled_from(START_LINES), lines=st.permutations(HEADER_LINES), count=st.integers(0, 26))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_headers_are_the_same_in_place_and_unfolded(start, lines, count):
     head = "\r\n".join([start, *lines[:count], "Last: x"]) + "\r\n\r\n"
     data = head.encode()
@@ -522,7 +523,7 @@ def test_headers_are_the_same_in_place_and_unfolded(start, lines, count):
 
 
 @given(lines=st.permutations(HEADER_LINES), count=st.integers(0, 26), name=st.sampled_from(ASKED))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_header_is_each_line_that_has_its_name(lines, count, name):
     compact = {"v": "via", "f": "from", "t": "to", "i": "call-id", "k": "supported", "l": "content-length"}
     compact |= {"x": "session-expires"}
@@ -547,7 +548,7 @@ def test_header_is_each_line_that_has_its_name(lines, count, name):
 
 
 @given(st.binary(max_size=300) | st.sampled_from(sorted(CORPUS.iterdir())).map(Path.read_bytes), st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_any_bytes_are_a_message_or_a_wire_error(data, draw):
     for _ in range(draw.draw(st.integers(0, 4))):
         at = draw.draw(st.integers(0, len(data)))
