@@ -9,4 +9,4 @@ USUAL = 100  # Hypothesis' own number
 
 def examples(count: int) -> int:
     """`count` for a property that wants another number than the usual, less where fewer are asked for."""
-    return count * settings.default.max_examples // USUAL
+    return count * settings().max_examples // USUAL
