@@ -119,3 +119,31 @@ def test_first_packet_after_a_pause_in_which_an_sdp_passed_is_a_reference() -> N
         told = jitter_us(held, elsewhere)
         assert told is not None
         assert told[1] > 1000
+
+
+@pytest.mark.parametrize(
+    ("ticks", "pause_ms", "lost"), [(0, 0, 0), (120_000, 15_000, 750), (120_000, 0, 750), (0, 15_000, 750)]
+)
+def test_numbers_for_which_nothing_had_room_were_left_out(ticks: int, pause_ms: int, lost: int) -> None:
+    before = packets(list(range(100)))
+    after = [
+        packet._replace(
+            stamp_ns=packet.stamp_ns + (2000 + pause_ms) * 1_000_000,
+            seq=packet.seq + 850,
+            timestamp=packet.timestamp + 100 * 160 + ticks,
+        )
+        for packet in packets(list(range(100)))
+    ]
+    assert sequence(before + after).lost == lost
+
+
+def test_packets_of_a_picture_apart_show_no_other_clock() -> None:
+    """Four packets a picture, of 40 ms, 3 ms apart: from the last to the next picture's first are 31 ms."""
+    video = [
+        RecountedPacket(
+            (40 * picture + 3 * part) * 1_000_000, 4 * picture + part, 3600 * picture, 96, False, True
+        )
+        for picture in range(100)
+        for part in range(4)
+    ]
+    assert jitter_us(video) == (0.0, 0.0)

@@ -13,6 +13,7 @@ from statistics import mean, median
 from typing import NamedTuple
 
 MAX_DROPOUT, MAX_MISORDER = 3000, 100  # RFC 3550 A.1
+WINDOW = 64  # a source may leave out more numbers than these; fewer are lost
 REPEATS = 8  # so many old numbers in a row are a source that began again
 FIRST_DYNAMIC = 96  # payload types that only an SDP gives a meaning (RFC 3551 3)
 CLOCK_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 90000)
@@ -43,15 +44,21 @@ def runs(packets: Iterable[RecountedPacket]) -> Iterator[list[tuple[int, Recount
     """Packets with extended numbers, split where a source began again; strays are left out.
 
     RFC 3550 A.1: a number 3,000 or more ahead, or 100 or more behind, counts once the next one follows it.
-    Old numbers that come once more in a row, as slowly as at first, are a source that began again too.
+    Old numbers that come once more in a row, as slowly as at first, are a source that began again too. So are
+    many numbers left out for which neither time nor the source's clock had room.
     """
+    packets = list(packets)
+    ticks, rate = _pace(packets)
     run: list[tuple[int, RecountedPacket]] = []
     first_ns: dict[int, int] = {}
     highest = repeats = 0
     stray: RecountedPacket | None = None
     for packet in packets:
+        step = (packet.seq - highest + 0x8000 & 0xFFFF) - 0x8000
+        if run and WINDOW < step < MAX_DROPOUT and _has_no_room(step * ticks, rate, run[-1][1], packet):
+            yield run
+            run, first_ns, repeats, stray = [], {}, 0, None
         if run:
-            step = (packet.seq - highest + 0x8000 & 0xFFFF) - 0x8000
             if -MAX_MISORDER < step < MAX_DROPOUT:
                 number, (before, newest) = highest + step, run[-1]
                 apart_ns = first_ns.get(number, 0) - first_ns.get(before, 0)
@@ -77,6 +84,19 @@ def runs(packets: Iterable[RecountedPacket]) -> Iterator[list[tuple[int, Recount
         run.append((highest, packet))
     if run:
         yield run
+
+
+def _has_no_room(room: float, rate: float, before: RecountedPacket, packet: RecountedPacket) -> bool:
+    """Whether less than a quarter of `room` ticks passed, and the timestamps went another way."""
+    passed = (packet.timestamp - before.timestamp + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
+    return 4 * abs(room - passed) > room > 4 * (packet.stamp_ns - before.stamp_ns) * rate / 1e9
+
+
+def _pace(packets: Sequence[RecountedPacket]) -> tuple[float, float]:
+    """Ticks a packet in the mean, many of one timestamp or not, and the clock rate; 0 where nothing shows."""
+    speech = [packet for packet in packets if packet.speech]
+    step, rate = _timing(speech)
+    return step * len({packet.timestamp for packet in speech}) / max(1, len(speech)), rate
 
 
 def sequence(packets: Iterable[RecountedPacket]) -> Sequenced:
@@ -147,17 +167,20 @@ def _is_alone(packets: list[RecountedPacket], place: int) -> bool:
     return before == after != packets[place].payload_type
 
 
-def _timing(packets: list[RecountedPacket]) -> tuple[int, float]:
-    """Ticks a packet, and the clock rate that the timestamps show; 0 where they don't.
+def _timing(packets: Sequence[RecountedPacket]) -> tuple[int, float]:
+    """Ticks from one timestamp to the next, and the clock rate that they show; 0 where they don't.
 
     A standard one is taken where it is near the mean, which two packets at once mislead in a short stream, or
     near the median, which bursts mislead.
     """
-    neighbours = [
-        (b.timestamp - a.timestamp & 0xFFFFFFFF, b.stamp_ns - a.stamp_ns)
-        for a, b in pairwise(packets)
-        if b.seq == (a.seq + 1) & 0xFFFF
-    ]
+    neighbours: list[tuple[int, int]] = []
+    first = packets[0] if packets else None  # of its timestamp: a picture has many packets
+    for a, b in pairwise(packets):
+        if first is not None and b.seq == (a.seq + 1) & 0xFFFF:
+            if b.timestamp == first.timestamp:
+                continue
+            neighbours.append((b.timestamp - first.timestamp & 0xFFFFFFFF, b.stamp_ns - first.stamp_ns))
+        first = b
     steps = Counter(ticks for ticks, _ in neighbours if 0 < ticks < 1 << 31)
     if not steps:
         return 0, 0
