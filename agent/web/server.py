@@ -8,6 +8,7 @@ do not delay a client that sends its request at once.
 from __future__ import annotations
 
 import contextlib
+import os
 import selectors
 import socket
 import threading
@@ -84,7 +85,7 @@ class HttpEndpoint:
             ) from None
         self.port = int(self._listener.getsockname()[1])
         self._listener.setblocking(False)
-        self._wake, self._woken = socket.socketpair()
+        self._woken, self._wake = os.pipe()  # a confined daemon may make one, but no pair of sockets
         self._connections: dict[_Connection, None] = {}  # the oldest first
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -95,21 +96,21 @@ class HttpEndpoint:
         self._thread.start()
 
     def stop(self) -> None:
-        self._wake.close()  # which the loop reads as its end
+        os.close(self._wake)  # which the loop reads as its end
         if self._thread.is_alive():
             self._thread.join()
         for connection in list(self._connections):
             self._close(connection)
         self._selector.close()
         self._listener.close()
-        self._woken.close()
+        os.close(self._woken)
 
     def _serve(self) -> None:
         while True:
             oldest = next(iter(self._connections), None)
             wait = None if oldest is None else max(0.0, oldest.until - time.monotonic())
             for key, _ in self._selector.select(wait):
-                if key.fileobj is self._woken:
+                if key.fileobj == self._woken:
                     return
                 if key.fileobj is self._listener:
                     self._accept()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import importlib
@@ -412,6 +413,19 @@ def test_confined_daemon_delivers_and_reloads(daemon: Daemon) -> None:
     options(daemon)
     with urllib.request.urlopen(f"http://127.0.0.1:{daemon.port}/metrics", timeout=5) as answer:
         assert re.search(r"(?m)^sbcwatch_agent_frames_total [1-9]", answer.read().decode())
+
+    other = free_port()
+    daemon.config.write_text(daemon.config.read_text().replace(f"port = {daemon.port}", f"port = {other}"))
+    daemon.process.send_signal(signal.SIGHUP)
+
+    def is_served() -> bool:
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"http://127.0.0.1:{other}/metrics", timeout=5).close()
+            return True
+        assert daemon.process.poll() is None, daemon.log.read_text()
+        return False
+
+    until(is_served, 10)
 
     daemon.process.send_signal(signal.SIGTERM)  # commits the open minute and flushes
     assert daemon.process.wait(30) == 0
