@@ -344,7 +344,8 @@ def compile_expression(expression: str, snap_length: int = WHOLE) -> list[Instru
     except (ImportError, OSError) as error:
         raise ConfigError(
             f"a filter expression needs scapy and libpcap ({error}):"
-            f" {how_to_add('scapy')}, and libpcap from the system; or leave it empty"
+            f" {how_to_add('scapy')}, and libpcap from the system; or leave it empty;"
+            " where both are there, restart: a confined daemon loads them at its start only"
         ) from None
     except Exception as error:  # scapy's own class
         raise ConfigError(f"the filter expression {expression!r} does not compile: {error}") from None
