@@ -14,6 +14,9 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "agent").rglob("*.py"))
 # A sentence that begins with a question word, and two phrases that nobody says aloud.
 UNCLEAR = re.compile(r"(?:^|[.:;!?] |\n\n)(?:What|Who|Whose|Whom)\b(?![^.;]*\?)|\b(?:that which|of before)\b")
+LIKELY = re.compile(
+    r"\b(?:What|Who|Whose|Whom|that which|of before)\b"
+)  # in all that is unclear; reading is dear
 DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -37,6 +40,7 @@ def test_no_sentence_begins_with_a_question_word() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {text[:60]}"
         for path in SOURCES
+        if LIKELY.search(path.read_text(encoding="utf-8"))
         for line, text in texts(path)
         if UNCLEAR.search(text)
     ]
