@@ -202,6 +202,12 @@ class Joiner:
             self._index(key, leg.call)
         self._keys_of[leg] = keys
         self._remember(leg, leg.call)
+        if leg.way == "outgoing" and not leg.joined:
+            self._apart[leg] = None
+
+    def restored(self) -> None:
+        """All legs are taken over: puts those that joined nothing in the order in which they began."""
+        self._apart = OrderedDict.fromkeys(sorted(self._apart, key=_invite_ns)[-MAX_APART:])
 
     def _keys_for(self, leg: Leg, message: Message | None, values: list[str]) -> list[Key]:
         keys: list[Key] = [("call-id", leg.call_id)]
@@ -458,6 +464,10 @@ def _is_alone(call: Call) -> cython.bint:
         if leg is not lead and leg.is_up():
             return False
     return True
+
+
+def _invite_ns(leg: Leg) -> int:
+    return leg.invite_ns
 
 
 def _began_ns(call: Call) -> int:

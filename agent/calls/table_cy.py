@@ -444,7 +444,8 @@ class CallTable:
                     self._claimed[call.claim.name] = call
                     continue
                 self._legs.setdefault(leg.call_id, []).append(leg)
-                self._joiner.restore(leg, its)
+                if its:  # a recording session, or a leg in another's place, is nobody's to join
+                    self._joiner.restore(leg, its)
                 if open_:
                     self._connectors.add(leg)
                 if leg.has_been_up():
@@ -455,6 +456,7 @@ class CallTable:
                 if when is not None
             ]
             self._sort(call)
+        self._joiner.restored()
         for legs in self._legs.values():
             if len(legs) > 1:  # their calls came in the order in which they go
                 legs.sort(key=_invite_ns)

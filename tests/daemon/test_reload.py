@@ -405,3 +405,30 @@ def test_message_of_two_legs_with_its_tags_is_the_same_ones_after_the_change(cha
     scene.sip(2, VC_R, REMOTE, "ACK sip:bob@b.example SIP/2.0", call_id="b", to_tag="r", cseq="1 ACK")
     whole = records(scene, 1.5, None)
     assert records(scene, 1.5, change) == whole
+
+
+@CHANGES
+def test_call_in_a_queue_is_joined_by_nobody_after_the_change_where_it_may_be_bridged(change: Change) -> None:
+    """An outgoing leg that joined nothing began before the answer: it may have been the one that answered."""
+    invite, ok = "INVITE sip:bob@b.example SIP/2.0", "SIP/2.0 200 OK"
+    scene = Scene()
+    scene.sip(1, CUST[0], VC_C, invite, call_id="a", body=sdp(CUST))
+    scene.sip(8, VC_R, REMOTE, invite, call_id="x", body=sdp(VC2REM))
+    scene.frames[-1] = (*scene.frames[-1][:2], scene.frames[-1][2].replace(b"alice", b"carol"))
+    scene.sip(9, VC_C, CUST[0], ok, call_id="a", to_tag="c", body=sdp(VC2CUST))
+    scene.sip(30, VC_R, REMOTE, invite, call_id="b", body=sdp(VC2REM))
+    whole = records(scene, 20, None)
+    assert sorted(len(row["call_ids"]) for row in whole if "call_ids" in row) == [1, 1, 1]
+    assert records(scene, 20, change) == whole
+
+
+@CHANGES
+def test_call_joins_no_recording_session_after_the_change(change: Change) -> None:
+    invite = "INVITE sip:bob@b.example SIP/2.0"
+    scene = Scene()
+    scene.sip(1, CUST[0], VC_C, invite, call_id="a", body=sdp(CUST), headers=["Require: siprec"])
+    scene.sip(2, VC_R, REMOTE, invite, call_id="b", body=sdp(VC2REM))
+    scene.sip(3, REMOTE, VC_R, "SIP/2.0 200 OK", call_id="b", to_tag="r", body=sdp(REM))
+    whole = records(scene, 1.5, None)
+    assert ["b"] in [row.get("call_ids") for row in whole]
+    assert records(scene, 1.5, change) == whole

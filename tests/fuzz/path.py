@@ -42,6 +42,7 @@ from agent.daemon import checkpoint
 from agent.engine.engine import Engine
 from agent.errors import CaptureError
 from agent.media.rtp.loop_cy import Loop
+from agent.model.call_cy import Leg
 from agent.model.events import Event
 from agent.pipeline import Pipeline, build, pass_on
 from agent.summary.interval import Intervals
@@ -49,7 +50,7 @@ from agent.summary.redaction import Redaction
 from agent.wire.frame import STRIDE, Batch
 from tests.fuzz.books import OF_RESTART, Books, without
 from tests.fuzz.captures import capture
-from tests.kit.scene import VC_C, VC_R
+from tests.kit.scene import CUSTOMER, VC_C, VC_R
 
 BOUND_S, WALL_S = 5.0, 120.0  # of CPU, and of the clock: a machine may be busy
 TIMERS = ((signal.ITIMER_PROF, BOUND_S), (signal.ITIMER_REAL, WALL_S))
@@ -172,14 +173,21 @@ class Case:
         return self.play(path).minutes
 
 
-def named_sockets(engine: Engine) -> list[object]:
-    """The sockets of each leg. Where two calls named one, a change may give it to the other."""
-    legs = [leg for call in engine.signalling.calls() for leg in call.legs]
-    held = sorted(
-        (leg.call_id, leg.from_tag, leg.way, leg.invite_ns, sorted(engine.media.offers.held(leg)))
-        for leg in legs
-    )
-    return [engine.tables()["media_sockets"], *held]
+def named_sockets(engine: Engine) -> set[tuple[object, ...]]:
+    """The sockets of each leg, and whose each is. Of two calls that named one, another may have it then."""
+    found: set[tuple[object, ...]] = set()
+    offers = engine.media.offers
+    for call in engine.signalling.calls():
+        for leg in call.legs:
+            for socket in offers.held(leg):
+                owners = [offers.find(socket, (host, 1)) for host in (CUSTOMER, VC_C)]
+                its = [(name_of(owner[0].leg) if owner else None) for owner in owners]
+                found.add((name_of(leg), socket, *its))
+    return found
+
+
+def name_of(leg: Leg) -> tuple[object, ...]:
+    return leg.call_id, leg.from_tag, leg.way, leg.invite_ns
 
 
 def alike(parts: Books, whole: Books, but: re.Pattern[str] | None = None) -> None:
