@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.cases.checks import Check, call, counted, extra, no_extra, total
+from tests.cases import packets
+from tests.cases.checks import Check, Output, call, counted, extra, no_extra, run, total
 from tests.cases.field_calls import REMOTE, SIDES, VC_R, Call, Dialog
+from tests.cases.media_calls import Scene
 from tests.cases.packets import Stamped
 from tests.cases.variant import Variant, check, named
 
@@ -123,3 +126,49 @@ TARGETS: tuple[Variant, ...] = (
 @pytest.mark.parametrize("variant", TARGETS, ids=named)
 def test_target_variant(variant: Variant, tmp_path: Path) -> None:
     check(variant, tmp_path, SIDES)
+
+
+# -- many callers of one number, none of whom shows his own
+
+
+def hidden_callers(apart: float, hops: Sequence[float]) -> list[Stamped]:
+    """Twenty calls to one number, `apart` seconds from each other; the vc takes each of `hops` in turn."""
+    scene = Scene()
+    for place in range(20):
+        at, hop = place * apart, hops[place % len(hops)]
+        talk = Call(scene, at, f"{place}", inbound=True, calling="anonymous")
+        offer, to_callee, answer, to_caller = talk.sdps()
+        into, out = talk.incoming, talk.outgoing
+        into.invite(at, offer)
+        into.answer(at + 0.005, 100)
+        out.invite(at + hop, to_callee)
+        out.answer(at + hop + 0.008, 100)
+        out.answer(at + 2, 200, body=answer)
+        out.request(at + 2.01, "ACK")
+        into.answer(at + 2.02, 200, body=to_caller)
+        into.request(at + 2.03, "ACK")
+        talk.end(at + 6)
+    return scene.frames
+
+
+def pairs(output: Output) -> list[bool]:
+    """Of each call with two legs, whether they are of one."""
+    legs = [[name[1:] for name in row["call_ids"]] for row in output.of("call")]
+    return [len(set(names)) == 1 for names in legs if len(names) > 1]
+
+
+SPREAD = (0.02, 0.033, 0.072, 0.059, 0.046)
+
+
+@pytest.mark.parametrize(
+    ("apart", "hops", "least"),
+    [(0.05, SPREAD, 0), (0.03, SPREAD, 0), (0.1, SPREAD, 20), (0.05, (0.02,), 20), (0.3, SPREAD, 20)],
+)
+def test_hidden_callers_of_one_number_are_never_mixed_up(
+    apart: float, hops: Sequence[float], least: int, tmp_path: Path
+) -> None:
+    path = packets.write(tmp_path / "in.pcap", hidden_callers(apart, hops))
+    output = run(["replay", str(path), "--json", *SIDES])
+    assert all(pairs(output))
+    assert len(pairs(output)) >= least
+    assert sum(output.values("InboundCallsAnswered")) == 20
