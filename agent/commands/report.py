@@ -15,7 +15,9 @@ from pathlib import Path
 import msgspec
 
 from agent.commands.calls import left_out_by_time, named, opened, query_of
+from agent.commands.json_lines import Row
 from agent.commands.replay import CollectedMinutes, ended, reading
+from agent.commands.stream_totals import StreamTotals
 from agent.config.load import load
 from agent.errors import CaptureError, ConfigError
 from agent.store import CallQuery, Store
@@ -38,6 +40,7 @@ class Gathered(msgspec.Struct):
     reader: StoreReader
     source: str
     fault: CaptureError | None = None
+    streams: list[Row] = []  # where no side is known: whose network it was only the reader can say
 
 
 def report_command(options: argparse.Namespace) -> int:
@@ -62,7 +65,14 @@ def report_command(options: argparse.Namespace) -> int:
         stored = [found for call in calls if (found := gathered.reader.call(call.id)) is not None]
         views = [call_picture(one.records, redaction) for one in stored]
         notes = [f"It could not be read to its end: {gathered.fault}"] if gathered.fault else []
-        page = report_page(views, source=gathered.source, notes=notes, redacted=redaction is not None)
+        call_ids = {one.records.call["call_id"] for one in stored}
+        page = report_page(
+            views,
+            source=gathered.source,
+            streams=[row for row in gathered.streams if row["call_id"] in call_ids],
+            notes=notes,
+            redacted=redaction is not None,
+        )
     if options.output == "-":
         print(page)
         return ended(gathered.fault)
@@ -87,14 +97,17 @@ def _gathered(options: argparse.Namespace) -> Iterator[Gathered]:
     with tempfile.TemporaryDirectory(prefix="sbcwatch-report-") as folder:
         path = Path(folder, "sbcwatch.sqlite")
         store = Store(path, retention_s=FOREVER_S, max_bytes=1 << 40)
+        totals = StreamTotals()
         try:
-            with reading(options) as files:
+            with reading(options, totals.add) as files:
                 fault = files.through(CollectedMinutes(store))
         finally:
             store.close()
         reader = StoreReader(path)
+        source = ", ".join(os.path.basename(name) for name in options.files)
+        streams = [] if files.pipeline.sides.known else totals.judged()
         try:
-            yield Gathered(reader, ", ".join(os.path.basename(name) for name in options.files), fault)
+            yield Gathered(reader, source, fault, streams)
         finally:
             reader.close()
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 from markupsafe import Markup
@@ -34,10 +35,14 @@ def report_page(
     views: Sequence[CallPicture],
     *,
     source: str,
+    streams: Sequence[Mapping[str, Any]] = (),
     notes: Sequence[str] = (),
     redacted: bool = True,
 ) -> str:
-    """The page. Of many calls the `MAX_WHOLE` worst are shown whole."""
+    """The page. Of many calls the `MAX_WHOLE` worst are shown whole.
+
+    `streams`: rows of the calls' media by address, as `sbcwatch streams` has them, where no side is known.
+    """
     ordered = sorted(views, key=badness, reverse=True)
     index = [_entry(view, number) for number, view in enumerate(ordered, 1)]
     style = _compact(static_text("page.css"))
@@ -52,6 +57,7 @@ def report_page(
             source=source,
             views=ordered[:MAX_WHOLE],
             index=index if len(index) > 1 else [],
+            streams=streams,
             notes=notes,
             redacted=redacted,
         )

@@ -42,6 +42,14 @@ def test_capture_of_one_call_gives_its_page(tmp_path: Path) -> None:
     assert "url(" not in page
 
 
+def test_page_without_sides_shows_media_by_address(tmp_path: Path) -> None:
+    page = re.sub(r"<[^>]*>", " ", written(tmp_path, *FILES, "--vc", "10.10.0.1"))
+    seen = re.findall(r"([\d.]+):\d+ +([\d.]+):\d+ +PCMA +(\d+) +(\d+) +[\d.]+ +[\d.]+ ", page)
+    assert "Media by address, as it passed the capture" in page
+    assert seen == [("10.10.0.10", "10.10.0.1", "1104", "0"), ("10.10.0.1", "10.10.0.10", "1103", "0")]
+    assert "Media by address" not in written(tmp_path, *FILES, *VC)
+
+
 @pytest.mark.parametrize(
     "options",
     [("--call", "c92938e13da25690"), ("--call", "0110"), ("--number", "0110", "--since", "2026-11-23T15:42")],
