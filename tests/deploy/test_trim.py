@@ -98,7 +98,8 @@ def test_claim_goes_by_a_board(trimmed: Path, tmp_path: Path) -> None:
 
 def test_selftest_is_right_uncompiled(trimmed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SBCWATCH_NO_COMPILED", "1")
-    told = run(trimmed, "from agent.cli import main; main(['selftest'])")
+    monkeypatch.delenv("SBCWATCH_REQUIRE_COMPILED", raising=False)
+    told = run(trimmed, "from agent.cli import main; raise SystemExit(main(['selftest']))")
     assert "numbers: right" in told
 
 
