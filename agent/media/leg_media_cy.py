@@ -88,8 +88,7 @@ class LegMedia:
             leg.described_ns = now_ns
             if before is not None:
                 self.streams.rebase(leg.call.legs, now_ns)
-        # On all of its sockets: behind NAT, or on hold, an SDP names others than its streams use.
-        self._cut(self.streams.claimed(self.offers.held(leg), self.open_minutes))
+        self._cut(self.streams.claimed(sockets, self.open_minutes))
         if self.streams.taken_over:
             self._take_over()
         self.streams.described(leg)

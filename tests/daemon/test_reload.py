@@ -325,17 +325,6 @@ def test_rtcp_of_a_caller_counts_after_the_change_where_the_answer_was_not_captu
 
 
 @CHANGES
-def test_codec_that_an_offer_without_a_socket_names_is_the_same_after_the_change(change: Change) -> None:
-    scene = Scene()
-    scene.call(1)
-    scene.rtp(2, VC2CUST, CUST, 2, range(100), payload_type=96)
-    held = sdp(("0.0.0.0", CUST[1]), types="8 96", more=["a=rtpmap:96 opus/48000/2"])
-    scene.sip(3, CUST[0], VC_C, UPDATE, call_id="a", to_tag="c", cseq="3 UPDATE", body=held)
-    whole = records(scene, 3.5, None)
-    assert records(scene, 3.5, change) == whole
-
-
-@CHANGES
 def test_of_two_calls_that_name_a_socket_the_later_description_has_it_after_the_change(
     change: Change,
 ) -> None:
