@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 import cython
 
@@ -207,7 +208,7 @@ class Joiner:
 
     def restored(self) -> None:
         """All legs are taken over: puts those that joined nothing in the order in which they began."""
-        self._apart = OrderedDict.fromkeys(sorted(self._apart, key=_invite_ns)[-MAX_APART:])
+        self._apart = OrderedDict.fromkeys(sorted(self._apart, key=attrgetter("invite_ns"))[-MAX_APART:])
 
     def _keys_for(self, leg: Leg, message: Message | None, values: list[str]) -> list[Key]:
         keys: list[Key] = [("call-id", leg.call_id)]
@@ -464,10 +465,6 @@ def _is_alone(call: Call) -> cython.bint:
         if leg is not lead and leg.is_up():
             return False
     return True
-
-
-def _invite_ns(leg: Leg) -> int:
-    return leg.invite_ns
 
 
 def _began_ns(call: Call) -> int:

@@ -8,6 +8,7 @@ all, in O(1).
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from operator import attrgetter
 
 import cython
 
@@ -459,7 +460,7 @@ class CallTable:
         self._joiner.restored()
         for legs in self._legs.values():
             if len(legs) > 1:  # their calls came in the order in which they go
-                legs.sort(key=_invite_ns)
+                legs.sort(key=attrgetter("invite_ns"))
         # Each length of wait has a queue, oldest first.
         for due_ns, after_ns, what in sorted(due, key=lambda row: row[0]):
             self._timers.set(what, due_ns - after_ns, after_ns)
@@ -472,10 +473,6 @@ def _call_of(what: Due) -> Call:
     if isinstance(what, Call):
         return what
     return what.leg.call if isinstance(what, CountedAttempt) else what.call
-
-
-def _invite_ns(leg: Leg) -> int:
-    return leg.invite_ns
 
 
 def _waiting(call: Call) -> list[Due]:

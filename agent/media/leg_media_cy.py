@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import attrgetter
 from typing import Any
 
 import cython
@@ -151,7 +152,7 @@ class LegMedia:
         self.streams.evidence.end_close(handover.minute_ns or 0)  # no pauses are known of what is closed
         self._describe_earlier(handover)
         legs = [leg for call, _ in handover.calls for leg in call.legs]
-        legs.sort(key=_described_ns)  # of two that named a socket, the last one has it
+        legs.sort(key=attrgetter("described_ns"))  # of two that named a socket, the last one has it
         for leg in legs:
             self._describe_again(leg)
         named.recall(peers)
@@ -259,7 +260,3 @@ class LegMedia:
             self._out.append(Unseen(minute_ns, until_ns, Sight.MEDIA, Cause.EVICTED, 0, detail=detail))
         self._refused += refused
         self._evicted += evicted
-
-
-def _described_ns(leg: Leg) -> int:
-    return leg.described_ns

@@ -297,7 +297,7 @@ class Streams:
         self._told.add(stream)
 
     def claimed(self, sockets: list[Socket], minutes: Sequence[int]) -> list[StreamMinute]:
-        """An SDP passed on the leg that holds `sockets`: attaches their streams, and explains them anew.
+        """An SDP named `sockets`: attaches their streams, and explains them anew.
 
         Their counts under another leg are closed.
         """

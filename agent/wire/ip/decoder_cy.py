@@ -28,8 +28,9 @@ if not cython.compiled:  # decoder_cy.pxd holds them for the compiler
     from agent.wire.ip.layers_cy import *
     from agent.wire.ip.payload_cy import *
 
-    ESP, NAT_T, MAX_DEPTH, RULE = uncompiled.constants(__name__, "ESP NAT_T MAX_DEPTH RULE")
-    (L2TPV3_MOST,) = uncompiled.constants(__name__, "L2TPV3_MOST")
+    ESP, NAT_T, MAX_DEPTH, RULE, L2TPV3_MOST = uncompiled.constants(
+        __name__, "ESP NAT_T MAX_DEPTH RULE L2TPV3_MOST"
+    )
 
 # Kinds of frame, by the names that plain Python uses.
 KIND_NOT_IP, KIND_UDP, KIND_FRAGMENT, KIND_TCP = NOT_IP, UDP, FRAGMENT, TCP
