@@ -88,7 +88,7 @@ class LegMedia:
         if before != sections:
             leg.described_ns = now_ns
             if before is not None:
-                self.streams.rebase(leg.call.legs, now_ns)
+                self.streams.renegotiated(leg.call.legs, now_ns)
         self._cut(self.streams.claimed(sockets, self.open_minutes))
         if self.streams.taken_over:
             self._take_over()

@@ -498,7 +498,7 @@ class Streams:
     def last_ns(self, stream: Stream) -> int:
         return self._loop.last_ns(stream.id)
 
-    def rebase(self, legs: Iterable[Leg], now_ns: int) -> None:
+    def renegotiated(self, legs: Iterable[Leg], now_ns: int) -> None:
         """Media was renegotiated at `now_ns`: a silent stream may go on with any number without loss.
 
         A stream that flows is left alone: were its next packet to begin a new count, losses around the
@@ -507,7 +507,7 @@ class Streams:
         for leg in legs:
             for stream in leg.streams:
                 if now_ns - self._loop.last_ns(stream.id) >= PAUSE_NS:
-                    self._loop.rebase(stream.id)
+                    self._loop.resume(stream.id)
 
     def described(self, leg: Leg) -> None:
         """An SDP passed on `leg`: the addresses of its streams may be explained now."""

@@ -23,6 +23,7 @@ cdef enum:
     REBASE = 2
     FIRST = 3
     REPEATED = 4  # the newest packets had numbers that came before; `bad_cell` has how many, and when
+    RESUMED = 5  # as REBASE, unless the next packet has the next number
 
     REPEATS = 8  # so many in a row, as slowly as they came at first, are a restart
     REPEATS_MASK = 15

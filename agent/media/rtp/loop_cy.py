@@ -51,7 +51,7 @@ if not cython.compiled:  # loop_cy.pxd has them, typed
         __name__, "MAX_VOTES CHECK_EVERY FEW_PACKETS TIME_BASE_US"
     )
     (PACKET_MOST,) = uncompiled.constants(__name__, "PACKET_MOST")
-    NONE, STRAY, REBASE, FIRST = uncompiled.constants(__name__, "NONE STRAY REBASE FIRST")
+    NONE, STRAY, REBASE, FIRST, RESUMED = uncompiled.constants(__name__, "NONE STRAY REBASE FIRST RESUMED")
     REPEATED, REPEATS, REPEATS_MASK = uncompiled.constants(__name__, "REPEATED REPEATS REPEATS_MASK")
 
 __all__ = [
@@ -115,9 +115,15 @@ class Loop(Clocks):
         self.named = NamedSockets(2 * max_streams)
 
     def rebase(self, stream: int) -> None:
-        """The stream's next packet begins a new count without loss (after a re-INVITE, or a hold)."""
+        """The stream's next packet begins a new count without loss: the stream is another call's now."""
         row: StreamRow = self.known(stream)
         row.stray = REBASE
+
+    def resume(self, stream: int) -> None:
+        """The stream's next packet begins a new count without loss, unless it has the next number."""
+        row: StreamRow = self.known(stream)
+        if not REBASE <= row.stray <= FIRST:
+            row.stray = RESUMED
 
     def tunnels(self) -> dict[str, int]:
         """Frames from tunnels, by the kind of the outermost."""
@@ -565,6 +571,11 @@ class Loop(Clocks):
         """1: the number is in sequence, its packet goes on to the jitter. `last_ns`: the packet before."""
         at: cython.longlong = seq & (WINDOW - 1)
         cell: cython.uint
+        if row.stray == RESUMED:
+            row.stray = NONE if delta == 1 else REBASE
+            row.referenced = 0
+            row.excess_us = 0.0
+            row.anchored = 0
         if REBASE <= row.stray <= FIRST:
             if row.stray == REBASE:
                 self.restart(row, minute, seq)

@@ -108,7 +108,7 @@ class StreamRow(Structure):
         ("codec", c_uint32),  # clock rate << 8 | kind; 0: unknown
         ("step", c_uint32),  # the timestamp's usual one from packet to packet; 0: unknown
         ("bad_seq", c_uint16),  # A.1's bad_seq
-        ("stray", c_uint8),  # NONE, STRAY: `bad_seq` is set, REBASE, FIRST: the next packet begins a count
+        ("stray", c_uint8),  # of loop_cy.pxd: NONE, STRAY: `bad_seq` is set ...
         ("anchored", c_uint8),  # `anchor_at` and `anchor_ts` are set
         # The third to the seventh: two minutes are open at once, and between them what few packets touch.
         ("even", MinuteRow),

@@ -164,6 +164,11 @@ class RtpWorkers:
         with self._lock_of(stream):
             loop.rebase(row)
 
+    def resume(self, stream: int) -> None:
+        loop, row = self._at(stream)
+        with self._lock_of(stream):
+            loop.resume(row)
+
     def flush_stream(self, stream: int, before_ns: int) -> None:
         loop, row = self._at(stream)
         with self._lock_of(stream):

@@ -168,6 +168,24 @@ class TestLoss:
         counters = tap.finished()
         assert (counters["gaps"], counters["packets"]) == (0, 5)
 
+    @pytest.mark.parametrize(("numbers", "epoch"), [([4, 5], 0), ([5, 6], 1), ([500, 501], 1)])
+    def test_resumed_stream_counts_on_where_it_has_the_next_number(
+        self, tap: Tap, numbers: list[int], epoch: int
+    ) -> None:
+        tap.run([1, 2, 3])
+        tap.loop.resume(tap.stream)
+        tap.run(numbers, start_ms=4000)
+        assert tap.loop.newest(tap.stream)[:3] == (numbers[-1], epoch, 2 if epoch else 5)
+        counters = tap.finished()
+        assert (counters["gaps"], counters["packets"]) == (0, 5)
+
+    def test_rebase_is_not_undone_by_resume(self, tap: Tap) -> None:
+        tap.run([1, 2, 3])
+        tap.loop.rebase(tap.stream)
+        tap.loop.resume(tap.stream)
+        tap.run([4, 5], start_ms=4000)
+        assert tap.loop.newest(tap.stream)[1] == 1
+
     def test_gap_across_capture_loss_is_unknown(self, tap: Tap) -> None:
         tap.run([1, 2])
         tap.loop.lose(T0 + 30 * MS, T0 + 90 * MS)
