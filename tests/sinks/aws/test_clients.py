@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
+from botocore.loaders import JSONFileLoader
 
 from agent.sinks.aws import clients
 from tests.kit.strict_aws import StrictAws
@@ -125,3 +127,24 @@ def test_region_is_the_settings_then_the_variables(
         monkeypatch.setenv(name, value)
     for make in (clients.cloudwatch_client, clients.logs_client, clients.s3_client):
         assert make(setting).meta.region_name == region
+
+
+def test_second_client_reads_no_table_that_the_first_has_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    load = JSONFileLoader.load_file
+
+    def noted(self: JSONFileLoader, path: str) -> object:
+        read.append(path)
+        return load(self, path)
+
+    monkeypatch.setattr(JSONFileLoader, "load_file", noted)
+    for make in (clients.cloudwatch_client, clients.logs_client):
+        make("us-east-1", "http://127.0.0.1:9")
+    assert len(read) == len(set(read))
+
+
+def test_new_data_path_is_read_by_the_next_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clients.logs_client("us-east-1", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+    client = clients.logs_client("us-east-1", "http://127.0.0.1:9")
+    assert str(tmp_path) in client._loader.search_paths  # type: ignore[attr-defined]
