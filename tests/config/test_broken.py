@@ -120,6 +120,12 @@ BROKEN = [
     # Capture
     # Carriers
     Broken('[[carriers]]\nid = "a"', "carriers[0].id", "a fits nothing: add networks or domains", "warning"),
+    Broken(
+        '[vc]\naddresses = ["10.1.0.1"]\n[[carriers]]\nid = "a"\nnetworks = ["10.1.0.1"]',
+        "carriers[0].networks",
+        '"10.1.0.1" is the vc itself',
+        "warning",
+    ),
     Broken('[[carriers]]\nid = "a"\nnetworks = ["10.1.0.7/16"]', "carriers[0].networks", "has host bits"),
     Broken('[[carriers]]\nid = "a"\ndomains = ["sip:a.example"]', "carriers[0].domains", "write a.example"),
     Broken(
@@ -153,6 +159,7 @@ BROKEN = [
     Broken('[capture]\nfilter = "udp prot 5060"', "capture.filter", "syntax error"),
     Broken("[capture]\nlateness = 1.0", "capture.lateness", "must be more than calls.join_window"),
     Broken("[capture]\nsnap_length = 256", "capture.snap_length", "256 cuts SIP messages", "warning"),
+    Broken("[capture]\nlateness = 600.0", "capture.lateness", "600 s: minutes close and reach AWS that much later", "warning"),
     Broken("[limits]\nmax_memory_mb = 128", "limits.max_memory_mb", "leaves none for calls: at least 262"),
     # Calls and quality
     Broken('[calls]\ncorrelation_headers = ["X-CID:"]', "calls.correlation_headers", "write its name alone, as X-CID"),
@@ -200,6 +207,7 @@ BROKEN = [
         "nobody is a customer: every sided figure is null",
         "warning",
     ),
+    Broken("[cost]\nmetric_tiers = [[100, 0.3], [0, -0.1]]", "cost.metric_tiers", "has a number below 0"),
     Broken("[cost]\nmetric_tiers = [[100, 0.3], [50, 0.1]]", "cost.metric_tiers", "must rise from tier to tier"),
     Broken(
         '[cost]\nmax_metrics = 10\n[cloudwatch]\nenabled = true\nregion = "eu-west-1"',

@@ -100,7 +100,10 @@ def kinds(config: Config) -> Iterator[Finding]:
 
 
 def cost(config: Config) -> Iterator[Finding]:
-    ends = [end or math.inf for end, _ in config.cost.metric_tiers]
+    tiers = config.cost.metric_tiers
+    if any(end < 0 or price < 0 for end, price in tiers):
+        yield "cost", "metric_tiers", "has a number below 0: write how many metrics, and USD for each"
+    ends = [end or math.inf for end, _ in tiers]
     if any(second <= first for first, second in itertools.pairwise(ends)):
         yield "cost", "metric_tiers", "must rise from tier to tier; 0 stands for no end, in the last one"
 

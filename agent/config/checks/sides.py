@@ -116,7 +116,11 @@ def carriers_of(config: Config) -> Iterator[tuple[str, str, str, str]]:
 
 
 def carriers(config: Config) -> Iterator[Finding]:
-    """Carriers that no call can have: without an address, or at a customer's."""
+    """Carriers that no call can have: without an address, at a customer's, or the vc itself."""
+    own = {_network(named) for named in config.vc.addresses} - {None}
+    for section, key, _, text in carriers_of(config):
+        if _network(text) in own:
+            yield section, key, f'"{text}" is the vc itself: name the address that the carrier sends from'
     claimed = {network for *_, text in claims_of(config) if (network := _network(text)) is not None}
     for section, key, _, text in carriers_of(config):
         if (network := _network(text)) is None:

@@ -11,6 +11,7 @@ from agent.quality.codecs import table
 
 MAX_INTERFACE = 15  # octets of a NIC's name (IFNAMSIZ less its NUL)
 LEAST_SNAP = 1_600  # an INVITE with SDP in one Ethernet frame
+MOST_LATENESS_S = 60.0
 
 # Headers whose values say nothing of one call: a client's name and abilities, whom somebody calls.
 SHARED_HEADERS = {
@@ -38,6 +39,9 @@ def capture_doubts(config: Config) -> Iterator[Finding]:
         yield "capture", "snap_length", f"{capture.snap_length} cuts SIP messages: {LEAST_SNAP} at least"
     if capture.filter and capture.media_ports:
         yield "capture", "media_ports", "is not used: filter stands in its place"
+    if capture.lateness > MOST_LATENESS_S:
+        text = "minutes close and reach AWS that much later where a NIC is silent: 3 is usual"
+        yield "capture", "lateness", f"{capture.lateness:g} s: {text}"
     if "any" in capture.interfaces and len(set(capture.interfaces)) > 1:
         yield "capture", "interfaces", '"any" stands for all: the others have no effect'
     for key in ("interfaces", "sip_ports"):
