@@ -199,11 +199,15 @@ class MediaSockets:
         return claim.rtp if claim else None
 
     def names_host(self, leg: Leg, host: str) -> cython.bint:
-        """Whether an SDP of `leg`, the last or one before, names a socket of `host`."""
+        """Whether an SDP of `leg`, the last or one before, names a socket of `host`; before a fax too."""
         socket: Socket
         held: dict[Socket, None] | None = self._by_leg.get(leg)
         if held is not None:
             for socket in held:
+                if socket[0] == host:
+                    return True
+        if self._withdrawn_of:
+            for socket in self._withdrawn_of.get(leg, ()):
                 if socket[0] == host:
                     return True
         return False

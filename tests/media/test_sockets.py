@@ -285,3 +285,14 @@ def test_withdrawn_descriptions_are_bounded_and_go_with_their_leg() -> None:
     sockets.release(leg)
     assert sockets.earlier(leg) == []
     assert sockets.find_withdrawn((ALICE, 4038), HERE, 4038) is None
+
+
+def test_host_whose_media_ended_for_a_fax_is_still_the_legs() -> None:
+    sockets, leg = MediaSockets(build(Config(), vc=[VC]).sides), leg_of_a_call()
+    session = parse(sdp(ALICE, 4000).encode())
+    sockets.describe(leg, session, "towards")
+    sockets.withdraw(leg, session.media[0], 1)
+    assert sockets.names_host(leg, ALICE)
+    assert not sockets.names_host(leg, "203.0.113.9")
+    sockets.release(leg)
+    assert not sockets.names_host(leg, ALICE)
