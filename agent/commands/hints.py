@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 
 from agent.model.sides import Sides
 
@@ -71,16 +71,21 @@ def peers_of(vc: Iterable[str], edges: Edges) -> Counter[str]:
 
 def likely_networks(peers: Counter[str]) -> list[str]:
     """The networks of the peers, that of most addresses first, then a private one; /24, IPv6 /64."""
-    networks: defaultdict[IPv4Network | IPv6Network, set[str]] = defaultdict(set)
+    networks: defaultdict[str, set[str]] = defaultdict(set)
     for peer in peers:
-        length = 64 if ":" in peer else 24
-        networks[ip_network(f"{peer}/{length}", strict=False)].add(peer)
+        networks[_network_of(peer)].add(peer)
 
-    def rank(network: IPv4Network | IPv6Network) -> tuple[int, bool, int]:
+    def rank(network: str) -> tuple[int, bool, int]:
         those = networks[network]
-        return len(those), network.is_private, sum(peers[peer] for peer in those)
+        return len(those), ip_network(network).is_private, sum(peers[peer] for peer in those)
 
-    return [str(network) for network in sorted(networks, key=rank, reverse=True)]
+    return sorted(networks, key=rank, reverse=True)
+
+
+def _network_of(address: str) -> str:
+    if ":" in address:
+        return str(ip_network(f"{address}/64", strict=False))
+    return f"{address.rpartition('.')[0]}.0/24"
 
 
 def _most(addresses: Counter[str]) -> list[str]:
