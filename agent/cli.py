@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     alone = arguments is None  # only where the process is ours: not in a test or another program
     if alone:
         gc.disable()
+    _open_closed_streams()
     try:
         try:
             status = _carry_out(sys.argv[1:] if arguments is None else arguments, alone)
@@ -54,6 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if alone:
         gc.freeze()  # skip the last walk over all objects: the process ends anyway
     return status
+
+
+def _open_closed_streams() -> None:
+    """Gives output a place where the caller closed its descriptor (`>&-`), where Python has None."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
 
 
 def _discard_output() -> None:

@@ -184,6 +184,15 @@ def test_output_on_a_full_disk_is_one_line(command: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", [f"replay {CUSTOMER}", f"replay {CUSTOMER} --json", "config"])
+def test_output_that_the_caller_closed_is_no_error(command: str, closed: str) -> None:
+    done = piped(f"{command} {closed}")
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert "sides are unknown" not in done.stdout
+
+
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_ctrl_c_prints_what_was_read(form: list[str]) -> None:
     captured = (ROOT / CUSTOMER).read_bytes()
