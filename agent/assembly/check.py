@@ -127,8 +127,11 @@ def files_of_this_host(config: Config) -> Iterator[Finding]:
         except OSError as error:
             yield section, key, f"{path}: {error.strerror}: name a file that the daemon may read"
     folder = Path(config.store.directory)
-    if folder.exists() and not folder.is_dir():
-        yield "store", "directory", f"{folder} is no folder"
+    try:
+        if folder.exists() and not folder.is_dir():
+            yield "store", "directory", f"{folder} is no folder"
+    except OSError as error:
+        yield "store", "directory", f"{error.strerror}: name a folder that can be made, as /var/lib/sbcwatch"
 
 
 def packages_of_this_host(config: Config) -> Iterator[Finding]:

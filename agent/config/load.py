@@ -140,6 +140,10 @@ def read(
     # A value that could not be read is at its default now: all other checks still run.
     config = Config(**values)
     told_of = {problem.where for problem in problems}
+    problems = [
+        Problem(variables[problem.where], 0, problem.text) if problem.where in variables else problem
+        for problem in problems
+    ]
 
     def found(checks: Iterable[tuple[str, str, str]]) -> Iterator[Problem]:
         for section, key, reason in checks:
@@ -201,7 +205,9 @@ def _renamed_variables(
 def _section(kind: Any, where: str, content: Any, text: str, problems: list[Problem]) -> Any:
     """Converts one section key by key, so that every bad key is reported."""
     if not isinstance(content, dict):
-        problems.append(Problem(where, _line_of(text, where), f"must be a table: [{where}]"))
+        name = where.partition("[")[0]
+        head = f"[[{name}]]" if name in TABLES else f"[{name}]"
+        problems.append(Problem(where, _line_of(text, where), f"must be a table: {head}"))
         return None
     values: dict[str, Any] = {}
     fields = _fields(kind)
@@ -215,13 +221,18 @@ def _section(kind: Any, where: str, content: Any, text: str, problems: list[Prob
         try:
             values[key] = msgspec.convert(value, field.type)
         except msgspec.ValidationError as error:
-            choice, line = _choice(field.type, value), _line_of(text, where, key)
+            choice, line = _choice(field.type, value, str(error)), _line_of(text, where, key)
             problems.append(Problem(f"{where}.{key}", line, f"{error}{choice}; it is for: {_help(field)}"))
-    missing = [key for key, field in fields.items() if field.required and key not in content]
+        if _has_nul(value):  # no file, name or expression can have one, and most calls raise ValueError
+            values.pop(key, None)
+            problems.append(Problem(f"{where}.{key}", _line_of(text, where, key), "has a NUL: remove it"))
+    unread = [key for key, field in fields.items() if field.required and key not in values]
     problems += [
-        Problem(f"{where}.{key}", _line_of(text, where), f"is required: add {key} = ...") for key in missing
+        Problem(f"{where}.{key}", _line_of(text, where), f"is required: add {key} = ...")
+        for key in unread
+        if key not in content
     ]
-    return kind(**dict.fromkeys(missing, ""), **values)  # so that its other problems are reported as well
+    return kind(**dict.fromkeys(unread, ""), **values)  # so that its other problems are reported as well
 
 
 def _check(config: Config) -> Iterator[tuple[str, str, str]]:
@@ -236,8 +247,10 @@ def _check(config: Config) -> Iterator[tuple[str, str, str]]:
     seen: set[str] = set()
     for number, connector in enumerate(config.connectors):
         where = f"connectors[{number}]"
-        if not re.fullmatch(r"[A-Za-z0-9._\-/#]{1,256}", connector.id) or connector.id == "unassigned":
+        if not re.fullmatch(r"[A-Za-z0-9._\-/#]{1,256}", connector.id):
             yield where, "id", f'"{connector.id}" will not do: letters, digits and . _ - / # only'
+        if connector.id == "unassigned":
+            yield where, "id", '"unassigned" is where calls go that fit no connector: choose another name'
         if connector.id in seen:
             yield where, "id", f'"{connector.id}" is there twice: put both into one table'
         seen.add(connector.id)
@@ -277,6 +290,12 @@ def _check_carriers(config: Config) -> Iterator[tuple[str, str, str]]:
                 yield where, key, f'"{name}" is {owners[name]}\'s already: it can have one carrier only'
 
 
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    return "\0" in value if isinstance(value, str) else isinstance(value, list) and any(map(_has_nul, value))
+
+
 def _no_network(text: str) -> str:
     return f'"{text}" is no network: write it as 192.0.2.0/24'
 
@@ -308,12 +327,16 @@ def _place(raw: dict[str, Any], name: str) -> tuple[str, dict[str, Any], Any] | 
     if row:
         table, number, key, fields = row[1], int(row[2]), row[3], _fields(TABLES[row[1]])
         rows = raw.setdefault(table, [])
+        if isinstance(rows, dict):  # [connectors] for [[connectors]]: one table
+            rows = raw[table] = [rows]
         if key not in fields:
             return _unknown(key, fields)
         if not isinstance(rows, list) or number > len(rows):
             return f"there is no {table.removesuffix('s')} {number} yet: number them from 0"
         if number == len(rows):
             rows.append({})
+        if not isinstance(rows[number], dict):
+            return f"{table}[{number}] must be a table: [[{table}]]"
         return f"{table}[{number}]", rows[number], fields[key]
     section, _, key = name.partition("_")
     sections = {name: field for name, field in _fields(Config).items() if name not in TABLES}
@@ -350,10 +373,14 @@ def _bare(kind: Any) -> Any:
     return _bare(get_args(kind)[0]) if get_origin(kind) is Annotated else kind
 
 
-def _choice(kind: Any, value: Any) -> str:
+def _choice(kind: Any, value: Any, fault: str = "") -> str:
     """The permitted words of a setting that takes one of a few, or several, and the nearest of them."""
     bare = _bare(kind)
     bare = _bare(get_args(bare)[0]) if get_origin(bare) is tuple else bare
+    inner = re.search(r"`\$\[(\d+)\]\.(\w+)`", fault)  # a setting of a table in a list
+    if inner:
+        number, name = int(inner[1]), inner[2]
+        return _choice(_fields(bare)[name].type, value[number][name])
     if get_origin(bare) is not Literal:
         return ""
     words = get_args(bare)

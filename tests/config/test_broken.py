@@ -46,7 +46,25 @@ BROKEN = [
     Broken("[calls]\nretry_window = inf", "calls.retry_window", "inf is no number to reckon with"),
     Broken("[store]\nkeep_hours = 1e12", "store.keep_hours", "1e+12 is too much: 1e+09 at most"),
     Broken("[logs]\nenabled = 1", "logs.enabled", "Expected `bool`, got `int`"),
+    Broken('[store]\ndirectory = "/var/lib/\\u0000"', "store.directory", "has a NUL: remove it"),
+    Broken('[fleet]\nkey_file = "/etc/\\u0000"', "fleet.key_file", "has a NUL: remove it"),
+    Broken('[vc]\naddresses = ["\\u0000"]', "vc.addresses", "has a NUL: remove it"),
+    Broken("[limits]\nmax_streams = 9999999999999999999999", "limits.max_streams", "1e+22 is too much: 1e+12 at most"),
+    Broken("connectors = 5", "connectors[0]", "must be a table: [[connectors]]"),
     # Sides
+    Broken('[vc]\naddresses = ["::ffff:10.1.0.1"]', "vc.addresses", "is IPv4, and so are its frames: write 10.1.0.1"),
+    Broken(
+        '[customers]\nnetworks = ["::ffff:10.1.0.0/112"]',
+        "customers.networks",
+        "is IPv4, and so are its frames: write 10.1.0.0/16",
+    ),
+    Broken(
+        '[vc]\naddresses = ["10.1.0.1"]\n[customers]\nnetworks = ["10.1.0.1"]',
+        "customers.networks",
+        '"10.1.0.1" is the vc itself: name the network that the customer calls from',
+        "warning",
+    ),
+    Broken('[customers]\nnetworks = ["10.1.0.0/16", "10.1.0.0/16"]', "customers.networks", "stands there 2 times", "warning"),
     Broken('[vc]\naddresses = ["sbc.example.com"]', "vc.addresses", "is no IP address: write it as 192.0.2.1"),
     Broken('[vc]\naddresses = ["192.0.2.0/24"]', "vc.addresses", "is no IP address: write it as 192.0.2.1"),
     Broken('[vc]\naddresses = ["0.0.0.0"]', "vc.addresses", "is nobody's: write the address of one host"),
@@ -102,6 +120,11 @@ BROKEN = [
     Broken(connector("") + connector("", "Trunk-1"), "connectors[1].id", 'is "trunk-1" in another case'),
     Broken(connector("", "trunk 1"), "connectors[0].id", "letters, digits and . _ - / # only"),
     Broken('[[connectors]]\nregion = "local"', "connectors[0].id", "is required: add id = ..."),
+    Broken("[[connectors]]\nid = 12345", "connectors[0].id", "Expected `str`, got `int`"),
+    Broken(connector("", "unassigned"), "connectors[0].id", "is where calls go that fit no connector"),
+    Broken(connector('domains = ["münchen.example"]'), "connectors[0].domains", "write xn--mnchen-3ya.example"),
+    Broken(connector('domains = ["a b.example"]'), "connectors[0].domains", "write sip.example.com"),
+    Broken(connector('domains = ["a.example", "a.example"]'), "connectors[0].domains", "stands there 2 times", "warning"),
     Broken(
         connector("default = true") + connector("default = true", "trunk-2"),
         "connectors[1].default",
@@ -119,6 +142,7 @@ BROKEN = [
     Broken(connector('region = "eu-cental-1"'), "connectors[0].region", "(nearest: eu-central-1)", "warning"),
     # Capture
     # Carriers
+    Broken("[[carriers]]\nid = 7\ndomains = [\"a.example\"]", "carriers[0].id", "Expected `str`, got `int`"),
     Broken('[[carriers]]\nid = "a"', "carriers[0].id", "a fits nothing: add networks or domains", "warning"),
     Broken(
         '[vc]\naddresses = ["10.1.0.1"]\n[[carriers]]\nid = "a"\nnetworks = ["10.1.0.1"]',
@@ -139,6 +163,7 @@ BROKEN = [
     Broken('[capture]\ninterfaces = ["a-nic-of-a-long-name"]', "capture.interfaces", "can be no NIC"),
     Broken("[capture]\nsip_ports = []", "capture.sip_ports", "without a port no SIP is seen"),
     Broken("[capture]\nhep_ports = [9060]", "capture.hep_ports", 'is gone: write [[capture.tunnels]] with kind = "hep"'),
+    Broken('[[capture.tunnels]]\nkind = "VXLAN"', "capture.tunnels", "one of ipip, 6in4, gre, nvgre"),
     Broken('[[capture.tunnels]]\nkind = "hep"', "capture.tunnels", "hep needs peers: name who sends it"),
     Broken(
         '[[capture.tunnels]]\nkind = "vxlan"\npeers = ["10.1.0.1/8"]', "capture.tunnels", "has host bits set: write peers"
@@ -165,6 +190,7 @@ BROKEN = [
     Broken('[calls]\ncorrelation_headers = ["X-CID:"]', "calls.correlation_headers", "write its name alone, as X-CID"),
     Broken('[calls]\ncorrelation_headers = ["User-Agent"]', "calls.correlation_headers", "all would join: remove it"),
     Broken('[calls]\ncall_id_suffixes = [""]', "calls.call_id_suffixes", "so all legs would join"),
+    Broken('[calls]\nthrottle_patterns = ["503"]', "calls.throttle_patterns", "begin with a status and a blank"),
     Broken('[calls]\nthrottle_patterns = ["Call limit"]', "calls.throttle_patterns", "begin with a status and a blank"),
     Broken("[calls]\nhold_timeout = 60.0", "calls.hold_timeout", "a call on hold would end first", "warning"),
     Broken("[quality]\njitter_buffer_ms = 300.0", "quality.jitter_buffer_ms", "is above jitter_buffer_max_ms (200)"),
@@ -185,6 +211,11 @@ BROKEN = [
     ),
     Broken('[logs]\ncalls = true', "logs.calls", "has no effect: logs.enabled is false", "warning"),
     Broken('[logs]\nkms_key = "alias/voice"', "logs.kms_key", "write arn:aws:kms:REGION:ACCOUNT:key/ID"),
+    Broken(
+        '[logs]\nkms_key = "arn:aws:kms:us-east-1:123456789012:key/1"\n[cloudwatch]\nregion = "eu-west-1"',
+        "logs.kms_key",
+        "is a key of us-east-1, and the groups are made in eu-west-1: AWS refuses it",
+    ),
     Broken('[aws]\nrole_arn = "arn:aws:iam::1:user/bob"', "aws.role_arn", "write arn:aws:iam::ACCOUNT:role/NAME"),
     Broken('[aws]\nexternal_id = "x-1"', "aws.external_id", "is for role_arn, which is empty", "warning"),
     Broken('[aws]\nproxy = "proxy.example"', "aws.proxy", "write it as http://HOST:3128"),
@@ -228,6 +259,7 @@ BROKEN = [
     # Variables
     Broken("SBCWATCH_CAPTURE_RING=8", "SBCWATCH_CAPTURE_RING", "did you mean SBCWATCH_CAPTURE_RING_MB?"),
     Broken("SBCWATCH_CLOUDWTCH_REGION=x", "SBCWATCH_CLOUDWTCH_REGION", "did you mean SBCWATCH_CLOUDWATCH_REGION?"),
+    Broken("SBCWATCH_CAPTURE_RING_MB=lots", "SBCWATCH_CAPTURE_RING_MB", "Expected `int`, got `str`"),
     Broken("SBCWATCH_CONNECTORS__0__IDS=x", "SBCWATCH_CONNECTORS__0__IDS", "did you mean id?"),
     Broken("SBCWATCH_CONNECTORS__1__ID=x", "SBCWATCH_CONNECTORS__1__ID", "number them from 0"),
     Broken("SBCWATCH_VC_ADDRESSES=sbc1", "SBCWATCH_VC_ADDRESSES", '"sbc1" is no IP address'),
@@ -365,6 +397,30 @@ def test_connector_of_the_environment_alone_and_over_the_files(
         (row,) = config.connectors
         assert (row.id, row.customer_networks, row.default) == ("123", ("10.1.0.0/16", "10.2.0.0/16"), True)
         assert row.region == ("eu-west-1" if text else "local")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("connectors = [5]", "connectors[0] must be a table: [[connectors]]"),
+        ('[connectors]\nregion = "local"', ""),
+    ],
+)
+def test_variable_over_a_connector_that_is_no_table_is_told_and_over_a_single_one_is_taken(
+    text: str, said: str
+) -> None:
+    config, problems = read(text, {"SBCWATCH_CONNECTORS__0__ID": "trunk-1"})
+    assert (config is None, said in {problem.text for problem in problems}) == (
+        (True, True) if said else (False, False)
+    )
+
+
+def test_directory_with_a_name_too_long_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "sbcwatch.toml"
+    path.write_text(f'[store]\ndirectory = "/{"a" * 5000}"\n')
+    (problem,) = looked_at(str(path))[1]
+    assert (problem.where, problem.line) == ("store.directory", 2)
+    assert problem.text.startswith("File name too long: ")
 
 
 def test_twelve_connectors_of_the_environment_stand_in_the_order_of_their_numbers() -> None:

@@ -38,6 +38,7 @@ DOUBTFUL: Checks = (
     sides.vc_doubts,
     sides.nobody,
     sides.overlaps,
+    sides.repeated,
     sides.examples,
     sides.carriers,
     traffic.capture_doubts,

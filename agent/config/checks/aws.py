@@ -42,6 +42,13 @@ def logs(config: Config) -> Iterator[Finding]:
             yield "logs", key, f'"{prefix}" is reserved: begin it with /aws/ or another word'
         if owners.setdefault(prefix, key) != key:
             yield "logs", key, f"is {owners[prefix]} too: give each log groups of its own"
+    key_region, region = logs.kms_key.split(":")[3:4], config.cloudwatch.region
+    if key_region and region and key_region != [region]:
+        yield (
+            "logs",
+            "kms_key",
+            f"is a key of {key_region[0]}, and the groups are made in {region}: AWS refuses it",
+        )
     left = logs.stream.replace("{host}", "h")
     if not re.fullmatch(r"[^:*{}]{1,512}", left):
         yield (

@@ -10,10 +10,11 @@ from agent.config.checks.words import Finding, address, header, twice
 from agent.config.settings import Config
 
 MOST_SECONDS = 1e9  # 30 years: a larger value is a slip, and does not fit into nanoseconds
+MOST = 10**12  # of anything else: with bytes for megabytes it still fits into 64 bits
 
 
 def numbers(config: Config) -> Iterator[Finding]:
-    """`inf`, `nan` and seconds beyond all sense, in any section."""
+    """`inf`, `nan`, seconds and counts beyond all sense, in any section."""
     for section in config.__struct_fields__:
         content = getattr(config, section)
         if isinstance(content, list):
@@ -24,6 +25,8 @@ def numbers(config: Config) -> Iterator[Finding]:
                 yield section, field, f"{value} is no number to reckon with: write digits"
             elif isinstance(value, float) and value > MOST_SECONDS:
                 yield section, field, f"{value:g} is too much: {MOST_SECONDS:g} at most"
+            elif isinstance(value, int) and value > MOST:
+                yield section, field, f"{value:.0e} is too much: {MOST:.0e} at most"
 
 
 def privacy(config: Config) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface, ip_network
 
 from agent.config.checks.words import Finding, address, twice
 from agent.config.settings import Config
@@ -42,6 +42,8 @@ def vc(config: Config) -> Iterator[Finding]:
                     key,
                     f'"{named}" has a zone: no frame carries it, write {bare}',
                 )
+            elif isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
+                yield section, key, f'"{named}" is IPv4, and so are its frames: write {parsed.ipv4_mapped}'
     for name, private in public.items():
         if address(name) is not None and address(name) == address(private):
             yield "vc", "public_addresses", f'"{name}" is mapped to itself: remove it'
@@ -53,6 +55,10 @@ def vc_doubts(config: Config) -> Iterator[Finding]:
     for private in config.vc.public_addresses.values():
         if own and address(private) not in own:
             yield "vc", "public_addresses", f'"{private}" is none of vc.addresses: its frames are nobody\'s'
+    for section, key, _, text in claims_of(config):
+        network = _network(text)
+        if network is not None and network.num_addresses == 1 and network.network_address in own:
+            yield section, key, f'"{text}" is the vc itself: name the network that the customer calls from'
 
 
 def networks(config: Config) -> Iterator[Finding]:
@@ -65,6 +71,9 @@ def networks(config: Config) -> Iterator[Finding]:
         host = _host_bits(network)
         if host is not None:
             yield section, key, f'"{network}" has host bits: write {parsed}, or {host} for that host alone'
+        if isinstance(parsed, IPv6Network) and parsed.prefixlen >= 96 and (ipv4 := parsed[0].ipv4_mapped):
+            text = f"is IPv4, and so are its frames: write {ipv4}/{parsed.prefixlen - 96}"
+            yield section, key, f'"{network}" {text}'
         if owner and owners.setdefault(parsed, owner) != owner:
             yield section, key, f'"{network}" is {owners[parsed]}\'s already: a customer has one connector'
 
@@ -144,12 +153,22 @@ def domains(config: Config) -> Iterator[Finding]:
             if domain.startswith("*"):
                 said = f'"{domain}": no wildcard is known here: write each host'
             elif not _HOST.fullmatch(domain) and address(domain.strip("[]")) is None:
-                said = f'"{domain}" is no host name: write {host or "sip.example.com"}'
+                said = f'"{domain}" is no host name: write {_on_the_wire(host)}'
             elif owner and owners.setdefault(domain.lower(), owner) != owner:
                 said = f'"{domain}" is {owners[domain.lower()]}\'s already: a host names one connector'
             else:
                 continue
             yield where, "domains", said
+
+
+def repeated(config: Config) -> Iterator[Finding]:
+    yield from twice("customers", "networks", config.customers.networks)
+    for number, connector in enumerate(config.connectors):
+        for key in ("customer_networks", "domains"):
+            yield from twice(f"connectors[{number}]", key, getattr(connector, key))
+    for number, carrier in enumerate(config.carriers):
+        for key in ("networks", "domains"):
+            yield from twice(f"carriers[{number}]", key, getattr(carrier, key))
 
 
 def connectors(config: Config) -> Iterator[Finding]:
@@ -189,6 +208,15 @@ def nobody(config: Config) -> Iterator[Finding]:
             "networks",
             "nobody is a customer: every sided figure is null, and AWS gets none of them",
         )
+
+
+def _on_the_wire(host: str) -> str:
+    """A host as a SIP URI carries it (IDNA), or an example where it is none."""
+    try:
+        name = host.encode("idna").decode()
+    except UnicodeError:
+        name = ""
+    return name if _HOST.fullmatch(name) else "sip.example.com"
 
 
 def _network(text: str) -> Network | None:

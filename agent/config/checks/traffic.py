@@ -58,7 +58,8 @@ def calls(config: Config) -> Iterator[Finding]:
     if "" in calls.call_id_suffixes:
         yield "calls", "call_id_suffixes", '"" is every Call-ID\'s suffix, so all legs would join: remove it'
     for pattern in calls.throttle_patterns:
-        if not re.match(r"[4-6*?][0-9*?\[]", pattern) and not pattern.startswith(("*", "[")):
+        begins = re.match(r"[4-6*?][0-9*?\[]", pattern) or pattern.startswith(("*", "["))
+        if not begins or not re.search(r"[ *?]", pattern):
             text = "begin with a status and a blank, as 480 Call limit*"
             yield "calls", "throttle_patterns", f'"{pattern}" can match no response: {text}'
 
