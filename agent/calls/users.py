@@ -8,7 +8,8 @@ codes and the 9 for an outside line. Codes before a number (8001#, #31#, *67) ar
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+
+from msgspec import Struct
 
 MAX_USERS = 8_192  # users come from the wire
 SHORTEST, COMPARED = 7, 9  # digits that must agree where a country is not known
@@ -17,7 +18,7 @@ HIDDEN = frozenset({"", "anonymous", "restricted", "unavailable", "unknown"})  #
 _SEPARATORS = str.maketrans("", "", "-.() \u00a0")
 
 
-class User(NamedTuple):
+class User(Struct, frozen=True):
     """`key` is the same for all users that may be the same. `digits` is empty for a name."""
 
     key: str

@@ -23,7 +23,7 @@ them a number is placed where our own loss stood still on both sides of it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from agent.media.plausible import Count, counted_as, denies
 from agent.model.far_end_cy import AwayMinute, Baseline, Counted, FarEndLoss, Level
@@ -37,7 +37,7 @@ MOST_RECEIVED = 1.5  # receptions a number, above which the capture shows a stre
 MAX_FALLS = 2  # a count that falls, or denies its fraction, so often counts nothing
 
 
-class Span(NamedTuple):
+class Span(Struct, frozen=True):
     """Loss between two blocks, of `expected` numbers.
 
     Signed, because duplicates made after the vc lower it.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -14,7 +13,7 @@ MAX_REPORTERS = 16  # of a pair; a flood of invented SSRCs pushes out the oldest
 SAME_NS = 20_000_000  # one report that leaves twice in so short a time is one departure
 
 
-class MetDeparture(NamedTuple):
+class MetDeparture(Struct, frozen=True):
     """`rtt_us` is None unless the verdict is TRUE."""
 
     rtt_us: float | None

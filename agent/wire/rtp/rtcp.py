@@ -12,10 +12,9 @@ A datagram is a compound: packets one after the other, each with its own length.
 from __future__ import annotations
 
 from collections.abc import Callable
-from struct import Struct
-from typing import NamedTuple
+from struct import Struct as Layout
 
-import msgspec
+from msgspec import Struct
 
 from agent.errors import Reason, WireError
 from agent.wire.rtp import rtcp_xr
@@ -26,14 +25,14 @@ FIRST_TYPE, LAST_TYPE = 192, 223  # RFC 5761 4: the packet types that RTP never 
 # A 64 KiB datagram of empty packets would be 16,384 records; what real senders put into one is under ten.
 PACKETS_MAX = 128
 
-_HEADER = Struct(">BBH")
-_WORD = Struct(">I")
-_SENDER = Struct(">IIIIII")
-_BLOCK = Struct(">IIIIII")
-_TWO = Struct(">II")
+_HEADER = Layout(">BBH")
+_WORD = Layout(">I")
+_SENDER = Layout(">IIIIII")
+_BLOCK = Layout(">IIIIII")
+_TWO = Layout(">II")
 
 
-class ReportBlock(NamedTuple):
+class ReportBlock(Struct, frozen=True):
     """A report block (6.4.1)."""
 
     ssrc: int  # whom it is about
@@ -45,7 +44,7 @@ class ReportBlock(NamedTuple):
     dlsr: int  # delay since that SR, 1/65536 s
 
 
-class SenderReport(NamedTuple):
+class SenderReport(Struct, frozen=True):
     ssrc: int
     ntp_sec: int
     ntp_frac: int
@@ -60,30 +59,30 @@ class SenderReport(NamedTuple):
         return middle32(self.ntp_sec << 32 | self.ntp_frac)
 
 
-class ReceiverReport(NamedTuple):
+class ReceiverReport(Struct, frozen=True):
     ssrc: int
     blocks: list[ReportBlock]
 
 
-class SourceDescription(NamedTuple):
+class SourceDescription(Struct, frozen=True):
     """An SDES chunk (6.5); `cname` is "" if it has none."""
 
     ssrc: int
     cname: str
 
 
-class Bye(NamedTuple):
+class Bye(Struct, frozen=True):
     ssrcs: list[int]
     reason: str
 
 
-class App(NamedTuple):
+class App(Struct, frozen=True):
     ssrc: int
     subtype: int
     name: str
 
 
-class Feedback(NamedTuple):
+class Feedback(Struct, frozen=True):
     """A feedback message (RFC 4585 6.1): `kind` is RTPFB or PSFB, `format` its FMT."""
 
     kind: int
@@ -92,7 +91,7 @@ class Feedback(NamedTuple):
     media_ssrc: int
 
 
-class Compound(msgspec.Struct):
+class Compound(Struct):
     """The packets of one datagram, each list in the order of the wire."""
 
     reports: list[SenderReport | ReceiverReport] = []

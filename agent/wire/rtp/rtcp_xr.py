@@ -6,21 +6,22 @@ Blocks of unknown type, and packet receipt times (4.3), are skipped by their len
 from __future__ import annotations
 
 from collections.abc import Callable
-from struct import Struct
-from typing import NamedTuple
+from struct import Struct as Layout
 
-_BLOCK = Struct(">BBH")
-_WORD = Struct(">I")
-_RUNS = Struct(">IHH")
-_TWO = Struct(">II")
-_DLRR = Struct(">III")
-_SUMMARY = Struct(">IHHIIIIIIBBBB")
-_VOIP = Struct(">IBBBBHHHHbbBBBBBBBBHHH")
+from msgspec import Struct
+
+_BLOCK = Layout(">BBH")
+_WORD = Layout(">I")
+_RUNS = Layout(">IHH")
+_TWO = Layout(">II")
+_DLRR = Layout(">III")
+_SUMMARY = Layout(">IHHIIIIIIBBBB")
+_VOIP = Layout(">IBBBBHHHHbbBBBBBBBBHHH")
 
 _UNKNOWN = 127  # 4.7: "a value of 127 indicates that this parameter is unavailable"
 
 
-class RunLength(NamedTuple):
+class RunLength(Struct, frozen=True):
     """Loss RLE (4.1) and duplicate RLE (4.2): one bit for each number of [begin, end), modulo 2^16."""
 
     ssrc: int
@@ -48,15 +49,15 @@ class RunLength(NamedTuple):
         return zeros
 
 
-class LossRuns(RunLength):
+class LossRuns(RunLength, frozen=True):
     """Loss RLE (4.1)."""
 
 
-class DuplicateRuns(RunLength):
+class DuplicateRuns(RunLength, frozen=True):
     """Duplicate RLE (4.2)."""
 
 
-class ReceiverReference(NamedTuple):
+class ReceiverReference(Struct, frozen=True):
     """Receiver reference time (4.4): what DLRR answers, as a receiver report answers a sender's."""
 
     ntp_sec: int
@@ -67,7 +68,7 @@ class ReceiverReference(NamedTuple):
         return (self.ntp_sec & 0xFFFF) << 16 | self.ntp_frac >> 16
 
 
-class Delay(NamedTuple):
+class Delay(Struct, frozen=True):
     """A DLRR sub-block (4.5): RTT is arrival - lrr - dlrr, all in 1/65536 s."""
 
     ssrc: int
@@ -75,7 +76,7 @@ class Delay(NamedTuple):
     dlrr: int
 
 
-class StatisticsSummary(NamedTuple):
+class StatisticsSummary(Struct, frozen=True):
     """Statistics summary (4.6) of the numbers [begin, end); jitter in RTP ticks."""
 
     ssrc: int
@@ -89,7 +90,7 @@ class StatisticsSummary(NamedTuple):
     jitter_deviation: int | None
 
 
-class VoipMetrics(NamedTuple):
+class VoipMetrics(Struct, frozen=True):
     """VoIP metrics (4.7)."""
 
     ssrc: int
@@ -118,7 +119,7 @@ class VoipMetrics(NamedTuple):
 Block = LossRuns | DuplicateRuns | ReceiverReference | Delay | StatisticsSummary | VoipMetrics
 
 
-class ExtendedReport(NamedTuple):
+class ExtendedReport(Struct, frozen=True):
     """One XR packet."""
 
     ssrc: int  # who reports

@@ -23,7 +23,6 @@ A value that is absent, unreadable or out of its range is None.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -43,7 +42,7 @@ _NUMBER = r"-?[0-9]{1,12}(?:\.[0-9]{1,6})?"
 _LINES_MAX = 256  # a report has about 30; a body can bring 30,000
 
 
-class ReportedSocket(NamedTuple):
+class ReportedSocket(Struct, frozen=True):
     """LocalAddr or RemoteAddr: `port` 0 and `ssrc` None where not given."""
 
     address: str

@@ -8,9 +8,9 @@ The usual form is read in place, by octets; any other as text, by the grammar.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 import cython
+from msgspec import Struct
 
 from agent.wire.sip.scan_cy import bounded, parameter_at, text_at
 
@@ -32,7 +32,7 @@ _URI = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)\s*:(.*)", re.DOTALL)
 _HOST = re.compile(r"\s*(?:\[([^\]]*)\]?|([^\s:;?>]*))\s*(?::\s*(\d{1,5}))?")
 
 
-class Uri(NamedTuple):
+class Uri(Struct, frozen=True):
     """A SIP, SIPS or tel URI: `user` unescaped, `host` bare, in lower case; `port` None where not given."""
 
     scheme: str

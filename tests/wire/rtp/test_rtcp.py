@@ -8,6 +8,7 @@ from struct import pack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.errors import Reason, WireError
 from agent.wire.rtp import rtcp, rtcp_xr
@@ -48,7 +49,7 @@ def test_sender_report_and_description_field_by_field():
 def test_middle32_is_what_a_block_returns_as_lsr():
     # RFC 3550 6.4.1, figure 2: SR at n = 0xb44db705:20000000, lsr = 0xb7052000
     assert rtcp.middle32(0xB44DB705_20000000) == 0xB7052000
-    assert SENDER._replace(ntp_sec=0xB44DB705, ntp_frac=0x20000000).middle32 == 0xB7052000
+    assert replace(SENDER, ntp_sec=0xB44DB705, ntp_frac=0x20000000).middle32 == 0xB7052000
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_cut_report_gives_the_blocks_that_are_whole():
 def test_cut_inside_the_sender_information_gives_nothing():
     data = seed("sr-sdes")
     assert reason_of(data[:20], wire_length=len(data)) is Reason.RTCP_TRUNCATED
-    assert rtcp.parse(data[:28], wire_length=len(data)).reports == [SENDER._replace(blocks=[])]
+    assert rtcp.parse(data[:28], wire_length=len(data)).reports == [replace(SENDER, blocks=[])]
 
 
 def test_cut_with_a_length_that_only_srtcp_has_is_encrypted():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from agent.errors import Reason, WireError
 from agent.wire import sip
+from agent.wire.sip.values_cy import Uri
 from tests.kit.examples import examples
 
 CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus" / "sip"
@@ -618,5 +619,5 @@ def test_header_without_a_name_is_found_by_no_other_name():
 
 def test_long_uri_is_read_as_a_short_one():
     user = "u" * 100
-    assert sip.parse_uri(f"sip:{user}@Example.com:5070;x") == ("sip", user, "example.com", 5070)
-    assert sip.parse_uri("sip:u@Example.com:5070;x") == ("sip", "u", "example.com", 5070)
+    assert sip.parse_uri(f"sip:{user}@Example.com:5070;x") == Uri("sip", user, "example.com", 5070)
+    assert sip.parse_uri("sip:u@Example.com:5070;x") == Uri("sip", "u", "example.com", 5070)
