@@ -25,9 +25,9 @@ from agent.model.unseen import Cause, Sight
 from agent.transport.byte_limit import ByteLimit
 from agent.transport.copies_cy import Copies
 from agent.transport.fragments import Fragments
+from agent.transport.messages import Found
 from agent.transport.rate_limit_cy import RateLimit
 from agent.transport.sctp import SctpPaths
-from agent.transport.sip_framing import Found
 from agent.transport.tcp import TcpStreams
 from agent.wire.hep import KIND_SIP, MAGIC, hep_packet
 from agent.wire.ip.decoder_cy import Decoder, read, rejoined

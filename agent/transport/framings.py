@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from agent.model.unseen import Cause
-from agent.transport.sip_framing import Found, Framing, SipFraming
+from agent.transport.messages import Found, Framing
+from agent.transport.sip_framing import SipFraming
 from agent.transport.websocket import WebSocketFraming, begins_frame
 from agent.wire.hep import HEADER, MAGIC
 

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from agent.errors import Reason, WireError
 from agent.model.shared_table import SharedTable
 from agent.model.unseen import Cause
-from agent.transport.sip_framing import MESSAGE_MAX, Found
+from agent.transport.messages import MESSAGE_MAX, Found
 from agent.wire.sip import looks_like_sip
 
 PROTOCOL = 132

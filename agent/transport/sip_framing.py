@@ -1,19 +1,17 @@
 """SIP messages from a byte stream: RFC 3261 18.3, Content-Length says where each ends.
 
 A stream may begin anywhere: lines are skipped until one is a SIP start line. CRLF keepalives (RFC 5626 4.4.1)
-and the blank lines of 7.5 are skipped too. `Framing` is the contract of everything over TCP: its results do
-not depend on how the stream is cut into pieces, and its cost is linear in bytes.
+and the blank lines of 7.5 are skipped too.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Protocol
 
 from agent.model.unseen import Cause
+from agent.transport.messages import MESSAGE_MAX, Found
 from agent.wire.sip import looks_like_sip
 
-MESSAGE_MAX = 128 << 10  # bytes of a message that are held
 HEAD_MAX = 64 << 10  # bytes in which the headers must end
 SKIP_MAX = 16 << 20  # a longer body is skipped; a longer Content-Length is a false one
 LINE_MAX = 4096  # the longest start line
@@ -28,37 +26,6 @@ _START_LINE = re.compile(
 )
 _VERSION = re.compile(rb"[Ss][Ii][Pp]/")
 _TEXT = re.compile(rb"[^\r\n]")
-
-
-class Found(NamedTuple):
-    """A message, or the beginning of an unreadable one.
-
-    `cause` None: `data` is a message, or its headers and as much of its body as came. Else `data` is the
-    beginning of a message whose headers were cut, b"" where not even that is known. `is_sip` False: nothing
-    but its port can say whether it was SIP.
-    """
-
-    data: bytes
-    cause: Cause | None = None
-    is_sip: bool = True
-
-
-class Framing(Protocol):
-    """Cuts messages out of the bytes of one direction of a connection."""
-
-    @property
-    def steps(self) -> int:
-        """Lines, frames and messages looked at so far: the part of the cost that does not go by bytes."""
-
-    @property
-    def held(self) -> int:
-        """Bytes kept."""
-
-    def feed(self, data: bytes) -> list[Found]:
-        """Takes the next bytes. Returns the messages that they complete."""
-
-    def gap(self, missing: int, cause: Cause) -> list[Found]:
-        """Notes that `missing` bytes will not come; 0: an unknown number."""
 
 
 class SipFraming:

@@ -14,8 +14,7 @@ from msgspec import Struct
 
 from agent.model.shared_table import SharedTable
 from agent.model.unseen import Cause
-from agent.transport.framings import OpeningFraming
-from agent.transport.sip_framing import Found, Framing
+from agent.transport.messages import Found, Framing
 
 SYN, RST = 0x02, 0x04  # TCP flags (RFC 9293 3.1)
 
@@ -56,13 +55,15 @@ class TcpStreams:
         max_bytes: int = 16 << 20,
         timeout_ns: int = 3600_000_000_000,
         hole_timeout_ns: int = 1_000_000_000,
-        framing: Callable[[bool], Framing] = OpeningFraming,
+        framing: Callable[[bool], Framing] | None = None,
     ) -> None:
-        """`framing` makes the framing of a new stream. Its argument: the beginning was missed."""
+        """`framing` makes the framing of a new stream, by its first bytes if None. Its argument: the
+        beginning was missed.
+        """
         # The attack: connections opened and left, or messages begun and never ended.
         self._timeout_ns = timeout_ns
         self._hole_timeout_ns = hole_timeout_ns
-        self._framing = framing
+        self._framing = framing or _by_opening
         # the stream idle longest comes first of its class
         self._table: SharedTable[StreamName, _Stream] = SharedTable(max_streams, max_bytes)
         self.steps = 0  # of all framings
@@ -223,6 +224,12 @@ class TcpStreams:
             stream.ahead_bytes -= len(stream.ahead.pop(at)[0])
         _find_nearest(stream)
         return stream.framing.gap(missing, Cause.FRAMING)
+
+
+def _by_opening(lost: bool) -> Framing:
+    from agent.transport.framings import OpeningFraming  # 5 M instructions, of hosts with TCP only
+
+    return OpeningFraming(lost)
 
 
 def _find_nearest(stream: _Stream) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from agent.model.unseen import Cause
-from agent.transport.sip_framing import MESSAGE_MAX, SKIP_MAX, Found
+from agent.transport.messages import MESSAGE_MAX, Found
+from agent.transport.sip_framing import SKIP_MAX
 from agent.wire.sip import looks_like_sip
 from agent.wire.websocket import BINARY, HEADER_MAX, TEXT, FrameHeader, frame_header, unmasked
 

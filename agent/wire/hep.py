@@ -5,11 +5,10 @@ Each chunk: vendor (16 bits, 0 is generic), type (16), length with these six byt
 
 from __future__ import annotations
 
-from socket import AF_INET, AF_INET6, inet_ntop
-
 from msgspec import Struct
 
 from agent.errors import Reason, WireError
+from agent.wire.ip.packet_cy import address
 
 MAGIC = b"HEP3"
 HEADER, CHUNK_HEADER = 6, 6
@@ -90,9 +89,8 @@ def _address(chunks: dict[int, bytes], four: int, six: int) -> str:
     """The text of the IPv4 or the IPv6 address, whichever the packet has."""
     value = chunks.get(four, b"")
     if len(value) == 4:
-        return inet_ntop(AF_INET, value)
+        return address(0, 0xFFFF << 32 | int.from_bytes(value, "big"))
     value = chunks.get(six, b"")
     if len(value) != 16:
         raise WireError(Reason.HEP_MALFORMED, "no address")
-    mapped = value[:12] == bytes(10) + b"\xff\xff"
-    return inet_ntop(AF_INET, value[12:]) if mapped else inet_ntop(AF_INET6, value)
+    return address(int.from_bytes(value[:8], "big"), int.from_bytes(value[8:], "big"))

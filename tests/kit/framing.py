@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 
-from agent.transport.sip_framing import Found, Framing
+from agent.transport.messages import Found, Framing
 
 
 def whole(make: Callable[[], Framing], data: bytes) -> list[Found]:

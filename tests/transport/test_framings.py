@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.model.unseen import Cause
 from agent.transport.framings import PROXY_V2, OpeningFraming
-from agent.transport.sip_framing import Found
+from agent.transport.messages import Found
 from tests.kit.examples import examples
 from tests.kit.framing import by_bytes, in_pieces, message, whole
 

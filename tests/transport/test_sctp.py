@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from agent.errors import WireError
 from agent.model.unseen import Cause
+from agent.transport.messages import Found
 from agent.transport.sctp import BEGIN, DATA, END, INIT, PARTS_MAX, SctpPaths
-from agent.transport.sip_framing import Found
 from tests.kit.framing import message
 
 UNORDERED = 4

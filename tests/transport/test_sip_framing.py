@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.model.unseen import Cause
-from agent.transport.sip_framing import HEAD_MAX, LINE_MAX, MESSAGE_MAX, SKIP_MAX, Found, SipFraming
+from agent.transport.messages import MESSAGE_MAX, Found
+from agent.transport.sip_framing import HEAD_MAX, LINE_MAX, SKIP_MAX, SipFraming
 from tests.kit.examples import examples
 from tests.kit.framing import by_bytes, in_pieces, message, whole
 

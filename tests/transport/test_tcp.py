@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.model.unseen import Cause
-from agent.transport.sip_framing import Found
+from agent.transport.messages import Found
 from agent.transport.tcp import RST, SYN, TcpStreams
 from tests.kit.framing import message
 

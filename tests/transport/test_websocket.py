@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.model.unseen import Cause
 from agent.transport.framings import OpeningFraming
-from agent.transport.sip_framing import MESSAGE_MAX, Found
+from agent.transport.messages import MESSAGE_MAX, Found
 from agent.transport.websocket import WebSocketFraming
 from agent.wire.websocket import frame_header, unmasked
 from tests.kit.examples import examples
