@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct
 
-from agent.config.checks import refused
-from agent.config.checks.words import nearest
 from agent.config.settings import CarrierSettings, Config, ConnectorSettings, TunnelSettings, media_ports
 from agent.errors import ConfigError
 from agent.summary.catalog import RETENTION_DAYS
@@ -29,9 +27,8 @@ if TYPE_CHECKING:
 ENVIRONMENT = "SBCWATCH_"
 # Variables of that name that are no settings: our own for building and tests, and those that Kubernetes and
 # Docker set in each container for a service called sbcwatch.
-NO_SETTINGS = re.compile(
-    r"SBCWATCH_((NO|REQUIRE)_COMPILED=|TEST_|(\w+_)?SERVICE_(HOST|PORT)|(\w+_)?PORT(=\w+://|_\d+_)).*",
-    re.DOTALL,
+NO_SETTINGS = (
+    r"(?s)SBCWATCH_((NO|REQUIRE)_COMPILED=|TEST_|(\w+_)?SERVICE_(HOST|PORT)|(\w+_)?PORT(=\w+://|_\d+_)).*"
 )
 # Settings that were renamed or moved: "section.key" before, "section.key" now. A file or variable with the
 # old name works as before, and a warning names the new one. An entry stays for two minor versions at least.
@@ -152,7 +149,11 @@ def read(
                 line = 0 if where in variables else _line_of(text, section, key)
                 yield Problem(variables.get(where, where), line, reason)
 
-    problems += found((*_check(config), *refused(config), *(further(config) if further else ())))
+    if raw:  # the defaults pass: tests/config/test_load.py
+        from agent.config.checks import refused  # 5 ms with its patterns
+
+        problems += found((*_check(config), *refused(config)))
+    problems += found(further(config) if further else ())
     problems.sort(key=lambda problem: problem.line)
     told += found(doubts(config) if doubts else ())
     return (None, problems) if problems else (config, [])
@@ -304,7 +305,7 @@ def _override(raw: dict[str, Any], environment: Mapping[str, str], problems: lis
     """Puts the values of variables into `raw`. Returns each variable by "section.key"."""
     variables: dict[str, str] = {}
     for name, text in sorted(environment.items(), key=_in_order):
-        if not name.startswith(ENVIRONMENT) or NO_SETTINGS.fullmatch(f"{name}={text}"):
+        if not name.startswith(ENVIRONMENT) or re.fullmatch(NO_SETTINGS, f"{name}={text}"):
             continue
         place = _place(raw, name[len(ENVIRONMENT) :].lower())
         if isinstance(place, str):
@@ -383,6 +384,8 @@ def _choice(kind: Any, value: Any, fault: str = "") -> str:
         return _choice(_fields(bare)[name].type, value[number][name])
     if get_origin(bare) is not Literal:
         return ""
+    from agent.config.checks.words import nearest  # of a wrong value only
+
     words = get_args(bare)
     wrong = [v for v in (value if isinstance(value, list) else [value]) if v not in words]
     return f": one of {', '.join(words)}{nearest(str(wrong[0]), words) if wrong else ''}"

@@ -10,6 +10,7 @@ import pytest
 from agent.commands import check_config
 from agent.config import load as configfile
 from agent.config import settings as config
+from agent.config.checks import refused
 from agent.errors import ConfigError
 from agent.summary import media_flags_cy
 
@@ -33,6 +34,11 @@ def test_shipped_file_read_with_every_line_enabled_equals_the_defaults() -> None
     defaults.capture.tunnels = (config.TunnelSettings(kind="vxlan"),)  # the example
     for section in ("vc", "capture", "calls", "media", "quality", "cloudwatch", "logs", "store", "limits"):
         assert getattr(read, section) == getattr(defaults, section)
+
+
+def test_defaults_pass_all_checks_which_nothing_but_a_file_or_variable_asks_for() -> None:
+    defaults = config.Config()
+    assert not [*configfile._check(defaults), *refused(defaults)]
 
 
 def test_unknown_key_is_told_with_its_line_and_the_nearest_name() -> None:
