@@ -50,9 +50,8 @@ def status() -> dict[str, bool]:
     return {name: not str(importlib.import_module(name).__file__).endswith(".py") for name in modules()}
 
 
-_CONSTANT = re.compile(
-    r"^ +(?:#define SBCWATCH_)?(\w+) (?:= )?(-?(?:0x[0-9A-Fa-f]+|\d+))(?:U?LL)?(?: +#.*)?$", re.M
-)
+# As text: only uncompiled modules need it.
+_CONSTANT = r"(?m)^ +(?:#define SBCWATCH_)?(\w+) (?:= )?(-?(?:0x[0-9A-Fa-f]+|\d+))(?:U?LL)?(?: +#.*)?$"
 
 
 def constants(module: str, names: str) -> tuple[int, ...]:
@@ -63,7 +62,7 @@ def constants(module: str, names: str) -> tuple[int, ...]:
     missing.
     """
     text = _ROOT.parent.joinpath(*module.split(".")).with_suffix(".pxd").read_text()
-    found = {name: int(value, 0) for name, value in _CONSTANT.findall(text)}
+    found = {name: int(value, 0) for name, value in re.findall(_CONSTANT, text)}
     return tuple(found[name] for name in names.split())
 
 

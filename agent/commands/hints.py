@@ -89,5 +89,5 @@ def _network_of(address: str) -> str:
 
 
 def _most(addresses: Counter[str]) -> list[str]:
-    named = [address for address, _ in addresses.most_common(MAX_NAMED)]
+    named = [address for address, _ in addresses.most_common()[:MAX_NAMED]]
     return [*named, f"{len(addresses) - MAX_NAMED} more"] if len(addresses) > MAX_NAMED else named

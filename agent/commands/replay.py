@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from _blake2 import blake2b  # what hashlib has, without the 6 ms in which it loads OpenSSL
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 

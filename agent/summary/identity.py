@@ -6,8 +6,8 @@ and has the key finds the same id without asking another host.
 
 from __future__ import annotations
 
+from _blake2 import blake2b  # what hashlib has, without the 6 ms in which it loads OpenSSL
 from functools import lru_cache
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 

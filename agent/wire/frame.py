@@ -17,11 +17,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from agent.uncompiled import constants
-
-STRIDE, OFFSET, CAPTURED, WIRE, STAMP, ORIGIN = constants(
-    __name__, "STRIDE OFFSET CAPTURED WIRE STAMP ORIGIN"
-)
+STRIDE, OFFSET, CAPTURED, WIRE, STAMP, ORIGIN = 5, 0, 1, 2, 3, 4  # frame.pxd has the same for the compiler
 
 # Packet types as AF_PACKET and Linux cooked captures number them (linux/if_packet.h).
 # A frame that a loopback interface gives back is LOOPBACK here: its source is this host's own.
