@@ -64,6 +64,12 @@ def looked_at(path: str, *, elsewhere: bool = False) -> tuple[Config | None, lis
     return config, problems, warnings
 
 
+def secrets_of(config: Config) -> list[Path]:
+    """The files with keys and passwords that are set."""
+    paths = (getattr(getattr(config, section), key) for section, key in SECRETS)
+    return [Path(path) for path in paths if path]
+
+
 def beyond_the_file(config: Config) -> Iterator[Finding]:
     """Checks that the kernel's filter can be made (a wrong expression, too many ports), that calls have
     memory, and that the cost stays in its bounds.

@@ -12,6 +12,7 @@ from hashlib import blake2b
 import msgspec
 
 from agent.config.settings import Config, EvidenceSettings, Fleet
+from agent.daemon.confine.landlock import ports
 
 # The part that takes a section's settings in a running daemon, except those that wait.
 TAKEN: Mapping[str, str] = {
@@ -59,16 +60,23 @@ WAITS = (
     "confine.enabled",
     *(f"evidence.{name}" for name in EvidenceSettings.__struct_fields__),
 )
+# These wait where a confined daemon may not connect to their TCP port: it was none of its start's.
+ADDRESSES = ("aws.proxy", "clickhouse.url", "otlp.url")
 
 
-def taken(old: Config, new: Config) -> tuple[Config, list[str]]:
-    """`new` with the old values of settings that wait for a restart, and the names of changed ones."""
+def taken(old: Config, new: Config, connects: frozenset[int] | None = None) -> tuple[Config, list[str]]:
+    """`new` with the old values of settings that wait for a restart, and the names of changed ones.
+
+    `connects`: the TCP ports that this process may connect to; None: all.
+    """
     waiting = []
     sections: dict[str, msgspec.Struct] = {}
-    for name in WAITS:
+    for name in (*WAITS, *ADDRESSES):
         section, key = name.split(".")
-        before = getattr(getattr(old, section), key)
-        if before != getattr(getattr(new, section), key):
+        before, after = getattr(getattr(old, section), key), getattr(getattr(new, section), key)
+        if name in ADDRESSES and (connects is None or ports([after], {}) <= connects):
+            continue
+        if before != after:
             waiting.append(name)
             kept = sections.get(section, getattr(new, section))
             sections[section] = msgspec.structs.replace(kept, **{key: before})

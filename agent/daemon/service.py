@@ -27,7 +27,7 @@ from typing import Any
 import msgspec
 
 from agent.assembly import sinks, sources
-from agent.assembly.check import usable
+from agent.assembly.check import secrets_of, usable
 from agent.assembly.evidence import recorder
 from agent.assembly.rules import ns
 from agent.capture.clock import Clock
@@ -104,6 +104,7 @@ class Service:
         self._reload = False
         self.reload_succeeded = True
         self.reloaded_at = time.time()
+        self._connects: frozenset[int] | None = None  # the TCP ports that confinement leaves; None: all
         self.config_waiting: list[str] = []  # settings of the last reload that wait for a restart
         directory = Path(config.store.directory)
         # Read once, while every file may be read: records keep their host's name through each reload.
@@ -215,15 +216,15 @@ class Service:
         from agent.daemon.confine import confine
 
         config_path = Path(self._config_path) if self._config_path else None
-        key_file = Path(self.config.fleet.key_file) if self.config.fleet.key_file else None
         report = confine(
             Path(self.config.store.directory),
             config_path,
-            key=key_file,
+            secrets=secrets_of(self.config),
             archive=sinks.archive_folder(self.config),
             urls=re.findall(r'\w+://[^"\s]+', msgspec.json.encode(self.config).decode()),
             notifier=self._notifier.fileno(),
         )
+        self._connects = report.ports
         if report.done:
             self._journal.info("confine", "; ".join(report.done))
         for reason in report.left_out:
@@ -405,7 +406,7 @@ class Service:
         """SIGHUP: takes the new configuration, but the settings that wait for a restart, or none of it."""
         try:
             read = usable(self._config_path, lambda warning: self._journal.warning("config", warning))
-            config, waiting = taken(self.config, self._with_interfaces(read))
+            config, waiting = taken(self.config, self._with_interfaces(read), self._connects)
             pipeline = self._built(config)
             fresh_sinks = changed(self.config, config, "sinks")
             deliveries = (

@@ -354,7 +354,7 @@ def daemon(folders: tuple[Path, Path, Path], tmp_path: Path) -> Iterator[Daemon]
     needs_root()
     needs_landlock()
     needs_seccomp()
-    state, config, _ = folders
+    state, config, outside = folders
     shutil.rmtree(state)
     port = free_port()
     config.write_text(
@@ -362,6 +362,7 @@ def daemon(folders: tuple[Path, Path, Path], tmp_path: Path) -> Iterator[Daemon]
         f'[capture]\nlateness = 2.5\n[store]\ndirectory = "{state}"\ncheckpoint = 0.5\n'
         f"[prometheus]\nport = {port}\n"
         '[cloudwatch]\nenabled = true\nregion = "eu-west-1"\ninterval = 0.5\n[logs]\nenabled = true\n'
+        f'[clickhouse]\npassword_file = "{outside / "secret"}"\n'
     )
     with StrictAws() as aws, (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -435,3 +436,14 @@ def test_confined_daemon_delivers_and_reloads(daemon: Daemon) -> None:
     assert daemon.aws.client("cloudwatch").list_metrics()["Metrics"], daemon.log.read_text()
     assert not daemon.said("Permission denied")
     assert not daemon.said('"level": "error"')
+
+
+def test_confined_daemon_reads_its_secrets_anew_and_names_an_address_that_waits(daemon: Daemon) -> None:
+    text = daemon.config.read_text().replace(
+        "[clickhouse]\n", f'[clickhouse]\nurl = "{daemon.aws.endpoint_url}"\n'
+    )
+    daemon.config.write_text(text + f'[otlp]\nurl = "http://127.0.0.1:{free_port()}"\n')
+    daemon.process.send_signal(signal.SIGHUP)
+    until(lambda: daemon.said('"cause": "reload"'), 10)
+    assert daemon.said("configuration taken, hash"), daemon.log.read_text()
+    assert daemon.said("; at the next start only: otlp.url") == daemon.said("connects to TCP ports ")

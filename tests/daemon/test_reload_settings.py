@@ -63,6 +63,20 @@ def test_what_waits_keeps_its_value_and_is_named_and_the_rest_is_taken() -> None
     assert (new.capture.ring_mb, new.store.directory) == (16, "/x")
 
 
+@pytest.mark.parametrize(
+    ("connects", "waiting"),
+    [(None, []), (frozenset((53, 80, 443)), ["otlp.url"]), (frozenset((53, 80, 443, 4318)), [])],
+)
+def test_address_waits_where_the_process_may_not_connect_to_its_port(
+    connects: frozenset[int] | None, waiting: list[str]
+) -> None:
+    new = config('[otlp]\nurl = "http://192.0.2.1:4318"\n[clickhouse]\nurl = "https://192.0.2.1"\n')
+    made, names = taken(config(), new, connects)
+    assert names == waiting
+    assert made.otlp.url == ("" if waiting else "http://192.0.2.1:4318")
+    assert made.clickhouse.url == "https://192.0.2.1"
+
+
 def test_change_is_told_by_who_takes_it() -> None:
     old, new = config(), config("[logs]\nretention_days = 7\n")
     assert changed(old, new, "sinks")

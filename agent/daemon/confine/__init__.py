@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from agent.daemon.confine.capabilities import drop_capabilities, no_core_dump, no_new_privileges
@@ -31,14 +31,14 @@ def confine(
     state: Path,
     config: Path | None = None,
     environment: Mapping[str, str] = os.environ,
-    key: Path | None = None,
+    secrets: Sequence[Path] = (),
     archive: Path | None = None,
     urls: Iterable[str] = (),
     notifier: int | None = None,
 ) -> ConfineReport:
     """Confines this thread and every thread that it starts. Raises nothing.
 
-    `key`: one more file to read; `archive`: one more folder to write, made where it is missing. `urls`: the
+    `secrets`: more files to read; `archive`: one more folder to write, made where it is missing. `urls`: the
     addresses of the configured sinks; `notifier`: the descriptor of systemd's socket.
     """
     report = ConfineReport()
@@ -51,9 +51,9 @@ def confine(
     seccomp = binding()  # while programs may run
     parts: tuple[Callable[[], None], ...] = (
         lambda: no_core_dump(report),
-        lambda: drop_capabilities(state, config, report, key),
+        lambda: drop_capabilities(state, config, report, secrets),
         lambda: no_new_privileges(report),
-        lambda: fence_files(state, config, environment, report, key, archive, urls),
+        lambda: fence_files(state, config, environment, report, secrets, archive, urls),
         lambda: fence_calls(
             seccomp, runs_programs(environment), report, notifier
         ),  # last: the other parts need system calls

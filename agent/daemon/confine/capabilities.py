@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +65,14 @@ def held() -> dict[str, int]:
 
 
 def drop_capabilities(
-    state: Path, config: Path | None, report: ConfineReport, key: Path | None = None
+    state: Path, config: Path | None, report: ConfineReport, secrets: Iterable[Path] = ()
 ) -> None:
     now = held()
     keep = 0
     if now["CapPrm"] & DAC & now["CapEff"]:
         # Root may need it to reach state or configuration of another user: try without, then decide.
         _capset(now["CapEff"] & ~DAC, now["CapPrm"], now["CapInh"])
-        refused = _refused(state, config, key)
+        refused = _refused(state, config, *secrets)
         _capset(now["CapEff"], now["CapPrm"], now["CapInh"])
         if refused is not None:
             keep |= DAC & now["CapPrm"]

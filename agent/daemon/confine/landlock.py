@@ -66,7 +66,7 @@ def fence_files(
     config: Path | None,
     environment: Mapping[str, str],
     report: ConfineReport,
-    key: Path | None = None,
+    secrets: Iterable[Path] = (),
     archive: Path | None = None,
     urls: Iterable[str] = (),
 ) -> None:
@@ -84,7 +84,7 @@ def fence_files(
     for folder in written:
         folder.mkdir(parents=True, exist_ok=True)
         _allow(rules, folder, rules.rights & ~(EXECUTE | MAKE_CHAR | MAKE_BLOCK))
-    for path in dict.fromkeys(readable(config, environment, key)):
+    for path in dict.fromkeys(readable(config, environment, secrets)):
         _allow(rules, path, READ_FILE | READ_DIR)
     _allow(rules, Path("/dev/null"), READ_FILE | WRITE_FILE)
     allowed = sorted(ports(urls, environment))
@@ -94,6 +94,7 @@ def fence_files(
     rules.apply()
     report.done.append(f"writes {' and '.join(map(str, written))} only")
     if rules.guards_ports:
+        report.ports = frozenset(allowed)
         report.done.append(f"connects to TCP ports {', '.join(map(str, allowed))} only")
     if os.geteuid() == 0 and not _swapped_aside(RESOLV_CONF):
         report.left_out.append(
@@ -130,7 +131,9 @@ def _aws_files(environment: Mapping[str, str]) -> Iterator[Path]:
         yield Path(environment.get(variable) or home / ".aws" / name)
 
 
-def readable(config: Path | None, environment: Mapping[str, str], key: Path | None = None) -> Iterator[Path]:
+def readable(
+    config: Path | None, environment: Mapping[str, str], secrets: Iterable[Path] = ()
+) -> Iterator[Path]:
     """The files that the process may read.
 
     A rule is on the file itself, not on its name. A file that gets replaced (configuration, tokens) is
@@ -152,7 +155,7 @@ def readable(config: Path | None, environment: Mapping[str, str], key: Path | No
         yield RESOLV_CONF.resolve() if os.path.ismount(RESOLV_CONF) else RESOLV_CONF.resolve().parent
     elif os.geteuid() != 0:
         yield RESOLV_CONF.parent
-    for file in filter(None, (config, key)):
+    for file in filter(None, (config, *secrets)):
         yield from (
             path.parent if path.parent not in (root, RESOLV_CONF.parent) else path
             for path in (file.absolute(), file.resolve())

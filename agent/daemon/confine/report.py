@@ -11,3 +11,4 @@ class ConfineReport:
 
     done: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    ports: frozenset[int] | None = None  # TCP ports that may be connected to; None: all
