@@ -16,3 +16,5 @@ WORDS = (
     "auth", "pass", "pwd", "secret", "token", "credential", "cookie", "api", "signature", "pn-prid",
     "response", "bearer",
 )  # fmt: skip
+# An SDP with none of these either has no secret attribute, not even in the value of another.
+SDP_WORDS = ("key", "crypto", "identity", "candidate")
