@@ -233,7 +233,13 @@ def _call(sub: argparse.ArgumentParser) -> None:
 def _list(sub: argparse.ArgumentParser) -> None:
     _conditions(sub)
     sub.add_argument("--csv", action="store_true", help="comma-separated values instead of a table")
-    sub.add_argument("--limit", metavar="N", type=int, default=100, help="at most so many (100)")
+    sub.add_argument("--limit", metavar="N", type=_count, default=100, help="at most so many (100)")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} will not do: write a number of at least 1")
+    return int(text)
 
 
 def _conditions(sub: argparse.ArgumentParser) -> None:
@@ -299,7 +305,7 @@ def _fleet(sub: argparse.ArgumentParser) -> None:
     _config(sub)
     asked = sub.add_subparsers(dest="what", required=True, metavar="WHAT")
     tables = asked.add_parser("schema", help="the tables, to give to clickhouse-client")
-    tables.add_argument("--hosts", metavar="N", type=int, help="how many hosts send; default: cost.hosts")
+    tables.add_argument("--hosts", metavar="N", type=_count, help="how many hosts send; default: cost.hosts")
     tables.add_argument("--single", action="store_true", help="for one server without Keeper")
     asked.add_parser("grafana", help="a Grafana dashboard over them")
     one = asked.add_parser("call", help="a call's records of all hosts, as JSON lines")
@@ -329,7 +335,7 @@ def _aws(sub: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     sub.add_argument("text", metavar="TEXT", choices=texts, help="one of " + ", ".join(texts))
     _config(sub)
-    sub.add_argument("--hosts", metavar="N", type=int, help="how many hosts send; default: cost.hosts")
+    sub.add_argument("--hosts", metavar="N", type=_count, help="how many hosts send; default: cost.hosts")
     sub.add_argument(
         "-o", "--output", metavar="FOLDER", help="cloudformation: write here, as many templates as it takes"
     )

@@ -184,6 +184,17 @@ def test_output_on_a_full_disk_is_one_line(command: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["aws alarms --hosts", "fleet schema --hosts", "calls --limit"])
+@pytest.mark.parametrize("count", ["0", "-3", "two"])
+def test_count_that_is_none_is_bad_usage(
+    command: str, count: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([*command.split(), count])
+    assert exit_.value.code == 2
+    assert f"'{count}' will not do: write a number of at least 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("command", [f"replay {CUSTOMER}", f"replay {CUSTOMER} --json", "config"])
 def test_output_that_the_caller_closed_is_no_error(command: str, closed: str) -> None:
