@@ -91,6 +91,7 @@ BROKEN = [
         "is a network for examples: name the customer's own",
         "warning",
     ),
+    Broken('[vc]\nobserver = "customer"', "vc.observer", "vc.addresses are those of its connector: name them", "warning"),
     # Fleet
     Broken('[fleet]\nboard = "valkey.example"', "fleet.board", "will not do: write it as rediss://"),
     Broken('[fleet]\nboard = "rediss://user:secret@192.0.2.9"', "fleet.board", '"rediss://...@192.0.2.9" will not do'),
@@ -151,6 +152,12 @@ BROKEN = [
         "warning",
     ),
     Broken('[[carriers]]\nid = "a"\nnetworks = ["10.1.0.7/16"]', "carriers[0].networks", "has host bits"),
+    Broken(
+        connector('domains = ["a.example"]') + '[[carriers]]\nid = "a"\ndomains = ["A.example"]',
+        "carriers[0].domains",
+        '"A.example" is a host of trunk-1, a customer\'s trunk',
+        "warning",
+    ),
     Broken('[[carriers]]\nid = "a"\ndomains = ["sip:a.example"]', "carriers[0].domains", "write a.example"),
     Broken(
         '[customers]\nnetworks = ["10.0.0.0/8"]\n[[carriers]]\nid = "a"\nnetworks = ["10.1.0.0/16"]',
@@ -189,6 +196,7 @@ BROKEN = [
     # Calls and quality
     Broken('[calls]\ncorrelation_headers = ["X-CID:"]', "calls.correlation_headers", "write its name alone, as X-CID"),
     Broken('[calls]\ncorrelation_headers = ["User-Agent"]', "calls.correlation_headers", "all would join: remove it"),
+    Broken('[calls]\ncorrelation_headers = ["P-Asserted-Identity"]', "calls.correlation_headers", "all would join: remove it"),
     Broken('[calls]\ncall_id_suffixes = [""]', "calls.call_id_suffixes", "so all legs would join"),
     Broken('[calls]\nthrottle_patterns = ["503"]', "calls.throttle_patterns", "begin with a status and a blank"),
     Broken('[calls]\nthrottle_patterns = ["Call limit"]', "calls.throttle_patterns", "begin with a status and a blank"),
@@ -217,11 +225,20 @@ BROKEN = [
         "is a key of us-east-1, and the groups are made in eu-west-1: AWS refuses it",
     ),
     Broken('[aws]\nrole_arn = "arn:aws:iam::1:user/bob"', "aws.role_arn", "write arn:aws:iam::ACCOUNT:role/NAME"),
+    Broken("[cloudwatch]\nagent_metrics = true", "cloudwatch.agent_metrics", "cloudwatch.enabled is false", "warning"),
+    Broken(
+        "[logs]\ncreate_groups = false\ndeletion_protection = true",
+        "logs.deletion_protection",
+        "has no effect: logs.create_groups is false",
+        "warning",
+    ),
     Broken('[aws]\nexternal_id = "x-1"', "aws.external_id", "is for role_arn, which is empty", "warning"),
     Broken('[aws]\nproxy = "proxy.example"', "aws.proxy", "write it as http://HOST:3128"),
     Broken('[aws]\ntags = {"aws:team" = "voice"}', "aws.tags", "is reserved: no tag may begin with aws:"),
     Broken('[aws]\ntags = {team = "voice;sip"}', "aws.tags", '"team" is refused by AWS'),
     Broken('[archive]\nurl = "s3://Calls_1"', "archive.url", "will not do: s3://BUCKET/PREFIX"),
+    Broken('[archive]\nurl = "s3://192.168.1.1/calls"', "archive.url", "will not do: s3://BUCKET/PREFIX"),
+    Broken('[archive]\nurl = "s3://sbc..calls"', "archive.url", "will not do: s3://BUCKET/PREFIX"),
     Broken('[archive]\nurl = "s3://calls"\nkinds = []', "archive.kinds", "is empty: nothing would be kept there"),
     Broken('[clickhouse]\nurl = "clickhouse:9000"', "clickhouse.url", "write it as https://HOST:8443"),
     Broken('[clickhouse]\ndatabase = "sbc-watch"', "clickhouse.database", "letters, digits and _ only"),
@@ -230,6 +247,7 @@ BROKEN = [
         '[cloudwatch]\ndimensions = ["Carrier"]', "cloudwatch.dimensions", "has Carrier, and no carrier is named", "warning"
     ),
     Broken('[alarms]\nrunbook_url = "docs/runbook.md"', "alarms.runbook_url", "write it as https://"),
+    Broken('[alarms]\nrunbook_url = "https://wiki.example/runbook#top"', "alarms.runbook_url", "write it as https://"),
     Broken('[logs]\nstream = "{hostname}"', "logs.stream", "names no log stream"),
     Broken("[logs]\nretention_days = 31", "logs.retention_days", "must be one of 1, 3, 5, 7, 14, 30"),
     Broken(

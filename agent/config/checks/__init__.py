@@ -47,6 +47,7 @@ DOUBTFUL: Checks = (
     rest.privacy_doubts,
     rest.store_doubts,
     rest.fleet_doubts,
+    rest.idle_doubts,
     rest.ports_doubts,
     rest.evidence_doubts,
     aws.aws_doubts,

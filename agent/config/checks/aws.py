@@ -74,8 +74,6 @@ def tags(config: Config) -> Iterator[Finding]:
 def aws_doubts(config: Config) -> Iterator[Finding]:
     if config.aws.external_id and not config.aws.role_arn:
         yield "aws", "external_id", "is for role_arn, which is empty"
-    if config.logs.calls and not config.logs.enabled:
-        yield "logs", "calls", "has no effect: logs.enabled is false"
     if "Carrier" in config.cloudwatch.dimensions and not config.carriers:
         yield "cloudwatch", "dimensions", "has Carrier, and no carrier is named: nothing is sent for it"
     if config.logs.enabled and "{host}" not in config.logs.stream:

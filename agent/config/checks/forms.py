@@ -10,6 +10,8 @@ from agent.config.settings import Config
 
 _PORT = "([1-9]|[1-9][0-9]{1,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _HOST = rf"(\[[0-9A-Fa-f:.]+\]|[^/?#@:\s]+)(:{_PORT})?"
+# S3 takes no bucket that looks like an address, and none with two dots together.
+_BUCKET = r"(?!\d+(\.\d+){3}(/|$))(?![^/]*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _ARN = r"arn:aws[\w-]*:"
 
 # Section, key, form, and what to write.
@@ -19,7 +21,7 @@ FORMS = (
     (
         "archive",
         "url",
-        r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?|file:///[^?#]+",
+        rf"s3://{_BUCKET}(/[^?#]*)?|file:///[^?#]+",
         "s3://BUCKET/PREFIX or file:///FOLDER",
     ),
     ("clickhouse", "url", rf"https?://{_HOST}/?", "write it as https://HOST:8443"),
@@ -40,7 +42,12 @@ FORMS = (
     ),
     ("aws", "external_id", r"[\w+=,.@:/-]{2,1224}", "2 to 1,224 letters, digits and + = , . @ : / -"),
     ("aws", "proxy", rf"https?://([^/?#@\s]*@)?{_HOST}/?", "write it as http://HOST:3128"),
-    ("alarms", "runbook_url", r"https?://[^/?#\s]\S*", "write it as https://wiki.example/sbcwatch/runbook"),
+    (
+        "alarms",
+        "runbook_url",
+        r"https?://[^/?#\s][^#\s]*",
+        "write it as https://wiki.example/sbcwatch/runbook",
+    ),
 )
 
 

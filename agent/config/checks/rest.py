@@ -76,6 +76,23 @@ def fleet_doubts(config: Config) -> Iterator[Finding]:
         yield "fleet", "board", "needs [vc] addresses: those of every proxy and relay of the fleet"
 
 
+# Settings that do nothing without another one: section, key, and the one that is off.
+OF_ANOTHER = (
+    ("cloudwatch", "agent_metrics", "cloudwatch.enabled"),
+    ("logs", "calls", "logs.enabled"),
+    ("logs", "kms_key", "logs.create_groups"),
+    ("logs", "deletion_protection", "logs.create_groups"),
+    ("evidence", "payload", "evidence.enabled"),
+)
+
+
+def idle_doubts(config: Config) -> Iterator[Finding]:
+    for section, key, other in OF_ANOTHER:
+        needs, name = other.split(".")
+        if getattr(getattr(config, section), key) and not getattr(getattr(config, needs), name):
+            yield section, key, f"has no effect: {other} is false"
+
+
 def ports_doubts(config: Config) -> Iterator[Finding]:
     """The daemon and `sbcwatch web` on one port of this host: the later one waits for it for ever."""
     port = config.web.listen.rpartition(":")[2]

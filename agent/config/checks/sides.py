@@ -51,6 +51,9 @@ def vc(config: Config) -> Iterator[Finding]:
 
 def vc_doubts(config: Config) -> Iterator[Finding]:
     yield from twice("vc", "addresses", config.vc.addresses)
+    if config.vc.observer == "customer" and not config.vc.addresses:
+        text = 'is "customer", so vc.addresses are those of its connector: name them, or this host is the vc'
+        yield "vc", "observer", text
     own = {address(named) for named in config.vc.addresses}
     for private in config.vc.public_addresses.values():
         if own and address(private) not in own:
@@ -137,7 +140,15 @@ def carriers(config: Config) -> Iterator[Finding]:
         wider = (network.supernet(new_prefix=length) for length in range(network.prefixlen + 1))
         for outer in claimed.intersection(wider):
             yield section, key, f'"{text}" lies in {outer}, a customer\'s: no carrier is there'
+    trunks = {domain.lower(): one.id for one in config.connectors for domain in one.domains}
     for number, carrier in enumerate(config.carriers):
+        for domain in carrier.domains:
+            if owner := trunks.get(domain.lower()):
+                yield (
+                    f"carriers[{number}]",
+                    "domains",
+                    f'"{domain}" is a host of {owner}, a customer\'s trunk',
+                )
         if not carrier.networks and not carrier.domains:
             yield f"carriers[{number}]", "id", f"{carrier.id} fits nothing: add networks or domains"
 

@@ -15,8 +15,11 @@ MOST_LATENESS_S = 60.0
 
 # Headers whose values say nothing of one call: a client's name and abilities, whom somebody calls.
 SHARED_HEADERS = {
-    "accept", "allow", "contact", "content-length", "content-type", "cseq", "expires", "max-forwards",
-    "organization", "require", "server", "supported", "to", "user-agent",
+    "accept", "accept-encoding", "accept-language", "allow", "allow-events", "contact", "content-disposition",
+    "content-length", "content-type", "cseq", "date", "diversion", "expires", "max-forwards", "mime-version",
+    "min-se", "organization", "p-access-network-info", "p-asserted-identity", "p-preferred-identity",
+    "privacy", "proxy-require", "record-route", "remote-party-id", "require", "route", "server",
+    "session-expires", "subject", "supported", "to", "user-agent",
 }  # fmt: skip
 
 
