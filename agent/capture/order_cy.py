@@ -65,6 +65,23 @@ def _insertion_sort(rows: cython.longlong[::1], budget: cython.longlong) -> bool
     return True
 
 
+def first_fall(rows: cython.longlong[::1], first: cython.Py_ssize_t, by_ns: cython.longlong) -> int:
+    """The first row whose stamp is more than `by_ns` below that of one before it, from row `first` on.
+
+    -1: there is none.
+    """
+    at: cython.Py_ssize_t
+    stamp: cython.longlong
+    newest: cython.longlong = rows[first * STRIDE + STAMP]
+    for at in range(first + 1, len(rows) // STRIDE):
+        stamp = rows[at * STRIDE + STAMP]
+        if stamp > newest:
+            newest = stamp
+        elif newest - stamp > by_ns:
+            return at
+    return -1
+
+
 def rows_until(
     rows: cython.longlong[::1], first: cython.Py_ssize_t, limit_ns: cython.longlong, inclusive: cython.bint
 ) -> int:

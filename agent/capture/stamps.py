@@ -1,4 +1,4 @@
-"""Impossible stamps: a frame without a time, a frame years away from the rest.
+"""Impossible stamps: a frame without a time, a frame years away from the rest, a clock that was set back.
 
 A pcapng Simple Packet Block has no stamp, and takes its neighbour's. A device whose clock was not set for a
 moment stamps a frame of 2024 with 1970; one such frame would end the minute of every other. A few frames more
@@ -7,13 +7,32 @@ than a year from the rest are rejected; many of them are a capture of another ti
 
 from __future__ import annotations
 
+import itertools
 from array import array
 
-from agent.wire.frame import STAMP, STRIDE
+from agent.capture.order_cy import first_fall, sort_rows
+from agent.wire.frame import (
+    CAPTURED,
+    LINK_ETHERNET,
+    LINK_RAW,
+    LINK_SLL,
+    LINK_SLL2,
+    OFFSET,
+    ORIGIN,
+    STAMP,
+    STRIDE,
+)
 
 NO_STAMP = -1  # in an index row until `fill_in`
 FAR_NS = 365 * 86_400 * 10**9
 LAST_NS = (1 << 62) - 1  # the year 2116: later stamps are rejected, and so are those before 1970
+BACK_NS = 500_000_000  # a NIC's queues do not differ by so much
+MOST_STEPS = 4  # looked for in a batch: the file chooses how many there are
+SEEN_BEFORE, SEEN_BEHIND = 256, 64  # frames on both sides of one that are looked at
+AHEAD_MOST = 3_000  # numbers, as RFC 3550 A.1 MAX_DROPOUT
+HEADERS = 128
+IP_AT = {LINK_ETHERNET: 14, LINK_SLL: 16, LINK_SLL2: 20, LINK_RAW: 0}
+VLAN, UDP = b"\x81\x00", b"\x11"
 FEW = 8  # at most so many frames, years from all others, are strays
 
 
@@ -29,6 +48,56 @@ def fill_in(index: array[int], before_ns: int | None) -> None:
         if index[at] == NO_STAMP:
             index[at] = before_ns
         before_ns = index[at]
+
+
+def put_in_order(data: bytes | bytearray | memoryview, index: array[int]) -> array[int]:
+    """The rows by their stamps, those of before and after each step back of the clock apart."""
+    bounds = [0, *steps_back(data, index), len(index) // STRIDE]
+    parts = [index[first * STRIDE : end * STRIDE] for first, end in itertools.pairwise(bounds)]
+    for part in parts:
+        sort_rows(part)
+    return sum(parts[1:], parts[0])
+
+
+def steps_back(data: bytes | bytearray | memoryview, index: array[int]) -> list[int]:
+    """The row numbers, in file order, at which the clock of the capture was set back.
+
+    There the RTP numbers of the same sockets go on. In captures that were appended to each other they do not.
+    """
+    steps: list[int] = []
+    first = 0
+    for _ in range(MOST_STEPS):
+        fall = first_fall(index, first, BACK_NS)
+        if fall < 0:
+            break
+        before = _numbers(data, index, max(first, fall - SEEN_BEFORE), fall)
+        behind = _numbers(data, index, fall, min(fall + SEEN_BEHIND, len(index) // STRIDE))
+        went = [(number - before[flow]) & 0xFFFF for flow, number in behind.items() if flow in before]
+        first = fall
+        if went and all(0 < ahead < AHEAD_MOST for ahead in went):
+            steps.append(fall)
+    return steps
+
+
+def _numbers(
+    data: bytes | bytearray | memoryview, index: array[int], first: int, end: int
+) -> dict[bytes, int]:
+    """The last RTP number of each flow, by addresses, ports and SSRC, of frames of a plain form."""
+    found: dict[bytes, int] = {}
+    for row in range(first * STRIDE, end * STRIDE, STRIDE):
+        at, link = index[row + OFFSET], index[row + ORIGIN] >> 32
+        octets = bytes(data[at : at + min(index[row + CAPTURED], HEADERS)])
+        start = IP_AT.get(link, HEADERS)
+        ip = octets[start + 4 if octets[12:14] == VLAN and link == LINK_ETHERNET else start :]
+        if ip[:1] == b"\x45":
+            is_udp, addresses, rtp = ip[9:10] == UDP, 12, 28
+        else:
+            is_udp, addresses, rtp = ip[:1] == b"\x60" and ip[6:7] == UDP, 8, 48
+        if is_udp and len(ip) >= rtp + 12 and ip[rtp] >> 6 == 2:
+            found[ip[addresses : rtp - 4] + ip[rtp + 8 : rtp + 12]] = int.from_bytes(
+                ip[rtp + 2 : rtp + 4], "big"
+            )
+    return found
 
 
 class StampCheck:

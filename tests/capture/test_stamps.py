@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from array import array
+from pathlib import Path
+from struct import pack
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.capture.stamps import FEW, LAST_NS, NO_STAMP, StampCheck, fill_in
-from agent.wire.frame import STAMP, STRIDE
+from agent.capture.files.pcapfile import open_capture
+from agent.capture.stamps import FEW, LAST_NS, NO_STAMP, StampCheck, fill_in, put_in_order
+from agent.wire.frame import LINK_ETHERNET, STAMP, STRIDE
+from tests.kit.capture_files import Packet, pcap
+from tests.kit.packets import ethernet, udp
+from tests.kit.replayed import PCAPS, sidecar, through
 
 SECOND_NS = 10**9
 T0 = 1_700_000_000 * SECOND_NS
@@ -93,6 +100,81 @@ def test_no_frame_has_a_stamp_all_are_of_one_moment() -> None:
     index = rows(NO_STAMP, NO_STAMP)
     fill_in(index, None)
     assert stamps_of(index) == [0, 0]
+
+
+BACK_NS = 1_500_000_000
+LOCAL, AWAY = "10.1.0.1", "10.2.0.2"
+
+
+def captured(packets: list[tuple[int, int]], port: int = 4000, tags: bytes = b"") -> list[tuple[int, bytes]]:
+    """(stamp, frame) of RTP with these numbers and stamps."""
+    return [
+        (
+            stamp_ns,
+            ethernet(
+                udp((LOCAL, port), (AWAY, port), pack("!BBHII", 128, 0, number, 0, 9) + bytes(20)), tags=tags
+            ),
+        )
+        for number, stamp_ns in packets
+    ]
+
+
+def put(frames: list[tuple[int, bytes]]) -> list[int]:
+    """The stamps as the reader of a file puts them."""
+    data, index = b"", array("q")
+    for stamp_ns, frame in frames:
+        index.extend((len(data), len(frame), len(frame), stamp_ns, LINK_ETHERNET << 32))
+        data += frame
+    return stamps_of(put_in_order(data, index))
+
+
+def numbered(first: int, count: int, start_ns: int) -> list[tuple[int, int]]:
+    return [((first + place) & 0xFFFF, start_ns + place * 20_000_000) for place in range(count)]
+
+
+@pytest.mark.parametrize("tag", [b"", b"\x81\x00\x00\x07"], ids=["plain", "vlan"])
+@pytest.mark.parametrize("first", [100, 65_500])
+def test_clock_set_back_where_rtp_goes_on_leaves_the_order_of_the_file(first: int, tag: bytes) -> None:
+    before = captured(numbered(first, 100, T0), tags=tag)
+    behind = captured(numbered(first + 100, 100, T0 + 2_000_000_000 - BACK_NS), tags=tag)
+    assert put(before + behind) == [stamp for stamp, _ in before + behind]
+
+
+def test_clock_set_back_twice_leaves_the_order_of_the_file() -> None:
+    packets = [each for turn in range(3) for each in numbered(100 * turn, 100, T0 + turn * 500_000_000)]
+    assert put(captured(packets)) == [stamp_ns for _, stamp_ns in packets]
+
+
+@pytest.mark.parametrize(
+    ("first", "port"), [(200, 5000), (40, 4000), (20_000, 4000)], ids=["other sockets", "older", "far away"]
+)
+def test_captures_appended_to_each_other_are_put_in_order(first: int, port: int) -> None:
+    both = captured(numbered(100, 100, T0)) + captured(numbered(first, 100, T0 + 10_000_000), port)
+    assert put(both) == sorted(stamp for stamp, _ in both)
+
+
+def test_queues_of_a_nic_that_meet_out_of_order_are_put_in_order() -> None:
+    frames = captured(
+        [(number, T0 + number * 20_000_000 - 400_000_000 * (number % 2)) for number in range(99)]
+    )
+    assert put(frames) == sorted(stamp for stamp, _ in frames)
+
+
+def test_file_whose_clock_was_set_back_has_the_counts_of_the_call(tmp_path: Path) -> None:
+    side = sidecar("loss-vc2cust")
+    (name,) = (name for name in side["files"] if "customer" in name)
+    path = tmp_path / "set-back.pcap"
+    frames = [frame for batch, _ in open_capture(str(PCAPS / name)) for frame in batch.frames()]
+    set_back_ns = frames[0].stamp_ns + 7 * SECOND_NS
+    path.write_bytes(
+        pcap([Packet(it.stamp_ns - BACK_NS * (it.stamp_ns > set_back_ns), it.data) for it in frames])
+    )
+
+    def counts(file: Path) -> list[dict[str, object]]:
+        media = through([str(file)], vc=side["vc"], customers=side["customer_networks"]).media
+        return [{key: row[key] for key in row if "packets" in key or key == "vc_lost"} for row in media]
+
+    assert counts(path) == counts(PCAPS / name) != []
 
 
 @given(st.lists(st.lists(st.integers(-5, (1 << 63) - 1), max_size=20), max_size=10))

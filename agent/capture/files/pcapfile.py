@@ -14,8 +14,7 @@ from agent.capture.files import index_cy as walk
 from agent.capture.files.inflate import Damaged, Gzip, Octets, foreign, open_octets
 from agent.capture.files.link_types import READERS, unwrapped
 from agent.capture.files.pcapng import SECTION, Blocks, Fault
-from agent.capture.order_cy import sort_rows
-from agent.capture.stamps import NO_STAMP, StampCheck, fill_in
+from agent.capture.stamps import NO_STAMP, StampCheck, fill_in, put_in_order
 from agent.errors import CaptureError
 from agent.wire import frame
 
@@ -258,7 +257,7 @@ class PcapFile:
         if index:
             self._last_ns = index[frame.STAMP - frame.STRIDE]
         if registers[walk.DISORDER]:
-            sort_rows(index)
+            index = put_in_order(self._buffer, index)
         kept = self._check.keep(index)
         strays = (len(index) - len(kept)) // frame.STRIDE
         index = kept
