@@ -101,8 +101,9 @@ def stage(root: Path, wheel: Path) -> None:
     for unit in (shared_files / "sbcwatch/systemd").glob("*.service"):
         put(root / "lib/systemd/system" / unit.name, unit.read_text())
     put(root / CONFIG[1:], (shared_files / "sbcwatch/sbcwatch.toml").read_text(), 0o644)
-    for page in (shared_files / "doc/sbcwatch").glob("*.md"):
-        put(root / DOC / page.name, page.read_text())
+    pages = shared_files / "doc/sbcwatch"
+    for page in pages.rglob("*.md"):
+        put(root / DOC / page.relative_to(pages), page.read_text())
     put(root / DOC / "copyright", (TREE / "LICENSE").read_text())
     for page in TREE.glob("docs/*.1"):
         packed = root / "usr/share/man/man1" / f"{page.name}.gz"

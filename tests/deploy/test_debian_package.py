@@ -65,6 +65,7 @@ def test_package_lives_through_install_upgrade_downgrade_and_removal(
     there(clean, "sbcwatch", "check-config", f"/{CONFIG}")
     assert (clean / "lib/systemd/system/sbcwatch.service").exists()
     assert (clean / "usr/share/doc/sbcwatch/runbook.md").exists()
+    assert (clean / "usr/share/doc/sbcwatch/sbc/asterisk.md").exists()
     assert (clean / "usr/share/man/man1/sbcwatch.1.gz").exists()
     there(clean, "dpkg", "-V", "sbcwatch")
 

@@ -91,6 +91,14 @@ def test_sdist_builds_a_wheel_that_runs(sdist: Path, tmp_path: Path) -> None:
     assert run.stdout.startswith("sbcwatch "), run.stderr
 
 
+def test_wheel_carries_every_page_the_units_and_the_sample() -> None:
+    shared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
+    carried = {path for patterns in shared.values() for pattern in patterns for path in ROOT.glob(pattern)}
+    wanted = {*ROOT.glob("config/*.toml"), *ROOT.glob("systemd/*.service"), *ROOT.glob("docs/*.1")}
+    pages = {page for page in ROOT.glob("docs/**/*.md") if page.parent.name != "decisions"}
+    assert wanted | pages <= carried
+
+
 @pytest.mark.parametrize(("environment", "asked"), [(COMPILED, True), (UNCOMPILED, False)])
 def test_cython_is_asked_for_only_where_modules_are_compiled(
     source: Path, environment: dict[str, str], asked: bool
