@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     alone = arguments is None  # only where the process is ours: not in a test or another program
     if alone:
         gc.disable()
-    _open_closed_streams()
+    _make_writable(alone)
     try:
         try:
             status = _carry_out(sys.argv[1:] if arguments is None else arguments, alone)
@@ -57,10 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _open_closed_streams() -> None:
-    """Gives output a place where the caller closed its descriptor (`>&-`), where Python has None."""
+def _make_writable(alone: bool) -> None:
+    """Gives output a place where the caller closed its descriptor (`>&-`: Python has None), and a `?` for
+    what a terminal's encoding has not (arrows in ISO 8859-1).
+    """
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
+        stream = getattr(sys, name)
+        if alone and stream is not None:
+            stream.reconfigure(errors="replace")
+        elif stream is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
 
 

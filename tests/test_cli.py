@@ -204,6 +204,17 @@ def test_output_that_the_caller_closed_is_no_error(command: str, closed: str) ->
     assert "sides are unknown" not in done.stdout
 
 
+@pytest.mark.parametrize("command", [f"replay {CUSTOMER}", f"top --once {CUSTOMER}", "help replay"])
+def test_terminal_of_another_encoding_shows_what_it_can(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = piped(f"{command} --vc {SBC}" if CUSTOMER in command else command).stdout
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    done = piped(f"{command} --vc {SBC}" if CUSTOMER in command else command)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"\d+", done.stdout) == re.findall(r"\d+", whole)
+
+
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_ctrl_c_prints_what_was_read(form: list[str]) -> None:
     captured = (ROOT / CUSTOMER).read_bytes()
