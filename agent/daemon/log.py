@@ -32,7 +32,8 @@ MAX_CAUSES = 256  # causes are constants; a bug that invents them must not grow 
 _SECRETS = re.compile(
     r"(?:A3T[A-Z0-9]|AKIA|ASIA|AGPA|AROA|AIPA|ANPA|ANVA)[A-Z0-9]{16}"  # AWS ids (IAM: unique identifiers)
     r"|(?i:authorization[\"']?\s*[=:]).*"  # a header: the rest of the line is secret
-    r"|(?i:(?:secret|token|passw(?:or)?d|signature|credential)[\w.-]*[\"']?\s*[=:]\s*)\S+",
+    # ... but what a setting or variable names is a path: `clickhouse.password_file: /etc/x`.
+    r"|(?i:(?:secret|token|passw(?:or)?d|signature|credential)(?![\w.-]*_file\b)[\w.-]*[\"']?\s*[=:]\s*)\S+",
     re.DOTALL,
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -71,8 +72,8 @@ class Log:
         self._lock = threading.Lock()
         self.withheld = 0
 
-    def error(self, cause: str, text: str, **fields: Any) -> None:
-        self.write("error", cause, text, **fields)
+    def error(self, cause: str, *texts: str, **fields: Any) -> None:
+        self.write("error", cause, *texts, **fields)
 
     def warning(self, cause: str, text: str, **fields: Any) -> None:
         self.write("warning", cause, text, **fields)
@@ -80,8 +81,10 @@ class Log:
     def info(self, cause: str, text: str, **fields: Any) -> None:
         self.write("info", cause, text, **fields)
 
-    def write(self, level: Level, cause: str, text: str, **fields: Any) -> None:
-        """One line, unless its cause had enough for this window. Fields are plain values."""
+    def write(self, level: Level, cause: str, *texts: str, **fields: Any) -> None:
+        """A line of each text, unless their cause had enough for this window; they count as one. Fields are
+        plain values.
+        """
         now = self._monotonic()
         with self._lock:
             if cause not in self._windows and len(self._windows) >= MAX_CAUSES:
@@ -90,13 +93,14 @@ class Log:
             if now - window.began >= self._window_s:
                 self._tell(cause, window)
                 self._windows[cause] = window = _Window(now)
-            window.level, window.last = level, text
+            window.level, window.last = level, texts[0]
             if window.written >= self._burst:
                 window.withheld += 1
                 self.withheld += 1
                 return
             window.written += 1
-            self._line(level, cause, text, fields)
+            for text in texts:
+                self._line(level, cause, text, fields)
 
     def flush(self) -> None:
         """Writes the counts of windows that are over; at the daemon's end, of all."""

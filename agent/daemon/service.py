@@ -416,7 +416,8 @@ class Service:
             )
         except SbcwatchError as error:
             self.reload_succeeded = False
-            self._journal.error("reload", f"configuration not taken, the old one stays: {error}")
+            stays = "configuration not taken, the old one stays: "
+            self._journal.error("reload", *(stays + line for line in str(error).splitlines()))
             return
         self.totals.begin(pipeline.intervals.nothing())
         self._move_into(pipeline, 0)

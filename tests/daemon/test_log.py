@@ -116,6 +116,21 @@ def test_secrets_are_removed(out: io.StringIO, secret: str) -> None:
     assert "at the end" in out.getvalue()
 
 
+@pytest.mark.parametrize(
+    "name", ["clickhouse.password_file", "web.token_file", "AWS_WEB_IDENTITY_TOKEN_FILE"]
+)
+def test_path_of_a_secret_is_none(name: str) -> None:
+    text = f"{name}: /etc/x: Permission denied"
+    assert clean(text) == text
+
+
+def test_texts_are_a_line_each_and_count_as_one(out: io.StringIO) -> None:
+    log = journal(out, burst=1)
+    log.error("reload", *map(str, range(20)))
+    log.error("reload", "again")
+    assert [json.loads(line)["text"] for line in out.getvalue().splitlines()] == [str(n) for n in range(20)]
+
+
 def test_authorization_header_is_removed_to_its_end() -> None:
     text = clean(
         'refused: Authorization: Digest username="bob", response="6629fae4\n9393a05397450978507c4ef1"'

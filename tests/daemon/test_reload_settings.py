@@ -208,6 +208,9 @@ def test_daemon_tells_start_reload_and_stop_and_no_gauge_vanishes(running: Runni
     )
     # Refused.
     assert "the old one stays" in running.reload(text + "[nonsense]\n")
+    sections = [f"[nonsense{n}]" for n in range(20)]
+    running.reload("\n".join((text, *sections)))
+    until(lambda: all(any(f"nonsense{n}:" in line for line in running.lines("reload")) for n in range(20)))
     refused = running.series()
     assert refused["sbcwatch_agent_config_last_reload_successful"] == 0.0
     assert refused[active] == 1.0
