@@ -57,9 +57,6 @@ class SharedTable(Generic[Name, Entry]):
             self._peers[name] = entry
             self._strangers_bytes -= self._sizes.get(name, 0)
 
-    def is_peers(self, name: Name) -> bool:
-        return name in self._peers
-
     def size(self, name: Name, size: int) -> None:
         """The entry has so many bytes now."""
         change = size - self._sizes.get(name, 0)

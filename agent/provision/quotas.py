@@ -19,12 +19,10 @@ TEMPLATE_RESOURCES = 500
 NESTED_RESOURCES = 2_500  # of a stack and those that it nests, in one operation
 DASHBOARD_WIDGETS = 500
 DASHBOARD_METRICS = 2_500
-GRAPH_METRICS = 500
 ALARM_NAME = 255
 ALARM_DESCRIPTION = 1_024
 ALARM_METRICS = 10  # of metric math
 INSIGHTS_CONTRIBUTORS = 100  # series of one alarm that may be in ALARM at once
-INSIGHTS_METRICS = 10_000  # that one Metrics Insights query may match
 QUERY_GROUPS = 50  # named one by one
 QUERY_CHARACTERS = 10_000
 

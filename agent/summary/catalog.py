@@ -179,7 +179,6 @@ assert len(MEDIA_FIELDS) == 37
 LOSS_RUNS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "10 or more")  # packets lost in a row
 LATE_HISTOGRAM_MS = (50, 70, 90, 120, 150, 200, 300)  # late by so much, and less than the next one
 TIMELINE = ("packets", "lost", "late", "jitter_max_us", "gap_ms")  # of each slot
-TIMELINE_SLOT_S = 10
 TIMELINE_FIELDS = (
     *(f"{direction}_timeline" for direction in DIRECTIONS),
     *(f"rtt_btwn_vc_and_{short}_timeline" for _, short, _ in SIDES.values()),

@@ -17,7 +17,6 @@ from agent.model.unseen import Cause
 from agent.transport.messages import MESSAGE_MAX, Found
 from agent.wire.sip import looks_like_sip
 
-PROTOCOL = 132
 COMMON_HEADER, CHUNK_HEADER, DATA_HEADER = 12, 4, 16  # bytes; RFC 9260 3.1, 3.2, 3.3.1
 DATA, INIT, INIT_ACK, ABORT = 0, 1, 2, 6
 END, BEGIN = 1, 2  # flags of a DATA chunk

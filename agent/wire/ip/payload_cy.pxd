@@ -44,7 +44,6 @@ cdef class Payload:
     cdef bint is_version(self, long long at, long long end) except -1 nogil
     cdef int be16(self, unsigned long long at) except -1 nogil
     cdef unsigned long long be32(self, unsigned long long at) except? 0 nogil
-    cdef unsigned long long be64(self, unsigned long long at) except? 0 nogil
 
 # `count` > 0 bytes of the buffer: the first and the last are bounds-checked, once for all.
 cdef inline Octets octets_of(Payload payload, unsigned long long at, unsigned long long count) except NULL nogil:

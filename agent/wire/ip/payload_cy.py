@@ -144,6 +144,3 @@ class Payload:
 
     def be32(self, at: cython.ulonglong) -> cython.ulonglong:
         return load32(octets_of(self, at, 4), 0)
-
-    def be64(self, at: cython.ulonglong) -> cython.ulonglong:
-        return load64(octets_of(self, at, 8), 0)

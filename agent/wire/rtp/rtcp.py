@@ -6,7 +6,8 @@ A datagram is a compound: packets one after the other, each with its own length.
 - a bad packet is noted in `rejects` and skipped by its length where that stays inside the datagram and leads
   on; where it does not, the walk ends and what was read before stands;
 - profile extensions after report blocks (6.4.3) are ignored, as is a padding bit where padding cannot be;
-- SRTCP (RFC 3711) is recognised by what its trailer does to the lengths, and never read as RTCP.
+- SRTCP (RFC 3711) is recognised by what its trailer does to the lengths, and never read as RTCP;
+- SDES, BYE, APP and feedback hold nothing that a figure needs: only their lengths are checked.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ _HEADER = Layout(">BBH")
 _WORD = Layout(">I")
 _SENDER = Layout(">IIIIII")
 _BLOCK = Layout(">IIIIII")
-_TWO = Layout(">II")
 
 
 class ReportBlock(Struct, frozen=True):
@@ -64,43 +64,12 @@ class ReceiverReport(Struct, frozen=True):
     blocks: list[ReportBlock]
 
 
-class SourceDescription(Struct, frozen=True):
-    """An SDES chunk (6.5); `cname` is "" if it has none."""
-
-    ssrc: int
-    cname: str
-
-
-class Bye(Struct, frozen=True):
-    ssrcs: list[int]
-    reason: str
-
-
-class App(Struct, frozen=True):
-    ssrc: int
-    subtype: int
-    name: str
-
-
-class Feedback(Struct, frozen=True):
-    """A feedback message (RFC 4585 6.1): `kind` is RTPFB or PSFB, `format` its FMT."""
-
-    kind: int
-    format: int
-    sender_ssrc: int
-    media_ssrc: int
-
-
 class Compound(Struct):
     """The packets of one datagram, each list in the order of the wire."""
 
     reports: list[SenderReport | ReceiverReport] = []
-    sdes: list[SourceDescription] = []
-    byes: list[Bye] = []
-    apps: list[App] = []
     rtcp_xr: list[rtcp_xr.ExtendedReport] = []
-    feedback: list[Feedback] = []
-    unknown: int = 0  # packets of types nobody here reads
+    others: int = 0  # sound packets of other types; of an SDES its sound chunks
     rejects: list[Reason] = []
 
 
@@ -182,10 +151,14 @@ def parse(data: bytes, *, wire_length: int | None = None) -> Compound:
             else:
                 compound.reports.append(ReceiverReport(_WORD.unpack_from(data, at + 4)[0], blocks))
         else:
-            read = _READERS.get(kind)
-            if read is None:
-                compound.unknown += 1
-            elif not read(compound, data, at, end if stop > size else end - _padding(data, at, end)):
+            if stop <= size:
+                end -= _padding(data, at, end)
+            if kind == XR:
+                is_sound = _extended(compound, data, at, end)
+            else:
+                sound, is_sound = _CHECKS.get(kind, _unknown)(data, at, end)
+                compound.others += sound
+            if not is_sound:
                 rejects.append(Reason.RTCP_TRUNCATED if stop > size else Reason.RTCP_MALFORMED)
         at = stop
     if at < size:
@@ -195,21 +168,9 @@ def parse(data: bytes, *, wire_length: int | None = None) -> Compound:
         if cut and not short:  # damage or ciphertext? The trailer that would tell was not captured
             raise WireError(Reason.RTCP_MALFORMED)
         rejects.append(Reason.RTCP_TRUNCATED if short else Reason.RTCP_MALFORMED)
-    if not size or (rejects and not _anything(compound)):
+    if not size or (rejects and not (compound.reports or compound.rtcp_xr or compound.others)):
         raise WireError(rejects[0] if rejects else Reason.RTCP_TRUNCATED)
     return compound
-
-
-def _anything(compound: Compound) -> bool:
-    return bool(
-        compound.reports
-        or compound.sdes
-        or compound.byes
-        or compound.rtcp_xr
-        or compound.feedback
-        or compound.apps
-        or compound.unknown
-    )
 
 
 def _walk(data: bytes) -> int:
@@ -246,62 +207,8 @@ def _blocks(data: bytes, at: int, end: int) -> list[ReportBlock]:
     ]
 
 
-# The rarer packets: each reads [at, end) into the compound and says whether it was sound. The part before the
-# first fault is kept.
-
-
-def _sdes(compound: Compound, data: bytes, at: int, end: int) -> bool:
-    count = data[at] & 0x1F
-    at += 4
-    for _ in range(count):
-        if end - at < 5:  # an SSRC and at least the null item that ends the list
-            return False
-        ssrc = _WORD.unpack_from(data, at)[0]
-        item = at + 4
-        cname = ""
-        while item < end and data[item]:
-            if item + 2 > end:
-                return False
-            stop = item + 2 + data[item + 1]
-            if stop > end:
-                return False
-            if data[item] == 1 and not cname:
-                cname = str(data[item + 2 : stop], "utf-8", "backslashreplace")
-            item = stop
-        compound.sdes.append(SourceDescription(ssrc, cname))
-        at += (item - at) // 4 * 4 + 4  # nulls up to the next word, one at least
-    return True
-
-
-def _bye(compound: Compound, data: bytes, at: int, end: int) -> bool:
-    count = data[at] & 0x1F
-    reason_at = at + 4 + 4 * count
-    ssrcs = [_WORD.unpack_from(data, word)[0] for word in range(at + 4, min(reason_at, end - 3), 4)]
-    reason = ""
-    if end > reason_at:
-        text = data[reason_at + 1 : min(reason_at + 1 + data[reason_at], end)]
-        reason = str(text, "utf-8", "backslashreplace")
-    if ssrcs or not count:
-        compound.byes.append(Bye(ssrcs, reason))
-    return len(ssrcs) == count
-
-
-def _app(compound: Compound, data: bytes, at: int, end: int) -> bool:
-    if end - at < 12:
-        return False
-    name = str(data[at + 8 : at + 12], "ascii", "backslashreplace")
-    compound.apps.append(App(_WORD.unpack_from(data, at + 4)[0], data[at] & 0x1F, name))
-    return True
-
-
-def _feedback(compound: Compound, data: bytes, at: int, end: int) -> bool:
-    if end - at < 12:
-        return False
-    compound.feedback.append(Feedback(data[at + 1], data[at] & 0x1F, *_TWO.unpack_from(data, at + 4)))
-    return True
-
-
 def _extended(compound: Compound, data: bytes, at: int, end: int) -> bool:
+    """Whether the packet was sound; its blocks before the first fault are kept."""
     if end - at < 8:
         return False
     report, bad = rtcp_xr.parse(data, at + 4, end)
@@ -309,11 +216,47 @@ def _extended(compound: Compound, data: bytes, at: int, end: int) -> bool:
     return not bad
 
 
-_READERS: dict[int, Callable[[Compound, bytes, int, int], bool]] = {
+# Checks of the packets that are not read. Each looks at [at, end), and returns how many sound parts the
+# packet has and whether all of it is sound.
+
+
+def _sdes(data: bytes, at: int, end: int) -> tuple[int, bool]:
+    """Chunks (6.5): an SSRC, then items, then nulls up to the next word, one at least."""
+    count = data[at] & 0x1F
+    at += 4
+    for chunk in range(count):
+        if end - at < 5:  # an SSRC and at least the null item that ends the list
+            return chunk, False
+        item = at + 4
+        while item < end and data[item]:
+            if item + 2 > end or item + 2 + data[item + 1] > end:
+                return chunk, False
+            item += 2 + data[item + 1]
+        at += (item - at) // 4 * 4 + 4
+    return count, True
+
+
+def _bye(data: bytes, at: int, end: int) -> tuple[int, bool]:
+    """SSRCs (6.6) as many as the header counts, and perhaps a reason."""
+    count = data[at] & 0x1F
+    is_sound = end - at >= 4 + 4 * count
+    return int(is_sound or end - at >= 8), is_sound
+
+
+def _with_12_bytes(data: bytes, at: int, end: int) -> tuple[int, bool]:
+    """APP (6.7), and feedback (RFC 4585 6.1)."""
+    is_sound = end - at >= 12
+    return int(is_sound), is_sound
+
+
+def _unknown(data: bytes, at: int, end: int) -> tuple[int, bool]:
+    return 1, True
+
+
+_CHECKS: dict[int, Callable[[bytes, int, int], tuple[int, bool]]] = {
     SDES: _sdes,
     BYE: _bye,
-    APP: _app,
-    RTPFB: _feedback,
-    PSFB: _feedback,
-    XR: _extended,
+    APP: _with_12_bytes,
+    RTPFB: _with_12_bytes,
+    PSFB: _with_12_bytes,
 }
