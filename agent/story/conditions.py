@@ -14,21 +14,18 @@ from typing import Any
 
 import msgspec
 
-from agent.model.units import SLOT_NS
+from agent.model.scanners import scanner_of
+from agent.model.units import MINUTE_NS, SLOT_NS
 from agent.story.ladder import LadderStep
 from agent.story.path import NETWORK_OF, WAYS_OF, CallPath, Network
 from agent.story.words import FAR, NAMES, clock, percent
-from agent.summary.records import MINUTE_NS, CallRecords, sides_with
+from agent.summary.records import CallRecords, sides_with
 
 LATE_SHARE = 0.01  # share of packets that are too late for the jitter buffer
 RTT_STEP_US, RTT_FACTOR = 50_000.0, 2.0
 AFTER_BYE_NS = 1_000_000_000  # packets already under way at the BYE are no fault
 HEARD = 100  # packets of a way that is said to have been heard
 BURST_RUN = 3  # packets lost in a row that concealment cannot hide
-SCANNERS = re.compile(
-    r"friendly-scanner|sipvicious|sipcli|sip-?scan|sundayddr|pplsip|iwar|siparmyknife|smap|vaxsipuseragent",
-    re.IGNORECASE,
-)
 _ADDRESS = re.compile(r"^c=IN IP[46] ([0-9A-Fa-f.:]{2,45})", re.MULTILINE)
 CONTACT_MAX = 512  # characters that are searched, for each may begin an address that never ends
 _CONTACT_HOST = re.compile(r"sips?:(?:[^@>\s]*@)?\[?([0-9A-Fa-f.:]{7,45}?)\]?(?::\d+)?[;>\s?]")
@@ -324,7 +321,7 @@ def after_bye(its: Evidence) -> str | None:
 def scanner(its: Evidence) -> str | None:
     for step in its.steps:
         agent = step.header("user_agent")
-        if not step.status and step.to_vc is not False and SCANNERS.search(agent):
+        if not step.status and step.to_vc is not False and scanner_of(agent):
             return f"the {step.label} from {step.src or 'its sender'} says that it is {agent[:40]}"
     return None
 

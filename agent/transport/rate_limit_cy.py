@@ -25,6 +25,7 @@ from collections import OrderedDict
 import cython
 from msgspec import Struct
 
+from agent.model.scanners import scanner_of
 from agent.model.units import SECOND_NS
 from agent.transport.held_invites_cy import Invite
 from agent.transport.peers_cy import Peers, is_taken_up
@@ -42,11 +43,6 @@ ANSWERED_S = 4 * 3600  # a call that the vc took up is kept at least this long
 CALM_S = 60  # seconds for which less must be shed before more is kept
 MAX_BITS = 12  # at least one call in 4,096 is kept
 STRAINED_BITS = 2  # the part of its limit that a source keeps while the host cannot follow
-# User-Agents of well-known scanners. Only these words are ever repeated.
-SCANNERS = (
-    "friendly-scanner", "friendly-request", "sipvicious", "sundayddr", "sipcli", "sip-scan", "sipsak", "sipp",
-    "vaxsipuseragent", "pplsip", "iwar", "smap", "eyebeam release 3006o",
-)  # fmt: skip
 
 
 @cython.no_gc
@@ -272,8 +268,7 @@ def _scanner(data: bytes) -> str | None:
     at = data.find(b"\nUser-Agent:")
     if at < 0:
         return None
-    agent = data[at + 12 : at + 80].split(b"\r", 1)[0].strip().lower().decode("latin-1")
-    return next((name for name in SCANNERS if agent.startswith(name)), None)
+    return scanner_of(data[at + 12 : at + 80].split(b"\r", 1)[0].decode("latin-1"))
 
 
 _SECOND_NS, _MAX_BITS = SECOND_NS, MAX_BITS
