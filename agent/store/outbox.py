@@ -98,7 +98,7 @@ class Outbox:
 
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
-        # AWS took them while the disk was full: never send them again
+        # The sink took them while the disk was full: they are never sent again
         self._done_unmarked: dict[int, str] = {}
 
     def register(self, sinks: Mapping[str, Sequence[str]]) -> None:
@@ -220,7 +220,7 @@ class Outbox:
         return self._volume.change("batches", batch.id, work) is not None
 
     def mark_done(self, batch: OutboxBatch) -> None:
-        """AWS took it. Never raises `Unwritable`: a mark that cannot be written now is kept in memory."""
+        """The sink took it. Raises no `Unwritable`: a mark that cannot be written now is kept in memory."""
         try:
             self._finish(batch.id, batch.sink)
         except Unwritable:

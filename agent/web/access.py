@@ -82,7 +82,7 @@ class Access(msgspec.Struct, kw_only=True):
         return name in LOCAL_NAMES or name in (urlsplit(self.public_url).hostname, self.address)
 
     def admits(self, cookie: str, authorization: str) -> bool:
-        """Whether a request carries the token, as a cookie of `sign_in` or `Authorization: Bearer`."""
+        """Whether a request carries the token: in the cookie of a sign-in, or as `Authorization: Bearer`."""
         if not self.token:
             return True
         scheme, _, given = authorization.partition(" ")

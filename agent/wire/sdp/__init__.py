@@ -1,4 +1,4 @@
-"""SDP (RFC 8866) as a listener reads it. Reading is `sdp_cy`: compiled it takes half the time."""
+"""SDP (RFC 8866) as a listener reads it. The reader is compiled, which halves its time."""
 
 from agent.wire.sdp.session_cy import (
     CANDIDATES_MAX,

@@ -1,4 +1,4 @@
-"""SIP messages (RFC 3261) as a listener reads them. Reading is `sip_cy`: compiled it takes half the time."""
+"""SIP messages (RFC 3261) as a listener reads them. The readers are compiled, which halves their time."""
 
 from agent.wire.sip.message_cy import Message, parse
 from agent.wire.sip.scan_cy import looks_like_sip
