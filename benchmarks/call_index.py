@@ -16,11 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from agent.model.units import MINUTE_NS
 from agent.store import CallQuery, Store, StoreReader
 from agent.store.database import used_bytes
 from agent.store.overview import By
 from agent.summary.catalog import DIRECTIONS
-from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary
+from agent.summary.records import ConnectorMinute, Summary
 
 T0 = 1_790_000_040 * 1_000_000_000
 A_MINUTE = 5_000

@@ -27,13 +27,13 @@ from typing import Any
 import msgspec
 
 from agent.config.settings import Config
+from agent.model.units import MINUTE_NS
 from agent.provision.cost import estimate
 from agent.sinks.archive import ArchiveSink, Folder
 from agent.sinks.clickhouse import ClickHouse, ClickHouseSink
 from agent.sinks.clickhouse_schema import schema
 from agent.store.codec import pack
 from agent.store.outbox import Draft, OutboxRow
-from agent.summary.records import MINUTE_NS
 from tests.kit.records import of_other_calls
 
 START_NS = 1_795_996_440 * 10**9

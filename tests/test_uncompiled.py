@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent import uncompiled
 from agent.capture.files import index_cy
+from agent.provision import volume
+from agent.sinks.aws import logs
 from agent.wire.ip import decoder_cy, layers_cy
+
+AGENT = Path(uncompiled.__file__).parent
 
 
 def test_constants_are_read_from_the_declarations_in_the_order_asked() -> None:
@@ -37,7 +42,7 @@ def test_compiled_and_uncompiled_have_the_same_kinds() -> None:
 @pytest.mark.parametrize("room", ["calls", "capture", "media", "model", "summary", "transport", "wire"])
 def test_number_in_the_declarations_stands_nowhere_in_the_source(room: str) -> None:
     twice = []
-    for declared in sorted(Path(uncompiled.__file__).parent.joinpath(room).rglob("*_cy.pxd")):
+    for declared in sorted(AGENT.joinpath(room).rglob("*_cy.pxd")):
         names = set(re.findall(r"^ {4}(\w+) = ", declared.read_text(), re.M))
         for node in ast.walk(ast.parse(declared.with_suffix(".py").read_text())):
             if isinstance(node, ast.Assign) and "constants" not in ast.unparse(node.value):
@@ -49,3 +54,37 @@ def test_number_in_the_declarations_stands_nowhere_in_the_source(room: str) -> N
                 }
                 twice += [f"{declared.stem}: {name}" for name in sorted(assigned & names)]
     assert twice == []
+
+
+# Numbers of one name and value that are two things all the same, or that two rooms may not share.
+TWO_THINGS = {
+    "EVENT_OVERHEAD",  # `provision` reckons with a sink's number, and imports no sink
+    "MAX_NAMED", "MAX_SOURCES", "NESTING_MAX", "STAMP", "TIMEOUT_S", "VERSION",
+    "REPEATS", "WINDOW",  # `verify` judges the loop's numbers by its own
+}  # fmt: skip
+
+
+def literals() -> Iterator[tuple[str, str, str]]:
+    """Constants that are written as numbers or tables of them: (name, value, file)."""
+    for path in sorted(AGENT.rglob("*.pxd")):
+        for name, value in re.findall(r"^ {4}([A-Z][A-Z0-9_]+) = (-?\w+)", path.read_text(), re.M):
+            yield name, str(int(value, 0)), str(path.relative_to(AGENT))
+    for path in sorted(AGENT.rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                name = node.targets[0].id.lstrip("_")
+                if name.isupper() and re.fullmatch(r"(?=.*\d)[-({\[\d].*", value := ast.unparse(node.value)):
+                    yield name, value, str(path.relative_to(AGENT))
+
+
+def test_number_of_one_name_and_value_has_one_home() -> None:
+    homes: dict[tuple[str, str], list[str]] = {}
+    for name, value, path in literals():
+        homes.setdefault((name, value), []).append(path)
+    twice = {name: files for (name, _), files in homes.items() if len(files) > 1}
+    assert {name: files for name, files in twice.items() if name not in TWO_THINGS} == {}
+    assert twice.keys() == TWO_THINGS  # no exception outlives its reason
+
+
+def test_overhead_of_a_log_event_is_the_sinks() -> None:
+    assert volume.EVENT_OVERHEAD == logs.EVENT_OVERHEAD

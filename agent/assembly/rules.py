@@ -10,14 +10,15 @@ from agent.config.settings import Capture, Config, Quality, TunnelSettings
 from agent.engine.engine import Rules
 from agent.errors import ConfigError
 from agent.media.stream_score_cy import CodecFigures, QualityRules
+from agent.model.units import HOUR_NS, SECOND_NS
 from agent.wire.ip.encapsulations import Tunnel
 
 # After so long without a frame or a clock reading it is not certain that capture ran. A file of one quiet
 # trunk may be silent for long; a live source reports several times a second unless the host was suspended.
-FILE_IDLE_NS = 3600 * 10**9
-LIVE_IDLE_NS = 65 * 10**9
-# Resident memory, measured by tests/flooding: the idle daemon with boto3, a call that a flood invented (with
-# its messages and its part of a checkpoint), a stream of two packets.
+FILE_IDLE_NS = HOUR_NS
+LIVE_IDLE_NS = 65 * SECOND_NS
+# Resident memory, measured by tests/kit/flooding.py: the idle daemon with boto3, a call that a flood invented
+# (with its messages and its part of a checkpoint), a stream of two packets.
 BASE_BYTES, STREAM_BYTES = 64 << 20, 2 << 10
 LEAST = 100  # calls, and streams: the least value of both settings
 EVIDENCE_SHARE = 8  # packets from before a trigger may take an eighth of the memory

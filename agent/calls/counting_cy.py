@@ -23,10 +23,11 @@ from msgspec import Struct
 from agent.calls import rfc6076
 from agent.calls.joining_cy import Joiner
 from agent.calls.timers_cy import Timers
-from agent.model.attempt_cy import SECOND_NS, Attempt, Outcome
+from agent.model.attempt_cy import Attempt, Outcome
 from agent.model.call_cy import Call, CountedAttempt, Dialog, Direction, Leg
 from agent.model.events import Attempted, Concluded, Event, Measured, Tallied, Throttled
 from agent.model.sides import Sides
+from agent.model.units import SECOND_NS
 from agent.wire.sip.message_cy import Message
 
 Due = Leg | CountedAttempt | Call

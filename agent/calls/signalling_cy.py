@@ -21,13 +21,14 @@ from agent.calls.table_cy import CallTable
 from agent.calls.unproven import Unproven
 from agent.errors import WireError
 from agent.media.leg_media_cy import LegMedia
-from agent.model.attempt_cy import SECOND_NS, TIMER_B_NS, TIMER_C_NS, Attempt
+from agent.model.attempt_cy import TIMER_B_NS, TIMER_C_NS, Attempt
 from agent.model.call_cy import MAX_OTHERS, Call, CountedAttempt, Dialog, Leg, Passage, Place, Way, way_of
 from agent.model.events import Event, Measured, MessageSeen, Tallied
 from agent.model.handover import Handover
 from agent.model.missed import Missed
 from agent.model.sides import Connector, Sides
 from agent.model.trust import Effect, Trust, takes
+from agent.model.units import SECOND_NS
 from agent.wire.sdp.session_cy import condensed_size, parse
 from agent.wire.sip.message_cy import Message
 from agent.wire.sip.quality_report import HEADERS
@@ -587,7 +588,7 @@ class Signalling(CallTable):
         self._end_dialog(leg, dialog, now_ns)
 
     def _end_dialog(self, leg: Leg, dialog: Dialog, now_ns: cython.longlong) -> None:
-        """Ends the dialog, and after `media_linger` the media of its leg."""
+        """Ends the dialog, and after `media.linger` the media of its leg."""
         if dialog.ended:
             return
         dialog.ended = True

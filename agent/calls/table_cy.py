@@ -18,12 +18,12 @@ from agent.calls.joining_cy import Joiner, Key
 from agent.calls.rfc6076 import Exchanges
 from agent.calls.timers_cy import Timers
 from agent.media.leg_media_cy import LegMedia
-from agent.model.attempt_cy import SECOND_NS
 from agent.model.call_cy import Call, CountedAttempt, Dialog, Leg, Passage
 from agent.model.events import CallOver, CallsUp, Event, Tallied
 from agent.model.handover import Handover
 from agent.model.missed import Missed
 from agent.model.sides import Sides
+from agent.model.units import SECOND_NS
 from agent.wire.sip.quality_report import QualityReport, RtpStat
 
 if not cython.compiled:  # table_cy.pxd has them, typed
@@ -128,7 +128,7 @@ class CallTable:
             self._leave_undecided(leg.call, now_ns)
 
     def _confirm_gone(self, leg: Leg, now_ns: cython.longlong) -> None:
-        """End a leg whose BYE got 481 `media_linger` ago (RFC 3261 15.1.1), if its media is silent."""
+        """Ends a leg whose BYE got 481 (RFC 3261 15.1.1) `media.linger` ago, if its media is silent."""
         call: Call = leg.call
         dialog: Dialog
         linger_ns: cython.longlong = self._rules.media_linger_ns

@@ -14,14 +14,14 @@ from typing import Any
 
 import cython
 
-NEVER_NS = 1 << 62
+from agent.model.units import FOREVER_NS
 
 
 class Timers:
     """One deadline for each object `what`. Times are capture time in ns."""
 
     def __init__(self) -> None:
-        self.due_ns = NEVER_NS  # nothing is due before; may be early where a deadline was dropped
+        self.due_ns = FOREVER_NS  # nothing is due before; may be early where a deadline was dropped
         self._queues: dict[int, OrderedDict[Any, int]] = {}
         self._where: dict[Any, OrderedDict[Any, int]] = {}
 
@@ -55,7 +55,7 @@ class Timers:
     def pop(self, now_ns: cython.longlong) -> tuple[Any, int] | None:
         """The next object that is due by `now_ns`, with its time; None when there is none left."""
         first: OrderedDict[Any, int] | None = None
-        first_ns = NEVER_NS
+        first_ns = FOREVER_NS
         for queue in self._queues.values():
             if queue:
                 head_ns = queue[next(iter(queue))]

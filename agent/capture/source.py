@@ -20,6 +20,7 @@ from typing import Protocol
 
 from agent.wire.frame import Batch
 
+FRAMES = 256  # in a batch at most, so that timers run in time
 LATENESS_NS = 3_000_000_000  # an input silent for so long does not delay the others
 
 

@@ -19,17 +19,15 @@ from agent.commands.sheet import Sheet
 from agent.commands.tables import UNKNOWN, add, clock, percent, show, text
 from agent.config.load import load
 from agent.errors import ConfigError
+from agent.model.units import FOREVER_NS, MINUTE_NS, SECONDS
 from agent.store import CallQuery, StoreReader
 from agent.store.call_query import far_end
 from agent.store.overview import OverviewPoint
 from agent.store.reader import CallPage, IndexedCall
 from agent.summary.catalog import DIRECTIONS
 from agent.summary.printable import printable
-from agent.summary.records import MINUTE_NS
 
-FOREVER_NS = 1 << 62
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _FORMULA = ("=", "+", "-", "@")  # a cell that begins so is one in a spreadsheet
 _START = "%Y-%m-%d %H:%M:%S"
 _DAY_TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
@@ -142,7 +140,7 @@ def span_ns(options: argparse.Namespace, now_ns: int) -> tuple[int | None, int |
     if since_ns is None or until_ns is None:
         return since_ns, until_ns
     if until_ns < since_ns and _DAY_TIME.fullmatch(options.until):
-        until_ns = moment_ns(options.until, since_ns + _SECONDS["d"] * 1_000_000_000)
+        until_ns = moment_ns(options.until, since_ns + SECONDS["d"] * 1_000_000_000)
     if until_ns <= since_ns:
         raise ConfigError(f"--until {options.until} is not after --since {options.since}")
     return since_ns, until_ns
@@ -160,7 +158,7 @@ def moment_ns(said: str, now_ns: int) -> int:
 def _moment_ns(said: str, now_ns: int) -> int:
     ago = _AGO.fullmatch(said.strip())
     if ago:
-        return now_ns - round(float(ago[1]) * _SECONDS[ago[2]] * 1e9)
+        return now_ns - round(float(ago[1]) * SECONDS[ago[2]] * 1e9)
     now = datetime.fromtimestamp(now_ns / 1e9, UTC)
     try:
         if _DAY_TIME.fullmatch(said):

@@ -43,13 +43,13 @@ from agent.model.far_end_cy import AwayMinute, Baseline, Counted, FarEndLoss
 from agent.model.handover import Handover, Live
 from agent.model.sides import UNASSIGNED, Connector, Sides
 from agent.model.stream_minute_cy import ReportsMinute, StreamMinute
+from agent.model.units import MINUTE_NS
 from agent.pipeline import Pipeline
 from agent.quality.emodel import Score
 from agent.summary import call_minute_cy
 from agent.summary.call_minute_cy import CallMinute
 from agent.summary.interval import Intervals
 from agent.summary.open_minute import OpenMinute
-from agent.summary.records import MINUTE_NS
 from agent.summary.split_host import SplitHost
 
 FORMAT = 8

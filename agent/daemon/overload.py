@@ -12,7 +12,8 @@ traffic), and falls after ten seconds of keeping up.
 
 from __future__ import annotations
 
-SECOND_NS = 1_000_000_000
+from agent.model.units import SECOND_NS
+
 LEVELS = ("nothing", "SIP log bodies", "orphan streams", "SIP above its source's budget")
 BEHIND_NS = SECOND_NS // 2  # longer than a minute's close and a checkpoint on a full host
 LEVEL_WITH_NS = SECOND_NS // 5  # below this it keeps up; between the two nothing changes

@@ -4,10 +4,10 @@
     main thread     the rest -> engine -> intervals
     writer thread   closed minutes, SIP rows and checkpoints -> the store
     board thread    claims to and from other hosts
-    a sink thread   each AWS sink reads on from its own cursor
+    a sink thread   each sink reads on from its own cursor
     http thread     /metrics, /healthz, /readyz
 
-The main thread never waits for a disk or for AWS.
+The main thread never waits for a disk or for a sink's service.
 """
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ from agent.daemon.log import Log
 from agent.daemon.overload import LEVELS, Load
 from agent.daemon.reload import changed, digest, taken
 from agent.daemon.systemd import Notifier
-from agent.daemon.words import HOUR_NS, Account, beginning, hour, lasted
-from agent.daemon.writer import Writer
+from agent.daemon.words import Account, beginning, hour, lasted
+from agent.daemon.writer import SIGN_S, Writer
 from agent.errors import SbcwatchError
 from agent.fleet.valkey import TIMEOUT_S
 from agent.model.events import Event
+from agent.model.units import HOUR_NS
 from agent.pipeline import Pipeline, build, pass_on
 from agent.sinks.delivery import Delivery
 from agent.sinks.prometheus import Totals
@@ -58,8 +59,7 @@ from agent.wire.frame import Batch
 
 CHECKPOINT_SHARE = 50  # the part of the time that checkpoints may take
 SWITCH_S = 0.001  # how long a capture thread may wait for a busy main thread, several times a block
-SIGN_S = 10.0  # how often a waiting sink's thread gives a sign of life
-FLUSH_S = 10.0  # how long a stop may wait for AWS; systemd's TimeoutStopSec is longer
+FLUSH_S = 10.0  # how long a stop may wait for the sinks; systemd's TimeoutStopSec is longer
 
 
 def run_command(options: argparse.Namespace) -> int:

@@ -10,7 +10,6 @@ from agent import __version__
 from agent.config.settings import Config
 from agent.uncompiled import status
 
-HOUR_NS = 3_600 * 10**9
 SHOWN = 8  # connectors named in one line
 
 

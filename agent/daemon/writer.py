@@ -17,12 +17,13 @@ from typing import Any
 
 from agent.daemon.checkpoint import packed
 from agent.daemon.health import WRITER_S, Health
+from agent.model.units import MINUTE_NS
 from agent.sinks.prometheus import Totals
 from agent.store import Gap, Store
-from agent.summary.records import MINUTE_NS, Summary
+from agent.summary.records import Summary
 
 MAX_WAITING = 64 << 20  # as much as the store keeps in memory while the disk is full
-SIGN_S = 10.0  # how often it gives a sign of life while it waits
+SIGN_S = 10.0  # how often a waiting thread gives a sign of life
 TOO_SLOW = "the disk was too slow"
 # Resident bytes of a record; a SIP row has its message besides. In the order in which they go.
 _RECORD_BYTES = {"sip": 400, "media": 4_300, "calls": 1_100}

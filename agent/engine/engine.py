@@ -35,7 +35,7 @@ from agent.model.handover import Handover, Live
 from agent.model.missed import Missed
 from agent.model.sides import Connector, Sides
 from agent.model.stream_minute_cy import SoFar
-from agent.model.units import MINUTE_NS
+from agent.model.units import FOREVER_NS, MINUTE_NS, SECOND_NS
 from agent.model.unseen import Cause, Sight
 from agent.transport.rate_limit_cy import MESSAGE_BYTES, SOURCES_AT_ONCE, RateLimit
 from agent.wire.frame import LINK_RAW, STAMP, STRIDE, Batch, CaptureDrop, Frame, batch_of, origin
@@ -43,8 +43,6 @@ from agent.wire.ip.datagram import MAX_PAYLOAD, datagram
 from agent.wire.ip.encapsulations import Tunnel
 from agent.wire.ip.packet_cy import Packet
 
-SECOND_NS = 1_000_000_000
-FOREVER_NS = 1 << 62
 STRAYS_SHARE = 2  # one half of the stream table is for streams that belong to nobody
 STREAM_IDLE_NS = 120 * SECOND_NS  # silent streams are forgotten: two minutes, so that none is half counted
 

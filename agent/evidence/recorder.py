@@ -27,11 +27,11 @@ from agent.evidence.picker_cy import MediaPacket, Socket
 from agent.evidence.tap import Tap
 from agent.model.call_cy import Call
 from agent.model.events import CallOver, Event, MessageSeen
+from agent.model.units import SECOND_NS
 from agent.summary.records import Summary
 from agent.summary.sip_log import SipLog
 from agent.wire import sdp
 
-SECOND_NS = 1_000_000_000
 HOLD_NS = 2 * SECOND_NS  # packets wait this long for earlier ones that arrive later
 LINGER_NS = 5 * SECOND_NS  # a recording goes on after the call
 FORGET_NS = 130 * SECOND_NS  # a call's last minute closes before

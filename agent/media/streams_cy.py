@@ -21,7 +21,8 @@ from agent.media.sockets_cy import Description, MediaSockets, SocketOwner
 from agent.media.stream_index_cy import IdQueue, StreamIndex
 from agent.media.stream_score_cy import Measure, QualityRules
 from agent.media.unsignalled import Unsignalled
-from agent.model.call_cy import UNSIGNALLED, Leg, Stream
+from agent.model.call_cy import Leg, Stream
+from agent.model.names import UNSIGNALLED
 from agent.model.sides import Socket
 from agent.model.stream_minute_cy import SoFar, StreamMinute, add_to
 from agent.model.units import MINUTE_NS

@@ -11,7 +11,8 @@ takes the streams over. There are at most as many pairs as streams in the loop.
 from __future__ import annotations
 
 from agent.media.sockets_cy import SocketOwner
-from agent.model.call_cy import UNSIGNALLED, Call, Leg, Stream
+from agent.model.call_cy import Call, Leg, Stream
+from agent.model.names import UNSIGNALLED
 from agent.model.sides import Sides, Socket
 from agent.wire.rtp.payload_types import KIND_VIDEO, STATIC_TYPES
 from agent.wire.sdp.session_cy import MediaDescription, Session

@@ -25,6 +25,7 @@ from typing import Literal
 import cython
 
 from agent.model.state_table import picture
+from agent.model.units import SECOND_NS
 
 Outcome = Literal["answered", "failed", "cancelled", "redirected"]
 State = Literal["calling", "proceeding", "cancelling", "waiting", "closed", "answered", "unseen", "unwatched"]
@@ -48,7 +49,6 @@ Event = Literal[
 
 Status = int | None  # of the final response that decides
 
-SECOND_NS = 1_000_000_000
 TIMER_B_NS = 32 * SECOND_NS  # RFC 3261 17.1.1.2: 64 * T1
 TIMER_C_NS = 180 * SECOND_NS  # RFC 3261 16.6 step 11
 

@@ -307,7 +307,6 @@ def codec_name(stream: Stream, payload_type: cython.int) -> str:
     return name
 
 
-UNSIGNALLED = "unsignalled"
 """The flag of a call that is known by its media alone."""
 MEDIA_ELSEWHERE = "media_elsewhere"
 # Another host sees the same leg and was first: all of the call, or, where its media ends here, its SIP alone.

@@ -8,7 +8,9 @@ from typing import NamedTuple
 import cython
 from msgspec import Struct
 
-SLOTS = 6  # of a minute
+from agent.model.units import MINUTE_NS, SLOT_NS
+
+SLOTS = MINUTE_NS // SLOT_NS
 MAX_JITTER_S = 1  # a step that is further off is a new time base and no sample: a longer claim is no jitter
 MAX_JITTER_US = MAX_JITTER_S * 1_000_000.0
 

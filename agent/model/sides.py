@@ -12,6 +12,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from agent.model import names
+
 Side = Literal["vc", "customer", "remote"]
 Socket = tuple[str, int]  # address, UDP port
 Network = IPv4Network | IPv6Network
@@ -46,7 +48,7 @@ class Carrier(Struct, frozen=True):
 
 
 # The connector of a leg that fits no configured one: kept in JSON and the local store only.
-UNASSIGNED = Connector("unassigned")
+UNASSIGNED = Connector(names.UNASSIGNED)
 # The connector of a host without configured connectors.
 ONLY = Connector("default", default=True)
 

@@ -22,9 +22,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from agent.sinks.verdict import ErrorRule, SinkLimits, Verdict
+from agent.model.units import HOUR_NS
+from agent.sinks.verdict import MAX_AHEAD_S, ErrorRule, SinkLimits, Verdict
 from agent.store import UNASSIGNED, Draft, OutboxRow
-from agent.store.codec import to_json
+from agent.store.codec import GZIP, to_json
 
 KINDS = ("media", "calls", "sip", "metrics")
 MAX_OBJECT_BYTES = 16 << 20  # gzipped
@@ -32,10 +33,8 @@ DUE_BYTES = 4 << 20  # bytes of the store's rows read at once: an archive's back
 DUE_ROWS = 4_096
 INTERVAL_S = 60.0
 MAX_AGE_S = 10 * 365 * 86_400
-MAX_AHEAD_S = 2 * 3_600 - 120
 LEVEL = 2  # of gzip: the cheapest on records; level 6 takes three times as long and saves a quarter
 LANE = "*"
-_GZIP = 16 + zlib.MAX_WBITS
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
 _records = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -107,15 +106,12 @@ class ArchiveSink:
         """Does nothing: a folder is made with the object; a bucket is the operator's."""
 
 
-HOUR_NS = 3_600 * 10**9
-
-
 def _objects(rows: Sequence[OutboxRow], host: str) -> list[tuple[bytes, list[OutboxRow]]]:
     """Gzipped JSON lines, and the rows that each holds."""
     made: list[tuple[bytes, list[OutboxRow]]] = []
     parts: list[bytes] = []
     held: list[OutboxRow] = []
-    packer, size = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP), 0
+    packer, size = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP), 0
     for row in rows:
         piece = packer.compress(lines_of(row, host))
         parts.append(piece)
@@ -124,7 +120,7 @@ def _objects(rows: Sequence[OutboxRow], host: str) -> list[tuple[bytes, list[Out
         if size >= MAX_OBJECT_BYTES // 2:  # a row is far smaller, and so is the packer's buffer
             made.append((b"".join([*parts, packer.flush()]), held))
             parts, held, size = [], [], 0
-            packer = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP)
+            packer = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)
     if held:
         made.append((b"".join([*parts, packer.flush()]), held))
     return made

@@ -16,17 +16,15 @@ from urllib.parse import urlencode
 
 from agent.errors import SinkError
 from agent.sinks.archive import DUE_BYTES, DUE_ROWS, INTERVAL_S, LANE, LEVEL, lines_of
-from agent.sinks.verdict import ErrorRule, SinkLimits, Verdict
+from agent.sinks.verdict import MAX_AGE_S, MAX_AHEAD_S, ErrorRule, SinkLimits, Verdict
 from agent.store import UNASSIGNED, Draft, OutboxRow
+from agent.store.codec import GZIP
 
 if TYPE_CHECKING:
     from urllib3 import PoolManager
 
 KINDS = ("media", "calls", "sip")
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 3.0, 30.0
-MAX_AGE_S = 14 * 86_400
-MAX_AHEAD_S = 2 * 3_600 - 120
-_GZIP = 16 + zlib.MAX_WBITS
 _INSERT = {
     "async_insert": "0",
     "deduplicate_blocks_in_dependent_materialized_views": "1",
@@ -119,7 +117,7 @@ class ClickHouseSink:
         return [self._draft(kind, its) for (kind, _), its in grouped.items()]
 
     def _draft(self, kind: str, rows: Sequence[OutboxRow]) -> Draft:
-        packer = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP)
+        packer = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)
         body = b"".join([*(packer.compress(lines_of(row, self._host)) for row in rows), packer.flush()])
         first_ns, last_ns = min(r.minute_ns for r in rows), max(r.minute_ns for r in rows)
         item = {

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from agent.model.units import SECOND_NS
 from agent.sinks.verdict import BACKOFF, WHOLE_SINK, ErrorRule, PartlyTaken, SinkLimits, Verdict
 from agent.store import Draft, Gap, Outbox, OutboxBatch, OutboxRow
 from agent.store.codec import to_json
 from agent.store.database import Corrupt, Unwritable
 
-SECOND_NS = 1_000_000_000
 _STORE_RETRY_S = 1.0
 MAX_LOSSES = 64  # reasons told; a service may word each one anew
 _UNREADABLE = (zlib.error, ValueError, KeyError, TypeError)  # msgspec's errors are ValueErrors

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from agent import __version__
 from agent.errors import SinkError
+from agent.model.units import MINUTE_NS
 from agent.sinks.aws.errors import code_in
 from agent.sinks.aws.errors import verdict as aws_verdict
-from agent.sinks.verdict import ErrorRule, PartlyTaken, SinkLimits, Verdict
+from agent.sinks.verdict import MAX_AGE_S, MAX_AHEAD_S, ErrorRule, PartlyTaken, SinkLimits, Verdict
 from agent.store import UNASSIGNED, Draft, OutboxRow
 from agent.store.codec import to_json, unpack_connectors
 from agent.summary.catalog import HOST_MINUTES, METRICS, Metric
-from agent.summary.records import MINUTE_NS, ConnectorMinute, Samples, Value
+from agent.summary.records import ConnectorMinute, Samples, Value
 
 if TYPE_CHECKING:
     from urllib3 import PoolManager
@@ -32,8 +33,6 @@ Signer = Callable[[str, bytes, dict[str, str]], None]
 LANE = "*"
 PATH = "/v1/metrics"  # where a URL names none (OTLP/HTTP)
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 3.0, 10.0
-MAX_AGE_S = 14 * 86_400  # CloudWatch's; a collector takes anything
-MAX_AHEAD_S = 2 * 3_600 - 120
 MAX_POINTS = 200  # points a request: the batch of CloudWatch's own example
 DELTA = 1  # AGGREGATION_TEMPORALITY_DELTA
 MAX_SCALE, MAX_BUCKETS = 20, 160  # of an exponential histogram: OpenTelemetry's own defaults

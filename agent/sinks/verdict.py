@@ -57,6 +57,11 @@ class PartlyTaken:
     code: str
 
 
+# The least that any service takes. Two minutes of grace, for records are stamped with their minute's end.
+MAX_AGE_S = 14 * 86_400
+MAX_AHEAD_S = 2 * 3_600 - 120
+
+
 @dataclass(frozen=True, slots=True)
 class SinkLimits:
     """The limits of a service: items no older than `max_age_s` and no further ahead than `max_ahead_s`.

@@ -17,9 +17,10 @@ from typing import Any
 
 import msgspec
 
+from agent.model.units import MINUTE_NS
 from agent.store.codec import printable_text, to_json, unpack
 from agent.summary.catalog import DIRECTIONS
-from agent.summary.records import MINUTE_NS, call_without_sip, is_unsignalled, known_loss, loss_share
+from agent.summary.records import call_without_sip, is_unsignalled, known_loss, loss_share
 
 Row = dict[str, Any]
 INDEXED = ("media", "calls", "sip")  # kinds of rows that name calls
@@ -30,7 +31,7 @@ MAX_CALL_IDS = 32  # of one call: forks and hunting
 MAX_FLAGS = 64
 LINGER_NS = 2 * MINUTE_NS  # a media record may come this long after its call's end
 MASKED = "n-"  # how a token begins (summary/masking)
-_SEPARATORS = str.maketrans("", "", "+-.() \u00a0")
+SEPARATORS = str.maketrans("", "", "+-.() \u00a0")
 LONGEST = (
     # mark: the longest duration of any call, so that a search by time looks back far enough
     "longest_call_ns"
@@ -84,7 +85,7 @@ def user_key(user: str) -> str:
 
     A masked user has no digits to search by: its token is the key.
     """
-    bare = user.split(";")[0].translate(_SEPARATORS).lower()[:MAX_TEXT]
+    bare = user.split(";")[0].translate(SEPARATORS).lower()[:MAX_TEXT]
     return f"t{user}" if user.startswith(MASKED) else f"u{bare[::-1]}"
 
 

@@ -15,6 +15,7 @@ from agent.summary.records import ConnectorMinute
 from agent.summary.timeline_cy import plain
 
 _LEVEL = 6  # level 9 is 1 % smaller and twice as slow on SIP
+GZIP = 16 + zlib.MAX_WBITS  # zlib writes and reads gzip's header
 _encoder = msgspec.json.Encoder(enc_hook=plain)
 _connectors = msgspec.json.Decoder(list[ConnectorMinute])
 _records = msgspec.json.Decoder(list[dict[str, Any]])

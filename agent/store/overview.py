@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from agent.model.units import MINUTE_NS
 from agent.summary.catalog import DIRECTIONS, SIDES
-from agent.summary.records import MINUTE_NS, ConnectorMinute, Samples, Summary, Value, expected, known_loss
+from agent.summary.records import ConnectorMinute, Samples, Summary, Value, expected, known_loss
 
 Row = dict[str, Any]
 By = Literal["connector", "carrier", "host"]

@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 
 from agent.errors import ConfigError
-from agent.store.call_index import NEWS, by_id, call_key, row_of
+from agent.model.names import UNSIGNALLED
+from agent.model.units import MINUTE_NS
+from agent.store.call_index import NEWS, SEPARATORS, by_id, call_key, row_of
 from agent.store.call_query import CallQuery, page_of
 from agent.store.codec import unpack, unpack_connectors
 from agent.store.database import Corrupt, Database
@@ -21,8 +23,6 @@ from agent.store.gaps import Gap, read_gaps
 from agent.store.overview import By, OverviewSeries, read_overview
 from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import (
-    MINUTE_NS,
-    UNSIGNALLED,
     CallRecords,
     ConnectorMinute,
     UnseenSpan,
@@ -32,7 +32,6 @@ from agent.summary.records import (
 from agent.summary.unseen import missed_spans
 
 COMPARED = 9  # last digits that a number has in every network (agent/calls/users)
-_SEPARATORS = str.maketrans("", "", "+-.() \u00a0")
 MAX_MINUTES = 10_000  # of metrics read at once
 NEAR_NS = MINUTE_NS  # frames missed this near a call may have been its own
 
@@ -186,7 +185,7 @@ def _shorter(query: CallQuery) -> CallQuery | None:
     """The query with the last digits of each number that has more; None where there is no such number."""
     names = {}
     for name in ("number", "other_number"):
-        digits = getattr(query, name).translate(_SEPARATORS)
+        digits = getattr(query, name).translate(SEPARATORS)
         if digits.isdigit() and len(digits) > COMPARED:
             names[name] = digits[-COMPARED:]
     return msgspec.structs.replace(query, **names) if names else None

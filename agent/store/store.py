@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from agent.model.names import UNASSIGNED
+from agent.model.units import MINUTE_NS
 from agent.store.call_index import call_keys, index_row, record_minute, record_news
 from agent.store.codec import pack, to_json, unpack, unpack_connectors
 from agent.store.gaps import Gap, add_gap, read_gaps
@@ -16,11 +18,10 @@ from agent.store.outbox import Outbox
 from agent.store.overview import record_overview
 from agent.store.retention import drop_old, make_room
 from agent.store.volume import Volume
-from agent.summary.records import MINUTE_NS, Summary
+from agent.summary.records import Summary
 
 KINDS = ("metrics", "agent", "media", "calls", "sip")
 ALL_CONNECTORS = "*"  # the metrics row of a minute part holds every connector: {Region} is merged over them
-UNASSIGNED = "unassigned"  # the connector of legs that fit none; never sent to AWS
 _PRUNE_EVERY_NS = MINUTE_NS
 CALLS_S = 14 * 86_400
 """How long calls, their media records and the overview are kept, seconds."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from agent.model.units import MINUTE_NS
 from agent.summary.records import (
-    MINUTE_NS,
     CallRecords,
     Summary,
     UnseenSpan,

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from agent.model.units import SLOT_NS
+from agent.model.units import MINUTE_NS, SLOT_NS
 from agent.story.words import NOTABLE
 from agent.summary.catalog import DIRECTIONS
-from agent.summary.records import KNOWN_SHARE, MINUTE_NS, CallRecords, expected, known_loss, loss_share
+from agent.summary.records import KNOWN_SHARE, CallRecords, expected, known_loss, loss_share
 
 Network = Literal["customer", "remote", "vc"]
 NETWORK_OF: dict[str, Network] = {

@@ -12,13 +12,14 @@ from typing import Literal
 
 import msgspec
 
-from agent.model.units import SLOT_NS
+from agent.model.names import UNSIGNALLED
+from agent.model.units import MINUTE_NS, SLOT_NS
 from agent.story.conditions import silent_network
 from agent.story.diagnoses import Finding, findings
 from agent.story.ladder import LadderStep, ladder
 from agent.story.path import WAYS_OF, CallPath, DirectionPath, Network, PathSpan, path_of
 from agent.story.words import FAR, NAMES, NOTABLE, clock, day, percent
-from agent.summary.records import KNOWN_SHARE, MINUTE_NS, UNSIGNALLED, CallRecords, expected, sides_with
+from agent.summary.records import KNOWN_SHARE, CallRecords, expected, sides_with
 
 BAD_MOS = 3.6  # G.107: below it many users are dissatisfied
 WHOLE_SHARE = 0.9  # of a direction's packets; where the bad times have fewer, their own share is said

@@ -14,8 +14,9 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from agent.calls.users import without_separators
-from agent.model.call_cy import UNSIGNALLED, Call
+from agent.model.call_cy import Call
 from agent.model.claim import Who
+from agent.model.names import UNSIGNALLED
 from agent.model.sides import Connector
 
 if TYPE_CHECKING:

@@ -36,6 +36,7 @@ from agent.model.events import (
 from agent.model.handover import Handover
 from agent.model.sides import Connector, Sides, is_group
 from agent.model.stream_minute_cy import SoFar, StreamMinute
+from agent.model.units import MINUTE_NS
 from agent.model.unseen import Cause, Sight
 from agent.summary.call_minute_cy import CallMinute, share_out
 from agent.summary.call_row_cy import call_row, media_of
@@ -45,7 +46,7 @@ from agent.summary.media_elsewhere import calls_elsewhere
 from agent.summary.media_flags_cy import OF_SILENCE
 from agent.summary.media_record_cy import records
 from agent.summary.open_minute import OpenMinute, connector_of, count, owner_of
-from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary
+from agent.summary.records import ConnectorMinute, Summary
 from agent.summary.redaction import Redaction
 from agent.summary.sip_log import SipLog
 from agent.summary.so_far import minutes_so_far

@@ -30,6 +30,7 @@ from __future__ import annotations
 import cython
 
 from agent.model.call_cy import Call, Leg
+from agent.model.units import FOREVER_NS
 from agent.summary.direction_totals_cy import DirectionFigures
 
 OF_SILENCE = frozenset({"one_way_audio", "dead_air", "late_media"})  # by what was not heard
@@ -40,7 +41,7 @@ ONE_WAY_NS = 10_000_000_000
 ONE_WAY_PACKETS = 100
 LATE_NS = 500_000_000
 COMPARED_PACKETS = 50
-NEVER_NS = 1 << 62
+NEVER_NS = FOREVER_NS
 
 
 def flag_side(

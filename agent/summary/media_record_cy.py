@@ -46,7 +46,8 @@ from typing import Any
 
 import cython
 
-from agent.model.call_cy import UNSIGNALLED, Leg
+from agent.model.call_cy import Leg
+from agent.model.names import UNSIGNALLED
 from agent.model.sides import Connector, Socket
 from agent.model.stream_minute_cy import ReportsMinute, StreamMinute
 from agent.model.units import MINUTE_NS

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from agent.model.names import UNSIGNALLED
 from agent.summary.identity import record_id_in_part
 
-MINUTE_NS = 60_000_000_000
 MAX_VALUES = 150  # CloudWatch's limit of `Values` in one datum
 
 
@@ -92,9 +92,6 @@ class Summary(msgspec.Struct):
             row["part"] = part
             if (first := row.get("record_id")) is not None:
                 row["record_id"] = record_id_in_part(first, part)
-
-
-UNSIGNALLED = "unsignalled"
 
 
 def is_unsignalled(record: dict[str, Any]) -> bool:

@@ -12,10 +12,10 @@ from typing import Any
 from agent.model.call_cy import Call
 from agent.model.events import MessageSeen
 from agent.model.sides import Connector
+from agent.model.units import SECOND_NS
 from agent.summary.identity import Identity, users_of
 from agent.summary.redaction import Redaction
 
-SECOND_NS = 1_000_000_000
 ASK_AGAIN_NS = SECOND_NS  # how often messages that wait are asked whether their connector is decided
 MESSAGE_BYTES = 1_500  # of one message, on average; of a source's in a second
 SPARE_BYTES = 64 << 10  # ... and so much more: a few long ones

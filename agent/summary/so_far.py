@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection
 
-from agent.model.call_cy import UNSIGNALLED, Call, CountedAttempt, Leg
+from agent.model.call_cy import Call, CountedAttempt, Leg
+from agent.model.names import UNSIGNALLED
 from agent.model.sides import Connector, Sides
 from agent.model.stream_minute_cy import SoFar, add_to
 from agent.model.unseen import Sight

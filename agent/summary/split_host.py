@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from agent.model.call_cy import UNSIGNALLED, Call
+from agent.model.call_cy import Call
 from agent.model.events import Unseen
+from agent.model.names import UNSIGNALLED
 from agent.model.sides import Connector
 from agent.model.units import MINUTE_NS
 from agent.model.unseen import Cause, Sight

@@ -1,11 +1,7 @@
 cimport cython
+from agent.media.rtp.stream_table_cy cimport MOST, SLOT_BYTES, SLOTS
+from agent.media.rtp.timeline_cy cimport JITTER_UNIT_US
 from agent.model.stream_minute_cy cimport StreamMinute
-
-cdef enum:
-    SLOTS = 6
-    SLOT_BYTES = 10
-    MOST = 65535
-    JITTER_UNIT_US = 10
 
 @cython.final
 @cython.no_gc

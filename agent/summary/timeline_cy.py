@@ -29,9 +29,8 @@ from agent.model.units import MINUTE_NS, SLOT_NS
 if not cython.compiled:  # timeline_cy.pxd has them, typed
     from agent import uncompiled
 
-    SLOTS, SLOT_BYTES, MOST, JITTER_UNIT_US = uncompiled.constants(
-        __name__, "SLOTS SLOT_BYTES MOST JITTER_UNIT_US"
-    )
+    SLOTS, SLOT_BYTES, MOST = uncompiled.constants("agent.media.rtp.stream_table_cy", "SLOTS SLOT_BYTES MOST")
+    (JITTER_UNIT_US,) = uncompiled.constants("agent.media.rtp.timeline_cy", "JITTER_UNIT_US")
 
 Slot = list[int | None]
 Span = tuple[int, int]

@@ -1,8 +1,7 @@
 cimport cython
-from agent.wire.ip.packet_cy cimport Packet
+from agent.wire.ip.packet_cy cimport COPY_NS, Packet
 
 cdef enum:
-    COPY_NS = 20000000
     NEAR_NS = 2000000  # a mirror's copy comes so soon; a stack repeats itself later
 
 @cython.final

@@ -22,7 +22,8 @@ from agent.wire.ip.packet_cy import Packet
 if not cython.compiled:  # copies_cy.pxd has these for the compiler
     from agent.uncompiled import constants
 
-    COPY_NS, NEAR_NS = constants(__name__, "COPY_NS NEAR_NS")
+    (COPY_NS,) = constants("agent.wire.ip.packet_cy", "COPY_NS")
+    (NEAR_NS,) = constants(__name__, "NEAR_NS")
 
 MAX_COPIES = 8_192  # packets that pass within 20 ms at 400,000 a second
 MAX_ALIKE = 16  # packets of the same bytes that are remembered, with different identifications

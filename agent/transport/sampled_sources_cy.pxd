@@ -1,15 +1,11 @@
 cimport cython
 from agent.transport.held_invites_cy cimport HeldInvites
 from agent.wire.ip.decoder_cy cimport *
+from agent.wire.sip.scan_cy cimport COLON, CR, LF, SPACE, TAB
 
 cdef enum:
     MAX_LOUD = 64
     ANSWERED = 1048576
-    LF = 10
-    CR = 13
-    SPACE = 32
-    TAB = 9
-    COLON = 58
 
 cdef extern from *:
     """

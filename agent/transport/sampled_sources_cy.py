@@ -26,9 +26,8 @@ if not cython.compiled:  # sampled_sources_cy.pxd has these for the compiler
     from agent.uncompiled import constants
     from agent.wire.ip.decoder_cy import *
 
-    LF, CR, SPACE, TAB, COLON, MAX_LOUD, ANSWERED = constants(
-        __name__, "LF CR SPACE TAB COLON MAX_LOUD ANSWERED"
-    )
+    MAX_LOUD, ANSWERED = constants(__name__, "MAX_LOUD ANSWERED")
+    COLON, CR, LF, SPACE, TAB = constants("agent.wire.sip.scan_cy", "COLON CR LF SPACE TAB")
     MASK = 0xFFFF_FFFF
 
 __all__ = ["MOST", "SampledSources", "keeps"]

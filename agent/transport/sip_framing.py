@@ -11,13 +11,13 @@ import re
 from agent.model.unseen import Cause
 from agent.transport.messages import MESSAGE_MAX, Found
 from agent.wire.sip import looks_like_sip
+from agent.wire.sip.message_cy import BLANK_LINE
 
 HEAD_MAX = 64 << 10  # bytes in which the headers must end
 SKIP_MAX = 16 << 20  # a longer body is skipped; a longer Content-Length is a false one
 LINE_MAX = 4096  # the longest start line
 STRAY_MIN = 16  # so few bytes between two messages are a keepalive
 
-_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _CONTENT_LENGTH = re.compile(
     rb"^(?:content-length|l)[ \t]*:(?:[ \t]|\r?\n[ \t])*([0-9]{1,9})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE
 )
@@ -115,7 +115,7 @@ class SipFraming:
         while self._scanned or self._find_start(found):
             self.steps += 1
             begin = max(self._scanned - 3, 0)
-            blank_line = _BLANK_LINE.search(buffer, begin)
+            blank_line = BLANK_LINE.search(buffer, begin)
             self.work += (blank_line.end() if blank_line else len(buffer)) - begin
             if (blank_line.start() if blank_line else len(buffer)) > min(HEAD_MAX, self._max_bytes):
                 self._drop(found)

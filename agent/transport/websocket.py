@@ -12,13 +12,13 @@ from agent.model.unseen import Cause
 from agent.transport.messages import MESSAGE_MAX, Found
 from agent.transport.sip_framing import SKIP_MAX
 from agent.wire.sip import looks_like_sip
+from agent.wire.sip.message_cy import BLANK_LINE
 from agent.wire.websocket import BINARY, HEADER_MAX, TEXT, FrameHeader, frame_header, unmasked
 
 HEAD_MAX = 16 << 10  # bytes of an HTTP head
 PEEK = 16  # bytes of a payload that show whether it is SIP in mid-stream
 MISSES_MAX = 1024  # places that look like a frame and are none, before a lost stream is given up
 
-_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _UPGRADE = re.compile(rb"^upgrade[ \t]*:[^\r\n]*websocket", re.IGNORECASE | re.MULTILINE)
 _FOR_SIP = re.compile(rb"^sec-websocket-protocol[ \t]*:[^\r\n]*\bsip\b", re.IGNORECASE | re.MULTILINE)
 _DATA_FRAME = re.compile(rb"[\x01\x02\x81\x82]")
@@ -111,7 +111,7 @@ class WebSocketFraming:
     def _handshake(self) -> bool:
         """Skips HTTP up to the head that turns the connection into a WebSocket (RFC 6455 4)."""
         buffer = self._buffer
-        blank_line = _BLANK_LINE.search(buffer, max(self._searched - 3, 0))
+        blank_line = BLANK_LINE.search(buffer, max(self._searched - 3, 0))
         if blank_line is None:
             self._searched = len(buffer)
             if len(buffer) > HEAD_MAX:

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from agent.errors import ConfigError
+from agent.model.units import MINUTE_NS
 from agent.store.call_query import CallQuery
 from agent.store.database import Corrupt, Unwritable
 from agent.store.reader import CallPage, StoreReader
@@ -31,7 +32,6 @@ from agent.story.diagnoses import findings
 from agent.story.path import path_of
 from agent.story.verdict import verdict
 from agent.summary.printable import printable
-from agent.summary.records import MINUTE_NS
 from agent.summary.redaction import Redaction
 from agent.web.access import COOKIE, Access
 from agent.web.call_picture import CallPicture, call_picture

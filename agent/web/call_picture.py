@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from agent.model.names import UNSIGNALLED
 from agent.model.units import SLOT_NS
 from agent.story.conditions import silent_way
 from agent.story.diagnoses import Finding, findings
@@ -17,7 +18,7 @@ from agent.story.ladder import LadderStep, ladder
 from agent.story.path import WAYS_OF, CallPath, DirectionPath, path_of
 from agent.story.verdict import CallVerdict, verdict
 from agent.story.words import clock
-from agent.summary.records import UNSIGNALLED, CallRecords
+from agent.summary.records import CallRecords
 from agent.summary.redaction import Redaction
 from agent.web.ladder_rows import MAX_STEPS, LadderRow, columns, ladder_rows
 from agent.web.plots import Box, Plot, TimeAxis, TimeMark

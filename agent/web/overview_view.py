@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec.structs import replace
 
+from agent.model.units import MINUTE_NS
 from agent.store.call_query import CallQuery
 from agent.store.overview import By, OverviewPoint, OverviewSeries
 from agent.store.reader import IndexedCall, StoreReader
 from agent.story.words import SILENT
 from agent.summary.catalog import DIRECTIONS
-from agent.summary.records import MINUTE_NS
 from agent.web.plots import Curve, Plot, PlotStep, TimeAxis, draw
 from agent.web.rendering import ARROWS
 

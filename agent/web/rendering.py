@@ -13,10 +13,10 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from agent.model.units import SECOND_NS
 from agent.story.words import NOTABLE, SILENT
 from agent.summary.printable import printable
 
-SECOND_NS = 1_000_000_000
 UNKNOWN = "\u2013"  # stands for an unknown figure
 ARROWS = {
     "cust2vc": "customer \u2192 vc",

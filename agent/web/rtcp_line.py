@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from agent.model.units import SLOT_NS
+from agent.model.units import MINUTE_NS, SLOT_NS
 from agent.story.path import WAYS_OF, Network
 from agent.story.words import clock
 from agent.summary.catalog import SIDES, TIMELINE
-from agent.summary.records import MINUTE_NS, CallRecords
+from agent.summary.records import CallRecords
 from agent.web.plots import Box, Curve, PlotStep, TimeAxis
 
 MAX_MARKS = 720  # of a side: an hour of slots and another; a longer call has its RTCP by the minute

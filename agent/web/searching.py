@@ -14,10 +14,10 @@ from ipaddress import ip_network
 import msgspec
 from msgspec.structs import replace
 
+from agent.model.units import MINUTE_NS, SECOND_NS
 from agent.store.call_index import MASKED
 from agent.store.call_query import CallQuery, far_end
-from agent.summary.records import MINUTE_NS
-from agent.web.spoken import BESIDE, SECOND_NS, Times, plain_words
+from agent.web.spoken import BESIDE, Times, plain_words
 
 MAX_TEXT = 512
 SHORTEST = 3  # digits of a number beside other words: "2 calls" names none

@@ -12,15 +12,14 @@ import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from agent.model.units import SECOND_NS, SECONDS
 from agent.story.words import SILENT
 
-SECOND_NS = 1_000_000_000
 _DAY = timedelta(days=1)
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T_](\d{1,2}:\d\d.*)", re.IGNORECASE)
 _AGO = re.compile(r"(\d{1,4})([smhdw])", re.IGNORECASE)
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _SINCE, _UNTIL = ("since", "after", "from"), ("before", "until", "till")
 BESIDE = frozenset({*_SINCE, *_UNTIL, "at", "on", "between", "and", "to", "around", "about"})
 """Words before a time that are understood with it."""
@@ -103,7 +102,7 @@ class Times:
         """Whether the word is a time, which is noted; `before`: the word before it."""
         try:
             if ago := _AGO.fullmatch(word):
-                self._ago = timedelta(seconds=int(ago[1]) * _SECONDS[ago[2].lower()])
+                self._ago = timedelta(seconds=int(ago[1]) * SECONDS[ago[2].lower()])
             elif (moment := _MOMENT.fullmatch(word)) and (clock := _CLOCK.fullmatch(moment[1])):
                 self._note(clock, datetime.fromisoformat(word[:10]).replace(tzinfo=UTC))
             elif _DATE.fullmatch(word):

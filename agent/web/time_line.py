@@ -10,11 +10,12 @@ from typing import Any
 
 import msgspec
 
+from agent.model.units import MINUTE_NS
 from agent.story.ladder import LadderStep
 from agent.story.path import CallPath, PathSpan, score_of
 from agent.story.words import clock
 from agent.summary.catalog import DIRECTIONS
-from agent.summary.records import MINUTE_NS, CallRecords, expected
+from agent.summary.records import CallRecords, expected
 from agent.web.ladder_rows import MAX_STEPS, kind_of
 from agent.web.plots import Curve, Plot, PlotStep, TimeAxis, TimeMark, draw
 from agent.web.rendering import ARROWS

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.calls.timers_cy import NEVER_NS, Timers
+from agent.calls.timers_cy import Timers
+from agent.model.units import FOREVER_NS
 
 steps = st.lists(
     st.tuples(
@@ -35,5 +36,5 @@ def test_each_thing_is_due_once_in_order_and_not_before(script: list[tuple[str, 
         elif action == "drop":
             deadlines.drop(what)
             model.pop(what, None)
-        assert deadlines.due_ns <= min(model.values(), default=NEVER_NS)
+        assert deadlines.due_ns <= min(model.values(), default=FOREVER_NS)
         assert len(deadlines) == len(model)

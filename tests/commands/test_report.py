@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
+from agent.model.units import MINUTE_NS
 from agent.store import CallQuery, StoreReader
-from agent.summary.records import MINUTE_NS, CallRecords
+from agent.summary.records import CallRecords
 from agent.summary.redaction import Redaction
 from agent.web.call_picture import call_picture
 from agent.web.report import report_page

@@ -17,9 +17,9 @@ import pytest
 from agent.daemon.keys import KEY_BYTES, key
 from agent.errors import StateError
 from agent.evidence.files import PACKETS, EvidenceFiles, EvidenceNote, FileBounds
+from agent.model.units import MINUTE_NS
 from agent.store import Draft, Store
 from agent.store.database import Unwritable
-from agent.summary.records import MINUTE_NS
 from tests.kit.minutes import T0, sip_row, summary
 
 ALL = 2 * T0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.daemon.overload import BEHIND_NS, LEVEL_WITH_NS, LOWER_NS, SECOND_NS, Load
+from agent.daemon.overload import BEHIND_NS, LEVEL_WITH_NS, LOWER_NS, Load
+from agent.model.units import SECOND_NS
 
 TICK_NS = SECOND_NS // 20
 

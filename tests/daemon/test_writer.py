@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from agent.daemon.writer import TOO_SLOW, Writer
+from agent.model.units import MINUTE_NS
 from agent.sinks.prometheus import Totals
 from agent.store import Store
-from agent.summary.records import MINUTE_NS
 from tests.kit.minutes import T0, sip_row, summary
 
 LIMIT = 100_000

@@ -15,7 +15,8 @@ import msgspec
 
 from agent.model.events import Attempted, Event, MessageSeen
 from agent.model.stream_minute_cy import StreamMinute
-from agent.summary.records import MINUTE_NS, ConnectorMinute, Samples, Summary
+from agent.model.units import MINUTE_NS
+from agent.summary.records import ConnectorMinute, Samples, Summary
 from agent.summary.timeline_cy import plain
 from tests.kit.scene import VC_C, VC_R
 

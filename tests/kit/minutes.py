@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.model.units import MINUTE_NS
 from agent.summary.catalog import METRICS
-from agent.summary.records import MINUTE_NS, ConnectorMinute, Samples, Summary, Value
+from agent.summary.records import ConnectorMinute, Samples, Summary, Value
 
 SECOND_NS = 1_000_000_000
 T0 = 1_790_000_040 * SECOND_NS  # a minute's start in 2026

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent.model import attempt_cy
-from agent.model.attempt_cy import MAX_BRANCHES, RETRIED, SECOND_NS, TABLE, TIMER_B_NS, TIMER_C_NS, Attempt
+from agent.model.attempt_cy import MAX_BRANCHES, RETRIED, TABLE, TIMER_B_NS, TIMER_C_NS, Attempt
+from agent.model.units import SECOND_NS
 
 WINDOW = 5 * SECOND_NS
 DOCS = Path(__file__).parents[2] / "docs" / "architecture.md"

@@ -18,6 +18,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from moto import mock_aws
 
+from agent.model.units import MINUTE_NS
 from agent.sinks.archive import LEVEL, ArchiveSink, Folder, Shelf
 from agent.sinks.aws.s3 import Bucket
 from agent.sinks.delivery import Delivery
@@ -25,7 +26,7 @@ from agent.sinks.verdict import ErrorRule, Verdict
 from agent.store import Store
 from agent.store.codec import pack, unpack
 from agent.store.outbox import OutboxRow
-from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary
+from agent.summary.records import ConnectorMinute, Summary
 from tests.kit.replayed import scenario
 
 T0 = 1_795_996_440 * 10**9  # six minutes before midnight

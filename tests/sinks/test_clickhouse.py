@@ -20,6 +20,7 @@ import pytest
 
 from agent.commands import fleet
 from agent.errors import SinkError
+from agent.model.units import MINUTE_NS
 from agent.provision.grafana_clickhouse import dashboard
 from agent.provision.volume import CLICKHOUSE_BYTES
 from agent.sinks.clickhouse import ClickHouse, ClickHouseError, ClickHouseSink
@@ -30,7 +31,7 @@ from agent.store import Store
 from agent.store.codec import pack, to_json, unpack
 from agent.store.outbox import OutboxRow
 from agent.summary.catalog import DIRECTIONS
-from agent.summary.records import MINUTE_NS, Summary
+from agent.summary.records import Summary
 from tests.kit.records import of_other_calls
 from tests.kit.replayed import scenario
 

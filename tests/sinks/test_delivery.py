@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from agent.model.units import MINUTE_NS
 from agent.sinks.aws.cloudwatch import CloudWatchSink
 from agent.sinks.aws.errors import RULES
 from agent.sinks.aws.logs import LogsSink
 from agent.sinks.delivery import Delivery
 from agent.sinks.verdict import BACKOFF, ErrorRule
 from agent.store import Draft, Store
-from agent.summary.records import MINUTE_NS, ConnectorMinute
+from agent.summary.records import ConnectorMinute
 from tests.kit.minutes import SECOND_NS, T0, connector, summary
 from tests.kit.sink_clock import Clock, delivery, run, run_for
 from tests.kit.strict_aws import StrictAws

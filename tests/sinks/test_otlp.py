@@ -17,13 +17,14 @@ import pytest
 from agent.assembly.sinks import deliveries
 from agent.config.settings import Config, OtlpSettings
 from agent.errors import ConfigError, SinkError
+from agent.model.units import MINUTE_NS
 from agent.sinks.aws.sigv4 import region_of, signer
 from agent.sinks.delivery import Delivery
 from agent.sinks.otlp import OtlpError, OtlpSink, endpoint, headers_in, histogram, name_of, unit_of
 from agent.sinks.verdict import ErrorRule
 from agent.store import UNASSIGNED, Store
 from agent.summary.catalog import METRICS
-from agent.summary.records import MINUTE_NS, ConnectorMinute, Samples, Summary, Value
+from agent.summary.records import ConnectorMinute, Samples, Summary, Value
 from tests.kit.replayed import scenario
 
 json_format = pytest.importorskip("google.protobuf.json_format")

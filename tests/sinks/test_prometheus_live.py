@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from agent.config.settings import Config
+from agent.model.units import MINUTE_NS
 from agent.pipeline import build, pass_on
 from agent.sinks.prometheus import Totals
 from agent.summary.catalog import METRICS
-from agent.summary.records import MINUTE_NS, Summary
+from agent.summary.records import Summary
 from agent.wire.frame import Frame, batch_of
 from tests.kit.halves import frames_of
 from tests.kit.minutes import connector, summary

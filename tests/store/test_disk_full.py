@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.model.units import MINUTE_NS
 from agent.store import Draft, Store
-from agent.summary.records import MINUTE_NS
 from tests.kit.minutes import T0, sip_row, summary
 
 ALL = 2 * T0

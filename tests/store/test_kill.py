@@ -8,15 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from agent.model.units import MINUTE_NS
 from agent.store import Store
-from agent.summary.records import MINUTE_NS
 from tests.kit.minutes import T0
 
 WRITER = """
 import sys
 from agent.store import Store
 from tests.kit.minutes import T0, sip_row, summary
-from agent.summary.records import MINUTE_NS
+from agent.model.units import MINUTE_NS
 store = Store(sys.argv[1])
 store.outbox.register({"cloudwatch": ("metrics",)})
 first = (store.closed_until_ns or T0) - T0

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.model.units import MINUTE_NS
 from agent.store import Store
-from agent.summary.records import MINUTE_NS
 from tests.kit.minutes import T0
 
 # What waits at a checkpoint is handed over again by whoever goes on from it, as the daemon does.
@@ -19,7 +19,7 @@ from agent.sinks.prometheus import Totals
 from agent.store import Store
 from agent.store.database import Database
 from agent.daemon.writer import Writer
-from agent.summary.records import MINUTE_NS
+from agent.model.units import MINUTE_NS
 from tests.kit.minutes import T0, sip_row, summary
 
 path, transactions = sys.argv[1], int(sys.argv[2])

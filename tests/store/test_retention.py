@@ -3,8 +3,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from agent.model.units import MINUTE_NS
 from agent.store import Draft, Store
-from agent.summary.records import MINUTE_NS
 from tests.kit.minutes import SECOND_NS, T0, sip_row, summary
 
 ALL = 2 * T0

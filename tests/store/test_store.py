@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from agent.errors import ConfigError, StateError
+from agent.model.units import MINUTE_NS
 from agent.store import Gap, Store
-from agent.summary.records import MINUTE_NS, Summary
+from agent.summary.records import Summary
 from tests.kit.minutes import SAMPLES, SECOND_NS, T0, connector, sip_row, summary
 
 

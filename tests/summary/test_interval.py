@@ -6,9 +6,9 @@ from agent.config.settings import Config, ConnectorSettings
 from agent.model.call_cy import Call, Leg
 from agent.model.events import MinuteClosed, MinutesSkipped, Tallied
 from agent.model.sides import ONLY, Sides
+from agent.model.units import MINUTE_NS
 from agent.summary.identity import Identity
 from agent.summary.interval import Intervals
-from agent.summary.records import MINUTE_NS
 from tests.kit.replayed import PCAPS, Replayed, sidecar, through
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from agent.model.units import SECOND_NS
 from agent.summary.sip_log import (
     LONG_BYTES,
     MAX_WAITING_BYTES,
     MESSAGE_BYTES,
-    SECOND_NS,
     SPARE_BYTES,
     SipLog,
 )

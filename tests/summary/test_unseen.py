@@ -6,11 +6,12 @@ import pytest
 
 from agent.model.events import MessageSeen, MinuteClosed, Unseen
 from agent.model.sides import ONLY, Connector, Sides
+from agent.model.units import MINUTE_NS
 from agent.model.unseen import Cause, Sight
 from agent.summary.catalog import METRICS
 from agent.summary.identity import Identity
 from agent.summary.interval import Intervals
-from agent.summary.records import MINUTE_NS, ConnectorMinute, Summary
+from agent.summary.records import ConnectorMinute, Summary
 from agent.summary.unseen import ADVICE, NOT_READ, spread
 
 SIDES = Sides(["10.0.0.1"], customer_networks=["192.0.2.0/24"])

@@ -21,11 +21,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from agent.capture.source import FRAMES
 from agent.errors import CaptureError
 from agent.wire.frame import LINK_RAW, Batch, Frame, batch_of, origin
 from agent.wire.ip.datagram import datagram
 
-_FRAMES = 256  # a batch at most
 _MAX_PAYLOAD = 65535 - 60  # the largest payload of a datagram; a longer message is cut, and its frame says so
 
 
@@ -85,7 +85,7 @@ class TsharkSource:
         frames: list[Frame] = []
         for frame in self._messages():
             frames.append(frame)
-            if len(frames) >= _FRAMES:
+            if len(frames) >= FRAMES:
                 yield self._batch(frames)
                 frames = []
         if frames:
@@ -105,7 +105,7 @@ class TsharkSource:
                             yield self._batch(frames)
                         raise item
                     frames.append(item)
-                    if len(frames) >= _FRAMES:
+                    if len(frames) >= FRAMES:
                         break
                     item = heard.get_nowait()
             except queue.Empty:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 from agent.errors import ConfigError, how_to_add
+from agent.uncompiled import constants
 from agent.wire.ip.encapsulations import GRE, ROWS, Tunnel
 
 Instruction = tuple[int, int, int, int]
@@ -41,7 +42,7 @@ _ETHER, _LOOPBACK = 1, 772  # ARPHRD_*
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _TAGS = next(row.ether_types for row in ROWS if row.kind == "vlan")
 _FRAMINGS = tuple(each for row in ROWS for each in row.ether_types if each not in _TAGS)
-_LONGEST = 1500  # of IEEE 802.3: LLC and no EtherType
+(_LONGEST,) = constants("agent.wire.ip.layers_cy", "LONGEST")
 _TCP, _UDP, _ESP, _AUTHENTICATION = 6, 17, 50, 51
 _IPV6_EXTENSIONS = (0, 43, 44, 60)  # hop-by-hop, routing, fragment, destination options: read in full
 

@@ -9,9 +9,9 @@ from collections import Counter
 
 from agent.capture.live import linux
 from agent.capture.live.ring_cy import SLOTS
+from agent.capture.source import FRAMES
 from agent.wire.frame import HOST, LINK_ETHERNET, LINK_RAW, LOOPBACK, STRIDE, Batch, origin
 
-_FRAMES = 256  # a batch at most
 _LOOPBACK_TYPE = 772  # ARPHRD_LOOPBACK
 _ETHERNET_TYPES = (1, _LOOPBACK_TYPE)  # 1: ARPHRD_ETHER
 _AUXILIARY = struct.Struct(
@@ -42,7 +42,7 @@ class PacketSocket:
         data = bytearray()
         index: array[int] = array("q")
         self.newest_ns = 0
-        while len(index) < _FRAMES * STRIDE:
+        while len(index) < FRAMES * STRIDE:
             try:
                 frame, ancillary, _, address = self._socket.recvmsg(262144, 512)
             except OSError:  # no frame, or an interface went down: poll says which

@@ -14,10 +14,10 @@ from typing import Any
 
 from agent.capture.live import kernel_filter
 from agent.capture.order_cy import sort_rows
+from agent.capture.source import FRAMES
 from agent.errors import CaptureError, how_to_add
 from agent.wire import frame
 
-_FRAMES = 256  # frames a batch, so that timers run in time
 _LINKS = {12: frame.LINK_RAW, 14: frame.LINK_RAW, 65534: frame.LINK_RAW, 772: frame.LINK_ETHERNET}
 
 
@@ -81,7 +81,7 @@ class ScapySource:
             data = bytearray()
             index: array[int] = array("q")
             ready = self._select(self._sockets, self._poll_s)
-            while ready and len(index) < _FRAMES * frame.STRIDE:
+            while ready and len(index) < FRAMES * frame.STRIDE:
                 for sock in ready:
                     self._receive(sock, data, index)
                 ready = self._select(self._sockets, 0)

@@ -22,9 +22,11 @@ from typing import NamedTuple
 
 from agent.commands.verify.recount import RecountedPacket
 from agent.errors import CaptureError, how_to_add
+from agent.uncompiled import constants
 
-COPY_NS = 20_000_000  # the same packet again within this may be a copy of it
-NEAR_NS = 2_000_000  # without IP identification: SIP that comes again on one path within this is a copy
+(COPY_NS,) = constants("agent.wire.ip.packet_cy", "COPY_NS")
+# without IP identification: SIP that comes again on one path within this is a copy
+(NEAR_NS,) = constants("agent.transport.copies_cy", "NEAR_NS")
 NOT_AUDIO = (13, 19)  # comfort noise has its own clock: the time since the last speech
 
 _FIELDS = (

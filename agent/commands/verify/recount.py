@@ -12,10 +12,11 @@ from itertools import pairwise
 from statistics import mean, median
 from typing import NamedTuple
 
+from agent.wire.rtp.payload_types import FIRST_DYNAMIC
+
 MAX_DROPOUT, MAX_MISORDER = 3000, 100  # RFC 3550 A.1
 WINDOW = 64  # a source may leave out more numbers than these; fewer are lost
 REPEATS = 8  # so many old numbers in a row are a source that began again
-FIRST_DYNAMIC = 96  # payload types that only an SDP gives a meaning (RFC 3551 3)
 CLOCK_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 90000)
 PAUSE_US = 500_000  # a source silent for so long when its media is renegotiated may begin anew
 RATE_NEAR = 0.05  # a clock further from all of these is one of its own

@@ -1,6 +1,7 @@
 from agent.model.stream_minute_cy cimport StreamMinute
 from agent.media.rtp.stream_table_cy cimport *
 from agent.media.rtp.timeline_cy cimport Timelines
+from agent.wire.ip.packet_cy cimport COPY_NS
 
 cdef enum:
     # A cell of the window (loss_cy.py has its layout).
@@ -14,7 +15,6 @@ cdef enum:
     ARRIVAL_MASK = 65535
     UNIT_SHIFT = 17  # arrivals are in units of 2**17 ns
     COPY_UNITS = 153  # COPY_NS in these
-    COPY_NS = 20000000  # a copy comes within 20 ms
     MAX_LOSSES = 16  # intervals remembered in which the capture missed frames
     GMIN = 16  # RFC 3611 4.7.2
     SILENCE_NS = 2000000000  # after that long without a packet what is open is judged

@@ -39,7 +39,8 @@ if not cython.compiled:  # loss_cy.pxd has them, typed
     ARRIVAL_AT, ARRIVAL_MASK, UNIT_SHIFT = uncompiled.constants(
         __name__, "ARRIVAL_AT ARRIVAL_MASK UNIT_SHIFT"
     )
-    COPY_UNITS, COPY_NS = uncompiled.constants(__name__, "COPY_UNITS COPY_NS")
+    (COPY_UNITS,) = uncompiled.constants(__name__, "COPY_UNITS")
+    (COPY_NS,) = uncompiled.constants("agent.wire.ip.packet_cy", "COPY_NS")
     MAX_LOSSES, GMIN, SILENCE_NS = uncompiled.constants(__name__, "MAX_LOSSES GMIN SILENCE_NS")
     MAX_SIBLINGS, STANDS_IN = uncompiled.constants(__name__, "MAX_SIBLINGS STANDS_IN")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agent.errors import SinkError
 from agent.sinks.aws.errors import verdict
-from agent.sinks.verdict import SinkLimits, Verdict
+from agent.sinks.verdict import MAX_AGE_S, MAX_AHEAD_S, SinkLimits, Verdict
 from agent.store import UNASSIGNED, Draft, OutboxRow
 from agent.store.codec import unpack, unpack_connectors
 from agent.summary.catalog import (
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 MAX_DATUMS = 1_000
 # "1 MB" of payload before compression. The document does not say which megabyte: the smaller is safe.
 MAX_REQUEST_BYTES = 1_000_000
-MAX_AGE_S = 14 * 86_400
-MAX_AHEAD_S = 2 * 3_600 - 120  # two hours, less two minutes of grace
 DIMENSION_SETS = (("VoiceConnectorId",), ("Region",))
 CARRIER = "Carrier"
 _DIMENSIONS: dict[str, Callable[[ConnectorMinute], str]] = {

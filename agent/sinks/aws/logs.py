@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from agent.errors import SinkError
 from agent.sinks.aws.errors import verdict
-from agent.sinks.verdict import PartlyTaken, SinkLimits, Verdict
+from agent.sinks.verdict import MAX_AGE_S, MAX_AHEAD_S, PartlyTaken, SinkLimits, Verdict
 from agent.store import UNASSIGNED, Draft, OutboxRow
 from agent.store.codec import to_json, unpack
 from agent.summary.catalog import ID_FIELDS, RETENTION_DAYS, SIP_FIELDS, TIMELINE_FIELDS, log_group
@@ -26,8 +26,6 @@ EVENT_OVERHEAD = 26
 MAX_EVENT_BYTES = MAX_REQUEST_BYTES - EVENT_OVERHEAD
 MAX_EVENTS = 10_000
 MAX_SPAN_MS = 24 * 3_600_000
-MAX_AGE_S = 14 * 86_400
-MAX_AHEAD_S = 2 * 3_600 - 120  # two hours; a media record is stamped with its minute's end, so a little less
 GROUP_PREFIX = {
     "media": "/aws/ChimeVoiceConnectorLogs/",
     "sip": "/aws/ChimeVoiceConnectorSipMessages/",

@@ -1,6 +1,9 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, initializedcheck=False
 cimport cython
 
+cdef enum:
+    COPY_NS = 20000000  # a copy of a packet comes within 20 ms
+
 @cython.final
 @cython.no_gc
 cdef class Packet:

@@ -1,4 +1,6 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, initializedcheck=False
+from agent.wire.sip.scan_cy cimport LOOKED_AT, METHOD_MAX
+
 cdef enum:
     PAYLOAD_OTHER = 0
     PAYLOAD_RTP = 1
@@ -9,9 +11,6 @@ cdef enum:
     PAYLOAD_DTLS = 6
     PAYLOAD_SHORT = 7
     PAYLOAD_TURN = 8  # RTP in TURN's ChannelData
-
-    METHOD_MAX = 64  # characters of the method in what looks like SIP
-    START_LINE_MAX = 4096  # octets in which a start line is looked for
 
 ctypedef const unsigned char *Octets
 

@@ -15,7 +15,7 @@ if not cython.compiled:  # payload_cy.pxd holds them for the compiler
     PAYLOAD_STUN, PAYLOAD_ZRTP, PAYLOAD_DTLS, PAYLOAD_SHORT, PAYLOAD_TURN = uncompiled.constants(
         __name__, "PAYLOAD_STUN PAYLOAD_ZRTP PAYLOAD_DTLS PAYLOAD_SHORT PAYLOAD_TURN"
     )
-    METHOD_MAX, START_LINE_MAX = uncompiled.constants(__name__, "METHOD_MAX START_LINE_MAX")
+    LOOKED_AT, METHOD_MAX = uncompiled.constants("agent.wire.sip.scan_cy", "LOOKED_AT METHOD_MAX")
     Octets = bytes | bytearray | memoryview
 
     def octets_of(payload: Payload, at: int, count: int) -> Octets:
@@ -97,9 +97,9 @@ class Payload:
             left -= 1
         if left >= 4 and self.be32(at) == 0x48455033:  # HEP3, which carries SIP
             return PAYLOAD_SIP
-        if self.is_start_line(at, at + min(left, START_LINE_MAX)):
+        if self.is_start_line(at, at + min(left, LOOKED_AT)):
             return PAYLOAD_SIP
-        if is_cut and left < START_LINE_MAX and self.is_text(at, at + left):
+        if is_cut and left < LOOKED_AT and self.is_text(at, at + left):
             return PAYLOAD_SHORT  # perhaps the begin of a start line
         return PAYLOAD_OTHER
 

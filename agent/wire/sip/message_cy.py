@@ -73,7 +73,7 @@ COMPACT = {
 }  # fmt: skip
 _SHORT = {long: short for short, long in COMPACT.items()}
 
-_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 # As text: few messages need them, so `re` compiles them when one does, and keeps them.
 _TOKEN = r"[A-Za-z0-9.!%*_+`'~-]+"  # 25.1 token
 _VERSION = r"(?i:SIP/[0-9]{1,3}\.[0-9]{1,3})"
@@ -170,7 +170,7 @@ class Message:
     def _unfold(self, start: cython.Py_ssize_t) -> None:
         """The head on its own, each header in one line."""
         data = self.data
-        blank = _BLANK_LINE.search(data, start)
+        blank = BLANK_LINE.search(data, start)
         if blank:
             end, self._body_at = blank.start(), blank.end()
         else:
@@ -566,7 +566,7 @@ def _find_part(body: bytes, content_type: str, wanted: bytes, depth: int) -> byt
         if part.startswith(b"--"):  # the close delimiter
             break
         part = part.lstrip(b" \t").removeprefix(b"\r").removeprefix(b"\n")
-        blank = _BLANK_LINE.search(b"\n" + part)
+        blank = BLANK_LINE.search(b"\n" + part)
         if not blank:
             continue
         head, inner = part[: max(blank.start() - 1, 0)], part[blank.end() - 1 :].removesuffix(b"\r")

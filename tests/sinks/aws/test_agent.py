@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agent.model.units import MINUTE_NS
 from agent.sinks.aws.cloudwatch import AgentSink
 from agent.store import Store
 from agent.summary.catalog import AGENT_METRICS, AGENT_NAMESPACE
-from agent.summary.records import MINUTE_NS, Summary
+from agent.summary.records import Summary
 from tests.kit.strict_aws import StrictAws
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from agent.errors import SinkError
+from agent.model.units import MINUTE_NS
 from agent.sinks.aws.logs import EVENT_OVERHEAD, MAX_EVENT_BYTES, MAX_REQUEST_BYTES, LogsSink
 from agent.store import OutboxRow, Store
 from agent.store.codec import pack, to_json
-from agent.summary.records import MINUTE_NS
 from tests.kit.minutes import T0, media_row, sip_row, summary
 from tests.kit.sink_clock import Clock, delivery, run
 from tests.kit.strict_aws import StrictAws

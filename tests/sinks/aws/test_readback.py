@@ -18,11 +18,11 @@ import botocore.args
 import botocore.model
 import pytest
 
+from agent.model.units import MINUTE_NS
 from agent.sinks.aws.clients import cloudwatch_client, logs_client
 from agent.sinks.aws.cloudwatch import CloudWatchSink
 from agent.sinks.aws.logs import LogsSink
 from agent.store import Store
-from agent.summary.records import MINUTE_NS
 from tests.kit.minutes import SAMPLES, connector, summary
 from tests.kit.sink_clock import Clock, delivery, run
 from tests.kit.strict_aws import StrictAws
