@@ -13,8 +13,8 @@ _DETAIL_CHARS = 2_000
 class Gap:
     """`records` of `kind` between `first_ns` and `last_ns` (UTC) are missing, in `sink` or (empty) here.
 
-    `kind` is a row kind, or `capture`. `why` is a short word for the cause, `detail` a sentence, or the refused
-    item itself.
+    `kind` is a row kind, or `capture`. `why` is a short word for the cause, `detail` a sentence, or the
+    refused item itself.
     """
 
     at_ns: int
