@@ -51,7 +51,7 @@ def fill_in(index: array[int], before_ns: int | None) -> None:
 
 
 def put_in_order(data: bytes | bytearray | memoryview, index: array[int]) -> array[int]:
-    """The rows by their stamps, those of before and after each step back of the clock apart."""
+    """The rows by their stamps: each part between two steps back of the clock by itself."""
     bounds = [0, *steps_back(data, index), len(index) // STRIDE]
     parts = [index[first * STRIDE : end * STRIDE] for first, end in itertools.pairwise(bounds)]
     for part in parts:
