@@ -35,12 +35,14 @@ def sides_hint(sides: Sides, passed: Mapping[str, int], edges: Edges) -> str:
     who = "" if sides.vc else f"the SBC looks like {' and '.join(vc)} {passing}. "
     if not peers:
         return f"{unknown}{who}Name the customer's networks: {options} --customer NETWORK"
-    first, *others = likely_networks(peers)[:MAX_NAMED]
-    either = f" (it may be {' or '.join(others)})" if others else ""
-    return (
-        f"{unknown}{who}Peers seen: {', '.join(_most(peers))}. "
-        f"With {first} as the customer's network{either}: {options} --customer {first}"
-    )
+    likely, others = likely_networks(peers)
+    which = f"With {likely[0]} as the customer's network:"
+    if len(likely) > 1:
+        which = "Which network is the customer's?"
+    elif others:
+        which = f"{which[:-1]} (it may be {' or '.join(others[:MAX_NAMED])}):"
+    commands = ", or ".join(f"{options} --customer {network}" for network in likely[:MAX_NAMED])
+    return f"{unknown}{who}Peers seen: {', '.join(_most(peers))}. {which} {commands}"
 
 
 def likely_sbc(passed: Mapping[str, int], edges: Edges) -> list[str]:
@@ -69,17 +71,21 @@ def peers_of(vc: Iterable[str], edges: Edges) -> Counter[str]:
     return found
 
 
-def likely_networks(peers: Counter[str]) -> list[str]:
-    """The networks of the peers, that of most addresses first, then a private one; /24, IPv6 /64."""
+def likely_networks(peers: Counter[str]) -> tuple[list[str], list[str]]:
+    """The networks of the peers, /24 and IPv6 /64: those of most addresses, private ones first; the others.
+
+    Several are likely where nothing but their traffic tells them apart.
+    """
     networks: defaultdict[str, set[str]] = defaultdict(set)
     for peer in peers:
         networks[_network_of(peer)].add(peer)
 
-    def rank(network: str) -> tuple[int, bool, int]:
-        those = networks[network]
-        return len(those), ip_network(network).is_private, sum(peers[peer] for peer in those)
+    def rank(network: str) -> tuple[int, bool]:
+        return len(networks[network]), ip_network(network).is_private
 
-    return sorted(networks, key=rank, reverse=True)
+    ranked = sorted(sorted(networks), key=rank, reverse=True)
+    likely = [network for network in ranked if rank(network) == rank(ranked[0])]
+    return likely, ranked[len(likely) :]
 
 
 def _network_of(address: str) -> str:

@@ -85,3 +85,21 @@ def test_one_leg_alone_proposes_nobody(name: str, capsys: pytest.CaptureFixture[
     said = capsys.readouterr().err
     assert "looks like" not in said
     assert "(seen: 10.10.0.1, 10.10.0.10)" in said
+
+
+def test_networks_that_nothing_tells_apart_are_each_a_command() -> None:
+    line = sides_hint(Sides([SBC]), {}, {("192.0.2.7", SBC): 1, (SBC, "198.51.100.7"): 9})
+    assert line.endswith(
+        "Which network is the customer's? "
+        "--vc 10.10.0.1 --customer 192.0.2.0/24, or --vc 10.10.0.1 --customer 198.51.100.0/24"
+    )
+
+
+def test_network_of_most_addresses_is_the_command_and_the_others_are_named() -> None:
+    line = sides_hint(
+        Sides([SBC]), {}, {("192.0.2.7", SBC): 1, ("192.0.2.8", SBC): 1, (SBC, "198.51.100.7"): 9}
+    )
+    assert line.endswith(
+        "With 192.0.2.0/24 as the customer's network (it may be 198.51.100.0/24): "
+        "--vc 10.10.0.1 --customer 192.0.2.0/24"
+    )
