@@ -36,11 +36,10 @@ def sides_hint(sides: Sides, passed: Mapping[str, int], edges: Edges) -> str:
     if not peers:
         return f"{unknown}{who}Name the customer's networks: {options} --customer NETWORK"
     likely, others = likely_networks(peers)
-    which = f"With {likely[0]} as the customer's network:"
+    either = f" (it may be {' or '.join(others[:MAX_NAMED])})" if others else ""
+    which = f"With {likely[0]} as the customer's network{either}:"
     if len(likely) > 1:
         which = "Which network is the customer's?"
-    elif others:
-        which = f"{which[:-1]} (it may be {' or '.join(others[:MAX_NAMED])}):"
     commands = ", or ".join(f"{options} --customer {network}" for network in likely[:MAX_NAMED])
     return f"{unknown}{who}Peers seen: {', '.join(_most(peers))}. {which} {commands}"
 
