@@ -7,7 +7,7 @@ address, or without any customer network or domain, sides are unknown (None): th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
 
 from msgspec import Struct
@@ -25,6 +25,22 @@ CLOUD_DOMAIN = ".voiceconnector.chime.aws"
 def is_group(address: str) -> bool:
     """Whether it is a multicast address (RFC 5771 3, RFC 4291 2.7): nobody's, so of no side."""
     return address.startswith("ff") if ":" in address else 224 <= int(address.partition(".")[0]) <= 239
+
+
+def as_address(text: str) -> str:
+    """An address in its usual form. Raises ValueError: it is none, or IPv4 written as IPv6."""
+    parsed = ip_address(text)
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
+        raise ValueError(f"{text!r} is IPv4, and so are its frames")
+    return str(parsed)
+
+
+def as_network(text: str) -> Network:
+    """A network, host bits cleared. Raises ValueError as `as_address`."""
+    parsed = ip_network(text, strict=False)
+    if isinstance(parsed, IPv6Network) and parsed.prefixlen >= 96 and parsed[0].ipv4_mapped:
+        raise ValueError(f"{text!r} is IPv4, and so are its frames")
+    return parsed
 
 
 class Connector(Struct, frozen=True, cache_hash=True):
@@ -75,16 +91,16 @@ class Sides:
             for public, private in (public_addresses or {}).items()
         }
         # Under 1:1 NAT frames may carry the public address too; it also names the vc.
-        named = {str(ip_address(address)) for address in vc}
+        named = {as_address(address) for address in vc}
         self.own = frozenset(named | {private for public, private in self.public.items() if public in named})
         # Every SIP message asks; a method of Python's would take 600 instructions more.
         self.is_vc: Callable[[str], bool] = self.own.__contains__
         networks: list[tuple[Network, Connector | None]] = [
-            (ip_network(network, strict=False), connector)
+            (as_network(network), connector)
             for connector in self.connectors
             for network in connector.customer_networks
         ]
-        networks += [(ip_network(network, strict=False), None) for network in customer_networks]
+        networks += [(as_network(network), None) for network in customer_networks]
         self._networks = sorted(networks, key=lambda row: -row[0].prefixlen)
         self._domains = {
             domain.lower(): connector
@@ -96,7 +112,7 @@ class Sides:
         self.known = bool(self.own) and bool(networks or any(c.domains for c in self.connectors))
         self.carriers = tuple(carriers)
         self._carrier_networks = sorted(
-            ((ip_network(text, strict=False), its.id) for its in self.carriers for text in its.networks),
+            ((as_network(text), its.id) for its in self.carriers for text in its.networks),
             key=lambda row: -row[0].prefixlen,
         )
         self._carrier_domains = {name.lower(): its.id for its in self.carriers for name in its.domains}

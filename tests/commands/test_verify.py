@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -131,6 +132,13 @@ def _jitter_off(ours: Ours) -> None:
     [_more_lost, _fewer_responses, _no_bye, _stream_missed, _stream_invented, _jitter_off],
     ids=lambda change: change.__name__.strip("_"),
 )
+def test_json_names_a_file_whose_name_is_no_utf8(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / os.fsdecode(b"\xff.pcap")
+    shutil.copy(CAPTURE, path)
+    assert main(["verify", str(path), *SIDES, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out.splitlines()[0])["file"].endswith("/\ufffd.pcap")
+
+
 def test_miscount_is_shown_and_exits_1(
     change: Callable[[Ours], None],
     miscount: Callable[[Callable[[Ours], None]], None],

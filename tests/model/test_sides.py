@@ -195,3 +195,13 @@ def test_without_any_customer_everybody_would_be_remote_so_sides_are_unknown() -
     assert (sides.side("192.0.2.10"), sides.side("10.0.0.1")) == (None, "vc")
     assert Sides(["10.0.0.1"], [Connector("a", domains=("a.example",))]).known
     assert Sides(["10.0.0.1"], customer_networks=["192.0.2.0/24"]).known
+
+
+@pytest.mark.parametrize(
+    "named",
+    [{"vc": ["::ffff:10.0.0.1"]}, {"customer_networks": ["::ffff:192.0.2.0/120"]}],
+    ids=["vc", "customer"],
+)
+def test_ipv4_written_as_ipv6_is_refused_for_no_frame_would_be_of_it(named: dict[str, list[str]]) -> None:
+    with pytest.raises(ValueError, match="is IPv4, and so are its frames"):
+        Sides(**named)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ packet by packet, and its own figure stands beside it. docs/accuracy.md states e
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -57,7 +58,7 @@ class Check:
     def row(self) -> dict[str, Any]:
         return {
             "type": "check",
-            "file": self.file,
+            "file": os.fsencode(self.file).decode("utf-8", "replace"),
             "what": self.what,
             "subject": self.subject,
             "sbcwatch": self.ours,
