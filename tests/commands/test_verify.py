@@ -127,11 +127,6 @@ def _jitter_off(ours: Ours) -> None:
     next(iter(ours.streams.values()))[0]["jitter_mean_us"] *= 1.1
 
 
-@pytest.mark.parametrize(
-    "change",
-    [_more_lost, _fewer_responses, _no_bye, _stream_missed, _stream_invented, _jitter_off],
-    ids=lambda change: change.__name__.strip("_"),
-)
 def test_json_names_a_file_whose_name_is_no_utf8(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / os.fsdecode(b"\xff.pcap")
     shutil.copy(CAPTURE, path)
@@ -139,6 +134,11 @@ def test_json_names_a_file_whose_name_is_no_utf8(tmp_path: Path, capfd: pytest.C
     assert json.loads(capfd.readouterr().out.splitlines()[0])["file"].endswith("/\ufffd.pcap")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [_more_lost, _fewer_responses, _no_bye, _stream_missed, _stream_invented, _jitter_off],
+    ids=lambda change: change.__name__.strip("_"),
+)
 def test_miscount_is_shown_and_exits_1(
     change: Callable[[Ours], None],
     miscount: Callable[[Callable[[Ours], None]], None],
