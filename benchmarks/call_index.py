@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from agent.model.units import MINUTE_NS
-from agent.store import CallQuery, Store, StoreReader
+from agent.store import Store
+from agent.store.call_query import CallQuery
 from agent.store.database import used_bytes
 from agent.store.overview import By
+from agent.store.reader import StoreReader
 from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import ConnectorMinute, Summary
 

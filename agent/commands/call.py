@@ -11,8 +11,8 @@ from agent.commands.calls import left_out_by_time, named, opened, outcome, query
 from agent.commands.json_lines import print_json
 from agent.config.load import load
 from agent.evidence.files import notes_of, path_of_note
-from agent.store import CallQuery, StoreReader
-from agent.store.reader import IndexedCall, StoredCall
+from agent.store.call_query import CallQuery
+from agent.store.reader import IndexedCall, StoredCall, StoreReader
 from agent.story.diagnoses import findings
 from agent.story.ladder import LadderStep, ladder
 from agent.story.path import CallPath, DirectionPath, PathSpan, path_of

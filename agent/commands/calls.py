@@ -20,10 +20,9 @@ from agent.commands.tables import UNKNOWN, add, clock, percent, show, text
 from agent.config.load import load
 from agent.errors import ConfigError
 from agent.model.units import FOREVER_NS, MINUTE_NS, SECONDS
-from agent.store import CallQuery, StoreReader
-from agent.store.call_query import far_end
+from agent.store.call_query import CallQuery, far_end
 from agent.store.overview import OverviewPoint
-from agent.store.reader import CallPage, IndexedCall
+from agent.store.reader import CallPage, IndexedCall, StoreReader
 from agent.summary.catalog import DIRECTIONS
 from agent.summary.printable import printable
 

@@ -20,7 +20,8 @@ from agent.commands.replay import CollectedMinutes, ended, reading
 from agent.commands.stream_totals import StreamTotals
 from agent.config.load import load
 from agent.errors import CaptureError, ConfigError
-from agent.store import CallQuery, Store
+from agent.store import Store
+from agent.store.call_query import CallQuery
 from agent.store.reader import CallPage, IndexedCall, StoreReader
 from agent.story.words import NOTABLE, SILENT
 from agent.summary.redaction import Redaction

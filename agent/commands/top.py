@@ -15,7 +15,8 @@ from agent.commands.calls import call_list, opened
 from agent.commands.tables import show
 from agent.commands.top_look import TopView, connector_list, headline, look
 from agent.errors import ConfigError, how_to_add
-from agent.store import Store, StoreReader
+from agent.store import Store
+from agent.store.reader import StoreReader
 
 
 def top_command(options: argparse.Namespace) -> int:

@@ -10,10 +10,10 @@ from agent.commands.calls import WAYS
 from agent.commands.sheet import Sheet
 from agent.commands.tables import UNKNOWN, add, percent, text
 from agent.model.units import MINUTE_NS
-from agent.store import CallQuery, StoreReader
+from agent.store.call_query import CallQuery
 from agent.store.gaps import Gap
 from agent.store.overview import OverviewSeries
-from agent.store.reader import IndexedCall
+from agent.store.reader import IndexedCall, StoreReader
 from agent.summary.catalog import DIRECTIONS, SIDES
 from agent.web.overview_view import worst_calls
 from agent.web.searching import understand

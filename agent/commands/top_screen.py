@@ -29,8 +29,7 @@ from agent.commands.top_look import (
     headline,
     look,
 )
-from agent.store import StoreReader
-from agent.store.reader import IndexedCall, StoredCall
+from agent.store.reader import IndexedCall, StoredCall, StoreReader
 from agent.story.path import DirectionPath, path_of
 from agent.story.words import SILENT
 from agent.summary.catalog import DIRECTIONS, SIDES

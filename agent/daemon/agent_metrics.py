@@ -5,22 +5,24 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from agent import __version__
 from agent.capture.clock import Clock
 from agent.daemon import host
-from agent.daemon.board_link import BoardLink
 from agent.daemon.capture_threads import CaptureThreads
 from agent.daemon.endpoint import Endpoint
 from agent.daemon.overload import Load
 from agent.daemon.writer import Writer
-from agent.evidence.recorder import Recorder
 from agent.pipeline import Pipeline
 from agent.sinks.delivery import Delivery
 from agent.store import Store
 from agent.transport.rate_limit_cy import Talker
 from agent.uncompiled import status
+
+if TYPE_CHECKING:
+    from agent.daemon.board_link import BoardLink
+    from agent.evidence.recorder import Recorder
 
 Sample = tuple[Mapping[str, str], float]
 Row = tuple[str, Literal["counter", "gauge"], Sequence[Sample]]

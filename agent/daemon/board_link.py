@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from agent.config.settings import Config
 from agent.daemon.health import SINK_S, Health
 from agent.fleet.teller import RENEW_NS, ClaimTeller
-from agent.fleet.valkey import WAIT_NS, ValkeyBoard
+from agent.fleet.valkey import TIMEOUT_S, WAIT_NS, ValkeyBoard
 from agent.model.claim import Claim, in_our_time
 from agent.pipeline import Pipeline
 
@@ -68,7 +68,7 @@ class BoardLink:
                 self.board.step(int(IDLE_S * 1000))
                 self._stop.wait(IDLE_S if self.board.is_up else AGAIN_S)
 
-    def stop(self, timeout_s: float) -> None:
+    def stop(self, timeout_s: float = TIMEOUT_S) -> None:
         """Send what waits, where the server answers, and end the thread."""
         self._stop.set()
         if self._thread is not None:

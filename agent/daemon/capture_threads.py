@@ -17,15 +17,18 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from agent.capture.clock import Clock, Step, moved
 from agent.capture.merge import merge
 from agent.capture.order_cy import rows_until
 from agent.capture.source import LATENESS_NS, Source
 from agent.daemon.health import CAPTURE_S, Health
-from agent.evidence.tap import Tap
 from agent.media.rtp.workers import Lock, RtpWorkers
 from agent.wire.frame import STAMP, STRIDE, Batch, batch_of
+
+if TYPE_CHECKING:
+    from agent.evidence.tap import Tap
 
 LEAD_NS = 500_000_000  # of capture time that a worker may be ahead of the engine
 SPAN_NS = 100_000_000  # capture time processed in one piece

@@ -22,20 +22,18 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from agent.assembly import sinks, sources
 from agent.assembly.check import secrets_of, usable
-from agent.assembly.evidence import recorder
 from agent.assembly.rules import ns
 from agent.capture.clock import Clock
 from agent.capture.source import Source
 from agent.config.settings import Config, PrometheusSettings
 from agent.daemon import checkpoint, host, keys
 from agent.daemon.agent_metrics import Figures, Former, counted, former, self_metrics
-from agent.daemon.board_link import board_link
 from agent.daemon.capture_threads import CaptureThreads
 from agent.daemon.disk_thread import DiskThread
 from agent.daemon.endpoint import Endpoint, Server
@@ -47,7 +45,6 @@ from agent.daemon.systemd import Notifier
 from agent.daemon.words import Account, beginning, hour, lasted
 from agent.daemon.writer import SIGN_S, Writer
 from agent.errors import SbcwatchError
-from agent.fleet.valkey import TIMEOUT_S
 from agent.model.events import Event
 from agent.model.units import HOUR_NS
 from agent.pipeline import Pipeline, build, pass_on
@@ -56,6 +53,10 @@ from agent.sinks.prometheus import Totals
 from agent.store import Store
 from agent.transport.rate_limit_cy import Talker
 from agent.wire.frame import Batch
+
+if TYPE_CHECKING:
+    from agent.daemon.board_link import BoardLink
+    from agent.evidence.recorder import Recorder
 
 CHECKPOINT_SHARE = 50  # the part of the time that checkpoints may take
 SWITCH_S = 0.001  # how long a capture thread may wait for a busy main thread, several times a block
@@ -124,7 +125,11 @@ class Service:
         self.store = Store(directory / "sbcwatch.sqlite", **_bounds(config))
         self._disk = DiskThread("evidence")
         self._evidence_missing: dict[str, int] = {}
-        self.recorder = recorder(config, directory, live=True, do=self._disk.do)
+        self.recorder: Recorder | None = None
+        if config.evidence.enabled:  # a start's to say, as `board` is: 0.4 MB that most hosts do without
+            from agent.assembly.evidence import recorder
+
+            self.recorder = recorder(config, directory, live=True, do=self._disk.do)
         if self.recorder is not None:
             self.source.tap = self.recorder.tap
         figures = Figures(time.monotonic)
@@ -138,9 +143,13 @@ class Service:
         self.endpoint = Endpoint(
             self._server, lambda text: self._journal.warning("http", text), time.monotonic
         )
-        self.board = board_link(
-            config, host.addresses(), self.clock.now_ns, lambda text: self._journal.warning("board", text)
-        )
+        self.board: BoardLink | None = None
+        if config.fleet.board:
+            from agent.daemon.board_link import board_link
+
+            self.board = board_link(
+                config, host.addresses(), self.clock.now_ns, lambda text: self._journal.warning("board", text)
+            )
         self.load = Load()
         self.checkpoint_seconds = 0.0
         self.close_seconds = 0.0
@@ -174,7 +183,7 @@ class Service:
     # -- running
 
     def run(self) -> int:
-        # All imports are done. No full collection should walk boto3's models (35 ms).
+        # All imports are done. No full collection should walk botocore's models (35 ms).
         gc.freeze()
         sys.setswitchinterval(SWITCH_S)
         self._catch_signals()
@@ -354,7 +363,7 @@ class Service:
         self.source.close()
         self._stop.set()
         if self.board is not None:
-            self.board.stop(TIMEOUT_S)
+            self.board.stop()
         self._sinks_over.set()
         if self.recorder is not None:
             self.recorder.finish(self.clock.now_ns(), self.pipeline.intervals.sip_log)

@@ -10,7 +10,8 @@ import pytest
 
 from agent.cli import main
 from agent.model.units import MINUTE_NS
-from agent.store import CallQuery, StoreReader
+from agent.store.call_query import CallQuery
+from agent.store.reader import StoreReader
 from agent.summary.records import CallRecords
 from agent.summary.redaction import Redaction
 from agent.web.call_picture import call_picture

@@ -14,7 +14,7 @@ from textual.widgets import DataTable, Static
 from agent.cli import main
 from agent.commands.top_look import TopView
 from agent.commands.top_screen import CallScreen, TopScreen, bar
-from agent.store import StoreReader
+from agent.store.reader import StoreReader
 from agent.story.path import DirectionPath, PathSpan
 from tests.kit.replayed import PCAPS, sidecar
 

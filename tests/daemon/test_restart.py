@@ -19,8 +19,9 @@ import pytest
 
 from agent.daemon import checkpoint
 from agent.errors import ConfigError
-from agent.store import CallQuery, Store, StoreReader
-from agent.store.reader import StoredCall
+from agent.store import Store
+from agent.store.call_query import CallQuery
+from agent.store.reader import StoredCall, StoreReader
 from tests.chaos import calls
 from tests.chaos.driver import HOUR_NS, Run
 from tests.chaos.judge import judge

@@ -13,9 +13,10 @@ import pytest
 from agent.config.settings import Config, ConnectorSettings
 from agent.errors import ConfigError
 from agent.model.units import MINUTE_NS
-from agent.store import CallQuery, Store, StoreReader
+from agent.store import Store
 from agent.store.call_index import PER_MS, user_key
-from agent.store.reader import IndexedCall
+from agent.store.call_query import CallQuery
+from agent.store.reader import IndexedCall, StoreReader
 from agent.summary.catalog import DIRECTIONS
 from agent.summary.records import Summary
 from tests.kit.conversation import ALICE, BOB, Conversation

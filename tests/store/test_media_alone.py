@@ -9,8 +9,10 @@ import pytest
 
 from agent.cli import main
 from agent.commands.replay import CollectedMinutes, verdict_lines
-from agent.store import CallQuery, Store, StoreReader
+from agent.store import Store
 from agent.store.call_index import rebuild
+from agent.store.call_query import CallQuery
+from agent.store.reader import StoreReader
 from agent.story.gather import gather
 from agent.story.verdict import verdict
 from agent.summary.records import CallRecords

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.store import CallQuery, StoreReader
+from agent.store.call_query import CallQuery
+from agent.store.reader import StoreReader
 from agent.summary.catalog import DIRECTIONS, TIMELINE_FIELDS
 from agent.summary.records import CallRecords, UnseenSpan
 from agent.summary.redaction import Redaction

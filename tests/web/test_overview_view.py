@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.model.units import MINUTE_NS
-from agent.store import Store, StoreReader
+from agent.store import Store
+from agent.store.reader import StoreReader
 from agent.summary.records import Samples
 from agent.web.overview_view import MAX_GROUPS, Overview, OverviewGroup, overview
 from tests.kit.minutes import T0, connector, media_row, summary
