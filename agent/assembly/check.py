@@ -15,8 +15,7 @@ from agent.config.checks.words import Finding, nearest
 from agent.config.load import Problem, load, read, text_of
 from agent.config.settings import Config
 from agent.errors import ConfigError, how_to_add
-from agent.provision.cost import check_bound
-from agent.web.access import access
+from agent.provision.series import all_series
 
 FOR_CALLS_MB = 16  # and streams: some 900 calls
 # Settings that name a file with a key or a password. Those of [web] are checked with its access.
@@ -78,11 +77,15 @@ def beyond_the_file(config: Config) -> Iterator[Finding]:
     if config.limits.max_memory_mb < least_mb:
         rings = f"rings of {config.capture.ring_mb} MB"
         yield "limits", "max_memory_mb", f"leaves none for calls: at least {least_mb} with {rings}"
-    try:
-        check_bound(config)
-    except ConfigError as error:
-        key = "max_metrics" if "series, and" in str(error) else "max_monthly_cost"
-        yield "cost", key, str(error)
+    cost = config.cost
+    if cost.max_monthly_cost or 0 < cost.max_metrics < all_series(config):
+        from agent.provision.cost import check_bound  # 0.3 MB of a daemon, which the estimate alone needs
+
+        try:
+            check_bound(config)
+        except ConfigError as error:
+            key = "max_metrics" if "series, and" in str(error) else "max_monthly_cost"
+            yield "cost", key, str(error)
     key = "filter" if config.capture.filter else "sip_ports"
     faults = list(tunnel_faults(config.capture))
     yield from (("capture", "tunnels", fault) for fault in faults)
@@ -96,6 +99,8 @@ def beyond_the_file(config: Config) -> Iterator[Finding]:
 
 def readers_of_pages(config: Config) -> Iterator[Finding]:
     """Page access that `sbcwatch web` would refuse. The daemon starts all the same."""
+    from agent.web.access import access  # the daemon has no pages
+
     web = config.web
     try:
         access(web.listen, web.token_file, web.tls_certificate, web.tls_key, web.proxies, web.public_url)

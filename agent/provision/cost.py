@@ -22,9 +22,10 @@ from agent.config.settings import CarrierSettings, Config, ConnectorSettings, Co
 from agent.errors import ConfigError
 from agent.provision.archive import bucket_and_prefix
 from agent.provision.put_alarms import alarmed_metrics
-from agent.provision.scope import connectors, home, regions
+from agent.provision.scope import home
+from agent.provision.series import all_series, series_of
 from agent.provision.volume import ARCHIVED_BYTES, CLICKHOUSE_BYTES, DAYS, MINUTES, logged_bytes, records
-from agent.summary.catalog import AGENT_METRICS, CARRIER_METRICS, EXTRA_GAUGES, METRICS, TABLE_DAYS
+from agent.summary.catalog import TABLE_DAYS
 
 WIDTH = 80
 _GB = 1e9
@@ -190,25 +191,6 @@ def _clickhouse(config: Config) -> tuple[str, float]:
         f"ClickHouse: {kept / _GB:,.2f} GB on a disk of one replica, servers apart",
         kept / _GB * config.cost.disk_price,
     )
-
-
-def all_series(config: Config) -> int:
-    """Series that all hosts publish together: the connectors', and each agent's own."""
-    agent = len(AGENT_METRICS) if config.cloudwatch.agent_metrics else 0
-    return series_of(config) + agent * config.cost.hosts
-
-
-def series_of(config: Config) -> int:
-    """Series of the connectors: one a metric (and `HostMinutes`, and gauges beside the 43) and value of each
-    published dimension.
-    """
-    own = len(METRICS) + 1 + len(EXTRA_GAUGES)
-    series = {
-        "VoiceConnectorId": len(connectors(config)) * own,
-        "Region": len(regions(config)) * own,
-        "Carrier": len(config.carriers) * len(CARRIER_METRICS),
-    }
-    return sum(series[dimension] for dimension in config.cloudwatch.dimensions)
 
 
 def tiered(series: float, cost: Cost) -> float:

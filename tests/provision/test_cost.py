@@ -6,8 +6,9 @@ from agent.cli import main
 from agent.config.load import load, read
 from agent.config.settings import Config
 from agent.errors import ConfigError
-from agent.provision.cost import Estimate, check_bound, estimate, series_of, tiered
+from agent.provision.cost import Estimate, check_bound, estimate, tiered
 from agent.provision.put_alarms import alarm_parameters, alarmed_metrics
+from agent.provision.series import series_of
 from agent.provision.volume import MINUTES
 
 

@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from agent.config.load import read
 from agent.config.settings import Config
-from agent.provision.cost import series_of
 from agent.provision.dashboard import dashboard_body
 from agent.provision.put_alarms import alarm_parameters
+from agent.provision.series import series_of
 from agent.sinks.aws.cloudwatch import datums
 from agent.sinks.prometheus import Collector, Totals
 from agent.summary.catalog import CARRIER_METRICS
