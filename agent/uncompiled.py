@@ -47,7 +47,13 @@ def modules() -> list[str]:
 
 def status() -> dict[str, bool]:
     """Maps each `*_cy` module to whether it runs compiled."""
-    return {name: not str(importlib.import_module(name).__file__).endswith(".py") for name in modules()}
+    return {name: not _origin(name).endswith(".py") for name in modules()}
+
+
+def _origin(name: str) -> str:
+    """The file that a module comes from; it is not imported for that."""
+    spec = importlib.util.find_spec(name)
+    return str(spec and spec.origin)
 
 
 # As text: only uncompiled modules need it.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,3 +90,13 @@ def test_number_of_one_name_and_value_has_one_home() -> None:
 
 def test_overhead_of_a_log_event_is_the_sinks() -> None:
     assert volume.EVENT_OVERHEAD == logs.EVENT_OVERHEAD
+
+
+def test_status_imports_none_of_the_modules_that_nothing_else_needs() -> None:
+    unused = {"agent.evidence.picker_cy", "agent.capture.files.index_cy"}
+    code = (
+        "import sys\nfrom agent.uncompiled import modules, status\n"
+        f"assert list(status()) == modules()\nassert not {unused} & sys.modules.keys()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=AGENT.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
