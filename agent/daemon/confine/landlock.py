@@ -10,7 +10,6 @@ import re
 import site
 import stat
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -141,8 +140,8 @@ def readable(
     """
     root = Path("/")
     package = Path(__file__).resolve().parents[2]
-    installed: list[str | Path] = [package, sys.prefix, sys.base_prefix, sys.exec_prefix]
-    installed += [*sysconfig.get_paths().values(), *site.getsitepackages()]
+    prefixes = (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)
+    installed: list[str | Path] = [package, *prefixes, *site.getsitepackages()]
     # The folder of packages, if a launcher set one. The working directory of `python -m` is no installation.
     installed += [entry for entry in sys.path if entry and entry != os.getcwd()]
     for entry in map(Path, (*installed, *LIBRARIES, *TRUST, *RESOLVER, *SYSTEM, *TOKENS)):
