@@ -185,6 +185,7 @@ class Service:
     def run(self) -> int:
         # All imports are done. No full collection should walk botocore's models (35 ms).
         gc.freeze()
+        host.give_back()
         sys.setswitchinterval(SWITCH_S)
         self._catch_signals()
         self._take_up()
