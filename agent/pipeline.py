@@ -121,38 +121,38 @@ def run(
     source: Source,
     engine: Engine,
     intervals: Intervals,
-    keeper: MinuteSink,
+    minute_sink: MinuteSink,
     recorder: Recorder | None = None,
 ) -> None:
-    """Takes everything from `source` to `keeper`, and packets of calls that went bad to `recorder`.
+    """Takes everything from `source` to `minute_sink`, and packets of calls that went bad to `recorder`.
 
     Raises CaptureError where the source does, after the frames before the fault are counted.
     """
     now_ns = 0
     try:
         for batch, now_ns in source:  # a poll timeout yields an empty batch
-            pass_on(engine.feed(batch) + engine.advance(now_ns), intervals, keeper, recorder)
+            pass_on(engine.feed(batch) + engine.advance(now_ns), intervals, minute_sink, recorder)
             if recorder is not None:
                 if recorder.tap.is_open:
                     recorder.tap.take(batch)  # a recording that was asked for may begin in this batch
                 recorder.step(now_ns, intervals.sip_log)
     finally:
-        pass_on(engine.finish(), intervals, keeper, recorder)
+        pass_on(engine.finish(), intervals, minute_sink, recorder)
         if recorder is not None:
             recorder.finish(now_ns, intervals.sip_log)
 
 
 def pass_on(
-    events: list[Event], intervals: Intervals, keeper: MinuteSink, recorder: Recorder | None = None
+    events: list[Event], intervals: Intervals, minute_sink: MinuteSink, recorder: Recorder | None = None
 ) -> None:
-    """Takes the events of one batch into minutes; closed minutes and decided SIP rows go to `keeper`."""
+    """Takes the events of one batch into minutes; closed minutes and decided SIP rows go to `minute_sink`."""
     for event in events:
         intervals.record(event)
     rows = intervals.messages()
     if rows:
-        keeper.messages(rows)
+        minute_sink.messages(rows)
     summaries = intervals.closed()
     for summary in summaries:
-        keeper.commit(summary)  # committed once; each sink delivers it from its own cursor
+        minute_sink.commit(summary)  # committed once; each sink delivers it from its own cursor
     if recorder is not None:
         recorder.take(events, summaries, intervals.sip_log)

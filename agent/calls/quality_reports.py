@@ -12,8 +12,7 @@ from collections.abc import Mapping
 
 from agent.media.leg_media_cy import LegMedia
 from agent.model.call_cy import Leg
-from agent.wire.sip import Message
-from agent.wire.sip import quality_report as vq
+from agent.wire.sip import Message, quality_report
 
 TELLING = frozenset({"BYE", "PUBLISH", "NOTIFY"})
 
@@ -25,19 +24,19 @@ def take(
     peer: str,
     media: LegMedia,
     now_ns: int,
-) -> tuple[Leg, vq.QualityReport | vq.RtpStat] | None:
+) -> tuple[Leg, quality_report.QualityReport | quality_report.RtpStat] | None:
     """Takes a message towards the vc. `leg`: its own; `legs`: all by Call-ID; `peer`: its sender."""
     if message.method == "BYE":
         if leg is None or leg.peer != peer:
             return None
-        for name in vq.HEADERS:
+        for name in quality_report.HEADERS:
             value = message.header(name)
-            stat = vq.rtp_stat(value) if value else None
+            stat = quality_report.rtp_stat(value) if value else None
             if stat is not None:
                 media.statistics(leg, stat, now_ns)
                 return leg, stat
-    elif message.content_type == vq.CONTENT_TYPE:
-        report = vq.parse(message.body)
+    elif message.content_type == quality_report.CONTENT_TYPE:
+        report = quality_report.parse(message.body)
         if report is None:
             return None
         for one in legs.get(report.call_id, ()):  # a proxy's two legs share their Call-ID

@@ -440,13 +440,13 @@ class CallTable:
         leg: Leg
         due: list[tuple[int, int, Due]] = []
         for call, (deadlines, keys, undecided, _) in handover.calls:
-            for leg, its, open_ in zip(call.legs, keys, undecided, strict=True):
+            for leg, leg_keys, open_ in zip(call.legs, keys, undecided, strict=True):
                 if call.claim is not None:
                     self._claimed[call.claim.name] = call
                     continue
                 self._legs.setdefault(leg.call_id, []).append(leg)
-                if its:  # a recording session, or a leg in another's place, is nobody's to join
-                    self._joiner.restore(leg, its)
+                if leg_keys:  # a recording session, or a leg in another's place, is nobody's to join
+                    self._joiner.restore(leg, leg_keys)
                 if open_:
                     self._connectors.add(leg)
                 if leg.has_been_up():

@@ -50,7 +50,7 @@ class Timers:
         queue = self._where.get(what)
         if queue is None:
             return None
-        return queue[what], next(after for after, its in self._queues.items() if its is queue)
+        return queue[what], next(after for after, waiting in self._queues.items() if waiting is queue)
 
     def pop(self, now_ns: cython.longlong) -> tuple[Any, int] | None:
         """The next object that is due by `now_ns`, with its time; None when there is none left."""

@@ -96,8 +96,10 @@ def call_lines(records: CallRecords, index: IndexedCall | None = None) -> list[s
     found = findings(records)
     if found:
         lines += ["", "Diagnoses"]
-        for its in found:
-            lines += textwrap.wrap(f"{its.name}: {its.words}. {its.advice}", COLUMNS, subsequent_indent="  ")
+        for finding in found:
+            lines += textwrap.wrap(
+                f"{finding.name}: {finding.words}. {finding.advice}", COLUMNS, subsequent_indent="  "
+            )
     steps = ladder(records)
     lines += ["", *(_ladder(steps) if steps else ["No SIP message of it is kept (any more)."])]
     for span in records.unseen:
@@ -138,14 +140,14 @@ def _head(records: CallRecords, index: IndexedCall | None) -> list[str]:
 def _directions(path: CallPath, records: CallRecords) -> list[str]:
     """A line a direction; where the figures are too long for one line, their source stands below them."""
     rows = [_HEADS]
-    for way, its in path.directions.items():
+    for way, direction in path.directions.items():
         told = {"rtp": "measured here", None: "-"}.get(
-            its.source, f"{its.network}'s {(its.source or '').upper()}"
+            direction.source, f"{direction.network}'s {(direction.source or '').upper()}"
         )
-        jitter, mos = _or(its.jitter_us, 1e-3, 2), _or(its.mos, 1, 2)
-        is_kept = its.packets or way not in records.forgotten
-        packets, late = (str(its.packets), str(its.discarded)) if is_kept else ("-", "-")
-        rows.append((NAMES[way], packets, _or(its.lost), _share(its), late, jitter, mos, told))
+        jitter, mos = _or(direction.jitter_us, 1e-3, 2), _or(direction.mos, 1, 2)
+        is_kept = direction.packets or way not in records.forgotten
+        packets, late = (str(direction.packets), str(direction.discarded)) if is_kept else ("-", "-")
+        rows.append((NAMES[way], packets, _or(direction.lost), _share(direction), late, jitter, mos, told))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for name, *figures, told in rows:
@@ -162,8 +164,8 @@ def _directions(path: CallPath, records: CallRecords) -> list[str]:
 def _spans(path: CallPath) -> list[str]:
     """The times in which a direction lost something, one a line."""
     lines = []
-    for way, its in path.directions.items():
-        for span in its.spans:
+    for way, direction in path.directions.items():
+        for span in direction.spans:
             if span.lost:
                 lines.append(
                     f"{clock(span.start_ns)} to {clock(span.end_ns)}  {NAMES[way]}: {_of_span(way, span)}"
@@ -192,8 +194,8 @@ def _ladder(steps: list[LadderStep]) -> list[str]:
     return lines
 
 
-def _share(its: DirectionPath) -> str:
-    return "-" if its.loss is None else f"{its.loss * 100:.1f} %"
+def _share(direction: DirectionPath) -> str:
+    return "-" if direction.loss is None else f"{direction.loss * 100:.1f} %"
 
 
 def _or(value: float | None, scale: float = 1, digits: int = 0) -> str:

@@ -235,9 +235,13 @@ def _pages(reader: StoreReader, query: CallQuery, limit: int) -> Iterator[Indexe
 def _flat(call: IndexedCall) -> dict[str, Any]:
     row = {name: getattr(call, name) for name in call.__struct_fields__ if name != "directions"}
     row["call_ids"], row["flags"] = " ".join(call.call_ids), " ".join(call.flags)
-    for way, its in call.directions.items():
-        row |= {f"{way}_packets": its.packets, f"{way}_lost": its.lost, f"{way}_loss": its.loss}
-        row[f"{way}_mos"] = its.mos
+    for way, direction in call.directions.items():
+        row |= {
+            f"{way}_packets": direction.packets,
+            f"{way}_lost": direction.lost,
+            f"{way}_loss": direction.loss,
+        }
+        row[f"{way}_mos"] = direction.mos
     return row
 
 
@@ -250,10 +254,10 @@ def _connector_minutes(reader: StoreReader, options: argparse.Namespace) -> Iter
     since_ns, until_ns = span_ns(options, time.time_ns())
     series = reader.overview(since_ns or 0, FOREVER_NS if until_ns is None else until_ns)
     rows = [
-        (point.start_ns, its.name, point)
-        for its in series
-        for point in its.points
-        if options.connector in (None, its.name)
+        (point.start_ns, one_series.name, point)
+        for one_series in series
+        for point in one_series.points
+        if options.connector in (None, one_series.name)
     ]
     for _, name, point in sorted(rows, key=lambda row: (-row[0], row[1])):
         yield {"timestamp": point.start_ns // 1_000_000, "connector": name, **_figures(point)}

@@ -119,11 +119,11 @@ class Reading(Struct):
     heard: TrafficSeen
     recorder: Recorder | None = None
 
-    def through(self, keeper: MinuteSink) -> CaptureError | None:
-        """Passes everything read to `keeper`. Returns the error that ended the reading, if any."""
+    def through(self, minute_sink: MinuteSink) -> CaptureError | None:
+        """Passes everything read to `minute_sink`. Returns the error that ended the reading, if any."""
         fault: CaptureError | None = None
         try:
-            replay(self.watched, self.pipeline, self.heard.passing_to(keeper), self.recorder)
+            replay(self.watched, self.pipeline, self.heard.passing_to(minute_sink), self.recorder)
         except CaptureError as error:
             fault = error
         unpacked = self.pipeline.engine.tunnels()
@@ -170,10 +170,10 @@ class TrafficSeen:
         self.sip = self.rtp = self.twice = False
         self.streams: Counter[tuple[str, str]] = Counter()  # by their two addresses, some of them
         self._on_stream = on_stream
-        self._keeper: MinuteSink = CollectedMinutes()
+        self._minute_sink: MinuteSink = CollectedMinutes()
 
-    def passing_to(self, keeper: MinuteSink) -> MinuteSink:
-        self._keeper = keeper
+    def passing_to(self, minute_sink: MinuteSink) -> MinuteSink:
+        self._minute_sink = minute_sink
         return self
 
     def stream(self, minute: StreamMinute) -> None:
@@ -187,11 +187,11 @@ class TrafficSeen:
 
     def messages(self, rows: list[Row]) -> None:
         self.sip = True
-        self._keeper.messages(rows)
+        self._minute_sink.messages(rows)
 
     def commit(self, summary: Summary) -> None:
         self.sip = self.sip or bool(summary.sip)
-        self._keeper.commit(summary)
+        self._minute_sink.commit(summary)
 
 
 @contextmanager
@@ -279,12 +279,14 @@ def prepare(
     )
 
 
-def replay(source: Source, pipeline: Pipeline, keeper: MinuteSink, recorder: Recorder | None = None) -> None:
+def replay(
+    source: Source, pipeline: Pipeline, minute_sink: MinuteSink, recorder: Recorder | None = None
+) -> None:
     """Runs `source` through the pipeline.
 
-    Raises CaptureError where the source does; by then `keeper` has everything read before.
+    Raises CaptureError where the source does; by then `minute_sink` has everything read before.
     """
-    run(source, pipeline.engine, pipeline.intervals, keeper, recorder)
+    run(source, pipeline.engine, pipeline.intervals, minute_sink, recorder)
 
 
 def host_key() -> bytes:
@@ -298,7 +300,7 @@ def host_key() -> bytes:
 
 
 class CollectedMinutes:
-    """A keeper that holds minutes for the tables printed at the end."""
+    """A sink that holds minutes for the tables printed at the end."""
 
     def __init__(self, store: Store | None = None) -> None:
         self.summaries: list[Summary] = []

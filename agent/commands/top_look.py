@@ -69,7 +69,9 @@ def look(reader: StoreReader, view: TopView, now_ns: int) -> Seen:
     whole = (until_ns - since_ns) // MINUTE_NS + 1
     connectors = reader.overview(since_ns, until_ns, "connector", whole)
     drops = [
-        point.drops for its in reader.overview(since_ns, until_ns, "host", whole) for point in its.points
+        point.drops
+        for one_series in reader.overview(since_ns, until_ns, "host", whole)
+        for point in one_series.points
     ]
     known = [count for count in drops if count is not None]
     gaps = [gap for gap in reader.gaps(since_ns, until_ns) if not gap.sink]
@@ -110,9 +112,9 @@ def connector_list(series: list[OverviewSeries]) -> Sheet:
 def connector_rows(series: list[OverviewSeries]) -> list[list[str]]:
     """The cells of `connector_list`."""
     rows = []
-    for its in series:
-        for point in its.points:
-            row = [its.name, text(point.active), text(point.attempts), text(point.failures)]
+    for one_series in series:
+        for point in one_series.points:
+            row = [one_series.name, text(point.active), text(point.attempts), text(point.failures)]
             row += [percent(point.loss[way]) for way in DIRECTIONS]
             for side in SIDES:
                 mos, rtt_us = point.mos_p10[side], point.rtt_us[side]

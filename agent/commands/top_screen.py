@@ -188,22 +188,22 @@ def call_text(stored: StoredCall) -> Text:
     lines = call_lines(stored.records, stored.index)
     gap = lines.index("") if "" in lines else len(lines)
     bars = [""]
-    for way, its in path_of(stored.records).directions.items():
-        if its.spans:
-            bars.append(f"{SHARES[way]:<10} {bar(its)}")
+    for way, direction in path_of(stored.records).directions.items():
+        if direction.spans:
+            bars.append(f"{SHARES[way]:<10} {bar(direction)}")
     if len(bars) > 1:
         bars.append(f"one bar a span, full: {FULL_LOSS:.0%} or more lost, ?: unknown")
     return Text("\n".join([*lines[:gap], *bars, *lines[gap:]]))
 
 
-def bar(its: DirectionPath) -> str:
+def bar(direction: DirectionPath) -> str:
     """The share lost, a character a span in order of time."""
     signs = []
-    for span in its.spans:
+    for span in direction.spans:
         if span.lost is None:
             signs.append("?")
             continue
-        share = span.lost / max(1, expected(its.direction, span.packets, span.lost))
+        share = span.lost / max(1, expected(direction.direction, span.packets, span.lost))
         height = min(1.0, share / FULL_LOSS) * (len(BARS) - 1)
         signs.append("·" if not span.lost else BARS[max(1, round(height))])
     return "".join(signs)

@@ -94,8 +94,8 @@ class BoardLink:
         self.told += self._teller.claims - before
         if self._teller.has_namesake:
             self._name_again(pipeline.intervals.identity.host)
-        for its in self._teller.twice.due(now_ns):
-            pipeline.engine.yield_counts(its.sight, its.connector, its.start_ns, its.end_ns, its.host)
+        for due in self._teller.twice.due(now_ns):
+            pipeline.engine.yield_counts(due.sight, due.connector, due.start_ns, due.end_ns, due.host)
         for heard in self.board.hear():
             self.heard += 1
             self._look_at(heard.claim, pipeline)

@@ -176,28 +176,30 @@ class CaptureThreads:
                     self._finished(now_ns)
 
     def _merge(self) -> Iterator[Handed]:
-        return iter(merge([_Lane(self, worker) for worker in range(len(self._sources))], self._lateness_ns))
+        return iter(
+            merge([_WorkerFrames(self, worker) for worker in range(len(self._sources))], self._lateness_ns)
+        )
 
     @contextmanager
     def still(self) -> Iterator[Iterator[Handed]]:
         """Stops the threads. Yields the frames that they passed on and the engine has not had yet."""
-        for turn in self.locks:
-            turn.acquire()
+        for lock in self.locks:
+            lock.acquire()
         self._still = True
         try:
             yield chain(self._merged, self._merge())
         finally:
             self._still = False
-            for turn in self.locks:
-                turn.notify_all()
-                turn.release()
+            for lock in self.locks:
+                lock.notify_all()
+                lock.release()
 
     def stop(self) -> None:
         """Takes no more frames."""
         self._stopped = True
-        for turn in self.locks:
-            with turn:
-                turn.notify_all()
+        for lock in self.locks:
+            with lock:
+                lock.notify_all()
         with self._news:
             self._news.notify_all()
 
@@ -244,11 +246,11 @@ class CaptureThreads:
 
     def _process(self, worker: int, batch: Batch, now_ns: int) -> None:
         """Finishes the RTP of a batch and passes on the rest."""
-        turn = self.locks[worker]
-        with turn:
+        lock = self.locks[worker]
+        with lock:
             reached_ns = self._moved(batch, now_ns)
             while reached_ns is None:
-                turn.wait()
+                lock.wait()
                 if self._stopped:
                     return
                 reached_ns = self._moved(batch, now_ns)
@@ -263,7 +265,7 @@ class CaptureThreads:
                     return
                 # Minutes lie between: the engine closes what is open, then there is room for the next.
                 self._hand_over(worker, rest, batch.index[position * STRIDE + STAMP])
-                turn.wait()
+                lock.wait()
 
     def _moved(self, batch: Batch, now_ns: int) -> int | None:
         """Moves the batch onto engine time; None: the clock was set, and the engine must go first."""
@@ -307,7 +309,7 @@ def pieces(batch: Batch, now_ns: int) -> Iterator[Handed]:
     yield Batch(batch.data, index[first * STRIDE :]) if first else batch, now_ns
 
 
-class _Lane:
+class _WorkerFrames:
     """The frames that one worker passes on, as a `Source` to merge."""
 
     frames = bytes = 0

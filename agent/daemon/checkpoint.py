@@ -29,8 +29,8 @@ from agent.model.call_cy import (
     ACCOUNT_FIELDS,
     CALL_FIELDS,
     DIALOG_FIELDS,
-    LEDGER_FIELDS,
     LEG_FIELDS,
+    MEDIA_TOTALS_FIELDS,
     Call,
     CountedAttempt,
     Dialog,
@@ -89,7 +89,7 @@ _SAID: dict[type, tuple[str, ...]] = {
     CountedAttempt: ACCOUNT_FIELDS,
     Attempt: attempt_cy.FIELDS,
     Dialog: DIALOG_FIELDS,
-    LegMediaTotals: LEDGER_FIELDS,
+    LegMediaTotals: MEDIA_TOTALS_FIELDS,
     StreamMinute: stream_minute_cy.FIELDS,
     ReportsMinute: stream_minute_cy.REPORTS_FIELDS,
     CallMinute: call_minute_cy.FIELDS,
@@ -254,7 +254,7 @@ def _image_of(handover: Handover) -> bytes:
             (
                 call.last_rtp_ns,
                 call.rtt_us,
-                [(leg.carried, _values(leg.ledger), leg.reports, leg.sent) for leg in call.legs],
+                [(leg.carried, _values(leg.media_totals), leg.reports, leg.sent) for leg in call.legs],
             )
         )
 
@@ -342,9 +342,9 @@ def _read(image: _Image, sides: Sides, shift_ns: int) -> Handover:
     calls: list[Call] = [call for call, _ in loaded]
     for (call, _), (last_rtp_ns, rtt_us, legs) in zip(loaded, image.moving, strict=True):
         call.last_rtp_ns, call.rtt_us = last_rtp_ns, rtt_us
-        for leg, (carried, ledger, reports, sent) in zip(call.legs, legs, strict=True):
+        for leg, (carried, media_totals, reports, sent) in zip(call.legs, legs, strict=True):
             leg.carried, leg.reports, leg.sent = carried, reports, sent
-            _fill(leg.ledger, ledger)
+            _fill(leg.media_totals, media_totals)
 
     def find_any(pid: Any) -> Any:
         if pid[0] == "call":
@@ -363,7 +363,7 @@ def _read(image: _Image, sides: Sides, shift_ns: int) -> Handover:
         now_ns = None if now_ns is None else now_ns + shift_ns
         minute_ns = None if minute_ns is None or now_ns is None else now_ns // MINUTE_NS * MINUTE_NS
         oldest_ns, minutes, messages, host = state
-        minutes = {(minute + shift_ns) // MINUTE_NS * MINUTE_NS: its for minute, its in minutes.items()}
+        minutes = {(minute + shift_ns) // MINUTE_NS * MINUTE_NS: saved for minute, saved in minutes.items()}
         state = oldest_ns if minute_ns is None else minute_ns, minutes, messages, host
         waiting = [
             row._replace(minute_ns=(row.minute_ns + shift_ns) // MINUTE_NS * MINUTE_NS) for row in waiting
@@ -375,7 +375,7 @@ def _read(image: _Image, sides: Sides, shift_ns: int) -> Handover:
         minute_ns,
         [(start_ns + shift_ns, end_ns + shift_ns) for start_ns, end_ns in image.missed],
         image.loop,
-        [(call, _moved(its, shift_ns)) for call, its in loaded[:signalled]],
+        [(call, _moved(saved, shift_ns)) for call, saved in loaded[:signalled]],
         [_heard(row, shift_ns) for row in image.away],
         state,
         [(*pair, call) for pair, call in pairs],

@@ -67,11 +67,11 @@ def run_command(options: argparse.Namespace) -> int:
     """`sbcwatch run`: watches until SIGTERM or SIGINT. Raises SbcwatchError where it cannot start."""
     warnings: list[str] = []
     config = usable(options.config, warn=warnings.append)
-    journal = Log()
+    log = Log()
     for warning in warnings:
-        journal.warning("config", warning)
+        log.warning("config", warning)
     confine = config.confine.enabled
-    service = Service(config, options.config, journal, interfaces=options.interface, confine=confine)
+    service = Service(config, options.config, log, interfaces=options.interface, confine=confine)
     return service.run()
 
 
@@ -82,7 +82,7 @@ class Service:
         self,
         config: Config,
         config_path: str | None = None,
-        journal: Log | None = None,
+        log: Log | None = None,
         *,
         live: Source | None = None,
         clock: Clock | None = None,
@@ -99,7 +99,7 @@ class Service:
         self.config = config = self._with_interfaces(config)
         self._confine = confine
         self._config_path = config_path
-        self._journal = journal or Log()
+        self._log = log or Log()
         self._stop = threading.Event()
         self._why = "its source came to an end"
         self._reload = False
@@ -113,7 +113,7 @@ class Service:
         self._key = keys.shared_key(Path(key_file)) if key_file else keys.key(directory)
         self._host = host.name(config.fleet.host)
         self.clock = clock or Clock()
-        self.health = Health(time.monotonic, lambda text: self._journal.error("thread", text))
+        self.health = Health(time.monotonic, lambda text: self._log.error("thread", text))
         # The first step that may be refused: before any thread.
         rings = [live] if live else sources.rings(config)
         self.source = CaptureThreads(
@@ -140,15 +140,13 @@ class Service:
         self.deliveries = sinks.deliveries(config, self.store.outbox, host.name(config.fleet.host))
         self._sink_threads: list[threading.Thread] = []
         self._sinks_over = threading.Event()
-        self.endpoint = Endpoint(
-            self._server, lambda text: self._journal.warning("http", text), time.monotonic
-        )
+        self.endpoint = Endpoint(self._server, lambda text: self._log.warning("http", text), time.monotonic)
         self.board: BoardLink | None = None
         if config.fleet.board:
             from agent.daemon.board_link import board_link
 
             self.board = board_link(
-                config, host.addresses(), self.clock.now_ns, lambda text: self._journal.warning("board", text)
+                config, host.addresses(), self.clock.now_ns, lambda text: self._log.warning("board", text)
             )
         self.load = Load()
         self.checkpoint_seconds = 0.0
@@ -213,7 +211,7 @@ class Service:
             raise
         finally:
             self._notifier.send("STOPPING=1")
-            self._journal.info("stop", f"stopping after {lasted(self._ran_s)}: {self._why}")
+            self._log.info("stop", f"stopping after {lasted(self._ran_s)}: {self._why}")
             self._close()
             self.endpoint.stop()
         return 0
@@ -236,9 +234,9 @@ class Service:
         )
         self._connects = report.ports
         if report.done:
-            self._journal.info("confine", "; ".join(report.done))
+            self._log.info("confine", "; ".join(report.done))
         for reason in report.left_out:
-            self._journal.info("confine", f"left out: {reason}")
+            self._log.info("confine", f"left out: {reason}")
 
     def _take_up(self) -> None:
         """Goes on with the calls of the process before, where its checkpoint can be read."""
@@ -252,14 +250,14 @@ class Service:
                 shift_ns = min(0, now_ns - saved_ns)
                 checkpoint.restore(data, self.pipeline.engine, self.pipeline.intervals, shift_ns=shift_ns)
             except checkpoint.Unreadable as error:
-                self._journal.warning("checkpoint", f"starting clean: {error}")
+                self._log.warning("checkpoint", f"starting clean: {error}")
                 self.pipeline = self._built(self.config)
             else:
                 closed_ns = self.store.closed_unsaved_ns
                 self.discarded = self.pipeline.intervals.discard(closed_ns)
                 self.pipeline.engine.discard(closed_ns)
                 calls, missed = len(self.pipeline.engine.signalling), max(0, now_ns - saved_ns) / 1e9
-                self._journal.info(
+                self._log.info(
                     "checkpoint", "going on", calls=calls, seconds_without_capture=round(missed, 1)
                 )
         self._pass_on(self.pipeline.engine.resume(now_ns))
@@ -284,7 +282,7 @@ class Service:
                 self.close_seconds = time.thread_time() - begun
                 self._name_talkers()
                 for line in intervals.unseen.lines():
-                    self._journal.warning("unseen", line)
+                    self._log.warning("unseen", line)
                 self._tell_evidence()
                 self._tell_the_hour(now_ns)
             if self.writer.has_minutes or self.totals.asked:
@@ -309,7 +307,7 @@ class Service:
         self.pipeline.shed(level)
         done_without = " and ".join(LEVELS[1 : level + 1]) or LEVELS[0]
         lag_s = round(self.load.lag_ns / 1e9, 2)
-        self._journal.warning("overload", f"shedding {done_without}", load_level=level, lag_s=lag_s)
+        self._log.warning("overload", f"shedding {done_without}", load_level=level, lag_s=lag_s)
 
     def _tell_evidence(self) -> None:
         """Once a minute: reports evidence that was not kept, by cause, with the total since the start."""
@@ -320,23 +318,21 @@ class Service:
             missing["disk_behind"] = self._disk.dropped
         if missing != self._evidence_missing:
             self._evidence_missing = missing
-            self._journal.warning("evidence", "evidence was not kept, or not whole", **missing)
+            self._log.warning("evidence", "evidence was not kept, or not whole", **missing)
 
     def _note_links(self, away: list[str]) -> None:
         """An interface went down or came back: one line each, and not ready while one is down."""
         for name in sorted({*away} - {*self.health.away}):
-            self._journal.warning(
-                "interface", f"nothing is captured on {name}: down, gone or without carrier"
-            )
+            self._log.warning("interface", f"nothing is captured on {name}: down, gone or without carrier")
         for name in sorted({*self.health.away} - {*away}):
-            self._journal.info("interface", f"{name} is back")
+            self._log.info("interface", f"{name} is back")
         self.health.away = away
 
     def _name_talkers(self) -> None:
         """Once a minute: names the sources that flood or scan."""
         self.talkers = self.pipeline.engine.budget.talkers()
         for talker in self.talkers:
-            self._journal.warning(
+            self._log.warning(
                 "flood",
                 "a source is above its SIP budget" if talker.shed else "a SIP scanner",
                 source=talker.address,
@@ -375,7 +371,7 @@ class Service:
         deadline = time.monotonic() + FLUSH_S
         for delivery in self.deliveries:
             if not delivery.flush(deadline - time.monotonic(), self.clock.now_ns(), time.sleep):
-                self._journal.warning(
+                self._log.warning(
                     delivery.sink.name, "not all sent: it stays in the store for the next start"
                 )
         self.store.close()
@@ -400,22 +396,20 @@ class Service:
                 if delay <= 0:
                     delay = delivery.deliver_once(self.clock.now_ns())
                 for notice in delivery.take_notices():
-                    self._journal.warning(delivery.sink.name, notice)
+                    self._log.warning(delivery.sink.name, notice)
 
     # -- changes in a running daemon
 
     def _step(self, shift_ns: int) -> None:
         """The host's clock was set: the open minute ends as a part, and all state moves with the clock."""
         seconds = round(shift_ns / 1e9, 1)
-        self._journal.warning(
-            "clock", "the clock was set: the open minute ends here as a part", seconds=seconds
-        )
+        self._log.warning("clock", "the clock was set: the open minute ends here as a part", seconds=seconds)
         self._move_into(self._built(self.config), shift_ns)
 
     def _reconfigure(self) -> None:
         """SIGHUP: takes the new configuration, but the settings that wait for a restart, or none of it."""
         try:
-            read = usable(self._config_path, lambda warning: self._journal.warning("config", warning))
+            read = usable(self._config_path, lambda warning: self._log.warning("config", warning))
             config, waiting = taken(self.config, self._with_interfaces(read), self._connects)
             pipeline = self._built(config)
             fresh_sinks = changed(self.config, config, "sinks")
@@ -427,7 +421,7 @@ class Service:
         except SbcwatchError as error:
             self.reload_succeeded = False
             stays = "configuration not taken, the old one stays: "
-            self._journal.error("reload", *(stays + line for line in str(error).splitlines()))
+            self._log.error("reload", *(stays + line for line in str(error).splitlines()))
             return
         self.totals.begin(pipeline.intervals.nothing())
         self._move_into(pipeline, 0)
@@ -441,7 +435,7 @@ class Service:
             self.endpoint.bind(config.prometheus)
         self.reload_succeeded, self.reloaded_at = True, time.time()
         later = f"; at the next start only: {', '.join(waiting)}" if waiting else ""
-        self._journal.info("reload", f"configuration taken, hash {self.config_hash}{later}")
+        self._log.info("reload", f"configuration taken, hash {self.config_hash}{later}")
         self._warn_of_sides()
 
     def _move_into(self, pipeline: Pipeline, shift_ns: int) -> None:
@@ -499,7 +493,7 @@ class Service:
             port=settings.port,
             healthy=self.health.well,
             ready=self.health.ready,
-            say=lambda text: self._journal.warning("http", text),
+            say=lambda text: self._log.warning("http", text),
         )
 
     def account(self) -> Account:
@@ -516,15 +510,15 @@ class Service:
             return
         if self._hour_ends_ns:
             account = self.account()
-            self._journal.info("hour", hour(account, self._hour))
+            self._log.info("hour", hour(account, self._hour))
             self._hour = account
         self._hour_ends_ns = now_ns + HOUR_NS
 
     def _stored(self, notice: str) -> None:
-        self._journal.warning("store", notice)
+        self._log.warning("store", notice)
 
     def _announce(self) -> None:
-        info = self._journal.info
+        info = self._log.info
         names = [delivery.sink.name for delivery in self.deliveries]
         vc = self.pipeline.sides.vc
         info("start", "; ".join(beginning(self.config, self._config_path, self.config_hash, vc, names)))
@@ -535,7 +529,7 @@ class Service:
 
     def _warn_of_sides(self) -> None:
         if not self.pipeline.sides.known:
-            self._journal.warning(
+            self._log.warning(
                 "sides",
                 "no customer network, connector network or domain is named: sided metrics are null."
                 " Set [customers] networks",

@@ -187,4 +187,6 @@ class LossComments(Struct):
 
 def at_hand(packets: Iterable[MediaPacket]) -> Counter[tuple[Socket, Socket, int, int]]:
     """The sequence numbers of these packets by stream: a number among them is late, not lost."""
-    return Counter((its.src, its.dst, its.ssrc, its.sequence) for its in packets if its.sequence >= 0)
+    return Counter(
+        (packet.src, packet.dst, packet.ssrc, packet.sequence) for packet in packets if packet.sequence >= 0
+    )

@@ -265,7 +265,9 @@ class Recorder:
                     trace.recording.over_ns = max(trace.recording.over_ns, stamp_ns)
 
     def _forget(self, now_ns: int) -> None:
-        for call_id in [its.call_id for its in self._traces.values() if 0 < its.over_ns < now_ns - FORGET_NS]:
+        for call_id in [
+            trace.call_id for trace in self._traces.values() if 0 < trace.over_ns < now_ns - FORGET_NS
+        ]:
             self._drop(call_id)
 
     def _drop(self, call_id: str) -> None:
@@ -307,9 +309,9 @@ class Recorder:
             self.refused += 1
             return
         legs = leg.call.legs if leg.call is not None else [leg]
-        traces = [found for its in legs if (found := self._traces.get(its.call_id)) is not None]
+        traces = [found for each in legs if (found := self._traces.get(each.call_id)) is not None]
         traces = [trace, *(other for other in traces if other is not trace and other.recording is None)]
-        begins_ns = min(its.messages[0].stamp_ns for its in traces)
+        begins_ns = min(each.messages[0].stamp_ns for each in traces)
         self.kept += 1
         note = EvidenceNote(
             name=f"{int(self._wall_s()):010d}-{begins_ns % (1 << 40):010x}{self.kept % 0x10000:04x}",
@@ -364,25 +366,25 @@ class Recorder:
         """The recordings that a packet belongs to, each once."""
         first = self._by_socket.get(packet.src, [])
         yield from first
-        yield from (its for its in self._by_socket.get(packet.dst, ()) if its not in first)
+        yield from (trace for trace in self._by_socket.get(packet.dst, ()) if trace not in first)
 
     def _write(self, recording: Recording, until_ns: int, log: SipLog) -> None:
         """Writes packets older than `until_ns`, in the order of time."""
-        media = [its for its in recording.media if its.stamp_ns <= until_ns]
-        sip = [its for its in recording.sip if its.stamp_ns <= until_ns]
+        media = [packet for packet in recording.media if packet.stamp_ns <= until_ns]
+        sip = [packet for packet in recording.sip if packet.stamp_ns <= until_ns]
         if not media and not sip:
             return
         known = at_hand(recording.media)
-        recording.media = [its for its in recording.media if its.stamp_ns > until_ns]
-        recording.sip = [its for its in recording.sip if its.stamp_ns > until_ns]
+        recording.media = [packet for packet in recording.media if packet.stamp_ns > until_ns]
+        recording.sip = [packet for packet in recording.sip if packet.stamp_ns > until_ns]
         blocks: list[bytes] = []
         ready: list[MediaPacket | MessageSeen] = [*media, *sip]
-        for its in sorted(ready, key=lambda each: each.stamp_ns):
-            if isinstance(its, MessageSeen):
-                block, share = self._sip_block(recording, its, log), 1.0
+        for packet in sorted(ready, key=lambda packet: packet.stamp_ns):
+            if isinstance(packet, MessageSeen):
+                block, share = self._sip_block(recording, packet, log), 1.0
             else:
-                comment = recording.comments.of(its, known)
-                block, share = self._media_block(recording, its, comment), 1.0 - SIP_SHARE
+                comment = recording.comments.of(packet, known)
+                block, share = self._media_block(recording, packet, comment), 1.0 - SIP_SHARE
             if recording.note.bytes + len(block) > share * self._bounds.call_bytes:
                 recording.note.left_out += 1
             elif block:
@@ -426,7 +428,7 @@ class Recorder:
 
     def _end(self, recording: Recording, now_ns: int) -> None:
         self._recordings.remove(recording)
-        for call_id in [its.call_id for its in self._traces.values() if its.recording is recording]:
+        for call_id in [trace.call_id for trace in self._traces.values() if trace.recording is recording]:
             self._drop(call_id)
         recording.note.ends_ns = recording.over_ns or now_ns
         recording.note.comments = recording.comments.count

@@ -213,8 +213,10 @@ class ClaimTeller:
             was_up=leg.was_up,
             is_whole=leg.whole,
             is_recording=leg.recording,
-            quality=tuple((at, _anonymous(its)) for at, its in reports if isinstance(its, QualityReport)),
-            statistics=tuple((at, its) for at, its in reports if isinstance(its, RtpStat)),
+            quality=tuple(
+                (at, _anonymous(report)) for at, report in reports if isinstance(report, QualityReport)
+            ),
+            statistics=tuple((at, report) for at, report in reports if isinstance(report, RtpStat)),
             facts=facts,
             key_id=identity.key_id or "",
         )

@@ -26,7 +26,7 @@ from agent.model.unseen import Cause, Sight
 from agent.wire import sdp
 from agent.wire.rtp.payload_types import FIRST_DYNAMIC, USUAL_MEANINGS, redefines_static
 from agent.wire.sdp.session_cy import MediaDescription, Session
-from agent.wire.sip import quality_report as vq
+from agent.wire.sip.quality_report import QualityReport, RtpStat
 
 STATIC_REDEFINED, SSRC_FLOOD = "static_type_redefined", "ssrc_flood"
 _USUAL = USUAL_MEANINGS
@@ -224,11 +224,11 @@ class LegMedia:
         """An RTCP packet of `length` bytes on the wire, of which `payload` was captured."""
         self._rtcp.take(src, dst, payload, length, stamp_ns, self.missed_ns)
 
-    def quality_report(self, leg: Leg, report: vq.QualityReport, now_ns: int) -> None:
+    def quality_report(self, leg: Leg, report: QualityReport, now_ns: int) -> None:
         """A PUBLISH or NOTIFY about the call of `leg` (RFC 6035): its sender's own reception."""
         self._rtcp.quality_report(leg, report, now_ns)
 
-    def statistics(self, leg: Leg, stat: vq.RtpStat, now_ns: int) -> None:
+    def statistics(self, leg: Leg, stat: RtpStat, now_ns: int) -> None:
         """The RTP statistics header of a BYE, or of its 200, that the far end of `leg` sent."""
         self._rtcp.statistics(leg, stat, now_ns)
 

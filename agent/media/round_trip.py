@@ -23,7 +23,7 @@ class MetDeparture(Struct, frozen=True):
 NO_TRIP = MetDeparture(None, ClaimVerdict.NONE)
 
 
-class Departures(Struct):
+class SentReports(Struct):
     """Sender reports that left one end for one peer: times by SSRC and stamp, and the newest of each SSRC.
 
     `last_ns`: when the last new one left.
@@ -44,7 +44,7 @@ class RoundTrips:
     """
 
     def __init__(self, max_pairs: int = 100_000) -> None:
-        self._pairs: dict[Hashable, Departures] = {}
+        self._pairs: dict[Hashable, SentReports] = {}
         self._max_pairs = max_pairs
 
     def sent(self, pair: Hashable, ssrc: int, middle: int, stamp_ns: int) -> None:
@@ -53,7 +53,7 @@ class RoundTrips:
         if found is None:
             if len(self._pairs) >= self._max_pairs:
                 del self._pairs[next(iter(self._pairs))]
-            found = self._pairs[pair] = Departures()
+            found = self._pairs[pair] = SentReports()
         key = ssrc << 32 | middle
         before_ns = found.left_ns.get(key)
         if before_ns is None:
@@ -105,7 +105,7 @@ class RoundTrips:
     def recall(self, pairs: list[tuple[Hashable, int]]) -> None:
         """Knows the pairs of `departed` again; the reports themselves are lost."""
         for pair, last_ns in pairs:
-            self._pairs[pair] = Departures(last_ns=last_ns)
+            self._pairs[pair] = SentReports(last_ns=last_ns)
 
     def shift(self, shift_ns: int) -> None:
         """Moves all times: the clock was set."""

@@ -40,7 +40,7 @@ from agent.model.trust import Effect, takes
 from agent.model.units import MINUTE_NS
 from agent.wire.rtp import rtcp, rtcp_xr
 from agent.wire.rtp.rtcp import ReportBlock
-from agent.wire.sip import quality_report as vq
+from agent.wire.sip.quality_report import QualityReport, RtpStat
 
 # Socket pairs whose RTCP came before any SDP. A flood pushes out the oldest, last those with RTCP both ways.
 MAX_EARLY = 10_000
@@ -302,7 +302,7 @@ class LegRtcp:
 
     def _answer(
         self,
-        departures: RoundTrips,
+        sent: RoundTrips,
         leg: Leg,
         src: Socket,
         dst: Socket,
@@ -314,15 +314,13 @@ class LegRtcp:
     ) -> None:
         """Takes a block from `src` as an answer to a report that left for it.
 
-        Before its SDP, departures are kept by sockets.
+        Before its SDP, sent reports are kept by sockets.
         """
-        trip = departures.met(_pair(leg, dst, src), ssrc, lsr, dlsr, stamp_ns, reporter)
+        trip = sent.met(_pair(leg, dst, src), ssrc, lsr, dlsr, stamp_ns, reporter)
         if trip == NO_TRIP:
-            trip = departures.met(_pair(None, dst, src), ssrc, lsr, dlsr, stamp_ns, reporter)
+            trip = sent.met(_pair(None, dst, src), ssrc, lsr, dlsr, stamp_ns, reporter)
         if trip.rtt_us is not None:
-            self._round_trip(
-                leg, trip.rtt_us, "rtcp" if departures is self._sender_reports else "xr", stamp_ns
-            )
+            self._round_trip(leg, trip.rtt_us, "rtcp" if sent is self._sender_reports else "xr", stamp_ns)
         elif trip.verdict is not ClaimVerdict.NONE:
             voids = trip.verdict is ClaimVerdict.VOID
             if voids and leg.side is not None:
@@ -373,13 +371,13 @@ class LegRtcp:
 
     # -- the far end's view
 
-    def quality_report(self, leg: Leg, report: vq.QualityReport, now_ns: int) -> None:
+    def quality_report(self, leg: Leg, report: QualityReport, now_ns: int) -> None:
         """A PUBLISH or NOTIFY about the call of `leg` (RFC 6035): its sender's own reception."""
         if report.local is not None:
             ssrc = report.remote_addr.ssrc if report.remote_addr else None
             self._told(leg, endpoint_view.of_metrics(report.local), ssrc, now_ns)
 
-    def statistics(self, leg: Leg, stat: vq.RtpStat, now_ns: int) -> None:
+    def statistics(self, leg: Leg, stat: RtpStat, now_ns: int) -> None:
         """The RTP statistics header of a BYE, or of its 200, that the far end of `leg` sent."""
         self._told(leg, endpoint_view.of_rtp_stat(stat), None, now_ns)
 
@@ -388,7 +386,7 @@ class LegRtcp:
 
         It is this side's where the SBC makes the stream itself (`ssrc`).
         """
-        first_ns = leg.ledger.first_ns.get(False, leg.invite_ns)
+        first_ns = leg.media_totals.first_ns.get(False, leg.invite_ns)
         if view.drop_beyond(MAX_RTT_NS / 1e6, (now_ns - first_ns) / 1e6):
             self._flag(leg, IMPLAUSIBLE, now_ns)
         self._out.append(FarEnd(now_ns, leg, view))

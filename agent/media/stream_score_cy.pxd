@@ -8,7 +8,7 @@ cdef int _OTHER, _AUDIO, _REDUNDANT, _REPAIR
 cdef frozenset REPAIR_STREAMS
 cdef dict _kinds
 cdef int kind_of(str name) except -1
-cpdef bint is_repair(Stream stream, StreamMinute its) except -1
+cpdef bint is_repair(Stream stream, StreamMinute stream_minute) except -1
 
 @cython.final
 cdef class Measure:
@@ -18,6 +18,6 @@ cdef class Measure:
     cdef int kept
     cdef str name
     cdef long long rate, ticks
-    cpdef StreamMinute minute(self, Stream stream, StreamMinute its, AwayMinute away)
-    cdef object mixed(self, Stream stream, StreamMinute its, long long rate, long long ticks, double ratio, long long bad)
+    cpdef StreamMinute minute(self, Stream stream, StreamMinute stream_minute, AwayMinute away)
+    cdef object mixed(self, Stream stream, StreamMinute stream_minute, long long rate, long long ticks, double ratio, long long bad)
     cdef object score(self, Stream stream, str name, long long rate, long long ticks, double ratio, double bursts)

@@ -64,13 +64,13 @@ class QualityRules(Struct, frozen=True):
     codecs: dict[str, CodecFigures] = {}
 
 
-def is_repair(stream: Stream, its: StreamMinute) -> cython.bint:
+def is_repair(stream: Stream, stream_minute: StreamMinute) -> cython.bint:
     """Whether a stream carries nothing but repairs of another: RTX (RFC 4588), FEC of its own SSRC."""
-    if not its.by_type:  # jitter is measured of speech alone
-        if kind_of(its.codec) != _REPAIR:
+    if not stream_minute.by_type:  # jitter is measured of speech alone
+        if kind_of(stream_minute.codec) != _REPAIR:
             return False
-        return not its.jitter_count or its.codec.lower() in REPAIR_STREAMS
-    for payload_type, _ in its.by_type:
+        return not stream_minute.jitter_count or stream_minute.codec.lower() in REPAIR_STREAMS
+    for payload_type, _ in stream_minute.by_type:
         if kind_of(codec_name(stream, payload_type)) != _REPAIR:
             return False
     return True
@@ -110,10 +110,10 @@ class Measure:
         `told`: streams that the far end reported on. `orphans`: streams without a leg count too.
         """
         done: list[StreamMinute] = []
-        its: StreamMinute
+        stream_minute: StreamMinute
         stream: Stream
-        for its in counted:
-            known = streams[its.id] if its.id < len(streams) else None
+        for stream_minute in counted:
+            known = streams[stream_minute.id] if stream_minute.id < len(streams) else None
             if known is None:
                 continue
             stream = known
@@ -123,61 +123,77 @@ class Measure:
             if stream.heard is not None:
                 minutes: dict[int, AwayMinute] = stream.heard.minutes
                 if minutes:
-                    away = minutes.pop(its.stamp_ns, None)
+                    away = minutes.pop(stream_minute.stamp_ns, None)
                     if not minutes:
                         told.discard(stream)
-            done.append(self.minute(stream, its, away))
+            done.append(self.minute(stream, stream_minute, away))
         return done
 
-    def minute(self, stream: Stream, its: StreamMinute, away: AwayMinute | None) -> StreamMinute:
+    def minute(self, stream: Stream, stream_minute: StreamMinute, away: AwayMinute | None) -> StreamMinute:
         """Finishes the loop's counts of `stream`; `away`: the far end's blocks of that minute."""
-        rate: cython.longlong = its.clock_rate
-        ticks: cython.longlong = its.step
-        its.first_ns = stream.first_ns
-        its.leg, its.to_vc, its.audio, its.named = stream.leg, stream.to_vc, stream.audio, stream.named
-        its.is_over = stream.leg is None and stream.attached
-        its.src, its.dst, its.ssrc = stream.src, stream.dst, stream.ssrc
-        its.codec = codec_name(stream, its.payload_type)
+        rate: cython.longlong = stream_minute.clock_rate
+        ticks: cython.longlong = stream_minute.step
+        stream_minute.first_ns = stream.first_ns
+        stream_minute.leg, stream_minute.to_vc, stream_minute.audio, stream_minute.named = (
+            stream.leg,
+            stream.to_vc,
+            stream.audio,
+            stream.named,
+        )
+        stream_minute.is_over = stream.leg is None and stream.attached
+        stream_minute.src, stream_minute.dst, stream_minute.ssrc = stream.src, stream.dst, stream.ssrc
+        stream_minute.codec = codec_name(stream, stream_minute.payload_type)
         if ticks and rate:
-            its.packet_ms = ticks * 1000.0 / rate
-        if its.audio and its.codec and is_repair(stream, its):
-            its.audio = False  # nobody's speech
+            stream_minute.packet_ms = ticks * 1000.0 / rate
+        if stream_minute.audio and stream_minute.codec and is_repair(stream, stream_minute):
+            stream_minute.audio = False  # nobody's speech
         known: cython.bint = False
         ratio: cython.double = 0.0
         bad: cython.longlong = 0
         if stream.measured_here is False:  # what left is the far end's to report
             if away is not None:
-                its.lost, its.weight = away.lost, away.expected
+                stream_minute.lost, stream_minute.weight = away.lost, away.expected
                 # 0: it may have measured by either clock.
-                believed: cython.longlong = 0 if its.clock_rate_mismatch else rate
-                its.reported_slots = away.slots
-                its.lost_source = None if its.lost is None else "rtcp"
-                if its.audio:
-                    its.jitter_us = away.jitter_us(believed)
-                    its.jitter_source = None if its.jitter_us is None else "rtcp"
+                believed: cython.longlong = 0 if stream_minute.clock_rate_mismatch else rate
+                stream_minute.reported_slots = away.slots
+                stream_minute.lost_source = None if stream_minute.lost is None else "rtcp"
+                if stream_minute.audio:
+                    stream_minute.jitter_us = away.jitter_us(believed)
+                    stream_minute.jitter_source = None if stream_minute.jitter_us is None else "rtcp"
                 if away.lost is not None and away.expected > 0:
                     lost: cython.longlong = away.lost
                     known, ratio = True, lost / away.expected if lost < away.expected else 1.0
         else:
-            its.lost, its.lost_source = its.gaps, "rtp"
-            if its.jitter_count and its.audio:
-                its.jitter_us, its.jitter_source = its.jitter_sum_us / its.jitter_count, "rtp"
-            if its.judged:
-                bad = its.gaps + its.discarded
-                known, ratio, its.weight = True, bad / its.judged if bad < its.judged else 1.0, its.judged
-                if bad > its.loss_runs:  # single ones are no burst
-                    its.burst_ratio = burst_ratio(bad, its.loss_runs, its.judged)
-        if known and its.audio and its.leg is not None:
-            if len(its.by_type) < 2 and kind_of(its.codec) == _AUDIO:
-                its.score = self.score(stream, its.codec, rate, ticks, ratio, its.burst_ratio)
+            stream_minute.lost, stream_minute.lost_source = stream_minute.gaps, "rtp"
+            if stream_minute.jitter_count and stream_minute.audio:
+                stream_minute.jitter_us, stream_minute.jitter_source = (
+                    stream_minute.jitter_sum_us / stream_minute.jitter_count,
+                    "rtp",
+                )
+            if stream_minute.judged:
+                bad = stream_minute.gaps + stream_minute.discarded
+                known, ratio, stream_minute.weight = (
+                    True,
+                    bad / stream_minute.judged if bad < stream_minute.judged else 1.0,
+                    stream_minute.judged,
+                )
+                if bad > stream_minute.loss_runs:  # single ones are no burst
+                    stream_minute.burst_ratio = burst_ratio(
+                        bad, stream_minute.loss_runs, stream_minute.judged
+                    )
+        if known and stream_minute.audio and stream_minute.leg is not None:
+            if len(stream_minute.by_type) < 2 and kind_of(stream_minute.codec) == _AUDIO:
+                stream_minute.score = self.score(
+                    stream, stream_minute.codec, rate, ticks, ratio, stream_minute.burst_ratio
+                )
             else:
-                its.score = self.mixed(stream, its, rate, ticks, ratio, bad)
-        return its
+                stream_minute.score = self.mixed(stream, stream_minute, rate, ticks, ratio, bad)
+        return stream_minute
 
     def mixed(
         self,
         stream: Stream,
-        its: StreamMinute,
+        stream_minute: StreamMinute,
         rate: cython.longlong,
         ticks: cython.longlong,
         ratio: cython.double,
@@ -198,18 +214,20 @@ class Measure:
         wide: cython.double = 0.0
         wide_weight: cython.longlong = 0  # packets of codecs that have a wideband score
         assumed: cython.bint = False
-        for payload_type, count in its.by_type or ((its.payload_type, its.packets or 1),):
+        for payload_type, count in stream_minute.by_type or (
+            (stream_minute.payload_type, stream_minute.packets or 1),
+        ):
             name = codec_name(stream, payload_type)
-            share, bursts = ratio, its.burst_ratio
+            share, bursts = ratio, stream_minute.burst_ratio
             kind = kind_of(name)
-            if kind == _REDUNDANT or (not its.by_type and kind == _REPAIR):
+            if kind == _REDUNDANT or (not stream_minute.by_type and kind == _REPAIR):
                 name = primary(stream)
                 kind = kind_of(name)
-                if bad and its.judged:
-                    left = max(0, bad - its.loss_runs)
-                    share, bursts = min(1.0, left / its.judged), 1.0
+                if bad and stream_minute.judged:
+                    left = max(0, bad - stream_minute.loss_runs)
+                    share, bursts = min(1.0, left / stream_minute.judged), 1.0
                     if left:
-                        bursts = burst_ratio(left, min(left, its.loss_runs), its.judged)
+                        bursts = burst_ratio(left, min(left, stream_minute.loss_runs), stream_minute.judged)
             if kind != _AUDIO or count <= 0:
                 continue
             found = self.score(stream, name, rate, ticks, share, bursts)
@@ -218,8 +236,8 @@ class Measure:
                 speech, most = payload_type, count
         if not scores:
             return None
-        if kind_of(its.codec) not in (_OTHER, _AUDIO, _REDUNDANT):  # the newest type is no codec
-            its.codec = codec_name(stream, speech)
+        if kind_of(stream_minute.codec) not in (_OTHER, _AUDIO, _REDUNDANT):  # the newest type is no codec
+            stream_minute.codec = codec_name(stream, speech)
         if len(scores) == 1:
             return scores[0][0]
         for found, packets in scores:

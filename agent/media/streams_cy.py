@@ -396,13 +396,13 @@ class Streams:
 
     def _judge(self, counted: list[StreamMinute]) -> None:
         """At a minute's close: finds new intruders, and streams that were none."""
-        its: StreamMinute
+        stream_minute: StreamMinute
         stream: Stream
         doubtful: list[Stream] = []
         brief: dict[Leg, bool] = {}  # legs with streams of a few packets
         by_id = self._found.by_id
-        for its in counted:
-            known = by_id[its.id] if its.id < len(by_id) else None
+        for stream_minute in counted:
+            known = by_id[stream_minute.id] if stream_minute.id < len(by_id) else None
             if known is None:
                 continue
             stream = known
@@ -414,7 +414,7 @@ class Streams:
                 self._readmit(stream)
             if stream.trust == ALONE:
                 doubtful.append(stream)
-            if its.packets < PASSING_PACKETS and stream.leg is not None and stream.measured_here:
+            if stream_minute.packets < PASSING_PACKETS and stream.leg is not None and stream.measured_here:
                 brief[stream.leg] = True
         self.weed(doubtful)
         for leg in brief:
@@ -426,9 +426,9 @@ class Streams:
         """Closes the counts of `stream` in the open minutes, and detaches it."""
         told = stream.heard.minutes if stream.heard is not None else {}
         done = [
-            self._measure.minute(stream, its, told.pop(its.stamp_ns, None))
-            for its in [self._loop.harvest(stream.id, minute) for minute in minutes]
-            if its.counted() or its.stamp_ns in told
+            self._measure.minute(stream, stream_minute, told.pop(stream_minute.stamp_ns, None))
+            for stream_minute in [self._loop.harvest(stream.id, minute) for minute in minutes]
+            if stream_minute.counted() or stream_minute.stamp_ns in told
         ]
         self._told.discard(stream)
         self._detach(stream)
@@ -462,8 +462,8 @@ class Streams:
         for stream in sorted(self._told, key=_id_of):
             # Its last report may come a minute after its last packet.
             if minute_ns in stream.away.minutes:
-                its = self._loop.silent(stream.id, minute_ns)
-                done.append(self._measure.minute(stream, its, stream.away.minutes.pop(minute_ns)))
+                stream_minute = self._loop.silent(stream.id, minute_ns)
+                done.append(self._measure.minute(stream, stream_minute, stream.away.minutes.pop(minute_ns)))
             if not stream.away.minutes:
                 self._told.discard(stream)
         return done

@@ -27,7 +27,7 @@ cdef class Leg:
     cdef public object side, connector, account, call
     cdef public tuple place
     cdef public Attempt attempt
-    cdef public LegMediaTotals ledger
+    cdef public LegMediaTotals media_totals
     cdef public dict dialogs, reports, sdp, described
     cdef public set streams, sent
     cdef public object session_ns, final_ns, sources

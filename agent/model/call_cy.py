@@ -24,7 +24,7 @@ from agent.wire.sdp.session_cy import Session, condensed
 
 Gaps = dict[int, int]  # sequence numbers never seen, by SSRC
 MAX_RELAYS = 256  # streams remembered a leg, because a sender may change SSRCs without end
-LEDGER_FIELDS = ("lost", "arrived", "left", "vc_lost", "first_ns", "histograms", "heard")
+MEDIA_TOTALS_FIELDS = ("lost", "arrived", "left", "vc_lost", "first_ns", "histograms", "heard")
 """A `LegMediaTotals`'s fields, in the order in which a checkpoint has them."""
 
 
@@ -88,7 +88,7 @@ DIALOG_FIELDS = ("confirmed", "ended", "answer_ns", "bye_ns", "bye_tag", "both_l
 LEG_FIELDS = (
     "call_id", "from_tag", "way", "peer", "side", "invite_ns", "cseq", "from_user", "to_user", "uri_user",
     "place", "whole", "connector", "attempt", "account", "dialogs", "reports", "sdp", "joined", "last_ns",
-    "session_ns", "held", "final_ns", "rung", "ledger", "sent", "carried", "described_ns", "described",
+    "session_ns", "held", "final_ns", "rung", "media_totals", "sent", "carried", "described_ns", "described",
     "source", "role", "asserted", "diverted", "targets", "recording", "retagged",
     "others", "initial", "carrier", "asked", "call",
 )  # fmt: skip
@@ -169,7 +169,7 @@ class Leg:
         self.sources: dict[Socket, int] | None = (
             None  # socket to the time at which a named or answered source began there
         )
-        self.ledger = LegMediaTotals()
+        self.media_totals = LegMediaTotals()
         self.sent: set[int] = set()  # SSRCs that left on it
         self.carried = 0  # loss away from the vc that came out negative and is still to be made up for
         self.described_ns = 0  # when SDP last changed its media

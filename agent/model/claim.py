@@ -77,8 +77,8 @@ def in_our_time(claim: Claim, by_ns: int) -> Claim:
     return replace(
         claim,
         **{name: moved(getattr(claim, name)) for name in _TIMES},
-        quality=tuple((stamp_ns + by_ns, its) for stamp_ns, its in claim.quality),
-        statistics=tuple((stamp_ns + by_ns, its) for stamp_ns, its in claim.statistics),
+        quality=tuple((stamp_ns + by_ns, report) for stamp_ns, report in claim.quality),
+        statistics=tuple((stamp_ns + by_ns, report) for stamp_ns, report in claim.statistics),
         facts=replace(facts, **{name: moved(getattr(facts, name)) for name in _TIMES_OF_CALL}),
     )
 

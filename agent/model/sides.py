@@ -112,10 +112,12 @@ class Sides:
         self.known = bool(self.own) and bool(networks or any(c.domains for c in self.connectors))
         self.carriers = tuple(carriers)
         self._carrier_networks = sorted(
-            ((as_network(text), its.id) for its in self.carriers for text in its.networks),
+            ((as_network(text), carrier.id) for carrier in self.carriers for text in carrier.networks),
             key=lambda row: -row[0].prefixlen,
         )
-        self._carrier_domains = {name.lower(): its.id for its in self.carriers for name in its.domains}
+        self._carrier_domains = {
+            name.lower(): carrier.id for carrier in self.carriers for name in carrier.domains
+        }
         self._carrier_cache: dict[str, str] = {}
         self._ids = {connector.id.lower(): connector for connector in self.connectors}
         self._served: dict[tuple[Connector, str], bool] = {}
@@ -182,15 +184,15 @@ class Sides:
             found = self._carrier_cache[address] = self._carrier_at(address)
         if found or not self._carrier_domains:
             return found
-        return next((its for host in hosts if (its := self._carrier_domains.get(host.lower()))), "")
+        return next((carrier for host in hosts if (carrier := self._carrier_domains.get(host.lower()))), "")
 
     def _carrier_at(self, address: str) -> str:
         if not self._carrier_networks:
             return ""
         parsed = ip_address(address)
-        for network, its in self._carrier_networks:
+        for network, carrier in self._carrier_networks:
             if parsed.version == network.version and parsed in network:
-                return its
+                return carrier
         return ""
 
     def _look(self, address: str) -> tuple[Side, Connector | None]:

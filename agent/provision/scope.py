@@ -49,7 +49,7 @@ def carriers(config: Config) -> list[Scope]:
     """One a carrier, where they are published."""
     if "Carrier" not in config.cloudwatch.dimensions:
         return []
-    return [Scope(config.cloudwatch.namespace, "Carrier", its.id) for its in config.carriers]
+    return [Scope(config.cloudwatch.namespace, "Carrier", carrier.id) for carrier in config.carriers]
 
 
 def groups(config: Config) -> dict[str, list[str]]:

@@ -69,8 +69,8 @@ class ArchiveSink:
                 grouped.setdefault((row.kind, row.minute_ns // HOUR_NS), []).append(row)
         return [
             self._draft(kind, body, group)
-            for (kind, _), its in grouped.items()
-            for body, group in _objects(its, self._host)
+            for (kind, _), part in grouped.items()
+            for body, group in _objects(part, self._host)
         ]
 
     def _draft(self, kind: str, body: bytes, rows: Sequence[OutboxRow]) -> Draft:

@@ -114,7 +114,7 @@ class ClickHouseSink:
         for row in rows:
             if row.connector != UNASSIGNED:
                 grouped.setdefault((row.kind, row.minute_ns // DAY_NS), []).append(row)
-        return [self._draft(kind, its) for (kind, _), its in grouped.items()]
+        return [self._draft(kind, group) for (kind, _), group in grouped.items()]
 
     def _draft(self, kind: str, rows: Sequence[OutboxRow]) -> Draft:
         packer = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)

@@ -110,7 +110,7 @@ def page_of(connection: sqlite3.Connection, query: CallQuery) -> tuple[list[tupl
 
 def _storable(values: list[Any]) -> list[Any]:
     """Values for SQLite, whose integers have 64 bits: beyond them the greatest compares the same."""
-    return [max(-GREATEST, min(its, GREATEST)) if isinstance(its, int) else its for its in values]
+    return [max(-GREATEST, min(value, GREATEST)) if isinstance(value, int) else value for value in values]
 
 
 def _number_fits(from_user: str | None, to_user: str | None, key: str) -> bool:

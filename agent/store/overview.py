@@ -56,8 +56,12 @@ def record_overview(connection: sqlite3.Connection, summary: Summary) -> None:
     """Keeps the figures that an overview draws of a minute part."""
     losses = _losses(summary, "voice_connector_id")
     rows = [
-        ("connector", its.voice_connector_id, _of_connector(its) | losses.get(its.voice_connector_id, {}))
-        for its in summary.connectors
+        (
+            "connector",
+            connector_minute.voice_connector_id,
+            _of_connector(connector_minute) | losses.get(connector_minute.voice_connector_id, {}),
+        )
+        for connector_minute in summary.connectors
     ]
     rows += [("carrier", name, row) for name, row in _of_carriers(summary).items()]
     drops = summary.agent.get("CaptureDrops")
@@ -180,8 +184,8 @@ def _of_carriers(summary: Summary) -> dict[str, Row]:
             if score is not None:
                 side = "customer" if "cust" in way else "remote"
                 scores.setdefault((record["carrier"], side), []).append((score, 1))
-    for (name, side), its in scores.items():
-        carriers[name][f"{side}_mos_p10"] = percentile(its, 10)
+    for (name, side), carrier_scores in scores.items():
+        carriers[name][f"{side}_mos_p10"] = percentile(carrier_scores, 10)
     return carriers
 
 

@@ -205,7 +205,11 @@ def _connector_minutes(
         "ORDER BY minute_ns, part LIMIT ?",
         (since_ns - 1, until_ns, MAX_MINUTES),
     )
-    return [(minute_ns, part, its) for minute_ns, part, body in rows for its in unpack_connectors(body)]
+    return [
+        (minute_ns, part, connector_minute)
+        for minute_ns, part, body in rows
+        for connector_minute in unpack_connectors(body)
+    ]
 
 
 def _indexed(row: dict[str, Any]) -> IndexedCall:
@@ -241,15 +245,15 @@ def _records_of(connection: sqlite3.Connection, call: IndexedCall) -> dict[str, 
     own = [record for record in found["media"] if record["voice_connector_id"] == call.connector]
     found["media"] = own or found["media"]
     for kind in ("media", "sip"):
-        found[kind].sort(key=lambda its: int(its["event_timestamp"]))
+        found[kind].sort(key=lambda row: int(row["event_timestamp"]))
     return found
 
 
 def _forgotten(call: IndexedCall, media: list[dict[str, Any]]) -> dict[str, int]:
     """The index's packets that no media record has: retention takes media before calls."""
     counted = {
-        way: (its.packets or 0) - sum(record.get(f"{way}_rtp_packets") or 0 for record in media)
-        for way, its in call.directions.items()
+        way: (direction.packets or 0) - sum(record.get(f"{way}_rtp_packets") or 0 for record in media)
+        for way, direction in call.directions.items()
     }
     return {way: packets for way, packets in counted.items() if packets > 0}
 

@@ -313,8 +313,8 @@ def _rows_of(summary: Summary) -> Iterator[_NewRow]:
         grouped: dict[str, list[dict[str, Any]]] = {}
         for record in records:
             grouped.setdefault(_connector_of(record), []).append(record)
-        for connector, its in grouped.items():
-            yield from _chunks(connector, start_ns, part, kind, its)
+        for connector, group in grouped.items():
+            yield from _chunks(connector, start_ns, part, kind, group)
 
 
 def _chunks(
@@ -322,9 +322,9 @@ def _chunks(
 ) -> Iterator[_NewRow]:
     """Rows of at most `PER_ROW` records each."""
     for start in range(0, len(records), PER_ROW):
-        its = records[start : start + PER_ROW]
+        chunk = records[start : start + PER_ROW]
         key = str(start // PER_ROW) if start else ""
-        yield _NewRow(connector, minute_ns, part, kind, key, len(its), pack(its), call_keys(its))
+        yield _NewRow(connector, minute_ns, part, kind, key, len(chunk), pack(chunk), call_keys(chunk))
 
 
 def _connector_of(record: dict[str, Any]) -> str:

@@ -50,12 +50,12 @@ class Evidence(msgspec.Struct):
 
 def flag(name: str, words: str) -> Callable[[Evidence], str | None]:
     """A diagnosis that a flag of the media record decides; `{}` in `words` is whose media has it."""
-    return lambda its: words.format(_sides(its, name)) if name in its.flags else None
+    return lambda evidence: words.format(_sides(evidence, name)) if name in evidence.flags else None
 
 
-def _sides(its: Evidence, name: str) -> str:
+def _sides(evidence: Evidence, name: str) -> str:
     """The sides whose media has a flag, in words."""
-    return " and ".join(FAR[side] for side in sides_with(its.records, name)) or "one side"
+    return " and ".join(FAR[side] for side in sides_with(evidence.records, name)) or "one side"
 
 
 def _of_flag(records: CallRecords, name: str) -> list[dict[str, Any]]:
@@ -92,13 +92,13 @@ def silent_network(records: CallRecords) -> Network | None:
     return "vc" if all(_sum(minutes, to_vc) >= HEARD for to_vc, _ in WAYS_OF.values()) else None
 
 
-def one_way(its: Evidence) -> str | None:
+def one_way(evidence: Evidence) -> str | None:
     """The direction, from the minutes that have the flag."""
-    minutes = _of_flag(its.records, "one_way_audio")
+    minutes = _of_flag(evidence.records, "one_way_audio")
     if not minutes:
         return None
-    when = _minutes(minutes, its.records)
-    network = silent_network(its.records)
+    when = _minutes(minutes, evidence.records)
+    network = silent_network(evidence.records)
     for side, (to_vc, away) in WAYS_OF.items():
         came, left = _sum(minutes, to_vc), _sum(minutes, away)
         if network == side:
@@ -121,20 +121,20 @@ def _minutes(minutes: list[dict[str, Any]], records: CallRecords) -> str:
     return f", {clock(first_ns - MINUTE_NS)} to {clock(last_ns)}"
 
 
-def dead(its: Evidence) -> str | None:
+def dead(evidence: Evidence) -> str | None:
     """A side without any packet, from its slots of 10 s."""
-    minutes = _of_flag(its.records, "dead_air")
+    minutes = _of_flag(evidence.records, "dead_air")
     if not minutes:
         return None
-    sides = sides_with(its.records, "dead_air")
-    call = its.records.call
+    sides = sides_with(evidence.records, "dead_air")
+    call = evidence.records.call
     from_ns, to_ns = call.get("answer_ns") or 0, call.get("end_ns") or 1 << 62
     spans = [span for side in sides for record in minutes for span in _silent_slots(record, side)]
     heard = [(max(first, from_ns), min(last, to_ns)) for first, last in spans if first < to_ns]
     when = ""
     if heard:
         when = f", {clock(min(first for first, _ in heard))} to {clock(max(last for _, last in heard))}"
-    return f"nothing at all came from {_sides(its, 'dead_air')} or went there{when}"
+    return f"nothing at all came from {_sides(evidence, 'dead_air')} or went there{when}"
 
 
 def _silent_slots(record: dict[str, Any], side: Network) -> Iterator[tuple[int, int]]:
@@ -147,29 +147,29 @@ def _silent_slots(record: dict[str, Any], side: Network) -> Iterator[tuple[int, 
 
 
 def loss_of(ways: tuple[str, str]) -> Callable[[Evidence], str | None]:
-    def condition(its: Evidence) -> str | None:
+    def condition(evidence: Evidence) -> str | None:
         said = [
             f"{percent(direction.loss)} lost {NAMES[way]}"
             for way in ways
-            if (direction := its.path.directions[way]).is_losing
+            if (direction := evidence.path.directions[way]).is_losing
         ]
         return "; ".join(said) or None
 
     return condition
 
 
-def inside(its: Evidence) -> str | None:
-    lost = its.path.vc_lost
+def inside(evidence: Evidence) -> str | None:
+    lost = evidence.path.vc_lost
     return f"{lost} packets that came in did not leave again" if lost else None
 
 
-def _runs(its: Evidence) -> Iterator[tuple[str, float]]:
+def _runs(evidence: Evidence) -> Iterator[tuple[str, float]]:
     """Each direction that lost something here: its name, and the share of its losses in long runs."""
-    for way, direction in its.path.directions.items():
+    for way, direction in evidence.path.directions.items():
         if not direction.is_losing:
             continue
         runs: Counter[int] = Counter()
-        for record in its.records.media:
+        for record in evidence.records.media:
             for length, count in enumerate(record.get(f"{way}_loss_runs") or (), 1):
                 runs[length] += count
         lost = sum(length * count for length, count in runs.items())
@@ -179,20 +179,20 @@ def _runs(its: Evidence) -> Iterator[tuple[str, float]]:
             yield way, 1.0 if direction.burst_density is not None else 0.0
 
 
-def burst(its: Evidence) -> str | None:
-    ways = [NAMES[way] for way, share in _runs(its) if share >= 0.5]
+def burst(evidence: Evidence) -> str | None:
+    ways = [NAMES[way] for way, share in _runs(evidence) if share >= 0.5]
     return f"packets were lost many in a row, {' and '.join(ways)}" if ways else None
 
 
-def random(its: Evidence) -> str | None:
-    ways = [NAMES[way] for way, share in _runs(its) if share < 0.5]
+def random(evidence: Evidence) -> str | None:
+    ways = [NAMES[way] for way, share in _runs(evidence) if share < 0.5]
     return f"packets were lost one here, one there, {' and '.join(ways)}" if ways else None
 
 
-def late(its: Evidence) -> str | None:
+def late(evidence: Evidence) -> str | None:
     said = [
         f"{percent(direction.discarded / direction.packets)} came too late {NAMES[way]}"
-        for way, direction in its.path.directions.items()
+        for way, direction in evidence.path.directions.items()
         # Late packets that leave were late when they came in: only the way in is judged.
         if way.endswith("2vc")
         and direction.packets
@@ -202,10 +202,10 @@ def late(its: Evidence) -> str | None:
     return f"{'; '.join(said)}, though hardly any was lost" if said else None
 
 
-def rtt_step(its: Evidence) -> str | None:
+def rtt_step(evidence: Evidence) -> str | None:
     for side, short in (("customer", "cust"), ("remote", "rem")):
         before: float | None = None
-        for record in its.records.media:
+        for record in evidence.records.media:
             rtt = record.get(f"rtt_btwn_vc_and_{short}")
             if rtt is None:
                 continue
@@ -226,9 +226,9 @@ def _is_private(address: str) -> bool:
     return (found.is_private or shared) and not found.is_loopback and not found.is_unspecified
 
 
-def nat(its: Evidence) -> str | None:
+def nat(evidence: Evidence) -> str | None:
     """A private address that is not its sender's own: a NAT stands between, and the sender does not know."""
-    for step in its.steps:
+    for step in evidence.steps:
         if not step.to_vc or not step.src or _is_private(step.src):
             continue
         contact = _CONTACT_HOST.search(step.header("contact")[:CONTACT_MAX] + " ")
@@ -243,38 +243,40 @@ def nat(its: Evidence) -> str | None:
     return None
 
 
-def invites_repeated(its: Evidence) -> str | None:
-    repeated = [step for step in its.steps if step.repeated and step.method == "INVITE" and not step.status]
+def invites_repeated(evidence: Evidence) -> str | None:
+    repeated = [
+        step for step in evidence.steps if step.repeated and step.method == "INVITE" and not step.status
+    ]
     if not repeated:
         return None
     ends = " and ".join(sorted({f"{step.src} to {step.dst}" for step in repeated}))
     return f"{len(repeated)} INVITE{'s were' if len(repeated) > 1 else ' was'} sent again, {ends}"
 
 
-def missing_ack(its: Evidence) -> str | None:
+def missing_ack(evidence: Evidence) -> str | None:
     """A 2xx that was repeated, or a call that went on to its end, without an ACK of that INVITE."""
-    if its.missed_sip:
+    if evidence.missed_sip:
         return None
-    acked = {(step.call_id, step.cseq) for step in its.steps if step.method == "ACK"}
-    for step in its.steps:
+    acked = {(step.call_id, step.cseq) for step in evidence.steps if step.method == "ACK"}
+    for step in evidence.steps:
         answered = step.method == "INVITE" and 200 <= step.status < 300
-        waited = step.repeated or its.records.call.get("end_ns")
+        waited = step.repeated or evidence.records.call.get("end_ns")
         if answered and waited and (step.call_id, step.cseq) not in acked:
             return f"no ACK came for the {step.label} that {step.src or 'the callee'} sent"
     return None
 
 
-def timer(its: Evidence) -> str | None:
-    if its.records.call.get("end_reason") == "timer":
+def timer(evidence: Evidence) -> str | None:
+    if evidence.records.call.get("end_reason") == "timer":
         return "the session timer (RFC 4028) ran out: nobody refreshed the session"
-    for step in its.steps:
+    for step in evidence.steps:
         if step.method == "BYE" and not step.status and "session timer" in step.header("reason").lower():
             return f"the BYE from {step.src or 'one end'} says that the session timer expired"
     return None
 
 
-def hold(its: Evidence) -> str | None:
-    for step in its.steps:
+def hold(evidence: Evidence) -> str | None:
+    for step in evidence.steps:
         held = _HELD.search(step.sdp) if step.method == "INVITE" and step.to_vc is not False else None
         if held:
             who = FAR.get(step.side or "", "one end")
@@ -282,59 +284,59 @@ def hold(its: Evidence) -> str | None:
     return None
 
 
-def transfer(its: Evidence) -> str | None:
+def transfer(evidence: Evidence) -> str | None:
     """A REFER (RFC 3515) that was accepted: from then on somebody else is on the line."""
-    for step in its.steps:
+    for step in evidence.steps:
         if step.method != "REFER" or step.status or step.to_vc is False:
             continue
         key = step.call_id, step.cseq, "REFER"
         took = any(
-            (one.call_id, one.cseq, one.method) == key and 200 <= one.status < 300 for one in its.steps
+            (one.call_id, one.cseq, one.method) == key and 200 <= one.status < 300 for one in evidence.steps
         )
         if took:
             return f"{FAR.get(step.side or '', 'one end')} transferred the call at {clock(step.stamp_ns)}"
     return None
 
 
-def dtmf(its: Evidence) -> str | None:
+def dtmf(evidence: Evidence) -> str | None:
     info = [
         step
-        for step in its.steps
+        for step in evidence.steps
         if step.method == "INFO"
         and not step.status
         and step.header("content_type").lower().startswith(_DTMF_INFO)
     ]
-    answered = any(step.status == 200 and _EVENTS.search(step.sdp) for step in its.steps)
+    answered = any(step.status == 200 and _EVENTS.search(step.sdp) for step in evidence.steps)
     if info and answered:
         return f"digits went by SIP INFO ({len(info)}) though telephone-event (RFC 4733) was agreed on"
     return None
 
 
-def after_bye(its: Evidence) -> str | None:
-    call = its.records.call
+def after_bye(evidence: Evidence) -> str | None:
+    call = evidence.records.call
     last_ns, end_ns = call.get("last_rtp_ns"), call.get("end_ns")
     if call.get("end_reason") != "bye" or not last_ns or not end_ns or last_ns - end_ns < AFTER_BYE_NS:
         return None
     return f"RTP still ran {(last_ns - end_ns) / 1e9:.0f} s after the BYE"
 
 
-def scanner(its: Evidence) -> str | None:
-    for step in its.steps:
+def scanner(evidence: Evidence) -> str | None:
+    for step in evidence.steps:
         agent = step.header("user_agent")
         if not step.status and step.to_vc is not False and scanner_of(agent):
-            return f"the {step.label} from {step.src or 'its sender'} says that it is {agent[:40]}"
+            return f"the {step.label} from {step.src or 'evidence sender'} says that it is {agent[:40]}"
     return None
 
 
-def deaf(its: Evidence) -> str | None:
-    if "far_end_deaf" not in its.flags:
+def deaf(evidence: Evidence) -> str | None:
+    if "far_end_deaf" not in evidence.flags:
         return None
-    return f"{_sides(its, 'far_end_deaf')} reports that nothing new reaches it, while packets leave"
+    return f"{_sides(evidence, 'far_end_deaf')} reports that nothing new reaches it, while packets leave"
 
 
-def missed(its: Evidence) -> str | None:
-    unknown = sum(direction.unknown for direction in its.path.directions.values())
-    spans = [span for span in its.records.unseen if span.kind in ("capture", "media", "sip")]
+def missed(evidence: Evidence) -> str | None:
+    unknown = sum(direction.unknown for direction in evidence.path.directions.values())
+    spans = [span for span in evidence.records.unseen if span.kind in ("capture", "media", "sip")]
     if unknown:
         return f"the capture itself missed frames near {unknown} packets of this call"
     if spans:

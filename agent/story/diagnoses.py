@@ -54,8 +54,10 @@ def findings(records: CallRecords) -> list[Finding]:
     """Every diagnosis that holds, in the order of the table."""
     flags = {flag for record in (records.call, *records.media) for flag in record.get("flags") or ()}
     evidence = Evidence(records, path_of(records), ladder(records), flags)
-    found = ((its, its.condition(evidence)) for its in DIAGNOSES)
-    return [Finding(its.name, words, its.advice) for its, words in found if words is not None]
+    found = ((diagnosis, diagnosis.condition(evidence)) for diagnosis in DIAGNOSES)
+    return [
+        Finding(diagnosis.name, words, diagnosis.advice) for diagnosis, words in found if words is not None
+    ]
 
 
 _NETWORK = "Show the times to whoever runs that path; both ends of it should see the same numbers"

@@ -68,7 +68,7 @@ def _give(
     for call_id in call_ids:
         known = by_id.get(call_id)
         if known:
-            begun = [its for its in known if (its.call.get("invite_ns") or 0) <= at_ns]
+            begun = [one for one in known if (one.call.get("invite_ns") or 0) <= at_ns]
             records = (begun or known)[-1]
             if "sip_message" in record:
                 records.messages.append(record)

@@ -102,8 +102,8 @@ def path_of(records: CallRecords) -> CallPath:
     vc_lost: int | None = None
     rtt_us: dict[str, float | None] = {"customer": None, "remote": None}
     for record in records.media:
-        for its in directions.values():
-            _add(its, record, records.call)
+        for direction in directions.values():
+            _add(direction, record, records.call)
         if record.get("vc_lost") is not None:
             vc_lost = (vc_lost or 0) + record["vc_lost"]
         for side, short in (("customer", "cust"), ("remote", "rem")):
@@ -111,29 +111,29 @@ def path_of(records: CallRecords) -> CallPath:
     return CallPath(directions, vc_lost, rtt_us)
 
 
-def _add(its: DirectionPath, record: dict[str, Any], call: dict[str, Any]) -> None:
+def _add(direction: DirectionPath, record: dict[str, Any], call: dict[str, Any]) -> None:
     """Adds one minute."""
-    way = its.direction
+    way = direction.direction
     packets, lost = record.get(f"{way}_rtp_packets") or 0, record.get(f"{way}_packets_lost")
-    its.packets += packets
-    its.rtcp_packets += record.get(f"{way}_rtcp_packets") or 0
-    its.unknown += record.get(f"{way}_packets_unknown") or 0
-    its.discarded += record.get(f"{way}_packets_discarded") or 0
+    direction.packets += packets
+    direction.rtcp_packets += record.get(f"{way}_rtcp_packets") or 0
+    direction.unknown += record.get(f"{way}_packets_unknown") or 0
+    direction.discarded += record.get(f"{way}_packets_discarded") or 0
     found = known_loss(record, way)
     score = score_of(record, way)
     minute_ns = int(record["event_timestamp"]) * 1_000_000 - MINUTE_NS
-    if score is not None and (its.mos is None or score < its.mos):
-        its.mos, its.mos_ns = score, minute_ns
-    its.jitter_us = _most(its.jitter_us, record.get(f"{way}_jitter"))
-    its.burst_density = _most(its.burst_density, record.get(f"{way}_burst_density"))
+    if score is not None and (direction.mos is None or score < direction.mos):
+        direction.mos, direction.mos_ns = score, minute_ns
+    direction.jitter_us = _most(direction.jitter_us, record.get(f"{way}_jitter"))
+    direction.burst_density = _most(direction.burst_density, record.get(f"{way}_burst_density"))
     if not packets and not lost:
         return
     if found is not None:
-        its.lost = (its.lost or 0) + found[0]
-        its.expected += found[1]
-        its.source = record.get(f"{way}_packets_lost_source") or its.source
+        direction.lost = (direction.lost or 0) + found[0]
+        direction.expected += found[1]
+        direction.source = record.get(f"{way}_packets_lost_source") or direction.source
     spans = _slots(record, way) or [_minute(record, way, packets, lost, score)]
-    its.spans += [_within(span, call) for span in spans]
+    direction.spans += [_within(span, call) for span in spans]
 
 
 def score_of(record: dict[str, Any], way: str) -> float | None:

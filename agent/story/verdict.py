@@ -60,7 +60,7 @@ class CallVerdict(msgspec.Struct):
 def verdict(records: CallRecords) -> CallVerdict:
     """The sentences of a call's records, the worst first."""
     path = path_of(records)
-    found = {its.name: its for its in findings(records)}
+    found = {finding.name: finding for finding in findings(records)}
     described = _described(ladder(records))
     statements = [
         *_losses(path, with_video="video" in described),
@@ -90,27 +90,33 @@ def _described(steps: list[LadderStep]) -> dict[str, LadderStep]:
 def _losses(path: CallPath, *, with_video: bool) -> Iterator[Statement]:
     """Each direction with loss, worst first; the vc's own loss among them."""
     what = "packets (audio and video together)" if with_video else "packets"
-    for its in sorted(path.directions.values(), key=lambda its: -(its.loss or 0.0)):
-        if its.is_losing:
+    for direction in sorted(path.directions.values(), key=lambda direction: -(direction.loss or 0.0)):
+        if direction.is_losing:
             source = "as measured here"
-            if its.source != "rtp":
-                source = f"as {FAR[its.network]}'s own RTCP reports"
-            where = f"of {what} lost {_BETWEEN[its.direction]}"
-            words = f"{percent(its.loss)} {where}{_when(its)}, {source}"
-            if its.loss is not None and its.loss < NOTABLE:
-                there, times = _share_of(its, its.outages), _times(its.outages)
-                words = f"{percent(there)} {where}{times}, {source} ({percent(its.loss)} of the whole call)"
-            yield Statement("bad", words, its.network, its.direction)
+            if direction.source != "rtp":
+                source = f"as {FAR[direction.network]}'s own RTCP reports"
+            where = f"of {what} lost {_BETWEEN[direction.direction]}"
+            words = f"{percent(direction.loss)} {where}{_when(direction)}, {source}"
+            if direction.loss is not None and direction.loss < NOTABLE:
+                there, times = _share_of(direction, direction.outages), _times(direction.outages)
+                words = (
+                    f"{percent(there)} {where}{times}, {source} ({percent(direction.loss)} of the whole call)"
+                )
+            yield Statement("bad", words, direction.network, direction.direction)
     if path.vc_lost:
         yield Statement("bad", f"{path.vc_lost} packets were lost inside the SBC", "vc")
 
 
-def _when(its: DirectionPath) -> str:
+def _when(direction: DirectionPath) -> str:
     """The time of the loss: the bad times, and how bad they were where they are not the whole call."""
-    spans = [span for span in its.spans if span.lost and _share(span) >= (its.loss or 0.0) / 4]
+    spans = [span for span in direction.spans if span.lost and _share(span) >= (direction.loss or 0.0) / 4]
     words = _times(spans)
-    if spans and "places" not in words and sum(span.packets for span in spans) < its.packets * WHOLE_SHARE:
-        words += f" ({percent(_share_of(its, spans))} there)"
+    if (
+        spans
+        and "places" not in words
+        and sum(span.packets for span in spans) < direction.packets * WHOLE_SHARE
+    ):
+        words += f" ({percent(_share_of(direction, spans))} there)"
     return words
 
 
@@ -130,9 +136,9 @@ def _times(spans: list[PathSpan]) -> str:
     return f", {words}"
 
 
-def _share_of(its: DirectionPath, spans: list[PathSpan]) -> float:
+def _share_of(direction: DirectionPath, spans: list[PathSpan]) -> float:
     packets, lost = sum(span.packets for span in spans), sum(span.lost or 0 for span in spans)
-    return lost / expected(its.direction, packets, lost)
+    return lost / expected(direction.direction, packets, lost)
 
 
 def _share(span: PathSpan) -> float:
@@ -153,13 +159,13 @@ def _silences(records: CallRecords, found: dict[str, Finding]) -> Iterator[State
 
 def _scores(records: CallRecords, path: CallPath, found: dict[str, Finding]) -> Iterator[Statement]:
     """Directions that sound bad although hardly any packet was lost."""
-    for way, its in path.directions.items():
-        if its.mos is not None and its.mos < BAD_MOS and not its.is_losing:
-            jitter = "" if its.jitter_us is None else f", jitter {its.jitter_us / 1000:.0f} ms"
-            late = f", {its.discarded} packets too late" if its.discarded else ""
-            at = f" at {clock(its.mos_ns)[:5]}" if len(records.media) > 1 else ""
-            words = f"the score {NAMES[way]} fell to {its.mos:.1f}{at} without loss{jitter}{late}"
-            yield Statement("bad", words, its.network, way)
+    for way, direction in path.directions.items():
+        if direction.mos is not None and direction.mos < BAD_MOS and not direction.is_losing:
+            jitter = "" if direction.jitter_us is None else f", jitter {direction.jitter_us / 1000:.0f} ms"
+            late = f", {direction.discarded} packets too late" if direction.discarded else ""
+            at = f" at {clock(direction.mos_ns)[:5]}" if len(records.media) > 1 else ""
+            words = f"the score {NAMES[way]} fell to {direction.mos:.1f}{at} without loss{jitter}{late}"
+            yield Statement("bad", words, direction.network, way)
     if "rtt_step" in found:
         yield Statement("note", found["rtt_step"].words)
 
@@ -240,24 +246,28 @@ def _unknown(records: CallRecords, path: CallPath, found: dict[str, Finding]) ->
     """Everything unknown, with the reason."""
     flags = {flag for record in records.media for flag in record.get("flags") or ()}
     deaf = sides_with(records, "far_end_deaf") if "far_end_deaf" in found else []
-    mute = [its for its in path.directions.values() if _sent_no_rtcp(its, path)]
+    mute = [direction for direction in path.directions.values() if _sent_no_rtcp(direction, path)]
     if len(mute) == 2 and not deaf and "capture_loss" not in flags:
         words = "what was lost on both ways out of the vc is unknown: neither end sent RTCP"
         yield Statement("unknown", words)
-        told = {its.direction for its in mute}
+        told = {direction.direction for direction in mute}
     else:
-        told = {its.direction for its in path.directions.values() if its.network in deaf} & AWAY
-    for way, its in path.directions.items():
-        if not its.packets or way in told:
+        told = {
+            direction.direction for direction in path.directions.values() if direction.network in deaf
+        } & AWAY
+    for way, direction in path.directions.items():
+        if not direction.packets or way in told:
             continue
-        if its.loss is None:
-            words = f"what was lost {NAMES[way]} is unknown: {_why(its, path, flags)}"
+        if direction.loss is None:
+            words = f"what was lost {NAMES[way]} is unknown: {_why(direction, path, flags)}"
             yield Statement("unknown", words, None, way)
-        elif its.expected < its.packets * KNOWN_SHARE:
-            share = percent(1 - its.expected / its.packets)
+        elif direction.expected < direction.packets * KNOWN_SHARE:
+            share = percent(1 - direction.expected / direction.packets)
             yield Statement("unknown", f"of {share} of the packets {NAMES[way]} nobody knows", None, way)
     if UNSIGNALLED in flags and not records.call.get("call_ids"):
-        seen = next((FAR[its.network] for its in path.directions.values() if its.packets), "one end")
+        seen = next(
+            (FAR[direction.network] for direction in path.directions.values() if direction.packets), "one end"
+        )
         words = (
             f"no SIP explains this media of {seen}: who called whom, and what its other leg had, is unknown"
         )
@@ -304,55 +314,64 @@ def _days(records: CallRecords) -> Iterator[Statement]:
         yield Statement("note", f"the call went over midnight, from {since} to {until} UTC")
 
 
-def _sent_no_rtcp(its: DirectionPath, path: CallPath) -> bool:
+def _sent_no_rtcp(direction: DirectionPath, path: CallPath) -> bool:
     """Whether loss away from the vc is unknown because its far end never reported."""
-    missed = its.unknown or its.expected
-    return bool(its.packets) and not missed and its.loss is None and _reports_of(its, path) == 0
+    missed = direction.unknown or direction.expected
+    return (
+        bool(direction.packets)
+        and not missed
+        and direction.loss is None
+        and _reports_of(direction, path) == 0
+    )
 
 
-def _reports_of(its: DirectionPath, path: CallPath) -> int | None:
+def _reports_of(direction: DirectionPath, path: CallPath) -> int | None:
     """RTCP packets of the far end of a direction away from the vc; None for one towards it."""
-    if its.direction.endswith("2vc"):
+    if direction.direction.endswith("2vc"):
         return None
-    return path.directions[WAYS_OF[its.network][0]].rtcp_packets
+    return path.directions[WAYS_OF[direction.network][0]].rtcp_packets
 
 
-def _why(its: DirectionPath, path: CallPath, flags: set[str]) -> str:
-    if its.expected:
-        known = percent(its.expected / its.packets)
-        return f"the reports of {FAR[its.network]} tell of {known} of the packets alone"
-    if its.unknown or "capture_loss" in flags:
+def _why(direction: DirectionPath, path: CallPath, flags: set[str]) -> str:
+    if direction.expected:
+        known = percent(direction.expected / direction.packets)
+        return f"the reports of {FAR[direction.network]} tell of {known} of the packets alone"
+    if direction.unknown or "capture_loss" in flags:
         return "the capture missed frames of it"
-    reports = _reports_of(its, path)
+    reports = _reports_of(direction, path)
     if reports is None:
         return "it could not be measured here"
     if not reports:
-        return f"{FAR[its.network]} sent no RTCP"
+        return f"{FAR[direction.network]} sent no RTCP"
     if "rtcp_implausible" in flags:
-        return f"the RTCP of {FAR[its.network]} claims what cannot be true"
-    return f"the RTCP of {FAR[its.network]} is encrypted, or too little of it came"
+        return f"the RTCP of {FAR[direction.network]} claims what cannot be true"
+    return f"the RTCP of {FAR[direction.network]} is encrypted, or too little of it came"
 
 
 def _clean(path: CallPath) -> Iterator[Statement]:
     """Sides, or single directions, whose figures are all known and without notable loss."""
     for side, far in FAR.items():
-        ways = [its for its in path.directions.values() if its.network == side and its.packets]
-        good = [its for its in ways if its.loss is not None and not its.is_losing]
+        ways = [
+            direction
+            for direction in path.directions.values()
+            if direction.network == side and direction.packets
+        ]
+        good = [direction for direction in ways if direction.loss is not None and not direction.is_losing]
         if not good:
             continue
-        lost = sum(its.lost or 0 for its in good)
-        share = percent(max(its.loss or 0.0 for its in good))
+        lost = sum(direction.lost or 0 for direction in good)
+        share = percent(max(direction.loss or 0.0 for direction in good))
         verb = "is clean" if not lost else f"lost hardly anything ({share})"
         if len(good) == len(ways):
             yield Statement("good", f"{far} {verb}")
-        elif not any(its.is_losing for its in ways):
+        elif not any(direction.is_losing for direction in ways):
             one = good[0]
             yield Statement("good", f"the way {NAMES[one.direction]} {verb}", None, one.direction)
 
 
 def _inside(path: CallPath) -> Iterator[Statement]:
     """The SBC's own part: packets in and packets out."""
-    sides = {its.network for its in path.directions.values() if its.packets}
+    sides = {direction.network for direction in path.directions.values() if direction.packets}
     if path.vc_lost == 0 and len(sides) == 2:
         yield Statement("good", "nothing was lost inside the SBC")
     elif len(sides) == 1 and path.vc_lost is not None:

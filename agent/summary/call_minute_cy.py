@@ -46,21 +46,21 @@ class CallMinute:
         """
         lost: cython.longlong = 0
         grown: cython.bint = False  # only where more is missing of what leaves can any of it be new
-        its: StreamMinute
+        stream_minute: StreamMinute
         leg: Leg | None
-        ledger: LegMediaTotals
-        for its in self.streams:
-            leg = its.leg
-            if leg is None or its.to_vc is None:
+        media_totals: LegMediaTotals
+        for stream_minute in self.streams:
+            leg = stream_minute.leg
+            if leg is None or stream_minute.to_vc is None:
                 continue
-            ledger = leg.ledger
-            known: dict[int, int] = ledger.arrived if its.to_vc else ledger.left
-            if its.gaps or its.ssrc not in known:
-                ledger.gap(its.ssrc, its.gaps, its.to_vc)
-                grown = grown or not its.to_vc
+            media_totals = leg.media_totals
+            known: dict[int, int] = media_totals.arrived if stream_minute.to_vc else media_totals.left
+            if stream_minute.gaps or stream_minute.ssrc not in known:
+                media_totals.gap(stream_minute.ssrc, stream_minute.gaps, stream_minute.to_vc)
+                grown = grown or not stream_minute.to_vc
         if grown:
             for leg in self.call.legs:
-                left: dict[int, int] = leg.ledger.left
+                left: dict[int, int] = leg.media_totals.left
                 for ssrc, gaps in left.items():
                     if gaps:
                         lost += self.added(leg, ssrc, gaps)
@@ -68,10 +68,10 @@ class CallMinute:
 
     def added(self, leg: Leg, ssrc: cython.longlong, gaps: cython.longlong) -> cython.longlong:
         """How many gaps of a leaving stream neither came in nor are published yet. They are from here on."""
-        others = [other.ledger.arrived for other in self.call.legs if other is not leg]
+        others = [other.media_totals.arrived for other in self.call.legs if other is not leg]
         same = [arrived[ssrc] for arrived in others if ssrc in arrived]
         came = sum(same) if same else sum(sum(arrived.values()) for arrived in others)
-        published = leg.ledger.vc_lost
+        published = leg.media_totals.vc_lost
         before: cython.longlong = published.get(ssrc, 0)
         lost: cython.longlong = gaps - came - before
         if lost <= 0:
@@ -102,20 +102,20 @@ def share_out(
     calls: Calls = {}
     stamp_ns: cython.longlong = -1
     told: ReportsMinute
-    its: StreamMinute
+    stream_minute: StreamMinute
     for told in reports:
         if told.stamp_ns != stamp_ns:
             stamp_ns = told.stamp_ns
             calls = calls_of(stamp_ns)
         of_call(calls, told.leg.call).reports.append(told)
-    for its in streams:
-        if its.leg is None:
-            orphans.append(its)
+    for stream_minute in streams:
+        if stream_minute.leg is None:
+            orphans.append(stream_minute)
             continue
-        if its.to_vc is None:
+        if stream_minute.to_vc is None:
             continue
-        if its.stamp_ns != stamp_ns:
-            stamp_ns = its.stamp_ns
+        if stream_minute.stamp_ns != stamp_ns:
+            stamp_ns = stream_minute.stamp_ns
             calls = calls_of(stamp_ns)
-        of_call(calls, its.leg.call).streams.append(its)
+        of_call(calls, stream_minute.leg.call).streams.append(stream_minute)
     return orphans

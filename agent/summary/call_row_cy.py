@@ -53,8 +53,8 @@ def codec_of(call: Call) -> str | None:
     names: list[str] = []
     if heard is not None:
         for way in _WAYS:
-            its = heard.get(way)
-            for name in its[0] if its is not None else ():
+            codecs = heard.get(way)
+            for name in codecs[0] if codecs is not None else ():
                 if name not in names:
                     names.append(name)
     return joined(names)
@@ -73,7 +73,7 @@ def joined(names: list[str]) -> str | None:
 def owner_totals(call: Call) -> LegMediaTotals:
     """The totals of a call's records for its first connector."""
     owner: Leg = call.owner()
-    return owner.ledger
+    return owner.media_totals
 
 
 def worst_direction(totals: LegMediaTotals) -> str | None:

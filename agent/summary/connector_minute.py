@@ -94,7 +94,7 @@ def connector_minute(
         seen,
         {
             carrier: _carrier_values(connector, carrier, values, totals, view)
-            for carrier in ("", *(its.id for its in sides.carriers))
+            for carrier in ("", *(one.id for one in sides.carriers))
         }
         if sides.carriers
         else {},

@@ -76,7 +76,7 @@ def flag_side(
         late_ns = answer_ns + LATE_NS
     leg: Leg
     for leg in legs:
-        first: First = leg.ledger.first_ns
+        first: First = leg.media_totals.first_ns
         if len(first) < 2:
             towards_late = began_late(first, True, to_vc, late_ns)
             away_late = began_late(first, False, away, late_ns)

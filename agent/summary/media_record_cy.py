@@ -63,18 +63,18 @@ from agent.summary.side_totals_cy import CUSTOMER, REMOTE, Row, SideFigures
 from agent.summary.timeline_cy import ALL_WATCHED
 
 _DIRECTIONS = (CUSTOMER.to_vc, CUSTOMER.away, REMOTE.to_vc, REMOTE.away)
-_TOTALS = {its.direction: its.total for its in _DIRECTIONS}
+_TOTALS = {places.direction: places.total for places in _DIRECTIONS}
 
 
 def _blank() -> Row:
     """The values of a record in which nothing happened."""
     row: Row = [None] * len(MEDIA_COLUMNS)
-    for its in _DIRECTIONS:
-        for at in (its.packets, its.bytes, its.rtcp_packets, its.rtcp_bytes, its.lost):
+    for places in _DIRECTIONS:
+        for at in (places.packets, places.bytes, places.rtcp_packets, places.rtcp_bytes, places.lost):
             row[at] = 0
-        for at in (its.total, its.known, its.unknown, its.discarded):
+        for at in (places.total, places.known, places.unknown, places.discarded):
             row[at] = 0
-        for at in (its.bursts, its.ssrc_gap, its.timebase_changes):
+        for at in (places.bursts, places.ssrc_gap, places.timebase_changes):
             row[at] = 0
     return row
 
@@ -155,11 +155,11 @@ class CallView:
         for leg in remotes:
             sides[leg] = self.remote
         side: SideFigures | None
-        its: StreamMinute
-        for its in heard.streams:
-            side = sides.get(its.leg)
-            if side is not None and its.to_vc is not None:
-                side.direction(its.to_vc).add(its)
+        stream_minute: StreamMinute
+        for stream_minute in heard.streams:
+            side = sides.get(stream_minute.leg)
+            if side is not None and stream_minute.to_vc is not None:
+                side.direction(stream_minute.to_vc).add(stream_minute)
         told: ReportsMinute
         for told in heard.reports:
             side = sides.get(told.leg)
@@ -209,8 +209,8 @@ class CallView:
                 if sided is None:
                     sided = {}
                 sided[side.places.side] = sorted(own)
-        customer.count(self.owner.ledger)
-        remote.count(self.owner.ledger)
+        customer.count(self.owner.media_totals)
+        remote.count(self.owner.media_totals)
         # Of a call that was never heard here nobody knows whether it is silent: its media may be elsewhere.
         is_dead: cython.bint = "dead_air" in flags and call.last_rtp_ns > 0
         if not customer.some() and not remote.some() and not is_dead:
@@ -250,7 +250,7 @@ class CallView:
             identity.page(call_ids, transaction_id) if identity.public_url else None,
             *_EXTRAS,
         ]
-        for direction, total in self.owner.ledger.lost.items():
+        for direction, total in self.owner.media_totals.lost.items():
             row[_TOTALS[direction]] = total
         customer.put(row, watched)
         remote.put(row, watched)

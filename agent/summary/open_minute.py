@@ -40,7 +40,10 @@ class OpenMinute(Struct):
 
     def heard_ns(self) -> int:
         """When RTP of a call was last heard, 0 if never."""
-        return max((stream.last_ns for its in self.calls.values() for stream in its.streams), default=0)
+        return max(
+            (stream.last_ns for call_minute in self.calls.values() for stream in call_minute.streams),
+            default=0,
+        )
 
 
 def owner_of(leg: Leg | None, connector: Connector | None = None) -> Owner:

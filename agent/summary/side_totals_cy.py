@@ -182,54 +182,54 @@ class SideFigures:
 
     def count(self, totals: LegMediaTotals) -> None:
         """Adds the loss of each direction to the call's; None where streams ran and it was never known."""
-        its = self.places
+        places = self.places
         if self.to_vc is not _NOTHING:
-            count_lost(totals, its.to_vc, self.to_vc)
+            count_lost(totals, places.to_vc, self.to_vc)
         if self.away is not _NOTHING:
-            count_lost(totals, its.away, self.away)
+            count_lost(totals, places.away, self.away)
 
     def add_to(self, totals: MediaTotals) -> None:
         """Adds the side's figures to the connector's metrics."""
-        its = self.places
+        places = self.places
         if self.to_vc is not _NOTHING:
-            totals.add(its.to_vc.direction, self.to_vc)
+            totals.add(places.to_vc.direction, self.to_vc)
         if self.away is not _NOTHING:
-            totals.add(its.away.direction, self.away)
+            totals.add(places.away.direction, self.away)
         if self.rtt_us is not None:
-            totals.sample(its.rtt_metric, self.rtt_us)
+            totals.sample(places.rtt_metric, self.rtt_us)
         if self.to_vc.scored:
-            totals.sample(its.mos_metric, self.to_vc.mos_sum / self.to_vc.scored)
+            totals.sample(places.mos_metric, self.to_vc.mos_sum / self.to_vc.scored)
         if self.away.scored:
-            totals.sample(its.mos_metric, self.away.mos_sum / self.away.scored)
+            totals.sample(places.mos_metric, self.away.mos_sum / self.away.scored)
 
     def put(self, row: Row, watched: cython.int) -> None:
         """Fills in the side's figures; a blank record has the rest.
 
         `watched`: a bit for each watched slot.
         """
-        its = self.places
+        places = self.places
         if self.to_vc is not _NOTHING:
-            put_direction(row, its.to_vc, self.to_vc, watched)
+            put_direction(row, places.to_vc, self.to_vc, watched)
         if self.away is not _NOTHING:
-            put_direction(row, its.away, self.away, watched)
+            put_direction(row, places.away, self.away, watched)
         if self.rtt_us is not None:
-            row[its.rtt], row[its.rtt_source] = tenths(self.rtt_us), self.rtt_source
-            row[its.rtt_timeline] = self.rtt_slots
+            row[places.rtt], row[places.rtt_source] = tenths(self.rtt_us), self.rtt_source
+            row[places.rtt_timeline] = self.rtt_slots
         if self.scored:
-            row[its.mos], row[its.mos_source] = thousandths(self.mos), self.mos_source
-            row[its.mos_worst] = thousandths(self.mos_worst)
-            row[its.r], row[its.r_worst] = tenths(self.r), tenths(self.r_worst)
+            row[places.mos], row[places.mos_source] = thousandths(self.mos), self.mos_source
+            row[places.mos_worst] = thousandths(self.mos_worst)
+            row[places.r], row[places.r_worst] = tenths(self.r), tenths(self.r_worst)
             if self.wide:
-                row[its.mos_wb] = thousandths(self.mos_wb)
-            row[its.codec_assumed] = bool(self.to_vc.codec_assumed or self.away.codec_assumed)
+                row[places.mos_wb] = thousandths(self.mos_wb)
+            row[places.codec_assumed] = bool(self.to_vc.codec_assumed or self.away.codec_assumed)
             row[JITTER_BUFFER] = self.to_vc.buffer or self.away.buffer
             self.put_directions(row)
         if self.end_to_end_us is not None:
-            row[its.end_to_end] = tenths(self.end_to_end_us)
+            row[places.end_to_end] = tenths(self.end_to_end_us)
         if self.far_end is not None:
-            row[its.far_end] = self.far_end
+            row[places.far_end] = self.far_end
         if self.relayed is not None:
-            row[its.relayed] = self.relayed
+            row[places.relayed] = self.relayed
 
     def put_directions(self, row: Row) -> None:
         """The MOS of each direction that is known."""
@@ -247,43 +247,43 @@ def is_relayed(all_legs: Legs, legs: Legs) -> cython.bint:
     leg: Leg
     other: Leg
     for other in all_legs:
-        arrived: dict[int, int] = other.ledger.arrived
+        arrived: dict[int, int] = other.media_totals.arrived
         if arrived:
             for leg in legs:
                 if leg is not other:
-                    for ssrc in leg.ledger.left:
+                    for ssrc in leg.media_totals.left:
                         if ssrc in arrived:
                             return True
     return False
 
 
-def count_lost(totals: LegMediaTotals, its: DirectionPlaces, figures: DirectionFigures) -> None:
+def count_lost(totals: LegMediaTotals, places: DirectionPlaces, figures: DirectionFigures) -> None:
     lost: Lost = totals.lost
     if figures.runs is not None or figures.delays is not None:
         if totals.histograms is None:
             totals.histograms = {}
-        runs, delays = totals.histograms.get(its.direction) or (NO_RUNS, NO_DELAYS)
-        totals.histograms[its.direction] = (
+        runs, delays = totals.histograms.get(places.direction) or (NO_RUNS, NO_DELAYS)
+        totals.histograms[places.direction] = (
             added(runs, figures.runs or NO_RUNS),
             added(delays, figures.delays or NO_DELAYS),
         )
     if figures.packets or figures.known:
-        count_heard(totals, its, figures)
+        count_heard(totals, places, figures)
     if figures.known:
-        lost[its.direction] = (lost.get(its.direction) or 0) + figures.known_lost
+        lost[places.direction] = (lost.get(places.direction) or 0) + figures.known_lost
     elif figures.streams:
-        lost.setdefault(its.direction, None)
+        lost.setdefault(places.direction, None)
 
 
-def count_heard(totals: LegMediaTotals, its: DirectionPlaces, figures: DirectionFigures) -> None:
+def count_heard(totals: LegMediaTotals, places: DirectionPlaces, figures: DirectionFigures) -> None:
     """Adds a direction's part of the call's own record: codecs, scores, packets whose loss is known."""
     if totals.heard is None:
         totals.heard = {}
     heard: dict[str, Heard] = totals.heard
     codec = figures.codec
-    before: Heard | None = heard.get(its.direction)
+    before: Heard | None = heard.get(places.direction)
     if before is None:
-        heard[its.direction] = (
+        heard[places.direction] = (
             alone(heard, codec) if codec else (),
             figures.scored,
             figures.mos_sum,
@@ -293,7 +293,7 @@ def count_heard(totals: LegMediaTotals, its: DirectionPlaces, figures: Direction
     codecs, scored, mos_sum, known = before
     if codec and codec not in codecs and len(codecs) < MAX_CODECS:
         codecs = (*codecs, codec)
-    heard[its.direction] = (
+    heard[places.direction] = (
         codecs,
         scored + figures.scored,
         mos_sum + figures.mos_sum,
@@ -310,37 +310,37 @@ def alone(heard: dict[str, Heard], codec: str) -> tuple[str, ...]:
     return (codec,)
 
 
-def put_direction(row: Row, its: DirectionPlaces, figures: DirectionFigures, watched: cython.int) -> None:
+def put_direction(row: Row, places: DirectionPlaces, figures: DirectionFigures, watched: cython.int) -> None:
     """Fills in a direction's figures; a blank record has the rest."""
     if figures.measured:
-        row[its.loss_runs] = figures.runs or NO_RUNS
+        row[places.loss_runs] = figures.runs or NO_RUNS
         if figures.jitter_packets:
-            row[its.late_histogram] = figures.delays or NO_DELAYS
+            row[places.late_histogram] = figures.delays or NO_DELAYS
     if figures.heard:
-        row[its.timeline] = timeline(figures.heard, watched)
-    put_count(row, its.packets, figures.packets)
-    put_count(row, its.bytes, figures.bytes)
-    put_count(row, its.rtcp_packets, figures.rtcp_packets)
-    put_count(row, its.rtcp_bytes, figures.rtcp_bytes)
+        row[places.timeline] = timeline(figures.heard, watched)
+    put_count(row, places.packets, figures.packets)
+    put_count(row, places.bytes, figures.bytes)
+    put_count(row, places.rtcp_packets, figures.rtcp_packets)
+    put_count(row, places.rtcp_bytes, figures.rtcp_bytes)
     if figures.known:
-        put_count(row, its.lost, figures.known_lost)
-        put_count(row, its.known, figures.known_packets)
+        put_count(row, places.lost, figures.known_lost)
+        put_count(row, places.known, figures.known_packets)
     elif figures.streams:
-        row[its.lost] = None
+        row[places.lost] = None
     if figures.lost_source is not None:
-        row[its.lost_source] = figures.lost_source
+        row[places.lost_source] = figures.lost_source
     if figures.jitter_packets:
-        row[its.jitter] = tenths(figures.jitter_sum / figures.jitter_packets)
-        row[its.jitter_source] = figures.jitter_source
-    put_count(row, its.unknown, figures.unknown)
-    put_count(row, its.discarded, figures.discarded)
+        row[places.jitter] = tenths(figures.jitter_sum / figures.jitter_packets)
+        row[places.jitter_source] = figures.jitter_source
+    put_count(row, places.unknown, figures.unknown)
+    put_count(row, places.discarded, figures.discarded)
     if figures.burst_packets:
-        row[its.burst_density] = density(figures.burst_lost, figures.burst_packets)
+        row[places.burst_density] = density(figures.burst_lost, figures.burst_packets)
     if figures.gap_packets:
-        row[its.gap_density] = density(figures.gap_lost, figures.gap_packets)
-    put_count(row, its.bursts, figures.bursts)
-    put_count(row, its.ssrc_gap, figures.ssrc_gap)
-    put_count(row, its.timebase_changes, figures.timebase_changes)
+        row[places.gap_density] = density(figures.gap_lost, figures.gap_packets)
+    put_count(row, places.bursts, figures.bursts)
+    put_count(row, places.ssrc_gap, figures.ssrc_gap)
+    put_count(row, places.timebase_changes, figures.timebase_changes)
 
 
 def put_count(row: Row, at: cython.int, count: cython.longlong) -> None:

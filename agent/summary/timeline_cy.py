@@ -64,12 +64,14 @@ class Timeline:
     One stream's, and in `other` those of the streams that share its direction. timeline_cy.pxd has the types.
     """
 
-    def __init__(self, its: StreamMinute, watched: cython.int, other: Timeline | None) -> None:
-        self.octets: bytes = its.slots
-        self.reported: list[int] | None = its.reported_slots
-        self.clock_rate = 0 if its.clock_rate_mismatch else its.clock_rate  # it may have measured by either
-        self.measured = its.lost_source == "rtp"
-        self.audio = its.audio
+    def __init__(self, stream_minute: StreamMinute, watched: cython.int, other: Timeline | None) -> None:
+        self.octets: bytes = stream_minute.slots
+        self.reported: list[int] | None = stream_minute.reported_slots
+        self.clock_rate = (
+            0 if stream_minute.clock_rate_mismatch else stream_minute.clock_rate
+        )  # it may have measured by either
+        self.measured = stream_minute.lost_source == "rtp"
+        self.audio = stream_minute.audio
         self.watched = watched
         self.other = other
 
@@ -78,7 +80,7 @@ class Timeline:
         return [self.slot(number) if self.watched >> number & 1 else None for number in range(SLOTS)]
 
     def slot(self, number: cython.int) -> Slot | None:
-        its: Timeline | None = self
+        line: Timeline | None = self
         octets: bytes
         at: cython.longlong
         jitter_us: cython.longlong
@@ -87,8 +89,8 @@ class Timeline:
         late: cython.longlong = -1
         jitter_max_us: cython.longlong = -1
         gap: cython.longlong = 0
-        while its is not None:
-            octets = its.octets
+        while line is not None:
+            octets = line.octets
             at = len(octets) - (SLOTS - number) * SLOT_BYTES
             jitter_us = -1
             if octets:
@@ -96,18 +98,18 @@ class Timeline:
                     return None
                 packets += word(octets, at)
                 gap = max(gap, word(octets, at + 8))
-            if its.measured:
+            if line.measured:
                 lost = max(lost, 0) + (word(octets, at + 2) if octets else 0)
                 late = max(late, 0) + (word(octets, at + 4) if octets else 0)
-                if octets and its.audio:
+                if octets and line.audio:
                     jitter_us = (word(octets, at + 6) - 1) * JITTER_UNIT_US
-            elif its.reported is not None:
-                told: list[int] = its.reported
+            elif line.reported is not None:
+                told: list[int] = line.reported
                 if told[number] >= 0:
                     lost = max(lost, 0) + told[number]
-                jitter_us = ticks_us(told[SLOTS + number], its.clock_rate)
+                jitter_us = ticks_us(told[SLOTS + number], line.clock_rate)
             jitter_max_us = max(jitter_max_us, jitter_us)
-            its = its.other
+            line = line.other
         return [
             packets,
             lost if lost >= 0 else None,
@@ -149,10 +151,10 @@ def ticks_us(ticks: cython.longlong, clock_rate: cython.longlong) -> cython.long
 
 def timeline(streams: list[StreamMinute], watched: cython.int) -> Timeline:
     """The slots of a direction in which `streams` ran, at least one; `watched`: a bit for each that was."""
-    its: StreamMinute
+    stream_minute: StreamMinute
     found: Timeline | None = None
-    for its in streams:
-        found = Timeline(its, watched, found)
+    for stream_minute in streams:
+        found = Timeline(stream_minute, watched, found)
     assert found is not None
     return found
 

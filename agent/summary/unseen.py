@@ -192,7 +192,7 @@ class View:
 
     def __init__(self, marks: Marks, connector: Connector, own: CountedTraffic, host: CountedTraffic) -> None:
         """`own`: the connector's traffic; `host`: all traffic."""
-        self._marks = {key: its for key, its in marks.items() if key[2] in (None, connector)}
+        self._marks = {key: marked for key, marked in marks.items() if key[2] in (None, connector)}
         self._own = own
         self._host = host
         self._shares: dict[tuple[Sight, str], tuple[float, float]] = {}  # 43 metrics ask for a dozen

@@ -25,7 +25,7 @@ cdef class RateLimit:
     cdef public Peers peers
     cdef readonly object invite
     cdef long long _told, _aged, _returned, _second
-    cdef SampledSources _sieve
+    cdef SampledSources _sampled
     cdef object _sources
     cdef SampledSource _strangers
 

@@ -92,7 +92,7 @@ class RateLimit:
         self._returned = 0  # messages counted as shed that were given out after all, not yet taken off
         self._second = -1
         self._aged = 0  # the second in which the oldest answered calls were last forgotten
-        self._sieve = SampledSources()
+        self._sampled = SampledSources()
         self._sources: OrderedDict[str, SampledSource] = OrderedDict()
         self._strangers = SampledSource()  # all of them together
         self.peers = Peers()
@@ -103,16 +103,16 @@ class RateLimit:
     def thin(self, batch: Batch) -> None:
         """Removes from a batch the messages of sampled sources beyond their limit."""
         source: SampledSource
-        if self._sieve.loud and batch.index:
+        if self._sampled.loud and batch.index:
             second = batch.index[STAMP] // SECOND_NS
             if second > self._second:
-                self._second, self._sieve.room = second, self.rate
-            for peer in self._sieve.sources():
+                self._second, self._sampled.room = second, self.rate
+            for peer in self._sampled.sources():
                 source = self._sources[peer]
                 self._count(peer, source)
                 if second > source.second:
                     self._turn(peer, source, second)
-            batch.index = self._sieve.thin(batch.data, batch.index)
+            batch.index = self._sampled.thin(batch.data, batch.index)
 
     def takes(
         self, peer: str, to_vc: cython.bint, data: bytes, now_ns: cython.longlong, vc: str = NOBODY
@@ -135,13 +135,13 @@ class RateLimit:
             if not source.heard:
                 source.heard, source.scanner = True, _scanner(data)
         src, dst = (peer, vc) if to_vc else (vc, peer)
-        if is_taken_up(data) and (not to_vc or self._sieve.is_answer(data, src, dst)):
+        if is_taken_up(data) and (not to_vc or self._sampled.is_answer(data, src, dst)):
             self._answer(data, second)
         weight = _weight(data)
         bits = source.bits
         is_kept: cython.bint = self._admits(source, to_vc, data, weight, self.rate)
         if source.bits != bits:
-            self._sieve.share(peer, source.bits)
+            self._sampled.share(peer, source.bits)
         if is_kept and not self.peers.knows(peer):
             rate = self.rate * SOURCES_AT_ONCE
             if second > self._strangers.second:
@@ -151,10 +151,10 @@ class RateLimit:
             source.shed += to_vc
             self._leave_out(1)
         if data.startswith(b"INVITE "):
-            self._sieve.hold(data, src, dst, now_ns, is_kept)
+            self._sampled.hold(data, src, dst, now_ns, is_kept)
         self.invite = None
-        if is_kept and (source.bits or self._strangers.bits) and self._sieve.answers(data):
-            self.invite = self._sieve.release(data, src, dst)
+        if is_kept and (source.bits or self._strangers.bits) and self._sampled.answers(data):
+            self.invite = self._sampled.release(data, src, dst)
             self._returned += self.invite is not None
         return is_kept
 
@@ -174,7 +174,7 @@ class RateLimit:
         """Whether a message is within the limit of `source`, or of a call that is kept. It is counted."""
         way = source.from_it if to_vc else source.to_it
         way.offered += weight
-        if source.bits and way.answered < rate and self._sieve.answers(data):
+        if source.bits and way.answered < rate and self._sampled.answers(data):
             way.answered += weight  # a flood in this address's name does not touch calls that are up
             return True
         if way.taken >= way.room and source.bits < _MAX_BITS:
@@ -188,22 +188,22 @@ class RateLimit:
     def _answer(self, data: bytes, second: cython.longlong) -> None:
         """Notes that a call was taken up."""
         if second - self._aged >= ANSWERED_S:
-            self._sieve.age()
+            self._sampled.age()
             self._aged = second
-        self._sieve.answer(data)
+        self._sampled.answer(data)
 
     def _begin(self, peer: str) -> SampledSource:
         if len(self._sources) >= MAX_SOURCES:
             silent, source = self._sources.popitem(last=False)
             self._count(silent, source)
-            self._sieve.share(silent, 0)
+            self._sampled.share(silent, 0)
             self.evicted += 1
         source = self._sources[peer] = SampledSource()
         return source
 
     def _count(self, peer: str, source: SampledSource) -> None:
         """Counts the messages that compiled code removed as offered and shed."""
-        to_it, from_it = self._sieve.taken_out(peer)
+        to_it, from_it = self._sampled.taken_out(peer)
         source.to_it.offered += to_it
         source.from_it.offered += from_it
         source.messages += from_it
@@ -213,7 +213,7 @@ class RateLimit:
     def _turn(self, peer: str, source: SampledSource, second: cython.longlong) -> None:
         """Begins a new second of a source."""
         self._resample(source, second, self.rate)
-        self._sieve.share(peer, source.bits)
+        self._sampled.share(peer, source.bits)
         self._sources.move_to_end(peer)
 
     def _resample(self, source: SampledSource, second: cython.longlong, rate: cython.longlong) -> None:
@@ -237,7 +237,7 @@ class RateLimit:
 
     def settle(self) -> None:
         """Counts what compiled code removed since each sampled source's newest second began."""
-        for peer in self._sieve.sources():
+        for peer in self._sampled.sources():
             self._count(peer, self._sources[peer])
 
     def taken_shed(self) -> int:

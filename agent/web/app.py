@@ -244,8 +244,8 @@ class Site:
             return self._gone()
         records = stored.records
         messages = [
-            its | {"sip_message": self._redaction.text(its["sip_message"].encode("utf-8", "replace"))}
-            for its in records.messages
+            message | {"sip_message": self._redaction.text(message["sip_message"].encode("utf-8", "replace"))}
+            for message in records.messages
         ]
         body = {
             "verdict": verdict(records),

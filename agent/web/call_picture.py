@@ -148,8 +148,8 @@ def call_picture(records: CallRecords, redaction: Redaction | None) -> CallPictu
         verdict(records),
         path,
         {
-            way: _lane(its, records, is_silent=way == silent_way(records))
-            for way, its in path.directions.items()
+            way: _lane(direction, records, is_silent=way == silent_way(records))
+            for way, direction in path.directions.items()
         },
         findings(records),
         _unknowns(records, path, steps),
@@ -173,33 +173,33 @@ def _grain(path: CallPath) -> str:
     return "10 s" if lengths and min(lengths) <= SLOT_NS else "a minute"
 
 
-def _lane(its: DirectionPath, records: CallRecords, *, is_silent: bool) -> Lane:
+def _lane(direction: DirectionPath, records: CallRecords, *, is_silent: bool) -> Lane:
     """`is_silent`: the way that should have been heard, and was not."""
     if is_silent:
         state = "silent"
-    elif (its.direction in records.forgotten or records.has_no_sides) and not its.packets:
+    elif (direction.direction in records.forgotten or records.has_no_sides) and not direction.packets:
         state = "unknown"
-    elif not its.packets and not its.lost:
+    elif not direction.packets and not direction.lost:
         state = "none"
-    elif its.loss is None:
+    elif direction.loss is None:
         state = "unknown"
     else:
-        state = "bad" if its.is_losing else "good"
-    who = its.network
-    told = _SOURCES.get(its.source or "", "").format("customer" if who == "customer" else "remote side")
+        state = "bad" if direction.is_losing else "good"
+    who = direction.network
+    told = _SOURCES.get(direction.source or "", "").format("customer" if who == "customer" else "remote side")
     return Lane(
-        its.direction,
-        ARROWS[its.direction],
+        direction.direction,
+        ARROWS[direction.direction],
         state,
-        its.loss,
-        its.lost,
-        its.expected,
-        its.packets or (None if state == "unknown" else 0),
-        its.mos,
-        its.jitter_us,
+        direction.loss,
+        direction.lost,
+        direction.expected,
+        direction.packets or (None if state == "unknown" else 0),
+        direction.mos,
+        direction.jitter_us,
         told,
-        its.unknown,
-        its.discarded,
+        direction.unknown,
+        direction.discarded,
     )
 
 
@@ -220,14 +220,14 @@ def _unknowns(records: CallRecords, path: CallPath, steps: Sequence[LadderStep])
             found.append(f"Loss {ARROWS[away]} is unknown: {why}.")
         if (heard.packets or sent.packets) and path.rtt_us[side] is None:
             found.append(f"The round trip to the {side} is unknown: no report of it answers one of the vc's.")
-        for its in (heard, sent):
-            if its.unknown:
+        for one in (heard, sent):
+            if one.unknown:
                 found.append(
-                    f"{its.unknown} packets {ARROWS[its.direction]} may be lost, or missed by the capture "
+                    f"{one.unknown} packets {ARROWS[one.direction]} may be lost, or missed by the capture "
                     "alone: they are no loss here."
                 )
-            if its.packets and its.mos is None:
-                found.append(f"MOS {ARROWS[its.direction]} is unknown: its loss or its codec is.")
+            if one.packets and one.mos is None:
+                found.append(f"MOS {ARROWS[one.direction]} is unknown: its loss or its codec is.")
         if not heard.packets and not sent.packets and records.media:
             found.append(f"No media of the {side} was seen.")
     if records.has_no_sides:

@@ -57,7 +57,9 @@ def overview(reader: StoreReader, until_ns: int, hours: int) -> Overview:
 
     kinds: tuple[By, ...] = ("connector", "carrier")
     found = [(by, one) for by in kinds for one in series(by)]
-    found.sort(key=lambda its: (its[0] != "connector", -(_total(its[1], _attempts) or 0), its[1].name))
+    found.sort(
+        key=lambda group: (group[0] != "connector", -(_total(group[1], _attempts) or 0), group[1].name)
+    )
     hosts = series("host")
     begun = [one.points[0].start_ns for one in (*(one for _, one in found), *hosts) if one.points]
     latest_ns = until_ns - LEAST_MINUTES * MINUTE_NS  # a new store shows its short time at full width
@@ -90,10 +92,10 @@ def _group(by: By, series: OverviewSeries, axis: TimeAxis, span_ns: int) -> Over
         return Curve(name, key, [PlotStep(*span, value(point)) for span, point in spans])
 
     calls = [curve("attempts", "attempts", _attempts), curve("failures", "failures", _failures)]
-    loss = [curve(ARROWS[way], way, lambda its, way=way: _percent(its.loss[way])) for way in DIRECTIONS]  # type: ignore[misc]
-    score = [curve(side, side, lambda its, side=side: its.mos_p10[side]) for side in ("customer", "remote")]  # type: ignore[misc]
+    loss = [curve(ARROWS[way], way, lambda point, way=way: _percent(point.loss[way])) for way in DIRECTIONS]  # type: ignore[misc]
+    score = [curve(side, side, lambda one, side=side: one.mos_p10[side]) for side in ("customer", "remote")]  # type: ignore[misc]
     trip = [
-        curve(side, side, lambda its, side=side: _ms(its.rtt_us[side]))  # type: ignore[misc]
+        curve(side, side, lambda point, side=side: _ms(point.rtt_us[side]))  # type: ignore[misc]
         for side in ("customer", "remote")
     ]
     grain = span_ns // MINUTE_NS
@@ -115,7 +117,10 @@ def _group(by: By, series: OverviewSeries, axis: TimeAxis, span_ns: int) -> Over
 
 def _known(curves: list[Curve]) -> list[Curve]:
     """Curves without the spans that had no media: those are not unknown."""
-    return [Curve(its.name, its.key, [one for one in its.levels if one.value is not None]) for its in curves]
+    return [
+        Curve(curve.name, curve.key, [one for one in curve.levels if one.value is not None])
+        for curve in curves
+    ]
 
 
 def _capture(hosts: list[OverviewSeries], axis: TimeAxis, span_ns: int) -> Plot | None:

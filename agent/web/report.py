@@ -68,7 +68,7 @@ def badness(view: CallPicture) -> tuple[bool, bool, float, float]:
     """A call's rank, the worst greatest: its verdict, whether somebody heard nothing, its loss, its score."""
     loss = max((lane.loss for lane in view.lanes.values() if lane.loss is not None), default=0.0)
     score = min((lane.mos for lane in view.lanes.values() if lane.mos is not None), default=4.5)
-    is_silent = any(its.name in SILENT for its in view.findings)
+    is_silent = any(finding.name in SILENT for finding in view.findings)
     return (view.tone == "bad", is_silent, loss if loss >= NOTABLE else 0.0, -score)
 
 

@@ -38,7 +38,7 @@ class SpanRow(msgspec.Struct):
 
 
 def all_spans(path: CallPath) -> Iterable[PathSpan]:
-    return (span for its in path.directions.values() for span in its.spans)
+    return (span for direction in path.directions.values() for span in direction.spans)
 
 
 def axis_of(records: CallRecords, path: CallPath, steps: Sequence[LadderStep]) -> TimeAxis:
@@ -83,9 +83,13 @@ def plots_of(
 ) -> list[Plot]:
     def of(value: Callable[[PathSpan], float | None]) -> list[Curve]:
         return [
-            Curve(ARROWS[way], way, [PlotStep(span.start_ns, span.end_ns, value(span)) for span in its.spans])
-            for way, its in path.directions.items()
-            if its.spans
+            Curve(
+                ARROWS[way],
+                way,
+                [PlotStep(span.start_ns, span.end_ns, value(span)) for span in direction.spans],
+            )
+            for way, direction in path.directions.items()
+            if direction.spans
         ]
 
     boxes = [(row.start_ns, row.end_ns, _row_words(row)) for row in span_rows(path)]
@@ -118,9 +122,13 @@ def plots_of(
 
 def _losses(path: CallPath) -> list[Curve]:
     return [
-        Curve(ARROWS[way], way, [PlotStep(one.start_ns, one.end_ns, _percent(way, one)) for one in its.spans])
-        for way, its in path.directions.items()
-        if its.spans
+        Curve(
+            ARROWS[way],
+            way,
+            [PlotStep(one.start_ns, one.end_ns, _percent(way, one)) for one in direction.spans],
+        )
+        for way, direction in path.directions.items()
+        if direction.spans
     ]
 
 
@@ -153,8 +161,8 @@ def _minute_scores(records: CallRecords, path: CallPath, axis: TimeAxis) -> list
             heard.setdefault(span.start_ns // MINUTE_NS, []).append(span)
         levels = [
             PlotStep(
-                max(start_ns, min(its.start_ns for its in spans)),
-                min(end_ns, max(its.end_ns for its in spans)),
+                max(start_ns, min(one.start_ns for one in spans)),
+                min(end_ns, max(one.end_ns for one in spans)),
                 score_of(record, way),
             )
             for start_ns, end_ns, record in _minutes(records, axis)
@@ -167,8 +175,8 @@ def _minute_scores(records: CallRecords, path: CallPath, axis: TimeAxis) -> list
 
 def span_rows(path: CallPath) -> list[SpanRow]:
     rows: dict[int, SpanRow] = {}
-    for way, its in path.directions.items():
-        for span in its.spans:
+    for way, direction in path.directions.items():
+        for span in direction.spans:
             row = rows.setdefault(
                 span.start_ns, SpanRow(span.start_ns, span.end_ns, dict.fromkeys(DIRECTIONS))
             )

@@ -37,7 +37,7 @@ class Hurried(Service):
         while not over.wait(min(1.0, max(0.002, delay / self.hurry)) if delay else 0):
             delay = delivery.deliver_once(self.clock.now_ns())
             for notice in delivery.take_notices():
-                self._journal.warning(delivery.sink.name, notice)
+                self._log.warning(delivery.sink.name, notice)
 
 
 class Daemon:

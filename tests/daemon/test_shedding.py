@@ -82,7 +82,7 @@ def test_stream_left_alone_is_found_by_either_socket_once_and_forgotten_with_its
 
 def test_each_level_is_in_the_journal_and_in_every_part_of_the_pipeline() -> None:
     out, load, pipeline = io.StringIO(), Load(), pipeline_for(CAPTURES[0])
-    service: Any = SimpleNamespace(load=load, pipeline=pipeline, _journal=Log(out, form="json"))
+    service: Any = SimpleNamespace(load=load, pipeline=pipeline, _log=Log(out, form="json"))
     found = []
     for load.level in (1, 2, 3, 0):
         Service._shed(service)

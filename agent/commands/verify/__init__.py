@@ -175,8 +175,8 @@ def judge(path: str, ours: Ours, theirs: Dissection) -> Iterator[Check]:
     """Every figure that both have, or that only one has."""
     yield from _sip(path, ours, theirs)
     for key in sorted({*ours.streams, *theirs.streams}):
-        its = ours.streams.get(key, [])
-        yield from _stream(path, key, its, theirs.streams.get(key), theirs.described_ns)
+        minutes = ours.streams.get(key, [])
+        yield from _stream(path, key, minutes, theirs.streams.get(key), theirs.described_ns)
     measured: dict[int, list[float]] = defaultdict(list)
     for stamp_ns, trip_ms in ours.trips_ms:
         measured[stamp_ns].append(trip_ms)

@@ -384,35 +384,35 @@ class Losses(Timelines):
     def take(
         self, number: cython.longlong, row: StreamRow, minute: MinuteRow, minute_start_ns: cython.longlong
     ) -> StreamMinute:
-        its: StreamMinute = self.described(number, row, minute_start_ns)
-        its.packets = minute.packets
-        its.bytes = minute.bytes
-        its.judged = minute.judged
-        its.gap_packets = minute.gap_packets
-        its.jitter_sum_us = minute.jitter_sum_us
-        its.jitter_count = minute.jitter_count
-        its.slots = self.taken_slots(row, minute, minute_start_ns)
-        its.jitter_max_us = max(minute.jitter_peak_us, minute.jitter_max_us)
-        its.gaps = minute.lost
-        its.unknown = minute.unknown
-        its.duplicates = minute.duplicates
-        its.reordered = minute.reordered
-        its.discarded = minute.discarded
-        its.loss_runs = minute.loss_runs
-        its.gap_lost = minute.gap_lost
-        its.ssrc_gap = minute.ssrc_gap
+        stream_minute: StreamMinute = self.described(number, row, minute_start_ns)
+        stream_minute.packets = minute.packets
+        stream_minute.bytes = minute.bytes
+        stream_minute.judged = minute.judged
+        stream_minute.gap_packets = minute.gap_packets
+        stream_minute.jitter_sum_us = minute.jitter_sum_us
+        stream_minute.jitter_count = minute.jitter_count
+        stream_minute.slots = self.taken_slots(row, minute, minute_start_ns)
+        stream_minute.jitter_max_us = max(minute.jitter_peak_us, minute.jitter_max_us)
+        stream_minute.gaps = minute.lost
+        stream_minute.unknown = minute.unknown
+        stream_minute.duplicates = minute.duplicates
+        stream_minute.reordered = minute.reordered
+        stream_minute.discarded = minute.discarded
+        stream_minute.loss_runs = minute.loss_runs
+        stream_minute.gap_lost = minute.gap_lost
+        stream_minute.ssrc_gap = minute.ssrc_gap
         if minute.rare:
             rare: RareRow = rare_of(self, minute)
-            its.bursts = rare.bursts
-            its.burst_packets = rare.burst_packets
-            its.burst_lost = rare.burst_lost
-            its.timebase_changes = rare.timebase_changes
+            stream_minute.bursts = rare.bursts
+            stream_minute.burst_packets = rare.burst_packets
+            stream_minute.burst_lost = rare.burst_lost
+            stream_minute.timebase_changes = rare.timebase_changes
             if rare.type_packets[0]:
-                its.by_type = self.types_of(row, minute)
-            its.runs = self.runs_of(rare)
-            its.delays = self.delays_of(rare)
+                stream_minute.by_type = self.types_of(row, minute)
+            stream_minute.runs = self.runs_of(rare)
+            stream_minute.delays = self.delays_of(rare)
         self.blank(minute)
-        return its
+        return stream_minute
 
     def runs_of(self, rare: RareRow) -> tuple[int, ...]:
         """Runs of losses by length; empty: there were none."""

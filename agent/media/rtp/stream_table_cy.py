@@ -371,18 +371,18 @@ class Table:
         self, number: cython.longlong, row: StreamRow, minute_start_ns: cython.longlong
     ) -> StreamMinute:
         """A stream's minute in which nothing is counted yet: its newest packet, how its packets are timed."""
-        its: StreamMinute = StreamMinute()
+        stream_minute: StreamMinute = StreamMinute()
         codec: cython.uint = row.codec
-        its.id = number
-        its.stamp_ns = minute_start_ns
-        its.last_ns = row.last_ns
-        its.payload_type = row.payload_type
-        its.clock_rate = codec >> 8
-        its.step = row.step
+        stream_minute.id = number
+        stream_minute.stamp_ns = minute_start_ns
+        stream_minute.last_ns = row.last_ns
+        stream_minute.payload_type = row.payload_type
+        stream_minute.clock_rate = codec >> 8
+        stream_minute.step = row.step
         # Inferred from arrival times: else the kind would come from a payload map.
-        its.assumed = codec != 0 and codec & 255 == 0
-        its.clock_rate_mismatch = row.refuted != 0
-        return its
+        stream_minute.assumed = codec != 0 and codec & 255 == 0
+        stream_minute.clock_rate_mismatch = row.refuted != 0
+        return stream_minute
 
     def shift(self, shift_ns: int) -> None:
         """Moves every time in the table: the clock was set. Harvest the open minutes first."""

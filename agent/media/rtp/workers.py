@@ -145,9 +145,9 @@ class RtpWorkers:
 
     def silent(self, stream: int, minute_start_ns: int) -> StreamMinute:
         loop, row = self._at(stream)
-        its = loop.silent(row, minute_start_ns)
-        its.id = stream
-        return its
+        stream_minute = loop.silent(row, minute_start_ns)
+        stream_minute.id = stream
+        return stream_minute
 
     def counted(self, stream: int, sequence: int) -> tuple[int, int, int, int] | None:
         loop, row = self._at(stream)
@@ -216,9 +216,9 @@ class RtpWorkers:
     def harvest(self, stream: int, minute_start_ns: int) -> StreamMinute:
         loop, row = self._at(stream)
         with self._lock_of(stream):
-            its = loop.harvest(row, minute_start_ns)
-        its.id = stream
-        return its
+            stream_minute = loop.harvest(row, minute_start_ns)
+        stream_minute.id = stream
+        return stream_minute
 
     # -- the engine: all streams, worker by worker
 
@@ -280,8 +280,8 @@ class RtpWorkers:
         """A loop's rows as ids."""
         workers = len(self._loops)
         if workers > 1:
-            for its in harvest:
-                its.id = its.id * workers + worker
+            for stream_minute in harvest:
+                stream_minute.id = stream_minute.id * workers + worker
         return harvest
 
     # -- sums

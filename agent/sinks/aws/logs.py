@@ -94,11 +94,11 @@ class LogsSink:
             if row.connector != UNASSIGNED:
                 events.setdefault(row.connector, []).extend(map(self._event, unpack(row.body)))
         drafts: list[Draft] = []
-        for connector, its in events.items():
+        for connector, group in events.items():
             # Stable: messages of the same millisecond stay in the order of their capture.
-            its.sort(key=lambda event: int(event["timestamp"]))
+            group.sort(key=lambda event: int(event["timestamp"]))
             target = log_group(self._prefix, connector)
-            drafts += [Draft.of(items, connector, target, self.item_ns) for items in _cut(its)]
+            drafts += [Draft.of(items, connector, target, self.item_ns) for items in _cut(group)]
         return drafts
 
     @staticmethod
