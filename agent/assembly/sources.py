@@ -1,8 +1,9 @@
-"""Live sources by the configured method, with the kernel's filter."""
+"""Live sources, a row for each method, with the kernel's filter."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 from agent.assembly.rules import believed
 from agent.capture.source import Source
@@ -17,23 +18,25 @@ def listen(config: Config) -> Source:
 
 def rings(config: Config, threads: int | None = None) -> list[Source]:
     """Live frames by the configured method, a source a capture thread. Raises CaptureError, ConfigError."""
-    capture = config.capture
-    interfaces = list(capture.interfaces) or ["any"]
-    method = capture.method
-    if method == "auto":
-        method = "afpacket" if hasattr(socket, "AF_PACKET") else "scapy"
-    if method == "scapy":
-        from agent.capture.live.scapy_source import ScapySource
+    return _SOURCES[config.capture.method](config, threads or config.capture.threads)
 
-        return [ScapySource(interfaces, expression(config), capture.snap_length)]
+
+def _scapy(config: Config, threads: int) -> list[Source]:
+    from agent.capture.live.scapy_source import ScapySource
+
+    return [ScapySource(_interfaces(config), expression(config), config.capture.snap_length)]
+
+
+def _afpacket(config: Config, threads: int) -> list[Source]:
     if not hasattr(socket, "AF_PACKET"):
         raise CaptureError('this system has no AF_PACKET: set [capture] method = "scapy"')
     from agent.capture.live.afpacket import fanned_out
 
+    capture = config.capture
     return list(
         fanned_out(
-            threads or capture.threads,
-            interfaces,
+            threads,
+            _interfaces(config),
             filter=program(config),
             snap_length=capture.snap_length,
             ring_mb=capture.ring_mb,
@@ -41,6 +44,22 @@ def rings(config: Config, threads: int | None = None) -> list[Source]:
             promiscuous=capture.promiscuous,
         )
     )
+
+
+def _auto(config: Config, threads: int) -> list[Source]:
+    return (_afpacket if hasattr(socket, "AF_PACKET") else _scapy)(config, threads)
+
+
+# By the method of [capture].
+_SOURCES: dict[str, Callable[[Config, int], list[Source]]] = {
+    "auto": _auto,
+    "afpacket": _afpacket,
+    "scapy": _scapy,
+}
+
+
+def _interfaces(config: Config) -> list[str]:
+    return list(config.capture.interfaces) or ["any"]
 
 
 def program(config: Config) -> list[tuple[int, int, int, int]]:
