@@ -1,6 +1,6 @@
 """The local store: closed minutes, the checkpoint, and the rows that each sink still has to deliver.
 
-What only reads it is in `reader` and `call_query`, which a daemon does without.
+A daemon does without the modules that only read it, `reader` and `call_query`.
 """
 
 from agent.model.names import UNASSIGNED
