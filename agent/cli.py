@@ -76,7 +76,7 @@ def _discard_output() -> None:
 
 def _carry_out(arguments: Sequence[str], alone: bool) -> int:
     options = _options(arguments)
-    # A command's module is imported when the command runs: `streams` loads no botocore, `run` no tables.
+    # A command's module is imported when the command runs: `streams` loads no boto3, `run` no tables.
     module, _, function = options.command.partition(":")
     _require_compiled()
     command = getattr(importlib.import_module(module), function)

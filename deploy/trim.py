@@ -23,6 +23,8 @@ UNUSED = (
 )
 NEVER_READ = (
     "scapy/contrib",  # contributed protocols
+    "boto3/data/*",  # its resource layer
+    "boto3/examples",
     "botocore/data/*/*/examples-1.json",
     "pygments/lexers/[a-z]*",  # tables of words for colouring source code
     "pygments/lexers/_*_builtins.py",

@@ -17,7 +17,7 @@ from agent.wire.ip.encapsulations import Tunnel
 # trunk may be silent for long; a live source reports several times a second unless the host was suspended.
 FILE_IDLE_NS = HOUR_NS
 LIVE_IDLE_NS = 65 * SECOND_NS
-# Resident memory, measured by tests/kit/flooding.py: the idle daemon with AWS, a call that a flood invented
+# Resident memory, measured by tests/kit/flooding.py: the idle daemon with boto3, a call that a flood invented
 # (with its messages and its part of a checkpoint), a stream of two packets.
 BASE_BYTES, STREAM_BYTES = 64 << 20, 2 << 10
 LEAST = 100  # calls, and streams: the least value of both settings

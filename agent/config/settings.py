@@ -293,7 +293,7 @@ class CloudWatch(_Section):
     """Metrics to Amazon CloudWatch."""
 
     enabled: Annotated[bool, Meta(description="Send metrics to CloudWatch.")] = False
-    region: Annotated[str, Meta(description="AWS region of the endpoint; empty: as botocore finds it.")] = ""
+    region: Annotated[str, Meta(description="AWS region of the endpoint; empty: as boto3 finds it.")] = ""
     namespace: Annotated[str, Meta(description="Metric namespace; may not begin with AWS/.")] = (
         "ChimeVoiceConnector"
     )

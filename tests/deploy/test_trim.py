@@ -14,12 +14,12 @@ from deploy.trim import SERVICES, trim
 from tests.deploy.machine import ROOT, site_packages
 from tests.kit.board_server import Server, has_server
 
-TRIMMED = ("botocore", "dateutil", "redis", "rich", "phonenumbers", "pygments", "textual")
+TRIMMED = ("boto3", "botocore", "dateutil", "redis", "rich", "phonenumbers", "pygments", "textual")
 LINKED = {*SERVICES, "ec2"}  # of botocore's 400: linking all takes half a minute
 CLIENTS = f"""
-from botocore.session import get_session
+import boto3
 for service in {sorted(SERVICES)}:
-    get_session().create_client(service, region_name="eu-west-1")
+    boto3.client(service, region_name="eu-west-1")
 """
 BOARD = """
 import sys

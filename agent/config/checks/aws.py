@@ -27,7 +27,7 @@ def cloudwatch(config: Config) -> Iterator[Finding]:
     region = cloudwatch.region
     if region and (known := _regions()) and region not in known:
         near = nearest(region, known)
-        yield "cloudwatch", "region", f'"{region}" is no region that botocore here knows{near}'
+        yield "cloudwatch", "region", f'"{region}" is no region that boto3 here knows{near}'
 
 
 def logs(config: Config) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The AWS clients, made once and in the main thread (making a client is not thread-safe; using one is).
+"""The boto3 clients, made once and in the main thread (making a client is not thread-safe; using one is).
 
 Credentials, region and endpoints come from the usual places of AWS tools: environment, files, instance role,
 `AWS_REGION`; `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_CLOUDWATCH`, `_CLOUDWATCH_LOGS`, `_S3`; `AWS_CA_BUNDLE`
@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 from agent.errors import SinkError
 
 if TYPE_CHECKING:
+    from boto3 import Session
     from botocore.config import Config
     from botocore.loaders import Loader
-    from botocore.session import Session
+    from botocore.session import Session as BotocoreSession
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
@@ -50,9 +51,9 @@ DIRECT = AwsRoute()
 
 
 def region_of(setting: str | None) -> str | None:
-    """The region that a client is told. None: what botocore finds, `AWS_DEFAULT_REGION` or a profile's.
+    """The region that a client is told. None: what boto3 itself finds, `AWS_DEFAULT_REGION` or a profile's.
 
-    `AWS_REGION` comes before those, as in the AWS CLI and the other SDKs; botocore alone does not read it.
+    `AWS_REGION` comes before those, as in the AWS CLI and the other SDKs; boto3 alone does not read it.
     """
     return setting or os.environ.get("AWS_REGION") or None
 
@@ -61,32 +62,32 @@ def cloudwatch_client(
     region: str | None = None, endpoint_url: str | None = None, route: AwsRoute = DIRECT
 ) -> CloudWatchClient:
     """Raises: SinkError (no region, no such profile, an endpoint that is no URL)."""
-    client: CloudWatchClient = _client("cloudwatch", region, endpoint_url, route)
-    return client
+    region = region_of(region)
+    with _explained():
+        return _session(region, route).client(
+            "cloudwatch", region_name=region, endpoint_url=endpoint_url, config=_config(route)
+        )
 
 
 def logs_client(
     region: str | None = None, endpoint_url: str | None = None, route: AwsRoute = DIRECT
 ) -> CloudWatchLogsClient:
     """Raises: SinkError (no region, no such profile, an endpoint that is no URL)."""
-    client: CloudWatchLogsClient = _client("logs", region, endpoint_url, route)
-    return client
+    region = region_of(region)
+    with _explained():
+        return _session(region, route).client(
+            "logs", region_name=region, endpoint_url=endpoint_url, config=_config(route)
+        )
 
 
 def s3_client(
     region: str | None = None, endpoint_url: str | None = None, route: AwsRoute = DIRECT
 ) -> S3Client:
     """Raises: SinkError (no such profile, an endpoint that is no URL)."""
-    client: S3Client = _client("s3", region, endpoint_url, route)
-    return client
-
-
-def _client(service: str, region: str | None, endpoint_url: str | None, route: AwsRoute) -> Any:
-    """botocore's own: boto3 makes the same, and brings 2 MB of transfers and resources."""
     region = region_of(region)
     with _explained():
-        return _session(region, route).create_client(
-            service, region_name=region, endpoint_url=endpoint_url, config=_config(route)
+        return _session(region, route).client(
+            "s3", region_name=region, endpoint_url=endpoint_url, config=_config(route)
         )
 
 
@@ -95,9 +96,11 @@ def _session(region: str | None, route: AwsRoute) -> Session:
 
     The role is assumed at the first request, and its error is that request's.
     """
+    import boto3
+
     taken = _botocore_session()
     if not route.role_arn:
-        return taken
+        return boto3.Session(botocore_session=taken, region_name=region)
     from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 
     own = _botocore_session()
@@ -114,10 +117,10 @@ def _session(region: str | None, route: AwsRoute) -> Session:
     taken._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]
         refresh_using=fetcher.fetch_credentials, method="assume-role"
     )
-    return taken
+    return boto3.Session(botocore_session=taken, region_name=region)
 
 
-def _botocore_session() -> Session:
+def _botocore_session() -> BotocoreSession:
     """A new session that reads AWS's tables (endpoints, models) from the files once for all sessions.
 
     They are 9 MB and 60 ms a session otherwise.

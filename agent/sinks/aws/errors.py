@@ -64,7 +64,7 @@ RULES: dict[str, ErrorRule] = {
 
 
 def code_in(headers: Mapping[str, str], body: bytes) -> str:
-    """AWS's code in an answer that botocore has not read, "" where there is none."""
+    """AWS's code in an answer that boto3 has not read, "" where there is none."""
     code: object = headers.get("x-amzn-ErrorType")
     if not code:
         try:

@@ -26,7 +26,7 @@ _RULES = {
 
 
 class Bucket:
-    """`kms_key`: its id or ARN; "": the bucket's own encryption. Raises what botocore raises."""
+    """`kms_key`: its id or ARN; "": the bucket's own encryption. Raises what boto3 raises."""
 
     def __init__(self, client: S3Client, bucket: str, *, kms_key: str = "") -> None:
         self._s3 = client

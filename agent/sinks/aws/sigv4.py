@@ -1,4 +1,4 @@
-"""Signs requests that no AWS client sends: OTLP to CloudWatch's own endpoint."""
+"""Signs requests that no boto3 client sends: OTLP to CloudWatch's own endpoint."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def region_of(url: str) -> str:
 
 
 def signer(service: str, region: str) -> Callable[[str, bytes, dict[str, str]], None]:
-    """A function that adds the signature of `service` (SigV4) to the headers of a POST, with botocore's
+    """A function that adds the signature of `service` (SigV4) to the headers of a POST, with boto3's
     credentials.
 
     Call it in the main thread. Raises SinkError where there are no credentials; the function raises
     botocore's errors where they cannot be renewed.
     """
+    import boto3
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.exceptions import BotoCoreError
-    from botocore.session import get_session
 
     try:
-        credentials = get_session().get_credentials()
+        credentials = boto3.Session().get_credentials()
     except BotoCoreError as error:
         raise SinkError(f"cannot set up AWS: {error}") from None
     if credentials is None:
