@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from agent.config.settings import Config
 from agent.errors import ConfigError
+from agent.sinks.aws.sessions import shared_sessions
 from agent.sinks.delivery import Delivery, Sink
 from agent.store import Outbox
 
@@ -27,7 +28,8 @@ def deliveries(config: Config, outbox: Outbox, host: str = "") -> list[Delivery]
 
     Clients are made here, so call it in the main thread. Raises SinkError.
     """
-    made = [make(config, host) for make in _switched_on(config)]
+    with shared_sessions():
+        made = [make(config, host) for make in _switched_on(config)]
     outbox.register({sink.name: sink.kinds for sink in made})
     return [
         Delivery(

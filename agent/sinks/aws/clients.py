@@ -15,17 +15,16 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import SinkError
+from agent.sinks.aws.sessions import session_for
 
 if TYPE_CHECKING:
     from boto3 import Session
     from botocore.config import Config
-    from botocore.loaders import Loader
-    from botocore.session import Session as BotocoreSession
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
@@ -92,18 +91,22 @@ def s3_client(
 
 
 def _session(region: str | None, route: AwsRoute) -> Session:
+    return session_for((region, route), partial(_new_session, region, route))
+
+
+def _new_session(region: str | None, route: AwsRoute) -> Session:
     """A session by the environment; with a role, one whose credentials are that role's, renewed in time.
 
     The role is assumed at the first request, and its error is that request's.
     """
     import boto3
 
-    taken = _botocore_session()
     if not route.role_arn:
-        return boto3.Session(botocore_session=taken, region_name=region)
+        return boto3.Session(region_name=region)
     from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+    from botocore.session import get_session
 
-    own = _botocore_session()
+    own, taken = get_session(), get_session()
     extra = {"RoleSessionName": re.sub(r"[^\w+=,.@-]", "-", route.session_name)[:64]}
     if route.external_id:
         extra["ExternalId"] = route.external_id
@@ -118,25 +121,6 @@ def _session(region: str | None, route: AwsRoute) -> Session:
         refresh_using=fetcher.fetch_credentials, method="assume-role"
     )
     return boto3.Session(botocore_session=taken, region_name=region)
-
-
-def _botocore_session() -> BotocoreSession:
-    """A new session that reads AWS's tables (endpoints, models) from the files once for all sessions.
-
-    They are 9 MB and 60 ms a session otherwise.
-    """
-    from botocore.session import get_session
-
-    session = get_session()
-    session.register_component("data_loader", _tables(session.get_config_variable("data_path")))
-    return session
-
-
-@lru_cache(maxsize=1)
-def _tables(data_path: str | None) -> Loader:
-    from botocore.loaders import create_loader
-
-    return create_loader(data_path)
 
 
 class _AnswerReader(io.RawIOBase):

@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from botocore.loaders import JSONFileLoader
 
 from agent.sinks.aws import clients
+from agent.sinks.aws.sessions import shared_sessions
 from tests.kit.strict_aws import StrictAws
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 100000\r\n"
@@ -138,13 +139,35 @@ def test_second_client_reads_no_table_that_the_first_has_read(monkeypatch: pytes
         return load(self, path)
 
     monkeypatch.setattr(JSONFileLoader, "load_file", noted)
-    for make in (clients.cloudwatch_client, clients.logs_client):
-        make("us-east-1", "http://127.0.0.1:9")
+    with shared_sessions():
+        for make in (clients.cloudwatch_client, clients.logs_client):
+            make("us-east-1", "http://127.0.0.1:9")
+    assert read
     assert len(read) == len(set(read))
 
 
-def test_new_data_path_is_read_by_the_next_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    clients.logs_client("us-east-1", "http://127.0.0.1:9")
-    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
-    client = clients.logs_client("us-east-1", "http://127.0.0.1:9")
-    assert str(tmp_path) in client._loader.search_paths  # type: ignore[attr-defined]
+def test_clients_share_a_session_by_region_and_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+
+    def credentials(client: Any) -> object:
+        return client._request_signer._credentials
+
+    with shared_sessions():
+        one, same = clients.logs_client("us-east-1"), clients.cloudwatch_client("us-east-1")
+        other = clients.logs_client("us-east-2")
+    later = clients.logs_client("us-east-1")
+    assert credentials(one) is credentials(same)
+    assert len({id(credentials(each)) for each in (one, other, later)}) == 3
+
+
+def test_client_works_on_without_the_tables_of_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    with StrictAws() as server:
+        with shared_sessions():
+            client = clients.logs_client("us-east-1", server.endpoint_url)
+            assert client._loader._cache  # type: ignore[attr-defined]
+        assert not client._loader._cache  # type: ignore[attr-defined]
+        client.create_log_group(logGroupName="/x")
+        assert [group["logGroupName"] for group in client.describe_log_groups()["logGroups"]] == ["/x"]
