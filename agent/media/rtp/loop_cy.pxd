@@ -1,5 +1,5 @@
 cimport cython
-from agent.media.rtp.clocks_cy cimport *
+from agent.media.rtp.jitter_cy cimport *
 from agent.media.rtp.named_sockets_cy cimport NamedSockets
 from agent.media.rtp.stream_table_cy cimport *
 from agent.wire.frame cimport CAPTURED, OFFSET, ORIGIN, STAMP, STRIDE, WIRE
@@ -28,12 +28,6 @@ cdef enum:
     REPEATS = 8  # so many in a row, as slowly as they came at first, are a restart
     REPEATS_MASK = 15
 
-    PACKET_MOST = 8  # so many of the longest packets make a second: RFC 7587 has 120 ms
-    MAX_VOTES = 4
-    CHECK_EVERY = 31  # a clock is looked at every 32 samples
-    TIME_BASE_US = 1000000  # a timestamp that is off by more begins a new time base
-    FEW_PACKETS = 4  # ... with a marker, one that is off by more packet times
-
     LOOK_AHEAD = 12
     TOUCH_AHEAD = 6
     MANY_STREAMS = 4096
@@ -50,13 +44,12 @@ cdef extern from *:
     void prefetch "sbcwatch_prefetch"(const void *at) nogil
 
 @cython.final
-cdef class Loop(Clocks):
+cdef class Loop(Jitter):
     cdef readonly int stopped
     cdef object held, held_index
     cdef long long[::1] open_index
     cdef readonly long long fresh, position, ignored, late_frames, duplicate_frames
-    cdef readonly bint single_span, adaptive
-    cdef double buffer_us, least_us, most_us
+    cdef readonly bint single_span
     cdef Decoder decoder
     cdef readonly NamedSockets named
     cdef long long[::1] reasons
@@ -97,8 +90,5 @@ cdef class Loop(Clocks):
     cdef inline int tag(self) except -1 nogil
     cdef inline int path_id(self) except -1 nogil
     cdef inline MinuteRow minute_now(self, StreamRow row, long long stamp_ns) noexcept nogil
-    cdef inline int jitter(self, StreamRow row, MinuteRow minute, long long stamp_ns, long long ts, long long second, bint follows) except -1 nogil
-    cdef inline int buffer(self, StreamRow row, MinuteRow minute, double excess_us) noexcept nogil
-    cdef inline void vote(self, StreamRow row, long long step) noexcept nogil
     cdef void next_slot(self, StreamRow row, MinuteRow minute) noexcept nogil
     cdef int pause(self, StreamRow row, MinuteRow minute, long long last_ns, long long stamp_ns) except -1 nogil

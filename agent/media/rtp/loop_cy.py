@@ -12,7 +12,7 @@ docs/accuracy.md has the meaning of every figure. The rules that a packet passes
                 so are numbers of audio for which neither time nor the sender's clock had room
     loss        judged when a number leaves the window (loss_cy)
     jitter      RFC 3550 A.8 over the admitted packets; a new time base is a reference and no sample
-    buffer      a packet later than the modelled jitter buffer allows is discarded
+    buffer      a packet later than the modelled jitter buffer allows is discarded (jitter_cy, both)
     clock       every clock rate is compared with the time that passes (clocks_cy)
 """
 # ruff: noqa: F403, F405 -- the layout of a row comes whole, as the compiler takes it from the .pxd
@@ -26,7 +26,7 @@ from typing import Any
 
 import cython
 
-from agent.media.rtp.clocks_cy import Clocks
+from agent.media.rtp.jitter_cy import Jitter
 from agent.media.rtp.named_sockets_cy import NamedSockets
 from agent.media.rtp.snapshot_cy import restore, save
 from agent.wire.ip.decoder_cy import REASONS, Decoder
@@ -47,10 +47,6 @@ if not cython.compiled:  # loop_cy.pxd has them, typed
     LOOK_AHEAD, TOUCH_AHEAD, MANY_STREAMS = uncompiled.constants(
         __name__, "LOOK_AHEAD TOUCH_AHEAD MANY_STREAMS"
     )
-    MAX_VOTES, CHECK_EVERY, FEW_PACKETS, TIME_BASE_US = uncompiled.constants(
-        __name__, "MAX_VOTES CHECK_EVERY FEW_PACKETS TIME_BASE_US"
-    )
-    (PACKET_MOST,) = uncompiled.constants(__name__, "PACKET_MOST")
     NONE, STRAY, REBASE, FIRST, RESUMED = uncompiled.constants(__name__, "NONE STRAY REBASE FIRST RESUMED")
     REPEATED, REPEATS, REPEATS_MASK = uncompiled.constants(__name__, "REPEATED REPEATS REPEATS_MASK")
 
@@ -68,7 +64,7 @@ STOP_END, STOP_DUE, STOP_SLOW, STOP_STREAM = range(4)
 _MAP_ROW = struct.Struct("<BIB")  # payload type, clock rate, kind
 
 
-class Loop(Clocks):
+class Loop(Jitter):
     """Counts every RTP stream of the frames it walks.
 
     After `walk`: `stopped` says why it returned, `fresh` which stream was just accepted (STREAM). Counters
@@ -90,12 +86,8 @@ class Loop(Clocks):
         own: Sequence[str] = (),
     ) -> None:
         """`tunnels`: the tunnels to open, and no others; None: every one. `own`: as for `Decoder`."""
-        super().__init__(max_streams, minute_ns)
+        super().__init__(max_streams, minute_ns, jitter_buffer_ms, adaptive, jitter_buffer_max_ms)
         self.single_span = single_span
-        self.adaptive = adaptive
-        self.buffer_us = jitter_buffer_ms * 1000.0
-        self.least_us = min(jitter_buffer_ms, jitter_buffer_max_ms) * 1000.0
-        self.most_us = jitter_buffer_max_ms * 1000.0
         self.decoder = Decoder(tunnels, own)
         self.held: bytes | bytearray | memoryview = b""  # what every walk may find open
         self.held_index: array[int] | memoryview | None = None
@@ -781,110 +773,3 @@ class Loop(Clocks):
         # No further than the silence after which there is more to do.
         minute.longest_ns = max(minute.longest_ns, min(stamp_ns - max(last_ns, self.slot_from), SILENCE_NS))
         return 0
-
-    # --- jitter and the jitter buffer
-
-    def jitter(
-        self,
-        row: StreamRow,
-        minute: MinuteRow,
-        stamp_ns: cython.longlong,
-        ts: cython.longlong,
-        second: cython.longlong,
-        follows: cython.bint,
-    ) -> cython.int:
-        """RFC 3550 A.8 for one packet, J in microseconds; 1: it comes too late for the jitter buffer.
-
-        Elapsed times and steps are compared in ticks of 1e-9: exact, and without a division.
-        """
-        payload_type: cython.longlong = second & 127
-        if not (row.settled and payload_type == row.payload_type) and not self.settle(
-            row, minute, stamp_ns, ts, payload_type
-        ):
-            return 0
-        begins: cython.bint = second >= 128  # a talkspurt, or a time base
-        if row.referenced != 1:
-            if row.referenced == MARKED:  # some senders mark every packet: that says nothing
-                begins = False
-            elif row.referenced != AFTER_OTHER:
-                if row.referenced == AFTER_EVENT and ts == row.ref_ts:  # the packet before once more
-                    return 0
-                row.ref_ns = stamp_ns
-                row.ref_ts = ts
-                row.referenced = MARKED if begins else 1
-                return 0
-            row.referenced = 1
-        if second >= 128:
-            row.referenced = MARKED
-        step: cython.longlong = (ts - row.ref_ts) & MASK32
-        if step == 0:
-            return 0
-        if step >= TS_HALF:
-            step -= TS_WRAP
-        elapsed: cython.double = stamp_ns - row.ref_ns
-        row.ref_ns = stamp_ns
-        row.ref_ts = ts
-        rate: cython.double = row.codec >> 8
-        ticks: cython.double = elapsed * rate
-        off_us: cython.double = (ticks - step * 1e9) * row.scale
-        apart_us: cython.double = -off_us if off_us < 0.0 else off_us
-        is_video: cython.bint = row.codec & 255 == VIDEO
-        if begins and not is_video:
-            usual: cython.double = row.step
-            if usual == 0.0:  # as if packets were of 20 ms
-                usual = rate / 50.0
-            if apart_us > FEW_PACKETS * 1e9 * usual * row.scale:
-                self.new_base(row, minute)
-                return 0
-            if ticks > 2e9 * usual:  # a talkspurt begins
-                row.excess_us = 0.0
-                return 0
-        if apart_us > TIME_BASE_US:
-            return self.jump(row, minute, stamp_ns, step, off_us)
-        if follows and 0 < step * PACKET_MOST <= rate:  # longer is silence between its descriptors
-            self.vote(row, step)
-        late: cython.int = 0
-        if not is_video:
-            # The baseline rises by 500 us a second, so that it follows clocks that drift apart.
-            late = self.buffer(row, minute, row.excess_us + off_us - elapsed * 5e-7)
-            if late:
-                late = self.late(row, minute, stamp_ns, step * 1e9 * row.scale, off_us)
-        row.jitter_us += (apart_us - row.jitter_us) / 16.0
-        minute.jitter_sum_us += row.jitter_us
-        minute.jitter_count += 1
-        if row.jitter_us > minute.jitter_max_us:
-            minute.jitter_max_us = row.jitter_us
-        if minute.jitter_count & CHECK_EVERY == 0 and self.check_clock(row, stamp_ns, ts):
-            return 0
-        return late
-
-    def buffer(self, row: StreamRow, minute: MinuteRow, excess_us: cython.double) -> cython.int:
-        """1: a packet that comes `excess_us` above the baseline is later than the modelled buffer allows."""
-        if excess_us < 0.0:
-            excess_us = 0.0
-        row.excess_us = excess_us
-        if excess_us >= DELAY_US:
-            self.count_delay(minute, excess_us)
-        allowed_us: cython.double = self.buffer_us
-        if self.adaptive:
-            allowed_us = 4.0 * row.jitter_us
-            if allowed_us < self.least_us:
-                allowed_us = self.least_us
-            if allowed_us > self.most_us:
-                allowed_us = self.most_us
-        if excess_us <= allowed_us:
-            if row.late_run != 1 or excess_us < allowed_us / 2.0:  # a steady delay may swing about the limit
-                row.late_run = 0
-            return 0
-        return 1
-
-    def vote(self, row: StreamRow, step: cython.longlong) -> None:
-        """The usual step is the one that most of the last few packets took."""
-        if step == row.step:
-            if row.votes < MAX_VOTES:
-                row.votes += 1
-        elif row.votes > 1:
-            row.votes -= 1
-        else:
-            row.step = step
-            row.votes = 1
