@@ -21,8 +21,9 @@ from contextlib import contextmanager, nullcontext
 from itertools import cycle
 from pathlib import Path
 
-from benchmarks.live import FAR, compiled, flooded, hindrance, namespaces
+from benchmarks.live import FAR, compiled, flooded, namespaces
 from benchmarks.web import ask, served
+from tests.kit.privileges import hindrance
 
 REQUESTS = 20  # a second
 STREAMS = 1_000

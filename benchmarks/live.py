@@ -33,6 +33,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.kit.privileges import hindrance
+
 RING_MB = 64
 VC = "192.168.0.1"
 FAR, NEAR = "flood0", "flood1"
@@ -69,16 +71,6 @@ def main() -> int:
             f"  {row['dropped']:>8,}  {row['own_ns']:>6.0f}  {row['all_ns']:>6.0f}  {row['ratio']:>6.2f}"
         )
     return 0
-
-
-def hindrance() -> str:
-    """Why this machine cannot run it; empty: it can."""
-    if os.geteuid() != 0:
-        return "it needs root, for namespaces"
-    missing = [name for name in ("ip", "cc") if shutil.which(name) is None]
-    if missing:
-        return f"{' and '.join(missing)} missing"
-    return ""
 
 
 def measure(streams: int, seconds: float, rates: list[int], rounds: int) -> list[dict[str, float | str]]:

@@ -20,8 +20,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import generate
 from benchmarks.installed import installed
+from tests.kit import generate
 
 ROUNDS = 5
 

@@ -3,7 +3,7 @@
     python -m benchmarks.sip [--calls 4000] [--passes 3] [--profile]
 
 Each call is 14 messages with SDP, as a proxying SBC's NIC shows them: INVITE, 100, 180, 200, ACK, BYE and 200
-on two legs. Frames are made before the clock starts; reading and summing up are in `benchmarks.generate`'s
+on two legs. Frames are made before the clock starts; reading and summing up are in `tests.kit.generate`'s
 runs. The best of the passes counts, the others say how much the machine wavers.
 """
 

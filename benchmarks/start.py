@@ -28,8 +28,9 @@ import time
 from pathlib import Path
 
 from benchmarks.installed import installed
-from benchmarks.live import FAR, NEAR, TICK_S, VC, compiled, hindrance, namespaces
+from benchmarks.live import FAR, NEAR, TICK_S, VC, compiled, namespaces
 from benchmarks.replay import cached
+from tests.kit.privileges import hindrance
 
 SETTLE_S = 10.0
 STREAMS = 40_000  # the table keeps some 57,000 that no SDP explains
@@ -161,7 +162,7 @@ def stream_bytes(count: int) -> dict[str, float]:
     from agent.media.rtp.loop_cy import STOP_END, Loop
     from agent.pipeline import build
     from agent.wire.frame import Batch
-    from benchmarks.loop import FOREVER, Traffic
+    from tests.kit.loop_traffic import FOREVER, Traffic
 
     def resident() -> int:
         gc.collect()

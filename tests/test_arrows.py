@@ -58,15 +58,20 @@ def tree(path: Path) -> ast.Module:
 
 
 @cache
-def imported(path: Path) -> frozenset[str]:
-    """Dotted names below `agent` that a file imports, wherever in it."""
+def all_imported(path: Path) -> frozenset[str]:
+    """Dotted names that a file imports, wherever in it."""
     names: set[str] = set()
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-    return frozenset(name.removeprefix("agent.") for name in names if name.startswith("agent."))
+    return frozenset(names)
+
+
+def imported(path: Path) -> set[str]:
+    """... of these the ones below `agent`, without it."""
+    return {name.removeprefix("agent.") for name in all_imported(path) if name.startswith("agent.")}
 
 
 def name_of(path: Path) -> str:
@@ -122,6 +127,15 @@ def test_sources_and_sinks_never_meet(room: str, siblings: set[str]) -> None:
         path = Path("agent", room, *sibling.split(".")).with_suffix(".py")
         met = {name.removeprefix(room + ".") for name in modules_imported(path)}
         assert not met & (siblings - {sibling}), path
+
+
+def test_tests_import_no_other_test_and_no_benchmark() -> None:
+    """What several need is in `tests/kit`."""
+    for path in ROOT.glob("tests/**/*.py"):
+        for name in all_imported(path.relative_to(ROOT)):
+            room, *rest = name.split(".")
+            assert room != "benchmarks", f"{path} imports {name}"
+            assert room != "tests" or not any(part.startswith("test_") for part in rest), f"{path}: {name}"
 
 
 def test_a_class_name_exists_once() -> None:

@@ -28,8 +28,7 @@ from agent.summary.sip_log import MAX_WAITING, SipLog
 from agent.transport.rate_limit_cy import CALM_S, MAX_SOURCES, RateLimit, Talker
 from agent.wire.frame import Frame, batch_of
 from agent.wire.sdp.session_cy import condensed_size, parse
-from benchmarks import generate
-from tests.kit import flooding
+from tests.kit import flooding, generate
 
 ROOT = Path(__file__).parent.parent
 OPTIONS = b"OPTIONS sip:a SIP/2.0\r\nCall-ID: 1\r\n"

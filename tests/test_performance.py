@@ -23,8 +23,8 @@ from agent.media.rtp.stream_row import StreamRow
 from agent.pipeline import build, pass_on
 from agent.summary.records import Summary
 from agent.wire.frame import Batch
-from benchmarks import generate
-from benchmarks.loop import FOREVER, Traffic, walk
+from tests.kit import generate
+from tests.kit.loop_traffic import FOREVER, Traffic, walk
 
 pytestmark = pytest.mark.skipif(not ring_cy.COMPILED, reason="uncompiled, the loop is slow and says so")
 ROUNDS = 5

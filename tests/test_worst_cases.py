@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 
 from agent.capture.live import ring_cy
-from benchmarks.hostile import shapes
-from benchmarks.worst import faults
+from tests.kit.hostile import shapes
+from tests.kit.shape_cost import faults
 
 pytestmark = pytest.mark.skipif(not ring_cy.COMPILED, reason="uncompiled, all is slow and says so")
 SHAPES = {shape.name: shape for shape in shapes()}

@@ -22,7 +22,7 @@ from agent.daemon import checkpoint
 from agent.pipeline import build, pass_on
 from agent.summary.records import Summary
 from agent.wire.frame import LINK_ETHERNET, Frame, batch_of, origin
-from benchmarks import generate
+from tests.kit import generate
 from tests.kit.packets import ethernet, ip
 
 CALLS, SECONDS = 50, 6.0

@@ -30,9 +30,9 @@ from typing import Any
 
 from agent.store import Store
 from agent.store.codec import unpack
-from benchmarks.live import hindrance
 from tests.chaos import calls
 from tests.kit.cgroup import bounded
+from tests.kit.privileges import hindrance
 from tests.kit.replayed import sidecar
 from tests.lab.flood_kinds import KINDS, Pair
 from tests.lab.network import inside

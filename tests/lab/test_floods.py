@@ -9,7 +9,7 @@ import pytest
 
 from agent.config.settings import Limits
 from agent.wire.ip import decoder_cy
-from benchmarks.live import hindrance
+from tests.kit.privileges import hindrance
 from tests.lab.floods import CALLS, Run, run
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]

@@ -15,7 +15,7 @@ from agent.transport.peers_cy import is_taken_up
 from agent.transport.rate_limit_cy import RateLimit
 from agent.transport.sampled_sources_cy import SampledSources, keeps
 from agent.wire.frame import LINK_ETHERNET, Batch, Frame, batch_of, origin
-from benchmarks.generate import VC, udp
+from tests.kit.generate import VC, udp
 
 SOURCE = uncompiled.sources("agent.wire.ip.decoder_cy", "agent.transport.held_invites_cy")[1]
 MODULES = (held_invites_cy, SOURCE)

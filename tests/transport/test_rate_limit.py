@@ -11,7 +11,7 @@ from agent.transport.byte_limit import PACKET_COST, ByteLimit
 from agent.transport.rate_limit_cy import MAX_SOURCES, RateLimit
 from agent.transport.sampled_sources_cy import MOST, SampledSources, keeps
 from agent.wire.frame import LINK_ETHERNET, Batch, Frame, batch_of, origin
-from benchmarks.generate import VC, udp
+from tests.kit.generate import VC, udp
 
 LOUD, QUIET = "203.0.113.9", "203.0.113.10"
 NAMES = ["Call-ID: %d", "CALL-ID\t : %d", "call-id:%d   ", "i: %d", "I :%d"]

@@ -13,8 +13,8 @@ import pytest
 from agent.media.rtp import loop_cy, stream_row
 from agent.wire.frame import OUTGOING, Frame, batch_of, origin
 from agent.wire.rtp import payload_types
-from benchmarks.loop import Traffic, walk
 from tests.kit.loop_tap import FOREVER, MINUTE, MS, T0, WIRE, Tap, ethernet, rtp
+from tests.kit.loop_traffic import Traffic, walk
 
 C_TYPES: dict[str, Any] = {
     "unsigned char": ctypes.c_uint8,

@@ -1,6 +1,6 @@
 """Captures by parameters: calls with two streams each, loss, and the SIP around them; seconds, not minutes.
 
-    python -m benchmarks.generate OUT.pcap --calls 500 --seconds 40 --loss 0.01
+    python -m tests.kit.generate OUT.pcap --calls 500 --seconds 40 --loss 0.01
 
 Times are nanosecond pcap, G.711 in 20 ms packets, one leg a call: customer 10.1.x.x to the vc 10.0.0.1.
 """

@@ -30,7 +30,7 @@ from agent.wire.hep import hep_packet
 from agent.wire.rtp import rtcp
 from agent.wire.sip import quality_report
 from agent.wire.sip.message_cy import Message
-from benchmarks.generate import BEGIN_S, VC, udp
+from tests.kit.generate import BEGIN_S, VC, udp
 
 DATAGRAM = 65_000  # what one message over UDP may have
 BEGIN_NS = BEGIN_S * 10**9
