@@ -16,7 +16,7 @@ from agent.store.call_index import drop_calls, first_id, forget_rows
 from agent.store.database import used_bytes
 from agent.store.gaps import Gap, add_gap
 
-CLOUDWATCH_WINDOW_S = 14 * 86_400  # no sink takes anything older
+CLOUDWATCH_WINDOW_S = 14 * 86_400  # the outbox keeps nothing older: CloudWatch takes none
 # The order of deletion: (kind, whether a sink waits for it).
 _ORDER = (
     ("sip", False),

@@ -55,6 +55,12 @@ def watches(daemon: Process) -> bool:
     return "connects to TCP" in daemon.text() or daemon.ended()
 
 
+def early_in_a_minute(latest_s: float) -> None:
+    """Returns at once, or at the next minute's start where more than so many seconds have passed."""
+    if (second := time.time() % 60) > latest_s:
+        time.sleep(60 - second)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     reason = why_not()
@@ -72,6 +78,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             folder / "redis.log",
         )
         wait_until(lambda: "Ready to accept" in server.text(), "redis-server", 10)
+        early_in_a_minute(30)  # in which all three begin to watch
         daemons, dumps = {}, []
         for name in PORTS:
             for side in SIDES if name != "observer" else ():
@@ -93,8 +100,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         for daemon in daemons.values():
             wait_until(partial(watches, daemon), "a daemon", 20)
         time.sleep(1)
-        if (second := time.time() % 60) > 25:  # one minute has all of it
-            time.sleep(60 - second)
+        early_in_a_minute(25)  # which has all of the traffic
         lab.run_all(SCENARIOS)
         time.sleep(7)  # the linger of the last call's media
         for daemon in daemons.values():
