@@ -172,7 +172,7 @@ class CallTable:
         for leg in call.legs:
             for _, length, _ in leg.sdp.values():
                 size += TEXT_TIMES * length
-            size += SOCKET_BYTES * self._media.offers.count(leg)
+            size += SOCKET_BYTES * self._media.sockets.count(leg)
         more: cython.Py_ssize_t = max(0, size - MESSAGE_BYTES)
         self._weight += more - self._weights.pop(call, 0)
         if more:
@@ -427,7 +427,7 @@ class CallTable:
         deadlines = [self._timers.of(what) for what in _waiting(call)]
         keys = [self._joiner.keys(leg) for leg in call.legs]
         earlier = [
-            (place, *row) for place, leg in enumerate(call.legs) for row in self._media.offers.earlier(leg)
+            (place, *row) for place, leg in enumerate(call.legs) for row in self._media.sockets.earlier(leg)
         ]
         return deadlines, keys, [leg in self._connectors for leg in call.legs], earlier
 

@@ -109,8 +109,8 @@ def shed(daemon: Daemon) -> dict[str, int]:
     engine, intervals = daemon.pipeline.engine, daemon.pipeline.intervals
     return {
         "sip_bodies": intervals.sip_log.cut,
-        "orphan_streams": engine.media.streams.unexplained.shed,
-        "sip": engine.budget.shed,
+        "orphan_streams": engine.media.streams.orphans.shed,
+        "sip": engine.rate_limit.shed,
         "log_records": daemon.writer.shed.total(),
     }
 

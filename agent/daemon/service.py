@@ -330,7 +330,7 @@ class Service:
 
     def _name_talkers(self) -> None:
         """Once a minute: names the sources that flood or scan."""
-        self.talkers = self.pipeline.engine.budget.talkers()
+        self.talkers = self.pipeline.engine.rate_limit.talkers()
         for talker in self.talkers:
             self._log.warning(
                 "flood",

@@ -105,9 +105,9 @@ class Engine:
         self._begun_ns = 0  # when watching began, where it did here
 
     @property
-    def budget(self) -> RateLimit:
+    def rate_limit(self) -> RateLimit:
         """The SIP limit of one source."""
-        return self.intake.budget
+        return self.intake.rate_limit
 
     @property
     def workers(self) -> RtpWorkers:
@@ -192,13 +192,13 @@ class Engine:
         self._out.append(self._closed(minute_ns, complete=False))
 
     def _left_out(self) -> dict[str, int]:
-        self.budget.settle()
-        return {**self.counters, "sip_shed": self.budget.shed}
+        self.rate_limit.settle()
+        return {**self.counters, "sip_shed": self.rate_limit.shed}
 
     def _closed(self, minute_ns: int, complete: bool) -> MinuteClosed:
         self._out += self.refusals.intervals(minute_ns, minute_ns + MINUTE_NS)
         until_ns = None if complete else self.clock.now_ns
-        return MinuteClosed(minute_ns, complete, self.budget.taken_shed(), self._begun_ns, until_ns)
+        return MinuteClosed(minute_ns, complete, self.rate_limit.taken_shed(), self._begun_ns, until_ns)
 
     def skip_minutes(self, minute_ns: int, until_ns: int, watched_ns: int, now_ns: int) -> None:
         if until_ns > minute_ns:
@@ -230,9 +230,9 @@ class Engine:
 
     # -- what other hosts tell
 
-    def claim(self, heard: RemoteClaim) -> None:
+    def claim(self, received: RemoteClaim) -> None:
         """Another host sees the SIP of media that may pass here. The facts come with the next batch."""
-        self.claims.take(heard)
+        self.claims.take(received)
 
     def miss_claims(self, start_ns: int, end_ns: int) -> None:
         """Claims of that time never arrived: which calls media here belongs to is not wholly known."""
@@ -320,7 +320,7 @@ class Engine:
     def shed(self, level: int) -> None:
         """The host cannot follow (`agent.daemon.overload`): skips the least needed work."""
         self.media.streams.shedding = level >= 2
-        self.budget.strained = level >= 3
+        self.rate_limit.strained = level >= 3
 
     def rejected(self) -> Counter[str]:
         """Records that did not parse, by reason, the loop's and ours."""
@@ -345,9 +345,9 @@ class Engine:
         return {
             "calls": len(self.signalling),
             "streams": len(self.media.streams),
-            "streams_unexplained": len(self.media.streams.unexplained),
-            "streams_crowded": len(self.media.streams.crowd),
-            "media_sockets": len(self.media.offers),
+            "streams_unexplained": len(self.media.streams.orphans),
+            "streams_crowded": len(self.media.streams.surplus),
+            "media_sockets": len(self.media.sockets),
             "unsignalled_pairs": len(self.media.unsignalled),
             **self.intake.tables(),
         }
@@ -371,7 +371,7 @@ class Engine:
         count = len(batch)
         if count:
             self.begin(batch.index[STAMP])
-        self.budget.thin(batch)
+        self.rate_limit.thin(batch)
         if not count:
             return self._taken()
         self.loop.hold(batch.data, batch.index)
@@ -390,7 +390,7 @@ class Engine:
         clock = self.clock
         for drop in batch.losses:
             self._missed(drop.start_ns, drop.end_ns, _cause(drop), drop.count)
-        self.budget.thin(batch)
+        self.rate_limit.thin(batch)
         self.intake.hold(batch.data)
         try:
             for position in range(len(batch)):
@@ -407,7 +407,7 @@ class Engine:
         """Takes the streams that capture threads accepted by then."""
         if isinstance(self.loop, RtpWorkers):
             for stream_id, clean in self.loop.begun(until_ns):
-                self.media.streams.fresh(stream_id, clean)
+                self.media.streams.accepted(stream_id, clean)
 
     def _joined_rtp(self, packet: Packet) -> bool:
         """Counts RTP that came in fragments as one packet. False where no loop can take it."""
@@ -428,7 +428,7 @@ class Engine:
             return loop.take(batch, key)
         loop.walk(batch.data, batch.index, 0, FOREVER_NS)
         if loop.stopped == STOP_STREAM:
-            self.media.streams.fresh(loop.fresh)
+            self.media.streams.accepted(loop.new_stream)
             loop.walk(batch.data, batch.index, 0, FOREVER_NS)
         return True
 

@@ -11,7 +11,7 @@ from agent.wire.sip.scan_cy cimport looks_like_sip, status_at
 @cython.final
 cdef class Intake:
     cdef readonly long long duplicates
-    cdef readonly RateLimit budget
+    cdef readonly RateLimit rate_limit
     cdef readonly object counters
     cdef object _rtp, _sides, _media, _rejects, _fragments, _tcp, _sctp, _rules, _bytes
     cdef Peers _peers
@@ -34,7 +34,7 @@ cdef class Intake:
     cdef object _datagram(self, Packet packet)
     cdef object _hep(self, Packet packet, bytes data)
     cdef object _sip(self, Packet packet, bytes data)
-    cdef object _cut(self, Packet packet, bytes data)
+    cdef object _count_cut_message(self, Packet packet, bytes data)
     cdef bint _is_peers(self, Packet packet) except -1
     cdef bint _is_elsewhere(self, Packet packet) except -1
     cdef object _unseen(self, Packet packet, object sight, object cause)

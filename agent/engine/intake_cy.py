@@ -71,7 +71,7 @@ class Intake:
         sides: Sides,
         signalling: Signalling,
         media: LegMedia,
-        budget: RateLimit,
+        rate_limit: RateLimit,
         rejects: Counter[Reason],
         out: list[Event],
         rules: IntakeRules,
@@ -81,7 +81,7 @@ class Intake:
         self._rtp = rtp
         self.duplicates = 0
         self.counters: Counter[str] = Counter()
-        self.budget = budget
+        self.rate_limit = rate_limit
         self._sides = sides
         self._own = sides.own  # asked for each packet
         self._signalling = signalling
@@ -98,7 +98,7 @@ class Intake:
         self._decoder = Decoder(rules.tunnels)
         self._inner = Decoder(rules.tunnels)  # of what was put together
         self._captured = 0  # bytes of the frame in hand
-        self._peers = budget.peers
+        self._peers = rate_limit.peers
 
     def give(self, handover: Handover) -> None:
         """Half-assembled data, and the packets of the last 20 ms."""
@@ -106,7 +106,7 @@ class Intake:
         if live is not None:
             live.transport = self._fragments, self._tcp, self._sctp, self._peers
             live.copies = self._copies
-            live.budget = self.budget
+            live.rate_limit = self.rate_limit
 
     def take_over(self, handover: Handover) -> None:
         """Takes them over. Where the clock was set, stamped data is left out."""
@@ -114,11 +114,12 @@ class Intake:
         if live is None:
             return
         self._fragments, self._tcp, self._sctp, self._peers = live.transport
-        self.budget.peers = self._peers
+        self.rate_limit.peers = self._peers
         if not handover.shift_ns:
             self._copies = live.copies
-            live.budget.rate = self.budget.rate  # what may be parsed is the new configuration's to say
-            self.budget = live.budget
+            # What may be parsed is the new configuration's to say.
+            live.rate_limit.rate = self.rate_limit.rate
+            self.rate_limit = live.rate_limit
 
     def tables(self) -> dict[str, int]:
         """Sizes of the tables that the wire fills."""
@@ -126,7 +127,7 @@ class Intake:
             "fragments": len(self._fragments),
             "tcp_streams": len(self._tcp),
             "sctp_paths": len(self._sctp),
-            "sip_sources": len(self.budget),
+            "sip_sources": len(self.rate_limit),
             "sip_peers": len(self._peers),
             "digests": len(self._copies),
         }
@@ -300,7 +301,7 @@ class Intake:
             else:
                 self._sip(packet, found.data)
         elif found.data:
-            self._cut(packet, found.data)
+            self._count_cut_message(packet, found.data)
             self._unseen(packet, Sight.SIP, found.cause)
         elif found.is_sip or self._is_sip_port(packet):
             self._unseen(packet, Sight.SIP, found.cause)
@@ -379,9 +380,9 @@ class Intake:
     def _sip(self, packet: Packet, data: bytes) -> None:
         to_vc: cython.bint = packet.src not in self._own
         peer = packet.src if to_vc else packet.dst
-        if not self.budget.takes(peer, to_vc, data, packet.stamp_ns, packet.dst if to_vc else packet.src):
+        if not self.rate_limit.takes(peer, to_vc, data, packet.stamp_ns, packet.dst if to_vc else packet.src):
             return
-        if (invite := self.budget.invite) is not None:
+        if (invite := self.rate_limit.invite) is not None:
             with contextlib.suppress(WireError):
                 self._signalling.take(Message(invite[0]), invite[1], invite[2], invite[3])
         try:
@@ -392,11 +393,11 @@ class Intake:
                 error.reason in (Reason.SIP_TRUNCATED, Reason.SIP_MISSING_HEADER)
                 and len(data) < packet.length
             ):
-                self._cut(packet, data)
+                self._count_cut_message(packet, data)
             return
         self._signalling.take(message, packet.src, packet.dst, packet.stamp_ns)
 
-    def _cut(self, packet: Packet, data: bytes) -> None:
+    def _count_cut_message(self, packet: Packet, data: bytes) -> None:
         """Takes a message whose headers were cut: the class of a response counts all the same."""
         if self._is_elsewhere(packet):
             return

@@ -84,7 +84,7 @@ class Walk:
             due_ns = min(self._signalling.due(), clock.boundary_ns)
             position = loop.walk(data, frames, position, due_ns)
             if loop.stopped == STREAM:
-                self._streams.fresh(loop.fresh)
+                self._streams.accepted(loop.new_stream)
                 continue
             if loop.stopped == END:
                 break

@@ -10,7 +10,7 @@ cdef dict _USUAL
 
 @cython.final
 cdef class LegMedia:
-    cdef readonly MediaSockets offers
+    cdef readonly MediaSockets sockets
     cdef readonly Streams streams
     cdef readonly object rejects, unsignalled
     cdef public long long missed_ns
@@ -22,7 +22,7 @@ cdef class LegMedia:
 
     cpdef object describe(self, Leg leg, Session session, str passage)
     cdef object _replaced(self, Leg leg, Session session, str passage)
-    cdef object _cut(self, list streams, list reports=*)
+    cdef object _emit(self, list streams, list reports=*)
     cpdef object release(self, Leg leg)
     cpdef long long heard_ns(self, Call call)
     cpdef long long leg_heard_ns(self, Leg leg)

@@ -50,9 +50,9 @@ class LegMedia:
         max_strays: int = 0,
     ) -> None:
         """`max_strays`: the greatest number of streams without a leg; 0: no bound."""
-        self.offers = MediaSockets(sides, loop.named)
+        self.sockets = MediaSockets(sides, loop.named)
         self.unsignalled = Unsignalled(sides, count=count_unsignalled)
-        self.streams = Streams(loop, self.offers, quality, observer, self.unsignalled, max_strays)
+        self.streams = Streams(loop, self.sockets, quality, observer, self.unsignalled, max_strays)
         self.streams.crowded = self._crowded
         self.streams.flooded = self._flooded
         self._evicted = self._refused = 0  # streams that were reported
@@ -61,7 +61,7 @@ class LegMedia:
         self.open_minutes: list[int] = []
         self._loop = loop
         self._out = out
-        self._rtcp = LegRtcp(loop, self.offers, self.unsignalled, self.streams, out, self.rejects, observer)
+        self._rtcp = LegRtcp(loop, self.sockets, self.unsignalled, self.streams, out, self.rejects, observer)
         self._other: dict[Leg, dict[Passage, list[MediaDescription]]] = {}  # m-lines that are not RTP
 
     # -- SDP
@@ -69,7 +69,7 @@ class LegMedia:
     def describe(self, leg: Leg, session: Session, passage: Passage) -> None:
         """Takes an SDP passed on `leg`."""
         now_ns = leg.last_ns
-        sockets = self.offers.describe(leg, session, passage)
+        sockets = self.sockets.describe(leg, session, passage)
         self._replaced(leg, session, passage)
         media: MediaDescription
         sections = []
@@ -89,7 +89,7 @@ class LegMedia:
             leg.described_ns = now_ns
             if before is not None:
                 self.streams.renegotiated(leg.call.legs, now_ns)
-        self._cut(self.streams.claimed(sockets, self.open_minutes))
+        self._emit(self.streams.claimed(sockets, self.open_minutes))
         if self.streams.taken_over:
             self._take_over()
         self.streams.described(leg)
@@ -114,12 +114,12 @@ class LegMedia:
             for medias in both.values():
                 for media in medias:
                     if in_use.isdisjoint(media.sockets):
-                        self.offers.withdraw(leg, media, leg.last_ns)
+                        self.sockets.withdraw(leg, media, leg.last_ns)
 
     def _crowded(self, leg: Leg, streams: list[Stream]) -> None:
         """A leg gives up some of its many streams."""
         for stream in streams:
-            self._cut(self.streams.cut(stream, self.open_minutes))
+            self._emit(self.streams.close_counts(stream, self.open_minutes))
 
     def _flooded(self, leg: Leg) -> None:
         """Somebody sends many invented streams from the far end's own socket."""
@@ -147,7 +147,7 @@ class LegMedia:
         self._loop, self._refused = loop, int(loop.refused)
         named: Any = loop.named
         peers = named.peers()
-        self.offers.tell(named)
+        self.sockets.tell(named)
         self.streams.go_on_with(loop)
         self.streams.evidence.end_close(handover.minute_ns or 0)  # no pauses are known of what is closed
         self._describe_earlier(handover)
@@ -165,7 +165,7 @@ class LegMedia:
             if stream is not None:
                 stream.first, stream.away = first, away
                 if away.minutes:
-                    self.streams.told(stream)
+                    self.streams.reported(stream)
         self.unsignalled.prune()
         self._rtcp.take_over(handover, loop)
 
@@ -174,7 +174,7 @@ class LegMedia:
         for call, (*_, earlier) in handover.calls:
             for place, passage, text, until_ns in earlier:
                 leg, session = call.legs[place], sdp.parse(text)
-                self.offers.restore(leg, session, passage, until_ns)
+                self.sockets.restore(leg, session, passage, until_ns)
 
     def _describe_again(self, leg: Leg) -> None:
         """Lets the last SDP of `leg` claim its sockets again."""
@@ -183,19 +183,19 @@ class LegMedia:
                 session = sdp.parse(read) if isinstance(read, bytes) else read
             except WireError:
                 continue
-            self.offers.describe(leg, session, passage)
+            self.sockets.describe(leg, session, passage)
             self._replaced(leg, session, passage)
 
     def release(self, leg: Leg) -> None:
         """The leg is over and its last reports have come."""
         self.streams.judge(leg)
         self._rtcp.judge(leg)
-        self._cut(self.streams.released(leg, self.open_minutes), self._rtcp.released(leg, self.open_minutes))
-        self.offers.release(leg)
+        self._emit(self.streams.released(leg, self.open_minutes), self._rtcp.released(leg, self.open_minutes))
+        self.sockets.release(leg)
         self._other.pop(leg, None)
 
-    def _cut(self, streams: list[StreamMinute], reports: list[ReportsMinute] | None = None) -> None:
-        """Closes the counts of streams, and of RTCP, before they leave their leg."""
+    def _emit(self, streams: list[StreamMinute], reports: list[ReportsMinute] | None = None) -> None:
+        """Gives out the closed counts of streams, and of RTCP, before they leave their leg."""
         if streams or reports:
             self._out.append(MediaHeard(streams, reports or []))
 
@@ -241,13 +241,13 @@ class LegMedia:
 
     def harvest(self, minute_ns: int, streams: list[StreamMinute]) -> None:
         """Gives out the minute of every stream and leg; `streams`: the loop's counts."""
-        if len(self.streams.unexplained):  # the host could not follow: their packets are unknown
+        if len(self.streams.orphans):  # the host could not follow: their packets are unknown
             until_ns = minute_ns + MINUTE_NS
             self._out.append(Unseen(minute_ns, until_ns, Sight.MEDIA, Cause.SHED, None))
         self._report_full_table(minute_ns)
         self._rtcp.claim_unsignalled(self.open_minutes)
-        heard = self.streams.harvest(minute_ns, streams)
-        self._out.append(MediaHeard(heard, self._rtcp.harvest(minute_ns)))
+        stream_minutes = self.streams.harvest(minute_ns, streams)
+        self._out.append(MediaHeard(stream_minutes, self._rtcp.harvest(minute_ns)))
 
     def _report_full_table(self, minute_ns: int) -> None:
         """Reports packets that found no row as missing. Evicted orphans count nowhere anyway."""

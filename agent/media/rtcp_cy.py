@@ -126,7 +126,7 @@ class LegRtcp:
         """
         self._unheard.pop(leg, None)
         own: Reporting = {leg: None}
-        taken = [told for minute_ns in minutes for told in taken_reports(own, minute_ns)]
+        taken = [counts for minute_ns in minutes for counts in taken_reports(own, minute_ns)]
         if leg not in own:
             self._reporting.pop(leg, None)
         return taken
@@ -251,7 +251,7 @@ class LegRtcp:
             is_ours=back < 0x8000 and back < expected,
             has_jitter=has_jitter,
         )
-        self._streams.told(stream)
+        self._streams.reported(stream)
         if away.counts_intervals or away.refused or not has_jitter:
             self._flag(owner, IMPLAUSIBLE, stamp_ns)
         if span is not None:
@@ -367,7 +367,7 @@ class LegRtcp:
                     report.ssrc,
                 )
             elif isinstance(block, rtcp_xr.VoipMetrics):
-                self._told(leg, endpoint_view.of_voip_metrics(block), block.ssrc, stamp_ns)
+                self._take_view(leg, endpoint_view.of_voip_metrics(block), block.ssrc, stamp_ns)
 
     # -- the far end's view
 
@@ -375,13 +375,13 @@ class LegRtcp:
         """A PUBLISH or NOTIFY about the call of `leg` (RFC 6035): its sender's own reception."""
         if report.local is not None:
             ssrc = report.remote_addr.ssrc if report.remote_addr else None
-            self._told(leg, endpoint_view.of_metrics(report.local), ssrc, now_ns)
+            self._take_view(leg, endpoint_view.of_metrics(report.local), ssrc, now_ns)
 
     def statistics(self, leg: Leg, stat: RtpStat, now_ns: int) -> None:
         """The RTP statistics header of a BYE, or of its 200, that the far end of `leg` sent."""
-        self._told(leg, endpoint_view.of_rtp_stat(stat), None, now_ns)
+        self._take_view(leg, endpoint_view.of_rtp_stat(stat), None, now_ns)
 
-    def _told(self, leg: Leg, view: endpoint_view.EndpointView, ssrc: int | None, now_ns: int) -> None:
+    def _take_view(self, leg: Leg, view: endpoint_view.EndpointView, ssrc: int | None, now_ns: int) -> None:
         """Takes an endpoint's own round trip.
 
         It is this side's where the SBC makes the stream itself (`ssrc`).

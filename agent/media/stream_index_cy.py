@@ -74,8 +74,8 @@ class StreamIndex:
         """The streams that `source` sends with `ssrc`, oldest first."""
         users = self._by_socket.get(source, ())
         if isinstance(users, ManyStreams):
-            crowd: ManyStreams = users
-            return crowd.sent.get(ssrc, [])
+            many: ManyStreams = users
+            return many.sent.get(ssrc, [])
         stream: Stream
         sent = []
         for stream in _few(users):
@@ -89,8 +89,8 @@ class StreamIndex:
         if users is None:
             return ()
         if isinstance(users, ManyStreams):
-            crowd: ManyStreams = users
-            return tuple(crowd.users)
+            many: ManyStreams = users
+            return tuple(many.users)
         return _few(users)
 
     def count(self, socket: Socket) -> cython.Py_ssize_t:
@@ -99,16 +99,16 @@ class StreamIndex:
         if users is None:
             return 0
         if isinstance(users, ManyStreams):
-            crowd: ManyStreams = users
-            return len(crowd.users)
+            many: ManyStreams = users
+            return len(many.users)
         return len(_few(users))
 
     def sent_by(self, socket: Socket) -> list[Stream]:
         """The streams that `socket` sends. The cost does not depend on the streams that come to it."""
         users = self._by_socket.get(socket, ())
         if isinstance(users, ManyStreams):
-            crowd: ManyStreams = users
-            return [stream for same in crowd.sent.values() for stream in same]
+            many: ManyStreams = users
+            return [stream for same in many.sent.values() for stream in same]
         return [stream for stream in _few(users) if stream.src == socket]
 
     def few_at(self, socket: Socket) -> tuple[Stream, ...]:
@@ -129,10 +129,10 @@ class StreamIndex:
         if users is None or isinstance(users, Stream):
             return [] if users is None or users.dst != dst else [users.id]
         if isinstance(users, ManyStreams):
-            crowd: ManyStreams = users
-            if len(crowd.users) > MANY:
+            many: ManyStreams = users
+            if len(many.users) > MANY:
                 return []
-            return sorted([stream.id for stream in crowd.users if stream.src == src and stream.dst == dst])
+            return sorted([stream.id for stream in many.users if stream.src == src and stream.dst == dst])
         return [stream.id for stream in _few(users) if stream.src == src and stream.dst == dst]
 
     def add(self, stream: Stream) -> None:
@@ -169,9 +169,9 @@ class StreamIndex:
             self._by_socket[socket] = stream
             return socket, stream
         if isinstance(users, ManyStreams):
-            crowd: ManyStreams = users
-            one = next(iter(crowd.users))
-            crowd.add(socket, stream)
+            many: ManyStreams = users
+            one = next(iter(many.users))
+            many.add(socket, stream)
         else:
             few = _few(users)
             one = few[0]
@@ -183,9 +183,9 @@ class StreamIndex:
     def _part(self, socket: Socket, stream: Stream) -> None:
         users = self._by_socket[socket]
         if isinstance(users, ManyStreams):
-            crowd: ManyStreams = users
-            crowd.discard(socket, stream)
-            if not crowd.users:
+            many: ManyStreams = users
+            many.discard(socket, stream)
+            if not many.users:
                 del self._by_socket[socket]
             return
         left = tuple([each for each in _few(users) if each is not stream])

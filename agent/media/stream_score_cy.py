@@ -101,13 +101,13 @@ class Measure:
         self,
         counted: list[StreamMinute],
         streams: list[Stream | None],
-        told: set[Stream],
+        reported: set[Stream],
         *,
         orphans: bool,
     ) -> list[StreamMinute]:
         """Finishes one minute of all streams, which `streams` has by their id; others are left out.
 
-        `told`: streams that the far end reported on. `orphans`: streams without a leg count too.
+        `reported`: streams that the far end reported on. `orphans`: streams without a leg count too.
         """
         done: list[StreamMinute] = []
         stream_minute: StreamMinute
@@ -120,12 +120,12 @@ class Measure:
             if stream.leg is None and not orphans:
                 continue
             away: AwayMinute | None = None
-            if stream.heard is not None:
-                minutes: dict[int, AwayMinute] = stream.heard.minutes
+            if stream.far_end_loss is not None:
+                minutes: dict[int, AwayMinute] = stream.far_end_loss.minutes
                 if minutes:
                     away = minutes.pop(stream_minute.stamp_ns, None)
                     if not minutes:
-                        told.discard(stream)
+                        reported.discard(stream)
             done.append(self.minute(stream, stream_minute, away))
         return done
 

@@ -14,7 +14,7 @@ cdef class Streams:
     cdef Measure _measure
     cdef StreamIndex _found
     cdef dict _codecs
-    cdef set _told, _news
+    cdef set _reported, _news
     cdef readonly object evidence
     cdef IdQueue _strays
     cdef dict _strangers
@@ -22,14 +22,14 @@ cdef class Streams:
     cdef readonly long long evicted
     cdef long long _share
     cdef public bint shedding
-    cdef readonly object unexplained, unsignalled, crowd
+    cdef readonly object orphans, unsignalled, surplus
     cdef public object crowded, flooded
     cdef public list taken_over
 
     cpdef list claimed(self, list sockets, object minutes)
     cpdef object described(self, Leg leg)
     cpdef Stream get(self, long long stream_id)
-    cpdef Stream fresh(self, long long stream_id, object clean=*)
+    cpdef Stream accepted(self, long long stream_id, object clean=*)
     cdef bint _is_left_alone(self, long long stream_id, tuple src, tuple dst) except -1
     cdef object _stray(self, long long stream_id)
     cdef Stream _forget(self, long long stream_id)

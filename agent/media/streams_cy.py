@@ -76,7 +76,7 @@ class Streams:
     def __init__(
         self,
         loop: Loop | RtpWorkers,
-        offers: MediaSockets,
+        sockets: MediaSockets,
         quality: QualityRules,
         observer: Observer = "vc",
         unsignalled: Unsignalled | None = None,
@@ -89,18 +89,18 @@ class Streams:
         """
         self._observer = observer
         self._loop = loop
-        self._sockets = offers
+        self._sockets = sockets
         self._measure = Measure(quality)
         self._found = StreamIndex()
-        self.evidence = SourceEvidence(offers, self._found, self._times, self._paused)
+        self.evidence = SourceEvidence(sockets, self._found, self._times, self._paused)
         self._strangers: dict[Stream, None] = {}  # that began beside a source with evidence
         self._news: set[Socket] = set()  # sockets about whose sources more is known since the last harvest
         self._codecs: dict[Said, tuple[dict[int, str], int]] = {}
-        self._told: set[Stream] = set()  # the far end spoke of them in a minute that is still open
+        self._reported: set[Stream] = set()  # the far end spoke of them in a minute that is still open
         self._map_sweeps = 0
         self.shedding = False  # the host cannot follow: what no SDP explains is left alone
-        self.unexplained = Orphans()
-        self.crowd = Orphans()  # beyond `SOCKET_STREAMS` of a socket, or `LEG_STREAMS` of a leg
+        self.orphans = Orphans()
+        self.surplus = Orphans()  # beyond `SOCKET_STREAMS` of a socket, or `LEG_STREAMS` of a leg
         self.evicted = 0  # streams of nobody that made room
         self.crowded: Callable[[Leg, list[Stream]], None] = _keep  # told of streams that a leg gives up
         self.flooded: Callable[[Leg], None] = _ignore  # told of legs with many passing streams
@@ -118,7 +118,7 @@ class Streams:
     def get(self, stream_id: cython.longlong) -> Stream | None:
         return self._found.get(stream_id)
 
-    def fresh(self, stream_id: cython.longlong, clean: Known = None) -> Stream | None:
+    def accepted(self, stream_id: cython.longlong, clean: Known = None) -> Stream | None:
         """The loop accepted a stream: attaches it, and gives the loop its clock rates. None: left to the
         loop.
 
@@ -151,11 +151,11 @@ class Streams:
     def _is_left_alone(self, stream_id: cython.longlong, src: Socket, dst: Socket) -> cython.bint:
         """Whether only the loop counts a stream that no SDP explains: no time for it, or too many like it."""
         if self.shedding:
-            self.unexplained.leave(stream_id, src, dst)
+            self.orphans.leave(stream_id, src, dst)
             return True
         if self._found.count(src) < SOCKET_STREAMS and self._found.count(dst) < SOCKET_STREAMS:
             return False
-        self.crowd.leave(stream_id, src, dst)
+        self.surplus.leave(stream_id, src, dst)
         return True
 
     def _stray(self, stream_id: cython.longlong) -> None:
@@ -177,15 +177,15 @@ class Streams:
         self._strays.discard(stream_id)
         stream = self._found.pop(stream_id)
         if stream is None:
-            self.unexplained.forget(stream_id)
-            self.crowd.forget(stream_id)
+            self.orphans.forget(stream_id)
+            self.surplus.forget(stream_id)
             return None
         if self.unsignalled is not None:
             self.unsignalled.leave(stream)
         self._detach(stream)
         self._strays.discard(stream_id)
         self._strangers.pop(stream, None)
-        self._told.discard(stream)
+        self._reported.discard(stream)
         return stream
 
     def _thin(self, leg: Leg) -> None:
@@ -210,7 +210,7 @@ class Streams:
             return
         self._forget(stream.id)
         self._link(stream)
-        self.crowd.leave(stream.id, stream.src, stream.dst)
+        self.surplus.leave(stream.id, stream.src, stream.dst)
         self._stray(stream.id)
 
     def _link(self, stream: Stream) -> None:
@@ -259,9 +259,9 @@ class Streams:
                 if old.trust == UNKNOWN:
                     self._strangers[old] = None
                 continue
-            stream = self.fresh(stream_id)
+            stream = self.accepted(stream_id)
             if old is not None and stream is not None and stream.measured_here is None:
-                stream.clean, stream.heard = old.clean, old.heard
+                stream.clean, stream.far_end_loss = old.clean, old.far_end_loss
 
     def leaving(self, rtp: Socket, ssrc: int, peer: Socket) -> Stream | None:
         """The stream that leaves socket `rtp` with `ssrc`.
@@ -293,9 +293,9 @@ class Streams:
                         return True
         return False
 
-    def told(self, stream: Stream) -> None:
+    def reported(self, stream: Stream) -> None:
         """Notes that a block was about `stream`: it has a record of this minute even if it sends nothing."""
-        self._told.add(stream)
+        self._reported.add(stream)
 
     def claimed(self, sockets: list[Socket], minutes: Sequence[int]) -> list[StreamMinute]:
         """An SDP named `sockets`: attaches their streams, and explains them anew.
@@ -305,13 +305,13 @@ class Streams:
         stream: Stream
         claim: SocketOwner
         done: list[StreamMinute] = []
-        waiting: list[int] = self.unexplained.take(sockets) if self.unexplained.sockets else []
-        for socket in sockets if self.crowd.sockets else ():
-            waiting += self.crowd.take((socket,), max(0, SOCKET_STREAMS - self._found.count(socket)))
+        waiting: list[int] = self.orphans.take(sockets) if self.orphans.sockets else []
+        for socket in sockets if self.surplus.sockets else ():
+            waiting += self.surplus.take((socket,), max(0, SOCKET_STREAMS - self._found.count(socket)))
         for stream_id in waiting:  # all, before the first: one that is taken up may make another stray go
             self._strays.discard(stream_id)
         for stream_id in waiting:
-            self.fresh(stream_id)
+            self.accepted(stream_id)
         for socket in sockets:
             for stream in self._found.at(socket):
                 found = self._sockets.find(stream.src, stream.dst)
@@ -326,7 +326,7 @@ class Streams:
                     self.taken_over.append((before, claim.leg))
                     stream.attached = False
                 elif stream.leg is not None and stream.leg is not claim.leg:
-                    done += self.cut(stream, minutes)
+                    done += self.close_counts(stream, minutes)
                 self._admit(stream, claim, to_vc)
         return done
 
@@ -422,15 +422,15 @@ class Streams:
                 self._weed_passing(leg)
         self._news.clear()
 
-    def cut(self, stream: Stream, minutes: Sequence[int]) -> list[StreamMinute]:
+    def close_counts(self, stream: Stream, minutes: Sequence[int]) -> list[StreamMinute]:
         """Closes the counts of `stream` in the open minutes, and detaches it."""
-        told = stream.heard.minutes if stream.heard is not None else {}
+        minutes_away = stream.far_end_loss.minutes if stream.far_end_loss is not None else {}
         done = [
-            self._measure.minute(stream, stream_minute, told.pop(stream_minute.stamp_ns, None))
+            self._measure.minute(stream, stream_minute, minutes_away.pop(stream_minute.stamp_ns, None))
             for stream_minute in [self._loop.harvest(stream.id, minute) for minute in minutes]
-            if stream_minute.counted() or stream_minute.stamp_ns in told
+            if stream_minute.counted() or stream_minute.stamp_ns in minutes_away
         ]
-        self._told.discard(stream)
+        self._reported.discard(stream)
         self._detach(stream)
         return done
 
@@ -452,20 +452,24 @@ class Streams:
             due_ns = max([self._loop.last_ns(stream.id) for stream in leg.streams]) + SILENCE_NS
             for stream in leg.streams:
                 self._loop.flush_stream(stream.id, due_ns)
-        return [event for stream in sorted(leg.streams, key=_id_of) for event in self.cut(stream, minutes)]
+        return [
+            event
+            for stream in sorted(leg.streams, key=_id_of)
+            for event in self.close_counts(stream, minutes)
+        ]
 
     def harvest(self, minute_ns: int, counted: list[StreamMinute]) -> list[StreamMinute]:
         """The minute of every stream, from the loop's counts in `counted`."""
         self._judge(counted)
         self.evidence.end_close(minute_ns + MINUTE_NS)
-        done = self._measure.harvest(counted, self._found.by_id, self._told, orphans=not self.shedding)
-        for stream in sorted(self._told, key=_id_of):
+        done = self._measure.harvest(counted, self._found.by_id, self._reported, orphans=not self.shedding)
+        for stream in sorted(self._reported, key=_id_of):
             # Its last report may come a minute after its last packet.
             if minute_ns in stream.away.minutes:
                 stream_minute = self._loop.silent(stream.id, minute_ns)
                 done.append(self._measure.minute(stream, stream_minute, stream.away.minutes.pop(minute_ns)))
             if not stream.away.minutes:
-                self._told.discard(stream)
+                self._reported.discard(stream)
         return done
 
     def so_far(self, totals: SoFar) -> None:
@@ -481,7 +485,7 @@ class Streams:
             if stream.measured_here is False:  # what left is the far end's to report
                 lost = 0
             add_to(totals, stream.leg, stream.to_vc, packets, size, lost)
-        for stream in self._told:
+        for stream in self._reported:
             if stream.leg is not None and stream.to_vc is not None:
                 lost = sum([away.lost or 0 for away in stream.away.minutes.values()])
                 add_to(totals, stream.leg, stream.to_vc, 0, 0, lost)

@@ -44,7 +44,7 @@ cdef class Stream:
     cdef public int id
     cdef public unsigned int ssrc
     cdef public long long first_ns
-    cdef public object src, dst, to_vc, measured_here, heard
+    cdef public object src, dst, to_vc, measured_here, far_end_loss
     cdef public Leg leg
     cdef public dict codecs
     cdef public flag clean, attached, first, audio, named

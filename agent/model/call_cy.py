@@ -283,17 +283,17 @@ class Stream:
         self.named = True  # it comes from an address that its sender's SDP names
         self.trust = 0  # of one that leaves, the vc's own
         self.codecs: dict[int, str] = _NO_CODECS  # payload type: encoding name
-        self.heard: FarEndLoss | None = None  # the far end's view, None until its first report
+        self.far_end_loss: FarEndLoss | None = None  # the far end's view, None until its first report
 
     @property
     def away(self) -> FarEndLoss:
-        if self.heard is None:
-            self.heard = FarEndLoss()
-        return self.heard
+        if self.far_end_loss is None:
+            self.far_end_loss = FarEndLoss()
+        return self.far_end_loss
 
     @away.setter
     def away(self, away: FarEndLoss) -> None:
-        self.heard = away
+        self.far_end_loss = away
 
 
 def codec_name(stream: Stream, payload_type: cython.int) -> str:

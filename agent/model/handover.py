@@ -24,7 +24,7 @@ class Live(Struct):
     orphans: Any = None  # streams without SDP
     transport: Any = None  # half-assembled fragments and TCP streams
     copies: Any = None  # packets of the last 20 ms
-    budget: Any = None  # the rate limit of each SIP source
+    rate_limit: Any = None  # the rate limit of each SIP source
     answers: Any = None  # SIP messages that wait for the vc's confirmation, or for their request
     claims: Any = None  # the newest claim of each leg
 

@@ -704,7 +704,7 @@ def test_sdp_of_a_refusal_describes_no_media(status: int) -> None:
     leg.invite(0)
     leg.respond(1, status, sdp=sdp(VC, 4000))
     heard = talk.play(until=2, finish=False)
-    assert len(heard.pipeline.engine.media.offers) == 0
+    assert len(heard.pipeline.engine.media.sockets) == 0
 
 
 # -- cancelled, challenged, taken over

@@ -145,7 +145,7 @@ def test_clock_that_differs_is_found_beside_a_slow_board() -> None:
 def test_claim_of_a_clock_that_differs_is_moved_to_ours_and_no_other() -> None:
     bench = Bench()
     taken: list[Claim] = []
-    bench.pipeline.engine.claim = lambda heard: taken.append(heard.claim)  # type: ignore[method-assign]
+    bench.pipeline.engine.claim = lambda received: taken.append(received.claim)  # type: ignore[method-assign]
     told_ns = T0 - 5 * SECOND_NS
     facts = CallFacts(answer_ns=told_ns - 2, bye_ns=None, until_ns=told_ns + 9)
     claims = [

@@ -88,7 +88,7 @@ def test_each_level_is_in_the_journal_and_in_every_part_of_the_pipeline() -> Non
         Service._shed(service)
         engine = pipeline.engine
         found.append(
-            (pipeline.intervals.sip_log.level, engine.media.streams.shedding, engine.budget.strained)
+            (pipeline.intervals.sip_log.level, engine.media.streams.shedding, engine.rate_limit.strained)
         )
     assert found == [(1, False, False), (2, True, False), (3, True, True), (0, False, False)]
     lines = [json.loads(line) for line in out.getvalue().splitlines()]

@@ -176,7 +176,7 @@ def test_who_is_called_answered_or_registered_is_a_peer() -> None:
         text = message(7).replace(b"INFO", method)
         first = text.split(b"\r\n")[0]
         wire.send(ethernet(packets.udp((VC, 5060), (TRUNK, 5060), text.replace(first, reply))))
-        assert (TRUNK in wire.engine.budget.peers) == is_taken, (method, reply)
+        assert (TRUNK in wire.engine.rate_limit.peers) == is_taken, (method, reply)
 
 
 def test_flood_of_forged_sources_leaves_the_trunk_a_peer() -> None:
@@ -184,4 +184,4 @@ def test_flood_of_forged_sources_leaves_the_trunk_a_peer() -> None:
     wire.deal()
     reply = message(7).replace(b"INFO sip:b@example.com SIP/2.0", b"SIP/2.0 404 Not Found")
     wire.send(*[ethernet(packets.udp((VC, 5060), (stranger(n), 5060), reply, 1)) for n in range(20_000)])
-    assert TRUNK in wire.engine.budget.peers
+    assert TRUNK in wire.engine.rate_limit.peers

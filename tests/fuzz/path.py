@@ -176,11 +176,11 @@ class Case:
 def named_sockets(engine: Engine) -> set[tuple[object, ...]]:
     """The sockets of each leg, and whose each is. Of two calls that named one, another may have it then."""
     found: set[tuple[object, ...]] = set()
-    offers = engine.media.offers
+    sockets = engine.media.sockets
     for call in engine.signalling.calls():
         for leg in call.legs:
-            for socket in offers.held(leg):
-                owners = [offers.find(socket, (host, 1)) for host in (CUSTOMER, VC_C)]
+            for socket in sockets.held(leg):
+                owners = [sockets.find(socket, (host, 1)) for host in (CUSTOMER, VC_C)]
                 its = [(name_of(owner[0].leg) if owner else None) for owner in owners]
                 found.add((name_of(leg), socket, *its))
     return found

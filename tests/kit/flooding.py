@@ -183,7 +183,7 @@ def flood(kind: str, count: int, config: Config, *, live: bool = False) -> dict[
         if frames:
             pass_on(pipeline.engine.feed(batch_of(frames)), pipeline.intervals, kept)
     tables, engine = pipeline.engine.tables(), pipeline.engine
-    talkers = [[t.address, t.messages, t.shed, t.scanner] for t in engine.budget.talkers()]
+    talkers = [[t.address, t.messages, t.shed, t.scanner] for t in engine.rate_limit.talkers()]
     checkpoint.packed(checkpoint.save(engine, pipeline.intervals))  # a daemon does so every few seconds
     pass_on(engine.finish(), pipeline.intervals, kept)
     rows = [
@@ -213,7 +213,7 @@ def flood(kind: str, count: int, config: Config, *, live: bool = False) -> dict[
         },
         "tables": tables,
         "talkers": talkers,
-        "counters": {**engine.counters, "sip_shed": engine.budget.shed},
+        "counters": {**engine.counters, "sip_shed": engine.rate_limit.shed},
         "rss_mb": most_resident_mb(),
     }
 

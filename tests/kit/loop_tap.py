@@ -87,7 +87,7 @@ class Tap:
         while True:
             position = self.loop.walk(batch.data, batch.index, position, FOREVER)
             if self.loop.stopped == loop_cy.STOP_STREAM:
-                self.stream = self.loop.fresh
+                self.stream = self.loop.new_stream
                 self.loop.set_map(self.stream, self.map)
             elif self.loop.stopped == loop_cy.STOP_SLOW:
                 self.slow += 1

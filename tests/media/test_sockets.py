@@ -150,7 +150,7 @@ def test_bundled_sections_share_the_socket_of_the_first() -> None:
     video = "m=video 0 RTP/AVP 96\r\na=mid:v\r\na=bundle-only\r\na=rtpmap:96 VP8/90000\r\n"
     leg = call(talk, ours=bundle + video)
     heard = talk.play(until=2, finish=False)
-    found = heard.pipeline.engine.media.offers.find((ELSEWHERE, 9), HERE)
+    found = heard.pipeline.engine.media.sockets.find((ELSEWHERE, 9), HERE)
     assert found is not None
     assert [media.kind for media in found[0].media] == ["audio", "video"]
     assert found[0].leg.call_id == leg.call_id
@@ -160,7 +160,7 @@ def test_a_port_that_one_section_names_is_not_anothers_rtcp() -> None:
     talk = Conversation()
     call(talk, ours=sdp(VC, 5000) + "m=video 5001 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n")
     heard = talk.play(until=2, finish=False)
-    found = heard.pipeline.engine.media.offers.find((ELSEWHERE, 9), (VC, 5001))
+    found = heard.pipeline.engine.media.sockets.find((ELSEWHERE, 9), (VC, 5001))
     assert found is not None
     assert [media.kind for media in found[0].media] == ["video"]
 
@@ -173,7 +173,7 @@ def test_options_capabilities_are_no_media() -> None:
     leg.request(2, "OPTIONS")
     leg.reply(2.1, 200, "OPTIONS", sdp=sdp(VC, 5000))
     heard = talk.play(until=3, finish=False)
-    assert len(heard.pipeline.engine.media.offers) == 0
+    assert len(heard.pipeline.engine.media.sockets) == 0
 
 
 def test_offer_in_the_200_and_answer_in_the_ack_claim() -> None:
@@ -206,9 +206,9 @@ def test_sockets_of_a_leg_are_bounded_and_the_newest_stay() -> None:
         leg.request(2 + number / 10, "INVITE", sdp=sdp(ALICE, 4000))
         leg.reply(2.05 + number / 10, 200, "INVITE", sdp=sdp(VC, 10_000 + 2 * number))
     heard = talk.play(until=40, finish=False)
-    offers = heard.pipeline.engine.media.offers
-    assert len(offers) <= MAX_SOCKETS
-    assert offers.find((ELSEWHERE, 9), (VC, 10_000 + 2 * MAX_SOCKETS - 2)) is not None
+    sockets = heard.pipeline.engine.media.sockets
+    assert len(sockets) <= MAX_SOCKETS
+    assert sockets.find((ELSEWHERE, 9), (VC, 10_000 + 2 * MAX_SOCKETS - 2)) is not None
 
 
 def test_address_with_a_null_character_names_no_socket() -> None:

@@ -48,7 +48,7 @@ cdef class Loop(Jitter):
     cdef readonly int stopped
     cdef object held, held_index
     cdef long long[::1] open_index
-    cdef readonly long long fresh, position, ignored, late_frames, duplicate_frames
+    cdef readonly long long new_stream, position, ignored, late_frames, duplicate_frames
     cdef readonly bint single_span
     cdef Decoder decoder
     cdef readonly NamedSockets named

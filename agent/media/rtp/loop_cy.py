@@ -67,10 +67,10 @@ _MAP_ROW = struct.Struct("<BIB")  # payload type, clock rate, kind
 class Loop(Jitter):
     """Counts every RTP stream of the frames it walks.
 
-    After `walk`: `stopped` says why it returned, `fresh` which stream was just accepted (STREAM). Counters
-    over all frames: `ignored` (of no protocol that counts), `duplicate_frames` (copies), `late_frames`,
-    `refused` streams, `evicted` candidates, `rejects()`. The caller sets `closed_ns`, the end of the newest
-    closed minute.
+    After `walk`: `stopped` says why it returned, `new_stream` which stream was just accepted (STREAM).
+    Counters over all frames: `ignored` (of no protocol that counts), `duplicate_frames` (copies),
+    `late_frames`, `refused` streams, `evicted` candidates, `rejects()`. The caller sets `closed_ns`, the end
+    of the newest closed minute.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Loop(Jitter):
         self.held_index: array[int] | memoryview | None = None
         self.open_index: Any = None  # the same, typed
         self.stopped = 0
-        self.fresh = self.position = -1
+        self.new_stream = self.position = -1
         self.ignored = self.late_frames = self.duplicate_frames = 0
         self.reasons = memoryview(bytearray(4096)).cast("q")
         self.paths = memoryview(bytearray(4096)).cast("q")
@@ -188,8 +188,8 @@ class Loop(Jitter):
         """Walk the frames of a batch from `position`: the position of the first one not consumed.
 
         `stopped` is then END (there is none), DUE (that frame's stamp is `until_ns` or later), SLOW (it is
-        the caller's: SIP, RTCP, TCP, a fragment, cut headers; go on behind it) or STREAM (it makes `fresh` a
-        stream: set its payload map and go on at the same position).
+        the caller's: SIP, RTCP, TCP, a fragment, cut headers; go on behind it) or STREAM (it makes
+        `new_stream` a stream: set its payload map and go on at the same position).
         """
         if data is self.held and index is self.held_index:
             self.frames(self.open_index, position, until_ns)
@@ -273,8 +273,8 @@ class Loop(Jitter):
                 kept += 1
                 position += 1
             elif self.stopped == STREAM:
-                row = row_of(self, self.fresh)
-                self.accepted[self.n_accepted] = self.fresh << 1 | (row.first_ns == row.last_ns)
+                row = row_of(self, self.new_stream)
+                self.accepted[self.n_accepted] = self.new_stream << 1 | (row.first_ns == row.last_ns)
                 self.n_accepted += 1
             else:
                 break
@@ -404,14 +404,14 @@ class Loop(Jitter):
         """
         at: cython.longlong = self.decoder.payload_offset
         end: cython.longlong = at + self.decoder.payload_length
-        cut: cython.longlong = at + self.decoder.payload_captured
+        captured_end: cython.longlong = at + self.decoder.payload_captured
         head: cython.longlong
-        while at + 4 <= min(end, cut):
+        while at + 4 <= min(end, captured_end):
             head = self.decoder.be16(at)
             if head >> 14 != 2 or not 192 <= (head & 255) <= 223:
                 return 0
             at += 4 * (self.decoder.be16(at + 2) + 1)
-        return at == end or (at < end and at + 4 > cut and cut < end)
+        return at == end or (at < end and at + 4 > captured_end and captured_end < end)
 
     def rtp(self, stamp_ns: cython.longlong) -> cython.int:
         """Counts the RTP packet at the decoder; 1: its stream is new, nothing is counted yet."""
@@ -444,7 +444,7 @@ class Loop(Jitter):
             if self.is_stream(row, seq):
                 row.state = ACCEPTED
                 self.streams += 1
-                self.fresh = number
+                self.new_stream = number
                 return 1
             self.probe(row, seq, second)
         return self.count(row, stamp_ns, seq, ts, second)  # its one caller, so that it is inlined

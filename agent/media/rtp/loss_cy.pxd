@@ -47,6 +47,6 @@ cdef class Losses(Timelines):
     cdef void end(self, StreamRow row) noexcept nogil
     cdef int is_odd(self, long long minute_start_ns) noexcept nogil
     cdef bint holds(self, MinuteRow minute) noexcept nogil
-    cdef void move_on(self, MinuteRow here, MinuteRow there) noexcept nogil
-    cdef void move_rare(self, RareRow here, RareRow there) noexcept nogil
+    cdef void move_on(self, MinuteRow minute, MinuteRow following) noexcept nogil
+    cdef void move_rare(self, RareRow minute, RareRow following) noexcept nogil
     cdef StreamMinute take(self, long long number, StreamRow row, MinuteRow minute, long long minute_start_ns)

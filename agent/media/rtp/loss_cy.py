@@ -453,21 +453,21 @@ class Losses(Timelines):
         start_ns: cython.longlong = minute_start_ns
         number: cython.longlong
         row: StreamRow
-        here: MinuteRow
+        minute: MinuteRow
         odd: cython.int = self.is_odd(minute_start_ns)
         for number in range(self.used):
             row = row_of(self, number)
             if row.state == FREE:
                 continue
-            here = half(row, odd)
+            minute = half(row, odd)
             if row.state == ACCEPTED:
-                if self.holds(here):
-                    result.append(self.take(number, row, here, start_ns))
-            elif here.packets > 0:
-                if here.slot > 0:
-                    self.leave(row, here)
+                if self.holds(minute):
+                    result.append(self.take(number, row, minute, start_ns))
+            elif minute.packets > 0:
+                if minute.slot > 0:
+                    self.leave(row, minute)
                 self.carry_slots(row, half(row, 1 - odd), start_ns // self.slot_ns)
-                self.move_on(here, half(row, 1 - odd))
+                self.move_on(minute, half(row, 1 - odd))
         return result
 
     def so_far(self) -> list[tuple[int, int, int, int]]:
@@ -490,41 +490,41 @@ class Losses(Timelines):
                 result.append((number, packets, size, lost))
         return result
 
-    def move_on(self, here: MinuteRow, there: MinuteRow) -> None:
+    def move_on(self, minute: MinuteRow, following: MinuteRow) -> None:
         """A candidate may count for hours, so that 32 bits may not do for its packets."""
-        packets: cython.longlong = there.packets
-        duplicates: cython.longlong = there.duplicates
-        judged: cython.longlong = here.judged
-        lost: cython.longlong = here.lost
-        unknown: cython.longlong = here.unknown
-        there.packets = min(packets + here.packets, MASK32)
-        there.duplicates = min(duplicates + here.duplicates, MASK32)
-        there.bytes += here.bytes
-        there.judged = min(there.judged + judged, MASK32)
-        there.jitter_sum_us += here.jitter_sum_us
-        there.jitter_peak_us = max(there.jitter_peak_us, here.jitter_peak_us, here.jitter_max_us)
-        there.gap_packets += here.gap_packets
-        there.jitter_count += here.jitter_count
-        there.lost = min(there.lost + lost, MASK32)
-        there.unknown = min(there.unknown + unknown, MASK32)
-        there.reordered += here.reordered
-        there.discarded += here.discarded
-        there.loss_runs += here.loss_runs
-        there.gap_lost += here.gap_lost
-        if here.rare:
-            self.move_rare(rare_of(self, here), self.rare_for(there))
-        self.blank(here)
+        packets: cython.longlong = following.packets
+        duplicates: cython.longlong = following.duplicates
+        judged: cython.longlong = minute.judged
+        lost: cython.longlong = minute.lost
+        unknown: cython.longlong = minute.unknown
+        following.packets = min(packets + minute.packets, MASK32)
+        following.duplicates = min(duplicates + minute.duplicates, MASK32)
+        following.bytes += minute.bytes
+        following.judged = min(following.judged + judged, MASK32)
+        following.jitter_sum_us += minute.jitter_sum_us
+        following.jitter_peak_us = max(following.jitter_peak_us, minute.jitter_peak_us, minute.jitter_max_us)
+        following.gap_packets += minute.gap_packets
+        following.jitter_count += minute.jitter_count
+        following.lost = min(following.lost + lost, MASK32)
+        following.unknown = min(following.unknown + unknown, MASK32)
+        following.reordered += minute.reordered
+        following.discarded += minute.discarded
+        following.loss_runs += minute.loss_runs
+        following.gap_lost += minute.gap_lost
+        if minute.rare:
+            self.move_rare(rare_of(self, minute), self.rare_for(following))
+        self.blank(minute)
 
-    def move_rare(self, here: RareRow, there: RareRow) -> None:
+    def move_rare(self, minute: RareRow, following: RareRow) -> None:
         at: cython.longlong
-        there.bursts += here.bursts
-        there.burst_packets += here.burst_packets
-        there.burst_lost += here.burst_lost
-        there.timebase_changes = min(there.timebase_changes + here.timebase_changes, MOST)
+        following.bursts += minute.bursts
+        following.burst_packets += minute.burst_packets
+        following.burst_lost += minute.burst_lost
+        following.timebase_changes = min(following.timebase_changes + minute.timebase_changes, MOST)
         for at in range(RUNS):
-            there.runs[at] = min(there.runs[at] + here.runs[at], MOST)
+            following.runs[at] = min(following.runs[at] + minute.runs[at], MOST)
         for at in range(DELAYS):
-            there.delays[at] = min(there.delays[at] + here.delays[at], MOST)
+            following.delays[at] = min(following.delays[at] + minute.delays[at], MOST)
 
     def close(self, minute_start_ns: int, end_ns: int) -> list[StreamMinute]:
         """`harvest_all` of a minute that ended at `end_ns`; a late frame of it counts in the next one."""

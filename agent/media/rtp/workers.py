@@ -49,12 +49,12 @@ class NamedOfAll:
 
 
 class RtpWorkers:
-    """A loop's methods over all workers. `made` makes a loop, `locks` has one a thread."""
+    """A loop's methods over all workers. `new_loop` makes a loop, `locks` has one a thread."""
 
-    def __init__(self, made: Callable[[], Loop], locks: Sequence[Lock]) -> None:
-        self._made = made
+    def __init__(self, new_loop: Callable[[], Loop], locks: Sequence[Lock]) -> None:
+        self._new_loop = new_loop
         self._locks = list(locks)
-        self._loops = [made() for _ in locks]
+        self._loops = [new_loop() for _ in locks]
         self._saved = len(locks)  # workers of the newest snapshot, taken or restored
         # A worker's new streams: (first packet, id, whether probation dropped nothing of it)
         self._begun: list[deque[tuple[int, int, bool]]] = [deque() for _ in locks]
@@ -223,8 +223,8 @@ class RtpWorkers:
     # -- the engine: all streams, worker by worker
 
     def _each(self) -> Iterator[tuple[int, Loop]]:
-        for worker, (turn, loop) in enumerate(zip(self._locks, self._loops, strict=True)):
-            with turn:
+        for worker, (lock, loop) in enumerate(zip(self._locks, self._loops, strict=True)):
+            with lock:
                 yield worker, loop
 
     def _ids(self, worker: int, rows: list[int]) -> list[int]:
@@ -347,7 +347,7 @@ class RtpWorkers:
             (count,) = struct.unpack_from("<B", data)
             at = 1
             while len(self._loops) < count:
-                self._loops.append(self._made())
+                self._loops.append(self._new_loop())
                 self._locks.append(Lock())
                 self._begun.append(deque())
             for loop in self._loops[:count]:

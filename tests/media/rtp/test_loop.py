@@ -54,10 +54,10 @@ class TestStreams:
         batch = batch_of([Frame(d, T0 + i * 20 * MS, WIRE, len(d)) for i, d in enumerate(data)])
         assert loop.walk(batch.data, batch.index, 0, FOREVER) == 1
         assert loop.stopped == loop_cy.STOP_STREAM
-        assert loop.harvest(loop.fresh, T0).packets == 1
+        assert loop.harvest(loop.new_stream, T0).packets == 1
         assert loop.walk(batch.data, batch.index, 1, FOREVER) == 3
         assert loop.stopped == loop_cy.STOP_END
-        assert loop.harvest(loop.fresh, T0).packets == 2
+        assert loop.harvest(loop.new_stream, T0).packets == 2
 
     def test_same_ssrc_between_other_sockets_is_another_stream(self, tap: Tap) -> None:
         for seq in range(5):

@@ -160,7 +160,7 @@ class Run:
                 self.loop.closed_ns = self.open * MINUTE
             position = self.loop.walk(batch.data, batch.index, position, (self.open + 1) * MINUTE + 3000 * MS)
             if self.loop.stopped == loop_cy.STOP_STREAM:
-                self.stream = self.loop.fresh
+                self.stream = self.loop.new_stream
                 self.loop.set_map(self.stream, self.map)
             elif self.loop.stopped == loop_cy.STOP_DUE:
                 self.loop.flush((self.open + 1) * MINUTE)
