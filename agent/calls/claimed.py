@@ -61,11 +61,11 @@ class ClaimedCalls:
         self._media = media
         self._counters = counters
 
-    def take(self, heard: RemoteClaim) -> None:
+    def take(self, received: RemoteClaim) -> None:
         """A claim has arrived. Raises nothing: another host's version may say what is not understood."""
-        claim = heard.claim
-        if heard.relay:
-            self.last[heard.relay] = heard.entry
+        claim = received.claim
+        if received.relay:
+            self.last[received.relay] = received.entry
         if claim.version > VERSION:
             self._counters["claims_of_another_version"] += 1
             return
@@ -77,20 +77,20 @@ class ClaimedCalls:
             self._leave(claim.leg, before[2])
         call = self._table.claimed(claim.call)
         leg = _leg_of(call, claim.leg)
-        is_over = claim.until_ns is not None and claim.until_ns <= heard.arrival_ns
+        is_over = claim.until_ns is not None and claim.until_ns <= received.arrival_ns
         if leg is None and is_over:
             return
         if call is None:
-            call = self._new_call(heard)
+            call = self._new_call(received)
         if leg is None:
             if len(call.legs) >= MAX_CLAIMED_LEGS:
                 self._counters["claims_refused"] += 1
                 return
-            leg = self._new_leg(call, heard)
+            leg = self._new_leg(call, received)
         if before is not None and before[1] != claim.host:
             self._counters["claims_of_two_hosts"] += 1
-        self._know_call(call, heard)
-        self._know_leg(leg, heard)
+        self._know_call(call, received)
+        self._know_leg(leg, received)
         if not is_over:
             self._describe(leg, claim)
         self._table.enter(call)
@@ -103,20 +103,20 @@ class ClaimedCalls:
         if leg is not None:
             self._table.give_up_leg(leg)
 
-    def _new_call(self, heard: RemoteClaim) -> Call:
-        claim = heard.claim
+    def _new_call(self, received: RemoteClaim) -> Call:
+        claim = received.claim
         call = Call()
-        call.claim = ClaimedCall(claim.call, claim.host, -1, heard.arrival_ns, claim.facts.who, {}, {})
+        call.claim = ClaimedCall(claim.call, claim.host, -1, received.arrival_ns, claim.facts.who, {}, {})
         call.reported = call.completed = True  # its record is the other host's
         self._counters["calls_claimed"] += 1
         return call
 
-    def _new_leg(self, call: Call, heard: RemoteClaim) -> Leg:
-        claim = heard.claim
+    def _new_leg(self, call: Call, received: RemoteClaim) -> Leg:
+        claim = received.claim
         connector = self._connector(claim.connector)
         call_id = next(iter(claim.facts.who[0]), "")
         leg = Leg(
-            call_id, claim.leg, claim.way, claim.peer, claim.side, heard.from_ns, 0,
+            call_id, claim.leg, claim.way, claim.peer, claim.side, received.from_ns, 0,
             place=(claim.side, connector if claim.side == "customer" else None), whole=claim.is_whole,
         )  # fmt: skip
         leg.initial = claim.leg, claim.number
@@ -132,10 +132,10 @@ class ClaimedCalls:
             self._counters["claims_of_unknown_connectors"] += 1
         return found or (self._sides.fallback if name else None)
 
-    def _know_call(self, call: Call, heard: RemoteClaim) -> None:
-        claim, known = heard.claim, call.claim
+    def _know_call(self, call: Call, received: RemoteClaim) -> None:
+        claim, known = received.claim, call.claim
         assert known is not None
-        known.heard_ns = max(known.heard_ns, heard.arrival_ns)
+        known.heard_ns = max(known.heard_ns, received.arrival_ns)
         if claim.connector in known.ids or len(known.ids) < MAX_IDS:
             known.ids[claim.connector] = claim.transaction_id
         call.who = None
@@ -150,9 +150,9 @@ class ClaimedCalls:
         elif call.end_reason == "bye":  # it was refused
             call.end_ns = call.end_reason = None
 
-    def _know_leg(self, leg: Leg, heard: RemoteClaim) -> None:
-        claim = heard.claim
-        leg.invite_ns = heard.from_ns  # a retry's, by now
+    def _know_leg(self, leg: Leg, received: RemoteClaim) -> None:
+        claim = received.claim
+        leg.invite_ns = received.from_ns  # a retry's, by now
         leg.role, leg.carrier, leg.recording = claim.role, claim.carrier, claim.is_recording
         leg.last_ns = max(leg.last_ns, claim.sip_ns)
         leg.session_ns = claim.session_ns

@@ -62,7 +62,7 @@ class Counting:
         self,
         rules: CallRules,
         sides: Sides,
-        deadlines: Timers,
+        timers: Timers,
         joiner: Joiner,
         out: list[Event],
         counters: Counter[str],
@@ -70,7 +70,7 @@ class Counting:
     ) -> None:
         self._rules = rules
         self._sides = sides
-        self._timers = deadlines
+        self._timers = timers
         self._joiner = joiner
         self._peers: OrderedDict[str, None] = OrderedDict()  # that had a call
         self._out = out

@@ -11,7 +11,7 @@ from agent.wire.sip.message_cy cimport Message
 cdef class Route:
     cdef readonly str passage, peer, by_caller, by_callee
     cdef readonly tuple place
-    cdef readonly bint seen, towards, away, internal
+    cdef readonly bint seen, to_vc, away, internal
     cdef public bint asked
 
 @cython.final

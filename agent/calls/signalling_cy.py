@@ -57,7 +57,7 @@ class Route:
 
     def __init__(self, passage: Passage, peer: str, place: Place, seen: bool) -> None:
         self.passage: Passage = passage
-        self.towards = passage == "towards"
+        self.to_vc = passage == "towards"
         self.away = passage == "away"
         self.internal = passage == "internal"
         self.peer = peer
@@ -120,14 +120,14 @@ class Signalling(CallTable):
             elif now_ns > leg.last_ns:
                 leg.last_ns = now_ns
             if leg.connector is None:
-                self._connectors.update(leg, message, not route.towards)
+                self._connectors.update(leg, message, not route.to_vc)
             if route.away:
                 self._take_up(leg, message, route, now_ns)
             if message.is_request:
                 self._request(leg, message, trusted, now_ns)
                 if not believed and message.method in _OFFERING:
                     self._unproven.hold(message, src)
-            elif not route.towards or self._is_asked(leg, message, src, believed, now_ns):
+            elif not route.to_vc or self._is_asked(leg, message, src, believed, now_ns):
                 self._response(leg, message, now_ns)
             else:
                 believed = False
@@ -136,13 +136,13 @@ class Signalling(CallTable):
         if not route.seen:
             self.counters["messages_elsewhere"] += 1
             return
-        if route.towards and message.method in _TELLING and _may_tell(message):
-            told = quality_reports.take(message, leg, self._legs, route.peer, self._media, now_ns)
-            if told is not None and self.changed is not None:
-                self._pass_on(told[0], now_ns, told[1])
+        if route.to_vc and message.method in _TELLING and _may_tell(message):
+            passed_on = quality_reports.take(message, leg, self._legs, route.peer, self._media, now_ns)
+            if passed_on is not None and self.changed is not None:
+                self._pass_on(passed_on[0], now_ns, passed_on[1])
         connector = None
         if leg is None:
-            connector = self._connectors.connector(message, route.peer, route.place[0], not route.towards)
+            connector = self._connectors.connector(message, route.peer, route.place[0], not route.to_vc)
             connector = connector or self._sides.fallback
             if message.method in ("OPTIONS", "REGISTER") and not route.internal:
                 self._exchange(message, connector, now_ns)
@@ -150,7 +150,7 @@ class Signalling(CallTable):
         if not message.is_request and not _MAY_COUNT[self._responder(message, leg, route, src, now_ns)]:
             counts = False
             self.counters["responses_of_strangers"] += 1
-        to_vc = None if route.internal else bool(route.towards)
+        to_vc = None if route.internal else bool(route.to_vc)
         self._out.append(
             MessageSeen(
                 now_ns, leg, connector, message.call_id, message.status, message.data, src, dst, to_vc, counts
@@ -174,7 +174,7 @@ class Signalling(CallTable):
         Where no request of the vc is seen, every source may be one that it asked; so it may as long as a
         request from before the first that was seen, or a missed one, may wait for its answer.
         """
-        if not route.towards:
+        if not route.to_vc:
             return _VC
         begun_ns = self._vc_asks_ns
         if route.asked or begun_ns is None:
@@ -306,7 +306,7 @@ class Signalling(CallTable):
             if len(self._early) > MAX_EARLY_ANSWERS:
                 self._early.popitem(last=False)
         # Anybody can say that a dialog is up; the vc's 2xx says it too, if it is.
-        is_ours: cython.bint = not route.towards and (route.seen or self._sides.is_vc(src))
+        is_ours: cython.bint = not route.to_vc and (route.seen or self._sides.is_vc(src))
         is_believed: cython.bint = is_ours or route.asked or self._vc_asks_ns is None
         if is_believed and _is_in_dialog(message):
             return self._resume(message, route, now_ns)
@@ -314,7 +314,7 @@ class Signalling(CallTable):
 
     def _may_repeat(self, leg: Leg, route: Route, src: str) -> cython.bint:
         """Whether an INVITE to or from another address is a retry or a fork of what is there."""
-        if not route.towards or _MAY_REPEAT[self._trust(leg, route, src)]:
+        if not route.to_vc or _MAY_REPEAT[self._trust(leg, route, src)]:
             return True
         return (
             leg.attempt is None or leg.attempt.state == "waiting"
@@ -337,7 +337,7 @@ class Signalling(CallTable):
         leg.targets = _named(message, "history-info")
         replaced = self._replaced(message) or self._joiner.transferor(leg, message)
         if replaced is not None:  # RFC 3891, RFC 5589: it goes on with another party, and is no attempt
-            if route.towards and not _MAY_REPLACE[_newcomer(replaced.call, leg, src)]:
+            if route.to_vc and not _MAY_REPLACE[_newcomer(replaced.call, leg, src)]:
                 self._apart(leg, now_ns)
                 leg.call.reported = True
                 self._replacing[leg] = replaced
@@ -362,7 +362,7 @@ class Signalling(CallTable):
         if early is not None:
             self._response(leg, early, now_ns)
             if route.seen:
-                self._describe(leg, early, "away" if route.towards else "towards")
+                self._describe(leg, early, "away" if route.to_vc else "towards")
         return leg
 
     def _early_answer(self, message: Message, now_ns: cython.longlong) -> Message | None:
@@ -452,7 +452,7 @@ class Signalling(CallTable):
         leg = Leg(message.call_id, from_tag, way, route.peer, side, now_ns, message.cseq, place=route.place)
         leg.from_user, leg.to_user = message.from_user, message.to_user
         leg.uri_user = message.uri_user if message.is_request else ""
-        leg.connector = self._connectors.connector(message, route.peer, side, not route.towards)
+        leg.connector = self._connectors.connector(message, route.peer, side, not route.to_vc)
         if self._sides.carriers and side != "customer" and way != "internal":
             leg.carrier = self._sides.carrier(route.peer, _far_hosts(message, way))
         return leg

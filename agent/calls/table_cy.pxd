@@ -46,4 +46,4 @@ cdef class CallTable:
     cdef object _release(self, Call call, long long now_ns)
     cdef object _report(self, Call call, long long now_ns)
     cdef object _forget(self, Call call)
-    cdef object _heard(self, Call call)
+    cdef object _note_media(self, Call call)

@@ -132,8 +132,8 @@ class CallTable:
         call: Call = leg.call
         dialog: Dialog
         linger_ns: cython.longlong = self._rules.media_linger_ns
-        heard: cython.bint = self._media.leg_heard_ns(leg) > now_ns - linger_ns // 2
-        alive: cython.bint = heard or self._missed.touches(now_ns - linger_ns, now_ns)
+        has_media: cython.bint = self._media.leg_heard_ns(leg) > now_ns - linger_ns // 2
+        alive: cython.bint = has_media or self._missed.touches(now_ns - linger_ns, now_ns)
         for dialog in leg.dialogs.values():
             if alive:
                 dialog.bye_tag = ""
@@ -180,10 +180,10 @@ class CallTable:
 
     def _sort(self, call: Call) -> None:
         """Keep a call among those that are up, or among those that go first when room is needed."""
-        here, there = (self._up, self._down) if call.is_up() else (self._down, self._up)
-        there.pop(call, None)
-        if call not in here:
-            here[call] = None
+        own, other = (self._up, self._down) if call.is_up() else (self._down, self._up)
+        other.pop(call, None)
+        if call not in own:
+            own[call] = None
 
     # -- ends
 
@@ -199,7 +199,7 @@ class CallTable:
 
     def _over(self, call: Call, now_ns: cython.longlong) -> None:
         """Expects nothing more than late media and retransmissions."""
-        self._heard(call)
+        self._note_media(call)
         self._timers.set(call, now_ns, self._rules.media_linger_ns)
 
     def _release(self, call: Call, now_ns: cython.longlong) -> None:
@@ -209,7 +209,7 @@ class CallTable:
         BYE, or until `call_timeout` of silence.
         """
         leg: Leg
-        self._heard(call)  # what still came after the BYE
+        self._note_media(call)  # what still came after the BYE
         self._report(call, now_ns)
         heard_ns: cython.longlong = max(call.last_rtp_ns, call.last_sip_ns())
         timeout_ns: cython.longlong = self._rules.call_timeout_ns
@@ -272,7 +272,7 @@ class CallTable:
 
     # -- minutes
 
-    def _heard(self, call: Call) -> None:
+    def _note_media(self, call: Call) -> None:
         heard_ns: cython.longlong = self._media.heard_ns(call)
         call.last_rtp_ns = max(call.last_rtp_ns, heard_ns)
 
@@ -291,7 +291,7 @@ class CallTable:
             if call.answer_ns is None or call.end_reason == "bye":
                 continue
             was_up, was_ended = call.is_up(), call.end_ns
-            self._heard(call)
+            self._note_media(call)
             call.check_silence(end_ns, call_timeout_ns, hold_timeout_ns, self._missed)
             if call.end_ns != was_ended:
                 self._touch(call)
@@ -332,7 +332,7 @@ class CallTable:
                         self._counting.close(leg, outcome, now_ns)
                 if account in self._timers:
                     self._counting.give_up(account, now_ns)
-            self._heard(call)
+            self._note_media(call)
             call.check_silence(now_ns, self._rules.call_timeout_ns, self._rules.hold_timeout_ns, self._missed)
             self._report(call, now_ns)
 
@@ -412,7 +412,7 @@ class CallTable:
 
     def _has_lapsed(self, call: Call, claimed_ns: cython.longlong, now_ns: cython.longlong) -> cython.bint:
         """Whether nobody has spoken of a claimed call for long, and nobody on it."""
-        self._heard(call)
+        self._note_media(call)
         last_ns: cython.longlong = max(call.last_rtp_ns, claimed_ns)
         return now_ns - last_ns >= max(LAPSE_NS, self._rules.call_timeout_ns)
 
@@ -424,12 +424,12 @@ class CallTable:
 
     def state(self, call: Call) -> State:
         """A call's state outside its object."""
-        deadlines = [self._timers.of(what) for what in _waiting(call)]
+        timers = [self._timers.of(what) for what in _waiting(call)]
         keys = [self._joiner.keys(leg) for leg in call.legs]
         earlier = [
             (place, *row) for place, leg in enumerate(call.legs) for row in self._media.sockets.earlier(leg)
         ]
-        return deadlines, keys, [leg in self._connectors for leg in call.legs], earlier
+        return timers, keys, [leg in self._connectors for leg in call.legs], earlier
 
     def give(self, handover: Handover) -> None:
         """Every call with its state outside the object; None where it is encoded already."""
@@ -439,7 +439,7 @@ class CallTable:
         """Takes over calls from `give`. Only before any message."""
         leg: Leg
         due: list[tuple[int, int, Due]] = []
-        for call, (deadlines, keys, undecided, _) in handover.calls:
+        for call, (timers, keys, undecided, _) in handover.calls:
             for leg, leg_keys, open_ in zip(call.legs, keys, undecided, strict=True):
                 if call.claim is not None:
                     self._claimed[call.claim.name] = call
@@ -452,9 +452,7 @@ class CallTable:
                 if leg.has_been_up():
                     self._counting.had_call(leg)
             due += [
-                (*when, what)
-                for what, when in zip(_waiting(call), deadlines, strict=True)
-                if when is not None
+                (*when, what) for what, when in zip(_waiting(call), timers, strict=True) if when is not None
             ]
             self._sort(call)
         self._joiner.restored()

@@ -423,10 +423,10 @@ def _heard(row: tuple[Any, ...], shift_ns: int) -> tuple[int, bool, FarEndLoss]:
 
 
 def _moved(state: Any, shift_ns: int) -> Any:
-    """A call's deadlines (due, after), and when its earlier SDPs were withdrawn, on the moved clock."""
-    deadlines, *rest, earlier = state
-    deadlines = [when and (when[0] + shift_ns, when[1]) for when in deadlines]
-    return deadlines, *rest, [(*row, until_ns and until_ns + shift_ns) for *row, until_ns in earlier]
+    """A call's timers (due, after), and when its earlier SDPs were withdrawn, on the moved clock."""
+    timers, *rest, earlier = state
+    timers = [when and (when[0] + shift_ns, when[1]) for when in timers]
+    return timers, *rest, [(*row, until_ns and until_ns + shift_ns) for *row, until_ns in earlier]
 
 
 def _connector(sides: Sides, connector_id: str) -> Connector:
