@@ -191,8 +191,8 @@ class OpeningFraming:
         if 0 < missing <= self._skip:
             self._skip -= missing
             return []
-        cut = SipFraming(self._lost)
-        found = cut.feed(bytes(self._start)) + cut.gap(missing, cause)
+        framing = SipFraming(self._lost)
+        found = framing.feed(bytes(self._start)) + framing.gap(missing, cause)
         self._start.clear()
         self._skip, self._lost, self._may_be_proxied = 0, True, False
         return found

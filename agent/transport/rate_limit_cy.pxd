@@ -15,7 +15,7 @@ cdef class SampledSource:
     cdef long long second, bits, held, busy, messages, shed
     cdef SourceTraffic to_it, from_it
     cdef str scanner
-    cdef bint heard
+    cdef bint agent_read
 
 @cython.final
 cdef class RateLimit:
@@ -24,7 +24,7 @@ cdef class RateLimit:
     cdef readonly long long shed, evicted
     cdef public Peers peers
     cdef readonly object invite
-    cdef long long _told, _aged, _returned, _second
+    cdef long long _taken_shed, _aged, _returned, _second
     cdef SampledSources _sampled
     cdef object _sources
     cdef SampledSource _strangers
@@ -35,7 +35,7 @@ cdef class RateLimit:
     cdef object _answer(self, bytes data, long long second)
     cdef SampledSource _begin(self, str peer)
     cdef object _count(self, str peer, SampledSource source)
-    cdef object _turn(self, str peer, SampledSource source, long long second)
+    cdef object _begin_second(self, str peer, SampledSource source, long long second)
     cdef object _resample(self, SampledSource source, long long second, long long rate)
 
 cdef long long _weight(bytes data) except -1

@@ -68,7 +68,7 @@ class SampledSource:
         self.busy = 0  # the last second that needed this many bits
         self.messages = self.shed = 0  # from the source in this minute, and how many of those were shed
         self.scanner: str | None = None
-        self.heard = False  # its User-Agent was looked at
+        self.agent_read = False  # its User-Agent was looked at
 
 
 class Talker(Struct, frozen=True):
@@ -88,7 +88,7 @@ class RateLimit:
         self.strained = False
         self.shed = self.evicted = 0
         self.invite: Invite | None = None  # of the message taken last, where it had been left out
-        self._told = 0  # of `shed`
+        self._taken_shed = 0  # of `shed`
         self._returned = 0  # messages counted as shed that were given out after all, not yet taken off
         self._second = -1
         self._aged = 0  # the second in which the oldest answered calls were last forgotten
@@ -103,7 +103,7 @@ class RateLimit:
     def thin(self, batch: Batch) -> None:
         """Removes from a batch the messages of sampled sources beyond their limit."""
         source: SampledSource
-        if self._sampled.loud and batch.index:
+        if self._sampled.used and batch.index:
             second = batch.index[STAMP] // SECOND_NS
             if second > self._second:
                 self._second, self._sampled.room = second, self.rate
@@ -111,7 +111,7 @@ class RateLimit:
                 source = self._sources[peer]
                 self._count(peer, source)
                 if second > source.second:
-                    self._turn(peer, source, second)
+                    self._begin_second(peer, source, second)
             batch.index = self._sampled.thin(batch.data, batch.index)
 
     def takes(
@@ -129,11 +129,11 @@ class RateLimit:
         source: SampledSource = self._begin(peer) if found is None else found
         second: cython.longlong = now_ns // _SECOND_NS
         if second > source.second:
-            self._turn(peer, source, second)
+            self._begin_second(peer, source, second)
         if to_vc:
             source.messages += 1
-            if not source.heard:
-                source.heard, source.scanner = True, _scanner(data)
+            if not source.agent_read:
+                source.agent_read, source.scanner = True, _scanner(data)
         src, dst = (peer, vc) if to_vc else (vc, peer)
         if is_taken_up(data) and (not to_vc or self._sampled.is_answer(data, src, dst)):
             self._answer(data, second)
@@ -210,7 +210,7 @@ class RateLimit:
         source.shed += from_it
         self._leave_out(to_it + from_it)
 
-    def _turn(self, peer: str, source: SampledSource, second: cython.longlong) -> None:
+    def _begin_second(self, peer: str, source: SampledSource, second: cython.longlong) -> None:
         """Begins a new second of a source."""
         self._resample(source, second, self.rate)
         self._sampled.share(peer, source.bits)
@@ -242,8 +242,8 @@ class RateLimit:
 
     def taken_shed(self) -> int:
         """The messages shed since the last call."""
-        told, self._told = self._told, self.shed
-        return self.shed - told
+        taken_before, self._taken_shed = self._taken_shed, self.shed
+        return self.shed - taken_before
 
     def talkers(self) -> list[Talker]:
         """The loudest sources since the last call. Their counts start again."""

@@ -4,7 +4,7 @@ from agent.wire.ip.decoder_cy cimport *
 from agent.wire.sip.scan_cy cimport COLON, CR, LF, SPACE, TAB
 
 cdef enum:
-    MAX_LOUD = 64
+    MAX_SAMPLED = 64
     ANSWERED = 1048576
 
 cdef extern from *:
@@ -21,7 +21,7 @@ cdef unsigned int call_hash(const unsigned char[::1] view, long long at, long lo
 @cython.final
 cdef class SampledSources:
     cdef Decoder decoder
-    cdef readonly long long loud
+    cdef readonly long long used
     cdef dict places
     cdef unsigned long long[::1] highs, lows
     cdef long long[::1] bits, counts

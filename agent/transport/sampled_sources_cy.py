@@ -26,13 +26,13 @@ if not cython.compiled:  # sampled_sources_cy.pxd has these for the compiler
     from agent.uncompiled import constants
     from agent.wire.ip.decoder_cy import *
 
-    MAX_LOUD, ANSWERED = constants(__name__, "MAX_LOUD ANSWERED")
+    MAX_SAMPLED, ANSWERED = constants(__name__, "MAX_SAMPLED ANSWERED")
     COLON, CR, LF, SPACE, TAB = constants("agent.wire.sip.scan_cy", "COLON CR LF SPACE TAB")
     MASK = 0xFFFF_FFFF
 
 __all__ = ["MOST", "SampledSources", "keeps"]
 
-MOST = MAX_LOUD  # sampled sources held
+MOST = MAX_SAMPLED  # sampled sources held
 
 
 def keeps(message: bytes, bits: int) -> bool:
@@ -77,7 +77,7 @@ def call_hash(
     """32 bits of a message's Call-ID (RFC 3261 20.8), by FNV-1a; 0 where it has none."""
     mixed: cython.ulonglong = 2166136261
     last: cython.ulonglong = 0
-    here: cython.ulonglong
+    octet: cython.ulonglong
     name: cython.ulonglong
     while at < end:
         if view[at] != LF:
@@ -109,9 +109,9 @@ def call_hash(
         while at < end and (view[at] == SPACE or view[at] == TAB):
             at += 1
         while at < end and view[at] != CR and view[at] != LF:
-            here = view[at]
-            mixed = (mixed ^ here) * 16777619 & MASK
-            if here != SPACE and here != TAB:
+            octet = view[at]
+            mixed = (mixed ^ octet) * 16777619 & MASK
+            if octet != SPACE and octet != TAB:
                 last = mixed
             at += 1
         return (last ^ last >> 15) & MASK
@@ -119,16 +119,16 @@ def call_hash(
 
 
 class SampledSources:
-    """At most `MOST` sampled sources (`loud` now), each with its share. It counts what it removes."""
+    """At most `MOST` sampled sources (`used` now), each with its share. It counts what it removes."""
 
     def __init__(self) -> None:
         self.decoder = Decoder()
-        self.loud = 0
+        self.used = 0
         self.places: dict[str, int] = {}
-        self.highs = memoryview(array("Q", bytes(8 * MAX_LOUD)))
-        self.lows = memoryview(array("Q", bytes(8 * MAX_LOUD)))
-        self.bits = memoryview(array("q", bytes(8 * MAX_LOUD)))
-        self.counts = memoryview(array("q", bytes(16 * MAX_LOUD)))
+        self.highs = memoryview(array("Q", bytes(8 * MAX_SAMPLED)))
+        self.lows = memoryview(array("Q", bytes(8 * MAX_SAMPLED)))
+        self.bits = memoryview(array("q", bytes(8 * MAX_SAMPLED)))
+        self.counts = memoryview(array("q", bytes(16 * MAX_SAMPLED)))
         # A bit for each call that was taken up, by its hash: of this generation, then of the one before.
         # The kernel commits a page when it is first written: without a sampled source none is.
         self.answered = memoryview(mmap.mmap(-1, 2 * ANSWERED // 8)).cast("Q")
@@ -182,23 +182,23 @@ class SampledSources:
         """
         at = self.places.get(address)
         if at is None:
-            if not bits or self.loud == MAX_LOUD:
+            if not bits or self.used == MAX_SAMPLED:
                 return  # no room: the caller sheds its messages
-            at = self.places[address] = int(self.loud)
-            self.loud += 1
+            at = self.places[address] = int(self.used)
+            self.used += 1
             self.highs[at], self.lows[at] = halves(address)
             self.counts[2 * at] = self.counts[2 * at + 1] = 0
         self.bits[at] = bits
         if not bits:
-            self.loud -= 1
+            self.used -= 1
             del self.places[address]
-            if at != self.loud:  # the last one moves to its place
-                moved = next(name for name, place in self.places.items() if place == self.loud)
+            if at != self.used:  # the last one moves to its place
+                moved = next(name for name, place in self.places.items() if place == self.used)
                 self.places[moved] = at
-                self.highs[at], self.lows[at] = self.highs[self.loud], self.lows[self.loud]
-                self.bits[at] = self.bits[self.loud]
-                self.counts[2 * at] = self.counts[2 * self.loud]
-                self.counts[2 * at + 1] = self.counts[2 * self.loud + 1]
+                self.highs[at], self.lows[at] = self.highs[self.used], self.lows[self.used]
+                self.bits[at] = self.bits[self.used]
+                self.counts[2 * at] = self.counts[2 * self.used]
+                self.counts[2 * at + 1] = self.counts[2 * self.used + 1]
 
     def sources(self) -> list[str]:
         return list(self.places)
@@ -296,7 +296,7 @@ class SampledSources:
 
     def place(self, high: cython.ulonglong, low: cython.ulonglong) -> cython.int:
         at: cython.longlong
-        for at in range(self.loud):
+        for at in range(self.used):
             if self.lows[at] == low and self.highs[at] == high:
                 return at
         return -1

@@ -89,14 +89,14 @@ def test_source_that_is_loud_no_more_leaves_the_others_as_they_are() -> None:
     sieve.share(addresses[1], 0)
     assert thinned(sieve, frames) == [frames[1]]
     assert [sieve.taken_out(address) for address in addresses[:5]] == [(0, 1), (0, 0), (0, 1), (0, 1), (0, 1)]
-    assert sieve.loud == 5
+    assert sieve.used == 5
 
 
 def test_table_of_loud_sources_is_bounded() -> None:
     sieve = SampledSources()
     for number in range(MOST + 10):
         sieve.share(f"198.51.{number}.1", 3)
-    assert sieve.loud == MOST == len(sieve.sources())
+    assert sieve.used == MOST == len(sieve.sources())
 
 
 def test_uncompiled_twin_keeps_the_same_calls() -> None:
