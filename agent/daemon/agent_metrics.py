@@ -108,7 +108,7 @@ def shed(daemon: Daemon) -> dict[str, int]:
     """Work that was left out because the host, a source's limit or the disk had no room, by its name."""
     engine, intervals = daemon.pipeline.engine, daemon.pipeline.intervals
     return {
-        "sip_bodies": intervals.sip_log.cut,
+        "sip_bodies": intervals.sip_log.bodies_left_out,
         "orphan_streams": engine.media.streams.orphans.shed,
         "sip": engine.rate_limit.shed,
         "log_records": daemon.writer.shed.total(),

@@ -101,13 +101,13 @@ def share_out(
     orphans: list[StreamMinute] = []
     calls: Calls = {}
     stamp_ns: cython.longlong = -1
-    told: ReportsMinute
+    counts: ReportsMinute
     stream_minute: StreamMinute
-    for told in reports:
-        if told.stamp_ns != stamp_ns:
-            stamp_ns = told.stamp_ns
+    for counts in reports:
+        if counts.stamp_ns != stamp_ns:
+            stamp_ns = counts.stamp_ns
             calls = calls_of(stamp_ns)
-        of_call(calls, told.leg.call).reports.append(told)
+        of_call(calls, counts.leg.call).reports.append(counts)
     for stream_minute in streams:
         if stream_minute.leg is None:
             orphans.append(stream_minute)

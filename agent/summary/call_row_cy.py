@@ -36,9 +36,11 @@ def media_of(call: Call, observer: str) -> dict[str, Any]:
     runs: dict[str, list[int] | None] = {}
     late: dict[str, list[int] | None] = {}
     for direction in DIRECTIONS:
-        here = direction.endswith("2vc") == (observer == "vc") and totals.lost.get(direction) is not None
+        is_measured_here = (
+            direction.endswith("2vc") == (observer == "vc") and totals.lost.get(direction) is not None
+        )
         found = counted.get(direction, ([0] * len(LOSS_RUNS), [0] * len(LATE_HISTOGRAM_MS)))
-        runs[direction], late[direction] = found if here else (None, None)
+        runs[direction], late[direction] = found if is_measured_here else (None, None)
     return {
         "codec": codec_of(call),
         "worst_direction": worst_direction(totals),

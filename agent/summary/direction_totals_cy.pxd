@@ -24,7 +24,7 @@ cdef class DirectionFigures:
     cdef public str buffer
     cdef public tuple peer
     cdef public long long peer_packets
-    cdef public list heard, runs, delays
+    cdef public list stream_minutes, runs, delays
     cdef public bint measured
 
     cpdef object lost(self)

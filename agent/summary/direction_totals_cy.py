@@ -48,7 +48,7 @@ class DirectionFigures:
         self.buffer = ""  # the modelled jitter buffer
         self.peer: Socket | None = None  # the far end's, of the stream with most packets
         self.peer_packets = 0
-        self.heard: list[StreamMinute] = []
+        self.stream_minutes: list[StreamMinute] = []
         self.measured = False  # a stream's loss was measured here
         self.runs: list[int] | None = None
         self.delays: list[int] | None = None
@@ -60,7 +60,7 @@ class DirectionFigures:
     def add(self, stream: StreamMinute) -> None:
         """Adds one stream of the direction."""
         packets: cython.longlong = stream.packets
-        self.heard.append(stream)
+        self.stream_minutes.append(stream)
         self.measured = self.measured or stream.lost_source == "rtp"
         if stream.runs or stream.delays:
             self.count_histograms(stream)

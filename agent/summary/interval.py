@@ -365,8 +365,8 @@ class Intervals:
                 self.unseen.note(unseen)
         if self._host.blind():
             for row in rows:
-                row["flags"] = _heard(row["flags"])
-                sided = {side: _heard(flags) for side, flags in (row["side_flags"] or {}).items()}
+                row["flags"] = _without_silence(row["flags"])
+                sided = {side: _without_silence(flags) for side, flags in (row["side_flags"] or {}).items()}
                 row["side_flags"] = {side: flags for side, flags in sided.items() if flags} or None
         extras = {}
         if minute.up and (minute.up.unknown or not self._host.lacks_signalling()):
@@ -440,7 +440,7 @@ class Intervals:
         return connector_minute(connector, totals, minute, self._sides, self._observer)
 
 
-def _heard(flags: list[str]) -> list[str]:
+def _without_silence(flags: list[str]) -> list[str]:
     """The flags that do not rest on silence."""
     return [flag for flag in flags if flag not in OF_SILENCE]
 

@@ -11,13 +11,13 @@ from agent.model.stream_minute_cy cimport ReportsMinute, StreamMinute
 cdef dict _TOTALS
 cdef list _FIGURES, _EXTRAS
 
-cpdef list views(CallMinute heard, bint vc_seen=*)
+cpdef list views(CallMinute call_minute, bint vc_seen=*)
 
 @cython.final
 @cython.no_gc
 cdef class CallView:
     cdef readonly Leg owner
-    cdef readonly CallMinute heard
+    cdef readonly CallMinute call_minute
     cdef readonly SideFigures customer, remote
 
     cpdef dict remotes(self)

@@ -103,11 +103,11 @@ def records(
     was. To be asked once: totals move on.
     """
     rows: list[Row] = []
-    heard: CallMinute
+    call_minute: CallMinute
     view: CallView
-    for heard in calls.values():
+    for call_minute in calls.values():
         first: Connector | None = None
-        for view in views(heard, vc_seen):
+        for view in views(call_minute, vc_seen):
             connector: Connector = view.owner.connector or fallback
             is_second: cython.bint = connector is first  # both ends are customers of one connector
             first = connector
@@ -129,14 +129,17 @@ def finish(identity: Identity, record: dict[str, Any]) -> None:
     record["peer_media"] = {end: identity.socket(*peer) for end, peer in record["peer_media"].items()}
 
 
-def views(heard: CallMinute, vc_seen: cython.bint = True) -> list[CallView]:
+def views(call_minute: CallMinute, vc_seen: cython.bint = True) -> list[CallView]:
     """A call's minute as each of its connectors sees it. To be asked once: totals move on."""
-    unsignalled: cython.bint = UNSIGNALLED in heard.call.flags
-    if unsignalled and not heard.streams and not heard.reports:
+    unsignalled: cython.bint = UNSIGNALLED in call_minute.call.flags
+    if unsignalled and not call_minute.streams and not call_minute.reports:
         return []  # an SDP has taken its streams over
     if vc_seen and not unsignalled:  # nobody knows on which other leg its streams came in
-        heard.lose()
-    return [CallView(heard, owner, customers, remotes) for owner, customers, remotes in heard.call.views()]
+        call_minute.lose()
+    return [
+        CallView(call_minute, owner, customers, remotes)
+        for owner, customers, remotes in call_minute.call.views()
+    ]
 
 
 @cython.no_gc
@@ -144,9 +147,9 @@ def views(heard: CallMinute, vc_seen: cython.bint = True) -> list[CallView]:
 class CallView:
     """One call in one minute in the eyes of the connector that owns leg `owner`."""
 
-    def __init__(self, heard: CallMinute, owner: Leg, customers: list[Leg], remotes: list[Leg]) -> None:
+    def __init__(self, call_minute: CallMinute, owner: Leg, customers: list[Leg], remotes: list[Leg]) -> None:
         self.owner = owner
-        self.heard = heard
+        self.call_minute = call_minute
         self.customer = SideFigures(CUSTOMER, customers)
         self.remote = SideFigures(REMOTE, remotes)
         sides: dict[Leg | None, SideFigures] = {}
@@ -156,19 +159,19 @@ class CallView:
             sides[leg] = self.remote
         side: SideFigures | None
         stream_minute: StreamMinute
-        for stream_minute in heard.streams:
+        for stream_minute in call_minute.streams:
             side = sides.get(stream_minute.leg)
             if side is not None and stream_minute.to_vc is not None:
                 side.direction(stream_minute.to_vc).add(stream_minute)
-        told: ReportsMinute
-        for told in heard.reports:
-            side = sides.get(told.leg)
-            if side is not None and told.packets_towards:
-                side.direction(True).add_reports(told.packets_towards, told.bytes_towards)
-            if side is not None and told.packets_away:
-                side.direction(False).add_reports(told.packets_away, told.bytes_away)
-        self.customer.finish(heard)
-        self.remote.finish(heard)
+        counts: ReportsMinute
+        for counts in call_minute.reports:
+            side = sides.get(counts.leg)
+            if side is not None and counts.packets_towards:
+                side.direction(True).add_reports(counts.packets_towards, counts.bytes_towards)
+            if side is not None and counts.packets_away:
+                side.direction(False).add_reports(counts.packets_away, counts.bytes_away)
+        self.customer.finish(call_minute)
+        self.remote.finish(call_minute)
 
     def remotes(self) -> dict[str, SideFigures]:
         """The remote side by carrier: nearly always one. A call that hunted has what each one's legs had."""
@@ -179,7 +182,8 @@ class CallView:
         if len(legs) < 2:
             return dict.fromkeys(legs, self.remote)
         return {
-            carrier: CallView(self.heard, self.owner, [], remotes).remote for carrier, remotes in legs.items()
+            carrier: CallView(self.call_minute, self.owner, [], remotes).remote
+            for carrier, remotes in legs.items()
         }
 
     def row(
@@ -195,7 +199,7 @@ class CallView:
 
         `is_second`: its connector has one of this call already.
         """
-        call, customer, remote = self.heard.call, self.customer, self.remote
+        call, customer, remote = self.call_minute.call, self.customer, self.remote
         flags: set[str] = set(call.flags)
         start_ns: cython.longlong = end_ns - MINUTE_NS
         sided: dict[str, list[str]] | None = None
@@ -244,7 +248,7 @@ class CallView:
             call_ids,
             sorted(flags) if flags else [],
             sided,
-            self.heard.vc_lost,
+            self.call_minute.vc_lost,
             None,
             None,
             identity.page(call_ids, transaction_id) if identity.public_url else None,

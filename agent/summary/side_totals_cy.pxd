@@ -36,7 +36,7 @@ cdef class SideFigures:
     cdef readonly object mos_source, rtt_us, rtt_source, rtt_slots, end_to_end_us, far_end, relayed
 
     cdef DirectionFigures direction(self, bint to_vc)
-    cdef object finish(self, CallMinute heard)
+    cdef object finish(self, CallMinute call_minute)
     cdef object judge(self, Call call)
     cdef object time(self, list trips)
     cdef object hear(self, list far_ends)

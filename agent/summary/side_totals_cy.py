@@ -112,19 +112,19 @@ class SideFigures:
             self.away = DirectionFigures()
         return self.away
 
-    def finish(self, heard: CallMinute) -> None:
+    def finish(self, call_minute: CallMinute) -> None:
         """All streams and reports are added: computes the averages."""
         self.scored = self.to_vc.scored + self.away.scored
         if self.scored:
-            self.judge(heard.call)
-        if heard.rtts:
-            self.time(heard.rtts)
-        if heard.far_ends:
-            self.hear(heard.far_ends)
-        if heard.flagged:
-            self.flags = [flag for leg, flag in heard.flagged if leg in self.legs]
+            self.judge(call_minute.call)
+        if call_minute.rtts:
+            self.time(call_minute.rtts)
+        if call_minute.far_ends:
+            self.hear(call_minute.far_ends)
+        if call_minute.flagged:
+            self.flags = [flag for leg, flag in call_minute.flagged if leg in self.legs]
         if self.away.packets:
-            self.relayed = is_relayed(heard.call.legs, self.legs)
+            self.relayed = is_relayed(call_minute.call.legs, self.legs)
 
     def judge(self, call: Call) -> None:
         """MOS and the ratings behind it."""
@@ -161,11 +161,11 @@ class SideFigures:
 
     def hear(self, far_ends: list[FarEnd]) -> None:
         """Takes the far end's own view of its reception."""
-        views = [told.view for told in far_ends if told.leg in self.legs]
+        views = [far_end.view for far_end in far_ends if far_end.leg in self.legs]
         if views:
             newest = EndpointView()
-            for told in views:
-                newest.take(told)
+            for far_end in views:
+                newest.take(far_end)
             self.far_end = {"source": "xr"} | newest.row()
 
     def some(self) -> cython.bint:
@@ -303,10 +303,10 @@ def count_heard(totals: LegMediaTotals, places: DirectionPlaces, figures: Direct
 
 def alone(heard: dict[str, Heard], codec: str) -> tuple[str, ...]:
     """A codec by itself: a call's directions nearly always have the same one, and share it."""
-    told: Heard
-    for told in heard.values():
-        if len(told[0]) == 1 and told[0][0] == codec:
-            return told[0]
+    entry: Heard
+    for entry in heard.values():
+        if len(entry[0]) == 1 and entry[0][0] == codec:
+            return entry[0]
     return (codec,)
 
 
@@ -316,8 +316,8 @@ def put_direction(row: Row, places: DirectionPlaces, figures: DirectionFigures, 
         row[places.loss_runs] = figures.runs or NO_RUNS
         if figures.jitter_packets:
             row[places.late_histogram] = figures.delays or NO_DELAYS
-    if figures.heard:
-        row[places.timeline] = timeline(figures.heard, watched)
+    if figures.stream_minutes:
+        row[places.timeline] = timeline(figures.stream_minutes, watched)
     put_count(row, places.packets, figures.packets)
     put_count(row, places.bytes, figures.bytes)
     put_count(row, places.rtcp_packets, figures.rtcp_packets)

@@ -40,7 +40,7 @@ class SipLog:
         self._asked_ns = 0
         self.unlogged = self.unlogged_failures = 0
         self.level = 0  # of overload (`agent.daemon.overload`)
-        self.cut = 0  # messages logged without headers and body
+        self.bodies_left_out = 0  # messages logged without headers and body
         self._second = 0
         self._logged = self._failures = self._long = 0
         self.unlogged_bytes = 0
@@ -61,8 +61,8 @@ class SipLog:
         newest_ns = self.messages[-1].stamp_ns if self.messages else 0
         if newest_ns - self._asked_ns >= ASK_AGAIN_NS:
             return self.decided(newest_ns)
-        fresh, self.messages = self.messages, []
-        return self._rows(fresh)
+        ready, self.messages = self.messages, []
+        return self._rows(ready)
 
     def decided(self, now_ns: int) -> list[dict[str, Any]]:
         """As `rows`, with the waiting ones."""
@@ -170,5 +170,5 @@ class SipLog:
         """The logged text of a message: all of it, or its start line."""
         if self.level == 0 or (self.level == 1 and status >= 400):
             return data
-        self.cut += 1
+        self.bodies_left_out += 1
         return data[: data.find(b"\n") + 1]

@@ -73,13 +73,13 @@ def _is_doubtful(metric: Metric, elsewhere: frozenset[Sight], views: list[View])
 
 def _left_behind(minute: OpenMinute, media: SoFar) -> None:
     """The counts of streams before they left their leg, and RTCP of ended legs."""
-    for heard in minute.calls.values():
-        for stream in heard.streams:
+    for call_minute in minute.calls.values():
+        for stream in call_minute.streams:
             if stream.leg is not None and stream.to_vc is not None:
                 add_to(media, stream.leg, stream.to_vc, stream.packets, stream.bytes, stream.lost or 0)
-        for told in heard.reports:
-            add_to(media, told.leg, True, 0, 0, 0, told.packets_towards, told.bytes_towards)
-            add_to(media, told.leg, False, 0, 0, 0, told.packets_away, told.bytes_away)
+        for counts in call_minute.reports:
+            add_to(media, counts.leg, True, 0, 0, 0, counts.packets_towards, counts.bytes_towards)
+            add_to(media, counts.leg, False, 0, 0, 0, counts.packets_away, counts.bytes_away)
 
 
 def _add_media(totals: defaultdict[Connector, Counter[str]], media: SoFar) -> None:

@@ -104,10 +104,10 @@ class Timeline:
                 if octets and line.audio:
                     jitter_us = (word(octets, at + 6) - 1) * JITTER_UNIT_US
             elif line.reported is not None:
-                told: list[int] = line.reported
-                if told[number] >= 0:
-                    lost = max(lost, 0) + told[number]
-                jitter_us = ticks_us(told[SLOTS + number], line.clock_rate)
+                reported: list[int] = line.reported
+                if reported[number] >= 0:
+                    lost = max(lost, 0) + reported[number]
+                jitter_us = ticks_us(reported[SLOTS + number], line.clock_rate)
             jitter_max_us = max(jitter_max_us, jitter_us)
             line = line.other
         return [

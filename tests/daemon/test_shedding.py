@@ -65,7 +65,7 @@ def test_log_keeps_start_lines_and_failures_whole_at_first() -> None:
         texts.append((log.text(MESSAGE, 0), log.text(MESSAGE, 486)))
     line = b"INVITE sip:bob@b.example SIP/2.0\r\n"
     assert texts == [(MESSAGE, MESSAGE), (line, MESSAGE), (line, line), (line, line)]
-    assert log.cut == 5
+    assert log.bodies_left_out == 5
 
 
 def test_stream_left_alone_is_found_by_either_socket_once_and_forgotten_with_its_row() -> None:
