@@ -117,7 +117,7 @@ class Intake:
         self.rate_limit.peers = self._peers
         if not handover.shift_ns:
             self._copies = live.copies
-            # What may be parsed is the new configuration's to say.
+            # The new configuration says what may be parsed.
             live.rate_limit.rate = self.rate_limit.rate
             self.rate_limit = live.rate_limit
 
