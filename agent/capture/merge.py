@@ -77,9 +77,9 @@ class Merge:
     @property
     def drops(self) -> int | None:
         """The known drops, a lower bound; None where one input cannot say and no other has any."""
-        told = [each.source.drops for each in self._inputs]
-        known = sum(drops or 0 for drops in told)
-        return known if known or None not in told else None
+        drops = [each.source.drops for each in self._inputs]
+        known = sum(count or 0 for count in drops)
+        return known if known or None not in drops else None
 
     def close(self) -> None:
         for each in self._inputs:

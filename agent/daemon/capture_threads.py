@@ -102,8 +102,8 @@ class CaptureThreads:
 
     @property
     def drops(self) -> int | None:
-        told = [source.drops for source in self._sources]
-        return None if None in told else sum(drops or 0 for drops in told)
+        drops = [source.drops for source in self._sources]
+        return None if None in drops else sum(count or 0 for count in drops)
 
     @property
     def ring_fill(self) -> float | None:

@@ -92,13 +92,13 @@ class TsharkSource:
             yield self._batch(frames)
 
     def _batches_live(self) -> Iterator[tuple[Batch, int]]:
-        heard: queue.Queue[Frame | CaptureError] = queue.Queue(10_000)
-        thread = threading.Thread(target=self._listen, args=(heard,), daemon=True, name="tshark")
+        items: queue.Queue[Frame | CaptureError] = queue.Queue(10_000)
+        thread = threading.Thread(target=self._listen, args=(items,), daemon=True, name="tshark")
         thread.start()
         while not self._closed.is_set():
             frames: list[Frame] = []
             try:
-                item = heard.get(timeout=self._poll_s)
+                item = items.get(timeout=self._poll_s)
                 while True:
                     if isinstance(item, CaptureError):
                         if frames:
@@ -107,22 +107,22 @@ class TsharkSource:
                     frames.append(item)
                     if len(frames) >= FRAMES:
                         break
-                    item = heard.get_nowait()
+                    item = items.get_nowait()
             except queue.Empty:
                 pass
             yield self._batch(frames) if frames else (batch_of([]), time.time_ns())
 
-    def _listen(self, heard: queue.Queue[Frame | CaptureError]) -> None:
+    def _listen(self, items: queue.Queue[Frame | CaptureError]) -> None:
         try:
             for frame in self._messages():
-                heard.put(frame)
+                items.put(frame)
                 if self._closed.is_set():
                     return
-            heard.put(
+            items.put(
                 CaptureError(f"{self._path}: tshark ended: see that the interface is there and allowed")
             )
         except CaptureError as fault:
-            heard.put(fault)
+            items.put(fault)
 
     def _batch(self, frames: list[Frame]) -> tuple[Batch, int]:
         frames.sort(key=lambda frame: frame.stamp_ns)

@@ -117,10 +117,10 @@ class PcapFile:
 
     @property
     def drops(self) -> int | None:
-        told = self._blocks.drops if self._blocks else None
-        if told is None or self._noted_drops is None:
-            return self._noted_drops if told is None else told
-        return max(told, self._noted_drops)
+        drops = self._blocks.drops if self._blocks else None
+        if drops is None or self._noted_drops is None:
+            return self._noted_drops if drops is None else drops
+        return max(drops, self._noted_drops)
 
     def close(self) -> None:
         self._octets.close()

@@ -120,8 +120,8 @@ def voice(
     program.put(JA, 0, f"v6-{NETWORK}")
     program.label("ethernet")
     for at in (12, 16, 20):
-        here, tagged = f"type-{at}", f"tag-{at}"
-        program.label(here)
+        untagged, tagged = f"type-{at}", f"tag-{at}"
+        program.label(untagged)
         program.put(LD_H, at)
         program.put(JEQ, _IPV4, f"go4-{at}")
         program.put(JEQ, _IPV6, f"go6-{at}")

@@ -32,7 +32,7 @@ cdef class Decoder(Layers):
     cdef int datagram(self, long long number) except -100 nogil
     cdef int short_udp(self, long long at) except -100 nogil
     cdef bint begins_tunnel(self, int source, int destination) except -1 nogil
-    cdef int cut(self) except -100 nogil
+    cdef int too_short(self) except -100 nogil
     cdef int vxlan(self) except -100 nogil
     cdef int vxlan_gpe(self) except -100 nogil
     cdef int tzsp(self) except -100 nogil

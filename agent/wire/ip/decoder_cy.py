@@ -324,11 +324,11 @@ class Decoder(Layers):
         if self.at + 12 > self.end:
             return SHORT_IP
         session: cython.longlong = self.be16(self.at + 2) & 0x3FF
-        told: cython.longlong = self.be16(self.at + 10)
-        self.at += 12 + ((told & 1) << 3)
+        flags: cython.longlong = self.be16(self.at + 10)
+        self.at += 12 + ((flags & 1) << 3)
         if not self.enter(ERSPAN3, session):
             return OTHER_IP
-        return self.network() if (told >> 10) & 31 == 2 else self.link(1)
+        return self.network() if (flags >> 10) & 31 == 2 else self.link(1)
 
     def pptp(self, flags: cython.longlong) -> cython.int:
         """RFC 2637 4.1: GRE version 1, length and call in the key's place; PPP inside, or an ACK alone."""
@@ -352,7 +352,7 @@ class Decoder(Layers):
         SHORT_UDP where the capture cut the tunnel's header.
         """
         if self.payload_captured < 8:
-            return self.cut()
+            return self.too_short()
         self.at = self.payload_offset
         self.end = self.payload_offset + self.payload_captured
         if number == VXLAN:
@@ -371,7 +371,7 @@ class Decoder(Layers):
             return self.mpls()
         return UDP
 
-    def cut(self) -> cython.int:
+    def too_short(self) -> cython.int:
         """The kind of a datagram on a tunnel's port that is too short for the tunnel's header."""
         if self.payload_captured == self.payload_length:
             return UDP
@@ -413,7 +413,7 @@ class Decoder(Layers):
             if self.layers > MAX_LAYERS:
                 return UDP
             if at + 2 > self.end:
-                return self.cut()
+                return self.too_short()
             tag = self.view[at]
             at += 1 if tag < 2 else 2 + self.view[at + 1]  # padding and the end have no length
         if not self.enter(TZSP, -1):
@@ -428,7 +428,7 @@ class Decoder(Layers):
         if first >> 14 or first & 0x80:  # a control packet
             return UDP
         if self.at + size > self.end:
-            return self.cut()
+            return self.too_short()
         inner: cython.longlong = self.be16(self.at + 2)
         if not self.enter(GENEVE, self.be32(self.at + 4) >> 8):
             return UDP
@@ -447,7 +447,7 @@ class Decoder(Layers):
         following: cython.longlong = 0
         if first & 0x700:
             if at + 4 > self.end:
-                return self.cut()
+                return self.too_short()
             following = self.view[at + 3] if first & 0x400 else 0
             at += 4
         size: cython.longlong
@@ -456,12 +456,12 @@ class Decoder(Layers):
             if self.layers > MAX_LAYERS:
                 return UDP
             if at >= self.end:
-                return self.cut()
+                return self.too_short()
             size = self.view[at] << 2
             if size == 0:
                 return UDP
             if at + size > self.end:
-                return self.cut()
+                return self.too_short()
             at += size
             following = self.view[at - 1]
         if not self.enter(GTPU, self.be32(self.at + 4)):
@@ -483,10 +483,10 @@ class Decoder(Layers):
         at: cython.longlong = session + 2 + ((flags >> 9) & 4)
         if flags & 0x200:
             if at + 2 > self.end:
-                return self.cut()
+                return self.too_short()
             at += 2 + self.be16(at)
         if at + 2 > self.end:
-            return self.cut()
+            return self.too_short()
         if not self.enter(L2TP, self.be16(session)):
             return UDP
         self.at = at
