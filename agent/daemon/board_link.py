@@ -96,15 +96,15 @@ class BoardLink:
             self._name_again(pipeline.intervals.identity.host)
         for due in self._teller.twice.due(now_ns):
             pipeline.engine.yield_counts(due.sight, due.connector, due.start_ns, due.end_ns, due.host)
-        for heard in self.board.hear():
+        for received in self.board.hear():
             self.heard += 1
-            self._look_at(heard.claim, pipeline)
-            if heard.sent_ns:
-                self._compare(heard.claim.host, heard.arrival_ns - heard.sent_ns)
-            offset_ns = self._offset_ns(heard.claim.host)
+            self._look_at(received.claim, pipeline)
+            if received.sent_ns:
+                self._compare(received.claim.host, received.arrival_ns - received.sent_ns)
+            offset_ns = self._offset_ns(received.claim.host)
             if abs(offset_ns) > OFFSET_NS:
-                heard = replace(heard, claim=in_our_time(heard.claim, offset_ns))
-            pipeline.engine.claim(heard)
+                received = replace(received, claim=in_our_time(received.claim, offset_ns))
+            pipeline.engine.claim(received)
         self._judge(pipeline, now_ns)
 
     def _judge(self, pipeline: Pipeline, now_ns: int) -> None:

@@ -343,24 +343,24 @@ class Recorder:
 
     def _attend(self, recording: Recording, sockets: Iterable[Socket]) -> None:
         """Picks the packets of these sockets too, first those in the ring."""
-        fresh = {socket: recording.with_payload for socket in sockets if socket not in recording.sockets}
-        if not fresh:
+        added = {socket: recording.with_payload for socket in sockets if socket not in recording.sockets}
+        if not added:
             return
-        recording.sockets.update(dict.fromkeys(fresh))
+        recording.sockets.update(dict.fromkeys(added))
         recording.media += [
             packet
-            for packet in self._want(fresh)
-            if not {packet.src, packet.dst} & (recording.sockets.keys() - fresh)
+            for packet in self._want(added)
+            if not {packet.src, packet.dst} & (recording.sockets.keys() - added)
         ]
 
-    def _want(self, fresh: dict[Socket, bool] | None = None) -> list[MediaPacket]:
+    def _want(self, added: dict[Socket, bool] | None = None) -> list[MediaPacket]:
         wanted: dict[Socket, bool] = {}
         self._by_socket = {}
         for recording in self._recordings:
             for socket in recording.sockets:
                 wanted[socket] = recording.with_payload or wanted.get(socket, False)
                 self._by_socket.setdefault(socket, []).append(recording)
-        return self.tap.want(wanted, fresh)
+        return self.tap.want(wanted, added)
 
     def _of(self, packet: MediaPacket) -> Iterator[Recording]:
         """The recordings that a packet belongs to, each once."""

@@ -63,15 +63,15 @@ class Tap:
         ):
             self._ring_bytes -= _bytes_of(self._ring.popleft())
 
-    def want(self, sockets: dict[Socket, bool], fresh: dict[Socket, bool] | None = None) -> list[MediaPacket]:
+    def want(self, sockets: dict[Socket, bool], added: dict[Socket, bool] | None = None) -> list[MediaPacket]:
         """Picks packets of `sockets` from now on; True: with their payload.
 
-        Returns the ring's packets of `fresh`, headers alone: no packet comes twice, and none between is lost.
+        Returns the ring's packets of `added`, headers alone: no packet comes twice, and none between is lost.
         """
         found: list[MediaPacket] = []
         with self._lock:
-            if fresh and self._ring:
-                self._picker.want(dict.fromkeys(fresh, False))
+            if added and self._ring:
+                self._picker.want(dict.fromkeys(added, False))
                 for heads in self._ring:
                     found += self._picker.pick(heads.data, heads.index)
             self._wanted = sockets

@@ -49,17 +49,17 @@ class LocalBoard:
     """The board of one host alone: a call of a function."""
 
     def __init__(self) -> None:
-        self._told: deque[RemoteClaim] = deque(maxlen=MAX_WAITING)
+        self._claims: deque[RemoteClaim] = deque(maxlen=MAX_WAITING)
         self._elected: OrderedDict[str, Elected] = OrderedDict()
         self._answers: deque[tuple[str, Elected]] = deque(maxlen=MAX_WAITING)
 
     def tell(self, relay: str, claim: Claim) -> None:
-        self._told.append(RemoteClaim(claim, claim.seq, relay))
+        self._claims.append(RemoteClaim(claim, claim.seq, relay))
 
     def hear(self) -> list[RemoteClaim]:
-        heard = list(self._told)
-        self._told.clear()
-        return heard
+        claims = list(self._claims)
+        self._claims.clear()
+        return claims
 
     def elect(self, key: str, leg: Elected) -> Elected:
         found = self._elected.setdefault(key, leg)

@@ -48,7 +48,7 @@ class ClaimTeller:
         self._sides = sides
         self._identity = identity
         self._own = frozenset(own)
-        self._told: OrderedDict[Leg, ToldLeg] = OrderedDict()  # told longest ago first
+        self._sent_claims: OrderedDict[Leg, ToldLeg] = OrderedDict()  # told longest ago first
         self._asked: dict[Leg, list[str]] = {}  # the keys that were asked for
         # Keys whose election is under way, the leg whose own name it is, and when it was asked for.
         self._open: dict[str, tuple[Call, Leg | None, int]] = {}
@@ -67,13 +67,13 @@ class ClaimTeller:
         for call in table.take_changed():
             if call.claim is None:
                 self._tell_call(call, table, now_ns)
-        while self._told:
-            leg, told = next(iter(self._told.items()))
-            if now_ns - told.at_ns < RENEW_NS:
+        while self._sent_claims:
+            leg, sent = next(iter(self._sent_claims.items()))
+            if now_ns - sent.at_ns < RENEW_NS:
                 break
-            told.digest = b""
-            self._told.move_to_end(leg)
-            self._tell_leg(leg, told.call, table, told.relays, now_ns)
+            sent.digest = b""
+            self._sent_claims.move_to_end(leg)
+            self._tell_leg(leg, sent.call, table, sent.relays, now_ns)
 
     def _tell_call(self, call: Call, table: CallTable, now_ns: int) -> None:
         relays = self._relays(call)
@@ -82,10 +82,10 @@ class ClaimTeller:
         elif relays or call.answer_ns is not None:
             self._ask(call, table, now_ns)
         for leg in call.legs:
-            told = self._told.get(leg)
-            if told is not None and leg.call is not call:
+            sent = self._sent_claims.get(leg)
+            if sent is not None and leg.call is not call:
                 continue  # another call has it now
-            whom = tuple(dict.fromkeys((*(told.relays if told else ()), *relays)))[:MAX_RELAYS]
+            whom = tuple(dict.fromkeys((*(sent.relays if sent else ()), *relays)))[:MAX_RELAYS]
             if whom:
                 self._tell_leg(leg, call, table, whom, now_ns)
 
@@ -94,19 +94,19 @@ class ClaimTeller:
         call_until_ns = table.call_until_ns(call)
         claim = self._claim(leg, call, call_until_ns, until_ns, table.reports.get(leg, ()))
         digest = blake2b(_encoder.encode((claim, relays)), digest_size=16).digest()
-        told = self._told.get(leg)
-        if told is not None and told.digest == digest:
+        sent = self._sent_claims.get(leg)
+        if sent is not None and sent.digest == digest:
             return
         self._seq = max(self._seq + 1, now_ns)
-        fresh = msgspec.structs.replace(claim, seq=self._seq, sip_ns=leg.last_ns)
+        numbered = msgspec.structs.replace(claim, seq=self._seq, sip_ns=leg.last_ns)
         for relay in relays:
-            self._board.tell(relay, fresh)
+            self._board.tell(relay, numbered)
             self.claims += 1
         if call_until_ns == 0:  # the table has forgotten it
-            self._told.pop(leg, None)
+            self._sent_claims.pop(leg, None)
         else:
-            self._told[leg] = ToldLeg(call, digest, relays, now_ns)
-            self._told.move_to_end(leg)
+            self._sent_claims[leg] = ToldLeg(call, digest, relays, now_ns)
+            self._sent_claims.move_to_end(leg)
 
     def _ask(self, call: Call, table: CallTable, now_ns: int) -> None:
         """Asks which host saw the call first, by each key that joins its legs, and each leg, by its name."""
@@ -229,7 +229,7 @@ class ClaimTeller:
         return blake2b(text, key=self._identity.key[:64], digest_size=12).hexdigest()
 
     def __len__(self) -> int:
-        return len(self._told)
+        return len(self._sent_claims)
 
 
 def _anonymous(report: QualityReport) -> QualityReport:

@@ -65,7 +65,7 @@ class ValkeyBoard:
         self._unchecked = {relay for relay, at in self.last_ids.items() if at != BEGINNING}
         self._caught_up: set[str] = set()  # relays of which an entry that is read now came just now
         self._out: deque[tuple[int, str, Claim]] = deque()
-        self._heard: deque[RemoteClaim] = deque()
+        self._received: deque[RemoteClaim] = deque()
         self._asked: deque[tuple[str, Elected]] = deque(maxlen=MAX_WAITING)
         self._answers: deque[tuple[str, Elected]] = deque(maxlen=MAX_WAITING)
         self._url = url
@@ -89,7 +89,7 @@ class ValkeyBoard:
 
     def hear(self) -> list[RemoteClaim]:
         """The claims that the steps so far have read."""
-        return [self._heard.popleft() for _ in range(len(self._heard))]
+        return [self._received.popleft() for _ in range(len(self._received))]
 
     def elect(self, key: str, leg: Elected) -> Elected | None:
         """Asks the server: not for the packet path. None where it is away."""
@@ -194,7 +194,7 @@ class ValkeyBoard:
     def _read(self, block_ms: int) -> None:
         """One address a request: in a cluster each stands on another server."""
         for relay in self.last_ids:
-            room = MAX_WAITING - len(self._heard)
+            room = MAX_WAITING - len(self._received)
             if room > 0:
                 if relay in self._unchecked:
                     self._check(relay)
@@ -239,7 +239,7 @@ class ValkeyBoard:
             return
         sent = fields.get(_SENT, b"") if relay in self._caught_up else b""
         sent_ns = int(sent) if sent.isdigit() and len(sent) < MAX_DIGITS else 0
-        self._heard.append(RemoteClaim(claim, self._clock(), relay, self.last_ids[relay], sent_ns))
+        self._received.append(RemoteClaim(claim, self._clock(), relay, self.last_ids[relay], sent_ns))
 
     def close(self) -> None:
         """Give up the connection."""
