@@ -141,29 +141,29 @@ def _blank(number: int) -> Any:
     kind: Any = _KINDS[number]
     if kind not in _SAID:
         return kind(*(None,) * len(kind.__struct_fields__))
-    made = kind.__new__(kind)
+    thing = kind.__new__(kind)
     if kind is Leg:
-        made.streams = set()  # they are attached again, and judged again
-        made.sources = None
+        thing.streams = set()  # they are attached again, and judged again
+        thing.sources = None
     elif kind is Call:
-        made.saved = made.who = None  # neither is part of the object itself
-    return made
+        thing.saved = thing.who = None  # neither is part of the object itself
+    return thing
 
 
-def _fill(made: Any, values: tuple[Any, ...]) -> None:
-    kind = type(made)
+def _fill(thing: Any, values: tuple[Any, ...]) -> None:
+    kind = type(thing)
     fill = setattr if kind in _SAID else msgspec.structs.force_setattr  # frozen structs too
     for name, value in zip(_FIELDS[kind], values, strict=True):
-        fill(made, name, value)
+        fill(thing, name, value)
 
 
 def _made(number: int, values: tuple[Any, ...]) -> Any:
     kind: Any = _KINDS[number]
     if kind not in _SAID:
         return kind(*values)
-    made = kind.__new__(kind)
-    _fill(made, values)
-    return made
+    thing = kind.__new__(kind)
+    _fill(thing, values)
+    return thing
 
 
 class _Pickler(pickle.Pickler):
@@ -268,7 +268,7 @@ def _image_of(handover: Handover) -> bytes:
         encoded,
         [pair[:-1] for pair in handover.unsignalled],
         moving,
-        [_told(*row) for row in handover.away],
+        [_far_end_row(*row) for row in handover.away],
         handover.loop,
         handover.missed,
         _dumps(handover.intervals, name_of),
@@ -376,7 +376,7 @@ def _read(image: _Image, sides: Sides, shift_ns: int) -> Handover:
         [(start_ns + shift_ns, end_ns + shift_ns) for start_ns, end_ns in image.missed],
         image.loop,
         [(call, _moved(saved, shift_ns)) for call, saved in loaded[:signalled]],
-        [_heard(row, shift_ns) for row in image.away],
+        [_far_end(row, shift_ns) for row in image.away],
         state,
         [(*pair, call) for pair, call in pairs],
         waiting=waiting,
@@ -394,7 +394,7 @@ def _values(thing: Any) -> tuple[Any, ...]:
     return tuple([getattr(thing, name) for name in _FIELDS[type(thing)]])
 
 
-def _told(stream_id: int, first: bool, away: FarEndLoss) -> tuple[Any, ...]:
+def _far_end_row(stream_id: int, first: bool, away: FarEndLoss) -> tuple[Any, ...]:
     """The far end's view of a stream that leaves, as plain numbers, because there are thousands of them."""
     base = away.base
     return (
@@ -411,7 +411,7 @@ def _told(stream_id: int, first: bool, away: FarEndLoss) -> tuple[Any, ...]:
     )
 
 
-def _heard(row: tuple[Any, ...], shift_ns: int) -> tuple[int, bool, FarEndLoss]:
+def _far_end(row: tuple[Any, ...], shift_ns: int) -> tuple[int, bool, FarEndLoss]:
     stream_id, first, baseline_used, base, minutes = row
     away = FarEndLoss(
         baseline_used=baseline_used, minutes={minute: AwayMinute(*figures) for minute, *figures in minutes}

@@ -115,17 +115,17 @@ class Log:
 
     def _line(self, level: Level, cause: str, text: str, fields: Mapping[str, Any]) -> None:
         stamp = self._wall()
-        told = {name: clean(value) for name, value in fields.items()}
+        cleaned = {name: clean(value) for name, value in fields.items()}
         text = str(clean(text))
         if self.form == "human":
-            more = f" ({', '.join(f'{name}={value}' for name, value in told.items())})" if told else ""
+            more = f" ({', '.join(f'{name}={value}' for name, value in cleaned.items())})" if cleaned else ""
             clock = time.strftime("%H:%M:%S", time.localtime(stamp))
             line = f"{clock} {level:<8} {cause}: {text}{more}"
         else:
             instant = (
                 time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(stamp)) + f".{int(stamp % 1 * 1000):03d}Z"
             )
-            record = {**told, "time": instant, "level": level, "cause": cause, "text": text}
+            record = {**cleaned, "time": instant, "level": level, "cause": cause, "text": text}
             line = json.dumps(record, ensure_ascii=False)
             if self.form == "journal":
                 line = f"<{PRIORITY[level]}>{line}"

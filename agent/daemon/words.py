@@ -74,10 +74,10 @@ def _delivered(now: Account, before: Account) -> str:
         return "no sink to deliver to"
     parts = []
     for sink, (sent, waits) in now.sent.items():
-        fresh = sent - before.sent.get(sink, (0, 0))[0]
+        taken = sent - before.sent.get(sink, (0, 0))[0]
         # A reload makes new sinks, which count from zero.
         parts.append(
-            f"{sink} took {fresh if fresh >= 0 else sent:,} items" + (f", {waits:,} wait" if waits else "")
+            f"{sink} took {taken if taken >= 0 else sent:,} items" + (f", {waits:,} wait" if waits else "")
         )
     return ", ".join(parts)
 
