@@ -113,8 +113,8 @@ def nics_of_this_host(config: Config) -> Iterator[Finding]:
     there = [name for _, name in socket.if_nameindex()]
     for name in config.capture.interfaces:
         if name not in (*there, "any"):
-            here = f"here are {', '.join(there)}{nearest(name, there)}"
-            yield "capture", "interfaces", f'"{name}" is not there: {here}'
+            names = f"here are {', '.join(there)}{nearest(name, there)}"
+            yield "capture", "interfaces", f'"{name}" is not there: {names}'
 
 
 def region_of_this_host(config: Config) -> Iterator[Finding]:

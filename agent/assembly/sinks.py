@@ -29,8 +29,8 @@ def deliveries(config: Config, outbox: Outbox, host: str = "") -> list[Delivery]
     Clients are made here, so call it in the main thread. Raises SinkError.
     """
     with shared_sessions():
-        made = [make(config, host) for make in _switched_on(config)]
-    outbox.register({sink.name: sink.kinds for sink in made})
+        sinks = [make(config, host) for make in _switched_on(config)]
+    outbox.register({sink.name: sink.kinds for sink in sinks})
     return [
         Delivery(
             outbox,
@@ -41,7 +41,7 @@ def deliveries(config: Config, outbox: Outbox, host: str = "") -> list[Delivery]
             interval_s=config.cloudwatch.interval,
             newest_first=config.cloudwatch.newest_first,
         )
-        for sink in made
+        for sink in sinks
     ]
 
 

@@ -39,11 +39,11 @@ def call_command(options: argparse.Namespace) -> int:
     try:
         query = query_of(options)
         stored = find(reader, query, options.id)
-        told = "" if stored else left_out_by_time(query, lambda query: named(reader, query, options.id))
+        hint = "" if stored else left_out_by_time(query, lambda query: named(reader, query, options.id))
     finally:
         reader.close()
     if stored is None:
-        text = f"no call in the store has the Call-ID or number {options.id!a}{told}"
+        text = f"no call in the store has the Call-ID or number {options.id!a}{hint}"
         print(f"sbcwatch: {text}", file=sys.stderr)
         return 1
     if options.json:
@@ -141,22 +141,22 @@ def _directions(path: CallPath, records: CallRecords) -> list[str]:
     """A line a direction; where the figures are too long for one line, their source stands below them."""
     rows = [_HEADS]
     for way, direction in path.directions.items():
-        told = {"rtp": "measured here", None: "-"}.get(
+        source = {"rtp": "measured here", None: "-"}.get(
             direction.source, f"{direction.network}'s {(direction.source or '').upper()}"
         )
         jitter, mos = _or(direction.jitter_us, 1e-3, 2), _or(direction.mos, 1, 2)
         is_kept = direction.packets or way not in records.forgotten
         packets, late = (str(direction.packets), str(direction.discarded)) if is_kept else ("-", "-")
-        rows.append((NAMES[way], packets, _or(direction.lost), _share(direction), late, jitter, mos, told))
+        rows.append((NAMES[way], packets, _or(direction.lost), _share(direction), late, jitter, mos, source))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
-    for name, *figures, told in rows:
+    for name, *figures, source in rows:
         right = (figure.rjust(width) for figure, width in zip(figures, widths[1:-1], strict=True))
         lines.append("  ".join((name.ljust(widths[0]), *right)))
         if sum(widths) + 2 * len(widths) - 2 <= COLUMNS:
-            lines[-1] += f"  {told}"
-        elif told != _HEADS[-1]:
-            lines.append(f"  {_HEADS[-1]} {told}")
+            lines[-1] += f"  {source}"
+        elif source != _HEADS[-1]:
+            lines.append(f"  {_HEADS[-1]} {source}")
     trips = [f"{side} {_or(rtt, 1e-3, 1)} ms" for side, rtt in path.rtt_us.items()]
     return [*lines, f"RTT {', '.join(trips)}; lost inside the SBC: {_or(path.vc_lost)}"]
 

@@ -39,7 +39,7 @@ def calls_command(options: argparse.Namespace) -> int:
     query = query_of(options)
     try:
         found = list(_pages(with_store, query, options.limit))
-        told = "" if found else left_out_by_time(query, with_store.search)
+        hint = "" if found else left_out_by_time(query, with_store.search)
     finally:
         with_store.close()
     if options.json:
@@ -51,7 +51,7 @@ def calls_command(options: argparse.Namespace) -> int:
         show([call_list(found)])
         if len(found) == options.limit:
             print(f"the first {options.limit}: --limit shows more")
-    return _answer(bool(found), "no call", told)
+    return _answer(bool(found), "no call", hint)
 
 
 def minutes_command(options: argparse.Namespace) -> int:
@@ -335,8 +335,8 @@ def seconds(call: IndexedCall) -> str:
     return f"{((call.end_ns or call.seen_ns) - call.answer_ns) / 1e9:.0f}"
 
 
-def _answer(found: bool, what: str, told: str = "") -> int:
-    """Exit status 1 says that the answer is no; `told` ends its line."""
+def _answer(found: bool, what: str, hint: str = "") -> int:
+    """Exit status 1 says that the answer is no; `hint` ends its line."""
     if not found:
-        print(f"sbcwatch: {what} in the store meets that{told}", file=sys.stderr)
+        print(f"sbcwatch: {what} in the store meets that{hint}", file=sys.stderr)
     return 0 if found else 1

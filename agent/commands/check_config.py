@@ -79,8 +79,8 @@ def explain(config: Config) -> str:
 
 
 def _sides(config: Config) -> Iterator[str]:
-    here = f"the addresses of the host that it runs on (here {', '.join(host.addresses())})"
-    vc = ", ".join(config.vc.addresses) or here
+    own = f"the addresses of the host that it runs on (here {', '.join(host.addresses())})"
+    vc = ", ".join(config.vc.addresses) or own
     if config.vc.observer == "customer":
         vc += "; this host is the customer's, so the remote side is out of its sight"
     yield f"vc: {vc}"
@@ -98,11 +98,11 @@ def _connectors(config: Config) -> Iterator[str]:
         yield "connectors: one, named default, region local"
     for connector in config.connectors:
         fits = [f"X-VoiceConnector-ID {connector.id}", *connector.domains, *connector.customer_networks]
-        told = [f"connector {connector.id}, region {connector.region}: fits {', '.join(fits)}"]
+        parts = [f"connector {connector.id}, region {connector.region}: fits {', '.join(fits)}"]
         if connector.default:
-            told.append("takes legs that fit none")
-        told += [f"no {what} log" for what, on in _logged(connector.log_media, connector.log_sip) if not on]
-        yield "; ".join(told)
+            parts.append("takes legs that fit none")
+        parts += [f"no {what} log" for what, on in _logged(connector.log_media, connector.log_sip) if not on]
+        yield "; ".join(parts)
     if config.connectors and not any(connector.default for connector in config.connectors):
         yield "connector unassigned: legs that fit none, kept in the local store only"
 
@@ -164,8 +164,8 @@ def _evidence(config: Config) -> Iterator[str]:
     bounds = f"{evidence.max_mb} MB and {evidence.keep_days:g} days at most"
     yield f"evidence: packets of calls that go bad or are asked for, {bounds}; of RTP the headers"
     if sources.keeps_payload(config):
-        cut = config.capture.snap_length
-        whole = "whole" if cut >= WHOLE_RTP else f"up to {cut} bytes (capture.snap_length)"
+        taken = config.capture.snap_length
+        whole = "whole" if taken >= WHOLE_RTP else f"up to {taken} bytes (capture.snap_length)"
         yield f"evidence: of calls that are asked for the payload too, which is speech: RTP is taken {whole}"
 
 

@@ -116,23 +116,23 @@ class Reading(Struct):
     source: Source
     watched: Source
     pipeline: Pipeline
-    heard: TrafficSeen
+    traffic: TrafficSeen
     recorder: Recorder | None = None
 
     def through(self, minute_sink: MinuteSink) -> CaptureError | None:
         """Passes everything read to `minute_sink`. Returns the error that ended the reading, if any."""
         fault: CaptureError | None = None
         try:
-            replay(self.watched, self.pipeline, self.heard.passing_to(minute_sink), self.recorder)
+            replay(self.watched, self.pipeline, self.traffic.passing_to(minute_sink), self.recorder)
         except CaptureError as error:
             fault = error
         unpacked = self.pipeline.engine.tunnels()
         if unpacked:
-            told = ", ".join(f"{kind} {count}" for kind, count in sorted(unpacked.items()))
-            print(f"sbcwatch: frames out of tunnels: {told}", file=sys.stderr)
+            counts = ", ".join(f"{kind} {count}" for kind, count in sorted(unpacked.items()))
+            print(f"sbcwatch: frames out of tunnels: {counts}", file=sys.stderr)
         for hint in (
             self._hint(fault),
-            TWICE if self.heard.twice else "",
+            TWICE if self.traffic.twice else "",
             *self.pipeline.intervals.unseen.lines(),
         ):
             if hint:
@@ -141,19 +141,19 @@ class Reading(Struct):
 
     def _hint(self, fault: CaptureError | None) -> str:
         """The reason why figures are unknown, and the remedy."""
-        heard, sides = self.heard, self.pipeline.sides
+        traffic, sides = self.traffic, self.pipeline.sides
         signalling = self.pipeline.engine.signalling
         elsewhere = signalling.counters["messages_elsewhere"]
-        if elsewhere and not heard.sip and sides.has_vc:
+        if elsewhere and not traffic.sip and sides.has_vc:
             return (
                 f"{elsewhere} SIP messages, and none to or from {', '.join(sides.vc)}:"
                 " name the SBC's addresses with --vc or [vc] addresses"
             )
-        if (heard.sip or heard.rtp) and not sides.known:
-            return sides_hint(sides, signalling.suspects, signalling.ends or heard.streams)
-        if heard.sip or fault is not None:
+        if (traffic.sip or traffic.rtp) and not sides.known:
+            return sides_hint(sides, signalling.suspects, signalling.ends or traffic.streams)
+        if traffic.sip or fault is not None:
             return ""
-        if heard.rtp:
+        if traffic.rtp:
             return ""
         if not self.source.frames:
             return "no frames: nothing was captured, so look at the capture's interface and filter"
@@ -199,23 +199,23 @@ def reading(
     options: argparse.Namespace, on_stream: Callable[[StreamMinute], None] | None = None
 ) -> Iterator[Reading]:
     config = load(options.config)
-    heard = TrafficSeen(on_stream)
+    traffic = TrafficSeen(on_stream)
     pipeline = prepare(
         config,
         vc=options.vc,
         customers=options.customer,
-        on_stream=heard.stream,
+        on_stream=traffic.stream,
         reads_tls=options.keylog is not None,
     )
     source = open_files(options.files, config, options.keylog)
     size = sum(os.path.getsize(path) for path in options.files if os.path.isfile(path))
     if size < LARGE_BYTES or not sys.stderr.isatty():
-        yield Reading(source, Interruptible(source), pipeline, heard)
+        yield Reading(source, Interruptible(source), pipeline, traffic)
         return
     from agent.commands.progress import bar
 
     with bar(size) as watched:
-        yield Reading(source, Interruptible(watched(source)), pipeline, heard)
+        yield Reading(source, Interruptible(watched(source)), pipeline, traffic)
 
 
 def ended(fault: CaptureError | None) -> int:

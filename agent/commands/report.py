@@ -142,8 +142,14 @@ def _left_out(reader: StoreReader, options: argparse.Namespace) -> str:
 def _rank(call: IndexedCall) -> tuple[bool, float, bool, float, int]:
     """The worst first: somebody heard nothing, loss, failure, score, the newest."""
     loss = call.loss_worst or 0.0
-    heard = loss if loss >= NOTABLE else 0.0
-    return (not {*SILENT} & {*call.flags}, -heard, call.outcome != "failed", call.mos_worst or 5.0, -call.id)
+    notable = loss if loss >= NOTABLE else 0.0
+    return (
+        not {*SILENT} & {*call.flags},
+        -notable,
+        call.outcome != "failed",
+        call.mos_worst or 5.0,
+        -call.id,
+    )
 
 
 def _write(path: str, page: str) -> None:

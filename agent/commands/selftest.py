@@ -122,8 +122,8 @@ def _call() -> Iterator[Frame]:
 
 
 def _sdp(address: str, port: int) -> str:
-    here = f"IN IP4 {address}\r\n"
-    body = f"v=0\r\no=- 1 1 {here}s=-\r\nc={here}t=0 0\r\nm=audio {port} RTP/AVP 0\r\n"
+    connection = f"IN IP4 {address}\r\n"
+    body = f"v=0\r\no=- 1 1 {connection}s=-\r\nc={connection}t=0 0\r\nm=audio {port} RTP/AVP 0\r\n"
     return f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n{body}"
 
 

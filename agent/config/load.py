@@ -115,10 +115,10 @@ def read(
         except tomllib.TOMLDecodeError as error:
             return None, [Problem("syntax", _line_in(str(error)), f"{error}: mend the TOML")]
     problems: list[Problem] = []
-    told = warnings if warnings is not None else []
+    noted = warnings if warnings is not None else []
     if RENAMED:
-        text = _renamed(raw, text, told, problems)
-        environment = _renamed_variables(environment, told, problems)
+        text = _renamed(raw, text, noted, problems)
+        environment = _renamed_variables(environment, noted, problems)
     variables = _override(raw, environment, problems)
     values: dict[str, Any] = {}
     for section, content in raw.items():
@@ -132,11 +132,11 @@ def read(
                 for number, one in enumerate(rows)
                 if (row := _section(TABLES[section], f"{section}[{number}]", one, text, problems)) is not None
             ]
-        elif (made := _section(field.type, section, content, text, problems)) is not None:
-            values[section] = made
+        elif (built := _section(field.type, section, content, text, problems)) is not None:
+            values[section] = built
     # A value that could not be read is at its default now: all other checks still run.
     config = Config(**values)
-    told_of = {problem.where for problem in problems}
+    refused_places = {problem.where for problem in problems}
     problems = [
         Problem(variables[problem.where], 0, problem.text) if problem.where in variables else problem
         for problem in problems
@@ -145,7 +145,7 @@ def read(
     def found(checks: Iterable[tuple[str, str, str]]) -> Iterator[Problem]:
         for section, key, reason in checks:
             where = f"{section}.{key}"
-            if where not in told_of:
+            if where not in refused_places:
                 line = 0 if where in variables else _line_of(text, section, key)
                 yield Problem(variables.get(where, where), line, reason)
 
@@ -155,7 +155,7 @@ def read(
         problems += found((*_check(config), *refused(config)))
     problems += found(further(config) if further else ())
     problems.sort(key=lambda problem: problem.line)
-    told += found(doubts(config) if doubts else ())
+    noted += found(doubts(config) if doubts else ())
     return (None, problems) if problems else (config, [])
 
 

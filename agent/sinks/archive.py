@@ -108,7 +108,7 @@ class ArchiveSink:
 
 def _objects(rows: Sequence[OutboxRow], host: str) -> list[tuple[bytes, list[OutboxRow]]]:
     """Gzipped JSON lines, and the rows that each holds."""
-    made: list[tuple[bytes, list[OutboxRow]]] = []
+    objects: list[tuple[bytes, list[OutboxRow]]] = []
     parts: list[bytes] = []
     held: list[OutboxRow] = []
     packer, size = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP), 0
@@ -118,12 +118,12 @@ def _objects(rows: Sequence[OutboxRow], host: str) -> list[tuple[bytes, list[Out
         held.append(row)
         size += len(piece)
         if size >= MAX_OBJECT_BYTES // 2:  # a row is far smaller, and so is the packer's buffer
-            made.append((b"".join([*parts, packer.flush()]), held))
+            objects.append((b"".join([*parts, packer.flush()]), held))
             parts, held, size = [], [], 0
             packer = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)
     if held:
-        made.append((b"".join([*parts, packer.flush()]), held))
-    return made
+        objects.append((b"".join([*parts, packer.flush()]), held))
+    return objects
 
 
 def lines_of(row: OutboxRow, host: str) -> bytes:
@@ -148,15 +148,15 @@ class Folder:
         """Writes a whole file or none: under another name first, flushed, then linked to its own."""
         path = self._root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.new")
+        unfinished = path.with_name(f".{path.name}.new")
         try:
-            with open(fresh, "wb") as file:
+            with open(unfinished, "wb") as file:
                 file.write(body)
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(fresh, path)
+            os.link(unfinished, path)
         finally:
-            fresh.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)

@@ -150,8 +150,8 @@ def call_minute(database: str) -> str:
         inner.append(
             f"sum({mos} * ({packets})) / nullIf(sumIf({packets}, {mos} IS NOT NULL), 0) AS mos_{side}_mean"
         )
-        heard = " + ".join(f"ifNull({way}_packets, 0)" for way in ways)
-        best = f"argMax(tuple(mos_{side}_mean), tuple(mos_{side}_mean IS NOT NULL, {heard}))"
+        packets_known = " + ".join(f"ifNull({way}_packets, 0)" for way in ways)
+        best = f"argMax(tuple(mos_{side}_mean), tuple(mos_{side}_mean IS NOT NULL, {packets_known}))"
         outer.append(f"tupleElement({best}, 1) AS mos_{side}")
     key = "transaction_id, voice_connector_id, event_timestamp, hour, at"
     return (
@@ -189,10 +189,10 @@ def _roll_up(database: str, name: str, column: str, window: int, replicated: boo
         f"ORDER BY ({column}, minute)\nTTL minute + INTERVAL {ROLL_UP_DAYS} DAY\n"
         f"{_window(window, replicated)}"
     )
-    made = ",\n    ".join(f"{value} AS {of}" for of, value in sums.items())
+    columns_summed = ",\n    ".join(f"{value} AS {of}" for of, value in sums.items())
     query = (
         f"SELECT toDateTime(intDiv(m.event_timestamp, 1000) - 60, 'UTC') AS minute,\n"
-        f"    ifNull(toString(m.{column}), '') AS {column},\n    {made}\n"
+        f"    ifNull(toString(m.{column}), '') AS {column},\n    {columns_summed}\n"
         f"FROM {database}.media AS m\nWHERE NOT has(m.flags, '{SEEN_TWICE}')\nGROUP BY minute, {column}"
     )
     view = f"{database}.{name}_view"

@@ -203,9 +203,9 @@ class Delivery:
 
     def _drop_old(self, batch: OutboxBatch, now_ns: int) -> None:
         items = batch.items
-        fresh = [item for item in items if self.sink.item_ns(item) >= now_ns - self._max_age_ns]
-        drafts = [Draft.of(fresh, batch.lane, batch.target, self.sink.item_ns)] if fresh else []
-        dropped = len(items) - len(fresh)
+        recent = [item for item in items if self.sink.item_ns(item) >= now_ns - self._max_age_ns]
+        drafts = [Draft.of(recent, batch.lane, batch.target, self.sink.item_ns)] if recent else []
+        dropped = len(items) - len(recent)
         self._tell_loss(dropped, why := f"too old for {self.sink.name}")
         gap = self._gap(batch, now_ns, dropped, why)
         self._outbox.replace(batch, drafts, gaps=[gap], totals={"dropped": dropped}, sent=batch.sent)

@@ -197,8 +197,8 @@ class Totals:
                 for values, (filled, total) in _rows(metrics, histograms):
                     family.add_metric(values, _cumulative(metrics[0].buckets, filled), total)  # type: ignore[attr-defined]
             else:
-                made = GaugeMetricFamily if metrics[0].kind == "gauge" else CounterMetricFamily
-                family = made(name, help_text, labels=labels)
+                family_class = GaugeMetricFamily if metrics[0].kind == "gauge" else CounterMetricFamily
+                family = family_class(name, help_text, labels=labels)
                 for values, number in _rows(metrics, gauges if metrics[0].kind == "gauge" else counts):
                     family.add_metric(values, number)
             yield family
@@ -246,8 +246,8 @@ def _self_families(metrics: SelfMetrics) -> Iterator[Family]:
 
     for name, (help_text, kind, samples) in metrics.items():
         labels = sorted({label for values, _ in samples for label in values})
-        made = CounterMetricFamily if kind == "counter" else GaugeMetricFamily
-        family = made(name, help_text, labels=labels)
+        family_class = CounterMetricFamily if kind == "counter" else GaugeMetricFamily
+        family = family_class(name, help_text, labels=labels)
         for values, number in samples:
             family.add_metric([values.get(label, "") for label in labels], number)
         yield family

@@ -51,16 +51,16 @@ def close_folder(path: Path) -> None:
 
 def replace_file(path: Path, content: bytes) -> None:
     """Writes a whole file or none of it. Raises OSError."""
-    fresh = path.with_name(f"{path.name}.new")
-    descriptor = open_private(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    unfinished = path.with_name(f"{path.name}.new")
+    descriptor = open_private(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.rename(fresh, path)
+        os.rename(unfinished, path)
     except OSError:
-        fresh.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -218,8 +218,8 @@ class Volume:
             raise Unwritable(f"it was removed, and: {error}") from None
         self.disk = self._opened(Database(self.path))
         try:
-            with old.read() as held, self.disk.read() as fresh:
-                held.backup(fresh)
+            with old.read() as held, self.disk.read() as target:
+                held.backup(target)
         except (Corrupt, Unwritable, sqlite3.Error):
             if self.on_fresh is not None:
                 with self.disk.write() as connection:

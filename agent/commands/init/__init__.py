@@ -146,12 +146,12 @@ def _capture(found: Findings) -> Iterator[str]:
 
 def _tunnels(found: Findings) -> Iterator[str]:
     """Tunnels and HEP that were heard, as comments: anybody can send such packets, so none is set."""
-    heard = found.traffic.tunnels.most_common(SHOWN)
-    if not heard:
+    tunnels = found.traffic.tunnels.most_common(SHOWN)
+    if not tunnels:
         return
     yield "# Packets that carry others were heard. Live, none is opened unless its sender is named here: then"
     yield "# the calls in them count as if they had passed this host. Remove the # of those that are yours."
-    for (kind, sender, port), count in heard:
+    for (kind, sender, port), count in tunnels:
         yield f"#[[capture.tunnels]]  # {count} packets in {found.traffic.seconds:g} s"
         yield f'#kind = "{kind}"'
         yield f'#peers = ["{sender}"]'

@@ -90,13 +90,13 @@ def _is_inner(address: str) -> bool:
 
 def interfaces(folder: Path) -> list[tuple[str, str]]:
     """(name, state) of each interface."""
-    made = []
+    found = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         try:
-            made.append((path.name, (path / "operstate").read_text().strip()))
+            found.append((path.name, (path / "operstate").read_text().strip()))
         except OSError:
             continue  # removed meanwhile, or `bonding_masters`, which is no interface
-    return made
+    return found
 
 
 def listeners(proc: Path) -> list[Listener]:
@@ -144,10 +144,10 @@ def hear(
     seconds: float, listen: Callable[[Config], Source], addresses: Iterable[str], ports: list[int]
 ) -> Traffic:
     """A few seconds of traffic, if that is allowed."""
-    heard = Traffic(seconds)
+    traffic = Traffic(seconds)
     if seconds <= 0:
-        heard.why_not = "not asked to"
-        return heard
+        traffic.why_not = "not asked to"
+        return traffic
     settings = Capture(
         sip_ports=tuple(sorted({5060, 5061, 5080, *ports})),
         tunnels=tuple(TunnelSettings(kind=cast(Any, kind), peers=EVERYBODY) for kind in TUNNELS),
@@ -156,18 +156,18 @@ def hear(
     try:
         source = listen(Config(capture=settings))
     except (CaptureError, ConfigError) as error:
-        heard.why_not = str(error)
-        return heard
+        traffic.why_not = str(error)
+        return traffic
     try:
-        _hear(source, heard, frozenset(addresses))
+        _hear(source, traffic, frozenset(addresses))
     except CaptureError as error:
-        heard.why_not = str(error)
+        traffic.why_not = str(error)
     finally:
         source.close()
-    return heard
+    return traffic
 
 
-def _hear(source: Source, heard: Traffic, ours: frozenset[str]) -> None:
+def _hear(source: Source, traffic: Traffic, ours: frozenset[str]) -> None:
     begun_ns = frames = 0
     shut = Decoder(())  # that opens no tunnel: it reads the outer header
     for batch, now_ns in source:
@@ -178,28 +178,28 @@ def _hear(source: Source, heard: Traffic, ours: frozenset[str]) -> None:
                 if one.tunnel or one.payload.startswith(MAGIC):
                     shut.attach(frame.data)
                     outer = read(shut, 0, len(frame.data), frame.stamp_ns, frame.origin)
-                    _count_tunnel(KINDS[one.tunnel] or "hep", outer, heard)
+                    _count_tunnel(KINDS[one.tunnel] or "hep", outer, traffic)
                 else:
-                    _count(one, heard, ours)
+                    _count(one, traffic, ours)
         frames += len(batch)
-        if now_ns - begun_ns >= heard.seconds * 1e9 or frames >= ENOUGH:
+        if now_ns - begun_ns >= traffic.seconds * 1e9 or frames >= ENOUGH:
             return
 
 
-def _count_tunnel(kind: str, outer: Packet, heard: Traffic) -> None:
+def _count_tunnel(kind: str, outer: Packet, traffic: Traffic) -> None:
     tunnel = (kind, outer.src, outer.dst_port if TUNNELS[kind].ports else 0)
-    if len(heard.tunnels) < MAX_HEARD or tunnel in heard.tunnels:
-        heard.tunnels[tunnel] += 1
+    if len(traffic.tunnels) < MAX_HEARD or tunnel in traffic.tunnels:
+        traffic.tunnels[tunnel] += 1
 
 
-def _count(one: Packet, heard: Traffic, ours: frozenset[str]) -> None:
+def _count(one: Packet, traffic: Traffic, ours: frozenset[str]) -> None:
     inwards = one.dst in ours
     if inwards == (one.src in ours):
         return  # between ourselves, or between others
     peer, port = (one.src, one.dst_port) if inwards else (one.dst, one.src_port)
     if looks_like_sip(one.payload):
-        heard.sip_ports[port] += 1
-        if len(heard.peers) < MAX_HEARD or peer in heard.peers:
-            heard.peers[peer] += 1
+        traffic.sip_ports[port] += 1
+        if len(traffic.peers) < MAX_HEARD or peer in traffic.peers:
+            traffic.peers[peer] += 1
     elif inwards and one.kind == KIND_UDP and one.length > 12 and one.payload[:1] in _RTP_FIRST:
-        heard.rtp_ports[port] += 1
+        traffic.rtp_ports[port] += 1

@@ -225,17 +225,19 @@ def _stream(
     if theirs is None:
         yield Check(path, "RTP packets", subject, _sum(rows, "packets"), None, note="no RTP to tshark")
         return
-    told = sequence(theirs.packets)
+    computed = sequence(theirs.packets)
     if not rows:
-        if told.accepted:
+        if computed.accepted:
             yield Check(path, "RTP packets", subject, None, len(theirs.packets))
         return
     own = theirs.own
     yield Check(path, "RTP packets", subject, _sum(rows, "packets"), len(theirs.packets))
     yield Check(path, "RTP bytes", subject, _sum(rows, "bytes"), theirs.bytes)
-    hides = "tshark's own is expected minus received" if own and own.lost != told.lost else ""
-    yield Check(path, "RTP lost", subject, _sum(rows, "lost"), told.lost, own=own and own.lost, note=hides)
-    yield Check(path, "RTP duplicates", subject, _sum(rows, "duplicates"), told.duplicates)
+    hides = "tshark's own is expected minus received" if own and own.lost != computed.lost else ""
+    yield Check(
+        path, "RTP lost", subject, _sum(rows, "lost"), computed.lost, own=own and own.lost, note=hides
+    )
+    yield Check(path, "RTP duplicates", subject, _sum(rows, "duplicates"), computed.duplicates)
     jitter = jitter_us(theirs.packets, described_ns)
     known = [row for row in rows if row["jitter_mean_us"] is not None]
     if jitter is None or not known:
@@ -259,9 +261,9 @@ def _sum(rows: list[dict[str, Any]], name: str) -> int:
 def _show(checks: list[Check], differences: int, files: int) -> None:
     from agent.commands.tables import show
 
-    told = [check for check in checks if check.note or not check.within]
-    if told:
-        show([difference_table(told)])
+    shown = [check for check in checks if check.note or not check.within]
+    if shown:
+        show([difference_table(shown)])
     judged = f"{len(checks)} figures of {files} file{'s' * (files != 1)} held against tshark: "
     print(judged + (f"{differences} differ" if differences else "all within tolerance"))
 

@@ -130,16 +130,19 @@ def dissect(path: str, *, single_span: bool = False) -> Dissection:
         CaptureError: tshark or pyshark is missing, or tshark read nothing.
     """
     command = _command(path)
-    with tempfile.TemporaryDirectory(prefix="sbcwatch-tshark-") as settings, tempfile.TemporaryFile() as told:
+    with (
+        tempfile.TemporaryDirectory(prefix="sbcwatch-tshark-") as settings,
+        tempfile.TemporaryFile() as messages,
+    ):
         # An empty settings folder: the user's Wireshark preferences change nothing here.
         environment = os.environ | {"WIRESHARK_CONFIG_DIR": settings, "LC_ALL": "C"}
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told, env=environment) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages, env=environment) as process:
             assert process.stdout is not None
             lines = (line.decode("utf-8", "replace").rstrip("\n") for line in process.stdout)
             found = _read(lines, single_span)
         if process.returncode:
-            told.seek(0)
-            complaint = told.read().decode("utf-8", "replace").strip().splitlines()
+            messages.seek(0)
+            complaint = messages.read().decode("utf-8", "replace").strip().splitlines()
             found.fault = complaint[-1] if complaint else f"exit status {process.returncode}"
     return found
 

@@ -155,7 +155,7 @@ def datums(
     Unknown ones among them add nothing; a metric that none of them knows makes no datum. A part that reaches
     its minute's end has `HOST_MINUTES` besides.
     """
-    made = []
+    datums = []
     for names in dimension_sets:
         groups: dict[tuple[str, ...], list[ConnectorMinute]] = {}
         for minute in connectors:
@@ -167,14 +167,14 @@ def datums(
             dimensions = [{"Name": name, "Value": value} for name, value in zip(names, values, strict=True)]
             at = {"Dimensions": dimensions, "Timestamp": minute_ns // 1_000_000_000}
             if any(member.complete for member in members):
-                made.append({"MetricName": HOST_MINUTES, **at, "Unit": "Count", "Value": 1})
+                datums.append({"MetricName": HOST_MINUTES, **at, "Unit": "Count", "Value": 1})
             for metric in METRICS:
                 body = _value(_merged([member.values.get(metric.name) for member in members], metric))
                 if body is not None:
-                    made.append({"MetricName": metric.name, **at, "Unit": metric.unit, **body})
+                    datums.append({"MetricName": metric.name, **at, "Unit": metric.unit, **body})
             if CARRIER not in names:
-                made += [{**at, **datum} for datum in _extra_gauges(members)]
-    return made
+                datums += [{**at, **datum} for datum in _extra_gauges(members)]
+    return datums
 
 
 def _extra_gauges(members: Sequence[ConnectorMinute]) -> Iterator[dict[str, Any]]:

@@ -98,7 +98,7 @@ class LogsSink:
             # Stable: messages of the same millisecond stay in the order of their capture.
             group.sort(key=lambda event: int(event["timestamp"]))
             target = log_group(self._prefix, connector)
-            drafts += [Draft.of(items, connector, target, self.item_ns) for items in _cut(group)]
+            drafts += [Draft.of(items, connector, target, self.item_ns) for items in _batches(group)]
         return drafts
 
     @staticmethod
@@ -187,8 +187,8 @@ class LogsSink:
             record[longest] = record[longest][: max(0, texts[longest] - max(1, excess // 6))]
 
 
-def _cut(events: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    cut: list[list[dict[str, Any]]] = []
+def _batches(events: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    batches: list[list[dict[str, Any]]] = []
     held: list[dict[str, Any]] = []
     size = 0
     for event in events:
@@ -198,10 +198,10 @@ def _cut(events: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
             or size + event_size > MAX_REQUEST_BYTES
             or event["timestamp"] - held[0]["timestamp"] > MAX_SPAN_MS
         ):
-            cut.append(held)
+            batches.append(held)
             held, size = [], 0
         held.append(event)
         size += event_size
     if held:
-        cut.append(held)
-    return cut
+        batches.append(held)
+    return batches
