@@ -151,7 +151,7 @@ def resources(config: Config) -> dict[str, Any]:
     algorithm: dict[str, Any] = {"SSEAlgorithm": "AES256"}
     if config.archive.kms_key:
         algorithm = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": config.archive.kms_key}
-    made: dict[str, Any] = {
+    resources: dict[str, Any] = {
         "Archive": {
             "Type": "AWS::S3::Bucket",
             "DeletionPolicy": "Retain",
@@ -188,7 +188,7 @@ def resources(config: Config) -> dict[str, Any]:
         },
     }
     for kind in config.archive.kinds:
-        made[f"Archive{kind.capitalize()}"] = {
+        resources[f"Archive{kind.capitalize()}"] = {
             "Type": "AWS::Glue::Table",
             "Properties": {
                 "CatalogId": {"Ref": "AWS::AccountId"},
@@ -196,7 +196,7 @@ def resources(config: Config) -> dict[str, Any]:
                 "TableInput": table_input(config, kind),
             },
         }
-    return made
+    return resources
 
 
 def blocks(config: Config) -> list[HclBlock]:

@@ -104,9 +104,9 @@ def _note(text: str) -> None:
 
 def notes(config: Config) -> list[str]:
     """The settings that are missing, and what the printed text lacks without them."""
-    made = []
+    lines = []
     if not config.cloudwatch.agent_metrics:
-        made.append(
+        lines.append(
             "no alarms on capture drops, silent hosts and stuck delivery: set cloudwatch.agent_metrics = "
             "true (8 series a host), or take the rules of `sbcwatch aws prometheus`"
         )
@@ -114,7 +114,7 @@ def notes(config: Config) -> list[str]:
         others = "all others judge the regions"
         if "Region" not in config.cloudwatch.dimensions:
             others = "there are no others without the dimension Region"
-        made.append(
+        lines.append(
             f"more than {config.alarms.detailed} connectors (alarms.detailed): three alarms each; {others}"
         )
-    return made
+    return lines

@@ -46,12 +46,12 @@ def templates(config: Config, hosts: int = 1) -> dict[str, str]:
             break
         properties = _nested(name, part) | _tags(config)
         nested[f"Part{n}"] = {"Type": "AWS::CloudFormation::Stack", "Properties": properties}
-    made = {MAIN: _text({**nested, **shared}, outputs)}
-    made |= {name: _text(part, {}) for name, part in parts.items()}
-    for name, text in made.items():
+    texts = {MAIN: _text({**nested, **shared}, outputs)}
+    texts |= {name: _text(part, {}) for name, part in parts.items()}
+    for name, text in texts.items():
         within(len(text), TEMPLATE_BYTES, f"bytes in {name}", "publish fewer carriers")
     within(len(nested) + len(shared), TEMPLATE_RESOURCES, f"resources in {MAIN}", "make two configurations")
-    return made
+    return texts
 
 
 def apart(texts: dict[str, str]) -> list[str]:
@@ -105,7 +105,12 @@ def _alarms(config: Config, hosts: int) -> dict[str, Any]:
     return {
         f"Alarm{_logical(parameters['AlarmName'])}": {
             "Type": "AWS::CloudWatch::Alarm",
-            "Properties": {**parameters, "AlarmActions": _told(), "OKActions": _told(), **_tags(config)},
+            "Properties": {
+                **parameters,
+                "AlarmActions": _alarm_actions(),
+                "OKActions": _alarm_actions(),
+                **_tags(config),
+            },
         }
         for parameters in alarm_parameters(config, hosts, brief=True)
     }
@@ -155,7 +160,7 @@ def _template(resources: dict[str, Any], outputs: dict[str, Any]) -> dict[str, A
     topic = {"Type": "String", "Default": "", "Description": "SNS topic that alarms tell; empty: none."}
     text = compact(resources)
     packaged = {"cfn-lint": {"config": {"ignore_checks": ["W3002"]}}}  # files that `package` uploads
-    made: dict[str, Any] = {
+    sections: dict[str, Any] = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "sbcwatch: log groups, alarms, dashboard, agent policy and saved queries.",
         "Metadata": packaged if "TemplateURL" in text else {},
@@ -166,18 +171,18 @@ def _template(resources: dict[str, Any], outputs: dict[str, Any]) -> dict[str, A
         "Resources": resources,
         "Outputs": outputs,
     }
-    return {key: value for key, value in made.items() if value}
+    return {key: value for key, value in sections.items() if value}
 
 
 def _text(resources: dict[str, Any], outputs: dict[str, Any]) -> str:
     """A line for each section and resource, so that two can be compared, and no other white space."""
-    made = _template(resources, outputs)
+    template = _template(resources, outputs)
     lines = ",\n".join(f"{compact(name)}:{compact(one)}" for name, one in resources.items())
-    sections = [f"{compact(name)}:{compact(one)}" for name, one in made.items() if name != "Resources"]
+    sections = [f"{compact(name)}:{compact(one)}" for name, one in template.items() if name != "Resources"]
     return "{" + ",\n".join([*sections, f'"Resources":{{\n{lines}\n}}']) + "}"
 
 
-def _told() -> dict[str, Any]:
+def _alarm_actions() -> dict[str, Any]:
     return {"Fn::If": [_CONDITION, [{"Ref": _TOPIC}], {"Ref": "AWS::NoValue"}]}
 
 
@@ -199,11 +204,11 @@ def _logical(name: str) -> str:
 
 def template_text(config: Config, hosts: int = 1) -> str:
     """The one template. Raises ConfigError where several are needed."""
-    made = templates(config, hosts)
-    resources = sum(text.count('"Type":"AWS::') for text in made.values())
-    if len(made) > 1:
+    texts = templates(config, hosts)
+    resources = sum(text.count('"Type":"AWS::') for text in texts.values())
+    if len(texts) > 1:
         raise ConfigError(
             f"{resources:,} resources, and AWS takes {TEMPLATE_RESOURCES} in a template of "
-            f"{TEMPLATE_BYTES:,} bytes: print {len(made)} templates with --output FOLDER"
+            f"{TEMPLATE_BYTES:,} bytes: print {len(texts)} templates with --output FOLDER"
         )
-    return made[MAIN]
+    return texts[MAIN]

@@ -107,27 +107,27 @@ def _costs(config: Config) -> bool:
 def estimate(config: Config, *, as_if_enabled: bool = False) -> Estimate:
     """The cost of `config`; `as_if_enabled`: as though CloudWatch and Logs were on."""
     cost = config.cost
-    made = Estimate(cost.hosts, cost.prices_of, as_if_enabled and not _costs(config))
+    estimated = Estimate(cost.hosts, cost.prices_of, as_if_enabled and not _costs(config))
     if config.cloudwatch.enabled or as_if_enabled:
-        made.shared, made.series = series_of(config), all_series(config)
-        made.lines += _metrics(config, made)
+        estimated.shared, estimated.series = series_of(config), all_series(config)
+        estimated.lines += _metrics(config, estimated)
     if config.logs.enabled or as_if_enabled:
-        made.lines += _logs(config)
+        estimated.lines += _logs(config)
     if bucket_and_prefix(config) is not None:
-        made.lines += _archive(config)
+        estimated.lines += _archive(config)
     if config.clickhouse.url:
-        made.lines.append(_clickhouse(config))
-    return made
+        estimated.lines.append(_clickhouse(config))
+    return estimated
 
 
-def _metrics(config: Config, made: Estimate) -> Iterator[tuple[str, float]]:
+def _metrics(config: Config, estimated: Estimate) -> Iterator[tuple[str, float]]:
     cost = config.cost
     # Every host sends its connectors' minutes, and its own figures in another namespace.
-    a_minute = math.ceil(made.shared / _DATUMS) + config.cloudwatch.agent_metrics
+    a_minute = math.ceil(estimated.shared / _DATUMS) + config.cloudwatch.agent_metrics
     requests = float(a_minute * MINUTES * cost.hosts)
     yield (
-        f"custom metrics: {made.series:,} series, {made.shared:,} shared by hosts",
-        tiered(made.series, cost),
+        f"custom metrics: {estimated.series:,} series, {estimated.shared:,} shared by hosts",
+        tiered(estimated.series, cost),
     )
     yield f"requests: {requests:,.0f} PutMetricData", requests / 1_000 * cost.request_price
     alarms, metrics, found = alarmed_metrics(config, cost.hosts)

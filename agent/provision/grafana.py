@@ -64,12 +64,12 @@ def _mos_by_carrier() -> str:
 def _worst(side: str, by: str, prefix: str = "") -> str:
     """The ten values of label `by` with the greatest share lost now: both directions of a side together."""
     ways = "cust2vc|vc2cust" if side == "customer" else "rem2vc|vc2rem"
-    towards = ways.split("|")[0]
+    to_vc = ways.split("|")[0]
     pick = _PICK + "," if by == "voice_connector_id" else ""
     lost, packets = (
         f'sbcwatch_{prefix}{name}_total{{{pick}direction=~"%s"}}' for name in ("packets_lost", "rtp_packets")
     )
-    both, own = (f"sum by ({by}) (rate({lost % of}[{SAMPLED}]))" for of in (ways, towards))
+    both, own = (f"sum by ({by}) (rate({lost % of}[{SAMPLED}]))" for of in (ways, to_vc))
     sent = f"(sum by ({by}) (rate({packets % ways}[{SAMPLED}])) + {own})"
     return f"topk(10, {both} / ({sent} > 0))"  # a side that sent nothing has no share
 

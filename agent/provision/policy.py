@@ -31,7 +31,7 @@ def statements(
     partition = partition or partition_of(config)
     cloudwatch, logs = config.cloudwatch, config.logs
     namespaces = [cloudwatch.namespace] + ([AGENT_NAMESPACE] if cloudwatch.agent_metrics else [])
-    made: list[dict[str, Any]] = [
+    statements: list[dict[str, Any]] = [
         {
             "Sid": "Metrics",
             "Effect": "Allow",
@@ -42,7 +42,7 @@ def statements(
     ]
     if (found := bucket_and_prefix(config)) is not None:
         bucket, prefix = found
-        made.append(
+        statements.append(
             {
                 "Sid": "Archive",
                 "Effect": "Allow",
@@ -53,13 +53,13 @@ def statements(
     if found is not None and config.archive.kms_key:
         key = config.archive.kms_key
         arn = key if key.startswith("arn:") else f"arn:{partition}:kms:{region}:{account}:key/{key}"
-        made.append(
+        statements.append(
             {"Sid": "ArchiveKey", "Effect": "Allow", "Action": "kms:GenerateDataKey", "Resource": arn}
         )
     arns = [f"arn:{partition}:logs:{region}:{account}:log-group:{name}" for name in _names(config)]
     if not arns:
-        return made
-    made.append(
+        return statements
+    statements.append(
         {
             "Sid": "LogEvents",
             "Effect": "Allow",
@@ -73,7 +73,7 @@ def statements(
         actions = ["logs:CreateLogGroup", *actions, "logs:PutRetentionPolicy"]
     if create and config.aws.tags:
         actions.append("logs:TagResource")
-    made.append(
+    statements.append(
         {
             "Sid": "LogGroups" if create else "LogStreams",
             "Effect": "Allow",
@@ -82,16 +82,16 @@ def statements(
             "Resource": [*arns, *(f"{arn}:*" for arn in arns)],
         }
     )
-    return made
+    return statements
 
 
 def _names(config: Config) -> list[str]:
     """Log groups as a policy names them: by a common prefix, which must not be empty."""
-    made = []
+    patterns = []
     begin = prefixes(config)
     for kind, names in groups(config).items():
-        made += names if len(names) < 2 or not begin[kind] else [begin[kind] + "*"]
-    return made
+        patterns += names if len(names) < 2 or not begin[kind] else [begin[kind] + "*"]
+    return patterns
 
 
 def policy_document(config: Config, **where: Any) -> dict[str, Any]:

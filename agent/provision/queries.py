@@ -146,7 +146,7 @@ def definitions(config: Config) -> list[tuple[Query, list[str], str]]:
 
     Raises ConfigError beyond AWS's limits.
     """
-    made = []
+    saved = []
     names = groups(config)
     for query in queries(linked=bool(config.web.public_url)):
         if not names[query.log]:
@@ -154,8 +154,8 @@ def definitions(config: Config) -> list[tuple[Query, list[str], str]]:
         named = names[query.log] if len(names[query.log]) <= QUERY_GROUPS else []
         text = query.text if named else f"{source(config, query.log)}\n| {query.text}"
         within(len(text), QUERY_CHARACTERS, f"characters in the query {query.name!r}", "shorten the prefix")
-        made.append((query, named, text))
-    return made
+        saved.append((query, named, text))
+    return saved
 
 
 def queries_text(config: Config) -> str:

@@ -130,10 +130,10 @@ def dead(evidence: Evidence) -> str | None:
     call = evidence.records.call
     from_ns, to_ns = call.get("answer_ns") or 0, call.get("end_ns") or 1 << 62
     spans = [span for side in sides for record in minutes for span in _silent_slots(record, side)]
-    heard = [(max(first, from_ns), min(last, to_ns)) for first, last in spans if first < to_ns]
+    silences = [(max(first, from_ns), min(last, to_ns)) for first, last in spans if first < to_ns]
     when = ""
-    if heard:
-        when = f", {clock(min(first for first, _ in heard))} to {clock(max(last for _, last in heard))}"
+    if silences:
+        when = f", {clock(min(first for first, _ in silences))} to {clock(max(last for _, last in silences))}"
     return f"nothing at all came from {_sides(evidence, 'dead_air')} or went there{when}"
 
 

@@ -238,8 +238,8 @@ def _mute(records: CallRecords, steps: list[LadderStep]) -> LadderStep | None:
     left = [step for step in steps if step.method == "INVITE" and not step.status and step.to_vc is False]
     if not left or left[-1].side not in FAR:
         return None
-    heard = any(step.src == left[-1].dst and step.call_id == left[-1].call_id for step in steps)
-    return None if heard else left[-1]
+    has_spoken = any(step.src == left[-1].dst and step.call_id == left[-1].call_id for step in steps)
+    return None if has_spoken else left[-1]
 
 
 def _unknown(records: CallRecords, path: CallPath, found: dict[str, Finding]) -> Iterator[Statement]:
@@ -250,13 +250,13 @@ def _unknown(records: CallRecords, path: CallPath, found: dict[str, Finding]) ->
     if len(mute) == 2 and not deaf and "capture_loss" not in flags:
         words = "what was lost on both ways out of the vc is unknown: neither end sent RTCP"
         yield Statement("unknown", words)
-        told = {direction.direction for direction in mute}
+        explained = {direction.direction for direction in mute}
     else:
-        told = {
+        explained = {
             direction.direction for direction in path.directions.values() if direction.network in deaf
         } & AWAY
     for way, direction in path.directions.items():
-        if not direction.packets or way in told:
+        if not direction.packets or way in explained:
             continue
         if direction.loss is None:
             words = f"what was lost {NAMES[way]} is unknown: {_why(direction, path, flags)}"
@@ -306,9 +306,9 @@ def _not_judged(records: CallRecords, described: dict[str, LadderStep]) -> Itera
 def _days(records: CallRecords) -> Iterator[Statement]:
     """A call that was up on two dates: its times of day are of the one or the other."""
     call = records.call
-    told = [int(record["event_timestamp"]) * 1_000_000 - 1 for record in records.media]
+    minutes_ns = [int(record["event_timestamp"]) * 1_000_000 - 1 for record in records.media]
     begun_ns = call.get("invite_ns") or call.get("answer_ns")
-    over_ns = call.get("end_ns") or max(told, default=None)
+    over_ns = call.get("end_ns") or max(minutes_ns, default=None)
     if begun_ns and over_ns and day(begun_ns) != day(over_ns):
         since, until = (f"{day(at_ns)} {clock(at_ns)}" for at_ns in (begun_ns, over_ns))
         yield Statement("note", f"the call went over midnight, from {since} to {until} UTC")

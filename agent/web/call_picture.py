@@ -61,7 +61,7 @@ class Lane(msgspec.Struct):
     packets: int | None
     mos: float | None
     jitter_us: float | None
-    told: str
+    source: str
     unknown: int
     discarded: int
 
@@ -186,7 +186,9 @@ def _lane(direction: DirectionPath, records: CallRecords, *, is_silent: bool) ->
     else:
         state = "bad" if direction.is_losing else "good"
     who = direction.network
-    told = _SOURCES.get(direction.source or "", "").format("customer" if who == "customer" else "remote side")
+    source = _SOURCES.get(direction.source or "", "").format(
+        "customer" if who == "customer" else "remote side"
+    )
     return Lane(
         direction.direction,
         ARROWS[direction.direction],
@@ -197,7 +199,7 @@ def _lane(direction: DirectionPath, records: CallRecords, *, is_silent: bool) ->
         direction.packets or (None if state == "unknown" else 0),
         direction.mos,
         direction.jitter_us,
-        told,
+        source,
         direction.unknown,
         direction.discarded,
     )
@@ -210,17 +212,17 @@ def _unknowns(records: CallRecords, path: CallPath, steps: Sequence[LadderStep])
     """Everything unknown about the call, with the reason, a sentence each."""
     found = []
     for side, (to_vc, away) in WAYS_OF.items():
-        heard, sent = path.directions[to_vc], path.directions[away]
+        incoming, sent = path.directions[to_vc], path.directions[away]
         if sent.packets and sent.lost is None:
             why = (
-                f"the {side} sent {heard.rtcp_packets} RTCP packets, and none of them tells"
-                if heard.rtcp_packets
+                f"the {side} sent {incoming.rtcp_packets} RTCP packets, and none of them tells"
+                if incoming.rtcp_packets
                 else f"the {side} sent no RTCP"
             )
             found.append(f"Loss {ARROWS[away]} is unknown: {why}.")
-        if (heard.packets or sent.packets) and path.rtt_us[side] is None:
+        if (incoming.packets or sent.packets) and path.rtt_us[side] is None:
             found.append(f"The round trip to the {side} is unknown: no report of it answers one of the vc's.")
-        for one in (heard, sent):
+        for one in (incoming, sent):
             if one.unknown:
                 found.append(
                     f"{one.unknown} packets {ARROWS[one.direction]} may be lost, or missed by the capture "
@@ -228,7 +230,7 @@ def _unknowns(records: CallRecords, path: CallPath, steps: Sequence[LadderStep])
                 )
             if one.packets and one.mos is None:
                 found.append(f"MOS {ARROWS[one.direction]} is unknown: its loss or its codec is.")
-        if not heard.packets and not sent.packets and records.media:
+        if not incoming.packets and not sent.packets and records.media:
             found.append(f"No media of the {side} was seen.")
     if records.has_no_sides:
         found.append("Its media was seen, but no side is named, so none of it is of a direction.")

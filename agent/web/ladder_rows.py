@@ -54,8 +54,8 @@ def ladder_rows(steps: Sequence[LadderStep], redaction: Redaction | None, first_
     for number, step in enumerate(steps, 1):
         left = _far(step) == first_left if first_left else step.side != "remote"
         text = step.text if redaction is None else redaction.text(step.text.encode("utf-8", "replace"))
-        cut = text[: min(LONG_TEXT, room)]
-        room -= len(cut)
+        shown = text[: min(LONG_TEXT, room)]
+        room -= len(shown)
         rows.append(
             LadderRow(
                 step,
@@ -64,8 +64,8 @@ def ladder_rows(steps: Sequence[LadderStep], redaction: Redaction | None, first_
                 None if step.to_vc is None else left == step.to_vc,
                 _far(step),
                 step.stamp_ns - steps[0].stamp_ns,
-                cut,
-                len(cut) < len(text),
+                shown,
+                len(shown) < len(text),
                 kind_of(step.label),
             )
         )

@@ -31,7 +31,7 @@ POOR = 3.5  # MOS below which a list marks a call
 @cache
 def environment() -> Environment:
     """Templates with the filters below; one for the process, because each is compiled once."""
-    made = Environment(
+    jinja = Environment(
         loader=PackageLoader("agent.web"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -39,8 +39,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.finalize = _safe_text
-    made.filters.update(
+    jinja.finalize = _safe_text
+    jinja.filters.update(
         clock=clock,
         moment=moment,
         fine=fine_clock,
@@ -50,8 +50,8 @@ def environment() -> Environment:
         lasting=lasting,
         ago=ago,
     )
-    made.globals.update(UNKNOWN=UNKNOWN, ways=ARROWS, NOTABLE=NOTABLE, POOR=POOR, SILENT=SILENT)
-    return made
+    jinja.globals.update(UNKNOWN=UNKNOWN, ways=ARROWS, NOTABLE=NOTABLE, POOR=POOR, SILENT=SILENT)
+    return jinja
 
 
 def static_text(name: str) -> str:

@@ -156,9 +156,9 @@ def _minute_scores(records: CallRecords, path: CallPath, axis: TimeAxis) -> list
     """The score of each minute, drawn over the part of it that had packets."""
     curves = []
     for way in DIRECTIONS:
-        heard: dict[int, list[PathSpan]] = {}
+        spans_of: dict[int, list[PathSpan]] = {}
         for span in path.directions[way].spans:
-            heard.setdefault(span.start_ns // MINUTE_NS, []).append(span)
+            spans_of.setdefault(span.start_ns // MINUTE_NS, []).append(span)
         levels = [
             PlotStep(
                 max(start_ns, min(one.start_ns for one in spans)),
@@ -167,7 +167,7 @@ def _minute_scores(records: CallRecords, path: CallPath, axis: TimeAxis) -> list
             )
             for start_ns, end_ns, record in _minutes(records, axis)
             if record.get(f"{way}_rtp_packets")
-            and (spans := heard.get(int(record["event_timestamp"]) * 1_000_000 // MINUTE_NS - 1))
+            and (spans := spans_of.get(int(record["event_timestamp"]) * 1_000_000 // MINUTE_NS - 1))
         ]
         curves.append(Curve(ARROWS[way], way, levels))
     return curves
