@@ -132,7 +132,7 @@ class CallTable:
         call: Call = leg.call
         dialog: Dialog
         linger_ns: cython.longlong = self._rules.media_linger_ns
-        has_media: cython.bint = self._media.leg_heard_ns(leg) > now_ns - linger_ns // 2
+        has_media: cython.bint = self._media.leg_last_rtp_ns(leg) > now_ns - linger_ns // 2
         alive: cython.bint = has_media or self._missed.touches(now_ns - linger_ns, now_ns)
         for dialog in leg.dialogs.values():
             if alive:
@@ -211,11 +211,11 @@ class CallTable:
         leg: Leg
         self._note_media(call)  # what still came after the BYE
         self._report(call, now_ns)
-        heard_ns: cython.longlong = max(call.last_rtp_ns, call.last_sip_ns())
+        last_ns: cython.longlong = max(call.last_rtp_ns, call.last_sip_ns())
         timeout_ns: cython.longlong = self._rules.call_timeout_ns
         kept: cython.bint = False
         for leg in call.legs:
-            if leg.is_up() and now_ns - heard_ns < timeout_ns:
+            if leg.is_up() and now_ns - last_ns < timeout_ns:
                 kept = True
             else:
                 self._release_leg(leg)
@@ -273,8 +273,8 @@ class CallTable:
     # -- minutes
 
     def _note_media(self, call: Call) -> None:
-        heard_ns: cython.longlong = self._media.heard_ns(call)
-        call.last_rtp_ns = max(call.last_rtp_ns, heard_ns)
+        last_ns: cython.longlong = self._media.last_rtp_ns(call)
+        call.last_rtp_ns = max(call.last_rtp_ns, last_ns)
 
     def minute_end(self, minute_ns: cython.longlong, end_ns: cython.longlong) -> None:
         """The gauges: calls up at the end of a minute. Ends by silence and timer are found here."""

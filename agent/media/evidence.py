@@ -171,7 +171,7 @@ class SourceEvidence:
             if stream.src[0] != busiest and stream.first_ns <= last_ns and self._times(stream)[0] >= first_ns
         ]
 
-    def is_heard(self, leg: Leg, ours: Socket, host: str) -> bool:
+    def has_rtp_from(self, leg: Leg, ours: Socket, host: str) -> bool:
         """Whether RTP from `host` to that socket is the leg's."""
         return any(
             stream.leg is leg and stream.dst == ours and stream.src[0] == host

@@ -24,5 +24,5 @@ cdef class LegMedia:
     cdef object _replaced(self, Leg leg, Session session, str passage)
     cdef object _emit(self, list streams, list reports=*)
     cpdef object release(self, Leg leg)
-    cpdef long long heard_ns(self, Call call)
-    cpdef long long leg_heard_ns(self, Leg leg)
+    cpdef long long last_rtp_ns(self, Call call)
+    cpdef long long leg_last_rtp_ns(self, Leg leg)

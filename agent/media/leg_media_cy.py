@@ -199,15 +199,15 @@ class LegMedia:
         if streams or reports:
             self._out.append(MediaHeard(streams, reports or []))
 
-    def heard_ns(self, call: Call) -> cython.longlong:
+    def last_rtp_ns(self, call: Call) -> cython.longlong:
         """The time of the last RTP of `call`, 0 if none came."""
         leg: Leg
         newest_ns: cython.longlong = 0
         for leg in call.legs:
-            newest_ns = max(newest_ns, self.leg_heard_ns(leg))
+            newest_ns = max(newest_ns, self.leg_last_rtp_ns(leg))
         return newest_ns
 
-    def leg_heard_ns(self, leg: Leg) -> cython.longlong:
+    def leg_last_rtp_ns(self, leg: Leg) -> cython.longlong:
         """When RTP of `leg` was last seen, 0 if never."""
         stream: Stream
         last_ns: cython.longlong

@@ -411,7 +411,7 @@ class LegRtcp:
     def _belongs(self, waiting: list[Waiting]) -> None:
         """Counts RTCP of sources whose RTP is the leg's now (0121, 0142), and the others' as intruders'."""
         for leg, ours, host, minute_ns, packets, size in waiting:
-            if self._streams.evidence.is_heard(leg, ours, host):
+            if self._streams.evidence.has_rtp_from(leg, ours, host):
                 self._count(leg, True, minute_ns, packets, size)
             else:
                 self._out.append(Tallied(minute_ns, leg, None, INTRUDER_RTCP, packets))

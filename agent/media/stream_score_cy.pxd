@@ -14,7 +14,7 @@ cpdef bint is_repair(Stream stream, StreamMinute stream_minute) except -1
 cdef class Measure:
     cdef object rules
     cdef double default_rtt_us
-    cdef dict scores, its_scores
+    cdef dict scores, newest_scores
     cdef int kept
     cdef str name
     cdef long long rate, ticks

@@ -95,7 +95,7 @@ class Measure:
         self.kept = 0
         self.name = ""  # the newest codec and packet time, and its scores
         self.rate = self.ticks = 0
-        self.its_scores: Scores = {}
+        self.newest_scores: Scores = {}
 
     def harvest(
         self,
@@ -277,15 +277,15 @@ class Measure:
         tenths: cython.longlong = whole_us // 100
         if name != self.name or rate != self.rate or ticks != self.ticks:
             self.name, self.rate, self.ticks = name, rate, ticks
-            self.its_scores = self.scores.setdefault((name, rate, ticks), {})
+            self.newest_scores = self.scores.setdefault((name, rate, ticks), {})
         key: Key = tenths
         if ratio:
             key = (tenths, ratio, bursts)
-        found = self.its_scores.get(key)
+        found = self.newest_scores.get(key)
         if found is None:
             if self.kept >= MAX_SCORES:
                 self.scores.clear()
-                self.scores[name, rate, ticks] = self.its_scores = {}
+                self.scores[name, rate, ticks] = self.newest_scores = {}
                 self.kept = 0
             row: Codec = codec(name, rate)
             own = self.rules.codecs.get(name.upper())
@@ -297,7 +297,7 @@ class Measure:
                 packet_ms=ticks * 1000.0 / rate if ticks and rate else row.packet_ms,
                 jitter_buffer_ms=self.rules.jitter_buffer_ms,
             )
-            found = self.its_scores[key] = replace(
+            found = self.newest_scores[key] = replace(
                 score(
                     row, loss_ratio=ratio, burst_ratio=bursts, one_way_delay_ms=delay_ms, plc=self.rules.plc
                 ),

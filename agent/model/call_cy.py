@@ -545,17 +545,17 @@ class Call:
         """
         if self.end_reason == "bye" or self.answer_ns is None:
             return
-        heard_ns: cython.longlong = max(self.last_sip_ns(), self.last_rtp_ns)
+        last_ns: cython.longlong = max(self.last_sip_ns(), self.last_rtp_ns)
         if self.end_ns is not None:
-            if heard_ns <= self.end_ns:
+            if last_ns <= self.end_ns:
                 return
             self.end_ns = self.end_reason = None
         leg: Leg
         timer_ns: int | None = None  # the first timer to run out
         for leg in self.legs:
-            its_ns = leg.session_ns
-            if its_ns is not None and leg.is_up() and (timer_ns is None or its_ns < timer_ns):
-                timer_ns = its_ns
+            session_ns = leg.session_ns
+            if session_ns is not None and leg.is_up() and (timer_ns is None or session_ns < timer_ns):
+                timer_ns = session_ns
         if (
             timer_ns is not None
             and timer_ns <= now_ns
@@ -567,7 +567,7 @@ class Call:
         # Nobody here hears media that is elsewhere: its silence tells as little as that of a held call.
         quiet: cython.bint = self.is_held() or MEDIA_ELSEWHERE in self.flags
         silence_ns: cython.longlong = hold_timeout_ns if quiet else call_timeout_ns
-        if now_ns - heard_ns >= silence_ns:
-            silence_ns += missed.within_ns(heard_ns, now_ns)
-        if now_ns - heard_ns >= silence_ns:
-            self.end_ns, self.end_reason = heard_ns + silence_ns, "silence"
+        if now_ns - last_ns >= silence_ns:
+            silence_ns += missed.within_ns(last_ns, now_ns)
+        if now_ns - last_ns >= silence_ns:
+            self.end_ns, self.end_reason = last_ns + silence_ns, "silence"

@@ -324,7 +324,7 @@ class Intervals:
             totals.counts[connector_of(owner, fallback)][name] += number
         # A part that does not reach the minute's end was watched as far as media was heard.
         end_ns = start_ns + MINUTE_NS
-        until_ns = end_ns if event.complete else minute.heard_ns()
+        until_ns = end_ns if event.complete else minute.last_rtp_ns()
         for call in minute.up.calls() if minute.up else ():
             if call.last_rtp_ns:  # it had media and may have gone silent: its record says so
                 minute.of_call(call)

@@ -78,16 +78,16 @@ def flag_side(
     for leg in legs:
         first: First = leg.media_totals.first_ns
         if len(first) < 2:
-            towards_late = began_late(first, True, to_vc, late_ns)
+            to_vc_late = began_late(first, True, to_vc, late_ns)
             away_late = began_late(first, False, away, late_ns)
-            if (towards_late or away_late) and "late_media" not in found and call.whole:
+            if (to_vc_late or away_late) and "late_media" not in found and call.whole:
                 found.add("late_media")
     if call.answer_ns is None:
         return
     if call.end_ns is not None:
         until_ns = min(until_ns, call.end_ns)
-    heard_ns: cython.longlong = until_ns - ONE_WAY_NS
-    if to_vc.last_ns > heard_ns and away.last_ns > heard_ns:
+    silent_from_ns: cython.longlong = until_ns - ONE_WAY_NS
+    if to_vc.last_ns > silent_from_ns and away.last_ns > silent_from_ns:
         return  # as nearly always: both were heard to the end
     found |= silence(call, legs, to_vc, away, start_ns, until_ns)
 

@@ -38,8 +38,8 @@ class OpenMinute(Struct):
     def of_call(self, call: Call) -> CallMinute:
         return of_call(self.calls, call)
 
-    def heard_ns(self) -> int:
-        """When RTP of a call was last heard, 0 if never."""
+    def last_rtp_ns(self) -> int:
+        """When RTP of a call was last seen, 0 if never."""
         return max(
             (stream.last_ns for call_minute in self.calls.values() for stream in call_minute.streams),
             default=0,

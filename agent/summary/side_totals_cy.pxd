@@ -48,7 +48,7 @@ cdef class SideFigures:
 
 cdef bint is_relayed(list all_legs, list legs) except -1
 cdef object count_lost(LegMediaTotals totals, DirectionPlaces places, DirectionFigures figures)
-cdef object count_heard(LegMediaTotals totals, DirectionPlaces places, DirectionFigures figures)
+cdef object count_scores(LegMediaTotals totals, DirectionPlaces places, DirectionFigures figures)
 cdef tuple alone(dict heard, str codec)
 cdef object put_direction(list row, DirectionPlaces places, DirectionFigures figures, int watched)
 cdef object put_count(list row, int at, long long count)

@@ -268,14 +268,14 @@ def count_lost(totals: LegMediaTotals, places: DirectionPlaces, figures: Directi
             added(delays, figures.delays or NO_DELAYS),
         )
     if figures.packets or figures.known:
-        count_heard(totals, places, figures)
+        count_scores(totals, places, figures)
     if figures.known:
         lost[places.direction] = (lost.get(places.direction) or 0) + figures.known_lost
     elif figures.streams:
         lost.setdefault(places.direction, None)
 
 
-def count_heard(totals: LegMediaTotals, places: DirectionPlaces, figures: DirectionFigures) -> None:
+def count_scores(totals: LegMediaTotals, places: DirectionPlaces, figures: DirectionFigures) -> None:
     """Adds a direction's part of the call's own record: codecs, scores, packets whose loss is known."""
     if totals.heard is None:
         totals.heard = {}

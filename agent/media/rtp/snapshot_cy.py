@@ -81,8 +81,8 @@ def _fields_of(name: str, kind: Any, offset: int) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     dot = "." if name else ""
     if hasattr(kind, "_fields_"):
-        for part, its_kind, *_ in kind._fields_:
-            found |= _fields_of(f"{name}{dot}{part}", its_kind, offset + getattr(kind, part).offset)
+        for part, part_kind, *_ in kind._fields_:
+            found |= _fields_of(f"{name}{dot}{part}", part_kind, offset + getattr(kind, part).offset)
     elif hasattr(kind, "_length_"):
         each = sizeof(kind._type_)
         for at in range(kind._length_):
