@@ -412,10 +412,10 @@ class Service:
             read = usable(self._config_path, lambda warning: self._log.warning("config", warning))
             config, waiting = taken(self.config, self._with_interfaces(read), self._connects)
             pipeline = self._built(config)
-            fresh_sinks = changed(self.config, config, "sinks")
+            sinks_changed = changed(self.config, config, "sinks")
             deliveries = (
                 sinks.deliveries(config, self.store.outbox, host.name(config.fleet.host))
-                if fresh_sinks
+                if sinks_changed
                 else self.deliveries
             )
         except SbcwatchError as error:
@@ -426,12 +426,12 @@ class Service:
         self.totals.begin(pipeline.intervals.nothing())
         self._move_into(pipeline, 0)
         self.store.bound(**_bounds(config))
-        fresh_endpoint = changed(self.config, config, "endpoint")
+        endpoint_changed = changed(self.config, config, "endpoint")
         self.config, self.config_hash, self.config_waiting = config, digest(read), waiting
         self.deliveries = deliveries
-        if fresh_sinks:
+        if sinks_changed:
             self._start_sinks()
-        if fresh_endpoint:
+        if endpoint_changed:
             self.endpoint.bind(config.prometheus)
         self.reload_succeeded, self.reloaded_at = True, time.time()
         later = f"; at the next start only: {', '.join(waiting)}" if waiting else ""

@@ -123,7 +123,7 @@ class Outbox:
                     )
 
         # The new rows of a file begun anew are due to the same sinks.
-        self._volume.on_fresh = work
+        self._volume.on_new_file = work
         self._volume.write(work)
 
     def due(

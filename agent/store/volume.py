@@ -42,7 +42,7 @@ class Volume:
         self._lock_file: IO[str] | None = None
         self._last_id = 0
         self._identity = (0, 0)  # of the file that is open: device and inode
-        self.on_fresh: Work[None] | None = None  # state that a fresh file needs before its first row
+        self.on_new_file: Work[None] | None = None  # state that a new file needs before its first row
         self._note_path = Path(f"{path}.closed")
         if read_only:
             if not path.exists():
@@ -221,9 +221,9 @@ class Volume:
             with old.read() as held, self.disk.read() as target:
                 held.backup(target)
         except (Corrupt, Unwritable, sqlite3.Error):
-            if self.on_fresh is not None:
+            if self.on_new_file is not None:
                 with self.disk.write() as connection:
-                    self.on_fresh(connection)
+                    self.on_new_file(connection)
         self._make_note()
         self.notices.append(f"store: {self.path} was removed under way; made again with all that it held")
 
@@ -246,9 +246,9 @@ class Volume:
         self.counts["corrupt_files"] += 1
         self.notices.append(f"store: {self.path} is damaged ({why}); moved to {kept}, a fresh one begun")
         self.disk = self._opened(Database(self.path))
-        if self.on_fresh is not None:
+        if self.on_new_file is not None:
             with self.disk.write() as connection:
-                self.on_fresh(connection)
+                self.on_new_file(connection)
         return self.disk
 
     # A minute closed into memory may be delivered and then forgotten by a kill, while the file still holds
