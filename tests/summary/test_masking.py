@@ -4,12 +4,12 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from agent.summary.masking import Masking
+from tests.kit.cpu_time import takes_less
 
 ROOT = Path(__file__).parents[2]
 MASK = Masking(b"a host's key")
@@ -133,9 +133,7 @@ def test_call_id_without_a_number_is_the_messages_own() -> None:
 )
 def test_hostile_message_takes_no_long_time(piece: str) -> None:
     text = "From: " + piece * (65_535 // len(piece)) + '"<sip:+442079460110@h>'
-    began = time.process_time()
-    MASK.message(text)
-    assert time.process_time() - began < 1
+    assert takes_less(1.0, lambda: MASK.message(text))
 
 
 def test_replay_with_masking_tells_nobody(tmp_path: Path) -> None:

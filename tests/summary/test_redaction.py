@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from agent.summary.redaction import Redaction
 from agent.summary.secret_names import SECRET_HEADERS
 from agent.summary.secret_removal import REMOVED, SecretRemoval
+from tests.kit.cpu_time import takes_less
 from tests.kit.examples import examples
 
 CORPUS = Path(__file__).parents[1] / "fuzz" / "corpus" / "sip"
@@ -387,7 +387,5 @@ def test_any_octets_are_shown_and_twice_is_as_once(data: bytes, draw: st.DataObj
     "piece", [*PIECES, "sip:a:", "<sip:", "sip:a@", "\r\n ", "a?b=c&", '\\"', ';token="', "%253a", "a=a:1 "]
 )
 def test_hostile_message_of_64_kib_takes_linear_time(place: str, piece: str) -> None:
-    text = message(place.format(piece * (65_000 // len(piece))), "Authorization: x")
-    began = time.process_time()
-    REDACTION.text(text.encode("latin-1"))
-    assert time.process_time() - began < 0.5
+    data = message(place.format(piece * (65_000 // len(piece))), "Authorization: x").encode("latin-1")
+    assert takes_less(0.5, lambda: REDACTION.text(data))

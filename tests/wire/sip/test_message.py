@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agent.errors import Reason, WireError
 from agent.wire import sip
 from agent.wire.sip.values_cy import Uri
+from tests.kit.cpu_time import takes_less
 from tests.kit.examples import examples
 
 CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus" / "sip"
@@ -580,14 +581,14 @@ def test_any_bytes_are_a_message_or_a_wire_error(data, draw):
 )
 def test_hostile_line_of_64_kib_is_read_in_linear_time(line):
     text = with_header(line, line.partition(":")[0])
-    started = time.process_time()
-    sip.looks_like_sip(text)
-    try:
-        message = sip.parse(text)
-        _ = (message.from_user, message.to_user, message.values("via"))
-    except WireError:
-        pass
-    assert time.process_time() - started < 1
+
+    def read() -> None:
+        sip.looks_like_sip(text)
+        with contextlib.suppress(WireError):
+            message = sip.parse(text)
+            _ = (message.from_user, message.to_user, message.values("via"))
+
+    assert takes_less(1.0, read)
 
 
 @pytest.mark.parametrize(
