@@ -17,12 +17,13 @@ from agent.media.stream_index_cy import StreamIndex
 from agent.model.call_cy import Leg, Stream
 from agent.model.sides import Socket
 from agent.model.trust import Trust
-from agent.model.units import SECOND_NS, SLOT_NS
+from agent.model.units import MINUTE_NS, SECOND_NS, SLOT_NS
 
 ALONE, UNKNOWN = Trust.ALONE.value, Trust.UNKNOWN.value
 Times = Callable[[Stream], tuple[int, int]]  # a stream's newest packet (ns), and how many it has had
 Paused = Callable[[Stream, int, int], bool]  # whether nothing of a stream came between two times (ns)
 STAND_IN_NS = SECOND_NS  # a stand-in runs for so long
+KNOWN_NS = 2 * MINUTE_NS  # pauses are known of two open minutes; a file's stamps may be years apart
 HANDOVER_NS = 200_000_000  # it may begin so much before the last packet of the named source, and end as late
 PASSING_PACKETS = 16  # a stream of fewer, while another runs between its two sockets, is passing
 PASSING_STREAMS = 8  # more of them, or more that come too fast, are a flood
@@ -61,6 +62,7 @@ class SourceEvidence:
             if other.dst == stream.dst and other.trust < ALONE and other is not stream
         ]
         begin_ns = max(first_ns, self._open_ns)
+        last_ns = min(last_ns, begin_ns + KNOWN_NS)
         while others and begin_ns < last_ns:
             end_ns = min(last_ns, (begin_ns // SLOT_NS + 1) * SLOT_NS)
             span = begin_ns + HANDOVER_NS, end_ns - HANDOVER_NS
