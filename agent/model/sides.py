@@ -7,7 +7,7 @@ address, or without any customer network or domain, sides are unknown (None): th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
 
 from msgspec import Struct
@@ -27,10 +27,18 @@ def is_group(address: str) -> bool:
     return address.startswith("ff") if ":" in address else 224 <= int(address.partition(".")[0]) <= 239
 
 
+def ipv4_of(parsed: IPv4Address | IPv6Address | Network) -> str:
+    """An IPv4 address or network written as IPv6 (RFC 4291 2.5.5.2), as its frames have it; else ""."""
+    if isinstance(parsed, IPv6Network):
+        mapped = parsed[0].ipv4_mapped if parsed.prefixlen >= 96 else None
+        return f"{mapped}/{parsed.prefixlen - 96}" if mapped else ""
+    return str((parsed.ipv4_mapped or "") if isinstance(parsed, IPv6Address) else "")
+
+
 def as_address(text: str) -> str:
     """An address in its usual form. Raises ValueError: it is none, or IPv4 written as IPv6."""
     parsed = ip_address(text)
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
+    if ipv4_of(parsed):
         raise ValueError(f"{text!r} is IPv4, and so are its frames")
     return str(parsed)
 
@@ -38,7 +46,7 @@ def as_address(text: str) -> str:
 def as_network(text: str) -> Network:
     """A network, host bits cleared. Raises ValueError as `as_address`."""
     parsed = ip_network(text, strict=False)
-    if isinstance(parsed, IPv6Network) and parsed.prefixlen >= 96 and parsed[0].ipv4_mapped:
+    if ipv4_of(parsed):
         raise ValueError(f"{text!r} is IPv4, and so are its frames")
     return parsed
 

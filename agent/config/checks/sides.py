@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 
 from agent.config.checks.words import Finding, address, twice
 from agent.config.settings import Config
+from agent.model.sides import ipv4_of
 
 Network = IPv4Network | IPv6Network
 
@@ -42,8 +43,8 @@ def vc(config: Config) -> Iterator[Finding]:
                     key,
                     f'"{named}" has a zone: no frame carries it, write {bare}',
                 )
-            elif isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
-                yield section, key, f'"{named}" is IPv4, and so are its frames: write {parsed.ipv4_mapped}'
+            elif ipv4 := ipv4_of(parsed):
+                yield section, key, f'"{named}" is IPv4, and so are its frames: write {ipv4}'
     for name, private in public.items():
         if address(name) is not None and address(name) == address(private):
             yield "vc", "public_addresses", f'"{name}" is mapped to itself: remove it'
@@ -58,10 +59,14 @@ def vc_doubts(config: Config) -> Iterator[Finding]:
     for private in config.vc.public_addresses.values():
         if own and address(private) not in own:
             yield "vc", "public_addresses", f'"{private}" is none of vc.addresses: its frames are nobody\'s'
-    for section, key, _, text in claims_of(config):
-        network = _network(text)
-        if network is not None and network.num_addresses == 1 and network.network_address in own:
-            yield section, key, f'"{text}" is the vc itself: name the network that the customer calls from'
+    for rows, advice in (
+        (claims_of(config), "name the network that the customer calls from"),
+        (carriers_of(config), "name the address that the carrier sends from"),
+    ):
+        for section, key, _, text in rows:
+            network = _network(text)
+            if network is not None and network.num_addresses == 1 and network.network_address in own:
+                yield section, key, f'"{text}" is the vc itself: {advice}'
 
 
 def networks(config: Config) -> Iterator[Finding]:
@@ -74,9 +79,8 @@ def networks(config: Config) -> Iterator[Finding]:
         host = _host_bits(network)
         if host is not None:
             yield section, key, f'"{network}" has host bits: write {parsed}, or {host} for that host alone'
-        if isinstance(parsed, IPv6Network) and parsed.prefixlen >= 96 and (ipv4 := parsed[0].ipv4_mapped):
-            text = f"is IPv4, and so are its frames: write {ipv4}/{parsed.prefixlen - 96}"
-            yield section, key, f'"{network}" {text}'
+        if ipv4 := ipv4_of(parsed):
+            yield section, key, f'"{network}" is IPv4, and so are its frames: write {ipv4}'
         if owner and owners.setdefault(parsed, owner) != owner:
             yield section, key, f'"{network}" is {owners[parsed]}\'s already: a customer has one connector'
 
@@ -128,11 +132,7 @@ def carriers_of(config: Config) -> Iterator[tuple[str, str, str, str]]:
 
 
 def carriers(config: Config) -> Iterator[Finding]:
-    """Carriers that no call can have: without an address, at a customer's, or the vc itself."""
-    own = {_network(named) for named in config.vc.addresses} - {None}
-    for section, key, _, text in carriers_of(config):
-        if _network(text) in own:
-            yield section, key, f'"{text}" is the vc itself: name the address that the carrier sends from'
+    """Carriers that no call can have: without an address, or at a customer's."""
     claimed = {network for *_, text in claims_of(config) if (network := _network(text)) is not None}
     for section, key, _, text in carriers_of(config):
         if (network := _network(text)) is None:
